@@ -1,0 +1,134 @@
+"""What every front door shares: flags from the configuration, one line for a mistake, exit codes.
+
+Flags are made by tyro. Against jsonargparse it was chosen because it spells flags with dashes (`--batch-size`), takes
+each flag's help from the docstring below the field, and imports in under a tenth of a second; its boxed error
+messages are brought down to one line here.
+
+Exit codes: 0 done; 2 something handed in is wrong; 130 interrupted; 1 a defect of this package, with its traceback.
+"""
+
+import contextlib
+import functools
+import importlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from digit_recognizer.config import SMOKE, RunConfig
+from digit_recognizer.errors import InputError
+
+Arguments = TypeVar("Arguments")
+VERBS = ("download", "cv", "train", "ensemble", "score")
+
+
+def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
+    """Make a front door of a function of the argument list: errors become one line, and the exit code is returned.
+
+    `--debug`, anywhere among the arguments, lets every error keep its traceback.
+    """
+    verb = Path(main.__code__.co_filename).stem  # the module's own name is __main__ under `python -m`
+
+    @functools.wraps(main)
+    def run(arguments: Sequence[str] | None = None) -> int:
+        arguments = list(sys.argv[1:] if arguments is None else arguments)
+        debug = "--debug" in arguments
+        if debug:
+            arguments.remove("--debug")
+        else:
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on its own start
+        try:
+            main(arguments)
+        except InputError as error:
+            if debug:
+                raise
+            print(f"{verb}: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            if debug:
+                raise
+            print(f"{verb}: interrupted.", file=sys.stderr)
+            return 130
+        return 0
+
+    return run
+
+
+def parse_arguments(kind: type[Arguments], verb: str, arguments: list[str], default: Arguments | None = None) -> Arguments:
+    """Turn command-line arguments into a typed configuration.
+
+    Args:
+        kind: a dataclass; its fields are the flags, the docstrings below them the help.
+        verb: the command's name.
+        arguments: without the program's name.
+        default: where the values come from that no flag sets.
+
+    Raises:
+        InputError: for an unknown flag or a value of the wrong type.
+        SystemExit: with code 0 after `--help`.
+    """
+    import tyro
+
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            return tyro.cli(
+                kind,
+                prog=f"python -m digit_recognizer.{verb}",
+                args=arguments,
+                default=default,
+                config=(tyro.conf.AvoidSubcommands,),
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(f"{_first_sentence(messages.getvalue())} See --help.") from None
+
+
+def parse_run_config(verb: str, arguments: list[str]) -> RunConfig:
+    """The configuration of a run: defaults, then the model's preset, then the smoke run's, then the flags.
+
+    The model and `--smoke` are read first, because `--help` shows the defaults that hold for them.
+    """
+    from digit_recognizer.models import load_preset
+
+    model = RunConfig.model
+    for position, argument in enumerate(arguments):
+        if argument == "--model" and position + 1 < len(arguments):
+            model = arguments[position + 1]
+        elif argument.startswith("--model="):
+            model = argument.removeprefix("--model=")
+    smoke = "--smoke" in arguments
+    default = RunConfig(**{"model": model, **load_preset(model, smoke), **(SMOKE if smoke else {})})
+    return parse_arguments(RunConfig, verb, arguments, default)
+
+
+def import_keras() -> None:
+    """Import Keras and its backend without the lines that TensorFlow prints before it can be asked not to."""
+    if "keras" in sys.modules:
+        return
+    sys.stderr.flush()
+    kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(quiet, 2)
+        importlib.import_module("keras")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(quiet)
+
+
+def _first_sentence(box: str) -> str:
+    """The message inside tyro's box, up to its first rule, on one line."""
+    lines = []
+    for line in box.splitlines():
+        text = line.strip("│ ")
+        if set(text) == {"─"}:
+            break
+        if line.startswith("│"):
+            lines.append(text)
+    sentence = re.sub(r"^Error parsing (RunConfig: )?", "", " ".join(lines))
+    return sentence.rstrip(".") + "."

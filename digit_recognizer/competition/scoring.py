@@ -1,0 +1,44 @@
+"""A submission judged by the labels that came with the test images."""
+
+from pathlib import Path
+
+from digit_recognizer.competition.metrics import compute_wilson_interval, find_costliest_confusion
+from digit_recognizer.competition.submissions import check_submission, load_submission
+from digit_recognizer.data.tables import load_test_labels
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import hash_file
+
+
+def score_submission(path: Path, input_dir: Path) -> str:
+    """Score a submission.
+
+    Args:
+        path: the submission.
+        input_dir: folder that holds test.csv and test_labels.csv.
+
+    Returns:
+        One line for the screen.
+
+    Raises:
+        InputError: if a file is missing or malformed, or the submission was made for another test.csv.
+    """
+    answers = input_dir / "test_labels.csv"
+    if not answers.exists():
+        raise InputError(
+            f"{answers} is missing: only sources that carry test labels (sample, idx, .npz) can be scored here; "
+            "Kaggle keeps its own, and scores what is submitted."
+        )
+    truth = load_test_labels(answers)
+    submission = load_submission(path)
+    test = input_dir / "test.csv"
+    check_submission(submission, truth.image_ids, hash_file(test) if test.exists() else None)
+    right = int((submission.labels == truth.labels).sum())
+    low, high = compute_wilson_interval(right, len(truth.labels))
+    confusion = find_costliest_confusion(truth.labels, submission.labels)
+    line = (
+        f"{path}: accuracy {right / len(truth.labels):.5f} on {len(truth.labels):,} test rows "
+        f"(95 % interval {low:.5f} to {high:.5f}), {len(truth.labels) - right:,} wrong; costliest confusion {confusion}"
+    )
+    if submission.provenance and submission.provenance.unfit:
+        line += f"\nUNFIT FOR THE COMPETITION: {submission.provenance.unfit}"
+    return line

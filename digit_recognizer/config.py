@@ -1,0 +1,120 @@
+"""The one configuration of a run: frozen, typed, and the source of every command-line flag.
+
+A run is settled by three layers, each a difference from the one before: the defaults below, the model's preset (in
+the model's own file, `digit_recognizer/models/<name>.py`), and the flags that were typed.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from digit_recognizer.errors import InputError
+
+Augmentation = Literal["none", "affine", "elastic", "cutout", "all"]
+Schedule = Literal["constant", "step", "cosine", "one-cycle", "plateau"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What a run of `cv` or `train` does. Two runs with equal fields, data, versions and thread count are equal."""
+
+    model: str = "baseline"
+    """Which network: a file in digit_recognizer/models/."""
+    input_dir: Path = Path("input")
+    """Folder that holds train.csv, test.csv and sample_submission.csv."""
+    run_dir: Path | None = None
+    """This run's own folder (default: runs/<time>-<model>)."""
+    submission: Path | None = None
+    """Submission file to write (default: under submissions/, its name carries model and score)."""
+
+    folds: int = 5
+    """Stratified folds of cv; each row is held out in exactly one. `train` holds out one fold in this many (5: 20 %)."""
+    epochs: int = 20
+    """Passes over the rows being fitted; the last one counts unless early stopping is on."""
+    seed: int = 0
+    """Every choice left to chance derives from it: folds, initial weights, order, augmentation, dropout."""
+    batch_size: int = 256
+    """Images in one gradient step."""
+    learning_rate: float = 1e-3
+    """Adam's learning rate; the peak of a schedule that rises and falls."""
+    schedule: Schedule = "one-cycle"
+    """How the learning rate changes: see digit_recognizer/training/schedules.py."""
+    augmentation: Augmentation = "affine"
+    """What is done to every training image anew in every epoch: see digit_recognizer/data/augmentation.py."""
+    early_stopping_epochs: int = 0
+    """Stop after this many epochs without a lower loss on the watched rows, and take the best epoch's weights (0: off)."""
+    watch_fraction: float = 0.1
+    """Share of the fitted rows set aside for early stopping and plateau; never the fold that is reported."""
+    precision: Precision = "auto"
+    """Number format of the layers' arithmetic; auto times a convolution in each and takes the faster."""
+
+    weights: str = "imagenet"
+    """Transfer nets: imagenet, none, or a weights file (the official notop .h5)."""
+    unfreeze: str | None = None
+    """Transfer nets: after the head, fine-tune the backbone from this block on (block1 to block5)."""
+    unfreeze_epochs: int = 5
+    """Transfer nets: epochs of fine-tuning."""
+    unfreeze_learning_rate: float = 1e-5
+    """Transfer nets: Adam's learning rate while fine-tuning; small, or the pretrained filters are lost."""
+    feature_views: int = 1
+    """Transfer nets: views of each image whose features are cached, the first unaugmented; augmentation needs 2 or more."""
+
+    train_rows: int = 0
+    """Use only this many rows of train.csv, drawn evenly from every class (0: all)."""
+    test_rows: int = 0
+    """Predict only the first rows of test.csv (0: all); with fewer than all there is no submission."""
+    smoke: bool = False
+    """Any run in seconds, to see that it runs: few rows, one epoch, two folds. Its score means nothing."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can mean.
+
+        Raises:
+            InputError: one line that names the flag, what was received and what it takes.
+        """
+        for name, lowest in LOWEST.items():
+            value = getattr(self, name)
+            if not value >= lowest:  # `not >=` also refuses NaN
+                raise InputError(f"{flag(name)} takes a number of at least {lowest}; received {value}.")
+        for name in ("learning_rate", "unfreeze_learning_rate"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise InputError(f"{flag(name)} takes a number between 0 and 1; received {value}.")
+        if not 0 < self.watch_fraction < 1:
+            raise InputError(f"--watch-fraction takes a share between 0 and 1; received {self.watch_fraction}.")
+
+    def replace(self, **changes: Any) -> "RunConfig":
+        """The same configuration but for the fields named."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field as JSON can hold it, in the order above."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
+
+    @property
+    def watches(self) -> bool:
+        """Whether a slice of the fitted rows is set aside to steer the run."""
+        return self.early_stopping_epochs > 0 or self.schedule == "plateau"
+
+
+LOWEST = {
+    "folds": 2,
+    "epochs": 1,
+    "seed": 0,
+    "batch_size": 1,
+    "early_stopping_epochs": 0,
+    "unfreeze_epochs": 1,
+    "feature_views": 1,
+    "train_rows": 0,
+    "test_rows": 0,
+}
+
+# 500 rows hold about fifty of each class, so two folds stay stratified; one epoch of a few steps shows that all runs.
+SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "train_rows": 500, "batch_size": 50, "unfreeze_epochs": 1}
+
+
+def flag(name: str) -> str:
+    """The command-line spelling of a field: `batch_size` becomes `--batch-size`."""
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,1 @@
+"""CSV tables, dataset sources, folds, augmentation and photographed handwriting; imports no Keras."""

@@ -1,0 +1,149 @@
+"""Changes to a training image that leave its digit readable: one policy, two engines.
+
+A policy says what may happen and how far. The albumentations engine realises every policy, image by image. The
+batched engine realises the affine policy for a whole batch, drawing all matrices at once: it costs a few percent of
+an epoch where the other costs more than half. Neither flips: a mirrored 2 is no digit.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""From uint8 images (n, height, width) and a generator to new uint8 images of the same shape."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Ranges of a random affine map about the image's centre; each is drawn evenly and independently."""
+
+    rotation_deg: float = 11.0  # about how far writers' hands differ; a 6 needs far more to become a 9
+    scale: float = 0.12  # the digit grows or shrinks by up to this share, its aspect kept
+    shear_deg: float = 8.5  # slant to either side, the commonest difference between hands
+    shift_px: int = 2  # whole pixels, in x and in y; MNIST leaves 4 px of paper around a digit
+
+
+@dataclass(frozen=True)
+class Elastic:
+    """Random displacement of every pixel, smoothed (Simard, Steinkraus and Platt 2003, section 2)."""
+
+    strength: float = 34.0  # their alpha, in px before smoothing
+    smoothness_px: float = 4.0  # their sigma: neighbours within a stroke's width move together
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """One square of paper laid over the image (DeVries and Taylor 2017)."""
+
+    side_px: int = 8  # from 8 px on a digit still shows enough of itself
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is done to a training image; None leaves a step out. Steps happen in the order of the fields."""
+
+    affine: Affine | None = None
+    elastic: Elastic | None = None
+    cutout: Cutout | None = None
+
+
+POLICIES: dict[str, Policy] = {
+    "none": Policy(),
+    "affine": Policy(affine=Affine()),
+    "elastic": Policy(elastic=Elastic()),
+    "cutout": Policy(cutout=Cutout()),
+    "all": Policy(affine=Affine(), elastic=Elastic(), cutout=Cutout()),
+}
+
+
+def build_augment(policy: Policy, engine: Literal["auto", "albumentations"] = "auto") -> Augment | None:
+    """Turn a policy into a function.
+
+    Args:
+        policy: what may happen to an image.
+        engine: "auto" takes the batched engine for an affine step that comes alone, albumentations for all else.
+
+    Returns:
+        A function from uint8 images (n, height, width), 255 = full ink, and a generator to new images of the same
+        shape and dtype, deterministic in the generator; None if the policy does nothing.
+    """
+    if policy == Policy():
+        return None
+    if engine == "auto" and policy.affine and policy == Policy(affine=policy.affine):
+        return build_batched_affine(policy.affine)
+    return build_albumentations(policy)
+
+
+def draw_affine_matrices(affine: Affine, count: int, side_px: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw maps from source to target coordinates, in px: float64 (count, 2, 3).
+
+    Scale first, then rotation, slant and shift, all about the centre of the image, as albumentations' Affine does.
+    """
+    angle = np.deg2rad(rng.uniform(-affine.rotation_deg, affine.rotation_deg, count))
+    scale = rng.uniform(1 - affine.scale, 1 + affine.scale, count)
+    slant = np.tan(np.deg2rad(rng.uniform(-affine.shear_deg, affine.shear_deg, count)))
+    shift = rng.integers(-affine.shift_px, affine.shift_px, (count, 2), endpoint=True)
+
+    cos, sin = np.cos(angle), np.sin(angle)
+    linear = scale[:, None, None] * np.stack(
+        [np.stack([cos - slant * sin, sin + slant * cos], -1), np.stack([-sin, cos], -1)], 1
+    )
+    centre = np.full(2, (side_px - 1) / 2)
+    return np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2)
+
+
+def build_batched_affine(affine: Affine) -> Augment:
+    """The batched engine: matrices for the whole batch at once, then one OpenCV warp per image and no Python between."""
+    import cv2
+
+    def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        side_px = images.shape[1]
+        augmented = np.empty_like(images)
+        for source, target, matrix in zip(
+            images, augmented, draw_affine_matrices(affine, len(images), side_px, rng), strict=True
+        ):
+            cv2.warpAffine(source, matrix, (side_px, side_px), dst=target, flags=cv2.INTER_LINEAR)
+        return augmented
+
+    return augment
+
+
+def build_albumentations(policy: Policy) -> Augment:
+    """The albumentations engine: any policy, one image at a time."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the network for a newer release
+    import albumentations
+
+    steps: list[albumentations.BasicTransform] = []
+    if policy.affine:
+        affine = policy.affine
+        steps.append(
+            albumentations.Affine(
+                scale=(1 - affine.scale, 1 + affine.scale),
+                keep_ratio=True,
+                rotate=(-affine.rotation_deg, affine.rotation_deg),
+                shear={"x": (-affine.shear_deg, affine.shear_deg), "y": (0.0, 0.0)},
+                translate_px={axis: (-affine.shift_px, affine.shift_px) for axis in "xy"},
+                p=1.0,
+            )
+        )
+    if policy.elastic:
+        steps.append(
+            albumentations.ElasticTransform(alpha=policy.elastic.strength, sigma=policy.elastic.smoothness_px, p=1.0)
+        )
+    if policy.cutout:
+        side_px = policy.cutout.side_px
+        steps.append(
+            albumentations.CoarseDropout(
+                num_holes_range=(1, 1), hole_height_range=(side_px, side_px), hole_width_range=(side_px, side_px), p=1.0
+            )
+        )
+    compose = albumentations.Compose(steps)
+
+    def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        compose.set_random_seed(int(rng.integers(2**31)))
+        return np.stack([compose(image=image)["image"] for image in images])
+
+    return augment

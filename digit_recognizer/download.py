@@ -1,0 +1,37 @@
+"""`python -m digit_recognizer.download SOURCE`: bring a data set into the form of the competition's CSV files."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digit_recognizer.cli import door, parse_arguments
+
+
+@dataclass(frozen=True)
+class DownloadArguments:
+    """Write train.csv, test.csv and sample_submission.csv, and test_labels.csv where the source has test labels."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """kaggle (needs an account and accepted rules), sample (bundled digits, no network), or a path: the competition's
+    zip, or a folder of CSV, idx(.gz) or .npz files."""
+    input_dir: Path = Path("input")
+    """Folder to write to."""
+    overwrite: bool = False
+    """Replace other files of the same names."""
+
+
+@door
+def main(arguments: list[str]) -> None:
+    """Download and print the summary."""
+    chosen = parse_arguments(DownloadArguments, "download", arguments)
+    from digit_recognizer.competition.kaggle_client import download_competition_files
+    from digit_recognizer.data.sources import download
+
+    print(download(chosen.source, chosen.input_dir, chosen.overwrite, fetch_kaggle=download_competition_files))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""The one kind of error that a person at the keyboard can mend."""
+
+
+class InputError(ValueError):
+    """Something handed in is wrong: a file, a flag, a combination of both.
+
+    The message is one line: the rule, then what was received, then the way out. Every command prints it as it is,
+    without a traceback, and exits with code 2. Anything else that is raised is a defect of this package and keeps its
+    traceback.
+    """

@@ -1,0 +1,41 @@
+"""Figures, drawn without a display and written whole."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from digit_recognizer.files import write_atomically
+
+FITTED_COLOUR, HELD_OUT_COLOUR = "#7a7a7a", "#0b5fa5"  # apart in grey print and for the colour-blind
+
+
+def plot_learning_curves(history: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+    """Draw loss and accuracy against epochs, fitted rows beside held-out ones.
+
+    Args:
+        history: one dict per epoch with epoch, loss, accuracy, held_out_loss and held_out_accuracy.
+        path: the PNG to write.
+        title: one line above both panels.
+    """
+    from matplotlib.figure import Figure  # not pyplot: no window, no global state
+
+    epochs = [row["epoch"] for row in history]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure.suptitle(title)
+    for axes, name, label in zip(
+        figure.subplots(1, 2), ("loss", "accuracy"), ("cross-entropy", "accuracy"), strict=True
+    ):
+        fitted, held_out = [row[name] for row in history], [row[f"held_out_{name}"] for row in history]
+        axes.plot(epochs, fitted, color=FITTED_COLOUR, marker=".", label="fitted rows, as trained")
+        axes.plot(epochs, held_out, color=HELD_OUT_COLOUR, marker=".", label="held-out rows")
+        axes.annotate(f"{held_out[-1]:.4f}", (epochs[-1], held_out[-1]), (4, 0), textcoords="offset points", va="center")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.margins(x=0.08)
+        if name == "accuracy":  # the first epochs would flatten all that matters
+            axes.set_ylim(bottom=max(0.0, min(held_out[len(held_out) // 4 :]) - 0.02), top=1.001)
+    axes.legend(loc="lower right")
+    with write_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=120)

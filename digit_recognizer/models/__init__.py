@@ -1,0 +1,59 @@
+"""The networks. One file per family; a file put here is a model, and nothing else needs to know of it.
+
+A model's file holds `PRESET`, the differences of its recipe from `RunConfig`'s defaults, and
+`build(input_shape, classes, weights)`, which returns an uncompiled Keras model from float32 images in [0, 1] to
+probabilities. It imports Keras inside `build`, so that names and presets are read without it.
+"""
+
+import importlib
+import pkgutil
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from digit_recognizer.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def list_models() -> list[str]:
+    """The names of all models, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def load_model_module(name: str) -> ModuleType:
+    """The module of a model, without Keras.
+
+    Raises:
+        InputError: if no model has that name.
+    """
+    if name not in list_models():
+        raise InputError(f"--model takes one of {', '.join(list_models())}; received {name!r}.")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def load_preset(name: str, smoke: bool = False) -> dict[str, Any]:
+    """A model's differences from `RunConfig`'s defaults; with `smoke`, also those that its smoke run needs."""
+    module = load_model_module(name)
+    return {**module.PRESET, **(getattr(module, "SMOKE", {}) if smoke else {})}
+
+
+def build_model(
+    name: str, input_shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10, weights: str | None = "imagenet"
+) -> "keras.Model":
+    """Build a fresh, uncompiled network.
+
+    Args:
+        name: one of `list_models()`.
+        input_shape: height, width and channels of an image, in px.
+        classes: width of the output.
+        weights: for transfer nets only: "imagenet", None for random ones, or the path of a weights file.
+
+    Returns:
+        A model from float32 (n, *input_shape) in [0, 1] to float32 probabilities (n, classes).
+
+    Raises:
+        InputError: if no model has that name, or the weights cannot be had.
+    """
+    model: keras.Model = load_model_module(name).build(input_shape, classes, weights)
+    return model

@@ -1,0 +1,197 @@
+"""The transfer net: VGG16's convolutions, trained on ImageNet and frozen, under a small head of our own.
+
+Document 001's third model ("MNIST data deep learning", T. Shan), layer by layer: 14,984,522 parameters, of which the
+head's 268,810 are trained. The backbone is Simonyan and Zisserman's configuration D (2015, arXiv 1409.1556, table 1).
+
+A frozen backbone gives the same features for the same image, in every epoch and fold. `split` cuts the net in two, so
+that `digit_recognizer.training.features` computes them once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digit_recognizer.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+PRESET: dict[str, Any] = {
+    "epochs": 30,  # as in document 001; on cached features they cost less than the backbone's one pass
+    "augmentation": "none",  # the cached features are of the images as they are; --feature-views caches more views
+    "schedule": "plateau",  # one-cycle does its best work last, where early stopping may never arrive
+    "early_stopping_epochs": 5,  # the head can learn 512 features by heart; enough for the plateau to lower the rate
+}
+
+# A smoke run needs no download, and some hundred passes of the backbone where the other nets' take thousands.
+SMOKE: dict[str, Any] = {"weights": "none", "train_rows": 100, "test_rows": 100}
+
+DROPOUT = 0.5  # Srivastava et al. 2014, section A.4: near the best for hidden layers over a wide range of nets
+ENLARGEMENT = 2  # the document's 28 px to 56: the smaller the image, the fewer of the backbone's details it reaches
+LOWEST_SIDE_PX = 32  # five poolings halve the image to 1 px
+BGR_MEANS = (103.939, 116.779, 123.68)  # of ImageNet, subtracted in the Caffe training that the weights come from
+BLOCKS = ("block1", "block2", "block3", "block4", "block5")
+WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+@dataclass(frozen=True)
+class Split:
+    """A net cut in two: `upper(lower(images))` is what the whole net gives. Both halves share its layers and weights."""
+
+    lower: "keras.Model"
+    """Frozen: float32 images (n, height, width, channels) in [0, 1] to features."""
+    upper: "keras.Model"
+    """Trained: features to float32 probabilities (n, classes). Fitting it fits the whole net."""
+
+
+def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) -> "keras.Model":
+    """Build the transfer net, its backbone frozen.
+
+    Args:
+        input_shape: height, width and channels of an image; one channel (ink) or three (red, green, blue).
+        classes: width of the output.
+        weights: of the backbone: "imagenet" (downloaded by Keras, once), None or "none" (random), or the path of
+            the file that Keras would download.
+
+    Returns:
+        An uncompiled model from float32 images in [0, 1] to float32 probabilities (n, classes).
+
+    Raises:
+        InputError: if the images have another number of channels, or the weights cannot be had.
+    """
+    import keras
+    from keras import layers
+
+    inputs = keras.Input(input_shape, name="images")
+    outputs = _build_preprocessing(inputs)
+    backbone = _build_backbone(outputs.shape[1:], None if weights == "none" else weights)
+    backbone.trainable = False
+    outputs = backbone(outputs)
+    outputs = layers.Flatten(name="flatten")(outputs)
+    outputs = layers.Dense(512, name="embedding")(outputs)
+    outputs = layers.Activation("relu", name="embedding_relu")(outputs)
+    outputs = layers.BatchNormalization(name="embedding_norm")(outputs)
+    outputs = layers.Dropout(DROPOUT, name="embedding_dropout")(outputs)
+    outputs = layers.Dense(classes, name="logits")(outputs)
+    # float32 whatever the precision: the logarithm of a rounded probability would swamp the loss
+    outputs = layers.Activation("softmax", dtype="float32", name="probabilities")(outputs)
+    return keras.Model(inputs, outputs, name="vgg16_transfer")
+
+
+def split(model: "keras.Model", unfreeze: str | None = None) -> Split:
+    """Cut the transfer net between what is frozen and what is trained, and set its layers' `trainable` to match.
+
+    Args:
+        model: what `build` returned; compile it, or the halves, only afterwards.
+        unfreeze: the first block of the backbone to train, "block1" to "block5"; None cuts between backbone and head.
+            From "block1" on nothing is frozen, and the lower half is the preprocessing alone.
+
+    Returns:
+        The two halves.
+
+    Raises:
+        InputError: if there is no such block.
+    """
+    import keras
+
+    backbone = model.get_layer("vgg16")
+    first = _set_trainable(model, unfreeze)
+    features = model.get_layer("preprocessed").output
+    for layer in backbone.layers[1:first]:  # all but its input
+        features = layer(features)
+    lower = keras.Model(model.input, features, name="lower")
+
+    inputs = outputs = keras.Input(features.shape[1:], name="features")
+    head = model.layers[model.layers.index(backbone) + 1 :]
+    for layer in backbone.layers[first:] + head:
+        outputs = layer(outputs)
+    return Split(lower=lower, upper=keras.Model(inputs, outputs, name="upper"))
+
+
+def unfreeze_block(model: "keras.Model", block: str) -> None:
+    """Make a block of the backbone and all after it trainable, for fine-tuning at a low rate; compile afterwards.
+
+    Args:
+        model: what `build` returned; changed in place.
+        block: "block1" to "block5".
+
+    Raises:
+        InputError: if there is no such block.
+    """
+    _set_trainable(model, block)
+
+
+def _set_trainable(model: "keras.Model", block: str | None) -> int:
+    """Freeze the backbone up to `block`, or all of it; return the index of its first trainable layer."""
+    if block is not None and block not in BLOCKS:
+        raise InputError(f"--unfreeze takes one of {', '.join(BLOCKS)}; received {block!r}.")
+    backbone = model.get_layer("vgg16")
+    names = [layer.name for layer in backbone.layers]
+    first = len(names) if block is None else names.index(f"{block}_conv1")
+    backbone.trainable = block is not None  # sets all its layers, so their own settings come after
+    for position, layer in enumerate(backbone.layers):
+        layer.trainable = position >= first
+    return first
+
+
+def _build_preprocessing(inputs: Any) -> Any:
+    """Images in [0, 1] to the backbone's larger BGR images about zero, in built-in layers, which any Keras can load.
+
+    After the resizing it is keras.applications.vgg16.preprocess_input; in float32, as bfloat16 has no room for both a
+    mean and a grey level.
+    """
+    from keras import layers
+
+    height_px, width_px, channels = inputs.shape[1:]
+    if channels not in (1, 3):
+        raise InputError(f"vgg16 takes images of 1 or 3 channels; received {channels}: choose another --model.")
+    sides_px = [max(ENLARGEMENT * side_px, LOWEST_SIDE_PX) for side_px in (height_px, width_px)]
+    images = layers.Resizing(*sides_px, interpolation="bilinear", dtype="float32", name="resized")(inputs)
+    if channels == 1:
+        planes = [images] * 3
+    else:  # with the columns taken for channels, cropping picks out a colour: blue, green, red
+        planes = [
+            layers.Cropping2D(((0, 0), (plane, 2 - plane)), "channels_first", dtype="float32", name=name)(images)
+            for plane, name in ((2, "blue"), (1, "green"), (0, "red"))
+        ]
+    images = layers.Concatenate(dtype="float32", name="bgr")(planes)
+    return layers.Rescaling(255.0, [-mean for mean in BGR_MEANS], dtype="float32", name="preprocessed")(images)
+
+
+def _build_backbone(shape: tuple[int, int, int], weights: str | None) -> "keras.Model":
+    import keras
+
+    def build_vgg16(weights: str | None) -> keras.Model:
+        inputs = keras.Input(shape, name="vgg16_images")  # named, or the features' key would differ at every build
+        return keras.applications.VGG16(
+            include_top=False, weights=weights, input_tensor=inputs, input_shape=shape, name="vgg16"
+        )
+
+    if weights == "imagenet":
+        try:
+            return build_vgg16("imagenet")
+        except Exception as error:  # no narrower: Keras raises a bare Exception where the download fails
+            raise InputError(
+                f"--weights imagenet must be downloaded once, but {_one_line(error)}: "
+                f"pass --weights PATH of {WEIGHTS_FILE}, or --weights none."
+            ) from error
+    backbone = build_vgg16(None)
+    if weights is not None:
+        _load_weights(backbone, Path(weights))
+    return backbone
+
+
+def _load_weights(backbone: "keras.Model", path: Path) -> None:
+    advice = f"pass the path of {WEIGHTS_FILE}, --weights imagenet or --weights none."
+    if not path.is_file():
+        raise InputError(f"--weights takes a file, but {path} is none: {advice}")
+    try:
+        backbone.load_weights(path)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:  # what h5py and Keras raise at odd files
+        raise InputError(
+            f"{path} must hold the weights of VGG16 without its top, but {_one_line(error)}: {advice}"
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

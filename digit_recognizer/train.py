@@ -1,0 +1,19 @@
+"""`python -m digit_recognizer.train`: fit one net on 80 % of the rows and draw its learning curves on the rest."""
+
+import sys
+
+from digit_recognizer.cli import door, import_keras, parse_run_config
+
+
+@door
+def main(arguments: list[str]) -> None:
+    """Train on the single split and print the table."""
+    config = parse_run_config("train", arguments)
+    import_keras()
+    from digit_recognizer.training.cross_validation import cross_validate
+
+    cross_validate(config, single_split=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Batches for Keras: rows drawn in a new order each epoch, augmented, scaled to [0, 1] at the last moment.
+
+Keras' own shuffling draws the same order in every epoch after `set_random_seed` (seen on Keras 3.15 with TensorFlow),
+so the order is drawn here, from the seed, the epoch and nothing else: an epoch can be repeated without its forerunners.
+"""
+
+import keras
+import numpy as np
+
+from digit_recognizer.data.augmentation import Augment
+
+
+def scale_images(images: np.ndarray) -> np.ndarray:
+    """uint8 images, 255 = full ink, to float32 in [0, 1]: document 001's min-max scaling, as pixels span 0 to 255."""
+    return images.astype(np.float32) * np.float32(1 / 255)
+
+
+class PredictionBatches(keras.utils.PyDataset):
+    """Images in their own order, for prediction and for watching.
+
+    Args:
+        inputs: uint8 images (n, height, width, channels), or float32 features (n, ...), given as they are.
+        targets: float32 one-hot labels (n, classes); None gives batches without them.
+        batch_size: the last batch holds what is left.
+    """
+
+    def __init__(self, inputs: np.ndarray, targets: np.ndarray | None, batch_size: int) -> None:
+        super().__init__()
+        self.inputs, self.targets, self.batch_size = inputs, targets, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.inputs) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        batch = np.asarray(self.inputs[rows])
+        if batch.dtype == np.uint8:
+            batch = scale_images(batch)
+        return (batch,) if self.targets is None else (batch, self.targets[rows])
+
+
+class TrainingBatches(keras.utils.PyDataset):
+    """Some rows in a new order each epoch.
+
+    Args:
+        views: uint8 images (k, n, height, width, channels) or float32 features (k, n, ...): k versions of every row,
+            of which each epoch draws one per row; k = 1 for plain images.
+        targets: float32 one-hot labels (n, classes).
+        rows: int (m,), the rows to fit on.
+        batch_size: the last batch holds what is left.
+        seed: order, augmentation and choice of views derive from it and the epoch.
+        augment: applied to images of one channel; None for features.
+    """
+
+    def __init__(
+        self,
+        views: np.ndarray,
+        targets: np.ndarray,
+        rows: np.ndarray,
+        batch_size: int,
+        seed: int,
+        augment: Augment | None = None,
+    ) -> None:
+        super().__init__()
+        self.views, self.targets, self.rows = views, targets, rows
+        self.batch_size, self.seed, self.augment = batch_size, seed, augment
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the order of an epoch, counted from 0."""
+        self.epoch = epoch
+        self.order = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        rng = np.random.default_rng([self.seed, self.epoch, index])  # each batch its own: they may be asked for anyhow
+        batch = self.views[0 if len(self.views) == 1 else rng.integers(len(self.views), size=len(rows)), rows]
+        if self.augment is not None:
+            batch = self.augment(batch[..., 0], rng)[..., None]
+        return (scale_images(batch) if batch.dtype == np.uint8 else batch), self.targets[rows]

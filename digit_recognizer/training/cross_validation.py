@@ -1,0 +1,170 @@
+"""Cross-validation: every row judged by a net that never saw it, and a submission from the mean of the fold nets."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from digit_recognizer.competition.metrics import (
+    compute_calibration_error,
+    compute_wilson_interval,
+    find_costliest_confusion,
+)
+from digit_recognizer.competition.submissions import (
+    Provenance,
+    check_new_submission_path,
+    find_free_path,
+    write_submission,
+)
+from digit_recognizer.config import RunConfig
+from digit_recognizer.data.folds import assign_folds
+from digit_recognizer.files import write_atomically, write_json
+from digit_recognizer.inspection.figures import plot_learning_curves
+from digit_recognizer.models import load_model_module
+from digit_recognizer.training.dataset import Dataset, load_dataset
+from digit_recognizer.training.fit import EpochCurve, predict_probabilities
+from digit_recognizer.training.fold import fit_fold
+from digit_recognizer.training.inputs import Inputs, build_inputs
+from digit_recognizer.training.precision import choose_precision, precision_policy
+from digit_recognizer.training.progress import Progress
+from digit_recognizer.training.results import CVResult, describe_metrics, format_result
+from digit_recognizer.training.runs import RunFolder, describe_command, find_commit
+from digit_recognizer.training.seeds import derive_seed
+
+
+def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult:
+    """Run a configuration on its data set, from the CSV files to a submission.
+
+    Args:
+        config: what to do.
+        single_split: hold out the first fold only (with 5 folds document 001's 80/20 split), fit one net, and
+            record its learning curve on the held-out rows; nothing is steered by that curve.
+
+    Returns:
+        The result; everything else is in the run folder (see `digit_recognizer.training.runs`).
+
+    Raises:
+        InputError: one line for whatever the person at the keyboard can mend; found before any training.
+    """
+    started = time.perf_counter()
+    if config.submission is not None:
+        check_new_submission_path(config.submission)
+    load_model_module(config.model)
+    dataset = load_dataset(config)
+    fold_of_row = assign_folds(dataset.labels, config.folds, derive_seed(config.seed, "folds"))
+    run = RunFolder.create(config)
+    for note in dataset.notes:
+        run.say(f"note: {note}")
+    if dataset.unfit:
+        run.say(f"WARNING: UNFIT FOR THE COMPETITION: {dataset.unfit.upper()}.")
+
+    precision = choose_precision(config.precision)
+    run.write_environment(precision, keras.config.backend())
+    run.say(
+        f"{config.model}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
+        f"{config.epochs} epochs, {precision} on {keras.config.backend()}; run folder {run.path}"
+    )
+    with precision_policy(precision):
+        inputs = build_inputs(config, dataset)
+        held_out_folds = [0] if single_split else list(range(config.folds))
+        if single_split:
+            fold_of_row[fold_of_row != 0] = -1
+        run.write_array("folds", fold_of_row)
+        oof, test, training_seconds = _fit_folds(
+            config, dataset, inputs, fold_of_row, held_out_folds, run, single_split
+        )
+    run.write_array("oof_probabilities", oof)
+    run.write_array("test_probabilities", test)
+
+    judged = fold_of_row >= 0
+    right = oof[judged].argmax(axis=1) == dataset.labels[judged]
+    accuracy = float(right.mean())
+    submission = _write_submission(config, dataset, run, test, accuracy)
+    result = CVResult(
+        fold_accuracies=[float(right[fold_of_row[judged] == fold].mean()) for fold in held_out_folds],
+        oof_accuracy=accuracy,
+        oof_accuracy_interval=compute_wilson_interval(int(right.sum()), len(right)),
+        calibration_error=compute_calibration_error(oof[judged], dataset.labels[judged]),
+        confusion=find_costliest_confusion(dataset.labels[judged], oof[judged].argmax(axis=1)),
+        oof_probabilities=oof,
+        test_probabilities=test,
+        elapsed_seconds=time.perf_counter() - started,
+        training_seconds=training_seconds,
+        run_dir=run.path,
+        submission=submission,
+        unfit=dataset.unfit,
+    )
+    write_json(run.path / "metrics.json", describe_metrics(config, dataset, result, precision))
+    if single_split:
+        plot_learning_curves(
+            run.history, run.path / "learning_curves.png", f"{config.model}: learning curves, 1/{config.folds} of the rows held out"
+        )
+    run.say(format_result(result))
+    return result
+
+
+def _fit_folds(
+    config: RunConfig,
+    dataset: Dataset,
+    inputs: Inputs,
+    fold_of_row: np.ndarray,
+    held_out_folds: list[int],
+    run: RunFolder,
+    with_curve: bool,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Fit a fresh net per fold; out-of-fold and mean test probabilities, and the seconds spent fitting."""
+    targets = np.eye(10, dtype=np.float32)[dataset.labels]
+    oof = np.full(targets.shape, np.nan, np.float32)
+    test = np.zeros((len(inputs.test), targets.shape[1]), np.float32)
+    epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
+    progress = Progress(run.say, epochs_per_fold * len(held_out_folds))
+    training_seconds = 0.0
+    for fold in held_out_folds:
+        name = f"fold {fold + 1}/{config.folds}"
+        told = len(run.history)
+
+        def on_epoch(epoch: dict[str, Any], fold: int = fold, name: str = name) -> None:
+            run.history.append({"fold": fold, **epoch})
+            progress.report_epoch(name, epoch)
+
+        held_out = np.flatnonzero(fold_of_row == fold)
+        curve = EpochCurve(inputs.views[0][held_out], targets[held_out]) if with_curve else None
+        started = time.perf_counter()
+        model, part = fit_fold(config, inputs, targets, np.flatnonzero(fold_of_row != fold), fold, curve, on_epoch)
+        training_seconds += time.perf_counter() - started
+        progress.skip_epochs(epochs_per_fold - (len(run.history) - told))
+        oof[held_out] = predict_probabilities(part, inputs.views[0][held_out])
+        test += predict_probabilities(part, inputs.test) / len(held_out_folds)
+        with write_atomically(run.path / "models" / f"fold{fold}.keras") as temporary:
+            model.save(temporary)
+        run.write_history()
+        right = oof[held_out].argmax(axis=1) == dataset.labels[held_out]
+        run.say(f"{name}  held-out accuracy {right.mean():.5f}  ({(~right).sum()} of {len(right)} rows wrong)")
+    return oof, test, training_seconds
+
+
+def _write_submission(
+    config: RunConfig, dataset: Dataset, run: RunFolder, test: np.ndarray, accuracy: float
+) -> Path | None:
+    if dataset.image_ids is None:
+        return None
+    path = config.submission
+    if path is None and config.smoke:
+        path = run.path / "submission.csv"  # a smoke run's file has no place among those worth keeping
+    if path is None:
+        path = find_free_path(
+            Path("submissions"), f"{config.model}-{accuracy:.5f}" + ("-UNFIT" if dataset.unfit else "")
+        )
+    provenance = Provenance(
+        model=config.model,
+        command=describe_command(),
+        commit=find_commit(),
+        train_sha256=dataset.train_sha256,
+        test_sha256=dataset.test_sha256,
+        oof_accuracy=accuracy,
+        unfit=dataset.unfit,
+    )
+    write_submission(path, test.argmax(axis=1), dataset.image_ids, provenance)
+    return path

@@ -1,0 +1,92 @@
+"""What a run is given: the rows of the three CSV files, their hashes, and a warning where they overlap."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from digit_recognizer.competition.submissions import load_image_ids
+from digit_recognizer.config import RunConfig
+from digit_recognizer.data.folds import draw_stratified_rows
+from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
+from digit_recognizer.errors import InputError
+
+# A few equal images are chance (thin 1s repeat). More means that the test rows' labels are among the training rows:
+# MNIST as Keras ships it holds every test digit of the competition.
+LEAK_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One competition data set in memory.
+
+    Attributes:
+        images, test_images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
+        labels: int64 (n,).
+        image_ids: int64, the ids of sample_submission.csv, one per row of test.csv; None where test rows were left out.
+        train_sha256, test_sha256: of the CSV files' bytes.
+        shared_test_rows: test rows whose pixels also occur among the training rows.
+        notes: what the loaders accepted with a word.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    test_images: np.ndarray
+    image_ids: np.ndarray | None
+    train_sha256: str
+    test_sha256: str
+    shared_test_rows: int
+    notes: tuple[str, ...]
+
+    @property
+    def unfit(self) -> str | None:
+        """Why a submission made from this data must not enter the competition; None if it may."""
+        if self.shared_test_rows <= LEAK_SHARE * len(self.test_images):
+            return None
+        return (
+            f"{self.shared_test_rows:,} of {len(self.test_images):,} test rows are among the training rows, "
+            "with their labels"
+        )
+
+
+def load_dataset(config: RunConfig) -> Dataset:
+    """Load the data set of a run from `config.input_dir`, through its binary cache.
+
+    Raises:
+        InputError: one line for whatever is missing, malformed or does not fit together.
+    """
+    folder: Path = config.input_dir
+    cache_dir = folder / ".cache"
+    train = load_train_table(folder / "train.csv", cache_dir)
+    test = load_test_table(folder / "test.csv", cache_dir)
+    image_ids = load_image_ids(folder / "sample_submission.csv")
+    if len(image_ids) != len(test.pixels):
+        raise InputError(
+            f"{folder / 'sample_submission.csv'} must have one id per row of test.csv; received {len(image_ids)} ids "
+            f"for {len(test.pixels)} rows. The files are not of one data set: get them together."
+        )
+    # Counted before any row is left out: a leak stays a leak in a short run.
+    shared_test_rows = count_shared_rows(train.pixels, test.pixels)
+    pixels, labels, test_pixels = train.pixels, train.labels, test.pixels
+    if 0 < config.train_rows < len(labels):
+        rows, _ = draw_stratified_rows(labels, config.train_rows, seed=0)
+        pixels, labels = pixels[rows], labels[rows]
+    whole_test = not 0 < config.test_rows < len(test_pixels)
+    if not whole_test:
+        test_pixels = test_pixels[: config.test_rows]
+    return Dataset(
+        images=pixels_to_images(pixels),
+        labels=labels,
+        test_images=pixels_to_images(test_pixels),
+        image_ids=image_ids if whole_test else None,
+        train_sha256=train.sha256,
+        test_sha256=test.sha256,
+        shared_test_rows=shared_test_rows,
+        notes=(*train.notes, *test.notes),
+    )
+
+
+def count_shared_rows(train_pixels: np.ndarray, test_pixels: np.ndarray) -> int:
+    """How many test rows occur, pixel for pixel, among the training rows; both uint8 (n, 784)."""
+    seen = {row.tobytes() for row in train_pixels}
+    return sum(row.tobytes() in seen for row in test_pixels)

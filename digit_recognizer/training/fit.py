@@ -1,0 +1,124 @@
+"""Fit one model on one set of rows."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from digit_recognizer.config import RunConfig
+from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
+from digit_recognizer.training.schedules import build_schedule
+
+PREDICTION_BATCH_SIZE = 512
+PLATEAU_FACTOR = 0.3  # three drops bring the rate down to 3 %, where a fit has settled
+STEPS_PER_EXECUTION = 8  # one Python round trip per eight gradient steps; more would coarsen interruption, not speed
+
+EpochListener = Callable[[dict[str, Any]], None]
+"""Told of every finished epoch: epoch (from 1), epochs, loss, accuracy, learning_rate, seconds, and what was watched."""
+
+
+@dataclass(frozen=True)
+class EpochCurve:
+    """Rows measured after every epoch, for a learning curve only: nothing is steered by them."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+def fit_model(
+    model: keras.Model,
+    batches: TrainingBatches,
+    config: RunConfig,
+    *,
+    epochs: int,
+    learning_rate: float,
+    watched: PredictionBatches | None = None,
+    curve: EpochCurve | None = None,
+    on_epoch: EpochListener | None = None,
+) -> None:
+    """Compile and fit a model in place: Adam on categorical cross-entropy.
+
+    Args:
+        model: from inputs to probabilities; its trainable weights change.
+        batches: the rows to fit on.
+        config: schedule, early stopping and plateau are read from it.
+        epochs: at most so many; exactly so many unless early stopping is on.
+        learning_rate: peak of the schedule.
+        watched: rows that steer early stopping and plateau; needed if `config.watches`, and not part of `batches`.
+        curve: rows whose loss and accuracy are reported after each epoch.
+        on_epoch: told of every finished epoch.
+    """
+    schedule = build_schedule(config.schedule, learning_rate, len(batches) * epochs)
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=min(STEPS_PER_EXECUTION, len(batches)),
+    )
+    callbacks: list[keras.callbacks.Callback] = [_EpochReport(batches, epochs, curve, on_epoch)]
+    if config.schedule == "plateau":
+        patience = max(1, epochs // 10)
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=PLATEAU_FACTOR, patience=patience))
+    if config.early_stopping_epochs:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor="val_loss", patience=config.early_stopping_epochs, restore_best_weights=True
+            )
+        )
+    # shuffle=False: the batches have an order of their own
+    model.fit(batches, epochs=epochs, validation_data=watched, callbacks=callbacks, shuffle=False, verbose=0)
+
+
+def predict_probabilities(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
+    """Predict, in batches.
+
+    Args:
+        model: from inputs to probabilities.
+        inputs: uint8 images (n, height, width, channels) or float32 features (n, ...).
+
+    Returns:
+        float32 (n, classes), rows sum to 1.
+    """
+    probabilities = model.predict(PredictionBatches(inputs, None, PREDICTION_BATCH_SIZE), verbose=0)
+    return np.asarray(probabilities, np.float32)
+
+
+class _EpochReport(keras.callbacks.Callback):
+    """Starts each epoch's order, and reports each epoch's figures."""
+
+    def __init__(
+        self, batches: TrainingBatches, epochs: int, curve: EpochCurve | None, on_epoch: EpochListener | None
+    ) -> None:
+        super().__init__()
+        self.batches, self.epochs, self.curve, self.on_epoch = batches, epochs, curve, on_epoch
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.batches.start_epoch(epoch)
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if self.on_epoch is None:
+            return
+        seconds = time.perf_counter() - self.started
+        logs = logs or {}
+        report: dict[str, Any] = {
+            "epoch": epoch + 1,
+            "epochs": self.epochs,
+            "loss": float(logs["loss"]),
+            "accuracy": float(logs["accuracy"]),
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "seconds": seconds,
+        }
+        if "val_loss" in logs:
+            report |= {"watched_loss": float(logs["val_loss"]), "watched_accuracy": float(logs["val_accuracy"])}
+        if self.curve is not None:
+            probabilities = predict_probabilities(self.model, self.curve.inputs)
+            truth = (probabilities * self.curve.targets).sum(axis=1)
+            report |= {
+                "held_out_loss": float(-np.log(np.maximum(truth, 1e-7)).mean()),
+                "held_out_accuracy": float((probabilities.argmax(1) == self.curve.targets.argmax(1)).mean()),
+            }
+        self.on_epoch(report)

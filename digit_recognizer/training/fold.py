@@ -1,0 +1,66 @@
+"""One fold: a fresh net, the rows it is fitted on, and the phases of its training."""
+
+import keras
+import numpy as np
+
+from digit_recognizer.config import RunConfig
+from digit_recognizer.data.folds import draw_stratified_rows
+from digit_recognizer.models import load_model_module
+from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
+from digit_recognizer.training.fit import EpochCurve, EpochListener, fit_model
+from digit_recognizer.training.inputs import Inputs, load_weighted_model
+from digit_recognizer.training.seeds import derive_seed
+
+
+def fit_fold(
+    config: RunConfig,
+    inputs: Inputs,
+    targets: np.ndarray,
+    rows: np.ndarray,
+    fold: int = 0,
+    curve: EpochCurve | None = None,
+    on_epoch: EpochListener | None = None,
+) -> tuple[keras.Model, keras.Model]:
+    """Build a fresh net and fit it on some rows.
+
+    Args:
+        config: what to do.
+        inputs: of the whole run.
+        targets: float32 one-hot labels (n, classes) of all training rows.
+        rows: int (m,), the rows to fit on; a slice of them is set aside if the configuration watches any.
+        fold: seeds derive from it.
+        curve: rows measured after each epoch.
+        on_epoch: told of every epoch.
+
+    Returns:
+        The whole net, and the part of it that takes `inputs`; the same object unless there is a backbone.
+    """
+    keras.backend.clear_session()  # the fold before has left its graph behind
+    seed = derive_seed(config.seed, "fit", fold)
+    keras.utils.set_random_seed(seed)
+    model = load_weighted_model(config)  # fresh: a reused model has already seen these rows
+    part = inputs.select_fitted_part(model, config.unfreeze)
+    watched = None
+    if config.watches:
+        count = max(1, round(config.watch_fraction * len(rows)))
+        drawn, rest = draw_stratified_rows(targets[rows].argmax(axis=1), count, derive_seed(config.seed, "watch", fold))
+        watched = PredictionBatches(inputs.views[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
+        rows = rows[rest]
+    batches = TrainingBatches(inputs.views, targets, rows, config.batch_size, seed, inputs.augment)
+    phases = [(config.epochs, config.learning_rate)]
+    if config.unfreeze and inputs.from_backbone:
+        phases.append((config.unfreeze_epochs, config.unfreeze_learning_rate))
+    for number, (epochs, learning_rate) in enumerate(phases):
+        if number == 1:
+            load_model_module(config.model).unfreeze_block(model, config.unfreeze)
+        fit_model(
+            part,
+            batches,
+            config,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            watched=watched,
+            curve=curve,
+            on_epoch=on_epoch,
+        )
+    return model, part

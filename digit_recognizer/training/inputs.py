@@ -1,0 +1,85 @@
+"""What a net is fed: images as they are, or the features that a frozen backbone makes of them, computed once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from digit_recognizer.config import RunConfig
+from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment
+from digit_recognizer.errors import InputError
+from digit_recognizer.models import build_model, load_model_module
+from digit_recognizer.training.features import load_feature_views, load_features
+from digit_recognizer.training.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from digit_recognizer.training.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Training and test inputs of a run.
+
+    Attributes:
+        views: uint8 images or float32 features (k, n, ...): k versions of each training row, the first unaugmented.
+        test: the same without the leading axis, one per test row.
+        augment: applied to each training batch; None if nothing is, or if the views are augmented already.
+        from_backbone: whether these are features, so that only the part of the net above them is fitted.
+    """
+
+    views: np.ndarray
+    test: np.ndarray
+    augment: Augment | None
+    from_backbone: bool
+
+    def select_fitted_part(self, model: keras.Model, unfreeze: str | None) -> keras.Model:
+        """The part of `model` that takes these inputs; it shares the model's layers, so fitting it fits the model."""
+        if not self.from_backbone:
+            return model
+        part: keras.Model = load_model_module(model.name).split(model, unfreeze).upper
+        return part
+
+
+def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
+    """Make the inputs of a run; call it under the run's precision policy.
+
+    Raises:
+        InputError: if augmentation is asked of a transfer net without cached views to hold it.
+    """
+    module = load_model_module(config.model)
+    augment = build_augment(POLICIES[config.augmentation])
+    if not hasattr(module, "split"):
+        return Inputs(dataset.images[None], dataset.test_images, augment, from_backbone=False)
+    if (augment is None) != (config.feature_views == 1):
+        raise InputError(
+            f"--model {config.model} caches its backbone's features, so augmented images must be a fixed number of "
+            f"views: received --augmentation {config.augmentation} with --feature-views {config.feature_views}. "
+            "Use --augmentation none, or an augmentation with --feature-views 8."
+        )
+    lower = module.split(load_weighted_model(config), config.unfreeze).lower
+    cache_dir = config.input_dir / ".cache"
+    if augment is None:
+        views = load_features(lower, dataset.images, cache_dir, dataset.train_sha256, label="training rows")[None]
+    else:
+        views = load_feature_views(
+            lower,
+            dataset.images,
+            config.feature_views,
+            augment,
+            derive_seed(config.seed, "views"),
+            cache_dir,
+            dataset.train_sha256,
+            config.augmentation,
+        )
+    test = load_features(lower, dataset.test_images, cache_dir, dataset.test_sha256, label="test rows")
+    return Inputs(views, test, None, from_backbone=True)
+
+
+def load_weighted_model(config: RunConfig) -> keras.Model:
+    """A fresh model of the run's kind; `--weights none` means random ones."""
+    weights = None if config.weights == "none" else config.weights
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise InputError(f"--weights takes imagenet, none or an existing file; received {weights}.")
+    return build_model(config.model, weights=weights)

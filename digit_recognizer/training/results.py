@@ -1,0 +1,86 @@
+"""What cross-validation found, as an object, as the table that ends a run, and as metrics.json."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer.competition.metrics import Confusion
+from digit_recognizer.config import RunConfig
+from digit_recognizer.training.dataset import Dataset
+from digit_recognizer.training.progress import format_seconds
+
+
+@dataclass(frozen=True)
+class CVResult:
+    """What cross-validation found.
+
+    Attributes:
+        fold_accuracies: one per fold that was held out.
+        oof_accuracy: over all rows that were held out.
+        oof_accuracy_interval: its 95 % Wilson interval.
+        calibration_error: expected calibration error of the out-of-fold probabilities.
+        confusion: the pair of classes that costs most.
+        oof_probabilities: float32 (n, classes); NaN in rows that were never held out.
+        test_probabilities: float32 (m, classes), mean over the fold nets.
+        elapsed_seconds: wall time, data and predictions included, Keras' import not.
+        training_seconds: wall time of the fits alone.
+        run_dir: the run folder.
+        submission: the file written; None if test rows were left out.
+        unfit: why the submission must not enter the competition; None if it may.
+    """
+
+    fold_accuracies: list[float]
+    oof_accuracy: float
+    oof_accuracy_interval: tuple[float, float]
+    calibration_error: float
+    confusion: Confusion
+    oof_probabilities: np.ndarray
+    test_probabilities: np.ndarray
+    elapsed_seconds: float
+    training_seconds: float
+    run_dir: Path
+    submission: Path | None
+    unfit: str | None
+
+
+def format_result(result: CVResult) -> str:
+    """The table that ends a run."""
+    low, high = result.oof_accuracy_interval
+    rows = [
+        *((f"fold {n} accuracy", f"{accuracy:.5f}") for n, accuracy in enumerate(result.fold_accuracies, 1)),
+        ("out-of-fold accuracy", f"{result.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"),
+        ("expected calibration error", f"{result.calibration_error:.5f}"),
+        ("costliest confusion", str(result.confusion)),
+        ("time", f"{format_seconds(result.elapsed_seconds)}, of it fitting {format_seconds(result.training_seconds)}"),
+        ("submission", str(result.submission or "none: not all test rows were predicted")),
+    ]
+    if result.unfit:
+        rows.append(("UNFIT FOR THE COMPETITION", result.unfit))
+    return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
+
+
+def describe_metrics(config: RunConfig, dataset: Dataset, result: CVResult, precision: str) -> dict[str, Any]:
+    """The content of metrics.json."""
+    return {
+        "model": config.model,
+        "seed": config.seed,
+        "oof_accuracy": result.oof_accuracy,
+        "oof_accuracy_interval": list(result.oof_accuracy_interval),
+        "fold_accuracies": result.fold_accuracies,
+        "calibration_error": result.calibration_error,
+        "costliest_confusion": {
+            "label": result.confusion.label,
+            "prediction": result.confusion.prediction,
+            "rows": result.confusion.rows,
+        },
+        "elapsed_seconds": result.elapsed_seconds,
+        "training_seconds": result.training_seconds,
+        "precision": precision,
+        "train_sha256": dataset.train_sha256,
+        "test_sha256": dataset.test_sha256,
+        "shared_test_rows": dataset.shared_test_rows,
+        "unfit_for_competition": dataset.unfit,
+        "submission": str(result.submission) if result.submission else None,
+    }

@@ -1,0 +1,263 @@
+"""The transfer net: its table, its preprocessing, its weights by path, and its halves."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from digit_recognizer.errors import InputError
+from digit_recognizer.models import vgg16
+from digit_recognizer.training.features import load_features
+
+# Document 001's table, with the names that the rest of the package reads. Shapes are per image.
+TABLE = [
+    ("images", (28, 28, 1), 0),
+    ("resized", (56, 56, 1), 0),
+    ("bgr", (56, 56, 3), 0),
+    ("preprocessed", (56, 56, 3), 0),
+    ("vgg16", (1, 1, 512), 14_714_688),
+    ("flatten", (512,), 0),
+    ("embedding", (512,), 262_656),
+    ("embedding_relu", (512,), 0),
+    ("embedding_norm", (512,), 2_048),
+    ("embedding_dropout", (512,), 0),
+    ("logits", (10,), 5_130),
+    ("probabilities", (10,), 0),
+]
+
+CONVOLUTIONS = {"block1": (2, 64), "block2": (2, 128), "block3": (3, 256), "block4": (3, 512), "block5": (3, 512)}
+SIDES_PX = {"block5": 3, "block4": 7, "block3": 14, "block2": 28, "block1": 56}
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weights_file(tmp_path_factory.mktemp("weights") / vgg16.WEIGHTS_FILE)
+
+
+@pytest.fixture(scope="module")
+def model(weights_file: Path) -> keras.Model:
+    return vgg16.build((28, 28, 1), 10, str(weights_file))
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (5, 28, 28, 1), np.uint8)
+
+
+def write_weights_file(path: Path, fourth_pixel: int = 0, top: bool = False) -> Path:
+    """Write random weights in the layout of the file that Keras downloads, which Keras 1 wrote."""
+    rng, channels = np.random.default_rng(0), 3
+    layers: dict[str, dict[str, np.ndarray]] = {"input_1": {}}
+    for block, (convolutions, filters) in CONVOLUTIONS.items():
+        for name in (f"{block}_conv{number}" for number in range(1, convolutions + 1)):
+            kernel_shape = (3, 3 + fourth_pixel, channels, filters)
+            kernel = rng.normal(0, np.sqrt(2 / (9 * channels)), kernel_shape).astype(np.float32)
+            layers[name] = {f"{name}_W_1:0": kernel, f"{name}_b_1:0": rng.normal(size=filters).astype(np.float32)}
+            channels = filters
+        layers[f"{block}_pool"] = {}
+    if top:
+        layers["fc1"] = {"fc1_W_1:0": np.zeros((512, 8), np.float32), "fc1_b_1:0": np.zeros(8, np.float32)}
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"1.1.1"
+        for name, weights in layers.items():
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [weight.encode() for weight in weights]
+            for weight, values in weights.items():
+                group[weight] = values
+    return path
+
+
+def to_unit(images: np.ndarray) -> np.ndarray:
+    return images.astype(np.float32) / 255
+
+
+def test_the_table_of_document_001_is_reproduced_layer_by_layer(model: keras.Model) -> None:
+    vgg16.split(model)
+    assert [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers] == TABLE
+    assert model.count_params() == 14_984_522
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 268_810
+
+
+def test_one_channel_is_preprocessed_as_vgg16s_own_function_does_it_after_the_resizing(
+    model: keras.Model, images: np.ndarray
+) -> None:
+    resized, preprocessed = keras.Model(
+        model.input, [model.get_layer("resized").output, model.get_layer("preprocessed").output]
+    ).predict_on_batch(to_unit(images))
+    expected = keras.applications.vgg16.preprocess_input(np.repeat(255 * resized, 3, axis=-1))
+    np.testing.assert_allclose(preprocessed, expected, atol=1e-4)
+
+
+def test_red_green_and_blue_become_blue_green_and_red_less_imagenets_means() -> None:
+    net = vgg16.build((20, 30, 3), 4, None)
+    colour = np.array([1.0, 0.4, 0.0], np.float32)
+    preprocessed = keras.Model(net.input, net.get_layer("preprocessed").output).predict_on_batch(
+        np.broadcast_to(colour, (1, 20, 30, 3))
+    )
+    assert preprocessed.shape == (1, 40, 60, 3)
+    np.testing.assert_allclose(preprocessed[0, 0, 0], [0 - 103.939, 102 - 116.779, 255 - 123.68], atol=1e-4)
+    expected = keras.applications.vgg16.preprocess_input(np.broadcast_to(255 * colour, (1, 40, 60, 3)).copy())
+    np.testing.assert_allclose(preprocessed, expected, atol=1e-4)
+
+
+def test_the_backbone_never_sees_less_than_32_px() -> None:
+    assert vgg16.build((8, 20, 1), 10, None).get_layer("preprocessed").output.shape == (None, 32, 40, 3)
+
+
+def test_another_number_of_channels_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"^vgg16 takes images of 1 or 3 channels; received 2: .*$"):
+        vgg16.build((28, 28, 2), 10, None)
+
+
+def test_every_weight_of_the_official_layout_arrives(model: keras.Model, weights_file: Path) -> None:
+    with h5py.File(weights_file) as file:
+        for block, (convolutions, _) in CONVOLUTIONS.items():
+            for name in (f"{block}_conv{number}" for number in range(1, convolutions + 1)):
+                kernel, bias = model.get_layer("vgg16").get_layer(name).get_weights()
+                np.testing.assert_array_equal(kernel, file[name][f"{name}_W_1:0"])
+                np.testing.assert_array_equal(bias, file[name][f"{name}_b_1:0"])
+
+
+def test_kept_features_and_the_head_give_what_a_full_pass_gives(
+    model: keras.Model, images: np.ndarray, tmp_path: Path
+) -> None:
+    halves = vgg16.split(model)
+    features = load_features(halves.lower, images.reshape(-1, 784), tmp_path, "data", batch_size=2)
+    assert features.shape == (5, 1, 1, 512)
+    full_pass = model.predict_on_batch(to_unit(images))
+    assert np.ptp(full_pass, axis=0).max() > 1e-3, "the images must differ for the comparison to mean anything"
+    np.testing.assert_allclose(halves.upper.predict_on_batch(features), full_pass, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", vgg16.BLOCKS)
+def test_the_halves_meet_before_any_block(model: keras.Model, images: np.ndarray, block: str) -> None:
+    halves = vgg16.split(model, block)
+    features = halves.lower.predict_on_batch(to_unit(images))
+    assert features.shape[1:3] == (SIDES_PX[block], SIDES_PX[block])
+    np.testing.assert_allclose(
+        halves.upper.predict_on_batch(features), model.predict_on_batch(to_unit(images)), atol=1e-5
+    )
+    later = [name for name in vgg16.BLOCKS if name >= block]
+    assert len(halves.upper.trainable_weights) == 2 * sum(CONVOLUTIONS[name][0] for name in later) + 6
+    assert len(model.trainable_weights) == len(halves.upper.trainable_weights)
+    assert not halves.lower.trainable_weights
+
+
+def test_with_every_block_unfrozen_the_lower_half_is_the_preprocessing_alone(model: keras.Model) -> None:
+    assert not vgg16.split(model, "block1").lower.weights
+
+
+def test_training_the_upper_half_trains_the_net_and_leaves_the_lower_half(
+    model: keras.Model, images: np.ndarray
+) -> None:
+    halves = vgg16.split(model, "block5")
+    features, labels = halves.lower.predict_on_batch(to_unit(images)), np.arange(5)
+    frozen = halves.lower.get_weights()
+    before = model.predict_on_batch(to_unit(images))
+    kernel = model.get_layer("vgg16").get_layer("block5_conv1").get_weights()[0]
+    halves.upper.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy")
+    halves.upper.train_on_batch(features, labels)
+    after = model.predict_on_batch(to_unit(images))
+    assert np.abs(after - before).max() > 1e-4
+    assert (model.get_layer("vgg16").get_layer("block5_conv1").get_weights()[0] != kernel).any()
+    np.testing.assert_allclose(halves.upper.predict_on_batch(features), after, atol=1e-5)
+    for now, then in zip(halves.lower.get_weights(), frozen, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_unfreezing_a_block_unfreezes_all_after_it_and_splitting_freezes_again(model: keras.Model) -> None:
+    vgg16.unfreeze_block(model, "block4")
+    trainable = [layer.name for layer in model.get_layer("vgg16").layers if layer.trainable and layer.weights]
+    assert trainable == [f"block{block}_conv{number}" for block in (4, 5) for number in (1, 2, 3)]
+    vgg16.split(model)
+    assert len(model.trainable_weights) == 6
+
+
+@pytest.mark.parametrize("unfreeze", [vgg16.unfreeze_block, vgg16.split])
+@pytest.mark.parametrize("block", ["block6", "", "vgg16"])
+def test_an_unknown_block_is_refused_with_the_names_of_all(
+    model: keras.Model, unfreeze: Callable[[keras.Model, str], object], block: str
+) -> None:
+    with pytest.raises(InputError, match=f"^--unfreeze takes one of block1, .*block5; received '{block}'.$"):
+        unfreeze(model, block)
+
+
+def write_text_file(path: Path) -> None:
+    path.write_text("<!DOCTYPE html>")
+
+
+def write_half_a_file(path: Path) -> None:
+    whole = write_weights_file(path).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def write_unrelated_hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["pixels"] = np.zeros(3)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: None,
+        lambda path: path.mkdir(),
+        lambda path: path.touch(),
+        write_text_file,
+        write_half_a_file,
+        write_unrelated_hdf5,
+        lambda path: write_weights_file(path, fourth_pixel=1),
+        lambda path: write_weights_file(path, top=True),
+    ],
+    ids=["missing", "a folder", "empty", "a web page", "cut short", "other HDF5", "other shapes", "with its top"],
+)
+def test_a_wrong_weights_file_is_refused_in_one_line(write: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / vgg16.WEIGHTS_FILE
+    write(path)
+    with pytest.raises(InputError) as refusal:
+        vgg16.build((28, 28, 1), 10, str(path))
+    message = str(refusal.value)
+    assert "\n" not in message
+    assert str(path) in message
+    assert message.endswith("--weights imagenet or --weights none.")
+
+
+def test_imagenet_weights_without_a_network_are_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))  # an earlier download must not help
+    with pytest.raises(InputError, match=r"^--weights imagenet .*Network is unreachable: .*--weights none\.$"):
+        vgg16.build((28, 28, 1), 10, "imagenet")
+
+
+def test_the_saved_net_loads_safely_without_this_package(
+    model: keras.Model, images: np.ndarray, tmp_path: Path
+) -> None:
+    vgg16.split(model)
+    model.save(tmp_path / "net.keras")
+    loaded = keras.saving.load_model(tmp_path / "net.keras", safe_mode=True)
+    assert {layer.__class__.__module__.partition(".")[0] for layer in loaded.layers} == {"keras"}
+    assert len(loaded.trainable_weights) == 6
+    np.testing.assert_allclose(
+        loaded.predict_on_batch(to_unit(images)), model.predict_on_batch(to_unit(images)), atol=1e-6
+    )
+
+
+def test_in_bfloat16_the_preprocessing_and_the_probabilities_stay_float32() -> None:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        net = vgg16.build((28, 28, 1), 10, None)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    dtypes = {layer.name: layer.compute_dtype for layer in net.layers}
+    assert {dtypes[name] for name in ("resized", "bgr", "preprocessed", "probabilities")} == {"float32"}
+    assert {dtypes[name] for name in ("vgg16", "embedding", "logits")} == {"bfloat16"}
