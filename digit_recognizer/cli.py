@@ -57,7 +57,9 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
     return run
 
 
-def parse_arguments(kind: type[Arguments], verb: str, arguments: list[str], default: Arguments | None = None) -> Arguments:
+def parse_arguments(
+    kind: type[Arguments], verb: str, arguments: list[str], default: Arguments | None = None
+) -> Arguments:
     """Turn command-line arguments into a typed configuration.
 
     Args:
@@ -75,13 +77,14 @@ def parse_arguments(kind: type[Arguments], verb: str, arguments: list[str], defa
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
-            return tyro.cli(
+            parsed: Arguments = tyro.cli(
                 kind,
                 prog=f"python -m digit_recognizer.{verb}",
                 args=arguments,
                 default=default,
                 config=(tyro.conf.AvoidSubcommands,),
-            )
+            )  # type: ignore[assignment]  # tyro's overloads do not know that a default of None is none
+            return parsed
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -107,14 +110,17 @@ def parse_run_config(verb: str, arguments: list[str]) -> RunConfig:
 
 
 def import_keras() -> None:
-    """Import Keras and its backend without the lines that TensorFlow prints before it can be asked not to."""
+    """Import Keras and its backend without the lines that TensorFlow prints before it can be asked not to.
+
+    Setting a seed makes Keras import TensorFlow under any backend, if it is installed; so that is done here too.
+    """
     if "keras" in sys.modules:
         return
     sys.stderr.flush()
     kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(quiet, 2)
-        importlib.import_module("keras")
+        importlib.import_module("keras").utils.set_random_seed(0)
     finally:
         os.dup2(kept, 2)
         os.close(kept)
@@ -122,13 +128,14 @@ def import_keras() -> None:
 
 
 def _first_sentence(box: str) -> str:
-    """The message inside tyro's box, up to its first rule, on one line."""
-    lines = []
-    for line in box.splitlines():
+    """The message inside tyro's box, between its title and its first rule, on one line."""
+    lines: list[str] = []
+    for line in box.splitlines()[1:]:
         text = line.strip("│ ")
-        if set(text) == {"─"}:
-            break
-        if line.startswith("│"):
-            lines.append(text)
+        if set(text) <= set("─-"):  # a rule; without UTF-8 one also stands below the title
+            if lines:
+                break
+            continue
+        lines.append(text)
     sentence = re.sub(r"^Error parsing (RunConfig: )?", "", " ".join(lines))
     return sentence.rstrip(".") + "."

@@ -30,7 +30,7 @@ class RunConfig:
     """Submission file to write (default: under submissions/, its name carries model and score)."""
 
     folds: int = 5
-    """Stratified folds of cv; each row is held out in exactly one. `train` holds out one fold in this many (5: 20 %)."""
+    """Stratified folds of cv; each row is held out in exactly one. `train` holds out one such fold (5: 20 %)."""
     epochs: int = 20
     """Passes over the rows being fitted; the last one counts unless early stopping is on."""
     seed: int = 0
@@ -44,7 +44,7 @@ class RunConfig:
     augmentation: Augmentation = "affine"
     """What is done to every training image anew in every epoch: see digit_recognizer/data/augmentation.py."""
     early_stopping_epochs: int = 0
-    """Stop after this many epochs without a lower loss on the watched rows, and take the best epoch's weights (0: off)."""
+    """Stop after this many epochs without a lower loss on the watched rows, and take the best epoch (0: off)."""
     watch_fraction: float = 0.1
     """Share of the fitted rows set aside for early stopping and plateau; never the fold that is reported."""
     precision: Precision = "auto"
@@ -59,7 +59,7 @@ class RunConfig:
     unfreeze_learning_rate: float = 1e-5
     """Transfer nets: Adam's learning rate while fine-tuning; small, or the pretrained filters are lost."""
     feature_views: int = 1
-    """Transfer nets: views of each image whose features are cached, the first unaugmented; augmentation needs 2 or more."""
+    """Transfer nets: cached views of each image, the first unaugmented; augmentation needs 2 or more."""
 
     train_rows: int = 0
     """Use only this many rows of train.csv, drawn evenly from every class (0: all)."""

@@ -117,10 +117,6 @@ def test_another_backend_gives_a_file_of_its_own(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def flip_a_bit(content: bytes) -> bytes:
-    return content[:-40] + bytes([content[-40] ^ 1]) + content[-39:]
-
-
 @pytest.mark.parametrize(
     "damage",
     [
@@ -128,7 +124,7 @@ def flip_a_bit(content: bytes) -> bytes:
         lambda content: content[:20],
         lambda content: content[:-1],
         lambda content: content + b"\0",
-        flip_a_bit,
+        lambda content: content[:-40] + bytes([content[-40] ^ 1]) + content[-39:],
     ],
     ids=["empty", "cut in its header", "cut at its end", "too long", "one bit flipped"],
 )
@@ -236,7 +232,7 @@ def test_another_seed_augmentation_or_batch_gives_views_of_its_own(
 
 def test_a_single_view_needs_no_augmentation_and_more_views_do(lower: keras.Model, pixels: np.ndarray) -> None:
     assert load_feature_views(lower, pixels, 1, None, 0, None, "data", "none").shape == (1, 10, 4)
-    with pytest.raises(InputError, match="^--feature-views above 1 takes an augmentation; received 2 with none: .*$"):
+    with pytest.raises(InputError, match=r"^--feature-views above 1 takes an augmentation; received 2 with none: .*$"):
         load_feature_views(lower, pixels, 2, None, 0, None, "data", "none")
 
 

@@ -21,7 +21,7 @@ class Confusion:
 
 
 def compute_wilson_interval(correct: int, rows: int) -> tuple[float, float]:
-    """The 95 % interval of an accuracy (Wilson 1927, score interval): honest also near 0 and 1, where k/n ± 2 SE is not.
+    """The 95 % interval of an accuracy (Wilson 1927, score interval), which is honest near 0 and 1 as well.
 
     Args:
         correct: rows that were right.

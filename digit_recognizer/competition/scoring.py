@@ -4,7 +4,7 @@ from pathlib import Path
 
 from digit_recognizer.competition.metrics import compute_wilson_interval, find_costliest_confusion
 from digit_recognizer.competition.submissions import check_submission, load_submission
-from digit_recognizer.data.tables import load_test_labels
+from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file
 
@@ -28,10 +28,10 @@ def score_submission(path: Path, input_dir: Path) -> str:
             f"{answers} is missing: only sources that carry test labels (sample, idx, .npz) can be scored here; "
             "Kaggle keeps its own, and scores what is submitted."
         )
-    truth = load_test_labels(answers)
+    truth = load_label_table(answers)
     submission = load_submission(path)
     test = input_dir / "test.csv"
-    check_submission(submission, truth.image_ids, hash_file(test) if test.exists() else None)
+    check_submission(submission, len(truth.labels), hash_file(test) if test.exists() else None)
     right = int((submission.labels == truth.labels).sum())
     low, high = compute_wilson_interval(right, len(truth.labels))
     confusion = find_costliest_confusion(truth.labels, submission.labels)

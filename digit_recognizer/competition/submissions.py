@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file, read_json, write_atomically, write_json
-
-HEADER = ["ImageId", "Label"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,25 +31,20 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Submission:
-    """A submission as read: int64 image ids and labels, both (n,); the note beside the file, if there is one."""
+    """A submission as read: int64 labels (n,), of which row i belongs to ImageId i + 1; the note, if there is one."""
 
     path: Path
-    image_ids: np.ndarray
     labels: np.ndarray
     provenance: Provenance | None
 
 
-def load_submission(path: Path, classes: int = 10) -> Submission:
-    """Read a submission, ours or another's.
-
-    Args:
-        path: a CSV with the columns ImageId and Label.
-        classes: labels must be 0 to classes - 1.
+def load_submission(path: Path) -> Submission:
+    """Read a submission, ours or another's: the columns ImageId (1, 2, 3 and so on) and Label (0 to 9).
 
     Raises:
         InputError: if it is no such file, or was changed since its note was written.
     """
-    image_ids, labels = _read_rows(path, classes)
+    labels = load_label_table(path).labels
     note = _note_path(path)
     provenance = None
     if note.exists():
@@ -60,11 +54,11 @@ def load_submission(path: Path, classes: int = 10) -> Submission:
             raise InputError(f"{note} must be the note of a submission, but {error}: remove it.") from error
         if provenance.submission_sha256 != hash_file(path):
             raise InputError(f"{path} was changed after its note {note.name} was written: make it anew or remove both.")
-    return Submission(path, image_ids, labels, provenance)
+    return Submission(path, labels, provenance)
 
 
-def load_image_ids(path: Path) -> np.ndarray:
-    """The ids that a submission must hold, int64 (n,), from sample_submission.csv.
+def count_image_ids(path: Path) -> int:
+    """How many rows a submission must have, from sample_submission.csv.
 
     Raises:
         InputError: if the file is missing or malformed, or its ids are not 1, 2, 3 and so on.
@@ -74,32 +68,24 @@ def load_image_ids(path: Path) -> np.ndarray:
             f"{path} is missing, and no submission can be checked without it: it comes with train.csv and test.csv "
             "(python -m digit_recognizer.download --help)."
         )
-    image_ids, _ = _read_rows(path, classes=None)
-    expected = np.arange(1, len(image_ids) + 1)
-    if not np.array_equal(image_ids, expected):
-        row = int(np.argmax(image_ids != expected))
-        raise InputError(
-            f"{path}, line {row + 2}: ImageId must count 1, 2, 3 without gap or repeat; received {image_ids[row]} "
-            f"where {expected[row]} belongs. Get the file anew."
-        )
-    return image_ids
+    return len(load_label_table(path).labels)
 
 
-def check_submission(submission: Submission, image_ids: np.ndarray, test_sha256: str | None = None) -> None:
+def check_submission(submission: Submission, rows: int, test_sha256: str | None = None) -> None:
     """Refuse a submission that does not fit: other ids, or made for another test.csv.
 
     Args:
         submission: as read.
-        image_ids: int (n,), from sample_submission.csv.
+        rows: how many ids sample_submission.csv has.
         test_sha256: hash of the test.csv at hand; None skips that check.
 
     Raises:
         InputError: one line that says which.
     """
-    if not np.array_equal(submission.image_ids, image_ids):
+    if len(submission.labels) != rows:
         raise InputError(
-            f"{submission.path} must hold the {len(image_ids)} ids of sample_submission.csv in their order; received "
-            f"{len(submission.image_ids)} ids. It was made for another data set."
+            f"{submission.path} must hold the {rows} ids of sample_submission.csv; received {len(submission.labels)}. "
+            "It was made for another data set."
         )
     made_for = submission.provenance.test_sha256 if submission.provenance else None
     if test_sha256 and made_for and made_for != test_sha256:
@@ -122,28 +108,28 @@ def check_new_submission_path(path: Path) -> None:
         raise InputError(f"--submission takes a name that ends in .csv; received {path}.")
 
 
-def write_submission(path: Path, labels: np.ndarray, image_ids: np.ndarray, provenance: Provenance) -> None:
+def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Provenance) -> None:
     """Write a submission and its note, after checking it against the ids.
 
     Args:
         path: a new file; its note becomes `<path>.json`.
         labels: int (n,), 0 to 9.
-        image_ids: int (n,), from sample_submission.csv.
+        rows: how many ids sample_submission.csv has.
         provenance: what the note says; the submission's own hash is filled in here.
 
     Raises:
         InputError: if labels and ids do not fit each other.
     """
-    if len(labels) != len(image_ids):
+    if len(labels) != rows:
         raise InputError(
-            f"{path} must hold one label per id of sample_submission.csv: {len(image_ids)} ids, {len(labels)} labels. "
+            f"{path} must hold one label per id of sample_submission.csv: {rows} ids, {len(labels)} labels. "
             "test.csv and sample_submission.csv are not of one data set."
         )
     with write_atomically(path) as temporary:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(HEADER)
-            writer.writerows(zip(image_ids.tolist(), labels.tolist(), strict=True))
+            writer.writerow(["ImageId", "Label"])
+            writer.writerows(enumerate(labels.tolist(), 1))
         submission_sha256 = hash_file(temporary)
     write_json(_note_path(path), {**asdict(provenance), "submission_sha256": submission_sha256})
 
@@ -159,32 +145,3 @@ def find_free_path(folder: Path, stem: str) -> Path:
 
 def _note_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
-
-
-def _read_rows(path: Path, classes: int | None) -> tuple[np.ndarray, np.ndarray]:
-    image_ids: list[int] = []
-    labels: list[int] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            if header != HEADER:
-                raise InputError(f"{path} must begin with the line ImageId,Label; received {','.join(header)[:60]!r}.")
-            for row in rows:
-                if not row:
-                    continue
-                if len(row) != 2 or not all(cell.isascii() and cell.isdigit() and len(cell) < 19 for cell in row):
-                    raise InputError(
-                        f"{path}, line {rows.line_num}: a row is two whole numbers, ImageId,Label; "
-                        f"received {','.join(row)[:60]!r}."
-                    )
-                label = int(row[1])
-                if classes is not None and label >= classes:
-                    raise InputError(f"{path}, line {rows.line_num}: Label must be 0 to {classes - 1}; received {label}.")
-                image_ids.append(int(row[0]))
-                labels.append(label)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} must be a CSV file with the columns ImageId and Label, but {error}.") from error
-    if not image_ids:
-        raise InputError(f"{path} has no rows below its header: get or make it anew.")
-    return np.array(image_ids, np.int64), np.array(labels, np.int64)

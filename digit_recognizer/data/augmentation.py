@@ -96,7 +96,7 @@ def draw_affine_matrices(affine: Affine, count: int, side_px: int, rng: np.rando
 
 
 def build_batched_affine(affine: Affine) -> Augment:
-    """The batched engine: matrices for the whole batch at once, then one OpenCV warp per image and no Python between."""
+    """The batched engine: all matrices of a batch at once, then one OpenCV warp per image."""
     import cv2
 
     def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -125,7 +125,7 @@ def build_albumentations(policy: Policy) -> Augment:
                 keep_ratio=True,
                 rotate=(-affine.rotation_deg, affine.rotation_deg),
                 shear={"x": (-affine.shear_deg, affine.shear_deg), "y": (0.0, 0.0)},
-                translate_px={axis: (-affine.shift_px, affine.shift_px) for axis in "xy"},
+                translate_px=dict.fromkeys("xy", (-affine.shift_px, affine.shift_px)),
                 p=1.0,
             )
         )

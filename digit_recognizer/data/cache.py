@@ -1,11 +1,12 @@
 """Tables kept as .npy files, so that only the first reading of a CSV pays for its text.
 
 For each CSV a pointer (`train.csv.json`) records the file's state and hash, and names its arrays
-(`train.csv-<hash>-pixels.npy`). A file whose state is unchanged is trusted; otherwise its content's hash decides. A file
-cached within two seconds of its last change is hashed once more, because an edit in the same tick of the clock would
-leave no other trace (git calls such an index entry "racily clean").
+(`train.csv-<hash>-pixels.npy`). A file whose state is unchanged is trusted; otherwise its content's hash decides. A
+file cached within two seconds of its last change is hashed once more, because an edit in the same tick of the clock
+would leave no other trace (git calls such an index entry "racily clean").
 """
 
+import contextlib
 import json
 import os
 import re
@@ -71,9 +72,7 @@ def load_cached_arrays(path: Path, cache_dir: Path, names: tuple[str, ...]) -> C
         return None  # whatever is wrong with a cache, the CSV itself is the cure
 
 
-def write_cached_arrays(
-    path: Path, cache_dir: Path, state: os.stat_result, cached: CachedArrays
-) -> str | None:
+def write_cached_arrays(path: Path, cache_dir: Path, state: os.stat_result, cached: CachedArrays) -> str | None:
     """Keep the arrays of the CSV `path` in `cache_dir`, in place of any it kept before.
 
     Args:
@@ -120,14 +119,12 @@ def _array_path(path: Path, cache_dir: Path, pointer: dict[str, Any], name: str)
 
 def _checksum(array: np.ndarray) -> list[Any]:
     """What tells a damaged array from a whole one: its type, shape and CRC-32 (7 ms for 33 MB)."""
-    return [str(array.dtype), list(array.shape), zlib.crc32(np.ascontiguousarray(array))]
+    return [str(array.dtype), list(array.shape), zlib.crc32(np.ascontiguousarray(array).data)]
 
 
 def _write_pointer(pointer_path: Path, pointer: dict[str, Any]) -> None:
-    try:
+    with contextlib.suppress(OSError, InputError):  # a read-only cache still serves; it only hashes again next time
         write_json(pointer_path, pointer)
-    except (OSError, InputError):
-        pass  # a read-only cache still serves; it only has to hash again next time
 
 
 def _remove_old_arrays(path: Path, cache_dir: Path, sha256: str) -> None:

@@ -6,11 +6,10 @@ learning applied to document recognition", section III.A: the ink's box scaled i
 anti-aliased, then placed so that its centre of mass is the centre of the image.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from digit_recognizer.data.csv_header import IMAGE_SIDE_PX, PIXELS
+from digit_recognizer.data.image_files import ImageSet
 
 DIGIT_BOX_PX = 20
 SAMPLE_TEST_ROWS = 497
@@ -18,30 +17,17 @@ SPLIT_SEED = 0
 SOURCE_SIDE_PX = 8
 SOURCE_INK = 16  # each source pixel counts the black ones among 4x4
 ENLARGEMENT = 16  # smooth strokes need far more room than the 20 px they end in
-STROKE_LEVEL = 0.28  # of full ink, after sharpening
-SHARPENING = 1.0  # strokes gain what sets them off from their surroundings: hairlines stay whole, loops stay open
-SURROUNDINGS = 1.5  # in source pixels: about one stroke's width
+STROKE_LEVEL = 0.5  # of full ink, after sharpening
+SHARPENING = 2.0  # strokes gain what sets them off from their surroundings: hairlines stay whole, loops stay open
+SURROUNDINGS = 1.2  # in source pixels: about one stroke's width
 
 
-@dataclass(frozen=True)
-class SampleDigits:
-    """The sample, split once and for all.
+def build_sample() -> ImageSet:
+    """Draw the sample's digits and split them, each class in the same proportion; every call gives the same arrays.
 
-    Attributes:
-        train_pixels: uint8 (1300, 784), 0 = paper, 255 = ink.
-        train_labels: int64 (1300,), 0 to 9.
-        test_pixels: uint8 (497, 784).
-        test_labels: int64 (497,).
+    Returns:
+        1,300 training and 497 test images with their labels.
     """
-
-    train_pixels: np.ndarray
-    train_labels: np.ndarray
-    test_pixels: np.ndarray
-    test_labels: np.ndarray
-
-
-def build_sample() -> SampleDigits:
-    """Draw the sample's digits and split them, each class in the same proportion; every call gives the same arrays."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -54,7 +40,7 @@ def build_sample() -> SampleDigits:
         stratify=digits.target,
         random_state=SPLIT_SEED,
     )
-    return SampleDigits(train_pixels, train_labels, test_pixels, test_labels)
+    return ImageSet(train_pixels, train_labels, test_pixels, test_labels)
 
 
 def draw_digit(ink_counts: np.ndarray) -> np.ndarray:

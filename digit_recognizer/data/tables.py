@@ -113,8 +113,8 @@ def pixels_to_images(pixels: np.ndarray) -> np.ndarray:
     return pixels.reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX, 1)
 
 
-def load_test_labels(path: Path) -> LabelTable:
-    """Load a test_labels.csv: columns `ImageId` (1, 2, 3, …) and `Label` (0 to 9).
+def load_label_table(path: Path) -> LabelTable:
+    """Load a test_labels.csv, submission or sample_submission.csv: `ImageId` (1, 2, 3, …) and `Label` (0 to 9).
 
     Raises:
         InputError: naming file, line and column of the first fault.
@@ -122,7 +122,7 @@ def load_test_labels(path: Path) -> LabelTable:
     from digit_recognizer.data.table_diagnosis import check_whole_number, iterate_rows, shorten
 
     path = Path(path)
-    labels = []
+    labels: list[int] = []
     with open_regular_file(path) as file:
         header = _read_label_header(path, file.readline(LINE_LIMIT_BYTES))
         for line_number, row in iterate_rows(path, file, header.lines):

@@ -28,7 +28,9 @@ def plot_learning_curves(history: Sequence[dict[str, Any]], path: Path, title: s
         fitted, held_out = [row[name] for row in history], [row[f"held_out_{name}"] for row in history]
         axes.plot(epochs, fitted, color=FITTED_COLOUR, marker=".", label="fitted rows, as trained")
         axes.plot(epochs, held_out, color=HELD_OUT_COLOUR, marker=".", label="held-out rows")
-        axes.annotate(f"{held_out[-1]:.4f}", (epochs[-1], held_out[-1]), (4, 0), textcoords="offset points", va="center")
+        axes.annotate(
+            f"{held_out[-1]:.4f}", (epochs[-1], held_out[-1]), (4, 0), textcoords="offset points", va="center"
+        )
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)

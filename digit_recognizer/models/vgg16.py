@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from digit_recognizer.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,28 +22,29 @@ PRESET: dict[str, Any] = {
     "epochs": 30,  # as in document 001; on cached features they cost less than the backbone's one pass
     "augmentation": "none",  # the cached features are of the images as they are; --feature-views caches more views
     "schedule": "plateau",  # one-cycle does its best work last, where early stopping may never arrive
-    "early_stopping_epochs": 5,  # the head can learn 512 features by heart; enough for the plateau to lower the rate
+    "early_stopping_epochs": 5,  # plateau waits 3 of 30 epochs, so the rate falls once more before the fit ends
 }
 
 # A smoke run needs no download, and some hundred passes of the backbone where the other nets' take thousands.
-SMOKE: dict[str, Any] = {"weights": "none", "train_rows": 100, "test_rows": 100}
+SMOKE: dict[str, Any] = {"weights": "none", "train_rows": 100, "test_rows": 500}
 
 DROPOUT = 0.5  # Srivastava et al. 2014, section A.4: near the best for hidden layers over a wide range of nets
 ENLARGEMENT = 2  # the document's 28 px to 56: the smaller the image, the fewer of the backbone's details it reaches
 LOWEST_SIDE_PX = 32  # five poolings halve the image to 1 px
 BGR_MEANS = (103.939, 116.779, 123.68)  # of ImageNet, subtracted in the Caffe training that the weights come from
+RANDOM_WEIGHTS_SEED = 0  # not the run's: the same kept features then serve runs of every seed
 BLOCKS = ("block1", "block2", "block3", "block4", "block5")
 WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 @dataclass(frozen=True)
 class Split:
-    """A net cut in two: `upper(lower(images))` is what the whole net gives. Both halves share its layers and weights."""
+    """A net cut in two: `upper(lower(images))` is what the whole net gives. Both halves share its layers."""
 
     lower: "keras.Model"
-    """Frozen: float32 images (n, height, width, channels) in [0, 1] to features."""
+    """The part that stays frozen: float32 images (n, height, width, channels) in [0, 1] to features."""
     upper: "keras.Model"
-    """Trained: features to float32 probabilities (n, classes). Fitting it fits the whole net."""
+    """The rest: features to float32 probabilities (n, classes). Fitting it fits the whole net."""
 
 
 def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) -> "keras.Model":
@@ -50,8 +53,8 @@ def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) 
     Args:
         input_shape: height, width and channels of an image; one channel (ink) or three (red, green, blue).
         classes: width of the output.
-        weights: of the backbone: "imagenet" (downloaded by Keras, once), None or "none" (random), or the path of
-            the file that Keras would download.
+        weights: of the backbone: "imagenet" (downloaded by Keras, once), None or "none" (random, but the same
+            at every call), or the path of the file that Keras would download.
 
     Returns:
         An uncompiled model from float32 images in [0, 1] to float32 probabilities (n, classes).
@@ -79,15 +82,17 @@ def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) 
 
 
 def split(model: "keras.Model", unfreeze: str | None = None) -> Split:
-    """Cut the transfer net between what is frozen and what is trained, and set its layers' `trainable` to match.
+    """Cut the transfer net below the first block that will ever be trained.
+
+    No layer's `trainable` changes: after `build` the backbone is frozen in both halves, until `unfreeze_block`.
 
     Args:
-        model: what `build` returned; compile it, or the halves, only afterwards.
-        unfreeze: the first block of the backbone to train, "block1" to "block5"; None cuts between backbone and head.
-            From "block1" on nothing is frozen, and the lower half is the preprocessing alone.
+        model: what `build` returned.
+        unfreeze: the block to cut at, "block1" to "block5"; None cuts between backbone and head. At "block1" the lower
+            half is the preprocessing alone.
 
     Returns:
-        The two halves.
+        The two halves, uncompiled.
 
     Raises:
         InputError: if there is no such block.
@@ -95,21 +100,24 @@ def split(model: "keras.Model", unfreeze: str | None = None) -> Split:
     import keras
 
     backbone = model.get_layer("vgg16")
-    first = _set_trainable(model, unfreeze)
+    cut = len(backbone.layers) if unfreeze is None else _find_block(backbone, unfreeze)
     features = model.get_layer("preprocessed").output
-    for layer in backbone.layers[1:first]:  # all but its input
+    for layer in backbone.layers[1:cut]:  # the first is its input
         features = layer(features)
     lower = keras.Model(model.input, features, name="lower")
 
     inputs = outputs = keras.Input(features.shape[1:], name="features")
     head = model.layers[model.layers.index(backbone) + 1 :]
-    for layer in backbone.layers[first:] + head:
+    for layer in backbone.layers[cut:] + head:
         outputs = layer(outputs)
     return Split(lower=lower, upper=keras.Model(inputs, outputs, name="upper"))
 
 
 def unfreeze_block(model: "keras.Model", block: str) -> None:
-    """Make a block of the backbone and all after it trainable, for fine-tuning at a low rate; compile afterwards.
+    """Make a block of the backbone and all after it trainable, and freeze what comes before.
+
+    For fine-tuning at a low rate, once the head is trained: gradients of a fresh head would wreck pretrained filters.
+    Compile afterwards. The halves of `split` share the layers and follow.
 
     Args:
         model: what `build` returned; changed in place.
@@ -118,20 +126,18 @@ def unfreeze_block(model: "keras.Model", block: str) -> None:
     Raises:
         InputError: if there is no such block.
     """
-    _set_trainable(model, block)
-
-
-def _set_trainable(model: "keras.Model", block: str | None) -> int:
-    """Freeze the backbone up to `block`, or all of it; return the index of its first trainable layer."""
-    if block is not None and block not in BLOCKS:
-        raise InputError(f"--unfreeze takes one of {', '.join(BLOCKS)}; received {block!r}.")
     backbone = model.get_layer("vgg16")
-    names = [layer.name for layer in backbone.layers]
-    first = len(names) if block is None else names.index(f"{block}_conv1")
-    backbone.trainable = block is not None  # sets all its layers, so their own settings come after
+    first = _find_block(backbone, block)
+    backbone.trainable = True  # sets all its layers, so their own settings come after
     for position, layer in enumerate(backbone.layers):
         layer.trainable = position >= first
-    return first
+
+
+def _find_block(backbone: "keras.Model", block: str) -> int:
+    """The position of a block's first layer."""
+    if block not in BLOCKS:
+        raise InputError(f"--unfreeze takes one of {', '.join(BLOCKS)}; received {block!r}.")
+    return [layer.name for layer in backbone.layers].index(f"{block}_conv1")
 
 
 def _build_preprocessing(inputs: Any) -> Any:
@@ -176,9 +182,24 @@ def _build_backbone(shape: tuple[int, int, int], weights: str | None) -> "keras.
                 f"pass --weights PATH of {WEIGHTS_FILE}, or --weights none."
             ) from error
     backbone = build_vgg16(None)
-    if weights is not None:
+    if weights is None:
+        _draw_weights(backbone)
+    else:
         _load_weights(backbone, Path(weights))
     return backbone
+
+
+def _draw_weights(backbone: "keras.Model") -> None:
+    """Draw kernels as He et al. 2015 do (arXiv 1502.01852, section 2.2), the same ones at every call.
+
+    Each fold builds a net of its own, and all of them must have the backbone that the kept features came from.
+    """
+    rng = np.random.default_rng(RANDOM_WEIGHTS_SEED)
+    for layer in backbone.layers:
+        if layer.weights:
+            kernel, bias = layer.weights
+            spread = np.sqrt(2 / np.prod(kernel.shape[:-1]))
+            layer.set_weights([spread * rng.standard_normal(kernel.shape, np.float32), np.zeros(bias.shape)])
 
 
 def _load_weights(backbone: "keras.Model", path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.competition.submissions import load_image_ids
+from digit_recognizer.competition.submissions import count_image_ids
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.folds import draw_stratified_rows
 from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
@@ -23,7 +23,7 @@ class Dataset:
     Attributes:
         images, test_images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
         labels: int64 (n,).
-        image_ids: int64, the ids of sample_submission.csv, one per row of test.csv; None where test rows were left out.
+        whole_test: whether every row of test.csv is here, so that a submission can be made.
         train_sha256, test_sha256: of the CSV files' bytes.
         shared_test_rows: test rows whose pixels also occur among the training rows.
         notes: what the loaders accepted with a word.
@@ -32,7 +32,7 @@ class Dataset:
     images: np.ndarray
     labels: np.ndarray
     test_images: np.ndarray
-    image_ids: np.ndarray | None
+    whole_test: bool
     train_sha256: str
     test_sha256: str
     shared_test_rows: int
@@ -59,18 +59,18 @@ def load_dataset(config: RunConfig) -> Dataset:
     cache_dir = folder / ".cache"
     train = load_train_table(folder / "train.csv", cache_dir)
     test = load_test_table(folder / "test.csv", cache_dir)
-    image_ids = load_image_ids(folder / "sample_submission.csv")
-    if len(image_ids) != len(test.pixels):
+    rows = count_image_ids(folder / "sample_submission.csv")
+    if rows != len(test.pixels):
         raise InputError(
-            f"{folder / 'sample_submission.csv'} must have one id per row of test.csv; received {len(image_ids)} ids "
+            f"{folder / 'sample_submission.csv'} must have one id per row of test.csv; received {rows} ids "
             f"for {len(test.pixels)} rows. The files are not of one data set: get them together."
         )
     # Counted before any row is left out: a leak stays a leak in a short run.
     shared_test_rows = count_shared_rows(train.pixels, test.pixels)
     pixels, labels, test_pixels = train.pixels, train.labels, test.pixels
     if 0 < config.train_rows < len(labels):
-        rows, _ = draw_stratified_rows(labels, config.train_rows, seed=0)
-        pixels, labels = pixels[rows], labels[rows]
+        drawn, _ = draw_stratified_rows(labels, config.train_rows, seed=0)
+        pixels, labels = pixels[drawn], labels[drawn]
     whole_test = not 0 < config.test_rows < len(test_pixels)
     if not whole_test:
         test_pixels = test_pixels[: config.test_rows]
@@ -78,7 +78,7 @@ def load_dataset(config: RunConfig) -> Dataset:
         images=pixels_to_images(pixels),
         labels=labels,
         test_images=pixels_to_images(test_pixels),
-        image_ids=image_ids if whole_test else None,
+        whole_test=whole_test,
         train_sha256=train.sha256,
         test_sha256=test.sha256,
         shared_test_rows=shared_test_rows,

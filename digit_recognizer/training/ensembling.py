@@ -11,8 +11,8 @@ from digit_recognizer.competition.submissions import (
     Submission,
     check_new_submission_path,
     check_submission,
+    count_image_ids,
     find_free_path,
-    load_image_ids,
     load_submission,
     write_submission,
 )
@@ -43,12 +43,14 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
         raise InputError(f"an ensemble takes two or more runs or submissions; received {len(members)}.")
     if submission is not None:
         check_new_submission_path(submission)
-    image_ids = load_image_ids(input_dir / "sample_submission.csv")
+    rows = count_image_ids(input_dir / "sample_submission.csv")
     cache_dir = input_dir / ".cache"
     test_sha256 = load_test_table(input_dir / "test.csv", cache_dir).sha256
-    runs, files = _load_members(members, image_ids, test_sha256)
+    runs, files = _load_members(members, rows, test_sha256)
     if method == "mean" and files:
-        raise InputError(f"--method mean takes runs, whose probabilities are saved; {files[0].path} holds labels only. Use vote.")
+        raise InputError(
+            f"--method mean takes runs, whose probabilities are saved; {files[0].path} holds labels only. Use vote."
+        )
     _check_same_data(runs, test_sha256)
 
     lines, accuracy, unfit = [], None, None
@@ -57,18 +59,20 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
         train = load_train_table(input_dir / "train.csv", cache_dir)
         train_sha256 = train.sha256
         if runs[0].metrics["train_sha256"] != train.sha256:
-            raise InputError(f"{runs[0].path} was made from another train.csv than {input_dir}'s: name its folder with --input-dir.")
+            raise InputError(
+                f"{runs[0].path} was made from another train.csv than {input_dir}'s: name its folder with --input-dir."
+            )
         for run in runs:
             lines.append((str(run.path), run.metrics["oof_accuracy"]))
         accuracy = _score_out_of_fold(runs, train.labels, method) if not files else None
-        unfit = next((run.metrics["unfit_for_competition"] for run in runs if run.metrics["unfit_for_competition"]), None)
+        unfit = next(
+            (run.metrics["unfit_for_competition"] for run in runs if run.metrics["unfit_for_competition"]), None
+        )
     for file in files:
         lines.append((str(file.path), file.provenance.oof_accuracy if file.provenance else None))
         unfit = unfit or (file.provenance.unfit if file.provenance else None)
 
-    labels = combine(
-        [run.test_probabilities for run in runs], [file.labels for file in files], method
-    )
+    labels = combine([run.test_probabilities for run in runs], [file.labels for file in files], method)
     score = "" if accuracy is None else f"-{accuracy[0]:.5f}"
     path = submission or find_free_path(Path("submissions"), f"ensemble{score}" + ("-UNFIT" if unfit else ""))
     provenance = Provenance(
@@ -80,7 +84,7 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
         oof_accuracy=None if accuracy is None else accuracy[0],
         unfit=unfit,
     )
-    write_submission(path, labels, image_ids, provenance)
+    write_submission(path, labels, rows, provenance)
     return _format(lines, accuracy, path, unfit)
 
 
@@ -110,16 +114,14 @@ def combine(probabilities: Sequence[np.ndarray], labels: Sequence[np.ndarray], m
     return votes.argmax(axis=1)
 
 
-def _load_members(
-    members: Sequence[Path], image_ids: np.ndarray, test_sha256: str
-) -> tuple[list[FinishedRun], list[Submission]]:
+def _load_members(members: Sequence[Path], rows: int, test_sha256: str) -> tuple[list[FinishedRun], list[Submission]]:
     runs, files = [], []
     for member in members:
         if member.is_dir():
             runs.append(load_run(member))
         elif member.is_file():
             file = load_submission(member)
-            check_submission(file, image_ids, test_sha256)
+            check_submission(file, rows, test_sha256)
             files.append(file)
         else:
             raise InputError(f"{member} must be a run folder or a submission file: there is none of that name.")
@@ -143,12 +145,16 @@ def _check_same_data(runs: Sequence[FinishedRun], test_sha256: str) -> None:
             if run.metrics[name] != runs[0].metrics[name]:
                 raise InputError(f"{run.path} and {runs[0].path} were made from different data: their {name} differ.")
         if run.oof_probabilities.shape != runs[0].oof_probabilities.shape or run.metrics["submission"] is None:
-            raise InputError(f"{run.path} used only part of the rows (--train-rows, --test-rows or --smoke): leave it out.")
+            raise InputError(
+                f"{run.path} used only part of the rows (--train-rows, --test-rows or --smoke): leave it out."
+            )
         if not np.isfinite(run.test_probabilities).all():
             raise InputError(f"{run.path} holds probabilities that are no numbers: its training failed; leave it out.")
 
 
-def _score_out_of_fold(runs: Sequence[FinishedRun], labels: np.ndarray, method: str) -> tuple[float, float, float] | None:
+def _score_out_of_fold(
+    runs: Sequence[FinishedRun], labels: np.ndarray, method: str
+) -> tuple[float, float, float] | None:
     """Accuracy and interval over the rows that every run held out; None if there are none."""
     judged = np.all([np.isfinite(run.oof_probabilities).all(axis=1) for run in runs], axis=0)
     if not judged.any():
@@ -163,9 +169,13 @@ def _format(
 ) -> str:
     lines = [f"  {name:<48}{'no score' if score is None else f'{score:.5f}'}" for name, score in members]
     if accuracy is None:
-        lines.append(f"  {'ensemble, out-of-fold':<48}no score: not every member has out-of-fold predictions of the same rows")
+        lines.append(
+            f"  {'ensemble, out-of-fold':<48}no score: not every member has out-of-fold predictions of the same rows"
+        )
     else:
-        lines.append(f"  {'ensemble, out-of-fold':<48}{accuracy[0]:.5f}  (95 % interval {accuracy[1]:.5f} to {accuracy[2]:.5f})")
+        lines.append(
+            f"  {'ensemble, out-of-fold':<48}{accuracy[0]:.5f}  (95 % interval {accuracy[1]:.5f} to {accuracy[2]:.5f})"
+        )
     lines.append(f"  {'submission':<48}{path}")
     if unfit:
         lines.append(f"  UNFIT FOR THE COMPETITION: {unfit}")

@@ -17,7 +17,7 @@ PLATEAU_FACTOR = 0.3  # three drops bring the rate down to 3 %, where a fit has 
 STEPS_PER_EXECUTION = 8  # one Python round trip per eight gradient steps; more would coarsen interruption, not speed
 
 EpochListener = Callable[[dict[str, Any]], None]
-"""Told of every finished epoch: epoch (from 1), epochs, loss, accuracy, learning_rate, seconds, and what was watched."""
+"""Told of each finished epoch: epoch (from 1), epochs, loss, accuracy, learning_rate, seconds, and what was watched."""
 
 
 @dataclass(frozen=True)
@@ -28,40 +28,45 @@ class EpochCurve:
     targets: np.ndarray
 
 
-def fit_model(
+def compile_model(
+    model: keras.Model, steps_per_epoch: int, config: RunConfig, *, epochs: int, learning_rate: float
+) -> None:
+    """Compile for a fit of so many epochs: Adam on categorical cross-entropy under the configuration's schedule."""
+    model.compile(
+        optimizer=keras.optimizers.Adam(build_schedule(config.schedule, learning_rate, steps_per_epoch * epochs)),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=min(STEPS_PER_EXECUTION, steps_per_epoch),
+    )
+
+
+def fit_compiled(
     model: keras.Model,
     batches: TrainingBatches,
     config: RunConfig,
     *,
     epochs: int,
-    learning_rate: float,
     watched: PredictionBatches | None = None,
     curve: EpochCurve | None = None,
     on_epoch: EpochListener | None = None,
 ) -> None:
-    """Compile and fit a model in place: Adam on categorical cross-entropy.
+    """Fit a compiled model in place.
 
     Args:
         model: from inputs to probabilities; its trainable weights change.
         batches: the rows to fit on.
-        config: schedule, early stopping and plateau are read from it.
+        config: early stopping and plateau are read from it.
         epochs: at most so many; exactly so many unless early stopping is on.
-        learning_rate: peak of the schedule.
         watched: rows that steer early stopping and plateau; needed if `config.watches`, and not part of `batches`.
         curve: rows whose loss and accuracy are reported after each epoch.
         on_epoch: told of every finished epoch.
     """
-    schedule = build_schedule(config.schedule, learning_rate, len(batches) * epochs)
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule),
-        loss="categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=min(STEPS_PER_EXECUTION, len(batches)),
-    )
     callbacks: list[keras.callbacks.Callback] = [_EpochReport(batches, epochs, curve, on_epoch)]
     if config.schedule == "plateau":
         patience = max(1, epochs // 10)
-        callbacks.append(keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=PLATEAU_FACTOR, patience=patience))
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=PLATEAU_FACTOR, patience=patience)
+        )
     if config.early_stopping_epochs:
         callbacks.append(
             keras.callbacks.EarlyStopping(

@@ -7,8 +7,8 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data.folds import draw_stratified_rows
 from digit_recognizer.models import load_model_module
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
-from digit_recognizer.training.fit import EpochCurve, EpochListener, fit_model
-from digit_recognizer.training.inputs import Inputs, load_weighted_model
+from digit_recognizer.training.fit import EpochCurve, EpochListener, compile_model, fit_compiled
+from digit_recognizer.training.inputs import Inputs, load_weighted_model, select_fitted_part
 from digit_recognizer.training.seeds import derive_seed
 
 
@@ -39,7 +39,7 @@ def fit_fold(
     seed = derive_seed(config.seed, "fit", fold)
     keras.utils.set_random_seed(seed)
     model = load_weighted_model(config)  # fresh: a reused model has already seen these rows
-    part = inputs.select_fitted_part(model, config.unfreeze)
+    part = select_fitted_part(config, model, inputs)
     watched = None
     if config.watches:
         count = max(1, round(config.watch_fraction * len(rows)))
@@ -53,14 +53,6 @@ def fit_fold(
     for number, (epochs, learning_rate) in enumerate(phases):
         if number == 1:
             load_model_module(config.model).unfreeze_block(model, config.unfreeze)
-        fit_model(
-            part,
-            batches,
-            config,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            watched=watched,
-            curve=curve,
-            on_epoch=on_epoch,
-        )
+        compile_model(part, len(batches), config, epochs=epochs, learning_rate=learning_rate)
+        fit_compiled(part, batches, config, epochs=epochs, watched=watched, curve=curve, on_epoch=on_epoch)
     return model, part

@@ -1,5 +1,6 @@
 """What a net is fed: images as they are, or the features that a frozen backbone makes of them, computed once."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,13 +35,6 @@ class Inputs:
     augment: Augment | None
     from_backbone: bool
 
-    def select_fitted_part(self, model: keras.Model, unfreeze: str | None) -> keras.Model:
-        """The part of `model` that takes these inputs; it shares the model's layers, so fitting it fits the model."""
-        if not self.from_backbone:
-            return model
-        part: keras.Model = load_model_module(model.name).split(model, unfreeze).upper
-        return part
-
 
 def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
     """Make the inputs of a run; call it under the run's precision policy.
@@ -59,7 +53,8 @@ def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
             "Use --augmentation none, or an augmentation with --feature-views 8."
         )
     lower = module.split(load_weighted_model(config), config.unfreeze).lower
-    cache_dir = config.input_dir / ".cache"
+    # a read-only input folder, as on Kaggle, leaves features in memory for the length of the run
+    cache_dir = config.input_dir / ".cache" if os.access(config.input_dir, os.W_OK) else None
     if augment is None:
         views = load_features(lower, dataset.images, cache_dir, dataset.train_sha256, label="training rows")[None]
     else:
@@ -71,7 +66,8 @@ def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
             derive_seed(config.seed, "views"),
             cache_dir,
             dataset.train_sha256,
-            config.augmentation,
+            repr(POLICIES[config.augmentation]),
+            label="training rows",
         )
     test = load_features(lower, dataset.test_images, cache_dir, dataset.test_sha256, label="test rows")
     return Inputs(views, test, None, from_backbone=True)
@@ -83,3 +79,11 @@ def load_weighted_model(config: RunConfig) -> keras.Model:
     if weights not in (None, "imagenet") and not Path(weights).is_file():
         raise InputError(f"--weights takes imagenet, none or an existing file; received {weights}.")
     return build_model(config.model, weights=weights)
+
+
+def select_fitted_part(config: RunConfig, model: keras.Model, inputs: Inputs) -> keras.Model:
+    """The part of `model` that takes `inputs`; it shares the model's layers, so fitting it fits the model."""
+    if not inputs.from_backbone:
+        return model
+    part: keras.Model = load_model_module(config.model).split(model, config.unfreeze).upper
+    return part

@@ -1,15 +1,15 @@
 """Run folders: what a run leaves behind, and how it is read again.
 
-    runs/<time>-<model>/
-        config.json               every field of the configuration, and the command
-        environment.json          versions, machine, commit, precision
-        folds.npy                 int8 (n,): the fold in which each row was held out
-        history.csv               one line per fold and epoch
-        oof_probabilities.npy     float32 (n, classes); NaN in rows that were never held out (`train`)
-        test_probabilities.npy    float32 (m, classes), mean over the fold models
-        metrics.json              the score, its interval, hashes of the data, seconds
-        models/fold<k>.keras      the fitted nets
-        log.txt                   what the screen showed
+runs/<time>-<model>/
+    config.json               every field of the configuration, and the command
+    environment.json          versions, machine, commit, precision
+    folds.npy                 int8 (n,): the fold in which each row was held out
+    history.csv               one line per fold and epoch
+    oof_probabilities.npy     float32 (n, classes); NaN in rows that were never held out (`train`)
+    test_probabilities.npy    float32 (m, classes), mean over the fold models
+    metrics.json              the score, its interval, hashes of the data, seconds
+    models/fold<k>.keras      the fitted nets
+    log.txt                   what the screen showed
 """
 
 import csv
@@ -83,7 +83,7 @@ class RunFolder:
 
     def write_environment(self, precision: str, backend: str) -> None:
         """Write environment.json: what another machine would need to repeat the run."""
-        versions = {}
+        versions: dict[str, str | None] = {}
         for name in RECORDED_PACKAGES:
             try:
                 versions[name] = metadata.version(name)

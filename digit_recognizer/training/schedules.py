@@ -29,9 +29,9 @@ class ScheduledRate(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):  # type: ignore[no-untyped-def]  # a tensor of whichever backend
         """The learning rate at a gradient step, both scalar tensors."""
-        done = ops.minimum(ops.cast(step, "float32") / self.total_steps, 1.0)
+        done = ops.minimum(ops.cast(step, "float32") / float(self.total_steps), 1.0)
         if self.name == "step":
-            return self.peak * ops.power(0.5, ops.floor(done * (STEP_DROPS + 1) * 0.999999))
+            return self.peak * ops.power(0.5, ops.minimum(ops.floor(done * (STEP_DROPS + 1)), STEP_DROPS))
         if self.name == "cosine":
             return self.peak * _fall(done)
         rise = WARMUP_START + (1 - WARMUP_START) * done / WARMUP_SHARE

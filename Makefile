@@ -1,0 +1,40 @@
+# make demo: from nothing to a cross-validated score and a submission, on bundled digits.
+# make test: what every change must pass.
+# PYTHON=python3.12 make … chooses the interpreter.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SAMPLE := input/sample
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed
+	$(BIN)/python -m digit_recognizer.download sample --input-dir $(SAMPLE)
+	$(BIN)/python -m digit_recognizer.cv --model baseline --input-dir $(SAMPLE) --epochs 60 --batch-size 64
+
+test: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "make: Python 3.11 to 3.13 is needed; $(PYTHON) is another. Try: PYTHON=python3.12 make demo"; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/installed-test: .venv/installed setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@

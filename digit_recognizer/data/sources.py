@@ -1,0 +1,221 @@
+"""Where data comes from: Kaggle, its zip, a folder, or the sample; all end as the same CSV files in one folder."""
+
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from digit_recognizer.data.csv_header import CLASSES, open_regular_file
+from digit_recognizer.data.csv_writer import BAR_DELAY_SECONDS, write_label_csv, write_pixel_csv
+from digit_recognizer.data.image_files import ImageSet, holds_image_files, load_image_files
+from digit_recognizer.data.tables import TestTable, TrainTable, load_label_table, load_test_table, load_train_table
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import hash_file
+
+TRAIN, TEST, SUBMISSION, TEST_LABELS = "train.csv", "test.csv", "sample_submission.csv", "test_labels.csv"
+NEEDED = (TRAIN, TEST)
+KNOWN = (TRAIN, TEST, SUBMISSION, TEST_LABELS)
+MEMBER_LIMIT_BYTES = 1 << 30  # the competition's train.csv has 77 MB
+COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a download brought.
+
+    Attributes:
+        source: as it was asked for.
+        files: the CSV files now in the input folder.
+        train_rows: rows of train.csv.
+        test_rows: rows of test.csv.
+        class_counts: int64 (10,), training rows per class.
+        notes: what the owner should know, one phrase each.
+    """
+
+    source: str
+    files: tuple[Path, ...]
+    train_rows: int
+    test_rows: int
+    class_counts: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """One paragraph for the terminal."""
+        classes = np.flatnonzero(self.class_counts)
+        counts = ", ".join(f"{label}: {self.class_counts[label]}" for label in classes)
+        names = ", ".join(path.name for path in self.files)
+        notes = "".join(f" Note: {note}." for note in self.notes)
+        return (
+            f"{self.files[0].parent} now holds {names} from {self.source}: {self.train_rows} training rows, "
+            f"{self.test_rows} test rows, {len(classes)} classes (training rows per class: {counts}).{notes}"
+        )
+
+
+def download(
+    source: str, input_dir: Path, overwrite: bool = False, fetch_kaggle: Callable[[Path], Path] | None = None
+) -> Summary:
+    """Bring a data set into `input_dir` as train.csv, test.csv, sample_submission.csv and, if known, test_labels.csv.
+
+    Everything is made and checked in a hidden folder beside its destination; only then do files change places.
+
+    Args:
+        source: `kaggle`, `sample`, or a path: the competition's zip, or a folder of CSV, idx or npz files.
+        input_dir: made if need be.
+        overwrite: whether existing files that differ may be replaced.
+        fetch_kaggle: downloads the competition's zip into a folder and returns its path; needed for `kaggle` only.
+
+    Raises:
+        InputError: if the source is unusable, or files that differ exist and `overwrite` is False.
+    """
+    if source not in ("kaggle", "sample") and not Path(source).exists():
+        raise InputError(f"SOURCE must be kaggle, sample, or the path of a zip or folder, but there is no {source!r}.")
+    try:
+        input_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=input_dir) as name:
+            staging = Path(name)
+            try:
+                notes = _fill(staging, source, fetch_kaggle)
+                train, test, more_notes = _check(staging)
+            except InputError as error:  # the owner knows the source, not our hidden folder
+                raise InputError(str(error).replace(str(staging), source)) from error
+            _install(staging, input_dir, overwrite)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or input_dir} must be readable, {input_dir} writable and roomy, but "
+            f"{error.strerror or error}: mend that or name another folder."
+        ) from error
+    files = tuple(input_dir / known for known in KNOWN if (input_dir / known).exists())
+    counts = np.bincount(train.labels, minlength=CLASSES)
+    return Summary(source, files, len(train.labels), len(test.pixels), counts, (*notes, *more_notes))
+
+
+def _fill(staging: Path, source: str, fetch_kaggle: Callable[[Path], Path] | None) -> tuple[str, ...]:
+    """Put the source's files into `staging`; return notes."""
+    if source == "kaggle":
+        if fetch_kaggle is None:
+            raise ValueError("the source 'kaggle' needs fetch_kaggle")
+        return _extract_zip(fetch_kaggle(staging), staging)
+    if source == "sample":
+        from digit_recognizer.data.sample import build_sample
+
+        return _write_image_set(staging, build_sample())
+    path = Path(source)
+    if not path.is_dir():
+        return _extract_zip(path, staging)
+    if any((path / name).exists() for name in NEEDED):
+        return _copy_folder(path, staging)
+    if holds_image_files(path):
+        return _write_image_set(staging, load_image_files(path))
+    raise InputError(
+        f"{path} must hold train.csv and test.csv, or idx or npz files of the MNIST family, but holds none: "
+        "name the folder that does, or the competition's zip."
+    )
+
+
+def _copy_folder(folder: Path, staging: Path) -> tuple[str, ...]:
+    for name in KNOWN:
+        if (folder / name).exists():
+            with open_regular_file(folder / name) as file, (staging / name).open("wb") as copy:
+                shutil.copyfileobj(file, copy, COPY_BYTES)
+    return ()
+
+
+def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
+    """Unpack the members that are known by name; what a member's name says never becomes a path."""
+    from tqdm import tqdm
+
+    try:
+        with open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
+            members = {name: [m for m in archive.infolist() if m.filename == name] for name in KNOWN}
+            wanted = {name: found[0] for name, found in members.items() if found}
+            for name, found in members.items():
+                if len(found) > 1 or (found and found[0].file_size > MEMBER_LIMIT_BYTES):
+                    raise InputError(
+                        f"{path} must hold {name} once, unpacking to {MEMBER_LIMIT_BYTES} bytes at most, but it occurs "
+                        f"{len(found)} times, with {found[0].file_size} bytes: fetch it again."
+                    )
+            size = sum(member.file_size for member in wanted.values())
+            with tqdm(total=size, desc=path.name, unit="B", unit_scale=True, delay=BAR_DELAY_SECONDS) as bar:
+                for name, member in wanted.items():
+                    with archive.open(member) as packed, (staging / name).open("wb") as unpacked:
+                        while chunk := packed.read(COPY_BYTES):
+                            unpacked.write(chunk)
+                            bar.update(len(chunk))
+            others = [member.filename for member in archive.infolist() if member.filename not in KNOWN]
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
+        raise InputError(
+            f"{path} must be the competition's zip, whole and without a password, but {error}: fetch it again, or name "
+            "the folder of its CSV files."
+        ) from error
+    for name in NEEDED:
+        if name not in wanted:
+            listed = ", ".join(others)[:80] or "nothing else"
+            raise InputError(f"{path} must hold {name} at its top, but does not ({listed}): is this the right zip?")
+    return (f"{len(others)} other files in the zip were left there",) if others else ()
+
+
+def _write_image_set(staging: Path, images: ImageSet) -> tuple[str, ...]:
+    write_pixel_csv(staging / TRAIN, images.train_pixels, images.train_labels)
+    write_pixel_csv(staging / TEST, images.test_pixels)
+    if images.test_labels is not None:
+        write_label_csv(staging / TEST_LABELS, images.test_labels)
+    return images.notes
+
+
+def _check(staging: Path) -> tuple[TrainTable, TestTable, tuple[str, ...]]:
+    """Read back what is staged; bring CSVs that depart from Kaggle's form into it."""
+    for name in NEEDED:
+        if not (staging / name).exists():
+            raise InputError(f"{staging} must hold {TRAIN} and {TEST}, but {name} is missing: add it.")
+    train, test = load_train_table(staging / TRAIN), load_test_table(staging / TEST)
+    if train.notes:
+        write_pixel_csv(train.path, train.pixels, train.labels)
+    if test.notes:
+        write_pixel_csv(test.path, test.pixels)
+    notes = [
+        f"{name} was brought into Kaggle's form: {', '.join(found)}"
+        for name, found in ((TRAIN, train.notes), (TEST, test.notes))
+        if found
+    ]
+    if not (staging / SUBMISSION).exists():
+        write_label_csv(staging / SUBMISSION, np.zeros(len(test.pixels), np.int64))
+    for name in (SUBMISSION, TEST_LABELS):
+        if (staging / name).exists() and (rows := len(load_label_table(staging / name).labels)) != len(test.pixels):
+            raise InputError(
+                f"{staging / name} must have one row per image of {TEST}, {len(test.pixels)}, but has {rows}: "
+                "the files are of different sets."
+            )
+    return train, test, tuple(notes)
+
+
+def _install(staging: Path, input_dir: Path, overwrite: bool) -> None:
+    """Move the staged files to their places, all or, where a different one exists and must stay, none."""
+    staged = [name for name in KNOWN if (staging / name).exists()]
+    new = [name for name in staged if not _is_same(staging / name, input_dir / name)]
+    differing = [name for name in new if (input_dir / name).exists()]
+    stale = TEST_LABELS not in staged and TEST in new and (input_dir / TEST_LABELS).exists()
+    if stale:  # labels of other images would be believed by whoever scores against them
+        differing.append(TEST_LABELS)
+    if differing and not overwrite:
+        raise InputError(
+            f"{input_dir} must not lose data, but its {', '.join(differing)} would change: pass --overwrite, or name "
+            "another folder."
+        )
+    for name in new:
+        with (staging / name).open("rb") as file:
+            os.fsync(file.fileno())
+    if stale:
+        (input_dir / TEST_LABELS).unlink()
+    for name in new:
+        os.replace(staging / name, input_dir / name)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return other.is_file() and one.stat().st_size == other.stat().st_size and hash_file(one) == hash_file(other)

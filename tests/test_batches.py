@@ -1,0 +1,87 @@
+import keras
+import numpy as np
+
+from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, scale_images
+
+NUMBERS = np.arange(23)
+IMAGES = np.broadcast_to(NUMBERS.astype(np.uint8)[None, :, None, None, None], (1, 23, 4, 4, 1))
+TARGETS = np.eye(23, dtype=np.float32)
+
+
+def collect(batches):
+    """The rows that an epoch gives, read from the targets; each image must be the one of its target."""
+    rows = []
+    for index in range(len(batches)):
+        images, targets = batches[index]
+        assert np.array_equal(np.round(images[:, 0, 0, 0] * 255), targets.argmax(1))
+        rows += targets.argmax(1).tolist()
+    return rows
+
+
+def test_scaling_spans_zero_to_one():
+    scaled = scale_images(np.array([0, 51, 255], np.uint8))
+    assert scaled.dtype == np.float32 and np.allclose(scaled, [0, 0.2, 1])
+
+
+def test_every_epoch_gives_every_row_once_in_another_order():
+    batches = TrainingBatches(IMAGES, TARGETS, NUMBERS[3:], batch_size=6, seed=1)
+    orders = []
+    for epoch in range(3):
+        batches.start_epoch(epoch)
+        orders.append(collect(batches))
+    assert [sorted(order) for order in orders] == [list(range(3, 23))] * 3
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def test_an_epoch_can_be_repeated_without_its_forerunners():
+    batches = TrainingBatches(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)
+    batches.start_epoch(5)
+    again = TrainingBatches(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)
+    again.start_epoch(5)
+    assert np.array_equal(batches[2][0], again[2][0])
+
+
+def test_keras_asks_for_a_new_order_in_each_epoch():
+    asked = []
+
+    class Spy(TrainingBatches):
+        def __getitem__(self, index):
+            asked.append((self.epoch, index))
+            return super().__getitem__(index)
+
+    from digit_recognizer.config import RunConfig
+    from digit_recognizer.training.fit import compile_model, fit_compiled
+
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(23, "softmax")])
+    batches = Spy(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)
+    compile_model(model, len(batches), RunConfig(), epochs=3, learning_rate=1e-3)
+    fit_compiled(model, batches, RunConfig(), epochs=3)
+    for epoch in range(3):
+        assert {index for number, index in asked if number == epoch} == {0, 1, 2, 3}
+
+
+def test_views_are_drawn_row_by_row():
+    views = np.stack([np.full((50, 2), view, np.float32) for view in range(4)])
+    batches = TrainingBatches(views, np.zeros((50, 10), np.float32), np.arange(50), batch_size=50, seed=0)
+    drawn = batches[0][0]
+    assert drawn.shape == (50, 2) and set(drawn[:, 0]) == {0.0, 1.0, 2.0, 3.0}
+    assert np.array_equal(drawn[:, 0], drawn[:, 1])
+
+
+def test_augmentation_sees_uint8_planes_and_its_result_is_scaled():
+    seen = []
+
+    def invert(images, rng):
+        seen.append((images.dtype, images.shape))
+        return 255 - images
+
+    batches = TrainingBatches(IMAGES, TARGETS, NUMBERS, batch_size=23, seed=0, augment=invert)
+    images, targets = batches[0]
+    assert seen == [(np.dtype(np.uint8), (23, 4, 4))]
+    assert np.allclose(images[:, 1, 1, 0] * 255, 255 - targets.argmax(1), atol=1e-4)
+
+
+def test_prediction_keeps_the_order_and_the_last_short_batch():
+    batches = PredictionBatches(IMAGES[0], TARGETS, batch_size=10)
+    assert [len(batches[index][0]) for index in range(len(batches))] == [10, 10, 3]
+    assert collect(batches) == list(range(23))

@@ -1,0 +1,103 @@
+import subprocess
+import sys
+
+import pytest
+
+from digit_recognizer import cv, download, ensemble, score, train
+from digit_recognizer.__main__ import main as command
+from digit_recognizer.cli import VERBS, parse_run_config
+from digit_recognizer.errors import InputError
+from digit_recognizer.models import list_models, load_preset
+
+DOORS = {"cv": cv, "download": download, "ensemble": ensemble, "score": score, "train": train}
+
+
+def test_every_verb_is_a_door():
+    assert sorted(VERBS) == sorted(DOORS)
+
+
+def test_a_preset_holds_until_a_flag_says_otherwise():
+    preset = load_preset("padded")["learning_rate"]
+    assert parse_run_config("cv", ["--model", "padded"]).learning_rate == preset
+    assert parse_run_config("cv", ["--model=padded", "--learning-rate", "0.5"]).learning_rate == 0.5
+
+
+def test_smoke_shrinks_a_run_and_yields_to_flags():
+    config = parse_run_config("cv", ["--smoke", "--epochs", "2"])
+    assert (config.train_rows, config.folds, config.epochs) == (500, 2, 2)
+
+
+@pytest.mark.parametrize("model", list_models())
+def test_every_model_has_a_configuration_and_a_smoke_run(model):
+    for arguments in (["--model", model], ["--model", model, "--smoke"]):
+        assert parse_run_config("cv", arguments).model == model
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--epochs", "three"], ["--epochs", "three"]),
+        (["--epoch", "3"], ["--epoch"]),
+        (["--model", "lenet"], ["--model", "baseline", "lenet"]),
+        (["--folds", "1"], ["--folds", "received 1"]),
+        (["--schedule", "sometimes"], ["--schedule", "sometimes", "cosine"]),
+        (["--input-dir"], ["--input-dir"]),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_exit_code_2(arguments, words, capsys):
+    assert cv.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("cv: ") and captured.err.count("\n") == 1
+    assert all(word in captured.err for word in words)
+
+
+@pytest.mark.parametrize("door", [cv, train])
+def test_missing_data_names_the_ways_to_get_it(door, capsys):
+    assert door.main(["--input-dir", "nowhere"]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "nowhere" in message and all(f"download {way}" in message for way in ("kaggle", "sample"))
+
+
+def test_debug_brings_the_traceback_back():
+    with pytest.raises(InputError):
+        cv.main(["--folds", "1", "--debug"])
+
+
+def test_the_command_hands_its_arguments_to_the_verb(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["digit-recognizer", "cv", "--folds", "1"])
+    assert command() == 2
+    assert capsys.readouterr().err.startswith("cv: --folds")
+    monkeypatch.setattr(sys, "argv", ["digit-recognizer", "fly"])
+    assert command() == 2
+    assert "fly" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_answers_without_heavy_imports(verb):
+    heavy = [
+        "keras",
+        "tensorflow",
+        "jax",
+        "pandas",
+        "pyarrow",
+        "sklearn",
+        "albumentations",
+        "matplotlib",
+        "kaggle",
+        "cv2",
+    ]
+    script = (
+        "import sys\n"
+        f"from digit_recognizer import {verb}\n"
+        "try:\n"
+        f"    {verb}.main(['--help'])\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code, stop.code\n"
+        f"loaded = [name for name in {heavy} if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert finished.returncode == 0, finished.stderr
+    assert "usage: python -m digit_recognizer." + verb in finished.stdout

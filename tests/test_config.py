@@ -1,0 +1,40 @@
+import dataclasses
+import json
+
+import pytest
+
+from digit_recognizer.config import RunConfig, flag
+from digit_recognizer.errors import InputError
+
+
+def test_every_field_reaches_json_as_json_can_hold_it():
+    content = RunConfig().to_json()
+    assert list(content) == [field.name for field in dataclasses.fields(RunConfig)]
+    assert json.loads(json.dumps(content))["input_dir"] == "input"
+
+
+def test_configuration_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RunConfig().epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("folds", 1),
+        ("epochs", 0),
+        ("seed", -1),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("unfreeze_learning_rate", -1e-5),
+        ("watch_fraction", 1.0),
+        ("train_rows", -1),
+        ("feature_views", 0),
+    ],
+)
+def test_a_value_that_no_run_can_mean_is_refused_by_its_flag(field, value):
+    with pytest.raises(InputError, match=f"^{flag(field)} .*received {value}") as caught:
+        RunConfig(**{field: value})
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,191 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from conftest import write_tiny_data
+
+from digit_recognizer import cv, train
+from digit_recognizer.competition.metrics import compute_wilson_interval
+from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.config import RunConfig
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import hash_file
+from digit_recognizer.training import fold as fold_room
+from digit_recognizer.training.cross_validation import cross_validate
+
+
+def configure(folder, **changes):
+    defaults = {
+        "model": "baseline", "input_dir": folder, "folds": 3, "epochs": 40, "batch_size": 20, "precision": "float32",
+        "augmentation": "none", "learning_rate": 2e-3,
+    }  # fmt: skip
+    return RunConfig(**{**defaults, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run that every test below reads."""
+    folder = tmp_path_factory.mktemp("cv")
+    data = write_tiny_data(folder / "tiny")
+    result = cross_validate(configure(data, run_dir=folder / "run", submission=folder / "mine.csv"))
+    return data, result
+
+
+def test_a_net_learns_what_can_be_learned_and_its_score_is_that_of_the_held_out_rows(finished):
+    _, result = finished
+    labels = np.arange(60) % 10
+    assert result.oof_accuracy == (result.oof_probabilities.argmax(1) == labels).mean() > 0.9
+    assert result.oof_probabilities.shape == (60, 10) and result.oof_probabilities.dtype == np.float32
+    assert result.oof_probabilities.sum(1) == pytest.approx(1, abs=1e-5)
+    folds = np.load(result.run_dir / "folds.npy")
+    right = result.oof_probabilities.argmax(1) == labels
+    assert result.fold_accuracies == [right[folds == fold].mean() for fold in range(3)]
+
+
+def test_out_of_fold_rows_are_predicted_by_the_net_that_did_not_see_them(finished):
+    data, result = finished
+    from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
+
+    folds = np.load(result.run_dir / "folds.npy")
+    images = pixels_to_images(load_train_table(data / "train.csv").pixels) / np.float32(255)
+    test_images = pixels_to_images(load_test_table(data / "test.csv").pixels) / np.float32(255)
+    test = np.zeros((20, 10))
+    for fold in range(3):
+        model = keras.saving.load_model(result.run_dir / "models" / f"fold{fold}.keras")
+        again = model.predict(images[folds == fold], verbose=0)
+        assert again == pytest.approx(result.oof_probabilities[folds == fold], abs=1e-5)
+        test += model.predict(test_images, verbose=0) / 3
+    assert test == pytest.approx(result.test_probabilities, abs=1e-5)
+
+
+def test_a_run_folder_holds_all_that_its_docstring_names(finished):
+    data, result = finished
+    from digit_recognizer.training import runs
+
+    named = [line.split()[0] for line in runs.__doc__.split("<model>/\n")[1].strip().splitlines()]
+    for name in named:
+        assert (result.run_dir / name.replace("<k>", "2")).exists(), name
+    assert len(named) == len(list(result.run_dir.iterdir()))
+    metrics = json.loads((result.run_dir / "metrics.json").read_text())
+    assert metrics["oof_accuracy"] == result.oof_accuracy
+    assert metrics["oof_accuracy_interval"] == list(compute_wilson_interval(round(60 * result.oof_accuracy), 60))
+    assert len(metrics["fold_accuracies"]) == 3 and metrics["elapsed_seconds"] > metrics["training_seconds"] > 0
+    assert metrics["train_sha256"] == hash_file(data / "train.csv")
+    assert metrics["test_sha256"] == hash_file(data / "test.csv")
+    with (result.run_dir / "history.csv").open() as file:
+        history = list(csv.DictReader(file))
+    assert [(row["fold"], row["epoch"]) for row in history] == [
+        (str(f), str(e)) for f in range(3) for e in range(1, 41)
+    ]
+    assert "out-of-fold accuracy" in (result.run_dir / "log.txt").read_text()
+
+
+def test_the_submission_is_the_mean_nets_choice_and_knows_its_data(finished):
+    data, result = finished
+    submission = load_submission(result.submission)
+    assert np.array_equal(submission.labels, result.test_probabilities.argmax(1))
+    assert submission.provenance.train_sha256 == hash_file(data / "train.csv")
+    assert submission.provenance.test_sha256 == hash_file(data / "test.csv")
+    assert submission.provenance.oof_accuracy == result.oof_accuracy
+
+
+def test_equal_seeds_repeat_a_run_and_other_seeds_do_not(tiny_dir, tmp_path):
+    results = [
+        cross_validate(
+            configure(tiny_dir, epochs=2, folds=2, seed=seed, augmentation="affine", run_dir=tmp_path / name)
+        )
+        for seed, name in [(1, "a"), (1, "b"), (2, "c")]
+    ]
+    assert np.array_equal(results[0].oof_probabilities, results[1].oof_probabilities)
+    assert np.array_equal(results[0].test_probabilities, results[1].test_probabilities)
+    assert not np.array_equal(results[0].oof_probabilities, results[2].oof_probabilities)
+
+
+def test_what_steers_a_fit_is_cut_from_the_fitted_rows(tiny_dir, tmp_path, monkeypatch):
+    watched, fitted = [], []
+    plain = fold_room.fit_compiled
+
+    def spy(model, batches, config, **keywords):
+        fitted.append(batches.rows)
+        watched.append(keywords["watched"].inputs)
+        plain(model, batches, config, **keywords)
+
+    monkeypatch.setattr(fold_room, "fit_compiled", spy)
+    result = cross_validate(
+        configure(
+            tiny_dir, epochs=30, early_stopping_epochs=1, learning_rate=0.02, watch_fraction=0.4, folds=2,
+            schedule="plateau", run_dir=tmp_path / "run",
+        )
+    )  # fmt: skip
+    from digit_recognizer.data.tables import load_train_table
+
+    pixels = load_train_table(tiny_dir / "train.csv").pixels
+    folds = np.load(result.run_dir / "folds.npy")
+    for fold, (inputs, rows) in enumerate(zip(watched, fitted, strict=True)):
+        watched_rows = [int(np.flatnonzero((pixels == image.reshape(784)).all(1))[0]) for image in inputs]
+        assert len(watched_rows) == 12
+        assert sorted([*watched_rows, *rows]) == np.flatnonzero(folds != fold).tolist()
+    with (result.run_dir / "history.csv").open() as file:
+        epochs = [row for row in csv.DictReader(file) if row["fold"] == "0"]
+    assert "watched_loss" in epochs[0] and len(epochs) < 30, "it stopped early"
+
+
+def test_train_holds_out_one_fifth_once_and_draws_its_curve(tiny_dir, tmp_path, capsys):
+    run = tmp_path / "run"
+    arguments = ["--input-dir", str(tiny_dir), "--run-dir", str(run), "--epochs", "2", "--augmentation", "none"]
+    assert train.main([*arguments, "--submission", str(tmp_path / "mine.csv"), "--precision", "float32"]) == 0
+    folds, oof = np.load(run / "folds.npy"), np.load(run / "oof_probabilities.npy")
+    assert np.bincount(folds + 1).tolist() == [48, 12]
+    assert np.array_equal(np.isfinite(oof).all(1), folds == 0)
+    assert (run / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "held_out_accuracy" in (run / "history.csv").read_text().splitlines()[0]
+    assert len(load_submission(tmp_path / "mine.csv").labels) == 20
+
+
+def test_training_rows_that_hold_the_test_rows_are_called_unfit(tiny_dir, capsys):
+    lines = (tiny_dir / "train.csv").read_text().splitlines()
+    test = (tiny_dir / "test.csv").read_text().splitlines()
+    (tiny_dir / "train.csv").write_text("\n".join([*lines, f"4,{test[3]}"]) + "\n")
+    assert cv.main(["--input-dir", str(tiny_dir), "--smoke", "--run-dir", "run", "--submission", "mine.csv"]) == 0
+    printed = capsys.readouterr().out
+    assert "UNFIT FOR THE COMPETITION: 1 OF 20 TEST ROWS" in printed
+    assert json.loads(Path("run/metrics.json").read_text())["shared_test_rows"] == 1
+    assert "1 of 20 test rows" in load_submission(Path("mine.csv")).provenance.unfit
+
+
+def test_test_labels_are_never_opened(tiny_dir, tmp_path):
+    (tiny_dir / "test_labels.csv").unlink()
+    (tiny_dir / "test_labels.csv").mkdir()  # whoever opens it fails
+    assert cv.main(["--input-dir", str(tiny_dir), "--smoke", "--run-dir", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.parametrize("policy", ["elastic", "cutout", "all"])
+def test_every_augmentation_runs_through_a_fit(tiny_dir, tmp_path, policy):
+    arguments = ["--input-dir", str(tiny_dir), "--smoke", "--augmentation", policy, "--model", "padded"]
+    assert cv.main([*arguments, "--run-dir", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda data, run: run.mkdir() or (run / "old.txt").write_text(""), r"holds old\.txt"),
+        (lambda data, run: run.write_text("a file"), "--run-dir"),
+        (lambda data, run: (run.parent / "mine.csv").write_text(""), r"mine\.csv exists"),
+        (lambda data, run: (data / "sample_submission.csv").unlink(), r"sample_submission\.csv is missing"),
+        (lambda data, run: shutil.copy(data / "test.csv", data / "train.csv"), "label"),
+        (lambda data, run: (data / "sample_submission.csv").write_text("ImageId,Label\n1,0\n"), "1 ids for 20 rows"),
+    ],
+)
+def test_what_is_wrong_is_found_before_training_and_nothing_is_lost(tiny_dir, tmp_path, break_it, words, monkeypatch):
+    run = tmp_path / "run"
+    break_it(tiny_dir, run)
+    monkeypatch.setattr("digit_recognizer.training.cross_validation.fit_fold", lambda *_: pytest.fail("trained"))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=words) as caught:
+        cross_validate(configure(tiny_dir, run_dir=run, submission=tmp_path / "mine.csv"))
+    assert "\n" not in str(caught.value)
+    assert [path for path in sorted(tmp_path.rglob("*")) if ".cache" not in str(path)] == before

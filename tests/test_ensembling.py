@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_labels, write_run
+
+from digit_recognizer import ensemble as door
+from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.errors import InputError
+from digit_recognizer.training.ensembling import combine, ensemble
+
+
+def one_hot(labels, sure=0.9):
+    return np.full((len(labels), 10), (1 - sure) / 9) + (sure - (1 - sure) / 9) * np.eye(10)[labels]
+
+
+@pytest.fixture
+def runs(tiny_dir):
+    """Three runs; each errs on rows of its own, so that together they are right."""
+    train, test = np.arange(60) % 10, np.arange(60, 80) % 10
+    paths = []
+    for number in range(3):
+        oof_labels, test_labels = train.copy(), test.copy()
+        oof_labels[number * 5 : number * 5 + 5] = 9 - oof_labels[number * 5 : number * 5 + 5]
+        test_labels[number] = 9 - test_labels[number]
+        paths.append(write_run(tiny_dir.parent / f"run{number}", tiny_dir, one_hot(oof_labels), one_hot(test_labels)))
+    return paths
+
+
+@pytest.mark.parametrize("method", ["mean", "vote"])
+def test_an_ensemble_is_right_where_most_members_are(runs, tiny_dir, method, capsys):
+    arguments = [*map(str, runs), "--input-dir", str(tiny_dir), "--method", method, "--submission", "out.csv"]
+    assert door.main(arguments) == 0
+    assert "ensemble, out-of-fold" in capsys.readouterr().out
+    submission = load_submission(Path("out.csv"))
+    assert np.array_equal(submission.labels, np.arange(60, 80) % 10)
+    assert submission.provenance.oof_accuracy == 1.0
+    assert submission.provenance.model == "ensemble"
+
+
+def test_submissions_of_others_join_by_vote_and_leave_no_out_of_fold_score(runs, tiny_dir, tmp_path):
+    theirs = write_labels(tmp_path / "theirs.csv", np.arange(60, 80) % 10)
+    out = tmp_path / "out.csv"
+    table = ensemble([runs[0], runs[1], theirs], "vote", tiny_dir, out)
+    assert "no score" in table
+    assert load_submission(out).provenance.oof_accuracy is None
+    with pytest.raises(InputError, match="labels only"):
+        ensemble([runs[0], theirs], "mean", tiny_dir, tmp_path / "other.csv")
+
+
+def test_ties_go_to_confidence_then_to_the_first_member():
+    sure, unsure = one_hot([4, 4], 0.9), one_hot([7, 7], 0.5)
+    assert combine([unsure, sure], [], "vote").tolist() == [4, 4]
+    assert combine([], [np.array([7]), np.array([4])], "vote").tolist() == [7]
+    assert combine([sure], [np.array([7, 7]), np.array([7, 4])], "vote").tolist() == [7, 4], "votes come first"
+
+
+def test_out_of_fold_score_uses_only_rows_that_every_member_held_out(tiny_dir, tmp_path):
+    train = np.arange(60) % 10
+    half = one_hot(train)
+    half[30:] = np.nan
+    wrong_early = one_hot(np.where(np.arange(60) < 15, 9 - train, train), 0.99)
+    test = one_hot(np.arange(60, 80) % 10)
+    paths = [
+        write_run(tmp_path / "a", tiny_dir, half, test),
+        write_run(tmp_path / "b", tiny_dir, wrong_early, test * 0.999),
+    ]
+    out = tmp_path / "out.csv"
+    ensemble(paths, "mean", tiny_dir, out)
+    assert load_submission(out).provenance.oof_accuracy == 0.5
+
+
+def test_runs_of_other_data_are_refused(runs, tiny_dir, tmp_path):
+    test = one_hot(np.arange(60, 80) % 10, 0.8)
+    for name in ("train_sha256", "test_sha256"):
+        other = write_run(tmp_path / name, tiny_dir, one_hot(np.arange(60) % 10), test, **{name: "0" * 64})
+        for members in ([runs[0], other], [other, runs[0]]):
+            with pytest.raises(InputError, match=r"different data|another test\.csv|another train\.csv"):
+                ensemble(members, "mean", tiny_dir, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_an_unfit_member_makes_the_ensemble_unfit(runs, tiny_dir, tmp_path):
+    test = one_hot(np.arange(60, 80) % 10, 0.8)
+    leaky = write_run(tmp_path / "leaky", tiny_dir, one_hot(np.arange(60) % 10), test, unfit_for_competition="leaks")
+    table = ensemble([runs[0], leaky], "mean", tiny_dir, tmp_path / "out.csv")
+    assert "UNFIT" in table
+    assert load_submission(tmp_path / "out.csv").provenance.unfit == "leaks"
+
+
+def test_one_member_or_one_named_twice_is_no_ensemble(runs, tiny_dir, tmp_path):
+    for members, words in [([runs[0]], "two or more"), ([runs[0], runs[0]], "count twice")]:
+        with pytest.raises(InputError, match=words):
+            ensemble(members, "mean", tiny_dir, tmp_path / "out.csv")
+
+
+def test_what_is_no_member_is_named(runs, tiny_dir, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for wrong, words in [(tmp_path / "gone", "none of that name"), (tmp_path / "empty", "run folder")]:
+        with pytest.raises(InputError, match=words):
+            ensemble([runs[0], wrong], "mean", tiny_dir, tmp_path / "out.csv")
+    (runs[1] / "metrics.json").unlink()
+    with pytest.raises(InputError, match="not finished"):
+        ensemble([runs[0], runs[1]], "mean", tiny_dir, tmp_path / "out.csv")
+
+
+def test_numbers_that_are_none_never_become_a_submission(runs, tiny_dir, tmp_path):
+    broken = write_run(tmp_path / "broken", tiny_dir, one_hot(np.arange(60) % 10), np.full((20, 10), np.nan))
+    with pytest.raises(InputError, match="no numbers"):
+        ensemble([runs[0], broken], "mean", tiny_dir, tmp_path / "out.csv")

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from digit_recognizer.data.folds import assign_folds, draw_stratified_rows
+from digit_recognizer.errors import InputError
+
+LABELS = np.repeat(np.arange(10), [50, 60, 40, 50, 50, 30, 50, 70, 50, 50])
+
+
+def test_every_row_is_held_out_exactly_once_and_folds_are_stratified():
+    folds = assign_folds(LABELS, 5, seed=3)
+    assert set(folds) == set(range(5))
+    for label in range(10):
+        counts = np.bincount(folds[label == LABELS], minlength=5)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_equal_seeds_give_equal_folds_and_others_differ():
+    assert np.array_equal(assign_folds(LABELS, 5, 1), assign_folds(LABELS, 5, 1))
+    assert not np.array_equal(assign_folds(LABELS, 5, 1), assign_folds(LABELS, 5, 2))
+
+
+def test_a_class_rarer_than_the_folds_is_refused_by_name():
+    with pytest.raises(InputError, match="class 7 has 3, received 5"):
+        assign_folds(np.array([1] * 9 + [7] * 3), 5, 0)
+
+
+def test_drawn_and_other_rows_share_nothing_and_miss_nothing():
+    drawn, rest = draw_stratified_rows(LABELS, 50, seed=0)
+    assert len(drawn) == 50
+    assert np.array_equal(np.sort(np.concatenate([drawn, rest])), np.arange(len(LABELS)))
+    assert set(LABELS[drawn]) == set(range(10))
+
+
+def test_too_few_rows_to_draw_from_are_refused_in_one_line():
+    with pytest.raises(InputError) as caught:
+        draw_stratified_rows(LABELS, 3, seed=0)
+    assert "\n" not in str(caught.value)

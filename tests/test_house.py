@@ -1,0 +1,93 @@
+"""The house's own rules, read from its code."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "digit_recognizer"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# A room may import from its own floor and those below it.
+FLOORS = {
+    "errors": 0,
+    "files": 0,
+    "config": 0,
+    "data": 1,
+    "competition": 1,
+    "models": 2,
+    "inspection": 3,
+    "training": 3,
+}
+DOORS_FLOOR = 4
+WITHOUT_KERAS = ("config", "errors", "files", "cli", "data", "competition")
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(module: str) -> str:
+    return (module.split(".") + [""])[1]
+
+
+def floor_of(module: str) -> int:
+    return FLOORS.get(room_of(module), DOORS_FLOOR)
+
+
+def imports_of(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_down(path):
+    name = name_of(path)
+    for imported in imports_of(path):
+        if imported.startswith("digit_recognizer.") and imported != "digit_recognizer.__version__":
+            assert floor_of(imported) <= floor_of(name), f"{name} imports {imported}, which stands above it"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if room_of(name_of(p)) in WITHOUT_KERAS], ids=name_of)
+def test_rooms_that_promise_it_do_without_keras(path):
+    banned = {"keras", "tensorflow", "jax", "torch"}
+    if path.name == "cli.py":
+        assert 'importlib.import_module("keras")' in path.read_text()  # its one import, on demand
+    assert not banned & {imported.split(".")[0] for imported in imports_of(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_the_backend_is_reached_through_keras_only(path):
+    assert not {"tensorflow", "jax", "torch"} & {imported.split(".")[0] for imported in imports_of(path)}
+
+
+@pytest.mark.parametrize(
+    "path", [*MODULES, *(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")], ids=str
+)
+def test_a_file_fits_in_250_lines(path):
+    assert len(path.read_text().splitlines()) <= 250
+
+
+def test_there_is_no_drawer_for_everything():
+    assert not [path for path in MODULES if path.stem in {"utils", "helpers", "misc", "common"}]
+
+
+def test_constraints_cover_every_requirement():
+    import configparser
+
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    wanted = config["options"]["install_requires"] + "".join(config["options.extras_require"].values())
+    assert {line.split()[0] for line in wanted.strip().splitlines()} <= pinned

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+from conftest import write_labels
+
+from digit_recognizer.competition.submissions import (
+    Provenance,
+    check_new_submission_path,
+    check_submission,
+    count_image_ids,
+    find_free_path,
+    load_submission,
+    write_submission,
+)
+from digit_recognizer.errors import InputError
+
+LABELS = np.array([3, 1, 4, 1, 5])
+PROVENANCE = Provenance(
+    model="baseline",
+    command="python -m digit_recognizer.cv",
+    commit=None,
+    train_sha256="a" * 64,
+    test_sha256="b" * 64,
+    oof_accuracy=0.99,
+    unfit=None,
+)
+
+
+def test_a_submission_is_written_as_kaggle_takes_it_and_read_back(tmp_path):
+    path = tmp_path / "deep" / "mine.csv"
+    write_submission(path, LABELS, 5, PROVENANCE)
+    assert path.read_bytes() == b"ImageId,Label\n1,3\n2,1\n3,4\n4,1\n5,5\n"
+    submission = load_submission(path)
+    assert np.array_equal(submission.labels, LABELS)
+    assert submission.provenance.test_sha256 == "b" * 64
+    check_submission(submission, 5, "b" * 64)
+
+
+def test_a_submission_for_another_test_csv_is_refused(tmp_path):
+    path = tmp_path / "mine.csv"
+    write_submission(path, LABELS, 5, PROVENANCE)
+    with pytest.raises(InputError, match=r"mine\.csv was made for another test\.csv"):
+        check_submission(load_submission(path), 5, "c" * 64)
+    with pytest.raises(InputError, match="must hold the 4 ids"):
+        check_submission(load_submission(path), 4)
+
+
+def test_labels_that_do_not_fit_the_ids_are_never_written(tmp_path):
+    with pytest.raises(InputError, match="5 ids, 4 labels"):
+        write_submission(tmp_path / "mine.csv", LABELS[:4], 5, PROVENANCE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_submission_changed_behind_its_note_is_refused(tmp_path):
+    path = tmp_path / "mine.csv"
+    write_submission(path, LABELS, 5, PROVENANCE)
+    path.write_text(path.read_text().replace("1,3", "1,8"))
+    with pytest.raises(InputError, match="was changed after its note"):
+        load_submission(path)
+
+
+def test_nothing_is_overwritten(tmp_path):
+    path = tmp_path / "mine.csv"
+    check_new_submission_path(path)
+    write_submission(path, LABELS, 5, PROVENANCE)
+    with pytest.raises(InputError, match=r"mine\.csv exists"):
+        check_new_submission_path(path)
+    assert find_free_path(tmp_path, "mine") == tmp_path / "mine-2.csv"
+    with pytest.raises(InputError, match=r"ends in \.csv"):
+        check_new_submission_path(tmp_path / "mine.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "ImageId,Label"),
+        ("ImageId,Label\n", "rows"),
+        ("id,label\n1,2\n", "ImageId,Label"),
+        ("ImageId,Label\n1,2,3\n", "line 2"),
+        ("ImageId,Label\n1,2\n2,two\n", "line 3"),
+        ("ImageId,Label\n1,2\n2,-1\n", "line 3"),
+        ("ImageId,Label\n1,2\n2,10\n", "line 3"),
+        ("ImageId,Label\n1,2\n3,1\n", "line 3"),
+        ("ImageId,Label\n1,2\n1,1\n", "line 3"),
+    ],
+)
+def test_a_malformed_submission_is_refused_in_one_line_that_says_where(text, words, tmp_path):
+    path = tmp_path / "theirs.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        load_submission(path)
+    assert "\n" not in str(caught.value) and "theirs.csv" in str(caught.value)
+
+
+def test_the_number_of_ids_comes_from_the_sample_submission(tmp_path):
+    path = write_labels(tmp_path / "sample_submission.csv", np.zeros(7, int))
+    assert count_image_ids(path) == 7
+    with pytest.raises(InputError, match="download"):
+        count_image_ids(tmp_path / "missing.csv")
