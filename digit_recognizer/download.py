@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     from digit_recognizer.competition.kaggle_client import download_competition_files
     from digit_recognizer.data.sources import download
 
-    print(download(chosen.source, chosen.input_dir, chosen.overwrite, fetch_kaggle=download_competition_files))
+    print(download(chosen.source, chosen.input_dir, chosen.overwrite, fetch_kaggle=download_competition_files).text)
 
 
 if __name__ == "__main__":
