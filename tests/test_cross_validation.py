@@ -38,12 +38,12 @@ def finished(tmp_path_factory):
 def test_a_net_learns_what_can_be_learned_and_its_score_is_that_of_the_held_out_rows(finished):
     _, result = finished
     labels = np.arange(60) % 10
-    assert result.oof_accuracy == (result.oof_probabilities.argmax(1) == labels).mean() > 0.9
+    assert result.score.oof_accuracy == (result.oof_probabilities.argmax(1) == labels).mean() > 0.9
     assert result.oof_probabilities.shape == (60, 10) and result.oof_probabilities.dtype == np.float32
     assert result.oof_probabilities.sum(1) == pytest.approx(1, abs=1e-5)
     folds = np.load(result.run_dir / "folds.npy")
     right = result.oof_probabilities.argmax(1) == labels
-    assert result.fold_accuracies == [right[folds == fold].mean() for fold in range(3)]
+    assert result.score.fold_accuracies == [right[folds == fold].mean() for fold in range(3)]
 
 
 def test_out_of_fold_rows_are_predicted_by_the_net_that_did_not_see_them(finished):
@@ -71,8 +71,8 @@ def test_a_run_folder_holds_all_that_its_docstring_names(finished):
         assert (result.run_dir / name.replace("<k>", "2")).exists(), name
     assert len(named) == len(list(result.run_dir.iterdir()))
     metrics = json.loads((result.run_dir / "metrics.json").read_text())
-    assert metrics["oof_accuracy"] == result.oof_accuracy
-    assert metrics["oof_accuracy_interval"] == list(compute_wilson_interval(round(60 * result.oof_accuracy), 60))
+    assert metrics["oof_accuracy"] == result.score.oof_accuracy
+    assert metrics["oof_accuracy_interval"] == list(compute_wilson_interval(round(60 * result.score.oof_accuracy), 60))
     assert len(metrics["fold_accuracies"]) == 3 and metrics["elapsed_seconds"] > metrics["training_seconds"] > 0
     assert metrics["train_sha256"] == hash_file(data / "train.csv")
     assert metrics["test_sha256"] == hash_file(data / "test.csv")
@@ -90,7 +90,7 @@ def test_the_submission_is_the_mean_nets_choice_and_knows_its_data(finished):
     assert np.array_equal(submission.labels, result.test_probabilities.argmax(1))
     assert submission.provenance.train_sha256 == hash_file(data / "train.csv")
     assert submission.provenance.test_sha256 == hash_file(data / "test.csv")
-    assert submission.provenance.oof_accuracy == result.oof_accuracy
+    assert submission.provenance.oof_accuracy == result.score.oof_accuracy
 
 
 def test_equal_seeds_repeat_a_run_and_other_seeds_do_not(tiny_dir, tmp_path):
@@ -189,3 +189,11 @@ def test_what_is_wrong_is_found_before_training_and_nothing_is_lost(tiny_dir, tm
         cross_validate(configure(tiny_dir, run_dir=run, submission=tmp_path / "mine.csv"))
     assert "\n" not in str(caught.value)
     assert [path for path in sorted(tmp_path.rglob("*")) if ".cache" not in str(path)] == before
+
+
+def test_a_diverged_fit_never_becomes_a_submission(tiny_dir, tmp_path, monkeypatch):
+    path = "digit_recognizer.training.cross_validation.predict_probabilities"
+    monkeypatch.setattr(path, lambda model, inputs: np.full((len(inputs), 10), np.nan, np.float32))
+    with pytest.raises(InputError, match="fold 1/3: the fit diverged"):
+        cross_validate(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=tmp_path / "mine.csv"))
+    assert not (tmp_path / "mine.csv").exists() and not (tmp_path / "run" / "metrics.json").exists()

@@ -12,7 +12,9 @@ import numpy as np
 
 from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import hash_file, read_json, write_atomically, write_json
+from digit_recognizer.files import check_writable_folder, hash_file, read_json, write_atomically, write_json
+
+SUBMISSIONS = Path("submissions")  # where a file goes that is given no place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,16 +98,17 @@ def check_submission(submission: Submission, rows: int, test_sha256: str | None 
 
 
 def check_new_submission_path(path: Path) -> None:
-    """Refuse to overwrite a submission; called before training, not after.
+    """Refuse a place where a submission cannot be written; called before training, not after.
 
     Raises:
-        InputError: if the file, or a note of that name, exists.
+        InputError: if the file, or a note of that name, exists, or its folder cannot be made or written to.
     """
     for taken in (path, _note_path(path)):
         if taken.exists():
             raise InputError(f"--submission takes a new file, but {taken} exists: name another, or remove it first.")
     if path.suffix != ".csv":
         raise InputError(f"--submission takes a name that ends in .csv; received {path}.")
+    check_writable_folder(path.parent)
 
 
 def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Provenance) -> None:

@@ -6,16 +6,23 @@ from typing import Any
 
 from digit_recognizer.files import write_atomically
 
-FITTED_COLOUR, HELD_OUT_COLOUR = "#7a7a7a", "#0b5fa5"  # apart in grey print and for the colour-blind
+FITTED_COLOUR, HELD_OUT_COLOUR, REFERENCE_COLOUR = (
+    "#7a7a7a",
+    "#0b5fa5",
+    "#c2571a",
+)  # apart in grey print and for the colour-blind
 
 
-def plot_learning_curves(history: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+def plot_learning_curves(
+    history: Sequence[dict[str, Any]], path: Path, title: str, reference: tuple[str, float] | None = None
+) -> None:
     """Draw loss and accuracy against epochs, fitted rows beside held-out ones.
 
     Args:
         history: one dict per epoch with epoch, loss, accuracy, held_out_loss and held_out_accuracy.
         path: the PNG to write.
         title: one line above both panels.
+        reference: name and value of an accuracy to compare with, drawn as a level line.
     """
     from matplotlib.figure import Figure  # not pyplot: no window, no global state
 
@@ -37,6 +44,10 @@ def plot_learning_curves(history: Sequence[dict[str, Any]], path: Path, title: s
         axes.grid(alpha=0.3)
         axes.margins(x=0.08)
         if name == "accuracy":  # the first epochs would flatten all that matters
+            if reference:
+                axes.axhline(
+                    reference[1], color=REFERENCE_COLOUR, linestyle="--", label=f"{reference[0]}: {reference[1]}"
+                )
             axes.set_ylim(bottom=max(0.0, min(held_out[len(held_out) // 4 :]) - 0.02), top=1.001)
     axes.legend(loc="lower right")
     with write_atomically(path) as temporary:

@@ -7,12 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from digit_recognizer.competition.metrics import (
-    compute_calibration_error,
-    compute_wilson_interval,
-    find_costliest_confusion,
-)
 from digit_recognizer.competition.submissions import (
+    SUBMISSIONS,
     Provenance,
     check_new_submission_path,
     find_free_path,
@@ -20,16 +16,16 @@ from digit_recognizer.competition.submissions import (
 )
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.folds import assign_folds
-from digit_recognizer.files import write_atomically, write_json
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import check_writable_folder, write_atomically, write_json
 from digit_recognizer.inspection.figures import plot_learning_curves
-from digit_recognizer.models import load_model_module
 from digit_recognizer.training.dataset import Dataset, load_dataset
 from digit_recognizer.training.fit import EpochCurve, predict_probabilities
 from digit_recognizer.training.fold import fit_fold
-from digit_recognizer.training.inputs import Inputs, build_inputs
+from digit_recognizer.training.inputs import Inputs, build_inputs, check_model_flags
 from digit_recognizer.training.precision import choose_precision, precision_policy
 from digit_recognizer.training.progress import Progress
-from digit_recognizer.training.results import CVResult, describe_metrics, format_result
+from digit_recognizer.training.results import CVResult, describe_metrics, format_result, judge_probabilities
 from digit_recognizer.training.runs import RunFolder, describe_command, find_commit
 from digit_recognizer.training.seeds import derive_seed
 
@@ -49,9 +45,11 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
         InputError: one line for whatever the person at the keyboard can mend; found before any training.
     """
     started = time.perf_counter()
-    if config.submission is not None:
+    if config.submission is None:
+        check_writable_folder(SUBMISSIONS)
+    else:
         check_new_submission_path(config.submission)
-    load_model_module(config.model)
+    check_model_flags(config)
     dataset = load_dataset(config)
     fold_of_row = assign_folds(dataset.labels, config.folds, derive_seed(config.seed, "folds"))
     run = RunFolder.create(config)
@@ -61,7 +59,8 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
         run.say(f"WARNING: UNFIT FOR THE COMPETITION: {dataset.unfit.upper()}.")
 
     precision = choose_precision(config.precision)
-    run.write_environment(precision, keras.config.backend())
+    commit = find_commit()  # now: by the end the files may be others
+    run.write_environment(precision, keras.config.backend(), commit)
     run.say(
         f"{config.model}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
         f"{config.epochs} epochs, {precision} on {keras.config.backend()}; run folder {run.path}"
@@ -78,22 +77,15 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
     run.write_array("oof_probabilities", oof)
     run.write_array("test_probabilities", test)
 
-    judged = fold_of_row >= 0
-    right = oof[judged].argmax(axis=1) == dataset.labels[judged]
-    accuracy = float(right.mean())
-    submission = _write_submission(config, dataset, run, test, accuracy)
+    score = judge_probabilities(oof, dataset.labels, fold_of_row)
     result = CVResult(
-        fold_accuracies=[float(right[fold_of_row[judged] == fold].mean()) for fold in held_out_folds],
-        oof_accuracy=accuracy,
-        oof_accuracy_interval=compute_wilson_interval(int(right.sum()), len(right)),
-        calibration_error=compute_calibration_error(oof[judged], dataset.labels[judged]),
-        confusion=find_costliest_confusion(dataset.labels[judged], oof[judged].argmax(axis=1)),
+        score=score,
         oof_probabilities=oof,
         test_probabilities=test,
         elapsed_seconds=time.perf_counter() - started,
         training_seconds=training_seconds,
         run_dir=run.path,
-        submission=submission,
+        submission=_write_submission(config, dataset, run, test, score.oof_accuracy, commit),
         unfit=dataset.unfit,
     )
     write_json(run.path / "metrics.json", describe_metrics(config, dataset, result, precision))
@@ -139,6 +131,8 @@ def _fit_folds(
         progress.skip_epochs(epochs_per_fold - (len(run.history) - told))
         oof[held_out] = predict_probabilities(part, inputs.views[0][held_out])
         test += predict_probabilities(part, inputs.test) / len(held_out_folds)
+        if not (np.isfinite(oof[held_out]).all() and np.isfinite(test).all()):
+            raise InputError(f"{name}: the fit diverged, its probabilities are no numbers. Lower --learning-rate.")
         with write_atomically(run.path / "models" / f"fold{fold}.keras") as temporary:
             # without compilation and optimizer: a third of the size, and plain Keras can open it
             keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)
@@ -149,7 +143,7 @@ def _fit_folds(
 
 
 def _write_submission(
-    config: RunConfig, dataset: Dataset, run: RunFolder, test: np.ndarray, accuracy: float
+    config: RunConfig, dataset: Dataset, run: RunFolder, test: np.ndarray, accuracy: float, commit: str | None
 ) -> Path | None:
     if not dataset.whole_test:
         return None
@@ -157,13 +151,11 @@ def _write_submission(
     if path is None and config.smoke:
         path = run.path / "submission.csv"  # a smoke run's file has no place among those worth keeping
     if path is None:
-        path = find_free_path(
-            Path("submissions"), f"{config.model}-{accuracy:.5f}" + ("-UNFIT" if dataset.unfit else "")
-        )
+        path = find_free_path(SUBMISSIONS, f"{config.model}-{accuracy:.5f}" + ("-UNFIT" if dataset.unfit else ""))
     provenance = Provenance(
         model=config.model,
         command=describe_command(),
-        commit=find_commit(),
+        commit=commit,
         train_sha256=dataset.train_sha256,
         test_sha256=dataset.test_sha256,
         oof_accuracy=accuracy,

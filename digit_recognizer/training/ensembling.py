@@ -7,6 +7,7 @@ import numpy as np
 
 from digit_recognizer.competition.metrics import compute_wilson_interval
 from digit_recognizer.competition.submissions import (
+    SUBMISSIONS,
     Provenance,
     Submission,
     check_new_submission_path,
@@ -74,7 +75,7 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
 
     labels = combine([run.test_probabilities for run in runs], [file.labels for file in files], method)
     score = "" if accuracy is None else f"-{accuracy[0]:.5f}"
-    path = submission or find_free_path(Path("submissions"), f"ensemble{score}" + ("-UNFIT" if unfit else ""))
+    path = submission or find_free_path(SUBMISSIONS, f"ensemble{score}" + ("-UNFIT" if unfit else ""))
     provenance = Provenance(
         model="ensemble",
         command=describe_command(),

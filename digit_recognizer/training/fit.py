@@ -46,6 +46,7 @@ def fit_compiled(
     config: RunConfig,
     *,
     epochs: int,
+    epochs_before: int = 0,
     watched: PredictionBatches | None = None,
     curve: EpochCurve | None = None,
     on_epoch: EpochListener | None = None,
@@ -57,11 +58,12 @@ def fit_compiled(
         batches: the rows to fit on.
         config: early stopping and plateau are read from it.
         epochs: at most so many; exactly so many unless early stopping is on.
+        epochs_before: of an earlier phase; counting goes on from there, and so do the orders of rows.
         watched: rows that steer early stopping and plateau; needed if `config.watches`, and not part of `batches`.
         curve: rows whose loss and accuracy are reported after each epoch.
         on_epoch: told of every finished epoch.
     """
-    callbacks: list[keras.callbacks.Callback] = [_EpochReport(batches, epochs, curve, on_epoch)]
+    callbacks: list[keras.callbacks.Callback] = [_EpochReport(batches, epochs_before + epochs, curve, on_epoch)]
     if config.schedule == "plateau":
         patience = max(1, epochs // 10)
         callbacks.append(
@@ -74,7 +76,15 @@ def fit_compiled(
             )
         )
     # shuffle=False: the batches have an order of their own
-    model.fit(batches, epochs=epochs, validation_data=watched, callbacks=callbacks, shuffle=False, verbose=0)
+    model.fit(
+        batches,
+        initial_epoch=epochs_before,
+        epochs=epochs_before + epochs,
+        validation_data=watched,
+        callbacks=callbacks,
+        shuffle=False,
+        verbose=0,
+    )
 
 
 def predict_probabilities(model: keras.Model, inputs: np.ndarray) -> np.ndarray:

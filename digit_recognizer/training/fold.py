@@ -42,17 +42,26 @@ def fit_fold(
     part = select_fitted_part(config, model, inputs)
     watched = None
     if config.watches:
-        count = max(1, round(config.watch_fraction * len(rows)))
-        drawn, rest = draw_stratified_rows(targets[rows].argmax(axis=1), count, derive_seed(config.seed, "watch", fold))
+        labels = targets[rows].argmax(axis=1)
+        count = max(len(np.unique(labels)), round(config.watch_fraction * len(rows)))  # at least one of each class
+        drawn, rest = draw_stratified_rows(labels, count, derive_seed(config.seed, "watch", fold))
         watched = PredictionBatches(inputs.views[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
         rows = rows[rest]
     batches = TrainingBatches(inputs.views, targets, rows, config.batch_size, seed, inputs.augment)
-    phases = [(config.epochs, config.learning_rate)]
-    if config.unfreeze and inputs.from_backbone:
-        phases.append((config.unfreeze_epochs, config.unfreeze_learning_rate))
-    for number, (epochs, learning_rate) in enumerate(phases):
-        if number == 1:
-            load_model_module(config.model).unfreeze_block(model, config.unfreeze)
-        compile_model(part, len(batches), config, epochs=epochs, learning_rate=learning_rate)
-        fit_compiled(part, batches, config, epochs=epochs, watched=watched, curve=curve, on_epoch=on_epoch)
+    compile_model(part, len(batches), config, epochs=config.epochs, learning_rate=config.learning_rate)
+    fit_compiled(part, batches, config, epochs=config.epochs, watched=watched, curve=curve, on_epoch=on_epoch)
+    if config.unfreeze is not None:
+        load_model_module(config.model).unfreeze_block(model, config.unfreeze)
+        epochs = config.unfreeze_epochs
+        compile_model(part, len(batches), config, epochs=epochs, learning_rate=config.unfreeze_learning_rate)
+        fit_compiled(
+            part,
+            batches,
+            config,
+            epochs=epochs,
+            epochs_before=config.epochs,
+            watched=watched,
+            curve=curve,
+            on_epoch=on_epoch,
+        )
     return model, part

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from digit_recognizer.config import RunConfig
+from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import build_model, load_model_module
@@ -36,22 +36,37 @@ class Inputs:
     from_backbone: bool
 
 
-def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
-    """Make the inputs of a run; call it under the run's precision policy.
+def check_model_flags(config: RunConfig) -> None:
+    """Refuse what a model cannot do, before anything is loaded or written.
 
     Raises:
-        InputError: if augmentation is asked of a transfer net without cached views to hold it.
+        InputError: for an unknown model, a backbone's flag on a net without one, weights that are no file, an unknown
+            block, or augmentation of a transfer net without cached views to hold it.
     """
     module = load_model_module(config.model)
-    augment = build_augment(POLICIES[config.augmentation])
     if not hasattr(module, "split"):
-        return Inputs(dataset.images[None], dataset.test_images, augment, from_backbone=False)
-    if (augment is None) != (config.feature_views == 1):
+        for name in ("unfreeze", "feature_views"):
+            if getattr(config, name) != getattr(RunConfig, name):
+                raise InputError(f"{flag(name)} is for transfer nets; --model {config.model} has no frozen backbone.")
+        return
+    if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
+        raise InputError(f"--weights takes imagenet, none or an existing file; received {config.weights}.")
+    if config.unfreeze is not None and config.unfreeze not in module.BLOCKS:
+        raise InputError(f"--unfreeze takes one of {', '.join(module.BLOCKS)}; received {config.unfreeze!r}.")
+    if (config.augmentation == "none") != (config.feature_views == 1):
         raise InputError(
             f"--model {config.model} caches its backbone's features, so augmented images must be a fixed number of "
             f"views: received --augmentation {config.augmentation} with --feature-views {config.feature_views}. "
             "Use --augmentation none, or an augmentation with --feature-views 8."
         )
+
+
+def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
+    """Make the inputs of a run; call it under the run's precision policy."""
+    module = load_model_module(config.model)
+    augment = build_augment(POLICIES[config.augmentation])
+    if not hasattr(module, "split"):
+        return Inputs(dataset.images[None], dataset.test_images, augment, from_backbone=False)
     lower = module.split(load_weighted_model(config), config.unfreeze).lower
     # a read-only input folder, as on Kaggle, leaves features in memory for the length of the run
     cache_dir = config.input_dir / ".cache" if os.access(config.input_dir, os.W_OK) else None
@@ -75,10 +90,7 @@ def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
 
 def load_weighted_model(config: RunConfig) -> keras.Model:
     """A fresh model of the run's kind; `--weights none` means random ones."""
-    weights = None if config.weights == "none" else config.weights
-    if weights not in (None, "imagenet") and not Path(weights).is_file():
-        raise InputError(f"--weights takes imagenet, none or an existing file; received {weights}.")
-    return build_model(config.model, weights=weights)
+    return build_model(config.model, weights=None if config.weights == "none" else config.weights)
 
 
 def select_fitted_part(config: RunConfig, model: keras.Model, inputs: Inputs) -> keras.Model:

@@ -6,22 +6,42 @@ from typing import Any
 
 import numpy as np
 
-from digit_recognizer.competition.metrics import Confusion
+from digit_recognizer.competition.metrics import (
+    Confusion,
+    compute_calibration_error,
+    compute_wilson_interval,
+    find_costliest_confusion,
+)
 from digit_recognizer.config import RunConfig
 from digit_recognizer.training.dataset import Dataset
 from digit_recognizer.training.progress import format_seconds
 
 
 @dataclass(frozen=True)
-class CVResult:
-    """What cross-validation found.
+class Score:
+    """How good out-of-fold probabilities are.
 
     Attributes:
         fold_accuracies: one per fold that was held out.
         oof_accuracy: over all rows that were held out.
         oof_accuracy_interval: its 95 % Wilson interval.
-        calibration_error: expected calibration error of the out-of-fold probabilities.
+        calibration_error: expected calibration error.
         confusion: the pair of classes that costs most.
+    """
+
+    fold_accuracies: list[float]
+    oof_accuracy: float
+    oof_accuracy_interval: tuple[float, float]
+    calibration_error: float
+    confusion: Confusion
+
+
+@dataclass(frozen=True)
+class CVResult:
+    """What cross-validation found and left.
+
+    Attributes:
+        score: of the out-of-fold probabilities.
         oof_probabilities: float32 (n, classes); NaN in rows that were never held out.
         test_probabilities: float32 (m, classes), mean over the fold nets.
         elapsed_seconds: wall time, data and predictions included, Keras' import not.
@@ -31,11 +51,7 @@ class CVResult:
         unfit: why the submission must not enter the competition; None if it may.
     """
 
-    fold_accuracies: list[float]
-    oof_accuracy: float
-    oof_accuracy_interval: tuple[float, float]
-    calibration_error: float
-    confusion: Confusion
+    score: Score
     oof_probabilities: np.ndarray
     test_probabilities: np.ndarray
     elapsed_seconds: float
@@ -45,14 +61,35 @@ class CVResult:
     unfit: str | None
 
 
+def judge_probabilities(oof: np.ndarray, labels: np.ndarray, fold_of_row: np.ndarray) -> Score:
+    """Score out-of-fold probabilities.
+
+    Args:
+        oof: float32 (n, classes).
+        labels: int (n,).
+        fold_of_row: int8 (n,): the fold in which a row was held out; -1 for rows that never were, which don't count.
+    """
+    judged = fold_of_row >= 0
+    oof, labels, fold_of_row = oof[judged], labels[judged], fold_of_row[judged]
+    predictions = oof.argmax(axis=1)
+    right = predictions == labels
+    return Score(
+        fold_accuracies=[float(right[fold_of_row == fold].mean()) for fold in np.unique(fold_of_row)],
+        oof_accuracy=float(right.mean()),
+        oof_accuracy_interval=compute_wilson_interval(int(right.sum()), len(right)),
+        calibration_error=compute_calibration_error(oof, labels),
+        confusion=find_costliest_confusion(labels, predictions),
+    )
+
+
 def format_result(result: CVResult) -> str:
     """The table that ends a run."""
-    low, high = result.oof_accuracy_interval
+    low, high = result.score.oof_accuracy_interval
     rows = [
-        *((f"fold {n} accuracy", f"{accuracy:.5f}") for n, accuracy in enumerate(result.fold_accuracies, 1)),
-        ("out-of-fold accuracy", f"{result.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"),
-        ("expected calibration error", f"{result.calibration_error:.5f}"),
-        ("costliest confusion", str(result.confusion)),
+        *((f"fold {n} accuracy", f"{accuracy:.5f}") for n, accuracy in enumerate(result.score.fold_accuracies, 1)),
+        ("out-of-fold accuracy", f"{result.score.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"),
+        ("expected calibration error", f"{result.score.calibration_error:.5f}"),
+        ("costliest confusion", str(result.score.confusion)),
         ("time", f"{format_seconds(result.elapsed_seconds)}, of it fitting {format_seconds(result.training_seconds)}"),
         ("submission", str(result.submission or "none: not all test rows were predicted")),
     ]
@@ -66,14 +103,14 @@ def describe_metrics(config: RunConfig, dataset: Dataset, result: CVResult, prec
     return {
         "model": config.model,
         "seed": config.seed,
-        "oof_accuracy": result.oof_accuracy,
-        "oof_accuracy_interval": list(result.oof_accuracy_interval),
-        "fold_accuracies": result.fold_accuracies,
-        "calibration_error": result.calibration_error,
+        "oof_accuracy": result.score.oof_accuracy,
+        "oof_accuracy_interval": list(result.score.oof_accuracy_interval),
+        "fold_accuracies": result.score.fold_accuracies,
+        "calibration_error": result.score.calibration_error,
         "costliest_confusion": {
-            "label": result.confusion.label,
-            "prediction": result.confusion.prediction,
-            "rows": result.confusion.rows,
+            "label": result.score.confusion.label,
+            "prediction": result.score.confusion.prediction,
+            "rows": result.score.confusion.rows,
         },
         "elapsed_seconds": result.elapsed_seconds,
         "training_seconds": result.training_seconds,

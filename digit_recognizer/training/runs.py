@@ -81,7 +81,7 @@ class RunFolder:
             writer.writeheader()
             writer.writerows(self.history)
 
-    def write_environment(self, precision: str, backend: str) -> None:
+    def write_environment(self, precision: str, backend: str, commit: str | None) -> None:
         """Write environment.json: what another machine would need to repeat the run."""
         versions: dict[str, str | None] = {}
         for name in RECORDED_PACKAGES:
@@ -93,7 +93,7 @@ class RunFolder:
             self.path / "environment.json",
             {
                 "digit_recognizer": __version__,
-                "commit": find_commit(),
+                "commit": commit,
                 "python": platform.python_version(),
                 "platform": platform.platform(),
                 "cores": os.cpu_count(),

@@ -1,0 +1,87 @@
+"""The transfer net through the front door. Its backbone is random here: weights are not what is tested."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from digit_recognizer import cv
+from digit_recognizer.data.tables import load_test_table, pixels_to_images
+
+BASE = ["--model", "vgg16", "--weights", "none", "--smoke", "--precision", "float32"]
+
+
+def run(tiny_dir, folder, *flags):
+    return cv.main([*BASE, "--input-dir", str(tiny_dir), "--run-dir", str(folder), *flags])
+
+
+def test_a_smoke_run_reuses_its_features_and_leaves_whole_nets(tiny_dir, tmp_path, monkeypatch):
+    from digit_recognizer.training import features
+
+    assert run(tiny_dir, tmp_path / "first") == 0
+
+    def never(*_):
+        pytest.fail("features were computed again")
+        yield  # a generator, like what it stands for
+
+    monkeypatch.setattr(features, "compute_features", never)
+    assert run(tiny_dir, tmp_path / "again", "--epochs", "2", "--seed", "5") == 0
+    images = pixels_to_images(load_test_table(tiny_dir / "test.csv").pixels) / np.float32(255)
+    nets = [keras.saving.load_model(tmp_path / "first" / "models" / f"fold{fold}.keras") for fold in range(2)]
+    mean = np.mean([net.predict(images, verbose=0) for net in nets], axis=0)
+    assert mean == pytest.approx(np.load(tmp_path / "first" / "test_probabilities.npy"), abs=1e-5)
+    assert len((tmp_path / "first" / "submission.csv").read_text().splitlines()) == 21
+
+
+def test_unfreezing_adds_a_phase_that_changes_its_block_and_no_other(tiny_dir, tmp_path):
+    flags = ["--unfreeze", "block5", "--unfreeze-learning-rate", "0.001", "--train-rows", "20"]
+    assert run(tiny_dir, tmp_path / "run", *flags, "--early-stopping-epochs", "0", "--schedule", "constant") == 0
+    with (tmp_path / "run" / "history.csv").open() as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    assert len(rates) == 4, "two folds, an epoch of the head and one of the block"
+    first, second = (
+        keras.saving.load_model(tmp_path / "run" / "models" / f"fold{fold}.keras").get_layer("vgg16") for fold in (0, 1)
+    )
+    differs = {
+        layer.name: not np.array_equal(layer.get_weights()[0], second.get_layer(layer.name).get_weights()[0])
+        for layer in first.layers
+        if layer.weights
+    }
+    assert {name for name, different in differs.items() if different} == {f"block5_conv{n}" for n in (1, 2, 3)}
+
+
+def test_augmentation_takes_cached_views_or_is_refused_in_one_line(tiny_dir, tmp_path, capsys):
+    assert run(tiny_dir, tmp_path / "refused", "--augmentation", "affine") == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "--feature-views 8" in message
+    assert run(tiny_dir, tmp_path / "views", "--augmentation", "affine", "--feature-views", "2") == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--weights", "gone.h5"], "gone.h5"),
+        (["--unfreeze", "block9"], "block1, block2, block3, block4, block5"),
+    ],
+)
+def test_what_a_backbone_cannot_do_is_one_line_before_the_run_folder_is_made(tiny_dir, tmp_path, flags, words, capsys):
+    assert run(tiny_dir, tmp_path / "run", *flags) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and words in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_backbone_flags_on_a_net_without_one_are_refused(tiny_dir, tmp_path, capsys):
+    for flag in (["--unfreeze", "block5"], ["--feature-views", "2"]):
+        arguments = ["--model", "padded", "--smoke", "--input-dir", str(tiny_dir), "--run-dir", str(tmp_path / "run")]
+        assert cv.main([*arguments, *flag]) == 2
+        assert flag[0] in capsys.readouterr().err
+
+
+def test_a_read_only_input_folder_keeps_features_in_memory(tiny_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("digit_recognizer.training.inputs.os.access", lambda *_: False)
+    assert run(tiny_dir, tmp_path / "run") == 0
+    assert not list((tiny_dir / ".cache").glob("*features*"))
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["model"] == "vgg16"
