@@ -1,8 +1,8 @@
-"""Document 001's learning curve beside ours: `python benchmarks/document_001.py RUN curves.png`.
+r"""Document 001's learning curve beside ours: `python benchmarks/document_001.py RUN curves.png`.
 
 RUN is a run folder of `train` with the document's recipe (constant Adam, no augmentation, 80/20 split):
 
-    python -m digit_recognizer.train --augmentation none --schedule constant --learning-rate 0.001 \\
+    python -m digit_recognizer.train --augmentation none --schedule constant --learning-rate 0.001 \
         --batch-size 128 --epochs 30 --precision float32 --run-dir runs/document-001
 
 The document ("MNIST data deep learning", T. Shan) gives one figure: 0.994 on its validation rows, at epoch 94, the best
