@@ -11,6 +11,7 @@ import contextlib
 import functools
 import importlib
 import io
+import logging
 import os
 import re
 import sys
@@ -116,6 +117,8 @@ def import_keras() -> None:
     """
     if "keras" in sys.modules:
         return
+    # it warns of functions traced anew, which a fresh net per fold is by design
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
