@@ -84,6 +84,13 @@ def test_a_policy_is_deterministic_in_its_generator_and_leaves_its_input_alone(n
     assert len(np.unique(first.reshape(8, -1), axis=0)) > 1, "each image draws for itself"
 
 
+def test_the_layout_of_the_input_in_memory_does_not_matter():
+    augment = build_augment(POLICIES["affine"])
+    blobs = draw_blobs(5)
+    plain, turned = (augment(images, np.random.default_rng(0)) for images in (blobs, np.asfortranarray(blobs)))
+    assert np.array_equal(plain, turned)
+
+
 def test_no_policy_is_no_function():
     assert build_augment(POLICIES["none"]) is None
 

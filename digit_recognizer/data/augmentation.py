@@ -101,7 +101,7 @@ def build_batched_affine(affine: Affine) -> Augment:
 
     def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         side_px = images.shape[1]
-        augmented = np.empty_like(images)
+        augmented = np.empty(images.shape, np.uint8)  # not empty_like: OpenCV wants rows in order, whatever came in
         for source, target, matrix in zip(
             images, augmented, draw_affine_matrices(affine, len(images), side_px, rng), strict=True
         ):

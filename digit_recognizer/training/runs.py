@@ -15,6 +15,7 @@ runs/<time>-<model>/
 import csv
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -137,7 +138,7 @@ def load_run(path: Path) -> FinishedRun:
 def describe_command() -> str:
     """The command line that is running, as one could type it again."""
     verb = Path(sys.argv[0]).stem
-    return " ".join([f"python -m digit_recognizer.{verb}", *sys.argv[1:]])
+    return shlex.join(["python", "-m", f"digit_recognizer.{verb}", *sys.argv[1:]])
 
 
 def find_commit() -> str | None:
