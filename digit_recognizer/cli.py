@@ -59,7 +59,11 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
 
 
 def parse_arguments(
-    kind: type[Arguments], verb: str, arguments: list[str], default: Arguments | None = None
+    kind: type[Arguments],
+    verb: str,
+    arguments: list[str],
+    default: Arguments | None = None,
+    description: str | None = None,
 ) -> Arguments:
     """Turn command-line arguments into a typed configuration.
 
@@ -68,6 +72,7 @@ def parse_arguments(
         verb: the command's name.
         arguments: without the program's name.
         default: where the values come from that no flag sets.
+        description: what the command does, for `--help`; None takes the dataclass's docstring.
 
     Raises:
         InputError: for an unknown flag or a value of the wrong type.
@@ -83,6 +88,7 @@ def parse_arguments(
                 prog=f"python -m digit_recognizer.{verb}",
                 args=arguments,
                 default=default,
+                description=description,
                 config=(tyro.conf.AvoidSubcommands,),
             )  # type: ignore[assignment]  # tyro's overloads do not know that a default of None is none
             return parsed
@@ -92,10 +98,18 @@ def parse_arguments(
         raise InputError(f"{_first_sentence(messages.getvalue())} See --help.") from None
 
 
-def parse_run_config(verb: str, arguments: list[str]) -> RunConfig:
+def parse_run_config(verb: str, arguments: list[str], description: str) -> RunConfig:
     """The configuration of a run: defaults, then the model's preset, then the smoke run's, then the flags.
 
     The model and `--smoke` are read first, because `--help` shows the defaults that hold for them.
+
+    Args:
+        verb: the command's name.
+        arguments: without the program's name.
+        description: what the command does, for `--help`.
+
+    Raises:
+        InputError: for an unknown model or flag, or a value that no run can mean.
     """
     from digit_recognizer.models import load_preset
 
@@ -107,7 +121,7 @@ def parse_run_config(verb: str, arguments: list[str]) -> RunConfig:
             model = argument.removeprefix("--model=")
     smoke = "--smoke" in arguments
     default = RunConfig(**{"model": model, **load_preset(model, smoke), **(SMOKE if smoke else {})})
-    return parse_arguments(RunConfig, verb, arguments, default)
+    return parse_arguments(RunConfig, verb, arguments, default, description)
 
 
 def import_keras() -> None:

@@ -18,10 +18,10 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What a run of `cv` or `train` does. Two runs with equal fields, data, versions and thread count are equal."""
+    """What a run of `cv` or `train` does; equal configurations, data, versions and thread counts give equal runs."""
 
     model: str = "baseline"
-    """Which network: a file in digit_recognizer/models/."""
+    """Which network: baseline, padded, vgg16, or another file in digit_recognizer/models/."""
     input_dir: Path = Path("input")
     """Folder that holds train.csv, test.csv and sample_submission.csv."""
     run_dir: Path | None = None

@@ -14,7 +14,7 @@ from digit_recognizer.cli import door, parse_arguments
 class DownloadArguments:
     """Write train.csv, test.csv and sample_submission.csv, and test_labels.csv where the source has test labels."""
 
-    source: Annotated[str, tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """kaggle (needs an account and accepted rules), sample (bundled digits, no network), or a path: the competition's
     zip, or a folder of CSV, idx(.gz) or .npz files."""
     input_dir: Path = Path("input")

@@ -14,7 +14,7 @@ from digit_recognizer.cli import door, parse_arguments
 class ScoreArguments:
     """Score a submission on labels that came with the test images. No run ever opens them."""
 
-    submission: Annotated[Path, tyro.conf.Positional]
+    submission: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """The submission, ImageId,Label."""
     input_dir: Path = Path("input")
     """Folder that holds test.csv and test_labels.csv."""

@@ -8,7 +8,12 @@ from digit_recognizer.cli import door, import_keras, parse_run_config
 @door
 def main(arguments: list[str]) -> None:
     """Train on the single split and print the table."""
-    config = parse_run_config("train", arguments)
+    config = parse_run_config(
+        "train",
+        arguments,
+        "Train one net on all folds but the first, draw its learning curves on that one (of 5: 20 % of the rows), and "
+        "write a submission. The defaults below are those of the chosen --model.",
+    )
     import_keras()
     from digit_recognizer.training.cross_validation import cross_validate
 

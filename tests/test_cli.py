@@ -18,19 +18,19 @@ def test_every_verb_is_a_door():
 
 def test_a_preset_holds_until_a_flag_says_otherwise():
     preset = load_preset("padded")["learning_rate"]
-    assert parse_run_config("cv", ["--model", "padded"]).learning_rate == preset
-    assert parse_run_config("cv", ["--model=padded", "--learning-rate", "0.5"]).learning_rate == 0.5
+    assert parse_run_config("cv", ["--model", "padded"], "").learning_rate == preset
+    assert parse_run_config("cv", ["--model=padded", "--learning-rate", "0.5"], "").learning_rate == 0.5
 
 
 def test_smoke_shrinks_a_run_and_yields_to_flags():
-    config = parse_run_config("cv", ["--smoke", "--epochs", "2"])
+    config = parse_run_config("cv", ["--smoke", "--epochs", "2"], "")
     assert (config.train_rows, config.folds, config.epochs) == (500, 2, 2)
 
 
 @pytest.mark.parametrize("model", list_models())
 def test_every_model_has_a_configuration_and_a_smoke_run(model):
     for arguments in (["--model", model], ["--model", model, "--smoke"]):
-        assert parse_run_config("cv", arguments).model == model
+        assert parse_run_config("cv", arguments, "").model == model
 
 
 @pytest.mark.parametrize(

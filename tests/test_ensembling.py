@@ -80,6 +80,38 @@ def test_runs_of_other_data_are_refused(runs, tiny_dir, tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_a_run_on_part_of_the_rows_is_left_out_by_name(runs, tiny_dir, tmp_path):
+    all_train, all_test = one_hot(np.arange(60) % 10, 0.8), one_hot(np.arange(60, 80) % 10, 0.8)
+    for name, oof, test in [("fewer", all_train[:50], all_test), ("untested", all_train, all_test[:5])]:
+        part = write_run(tmp_path / name, tiny_dir, oof, test)
+        for members in (
+            [part, runs[0]],
+            [runs[0], part],
+            [part, write_run(tmp_path / f"{name}2", tiny_dir, oof, test[::-1])],
+        ):
+            with pytest.raises(InputError, match=f"{name}2? used .* of 60 training rows"):
+                ensemble(members, "vote", tiny_dir, tmp_path / "out.csv")
+
+
+def test_a_file_of_one_label_only_is_no_prediction(runs, tiny_dir, tmp_path):
+    with pytest.raises(InputError, match="gives every image the label 0"):
+        ensemble([runs[0], tiny_dir / "sample_submission.csv"], "vote", tiny_dir, tmp_path / "out.csv")
+
+
+def test_members_are_scored_on_the_rows_that_all_of_them_held_out(tiny_dir, tmp_path):
+    train, test = np.arange(60) % 10, one_hot(np.arange(60, 80) % 10)
+    half = one_hot(train)
+    half[30:] = np.nan
+    wrong_late = one_hot(np.where(np.arange(60) < 30, train, 9 - train))
+    members = [
+        write_run(tmp_path / "a", tiny_dir, half, test),
+        write_run(tmp_path / "b", tiny_dir, wrong_late, test * 0.9),
+    ]
+    table = ensemble(members, "mean", tiny_dir, tmp_path / "out.csv")
+    assert [line.split()[1] for line in table.splitlines()[:2]] == ["1.00000", "1.00000"]
+    assert "30 of 60" in table
+
+
 def test_an_unfit_member_makes_the_ensemble_unfit(runs, tiny_dir, tmp_path):
     test = one_hot(np.arange(60, 80) % 10, 0.8)
     leaky = write_run(tmp_path / "leaky", tiny_dir, one_hot(np.arange(60) % 10), test, unfit_for_competition="leaks")

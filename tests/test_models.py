@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -75,8 +77,19 @@ def test_two_builds_share_no_weights():
 
 
 def test_an_unknown_model_is_answered_with_those_there_are():
-    with pytest.raises(InputError, match=r"baseline, padded, vgg16; received 'lenet'"):
+    with pytest.raises(InputError, match=f"{', '.join(list_models())}; received 'lenet'"):
         build_model("lenet")
+
+
+def test_the_readmes_example_of_a_model_is_one(tmp_path, monkeypatch):
+    from digit_recognizer import models
+    from digit_recognizer.cli import parse_run_config
+
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    (tmp_path / "tiny.py").write_text(readme.split("```python\n")[1].split("```")[0])
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    assert parse_run_config("cv", ["--model", "tiny"], "").epochs == 10
+    assert build_model("tiny").output_shape == (None, 10)
 
 
 def test_a_file_put_into_models_is_a_model(tmp_path, monkeypatch):
@@ -92,5 +105,5 @@ def test_a_file_put_into_models_is_a_model(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
     assert "linear" in list_models()
-    assert parse_run_config("cv", ["--model", "linear"]).epochs == 7
+    assert parse_run_config("cv", ["--model", "linear"], "").epochs == 7
     assert build_model("linear").count_params() == 7850

@@ -24,6 +24,16 @@ def test_time_left_is_told_from_the_first_epoch_on(clock):
     assert lines[0].startswith("fold 1/2  epoch   1/10") and lines[0].endswith("left about 9 min 30 s")
 
 
+def test_the_epoch_that_compiles_does_not_count_once_there_is_another(clock):
+    lines = []
+    reporter = Progress(lines.append, total_epochs=12)
+    clock[0] += 60
+    reporter.report_epoch("fold 1/1", epoch(1))
+    clock[0] += 6
+    reporter.report_epoch("fold 1/1", epoch(2))
+    assert lines[1].endswith("left about 1 min 00 s")
+
+
 def test_short_epochs_share_a_line_but_the_last_always_has_one(clock):
     lines = []
     reporter = Progress(lines.append, total_epochs=10)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import write_labels
@@ -9,6 +11,7 @@ from digit_recognizer.competition.submissions import (
     count_image_ids,
     find_free_path,
     load_submission,
+    name_submission,
     write_submission,
 )
 from digit_recognizer.errors import InputError
@@ -69,6 +72,12 @@ def test_nothing_is_overwritten(tmp_path):
         check_new_submission_path(tmp_path / "mine.txt")
 
 
+def test_names_keep_data_sets_and_leaks_apart():
+    assert name_submission("baseline-0.99000", Path("input"), None) == "baseline-0.99000"
+    assert name_submission("m", Path("input/sample"), None) == "sample-m"
+    assert name_submission("m", Path("input"), "leaks") == "m-UNFIT"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -95,4 +104,4 @@ def test_the_number_of_ids_comes_from_the_sample_submission(tmp_path):
     path = write_labels(tmp_path / "sample_submission.csv", np.zeros(7, int))
     assert count_image_ids(path) == 7
     with pytest.raises(InputError, match="download"):
-        count_image_ids(tmp_path / "missing.csv")
+        count_image_ids(tmp_path / "elsewhere" / "sample_submission.csv")

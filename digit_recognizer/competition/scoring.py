@@ -25,8 +25,8 @@ def score_submission(path: Path, input_dir: Path) -> str:
     answers = input_dir / "test_labels.csv"
     if not answers.exists():
         raise InputError(
-            f"{answers} is missing: only sources that carry test labels (sample, idx, .npz) can be scored here; "
-            "Kaggle keeps its own, and scores what is submitted."
+            f"{answers} is missing: name the data's folder with --input-dir. Only sources that carry test labels "
+            "(sample, idx, .npz) can be scored here; Kaggle keeps its own, and scores what is submitted."
         )
     truth = load_label_table(answers)
     submission = load_submission(path)

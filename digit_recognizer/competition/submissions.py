@@ -65,11 +65,6 @@ def count_image_ids(path: Path) -> int:
     Raises:
         InputError: if the file is missing or malformed, or its ids are not 1, 2, 3 and so on.
     """
-    if not path.exists():
-        raise InputError(
-            f"{path} is missing, and no submission can be checked without it: it comes with train.csv and test.csv "
-            "(python -m digit_recognizer.download --help)."
-        )
     return len(load_label_table(path).labels)
 
 
@@ -135,6 +130,15 @@ def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Prov
             writer.writerows(enumerate(labels.tolist(), 1))
         submission_sha256 = hash_file(temporary)
     write_json(_note_path(path), {**asdict(provenance), "submission_sha256": submission_sha256})
+
+
+def name_submission(name: str, input_dir: Path, unfit: str | None) -> str:
+    """A file name's stem that keeps apart what must not be mixed up.
+
+    Data from anywhere but `input/` puts its folder's name first; what must not enter the competition ends in UNFIT.
+    """
+    folder = "" if input_dir == Path("input") else f"{input_dir.resolve().name}-"
+    return f"{folder}{name}{'-UNFIT' if unfit else ''}"
 
 
 def find_free_path(folder: Path, stem: str) -> Path:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import stat
 from collections import Counter
 from dataclasses import dataclass
@@ -54,8 +55,12 @@ def open_regular_file(path: Path) -> BinaryIO:
             raise InputError(f"{path} must be a plain file, but is a pipe or device: save it as a file first.")
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
+        if path.name not in ("train.csv", "test.csv", "sample_submission.csv"):
+            raise InputError(f"{path} must be a file, but there is none of that name: check the path.") from None
+        where = "" if path.parent == Path("input") else f" --input-dir {shlex.quote(str(path.parent))}"
         raise InputError(
-            f"{path} is missing: fetch it with `{DOWNLOAD} kaggle`, `{DOWNLOAD} PATH-OF-ZIP` or `{DOWNLOAD} sample`."
+            f"{path} is missing: fetch it with `{DOWNLOAD} kaggle{where}`, `{DOWNLOAD} PATH-OF-ZIP{where}` or "
+            f"`{DOWNLOAD} sample{where}`."
         ) from None
     except OSError as error:
         raise InputError(f"{path} must be readable, but {error.strerror}: mend its permissions.") from error

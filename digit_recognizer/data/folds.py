@@ -50,11 +50,12 @@ def draw_stratified_rows(labels: np.ndarray, count: int, seed: int) -> tuple[np.
     """
     from sklearn.model_selection import train_test_split
 
-    try:
-        rest, drawn = train_test_split(np.arange(len(labels)), test_size=count, random_state=seed, stratify=labels)
-    except ValueError as error:
+    classes, counts = np.unique(labels, return_counts=True)
+    if not len(classes) <= count <= len(labels) - len(classes) or counts.min() < 2:
         raise InputError(
-            f"drawing {count} of {len(labels)} rows must leave every class on both sides, but {error} "
-            "Use more rows, or turn early stopping and the plateau schedule off."
-        ) from error
+            f"{count} of {len(labels)} rows cannot be set apart with every class on both sides: there are "
+            f"{len(classes)} classes, the rarest with {counts.min()} rows. Use more rows (--train-rows), or no early "
+            "stopping and another schedule than plateau."
+        )
+    rest, drawn = train_test_split(np.arange(len(labels)), test_size=count, random_state=seed, stratify=labels)
     return np.sort(drawn), np.sort(rest)

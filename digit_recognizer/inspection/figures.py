@@ -33,22 +33,29 @@ def plot_learning_curves(
         figure.subplots(1, 2), ("loss", "accuracy"), ("cross-entropy", "accuracy"), strict=True
     ):
         fitted, held_out = [row[name] for row in history], [row[f"held_out_{name}"] for row in history]
-        axes.plot(epochs, fitted, color=FITTED_COLOUR, marker=".", label="fitted rows, as trained")
+        axes.plot(
+            epochs,
+            fitted,
+            color=FITTED_COLOUR,
+            marker=".",
+            label="fitted rows, while training (augmented, with dropout)",
+        )
         axes.plot(epochs, held_out, color=HELD_OUT_COLOUR, marker=".", label="held-out rows")
         axes.annotate(
-            f"{held_out[-1]:.4f}", (epochs[-1], held_out[-1]), (4, 0), textcoords="offset points", va="center"
+            f"{held_out[-1]:.4f}", (epochs[-1], held_out[-1]), (0, 6), textcoords="offset points", ha="center"
         )
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-        axes.margins(x=0.08)
+        axes.set_xlim(0.5, epochs[-1] + 0.5)
         if name == "accuracy":  # the first epochs would flatten all that matters
             if reference:
                 axes.axhline(
                     reference[1], color=REFERENCE_COLOUR, linestyle="--", label=f"{reference[0]}: {reference[1]}"
                 )
-            axes.set_ylim(bottom=max(0.0, min(held_out[len(held_out) // 4 :]) - 0.02), top=1.001)
+            settled = slice(len(epochs) // 4, None)
+            axes.set_ylim(bottom=max(0.0, min(fitted[settled] + held_out[settled]) - 0.01), top=1.002)
     axes.legend(loc="lower right")
     with write_atomically(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -12,6 +12,7 @@ from digit_recognizer.competition.submissions import (
     Provenance,
     check_new_submission_path,
     find_free_path,
+    name_submission,
     write_submission,
 )
 from digit_recognizer.config import RunConfig
@@ -63,8 +64,13 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
     run.write_environment(precision, keras.config.backend(), commit)
     run.say(
         f"{config.model}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
-        f"{config.epochs} epochs, {precision} on {keras.config.backend()}; run folder {run.path}"
+        f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
     )
+    if config.smoke:
+        run.say(
+            "a smoke run: it shows that everything runs, and its score means nothing"
+            + (" (--weights none: a backbone of random weights)" if config.weights == "none" else "")
+        )
     with precision_policy(precision):
         inputs = build_inputs(config, dataset)
         held_out_folds = [0] if single_split else list(range(config.folds))
@@ -95,7 +101,7 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
             run.path / "learning_curves.png",
             f"{config.model}: learning curves, 1/{config.folds} of the rows held out",
         )
-    run.say(format_result(result))
+    run.say(format_result(result, "held-out accuracy" if single_split else "out-of-fold accuracy"))
     return result
 
 
@@ -151,7 +157,9 @@ def _write_submission(
     if path is None and config.smoke:
         path = run.path / "submission.csv"  # a smoke run's file has no place among those worth keeping
     if path is None:
-        path = find_free_path(SUBMISSIONS, f"{config.model}-{accuracy:.5f}" + ("-UNFIT" if dataset.unfit else ""))
+        path = find_free_path(
+            SUBMISSIONS, name_submission(f"{config.model}-{accuracy:.5f}", config.input_dir, dataset.unfit)
+        )
     provenance = Provenance(
         model=config.model,
         command=describe_command(),

@@ -1,6 +1,7 @@
 """Several runs, or several submissions, made into one. Nothing is trained here, and Keras is not needed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from digit_recognizer.competition.submissions import (
     count_image_ids,
     find_free_path,
     load_submission,
+    name_submission,
     write_submission,
 )
 from digit_recognizer.data.tables import load_test_table, load_train_table
@@ -23,6 +25,24 @@ from digit_recognizer.files import hash_file
 from digit_recognizer.training.runs import FinishedRun, describe_command, find_commit, load_run
 
 CLASSES = 10
+
+
+@dataclass(frozen=True)
+class EnsembleScore:
+    """Out-of-fold accuracies of an ensemble and its members, all on the rows that every member held out.
+
+    Attributes:
+        accuracy: the ensemble's.
+        interval: its 95 % Wilson interval.
+        rows: how many rows that are, of `all_rows` training rows.
+        member_accuracies: in the order of the members.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    rows: int
+    all_rows: int
+    member_accuracies: list[float]
 
 
 def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: Path | None) -> str:
@@ -52,41 +72,32 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
         raise InputError(
             f"--method mean takes runs, whose probabilities are saved; {files[0].path} holds labels only. Use vote."
         )
-    _check_same_data(runs, test_sha256)
-
-    lines, accuracy, unfit = [], None, None
-    train_sha256 = None
+    train_sha256, score = None, None
     if runs:
         train = load_train_table(input_dir / "train.csv", cache_dir)
         train_sha256 = train.sha256
-        if runs[0].metrics["train_sha256"] != train.sha256:
-            raise InputError(
-                f"{runs[0].path} was made from another train.csv than {input_dir}'s: name its folder with --input-dir."
-            )
         for run in runs:
-            lines.append((str(run.path), run.metrics["oof_accuracy"]))
-        accuracy = _score_out_of_fold(runs, train.labels, method) if not files else None
-        unfit = next(
-            (run.metrics["unfit_for_competition"] for run in runs if run.metrics["unfit_for_competition"]), None
-        )
-    for file in files:
-        lines.append((str(file.path), file.provenance.oof_accuracy if file.provenance else None))
-        unfit = unfit or (file.provenance.unfit if file.provenance else None)
+            _check_run(run, train_sha256, len(train.labels), test_sha256, rows)
+        if not files:
+            score = _score_out_of_fold(runs, train.labels, method)
+    unfit = next(
+        filter(None, [run.metrics["unfit_for_competition"] for run in runs] + [_unfit(f) for f in files]), None
+    )
 
     labels = combine([run.test_probabilities for run in runs], [file.labels for file in files], method)
-    score = "" if accuracy is None else f"-{accuracy[0]:.5f}"
-    path = submission or find_free_path(SUBMISSIONS, f"ensemble{score}" + ("-UNFIT" if unfit else ""))
+    name = "ensemble" if score is None else f"ensemble-{score.accuracy:.5f}"
+    path = submission or find_free_path(SUBMISSIONS, name_submission(name, input_dir, unfit))
     provenance = Provenance(
         model="ensemble",
         command=describe_command(),
         commit=find_commit(),
         train_sha256=train_sha256,
         test_sha256=test_sha256,
-        oof_accuracy=None if accuracy is None else accuracy[0],
+        oof_accuracy=None if score is None else score.accuracy,
         unfit=unfit,
     )
     write_submission(path, labels, rows, provenance)
-    return _format(lines, accuracy, path, unfit)
+    return _format([run.path for run in runs] + [file.path for file in files], score, path, unfit)
 
 
 def combine(probabilities: Sequence[np.ndarray], labels: Sequence[np.ndarray], method: str) -> np.ndarray:
@@ -126,6 +137,11 @@ def _load_members(members: Sequence[Path], rows: int, test_sha256: str) -> tuple
             files.append(file)
         else:
             raise InputError(f"{member} must be a run folder or a submission file: there is none of that name.")
+    for file in files:
+        if (file.labels == file.labels[0]).all():
+            raise InputError(
+                f"{file.path} gives every image the label {file.labels[0]}: it is no prediction; leave it out."
+            )
     seen: dict[str, Path] = {}
     for path, digest in [(run.path, hash_file(run.path / "test_probabilities.npy")) for run in runs] + [
         (file.path, hash_file(file.path)) for file in files
@@ -136,48 +152,58 @@ def _load_members(members: Sequence[Path], rows: int, test_sha256: str) -> tuple
     return runs, files
 
 
-def _check_same_data(runs: Sequence[FinishedRun], test_sha256: str) -> None:
-    for run in runs:
-        if run.metrics["test_sha256"] != test_sha256:
-            raise InputError(
-                f"{run.path} was made for another test.csv than the one at hand: name its folder with --input-dir."
-            )
-        for name in ("train_sha256", "test_sha256"):
-            if run.metrics[name] != runs[0].metrics[name]:
-                raise InputError(f"{run.path} and {runs[0].path} were made from different data: their {name} differ.")
-        if run.oof_probabilities.shape != runs[0].oof_probabilities.shape or run.metrics["submission"] is None:
-            raise InputError(
-                f"{run.path} used only part of the rows (--train-rows, --test-rows or --smoke): leave it out."
-            )
-        if not np.isfinite(run.test_probabilities).all():
-            raise InputError(f"{run.path} holds probabilities that are no numbers: its training failed; leave it out.")
+def _check_run(run: FinishedRun, train_sha256: str, train_rows: int, test_sha256: str, test_rows: int) -> None:
+    for file, ours, theirs in (
+        ("train.csv", train_sha256, run.metrics["train_sha256"]),
+        ("test.csv", test_sha256, run.metrics["test_sha256"]),
+    ):
+        if ours != theirs:
+            raise InputError(f"{run.path} was made from another {file} than the one at hand: name its --input-dir.")
+    if (len(run.oof_probabilities), len(run.test_probabilities)) != (train_rows, test_rows):
+        raise InputError(
+            f"{run.path} used {len(run.oof_probabilities):,} of {train_rows:,} training rows and "
+            f"{len(run.test_probabilities):,} of {test_rows:,} test rows (--train-rows, --test-rows or --smoke): leave "
+            "it out, or run it on all rows."
+        )
+    if not np.isfinite(run.test_probabilities).all():
+        raise InputError(f"{run.path} holds probabilities that are no numbers: its training failed; leave it out.")
 
 
-def _score_out_of_fold(
-    runs: Sequence[FinishedRun], labels: np.ndarray, method: str
-) -> tuple[float, float, float] | None:
-    """Accuracy and interval over the rows that every run held out; None if there are none."""
+def _unfit(file: Submission) -> str | None:
+    return file.provenance.unfit if file.provenance else None
+
+
+def _score_out_of_fold(runs: Sequence[FinishedRun], labels: np.ndarray, method: str) -> EnsembleScore | None:
+    """Score the ensemble and its members on the rows that every run held out; None if there are none."""
     judged = np.all([np.isfinite(run.oof_probabilities).all(axis=1) for run in runs], axis=0)
     if not judged.any():
         return None
-    predictions = combine([run.oof_probabilities[judged] for run in runs], [], method)
-    right = int((predictions == labels[judged]).sum())
-    return right / int(judged.sum()), *compute_wilson_interval(right, int(judged.sum()))
+    truth, members = labels[judged], [run.oof_probabilities[judged] for run in runs]
+    right = int((combine(members, [], method) == truth).sum())
+    return EnsembleScore(
+        accuracy=right / len(truth),
+        interval=compute_wilson_interval(right, len(truth)),
+        rows=len(truth),
+        all_rows=len(labels),
+        member_accuracies=[float((member.argmax(axis=1) == truth).mean()) for member in members],
+    )
 
 
-def _format(
-    members: list[tuple[str, float | None]], accuracy: tuple[float, float, float] | None, path: Path, unfit: str | None
-) -> str:
-    lines = [f"  {name:<48}{'no score' if score is None else f'{score:.5f}'}" for name, score in members]
-    if accuracy is None:
-        lines.append(
-            f"  {'ensemble, out-of-fold':<48}no score: not every member has out-of-fold predictions of the same rows"
-        )
+def _format(members: Sequence[Path], score: EnsembleScore | None, path: Path, unfit: str | None) -> str:
+    """The table that ends the command."""
+    width = max(len(str(member)) for member in members) + 4
+    width = max(width, 28)
+    if score is None:
+        lines = [f"  {member!s:<{width}}no score" for member in members]
+        lines.append(f"  {'ensemble':<{width}}no score: not every member has out-of-fold predictions of the same rows")
     else:
+        lines = [f"  {m!s:<{width}}{a:.5f}" for m, a in zip(members, score.member_accuracies, strict=True)]
+        low, high = score.interval
         lines.append(
-            f"  {'ensemble, out-of-fold':<48}{accuracy[0]:.5f}  (95 % interval {accuracy[1]:.5f} to {accuracy[2]:.5f})"
+            f"  {'ensemble, out-of-fold':<{width}}{score.accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"
         )
-    lines.append(f"  {'submission':<48}{path}")
+        lines.append(f"  {'all on the same rows':<{width}}{score.rows:,} of {score.all_rows:,}")
+    lines.append(f"  {'submission':<{width}}{path}")
     if unfit:
         lines.append(f"  UNFIT FOR THE COMPETITION: {unfit}")
     return "\n".join(lines)

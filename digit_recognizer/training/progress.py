@@ -19,16 +19,19 @@ class Progress:
         self.say, self.total_epochs = say, total_epochs
         self.finished_epochs = 0
         self.started = time.perf_counter()
+        self.first_epoch_seconds = 0.0
         self.last_line = -SECONDS_BETWEEN_LINES
 
     def report_epoch(self, name: str, epoch: dict[str, Any]) -> None:
         """Tell of an epoch of the fit called `name`; the first and the last of a fit always get their line."""
         self.finished_epochs += 1
         now = time.perf_counter()
+        if self.finished_epochs == 1:
+            self.first_epoch_seconds = now - self.started
         if now - self.last_line < SECONDS_BETWEEN_LINES and epoch["epoch"] not in (1, epoch["epochs"]):
             return
         self.last_line = now
-        left = (self.total_epochs - self.finished_epochs) * (now - self.started) / self.finished_epochs
+        left = (self.total_epochs - self.finished_epochs) * self._seconds_per_epoch(now)
         watched = "".join(
             f"  {label} {epoch[key]:.4f}"
             for label, key in (("watched", "watched_accuracy"), ("held-out", "held_out_accuracy"))
@@ -39,6 +42,12 @@ class Progress:
             f"accuracy {epoch['accuracy']:.4f}{watched}  rate {epoch['learning_rate']:.1e}  "
             f"{epoch['seconds']:.1f} s  left about {format_seconds(left)}"
         )
+
+    def _seconds_per_epoch(self, now: float) -> float:
+        """Wall time per epoch; without the first one, which also compiles, as soon as there is another."""
+        if self.finished_epochs == 1:
+            return self.first_epoch_seconds
+        return (now - self.started - self.first_epoch_seconds) / (self.finished_epochs - 1)
 
     def skip_epochs(self, count: int) -> None:
         """Take epochs that early stopping spared out of the time left."""

@@ -82,12 +82,16 @@ def judge_probabilities(oof: np.ndarray, labels: np.ndarray, fold_of_row: np.nda
     )
 
 
-def format_result(result: CVResult) -> str:
-    """The table that ends a run."""
+def format_result(result: CVResult, accuracy_name: str) -> str:
+    """The table that ends a run; `accuracy_name` says what kind of accuracy it reports."""
     low, high = result.score.oof_accuracy_interval
     rows = [
-        *((f"fold {n} accuracy", f"{accuracy:.5f}") for n, accuracy in enumerate(result.score.fold_accuracies, 1)),
-        ("out-of-fold accuracy", f"{result.score.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"),
+        *(
+            (f"fold {number} accuracy", f"{accuracy:.5f}")
+            for number, accuracy in enumerate(result.score.fold_accuracies, 1)
+            if len(result.score.fold_accuracies) > 1
+        ),
+        (accuracy_name, f"{result.score.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"),
         ("expected calibration error", f"{result.score.calibration_error:.5f}"),
         ("costliest confusion", str(result.score.confusion)),
         ("time", f"{format_seconds(result.elapsed_seconds)}, of it fitting {format_seconds(result.training_seconds)}"),
