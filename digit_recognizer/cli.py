@@ -23,6 +23,7 @@ from digit_recognizer.config import SMOKE, RunConfig
 from digit_recognizer.errors import InputError
 
 Arguments = TypeVar("Arguments")
+BACKENDS = ("tensorflow", "jax")
 VERBS = ("download", "cv", "train", "ensemble", "score")
 
 
@@ -47,6 +48,11 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
             if debug:
                 raise
             print(f"{verb}: {error}", file=sys.stderr)
+            return 2
+        except OSError as error:  # the machine's word about a path that somebody named: no permission, disk full
+            if debug or error.filename is None:
+                raise
+            print(f"{verb}: {error.filename}: {error.strerror}. Mend that, or name another path.", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             if debug:
@@ -111,7 +117,7 @@ def parse_run_config(verb: str, arguments: list[str], description: str) -> RunCo
     Raises:
         InputError: for an unknown model or flag, or a value that no run can mean.
     """
-    from digit_recognizer.models import load_preset
+    from digit_recognizer.models import load_preset, load_smoke
 
     model = RunConfig.model
     for position, argument in enumerate(arguments):
@@ -120,7 +126,7 @@ def parse_run_config(verb: str, arguments: list[str], description: str) -> RunCo
         elif argument.startswith("--model="):
             model = argument.removeprefix("--model=")
     smoke = "--smoke" in arguments
-    default = RunConfig(**{"model": model, **load_preset(model, smoke), **(SMOKE if smoke else {})})
+    default = RunConfig(**{"model": model, **load_preset(model), **({**SMOKE, **load_smoke(model)} if smoke else {})})
     return parse_arguments(RunConfig, verb, arguments, default, description)
 
 
@@ -128,9 +134,17 @@ def import_keras() -> None:
     """Import Keras and its backend without the lines that TensorFlow prints before it can be asked not to.
 
     Setting a seed makes Keras import TensorFlow under any backend, if it is installed; so that is done here too.
+
+    Raises:
+        InputError: if another backend is asked for than those that this package is tested with.
     """
     if "keras" in sys.modules:
         return
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend not in BACKENDS:
+        raise InputError(
+            f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}; it is {backend!r}. Unset it for the first."
+        )
     # it warns of functions traced anew, which a fresh net per fold is by design
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()

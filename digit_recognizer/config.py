@@ -18,7 +18,10 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What a run of `cv` or `train` does; equal configurations, data, versions and thread counts give equal runs."""
+    """What a run of `cv` or `train` does.
+
+    Equal configurations give equal runs on equal data, versions, thread counts and precision (which auto times).
+    """
 
     model: str = "baseline"
     """Which network: baseline, padded, vgg16, or another file in digit_recognizer/models/."""
@@ -78,6 +81,8 @@ class RunConfig:
             value = getattr(self, name)
             if not value >= lowest:  # `not >=` also refuses NaN
                 raise InputError(f"{flag(name)} takes a number of at least {lowest}; received {value}.")
+        if self.seed > HIGHEST_SEED:
+            raise InputError(f"--seed takes a number of at most {HIGHEST_SEED}; received {self.seed}.")
         for name in ("learning_rate", "unfreeze_learning_rate"):
             value = getattr(self, name)
             if not 0 < value < 1:
@@ -99,6 +104,7 @@ class RunConfig:
         return self.early_stopping_epochs > 0 or self.schedule == "plateau"
 
 
+HIGHEST_SEED = 2**32 - 1
 LOWEST = {
     "folds": 2,
     "epochs": 1,
@@ -112,7 +118,7 @@ LOWEST = {
 }
 
 # 500 rows hold about fifty of each class, so two folds stay stratified; one epoch of a few steps shows that all runs.
-SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "train_rows": 500, "batch_size": 50, "unfreeze_epochs": 1}
+SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "train_rows": 500, "batch_size": 50}
 
 
 def flag(name: str) -> str:

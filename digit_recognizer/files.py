@@ -46,16 +46,14 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def check_writable_folder(folder: Path) -> None:
-    """Find out, before hours of work, whether a folder can be made and written to.
+    """Find out, before hours of work and without a trace, whether a folder can be made and written to.
 
     Raises:
         InputError: if it cannot.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise InputError(f"{folder} must be writable, but {error.strerror or error}: name another place.") from error
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder} must be a folder that can be written to, but {there} is not: name another place.")
 
 
 def write_text(path: Path, text: str) -> None:

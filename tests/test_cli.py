@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ from digit_recognizer import cv, download, ensemble, score, train
 from digit_recognizer.__main__ import main as command
 from digit_recognizer.cli import VERBS, parse_run_config
 from digit_recognizer.errors import InputError
-from digit_recognizer.models import list_models, load_preset
+from digit_recognizer.models import list_models, load_preset, load_smoke
 
 DOORS = {"cv": cv, "download": download, "ensemble": ensemble, "score": score, "train": train}
 
@@ -58,6 +59,42 @@ def test_missing_data_names_the_ways_to_get_it(door, capsys):
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "nowhere" in message and all(f"download {way}" in message for way in ("kaggle", "sample"))
+
+
+def test_an_interrupt_is_one_line_and_exit_code_130(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cv, "parse_run_config", interrupt)
+    assert cv.main([]) == 130
+    assert capsys.readouterr().err == "cv: interrupted.\n"
+
+
+def test_what_the_system_forbids_is_one_line(monkeypatch, capsys):
+    def forbid(*_):
+        raise PermissionError(13, "Permission denied", "some/place")
+
+    monkeypatch.setattr(cv, "parse_run_config", forbid)
+    assert cv.main([]) == 2
+    assert capsys.readouterr().err.startswith("cv: some/place: Permission denied.")
+
+
+def test_an_unknown_backend_is_one_line():
+    finished = subprocess.run(
+        [sys.executable, "-m", "digit_recognizer.cv"],
+        env={**os.environ, "KERAS_BACKEND": "torch"},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 2
+    assert (
+        finished.stderr.startswith("cv: KERAS_BACKEND must be one of tensorflow, jax")
+        and finished.stderr.count("\n") == 1
+    )
+
+
+def test_a_models_own_smoke_run_comes_before_the_common_one():
+    assert parse_run_config("cv", ["--model", "vgg16", "--smoke"], "").train_rows == load_smoke("vgg16")["train_rows"]
 
 
 def test_debug_brings_the_traceback_back():

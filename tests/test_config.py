@@ -32,6 +32,10 @@ def test_configuration_is_frozen():
         ("watch_fraction", 1.0),
         ("train_rows", -1),
         ("feature_views", 0),
+        ("early_stopping_epochs", -1),
+        ("unfreeze_epochs", 0),
+        ("test_rows", -1),
+        ("seed", 2**32),
     ],
 )
 def test_a_value_that_no_run_can_mean_is_refused_by_its_flag(field, value):

@@ -14,6 +14,7 @@ from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file
+from digit_recognizer.training import cross_validation
 from digit_recognizer.training import fold as fold_room
 from digit_recognizer.training.cross_validation import cross_validate
 
@@ -141,6 +142,10 @@ def test_train_holds_out_one_fifth_once_and_draws_its_curve(tiny_dir, tmp_path, 
     folds, oof = np.load(run / "folds.npy"), np.load(run / "oof_probabilities.npy")
     assert np.bincount(folds + 1).tolist() == [48, 12]
     assert np.array_equal(np.isfinite(oof).all(1), folds == 0)
+    metrics = json.loads((run / "metrics.json").read_text())
+    right = oof[folds == 0].argmax(1) == (np.arange(60) % 10)[folds == 0]
+    assert metrics["oof_accuracy"] == right.mean() and metrics["fold_accuracies"] == [right.mean()]
+    assert np.load(run / "test_probabilities.npy").sum(1) == pytest.approx(1, abs=1e-5)
     assert (run / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
     assert "held_out_accuracy" in (run / "history.csv").read_text().splitlines()[0]
     assert len(load_submission(tmp_path / "mine.csv").labels) == 20
@@ -155,6 +160,44 @@ def test_training_rows_that_hold_the_test_rows_are_called_unfit(tiny_dir, capsys
     assert "UNFIT FOR THE COMPETITION: 1 OF 20 TEST ROWS" in printed
     assert json.loads(Path("run/metrics.json").read_text())["shared_test_rows"] == 1
     assert "1 of 20 test rows" in load_submission(Path("mine.csv")).provenance.unfit
+
+
+def test_what_only_some_test_rows_are_predicted_for_is_no_submission(tiny_dir, tmp_path):
+    result = cross_validate(configure(tiny_dir, epochs=1, test_rows=5, run_dir=tmp_path / "run"))
+    assert result.submission is None and result.test_probabilities.shape == (5, 10)
+    with pytest.raises(InputError, match="--test-rows leaves 5 of 20"):
+        cross_validate(configure(tiny_dir, test_rows=5, submission=tmp_path / "mine.csv"))
+
+
+def test_a_name_taken_during_training_costs_no_result(tiny_dir, tmp_path, monkeypatch):
+    path = tmp_path / "mine.csv"
+    plain = cross_validation.fit_fold
+
+    def fit_while_another_writes(*arguments):
+        path.write_text("theirs")
+        return plain(*arguments)
+
+    monkeypatch.setattr(cross_validation, "fit_fold", fit_while_another_writes)
+    result = cross_validate(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=path))
+    assert path.read_text() == "theirs"
+    assert result.submission == tmp_path / "mine-2.csv" and result.submission.exists()
+
+
+def test_layers_compute_in_the_precision_asked_for(tiny_dir, tmp_path):
+    for precision in ("bfloat16", "float16"):
+        run = tmp_path / precision
+        cross_validate(configure(tiny_dir, epochs=1, folds=2, precision=precision, run_dir=run))
+        net = keras.saving.load_model(run / "models" / "fold0.keras")
+        assert net.get_layer("block1_conv1").compute_dtype == precision
+        assert json.loads((run / "environment.json").read_text())["precision"] == precision
+
+
+def test_what_a_table_noted_is_said(tiny_dir, tmp_path, capsys):
+    table = tiny_dir / "train.csv"
+    table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
+    (tiny_dir / "train.csv").write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    cross_validate(configure(tiny_dir, epochs=1, folds=2, run_dir=tmp_path / "run"))
+    assert "note: " in capsys.readouterr().out
 
 
 def test_test_labels_are_never_opened(tiny_dir, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from conftest import write_labels, write_run
 
 from digit_recognizer import ensemble as door
-from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.competition.submissions import Provenance, load_submission, write_submission
 from digit_recognizer.errors import InputError
 from digit_recognizer.training.ensembling import combine, ensemble
 
@@ -50,9 +50,12 @@ def test_submissions_of_others_join_by_vote_and_leave_no_out_of_fold_score(runs,
 
 def test_ties_go_to_confidence_then_to_the_first_member():
     sure, unsure = one_hot([4, 4], 0.9), one_hot([7, 7], 0.5)
-    assert combine([unsure, sure], [], "vote").tolist() == [4, 4]
-    assert combine([], [np.array([7]), np.array([4])], "vote").tolist() == [7]
-    assert combine([sure], [np.array([7, 7]), np.array([7, 4])], "vote").tolist() == [7, 4], "votes come first"
+    assert combine([unsure, sure], "vote").tolist() == [4, 4]
+    assert combine([np.array([7]), np.array([4])], "vote").tolist() == [7]
+    assert combine([sure, np.array([7, 7]), np.array([7, 4])], "vote").tolist() == [7, 4], "votes come first"
+    assert combine([np.array([ballot]) for ballot in (7, 4, 4, 1, 2, 7)], "vote").tolist() == [7]
+    close = [np.eye(10)[[4]] * 0.9, np.eye(10)[[7]] * 0.9001]
+    assert combine(close, "vote").tolist() == [7]
 
 
 def test_out_of_fold_score_uses_only_rows_that_every_member_held_out(tiny_dir, tmp_path):
@@ -124,6 +127,42 @@ def test_one_member_or_one_named_twice_is_no_ensemble(runs, tiny_dir, tmp_path):
     for members, words in [([runs[0]], "two or more"), ([runs[0], runs[0]], "count twice")]:
         with pytest.raises(InputError, match=words):
             ensemble(members, "mean", tiny_dir, tmp_path / "out.csv")
+
+
+def test_a_run_and_its_own_submission_count_once(runs, tiny_dir, tmp_path):
+    own = write_labels(tmp_path / "own.csv", np.load(runs[0] / "test_probabilities.npy").argmax(1))
+    with pytest.raises(InputError, match="count twice"):
+        ensemble([runs[0], runs[1], own], "vote", tiny_dir, tmp_path / "out.csv")
+
+
+def test_a_file_made_for_other_rows_or_unfit_stays_so(runs, tiny_dir, tmp_path):
+    note = {"model": "m", "command": "c", "commit": None, "train_sha256": None, "oof_accuracy": None}
+    labels = np.arange(60, 80) % 10
+    foreign, leaky = tmp_path / "foreign.csv", tmp_path / "leaky.csv"
+    write_submission(foreign, labels, 20, Provenance(**note, test_sha256="f" * 64, unfit=None))
+    write_submission(leaky, labels, 20, Provenance(**note, test_sha256=None, unfit="leaks"))
+    with pytest.raises(InputError, match=r"another test\.csv"):
+        ensemble([runs[0], foreign], "vote", tiny_dir, tmp_path / "out.csv")
+    assert "UNFIT" in ensemble([runs[0], leaky], "vote", tiny_dir, tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.json", "[]"),
+        ("metrics.json", '{"oof_accuracy": 1}'),
+        ("test_probabilities.npy", ""),
+        ("test_probabilities.npy", "strings"),
+    ],
+)
+def test_a_damaged_run_is_refused_in_one_line(runs, tiny_dir, tmp_path, name, content):
+    if content == "strings":
+        np.save(runs[1] / name, np.array(["a", "b"]))
+    else:
+        (runs[1] / name).write_text(content)
+    with pytest.raises(InputError, match=name) as caught:
+        ensemble(runs, "mean", tiny_dir, tmp_path / "out.csv")
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_member_is_named(runs, tiny_dir, tmp_path):

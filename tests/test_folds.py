@@ -32,7 +32,15 @@ def test_drawn_and_other_rows_share_nothing_and_miss_nothing():
     assert set(LABELS[drawn]) == set(range(10))
 
 
-def test_too_few_rows_to_draw_from_are_refused_in_one_line():
-    with pytest.raises(InputError) as caught:
-        draw_stratified_rows(LABELS, 3, seed=0)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("count", [0, 1, 9, 250, 499, 500])
+def test_any_number_of_rows_can_be_drawn_each_class_giving_its_share(count):
+    drawn, rest = draw_stratified_rows(LABELS, count, seed=0)
+    assert (len(drawn), len(rest)) == (count, 500 - count)
+    for label in range(10):
+        share = count * (label == LABELS).mean()
+        assert abs((LABELS[drawn] == label).sum() - share) <= 1
+
+
+def test_draws_differ_between_seeds_only():
+    assert np.array_equal(draw_stratified_rows(LABELS, 99, 1)[0], draw_stratified_rows(LABELS, 99, 1)[0])
+    assert not np.array_equal(draw_stratified_rows(LABELS, 99, 1)[0], draw_stratified_rows(LABELS, 99, 2)[0])

@@ -26,6 +26,14 @@ def test_calibration_error_is_zero_for_honest_and_large_for_boastful_confidence(
     assert compute_calibration_error(np.tile([1.0, 0.0], (10, 1)), labels) == pytest.approx(0.2)
 
 
+def test_calibration_error_is_the_mean_gap_over_fifteen_bins():
+    # three rows at 0.58 (one right), two at 0.95 (both right): bins 8 and 14 of 15
+    confidence = np.array([0.58, 0.58, 0.58, 0.95, 0.95])
+    probabilities = np.column_stack([confidence, 1 - confidence])
+    gap = abs(1 - 3 * 0.58) + abs(2 - 2 * 0.95)
+    assert compute_calibration_error(probabilities, np.array([0, 1, 1, 0, 0])) == pytest.approx(gap / 5)
+
+
 def test_costliest_confusion_is_the_most_frequent_wrong_pair():
     confusion = find_costliest_confusion(np.array([4, 4, 4, 7, 9]), np.array([4, 9, 9, 1, 9]))
     assert (confusion.label, confusion.prediction, confusion.rows) == (4, 9, 2)

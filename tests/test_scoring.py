@@ -27,6 +27,15 @@ def test_a_submission_for_other_test_rows_is_not_scored(tiny_dir):
         score_submission(path, tiny_dir)
 
 
+def test_an_unfit_submission_is_scored_and_called_so(tiny_dir, tmp_path):
+    path = tmp_path / "mine.csv"
+    note = Provenance(
+        model="m", command="c", commit=None, train_sha256=None, test_sha256=None, oof_accuracy=None, unfit="leaks"
+    )
+    write_submission(path, np.arange(60, 80) % 10, 20, note)
+    assert "UNFIT FOR THE COMPETITION: leaks" in score_submission(path, tiny_dir)
+
+
 def test_without_test_labels_the_answer_says_who_has_them(tiny_dir):
     (tiny_dir / "test_labels.csv").unlink()
     path = write_labels(tiny_dir.parent / "mine.csv", np.zeros(20, int))

@@ -63,13 +63,21 @@ def test_a_submission_changed_behind_its_note_is_refused(tmp_path):
 
 def test_nothing_is_overwritten(tmp_path):
     path = tmp_path / "mine.csv"
-    check_new_submission_path(path)
+    check_new_submission_path(path, Path("input"))
     write_submission(path, LABELS, 5, PROVENANCE)
     with pytest.raises(InputError, match=r"mine\.csv exists"):
-        check_new_submission_path(path)
+        check_new_submission_path(path, Path("input"))
+    with pytest.raises(FileExistsError):
+        write_submission(path, LABELS, 5, PROVENANCE)
     assert find_free_path(tmp_path, "mine") == tmp_path / "mine-2.csv"
     with pytest.raises(InputError, match=r"ends in \.csv"):
-        check_new_submission_path(tmp_path / "mine.txt")
+        check_new_submission_path(tmp_path / "mine.txt", Path("input"))
+    with pytest.raises(InputError, match="apart from the data"):
+        check_new_submission_path(tmp_path / "new.csv", tmp_path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"mine\.csv\.json exists"):
+        check_new_submission_path(path, Path("input"))
+    assert find_free_path(tmp_path, "mine") == tmp_path / "mine-2.csv"
 
 
 def test_names_keep_data_sets_and_leaks_apart():

@@ -36,11 +36,11 @@ def test_a_smoke_run_reuses_its_features_and_leaves_whole_nets(tiny_dir, tmp_pat
 
 
 def test_unfreezing_adds_a_phase_that_changes_its_block_and_no_other(tiny_dir, tmp_path):
-    flags = ["--unfreeze", "block5", "--unfreeze-learning-rate", "0.001", "--train-rows", "20"]
+    flags = ["--unfreeze", "block5", "--unfreeze-learning-rate", "0.00002", "--train-rows", "20"]
     assert run(tiny_dir, tmp_path / "run", *flags, "--early-stopping-epochs", "0", "--schedule", "constant") == 0
     with (tmp_path / "run" / "history.csv").open() as file:
         rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
-    assert len(rates) == 4, "two folds, an epoch of the head and one of the block"
+    assert rates == pytest.approx([1e-3, 2e-5] * 2), "two folds, an epoch of the head and one of the block"
     first, second = (
         keras.saving.load_model(tmp_path / "run" / "models" / f"fold{fold}.keras").get_layer("vgg16") for fold in (0, 1)
     )
@@ -74,7 +74,7 @@ def test_what_a_backbone_cannot_do_is_one_line_before_the_run_folder_is_made(tin
 
 
 def test_backbone_flags_on_a_net_without_one_are_refused(tiny_dir, tmp_path, capsys):
-    for flag in (["--unfreeze", "block5"], ["--feature-views", "2"]):
+    for flag in (["--unfreeze", "block5"], ["--feature-views", "2"], ["--weights", "none"]):
         arguments = ["--model", "padded", "--smoke", "--input-dir", str(tiny_dir), "--run-dir", str(tmp_path / "run")]
         assert cv.main([*arguments, *flag]) == 2
         assert flag[0] in capsys.readouterr().err

@@ -5,6 +5,7 @@ command, the commit and the out-of-fold score. The note lets later commands refu
 """
 
 import csv
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,13 +51,23 @@ def load_submission(path: Path) -> Submission:
     note = _note_path(path)
     provenance = None
     if note.exists():
-        try:
-            provenance = Provenance(**read_json(note))
-        except TypeError as error:
-            raise InputError(f"{note} must be the note of a submission, but {error}: remove it.") from error
+        provenance = _read_provenance(note)
         if provenance.submission_sha256 != hash_file(path):
             raise InputError(f"{path} was changed after its note {note.name} was written: make it anew or remove both.")
     return Submission(path, labels, provenance)
+
+
+def _read_provenance(note: Path) -> Provenance:
+    content = read_json(note)
+    try:
+        provenance = Provenance(**content)
+    except TypeError as error:
+        raise InputError(f"{note} must be the note of a submission, but {error}: remove it.") from error
+    for name, value in content.items():
+        allowed = (int, float, type(None)) if name == "oof_accuracy" else (str, type(None))
+        if not isinstance(value, allowed):
+            raise InputError(f"{note} must be the note of a submission, but its {name} is {value!r}: remove it.")
+    return provenance
 
 
 def count_image_ids(path: Path) -> int:
@@ -92,14 +103,17 @@ def check_submission(submission: Submission, rows: int, test_sha256: str | None 
         )
 
 
-def check_new_submission_path(path: Path) -> None:
-    """Refuse a place where a submission cannot be written; called before training, not after.
+def check_new_submission_path(path: Path, input_dir: Path) -> None:
+    """Refuse a place where a submission cannot or must not be written; called before training, not after.
 
     Raises:
-        InputError: if the file, or a note of that name, exists, or its folder cannot be made or written to.
+        InputError: if the file, or a note of that name, exists; if its folder cannot be made or written to, or is the
+            one that holds the data.
     """
+    if path.resolve().parent == input_dir.resolve():
+        raise InputError(f"--submission takes a place apart from the data, but {path} is in --input-dir: name another.")
     for taken in (path, _note_path(path)):
-        if taken.exists():
+        if os.path.lexists(taken):
             raise InputError(f"--submission takes a new file, but {taken} exists: name another, or remove it first.")
     if path.suffix != ".csv":
         raise InputError(f"--submission takes a name that ends in .csv; received {path}.")
@@ -117,12 +131,15 @@ def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Prov
 
     Raises:
         InputError: if labels and ids do not fit each other.
+        FileExistsError: if the file exists by now.
     """
     if len(labels) != rows:
         raise InputError(
             f"{path} must hold one label per id of sample_submission.csv: {rows} ids, {len(labels)} labels. "
             "test.csv and sample_submission.csv are not of one data set."
         )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(exist_ok=False)  # the claim: of two commands that found the name free, one gets it
     with write_atomically(path) as temporary:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -137,7 +154,7 @@ def name_submission(name: str, input_dir: Path, unfit: str | None) -> str:
 
     Data from anywhere but `input/` puts its folder's name first; what must not enter the competition ends in UNFIT.
     """
-    folder = "" if input_dir == Path("input") else f"{input_dir.resolve().name}-"
+    folder = "" if input_dir == Path("input") else f"{input_dir.resolve().name[:40]}-"
     return f"{folder}{name}{'-UNFIT' if unfit else ''}"
 
 

@@ -32,10 +32,15 @@ def load_model_module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def load_preset(name: str, smoke: bool = False) -> dict[str, Any]:
-    """A model's differences from `RunConfig`'s defaults; with `smoke`, also those that its smoke run needs."""
-    module = load_model_module(name)
-    return {**module.PRESET, **(getattr(module, "SMOKE", {}) if smoke else {})}
+def load_preset(name: str) -> dict[str, Any]:
+    """A model's differences from `RunConfig`'s defaults."""
+    preset: dict[str, Any] = load_model_module(name).PRESET
+    return preset
+
+
+def load_smoke(name: str) -> dict[str, Any]:
+    """A model's differences from the common smoke run: `SMOKE` in the file of a net that would take too long in it."""
+    return getattr(load_model_module(name), "SMOKE", {})
 
 
 def build_model(

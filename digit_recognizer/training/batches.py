@@ -69,14 +69,16 @@ class TrainingBatches(keras.utils.PyDataset):
     def start_epoch(self, epoch: int) -> None:
         """Draw the order of an epoch, counted from 0."""
         self.epoch = epoch
-        self.order = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+        self.order = np.random.default_rng([self.seed, epoch, 0]).permutation(self.rows)
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        rng = np.random.default_rng([self.seed, self.epoch, index])  # each batch its own: they may be asked for anyhow
+        rng = np.random.default_rng(
+            [self.seed, self.epoch, 1 + index]
+        )  # its own: batches may be asked for in any order
         batch = self.views[0 if len(self.views) == 1 else rng.integers(len(self.views), size=len(rows)), rows]
         if self.augment is not None:
             batch = self.augment(batch[..., 0], rng)[..., None]

@@ -46,12 +46,17 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
         InputError: one line for whatever the person at the keyboard can mend; found before any training.
     """
     started = time.perf_counter()
-    if config.submission is None:
-        check_writable_folder(SUBMISSIONS)
-    else:
-        check_new_submission_path(config.submission)
     check_model_flags(config)
+    if config.submission is not None:
+        check_new_submission_path(config.submission, config.input_dir)
     dataset = load_dataset(config)
+    if config.submission is None and dataset.whole_test and not config.smoke:
+        check_writable_folder(SUBMISSIONS)
+    if config.submission is not None and not dataset.whole_test:
+        raise InputError(
+            f"--submission needs a prediction for every test row, but --test-rows leaves {len(dataset.test_images):,} "
+            f"of {dataset.all_test_rows:,}: leave one of the two out."
+        )
     fold_of_row = assign_folds(dataset.labels, config.folds, derive_seed(config.seed, "folds"))
     run = RunFolder.create(config)
     for note in dataset.notes:
@@ -169,5 +174,10 @@ def _write_submission(
         oof_accuracy=accuracy,
         unfit=dataset.unfit,
     )
-    write_submission(path, test.argmax(axis=1), len(test), provenance)
+    try:
+        write_submission(path, test.argmax(axis=1), len(test), provenance)
+    except FileExistsError:  # it was free before training
+        taken, path = path, find_free_path(path.parent, path.stem)
+        run.say(f"{taken} was written by another command meanwhile; this run's submission is {path}")
+        write_submission(path, test.argmax(axis=1), len(test), provenance)
     return path

@@ -21,7 +21,6 @@ from digit_recognizer.competition.submissions import (
 )
 from digit_recognizer.data.tables import load_test_table, load_train_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import hash_file
 from digit_recognizer.training.runs import FinishedRun, describe_command, find_commit, load_run
 
 CLASSES = 10
@@ -63,11 +62,13 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
     if len(members) < 2:
         raise InputError(f"an ensemble takes two or more runs or submissions; received {len(members)}.")
     if submission is not None:
-        check_new_submission_path(submission)
+        check_new_submission_path(submission, input_dir)
     rows = count_image_ids(input_dir / "sample_submission.csv")
     cache_dir = input_dir / ".cache"
     test_sha256 = load_test_table(input_dir / "test.csv", cache_dir).sha256
-    runs, files = _load_members(members, rows, test_sha256)
+    loaded = _load_members(members, rows, test_sha256)
+    runs = [member for member in loaded if isinstance(member, FinishedRun)]
+    files = [member for member in loaded if isinstance(member, Submission)]
     if method == "mean" and files:
         raise InputError(
             f"--method mean takes runs, whose probabilities are saved; {files[0].path} holds labels only. Use vote."
@@ -80,11 +81,10 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
             _check_run(run, train_sha256, len(train.labels), test_sha256, rows)
         if not files:
             score = _score_out_of_fold(runs, train.labels, method)
-    unfit = next(
-        filter(None, [run.metrics["unfit_for_competition"] for run in runs] + [_unfit(f) for f in files]), None
-    )
+    _check_repeats(runs, files)
+    unfit = next(filter(None, map(_find_unfit, loaded)), None)
 
-    labels = combine([run.test_probabilities for run in runs], [file.labels for file in files], method)
+    labels = combine([_find_predictions(member) for member in loaded], method)
     name = "ensemble" if score is None else f"ensemble-{score.accuracy:.5f}"
     path = submission or find_free_path(SUBMISSIONS, name_submission(name, input_dir, unfit))
     provenance = Provenance(
@@ -97,59 +97,80 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
         unfit=unfit,
     )
     write_submission(path, labels, rows, provenance)
-    return _format([run.path for run in runs] + [file.path for file in files], score, path, unfit)
+    return _format([member.path for member in loaded], score, path, unfit)
 
 
-def combine(probabilities: Sequence[np.ndarray], labels: Sequence[np.ndarray], method: str) -> np.ndarray:
+def combine(members: Sequence[np.ndarray], method: str) -> np.ndarray:
     """Combine predictions of the same rows.
 
     Args:
-        probabilities: float (n, classes) each, of members that have them.
-        labels: int (n,) each, of members that have only these; "vote" only.
-        method: "mean", or "vote": each member has one vote per row; a tie goes to the tied class with the highest
-            summed probability, and, where no member has any, to the tied class that the earliest member named.
+        members: each either probabilities, float (n, classes), or labels, int (n,); labels for "vote" only.
+        method: "mean", or "vote": each member has one vote per row. A tie goes to the tied class with the highest
+            probability summed over the members that have any, and what is tied even so to the member named first.
 
     Returns:
         int64 (n,).
     """
     if method == "mean":
-        mean: np.ndarray = np.mean(probabilities, axis=0)
-        return mean.argmax(axis=1)
-    ballots = [member.argmax(axis=1) for member in probabilities] + list(labels)
-    rows = np.arange(len(ballots[0]))
-    votes = np.zeros((len(rows), CLASSES))
-    for position, ballot in enumerate(ballots):
-        votes[rows, ballot] += 1 - 1e-6 * position  # less than a vote in sum: it only settles what is left tied
-    if probabilities:
-        # confidence ranks above the order of members, and below a vote
-        votes += 1e-3 * np.mean(probabilities, axis=0)
-    return votes.argmax(axis=1)
-
-
-def _load_members(members: Sequence[Path], rows: int, test_sha256: str) -> tuple[list[FinishedRun], list[Submission]]:
-    runs, files = [], []
+        return np.stack(members).mean(axis=0, dtype=np.float64).argmax(axis=1)
+    ballots = [member.argmax(axis=1) if member.ndim == 2 else member for member in members]
+    votes = np.sum([np.eye(CLASSES, dtype=np.int64)[ballot] for ballot in ballots], axis=0)
+    summed = np.zeros(votes.shape)
     for member in members:
-        if member.is_dir():
-            runs.append(load_run(member))
-        elif member.is_file():
-            file = load_submission(member)
+        if member.ndim == 2:
+            summed += member
+    summed[votes < votes.max(axis=1, keepdims=True)] = -1
+    leading = summed == summed.max(axis=1, keepdims=True)
+    rows = np.arange(len(votes))
+    winners = ballots[0]
+    for ballot in reversed(ballots):
+        winners = np.where(leading[rows, ballot], ballot, winners)
+    return winners
+
+
+def _find_predictions(member: FinishedRun | Submission) -> np.ndarray:
+    return member.test_probabilities if isinstance(member, FinishedRun) else member.labels
+
+
+def _find_unfit(member: FinishedRun | Submission) -> str | None:
+    if isinstance(member, FinishedRun):
+        unfit: str | None = member.metrics["unfit_for_competition"]
+        return unfit
+    return member.provenance.unfit if member.provenance else None
+
+
+def _load_members(members: Sequence[Path], rows: int, test_sha256: str) -> list[FinishedRun | Submission]:
+    loaded: list[FinishedRun | Submission] = []
+    for path in members:
+        if path.is_dir():
+            loaded.append(load_run(path))
+        elif path.is_file():
+            file = load_submission(path)
             check_submission(file, rows, test_sha256)
-            files.append(file)
+            if (file.labels == file.labels[0]).all():
+                raise InputError(
+                    f"{path} gives every image the label {file.labels[0]}: it is no prediction; leave it out."
+                )
+            loaded.append(file)
         else:
-            raise InputError(f"{member} must be a run folder or a submission file: there is none of that name.")
+            raise InputError(f"{path} must be a run folder or a submission file: there is none of that name.")
+    return loaded
+
+
+def _check_repeats(runs: Sequence[FinishedRun], files: Sequence[Submission]) -> None:
+    """Refuse what would count twice: a run or a file named twice, or a run beside its own submission."""
+    by_probabilities: dict[bytes, Path] = {}
+    for run in runs:
+        _claim(by_probabilities, run.test_probabilities, run.path)
+    by_labels = {run.test_probabilities.argmax(axis=1).tobytes(): run.path for run in runs}
     for file in files:
-        if (file.labels == file.labels[0]).all():
-            raise InputError(
-                f"{file.path} gives every image the label {file.labels[0]}: it is no prediction; leave it out."
-            )
-    seen: dict[str, Path] = {}
-    for path, digest in [(run.path, hash_file(run.path / "test_probabilities.npy")) for run in runs] + [
-        (file.path, hash_file(file.path)) for file in files
-    ]:
-        if digest in seen:
-            raise InputError(f"{path} and {seen[digest]} hold the same predictions, which would count twice: name one.")
-        seen[digest] = path
-    return runs, files
+        _claim(by_labels, file.labels, file.path)
+
+
+def _claim(seen: dict[bytes, Path], predictions: np.ndarray, path: Path) -> None:
+    if (other := seen.get(predictions.tobytes())) is not None:
+        raise InputError(f"{path} and {other} hold the same predictions, which would count twice: name one.")
+    seen[predictions.tobytes()] = path
 
 
 def _check_run(run: FinishedRun, train_sha256: str, train_rows: int, test_sha256: str, test_rows: int) -> None:
@@ -169,17 +190,13 @@ def _check_run(run: FinishedRun, train_sha256: str, train_rows: int, test_sha256
         raise InputError(f"{run.path} holds probabilities that are no numbers: its training failed; leave it out.")
 
 
-def _unfit(file: Submission) -> str | None:
-    return file.provenance.unfit if file.provenance else None
-
-
 def _score_out_of_fold(runs: Sequence[FinishedRun], labels: np.ndarray, method: str) -> EnsembleScore | None:
     """Score the ensemble and its members on the rows that every run held out; None if there are none."""
     judged = np.all([np.isfinite(run.oof_probabilities).all(axis=1) for run in runs], axis=0)
     if not judged.any():
         return None
     truth, members = labels[judged], [run.oof_probabilities[judged] for run in runs]
-    right = int((combine(members, [], method) == truth).sum())
+    right = int((combine(members, method) == truth).sum())
     return EnsembleScore(
         accuracy=right / len(truth),
         interval=compute_wilson_interval(right, len(truth)),

@@ -17,7 +17,7 @@ PLATEAU_FACTOR = 0.3  # three drops bring the rate down to 3 %, where a fit has 
 STEPS_PER_EXECUTION = 8  # one Python round trip per eight gradient steps; more would coarsen interruption, not speed
 
 EpochListener = Callable[[dict[str, Any]], None]
-"""Told of each finished epoch: epoch (from 1), epochs, loss, accuracy, learning_rate, seconds, and what was watched."""
+"""Told of each finished epoch: epoch (from 1), epochs, loss, accuracy, learning_rate (at its start), seconds, …"""
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class _EpochReport(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.batches.start_epoch(epoch)
+        self.learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -124,7 +125,7 @@ class _EpochReport(keras.callbacks.Callback):
             "epochs": self.epochs,
             "loss": float(logs["loss"]),
             "accuracy": float(logs["accuracy"]),
-            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "learning_rate": self.learning_rate,
             "seconds": seconds,
         }
         if "val_loss" in logs:

@@ -35,16 +35,16 @@ def fit_fold(
     Returns:
         The whole net, and the part of it that takes `inputs`; the same object unless there is a backbone.
     """
-    keras.backend.clear_session()  # the fold before has left its graph behind
+    # no keras.backend.clear_session(): it would also forget the precision policy
     seed = derive_seed(config.seed, "fit", fold)
     keras.utils.set_random_seed(seed)
     model = load_weighted_model(config)  # fresh: a reused model has already seen these rows
     part = select_fitted_part(config, model, inputs)
     watched = None
     if config.watches:
-        labels = targets[rows].argmax(axis=1)
-        count = max(len(np.unique(labels)), round(config.watch_fraction * len(rows)))  # at least one of each class
-        drawn, rest = draw_stratified_rows(labels, count, derive_seed(config.seed, "watch", fold))
+        count = min(max(1, round(config.watch_fraction * len(rows))), len(rows) - 1)
+        labels, watch_seed = targets[rows].argmax(axis=1), derive_seed(config.seed, "watch", fold)
+        drawn, rest = draw_stratified_rows(labels, count, watch_seed)
         watched = PredictionBatches(inputs.views[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
         rows = rows[rest]
     batches = TrainingBatches(inputs.views, targets, rows, config.batch_size, seed, inputs.augment)

@@ -45,7 +45,7 @@ def check_model_flags(config: RunConfig) -> None:
     """
     module = load_model_module(config.model)
     if not hasattr(module, "split"):
-        for name in ("unfreeze", "feature_views"):
+        for name in ("weights", "unfreeze", "unfreeze_epochs", "unfreeze_learning_rate", "feature_views"):
             if getattr(config, name) != getattr(RunConfig, name):
                 raise InputError(f"{flag(name)} is for transfer nets; --model {config.model} has no frozen backbone.")
         return
@@ -59,6 +59,7 @@ def check_model_flags(config: RunConfig) -> None:
             f"views: received --augmentation {config.augmentation} with --feature-views {config.feature_views}. "
             "Use --augmentation none, or an augmentation with --feature-views 8."
         )
+    load_weighted_model(config)  # finds out about the weights themselves
 
 
 def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
@@ -69,7 +70,8 @@ def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
         return Inputs(dataset.images[None], dataset.test_images, augment, from_backbone=False)
     lower = module.split(load_weighted_model(config), config.unfreeze).lower
     # a read-only input folder, as on Kaggle, leaves features in memory for the length of the run
-    cache_dir = config.input_dir / ".cache" if os.access(config.input_dir, os.W_OK) else None
+    folder = config.input_dir / ".cache"
+    cache_dir = folder if os.access(folder if folder.exists() else config.input_dir, os.W_OK) else None
     if augment is None:
         views = load_features(lower, dataset.images, cache_dir, dataset.train_sha256, label="training rows")[None]
     else:

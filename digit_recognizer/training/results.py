@@ -67,7 +67,7 @@ def judge_probabilities(oof: np.ndarray, labels: np.ndarray, fold_of_row: np.nda
     Args:
         oof: float32 (n, classes).
         labels: int (n,).
-        fold_of_row: int8 (n,): the fold in which a row was held out; -1 for rows that never were, which don't count.
+        fold_of_row: int16 (n,): the fold in which a row was held out; -1 for rows that never were, which don't count.
     """
     judged = fold_of_row >= 0
     oof, labels, fold_of_row = oof[judged], labels[judged], fold_of_row[judged]

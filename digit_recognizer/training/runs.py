@@ -3,7 +3,7 @@
 runs/<time>-<model>/
     config.json               every field of the configuration, and the command
     environment.json          versions, machine, commit, precision
-    folds.npy                 int8 (n,): the fold in which each row was held out
+    folds.npy                 int16 (n,): the fold in which each row was held out
     history.csv               one line per fold and epoch
     oof_probabilities.npy     float32 (n, classes); NaN in rows that were never held out (`train`)
     test_probabilities.npy    float32 (m, classes), mean over the fold models
@@ -32,6 +32,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.files import read_json, write_atomically, write_json
 
 RECORDED_PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "scikit-learn", "albumentations")
+REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "unfit_for_competition")
 
 
 class RunFolder:
@@ -52,6 +53,10 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             taken = next(path.iterdir(), None)
+            if taken is None:
+                (path / "config.json").touch(exist_ok=False)  # the claim: of two runs that find it empty, one gets it
+        except FileExistsError:
+            taken = path / "config.json"
         except OSError as error:
             raise InputError(f"--run-dir takes a folder to write in; {path}: {error.strerror}.") from error
         if taken is not None:
@@ -62,7 +67,10 @@ class RunFolder:
 
     def say(self, text: str) -> None:
         """Show a line, and keep it in the log."""
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:  # whoever read the screen is gone (| head); the run and its log go on
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves to the end
         with (self.path / "log.txt").open("a", encoding="utf-8") as log:
             log.write(text + "\n")
 
@@ -110,9 +118,7 @@ class FinishedRun:
     """A run folder read again; arrays as in the module's docstring."""
 
     path: Path
-    config: dict[str, Any]
     metrics: dict[str, Any]
-    folds: np.ndarray
     oof_probabilities: np.ndarray
     test_probabilities: np.ndarray
 
@@ -127,12 +133,12 @@ def load_run(path: Path) -> FinishedRun:
         raise InputError(f"{path} must be a run folder, with a config.json: name one that cv or train wrote.")
     if not (path / "metrics.json").exists():
         raise InputError(f"{path} holds a run that has not finished: it has no metrics.json. Run it anew.")
-    return FinishedRun(
-        path,
-        read_json(path / "config.json"),
-        read_json(path / "metrics.json"),
-        *(_load_array(path / f"{name}.npy") for name in ("folds", "oof_probabilities", "test_probabilities")),
-    )
+    metrics = read_json(path / "metrics.json")
+    missing = [name for name in REQUIRED_METRICS if not isinstance(metrics, dict) or name not in metrics]
+    if missing:
+        raise InputError(f"{path / 'metrics.json'} must hold {missing[0]}, but does not: it is no run's. Run it anew.")
+    oof, test = (_load_probabilities(path / f"{name}_probabilities.npy") for name in ("oof", "test"))
+    return FinishedRun(path, metrics, oof, test)
 
 
 def describe_command() -> str:
@@ -159,11 +165,13 @@ def _git(folder: Path, *arguments: str) -> str:
     ).stdout.strip()
 
 
-def _load_array(path: Path) -> np.ndarray:
+def _load_probabilities(path: Path) -> np.ndarray:
     try:
         array: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} must be an array that a run wrote, but {error}: run it anew.") from error
+    if array.ndim != 2 or array.dtype.kind != "f":
+        raise InputError(f"{path} must hold rows of probabilities; received {array.dtype} {array.shape}. Run it anew.")
     return array
 
 

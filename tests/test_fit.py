@@ -1,0 +1,68 @@
+import keras
+import numpy as np
+import pytest
+
+from digit_recognizer.config import RunConfig
+from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
+from digit_recognizer.training.fit import PLATEAU_FACTOR, EpochCurve, compile_model, fit_compiled
+from digit_recognizer.training.seeds import derive_seed
+
+LABELS = np.arange(40) % 10
+TARGETS = np.eye(10, dtype=np.float32)[LABELS]
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
+
+
+def fit(config, epochs, learning_rate=1e-3, **keywords):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
+    batches = TrainingBatches(IMAGES[None], TARGETS, np.arange(40), batch_size=10, seed=0)
+    reports = []
+    compile_model(model, len(batches), config, epochs=epochs, learning_rate=learning_rate)
+    fit_compiled(model, batches, config, epochs=epochs, on_epoch=reports.append, **keywords)
+    return model, reports
+
+
+def test_the_rate_reported_is_the_one_that_the_epoch_began_with():
+    _, reports = fit(RunConfig(schedule="step"), epochs=6, learning_rate=0.064)
+    assert [report["learning_rate"] for report in reports] == pytest.approx([0.064 / 2**n for n in range(6)])
+
+
+def test_plateau_lowers_the_rate_when_the_watched_loss_does_not_fall():
+    unlearnable = PredictionBatches(IMAGES, np.roll(TARGETS, 1, axis=0), batch_size=40)
+    config = RunConfig(schedule="plateau")
+    assert config.watches
+    _, reports = fit(config, epochs=10, learning_rate=0.05, watched=unlearnable)
+    rates = [report["learning_rate"] for report in reports]
+    assert rates[0] == pytest.approx(0.05) and rates[-1] < 0.05 * PLATEAU_FACTOR * 1.01
+    assert all("watched_loss" in report for report in reports)
+
+
+def test_early_stopping_keeps_the_best_epochs_weights():
+    watched = PredictionBatches(IMAGES, np.roll(TARGETS, 1, axis=0), batch_size=40)
+    config = RunConfig(schedule="constant", early_stopping_epochs=3)
+    model, reports = fit(config, epochs=50, learning_rate=0.05, watched=watched)
+    losses = [report["watched_loss"] for report in reports]
+    assert len(losses) == int(np.argmin(losses)) + 4 < 50
+    assert model.evaluate(watched, verbose=0, return_dict=True)["loss"] == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_a_curve_reports_cross_entropy_and_accuracy_of_its_rows():
+    model, reports = fit(RunConfig(), epochs=1, curve=EpochCurve(IMAGES, TARGETS))
+    probabilities = model.predict(IMAGES / np.float32(255), verbose=0)
+    assert reports[0]["held_out_loss"] == pytest.approx(-np.log(probabilities[np.arange(40), LABELS]).mean(), rel=1e-5)
+    assert reports[0]["held_out_accuracy"] == pytest.approx((probabilities.argmax(1) == LABELS).mean())
+
+
+def test_a_later_phase_counts_on():
+    _, reports = fit(RunConfig(), epochs=2, epochs_before=3)
+    assert [(report["epoch"], report["epochs"]) for report in reports] == [(4, 5), (5, 5)]
+
+
+def test_every_purpose_and_fold_has_a_seed_of_its_own():
+    seeds = {
+        derive_seed(seed, purpose, fold)
+        for seed in (0, 1)
+        for purpose in ("folds", "fit", "watch", "views")
+        for fold in (0, 1)
+    }
+    assert len(seeds) == 16
