@@ -27,23 +27,15 @@ def plot_learning_curves(
     from matplotlib.figure import Figure  # not pyplot: no window, no global state
 
     epochs = [row["epoch"] for row in history]
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
     figure.suptitle(title)
     for axes, name, label in zip(
         figure.subplots(1, 2), ("loss", "accuracy"), ("cross-entropy", "accuracy"), strict=True
     ):
         fitted, held_out = [row[name] for row in history], [row[f"held_out_{name}"] for row in history]
-        axes.plot(
-            epochs,
-            fitted,
-            color=FITTED_COLOUR,
-            marker=".",
-            label="fitted rows, while training (augmented, with dropout)",
-        )
+        axes.plot(epochs, fitted, color=FITTED_COLOUR, marker=".", label="fitted rows, during training")
         axes.plot(epochs, held_out, color=HELD_OUT_COLOUR, marker=".", label="held-out rows")
-        axes.annotate(
-            f"{held_out[-1]:.4f}", (epochs[-1], held_out[-1]), (0, 6), textcoords="offset points", ha="center"
-        )
+        axes.set_title(f"held-out rows after the last epoch: {held_out[-1]:.4f}", fontsize="medium")
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -56,6 +48,7 @@ def plot_learning_curves(
                 )
             settled = slice(len(epochs) // 4, None)
             axes.set_ylim(bottom=max(0.0, min(fitted[settled] + held_out[settled]) - 0.01), top=1.002)
-    axes.legend(loc="lower right")
+    # below the panels: curves that rise and fall leave no corner free for certain
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     with write_atomically(path) as temporary:
         figure.savefig(temporary, dpi=120)
