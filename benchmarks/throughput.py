@@ -4,9 +4,9 @@
     python benchmarks/throughput.py
 
 All train the baseline net (85,386 parameters, equal dropout) with Adam on batches of 256 random images. Each contender
-has a process of its own, since two frameworks' threads get in each other's way within one. They take turns, so that a
-change in the machine's speed meets all of them; medians and pair-by-pair ratios are what to quote. PyTorch runs
-channels_last under bfloat16 autocast, plain Keras in its default float32.
+has a process of its own, since two frameworks' threads get in each other's way within one. They take turns, in a
+new order each round, so that a change in the machine's speed meets all of them; medians and pair-by-pair ratios are
+what to quote. PyTorch runs channels_last under bfloat16 autocast, plain Keras in its default float32.
 """
 
 import argparse
@@ -115,10 +115,11 @@ def measure(count: int, batch_size: int, rounds: int) -> dict[str, list[float]]:
         pipes[name], theirs = context.Pipe()
         context.Process(target=serve, args=(name, count, batch_size, theirs), daemon=True).start()
     seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    rng = np.random.default_rng(0)
     for number in range(rounds + 1):
-        for name, pipe in pipes.items():
-            pipe.send(True)
-            elapsed = pipe.recv()
+        for name in rng.permutation(list(pipes)):  # a fixed order could fall into step with a machine's slow phases
+            pipes[name].send(True)
+            elapsed = pipes[name].recv()
             if number:  # in the first round some are still starting
                 seconds[name].append(elapsed)
     for pipe in pipes.values():
@@ -128,8 +129,8 @@ def measure(count: int, batch_size: int, rounds: int) -> dict[str, list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=8192, help="images per epoch (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=9, help="counted rounds (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=4096, help="images per epoch (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=21, help="counted rounds (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=256)
     chosen = parser.parse_args()
 
