@@ -15,7 +15,7 @@ def test_every_field_reaches_json_as_json_can_hold_it():
 
 def test_configuration_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        RunConfig().epochs = 3  # type: ignore[misc]
+        RunConfig().epochs = 3
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,9 @@ def load_dataset(config: RunConfig) -> Dataset:
             f"for {len(test.pixels)} rows. The files are not of one data set: get them together."
         )
     # Counted before any row is left out: a leak stays a leak in a short run.
-    shared_test_rows = count_shared_rows(train.pixels, test.pixels)
-    repeated = len(train.pixels) - len({row.tobytes() for row in train.pixels})
+    seen = {row.tobytes() for row in train.pixels}
+    shared_test_rows = sum(row.tobytes() in seen for row in test.pixels)
+    repeated = len(train.pixels) - len(seen)
     repeats = [f"{repeated:,} rows of train.csv repeat an earlier one, pixel for pixel"] * (repeated > 0)
     pixels, labels, test_pixels = train.pixels, train.labels, test.pixels
     if 0 < config.train_rows < len(labels):
@@ -89,9 +90,3 @@ def load_dataset(config: RunConfig) -> Dataset:
         shared_test_rows=shared_test_rows,
         notes=(*train.notes, *test.notes, *repeats),
     )
-
-
-def count_shared_rows(train_pixels: np.ndarray, test_pixels: np.ndarray) -> int:
-    """How many test rows occur, pixel for pixel, among the training rows; both uint8 (n, 784)."""
-    seen = {row.tobytes() for row in train_pixels}
-    return sum(row.tobytes() in seen for row in test_pixels)

@@ -1,7 +1,7 @@
 """Number formats: which one this machine multiplies fastest in, found by timing it.
 
-Processor flags do not settle it: the same processor is three times faster in bfloat16 under one backend and slower
-under another. So `auto` times the convolution that dominates the baseline net.
+Processor flags do not settle it: what a processor can do is not what every backend makes use of. So `auto` times the
+convolution that dominates the baseline net.
 """
 
 import contextlib

@@ -47,6 +47,6 @@ def build_schedule(name: str, peak: float, total_steps: int) -> float | Schedule
     return peak if name in ("constant", "plateau") else ScheduledRate(name, peak, total_steps)
 
 
-def _fall(done):  # type: ignore[no-untyped-def]
+def _fall(done):  # type: ignore[no-untyped-def]  # likewise
     """Half a cosine from 1 at 0 to FINAL_SHARE at 1."""
     return FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + ops.cos(math.pi * done))
