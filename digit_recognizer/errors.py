@@ -8,3 +8,7 @@ class InputError(ValueError):
     without a traceback, and exits with code 2. Anything else that is raised is a defect of this package and keeps its
     traceback.
     """
+
+
+class WriteError(InputError):
+    """A file could not be written: a full disk, a folder without permission. What stood there before stays."""

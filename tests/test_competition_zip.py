@@ -6,6 +6,7 @@ from image_sets import draw_image_set, write_idx_folder, zip_folder
 from digit_recognizer.data import sources
 from digit_recognizer.data.sources import download
 from digit_recognizer.errors import InputError
+from digit_recognizer.files import TEMPORARY
 
 CSV_NAMES = ["sample_submission.csv", "test.csv", "train.csv"]
 
@@ -28,12 +29,12 @@ def list_names(folder):
 
 
 def refusal(source, target):
-    """The one line by which a zip is refused, after which the target is empty."""
+    """The one line by which a zip is refused, after which the target is not there, as before."""
     with pytest.raises(InputError) as caught:
         download(str(source), target)
-    assert list_names(target) == []
+    assert not target.exists()
     assert "\n" not in str(caught.value)
-    assert ".download-" not in str(caught.value)
+    assert TEMPORARY not in str(caught.value)
     return str(caught.value)
 
 
@@ -54,11 +55,6 @@ def test_other_members_of_a_zip_stay_in_it(tmp_path, csv_dir, target):
     assert not list(tmp_path.parent.glob("escaped*"))
 
 
-@pytest.mark.parametrize("name", ["../train.csv", "/train.csv", "folder/train.csv", "TRAIN.CSV"])
-def test_a_member_by_another_path_is_not_taken(tmp_path, csv_dir, target, name):
-    assert "must hold train.csv" in refusal(zip_folder(csv_dir, tmp_path / "digits.zip", train=name), target)
-
-
 def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, csv_dir, target, monkeypatch):
     monkeypatch.setattr(sources, "MEMBER_LIMIT_BYTES", 1000)
     assert "1000 bytes at most" in refusal(zip_folder(csv_dir, tmp_path / "digits.zip"), target)
@@ -69,37 +65,3 @@ def test_a_member_that_occurs_twice_is_refused(tmp_path, csv_dir, target):
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("train.csv", "label\n")
     assert "2 times" in refusal(path, target)
-
-
-@pytest.mark.parametrize("spoil", [lambda content: content[:-30], lambda content: content[:500], lambda content: b"no"])
-def test_a_broken_zip_is_refused(tmp_path, csv_dir, target, spoil):
-    path = zip_folder(csv_dir, tmp_path / "digits.zip")
-    path.write_bytes(spoil(path.read_bytes()))
-    assert str(path) in refusal(path, target)
-
-
-def test_a_zip_with_a_flipped_byte_is_refused(tmp_path, csv_dir, target):
-    path = zip_folder(csv_dir, tmp_path / "digits.zip")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 255
-    path.write_bytes(content)
-    assert str(path) in refusal(path, target)
-
-
-def test_an_encrypted_zip_is_refused(tmp_path, csv_dir, target):
-    path = zip_folder(csv_dir, tmp_path / "digits.zip")
-    content = bytearray(path.read_bytes())
-    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = -1
-        while (at := content.find(signature, at + 1)) >= 0:
-            content[at + offset] |= 1
-    path.write_bytes(content)
-    assert "password" in refusal(path, target)
-
-
-def test_a_bad_cell_in_a_zip_is_named_within_the_zip(tmp_path, csv_dir, target):
-    lines = (csv_dir / "train.csv").read_text().split("\n")
-    lines[3] = "5,999" + lines[3][lines[3].index(",", 2) :]
-    (csv_dir / "train.csv").write_text("\n".join(lines))
-    path = zip_folder(csv_dir, tmp_path / "digits.zip")
-    assert f"{path}/train.csv, line 4, column pixel" in refusal(path, target)

@@ -1,9 +1,23 @@
+import errno
 import os
+import stat
+import subprocess
+import sys
 
 import pytest
 
-from digit_recognizer.errors import InputError
-from digit_recognizer.files import hash_file, read_json, write_atomically, write_json, write_text
+from digit_recognizer import files
+from digit_recognizer.errors import InputError, WriteError
+from digit_recognizer.files import (
+    check_free_disk,
+    check_writable_folder,
+    hash_file,
+    read_json,
+    sweep_temporaries,
+    write_atomically,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -51,3 +65,114 @@ def test_hash_is_the_published_one(tmp_path):
     path = tmp_path / "abc"
     path.write_bytes(b"abc")  # the example in FIPS 180-4
     assert hash_file(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_of_two_writers_one_gets_the_name(tmp_path):
+    path = tmp_path / "first.txt"
+    with write_atomically(path, exclusive=True) as mine:
+        mine.write_text("mine")
+        path.write_text("theirs")
+        with pytest.raises(FileExistsError), write_atomically(path, exclusive=True) as third:
+            third.write_text("third")
+        path.unlink()
+    assert path.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_links_a_name_is_still_given_once(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_json(tmp_path / "a.json", 1, exclusive=True)
+    with pytest.raises(FileExistsError):
+        write_json(tmp_path / "a.json", 2, exclusive=True)
+    assert read_json(tmp_path / "a.json") == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]
+
+
+def test_the_file_before_is_kept_under_its_other_name(tmp_path):
+    path, previous = tmp_path / "state", tmp_path / "state-previous"
+    for text in "abc":
+        with write_atomically(path, previous=previous) as temporary:
+            temporary.write_text(text)
+    assert (path.read_text(), previous.read_text()) == ("c", "b")
+    with pytest.raises(RuntimeError), write_atomically(path, previous=previous):
+        raise RuntimeError
+    assert (path.read_text(), previous.read_text()) == ("c", "b")
+
+
+def test_bytes_reach_the_disk_before_the_name_and_the_name_before_the_return(tmp_path, monkeypatch):
+    steps = []
+
+    def spy(name, plain):
+        def call(*arguments, **options):
+            kind = "folder" if name == "fsync" and stat.S_ISDIR(os.fstat(arguments[0]).st_mode) else ""
+            steps.append(f"{name} {kind}".strip())
+            return plain(*arguments, **options)
+
+        monkeypatch.setattr(os, name, call)
+
+    spy("fsync", os.fsync)
+    spy("replace", os.replace)
+    write_text(tmp_path / "a.txt", "a")
+    assert steps == ["fsync", "replace", "fsync folder"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_is_told_in_one_line_and_costs_nothing_that_was_there(step, code, tmp_path, monkeypatch):
+    path = tmp_path / "kept.txt"
+    write_text(path, "old")
+
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, fail)
+        with pytest.raises(WriteError, match=os.strerror(code)) as caught:
+            write_text(path, "new")
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_and_what_a_living_one_is_writing_stays(tmp_path):
+    script = (
+        "import os, sys, pathlib\n"
+        "from digit_recognizer.files import write_atomically\n"
+        "with write_atomically(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "theirs.txt")], timeout=60)
+    assert [path.name.startswith(files.TEMPORARY) for path in tmp_path.iterdir()] == [True]
+    with write_atomically(tmp_path / "slow.txt") as slow:
+        write_text(tmp_path / "mine.txt", "mine")
+        assert sorted(tmp_path.iterdir()) == sorted([slow, tmp_path / "mine.txt"])
+
+
+def test_temporaries_of_another_machine_are_left_for_a_day_unless_the_folder_is_ours(tmp_path):
+    fresh, old = tmp_path / f"{files.TEMPORARY}elsewhere-1-a", tmp_path / f"{files.TEMPORARY}elsewhere-1-b"
+    for path in (fresh, old):
+        path.write_text("")
+    os.utime(old, (0, 0))
+    sweep_temporaries(tmp_path)
+    assert list(tmp_path.iterdir()) == [fresh]
+    sweep_temporaries(tmp_path, all_of_them=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_places_are_checked_without_leaving_a_trace(tmp_path):
+    (tmp_path / "file").write_text("")
+    check_writable_folder(tmp_path / "not" / "yet")
+    with pytest.raises(InputError, match="must be a folder that can be written to"):
+        check_writable_folder(tmp_path / "file" / "below")
+    check_free_disk(tmp_path / "not" / "yet", 1)
+    with pytest.raises(InputError, match=r"has .* free: make room"):
+        check_free_disk(tmp_path / "not" / "yet", 1 << 60)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_path_that_is_no_text_is_escaped(tmp_path):
+    write_text(tmp_path / "log.txt", "run \udcff")
+    assert (tmp_path / "log.txt").read_text() == "run \\udcff"

@@ -1,11 +1,16 @@
+import os
+
 import numpy as np
 import pytest
 from image_sets import draw_image_set, write_idx_folder, write_npz_folder, zip_folder
 
+from digit_recognizer.config import RunConfig
 from digit_recognizer.data import sources
 from digit_recognizer.data.sources import download
 from digit_recognizer.data.tables import load_label_table, load_test_table, load_train_table
 from digit_recognizer.errors import InputError
+from digit_recognizer.files import TEMPORARY, install_file
+from digit_recognizer.training.dataset import load_dataset
 
 CSV_NAMES = ["sample_submission.csv", "test.csv", "train.csv"]
 
@@ -49,7 +54,7 @@ def refusal(source, target, **options):
     after = {path: path.read_bytes() for path in target.iterdir()} if target.exists() else {}
     assert after == before
     assert "\n" not in str(caught.value)
-    assert ".download-" not in str(caught.value)
+    assert TEMPORARY not in str(caught.value)
     return str(caught.value)
 
 
@@ -175,9 +180,36 @@ def test_a_failure_half_way_leaves_nothing_behind(idx_dir, target, monkeypatch):
     assert list_names(target) == []
 
 
+def test_a_replacement_stopped_half_way_is_not_taken_for_a_data_set_and_can_be_finished(
+    idx_dir, target, images, monkeypatch
+):
+    def stop_at_test(staged, path):
+        if path.name == "test.csv":
+            raise KeyboardInterrupt
+        install_file(staged, path)
+
+    download("sample", target)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(sources, "install_file", stop_at_test)
+        download(str(idx_dir), target, overwrite=True)
+    with pytest.raises(InputError, match=r"sample_submission\.csv is missing"):
+        load_dataset(RunConfig(input_dir=target))
+    download(str(idx_dir), target, overwrite=True)
+    assert_holds(target, images)
+
+
+def test_what_a_killed_download_left_goes_with_the_next(idx_dir, target):
+    left = target / f"{TEMPORARY}elsewhere-1-x"
+    left.mkdir(parents=True)
+    (left / "train.csv").write_text("half")
+    os.utime(left, (0, 0))
+    download(str(idx_dir), target)
+    assert not left.exists()
+
+
 def test_an_input_folder_that_is_a_file_is_refused(idx_dir, target):
     target.write_text("a file")
-    with pytest.raises(InputError, match="File exists"):
+    with pytest.raises(InputError, match="takes a folder"):
         download(str(idx_dir), target)
 
 

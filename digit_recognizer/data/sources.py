@@ -1,22 +1,23 @@
 """Where data comes from: Kaggle, its zip, a folder, or the sample; all end as the same CSV files in one folder."""
 
+import contextlib
 import os
 import shutil
-import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from digit_recognizer.data.archives import check_member, explain_damage, shorten_name
+from digit_recognizer.data.csv_blocks import check_fits_memory
 from digit_recognizer.data.csv_header import CLASSES, open_regular_file
 from digit_recognizer.data.csv_writer import BAR_DELAY_SECONDS, write_label_csv, write_pixel_csv
 from digit_recognizer.data.image_files import ImageSet, holds_image_files, load_image_files
 from digit_recognizer.data.tables import TestTable, TrainTable, load_label_table, load_test_table, load_train_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import hash_file
+from digit_recognizer.files import hash_file, install_file, open_staging_folder
 
 TRAIN, TEST, SUBMISSION, TEST_LABELS = "train.csv", "test.csv", "sample_submission.csv", "test_labels.csv"
 NEEDED = (TRAIN, TEST)
@@ -76,21 +77,28 @@ def download(
     """
     if source not in ("kaggle", "sample") and not Path(source).exists():
         raise InputError(f"SOURCE must be kaggle, sample, or the path of a zip or folder, but there is no {source!r}.")
+    if os.path.lexists(input_dir) and not input_dir.is_dir():
+        raise InputError(f"--input-dir takes a folder, but {input_dir} is none: name another.")
+    made = [folder for folder in (input_dir, *input_dir.parents) if not os.path.lexists(folder)]
     try:
         input_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=input_dir) as name:
-            staging = Path(name)
+        with open_staging_folder(input_dir) as staging:
             try:
                 notes = _fill(staging, source, fetch_kaggle)
                 train, test, more_notes = _check(staging)
             except InputError as error:  # the owner knows the source, not our hidden folder
                 raise InputError(str(error).replace(str(staging), source)) from error
             _install(staging, input_dir, overwrite)
+            made = []
     except OSError as error:
         raise InputError(
             f"{error.filename or input_dir} must be readable, {input_dir} writable and roomy, but "
             f"{error.strerror or error}: mend that or name another folder."
         ) from error
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):  # never made, or somebody else's files are in it by now
+                folder.rmdir()
     files = tuple(input_dir / known for known in KNOWN if (input_dir / known).exists())
     counts = np.bincount(train.labels, minlength=CLASSES)
     return Summary(source, files, len(train.labels), len(test.pixels), counts, (*notes, *more_notes))
@@ -121,9 +129,14 @@ def _fill(staging: Path, source: str, fetch_kaggle: Callable[[Path], Path] | Non
 
 def _copy_folder(folder: Path, staging: Path) -> tuple[str, ...]:
     for name in KNOWN:
-        if (folder / name).exists():
-            with open_regular_file(folder / name) as file, (staging / name).open("wb") as copy:
-                shutil.copyfileobj(file, copy, COPY_BYTES)
+        if os.path.lexists(folder / name):
+            with open_regular_file(folder / name) as file:
+                size = os.fstat(file.fileno()).st_size
+                check_fits_memory(folder / name, size)
+                if size > shutil.disk_usage(staging).free:
+                    raise InputError(f"{folder / name} must fit on the disk, but its {size} bytes do not: make room.")
+                with (staging / name).open("wb") as copy:
+                    shutil.copyfileobj(file, copy, COPY_BYTES)
     return ()
 
 
@@ -131,32 +144,32 @@ def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
     """Unpack the members that are known by name; what a member's name says never becomes a path."""
     from tqdm import tqdm
 
-    try:
-        with open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
-            members = {name: [m for m in archive.infolist() if m.filename == name] for name in KNOWN}
-            wanted = {name: found[0] for name, found in members.items() if found}
-            for name, found in members.items():
-                if len(found) > 1 or (found and found[0].file_size > MEMBER_LIMIT_BYTES):
-                    raise InputError(
-                        f"{path} must hold {name} once, unpacking to {MEMBER_LIMIT_BYTES} bytes at most, but it occurs "
-                        f"{len(found)} times, with {found[0].file_size} bytes: fetch it again."
-                    )
-            size = sum(member.file_size for member in wanted.values())
-            with tqdm(total=size, desc=path.name, unit="B", unit_scale=True, delay=BAR_DELAY_SECONDS) as bar:
-                for name, member in wanted.items():
-                    with archive.open(member) as packed, (staging / name).open("wb") as unpacked:
-                        while chunk := packed.read(COPY_BYTES):
-                            unpacked.write(chunk)
-                            bar.update(len(chunk))
-            others = [member.filename for member in archive.infolist() if member.filename not in KNOWN]
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
-        raise InputError(
-            f"{path} must be the competition's zip, whole and without a password, but {error}: fetch it again, or name "
-            "the folder of its CSV files."
-        ) from error
+    with (
+        explain_damage(
+            f"{path} must be the competition's zip, whole and without a password",
+            "fetch it again, or name the folder of its CSV files",
+        ),
+        open_regular_file(path) as file,
+        zipfile.ZipFile(file) as archive,
+    ):
+        members = {name: [m for m in archive.infolist() if m.filename == name] for name in KNOWN}
+        wanted = {name: found[0] for name, found in members.items() if found}
+        for name, found in members.items():
+            if len(found) > 1:
+                raise InputError(f"{path} must hold {name} once, but it occurs {len(found)} times: fetch it again.")
+            if found:
+                check_member(path, found[0], MEMBER_LIMIT_BYTES)
+        size = sum(member.file_size for member in wanted.values())
+        with tqdm(total=size, desc=path.name, unit="B", unit_scale=True, delay=BAR_DELAY_SECONDS) as bar:
+            for name, member in wanted.items():
+                with archive.open(member) as packed, (staging / name).open("wb") as unpacked:
+                    while chunk := packed.read(COPY_BYTES):
+                        unpacked.write(chunk)
+                        bar.update(len(chunk))
+        others = [member.filename for member in archive.infolist() if member.filename not in KNOWN]
     for name in NEEDED:
         if name not in wanted:
-            listed = ", ".join(others)[:80] or "nothing else"
+            listed = shorten_name(", ".join(others)) if others else "nothing else"
             raise InputError(f"{path} must hold {name} at its top, but does not ({listed}): is this the right zip?")
     return (f"{len(others)} other files in the zip were left there",) if others else ()
 
@@ -199,6 +212,9 @@ def _install(staging: Path, input_dir: Path, overwrite: bool) -> None:
     """Move the staged files to their places, all or, where a different one exists and must stay, none."""
     staged = [name for name in KNOWN if (staging / name).exists()]
     new = [name for name in staged if not _is_same(staging / name, input_dir / name)]
+    for name in KNOWN:
+        if os.path.lexists(input_dir / name) and not (input_dir / name).is_file():
+            raise InputError(f"{input_dir / name} must be a plain file or not there, but is another thing: remove it.")
     differing = [name for name in new if (input_dir / name).exists()]
     stale = TEST_LABELS not in staged and TEST in new and (input_dir / TEST_LABELS).exists()
     if stale:  # labels of other images would be believed by whoever scores against them
@@ -208,13 +224,15 @@ def _install(staging: Path, input_dir: Path, overwrite: bool) -> None:
             f"{input_dir} must not lose data, but its {', '.join(differing)} would change: pass --overwrite, or name "
             "another folder."
         )
-    for name in new:
-        with (staging / name).open("rb") as file:
-            os.fsync(file.fileno())
+    if differing:
+        # Until all files are in place there is no sample_submission.csv: whatever stops this, the two halves of
+        # different sets are not taken for one.
+        new = [*(name for name in new if name != SUBMISSION), SUBMISSION]
+        (input_dir / SUBMISSION).unlink(missing_ok=True)
     if stale:
         (input_dir / TEST_LABELS).unlink()
     for name in new:
-        os.replace(staging / name, input_dir / name)
+        install_file(staging / name, input_dir / name)
 
 
 def _is_same(one: Path, other: Path) -> bool:
