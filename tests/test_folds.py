@@ -25,6 +25,44 @@ def test_a_class_rarer_than_the_folds_is_refused_by_name():
         assign_folds(np.array([1] * 9 + [7] * 3), 5, 0)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_of_a_group_never_straddle_folds_and_each_row_is_held_out_once(seed):
+    groups = np.random.default_rng(seed).integers(0, 350, len(LABELS))  # several rows a group, mixed labels among them
+    folds = assign_folds(LABELS, 5, seed, groups)
+    assert folds.shape == LABELS.shape and set(folds) == set(range(5))
+    for group in np.unique(groups):
+        assert len(set(folds[groups == group])) == 1
+
+
+def test_groups_keep_the_class_shares_near():
+    copies = np.concatenate([np.arange(len(LABELS)), np.arange(0, len(LABELS), 10)])  # every tenth row twice
+    labels = LABELS[copies]
+    folds = assign_folds(labels, 5, 0, groups=copies)
+    for label in range(10):
+        counts = np.bincount(folds[labels == label], minlength=5)
+        assert counts.max() - counts.min() <= 6 and counts.min() >= 0.7 * counts.mean()
+
+
+def test_folds_without_duplicates_are_those_without_groups():
+    names = np.random.default_rng(0).permutation(10_000)[: len(LABELS)]  # any numbers will do
+    expected = assign_folds(LABELS, 5, 3)
+    for groups in (np.arange(len(LABELS)), names, -names):
+        assert np.array_equal(assign_folds(LABELS, 5, 3, groups), expected)
+
+
+def test_folds_do_not_depend_on_how_groups_are_numbered():
+    groups = np.random.default_rng(1).integers(0, 400, len(LABELS))
+    assert np.array_equal(assign_folds(LABELS, 5, 3, groups), assign_folds(LABELS, 5, 3, 1_000 - 2 * groups))
+
+
+def test_a_class_of_copies_is_as_rare_as_its_images():
+    labels, groups = np.array([1] * 9 + [7] * 9), np.array([*range(9), *[20] * 7, 21, 22])
+    with pytest.raises(InputError, match=r"copies of one image counted once; class 7 has 3, received 5"):
+        assign_folds(labels, 5, 0, groups)
+    with pytest.raises(InputError, match="class 7 has 0, received 2"):  # all its rows are copies of 1s
+        assign_folds(np.array([1, 1, 1, 7, 7]), 2, 0, groups=np.array([0, 1, 2, 0, 1]))
+
+
 def test_drawn_and_other_rows_share_nothing_and_miss_nothing():
     drawn, rest = draw_stratified_rows(LABELS, 50, seed=0)
     assert len(drawn) == 50

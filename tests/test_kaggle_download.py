@@ -132,6 +132,42 @@ def test_a_package_that_exits_at_import_is_survived(monkeypatch):
         load_client()
 
 
+DAMAGED_CREDENTIALS = {
+    "kaggle.json": ["{", "[]", "5", "\\xff"],
+    "credentials.json": ["{", "[]", '{"refresh_token": 5}'],
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_CREDENTIALS)
+def test_a_damaged_file_of_credentials_is_one_line_and_makes_no_folder(name, tmp_path):
+    """With Kaggle's own package, in a process of its own: it looks for credentials when it is imported."""
+    (tmp_path / ".kaggle").mkdir()
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from digit_recognizer import download\n"
+        "for text in sys.argv[2:]:\n"
+        "    Path(sys.argv[1]).write_text(text)\n"
+        "    print(download.main(['kaggle', '--input-dir', 'new']), Path('new').exists())\n"
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KAGGLE")}
+    finished = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / ".kaggle" / name), *DAMAGED_CREDENTIALS[name]],
+        env={**kept, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    lines = finished.stderr.splitlines()
+    assert finished.stdout.splitlines() == ["2 False"] * len(DAMAGED_CREDENTIALS[name]), finished.stderr
+    assert len(lines) == len(DAMAGED_CREDENTIALS[name])
+    assert all(line.startswith("download: Kaggle") and "create a" in line for line in lines)
+
+
+def test_a_key_that_no_header_can_hold_is_called_damaged(tmp_path):
+    error = UnicodeEncodeError("latin-1", SECRET, 0, 1, "ordinal not in range(256)")
+    assert "create a new token" in refusal(FakeClient(error), tmp_path)
+
+
 def test_credentials_that_work_give_a_client(fake_package, tmp_path):
     class KaggleApi(FakeClient):
         def authenticate(self):

@@ -1,22 +1,39 @@
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from digit_recognizer.competition.metrics import (
+    compute_accuracy_interval,
     compute_calibration_error,
-    compute_wilson_interval,
     find_costliest_confusion,
 )
 
 
-def test_wilson_interval_agrees_with_published_values():
-    # Newcombe (1998), Statistics in Medicine 17:857, table I, method 3
-    for correct, rows, expected in [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611))]:
-        assert compute_wilson_interval(correct, rows) == pytest.approx(expected, abs=5e-5)
+def test_accuracy_interval_agrees_with_published_values():
+    # Newcombe (1998), Statistics in Medicine 17:857, table I, method 5
+    for correct, rows, expected in [
+        (81, 263, (0.2527, 0.3676)),
+        (15, 148, (0.0578, 0.1617)),
+        (0, 20, (0.0, 0.1684)),
+        (1, 29, (0.0009, 0.1776)),
+    ]:
+        assert compute_accuracy_interval(correct, rows) == pytest.approx(expected, abs=5e-5)
 
 
-def test_wilson_interval_stays_within_bounds_when_all_are_right():
-    low, high = compute_wilson_interval(29, 29)
-    assert 0.88 < low < 0.89 and high == 1.0
+def test_accuracy_interval_stays_within_bounds_when_all_or_none_are_right():
+    low, high = compute_accuracy_interval(29, 29)
+    assert low == pytest.approx(0.025 ** (1 / 29)) and high == 1.0
+    assert compute_accuracy_interval(0, 29) == pytest.approx((0.0, 1 - low))
+
+
+@pytest.mark.parametrize("rows", [100, 1_000, 42_000])
+def test_accuracy_interval_holds_accuracies_near_one_as_often_as_it_says(rows):
+    for accuracy in 1 - np.logspace(-4, -1, 13):
+        right = np.arange(int(rows * (2 * accuracy - 1)) - 20 if rows > 1_000 else 0, rows + 1)
+        chance = binom.pmf(right, rows, accuracy)
+        likely = chance > 1e-9
+        held = [low <= accuracy <= high for low, high in (compute_accuracy_interval(n, rows) for n in right[likely])]
+        assert chance[likely][held].sum() >= 0.949999
 
 
 def test_calibration_error_is_zero_for_honest_and_large_for_boastful_confidence():

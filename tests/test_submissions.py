@@ -68,7 +68,9 @@ def test_nothing_is_overwritten(tmp_path):
     with pytest.raises(InputError, match=r"mine\.csv exists"):
         check_new_submission_path(path, Path("input"))
     with pytest.raises(FileExistsError):
-        write_submission(path, LABELS, 5, PROVENANCE)
+        write_submission(path, LABELS[::-1] % 9 + 1, 5, PROVENANCE)
+    check_submission(load_submission(path), 5)
+    write_submission(path, LABELS, 5, PROVENANCE)  # the same again: a run that was stopped after it
     assert find_free_path(tmp_path, "mine") == tmp_path / "mine-2.csv"
     with pytest.raises(InputError, match=r"ends in \.csv"):
         check_new_submission_path(tmp_path / "mine.txt", Path("input"))
@@ -84,28 +86,6 @@ def test_names_keep_data_sets_and_leaks_apart():
     assert name_submission("baseline-0.99000", Path("input"), None) == "baseline-0.99000"
     assert name_submission("m", Path("input/sample"), None) == "sample-m"
     assert name_submission("m", Path("input"), "leaks") == "m-UNFIT"
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "ImageId,Label"),
-        ("ImageId,Label\n", "rows"),
-        ("id,label\n1,2\n", "ImageId,Label"),
-        ("ImageId,Label\n1,2,3\n", "line 2"),
-        ("ImageId,Label\n1,2\n2,two\n", "line 3"),
-        ("ImageId,Label\n1,2\n2,-1\n", "line 3"),
-        ("ImageId,Label\n1,2\n2,10\n", "line 3"),
-        ("ImageId,Label\n1,2\n3,1\n", "line 3"),
-        ("ImageId,Label\n1,2\n1,1\n", "line 3"),
-    ],
-)
-def test_a_malformed_submission_is_refused_in_one_line_that_says_where(text, words, tmp_path):
-    path = tmp_path / "theirs.csv"
-    path.write_text(text)
-    with pytest.raises(InputError, match=words) as caught:
-        load_submission(path)
-    assert "\n" not in str(caught.value) and "theirs.csv" in str(caught.value)
 
 
 def test_the_number_of_ids_comes_from_the_sample_submission(tmp_path):

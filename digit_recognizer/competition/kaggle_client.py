@@ -13,11 +13,17 @@ from typing import Any
 
 from digit_recognizer.errors import InputError
 
+# Raised where a file of credentials is no JSON, of another kind than a dictionary, or not UTF-8.
+CREDENTIAL_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
 COMPETITION = "digit-recognizer"
 RULES_PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}/rules"
 NO_CREDENTIALS = (
-    "Kaggle needs credentials, but none were found: create a token under https://www.kaggle.com/settings and save it "
-    "as ~/.kaggle/access_token or in KAGGLE_API_TOKEN."
+    "Kaggle needs credentials, but none were found that can be read: create a token under "
+    "https://www.kaggle.com/settings and save it as ~/.kaggle/access_token or in KAGGLE_API_TOKEN."
+)
+BAD_CREDENTIALS = (
+    "Kaggle's credentials must be as its website gave them, but the file of them is damaged: create a new token under "
+    "https://www.kaggle.com/settings and save it as ~/.kaggle/access_token, or remove ~/.kaggle/kaggle.json."
 )
 STATUS_ADVICE = {
     401: "credentials must be valid, but Kaggle rejects them (401): create a new token under kaggle.com/settings.",
@@ -36,6 +42,8 @@ def load_client() -> Any:
     Raises:
         InputError: if there are no credentials, or Kaggle cannot be asked.
     """
+    from requests.exceptions import RequestException
+
     with explain_kaggle_errors(), contextlib.redirect_stdout(io.StringIO()):  # it prints a screenful of help
         try:
             from kaggle.api.kaggle_api_extended import KaggleApi
@@ -44,6 +52,10 @@ def load_client() -> Any:
             client.authenticate()
         except SystemExit as error:
             raise InputError(NO_CREDENTIALS) from error
+        except RequestException:  # some of which are ValueErrors too
+            raise
+        except CREDENTIAL_ERRORS as error:
+            raise InputError(BAD_CREDENTIALS) from error
     return client
 
 
@@ -87,6 +99,8 @@ def explain_kaggle_errors() -> Iterator[None]:
         status = None if error.response is None else error.response.status_code
         unknown = f"Kaggle must answer, but reports an error ({status or 'no status'}): try again later."
         raise InputError(STATUS_ADVICE.get(status or 0, unknown)) from None
+    except UnicodeError:  # what a request's headers cannot hold: a key that is none
+        raise InputError(BAD_CREDENTIALS) from None
     except RequestException as error:
         raise InputError(
             f"Kaggle must be reachable, but is not ({type(error).__name__}): check the network, or download the zip in "

@@ -1,9 +1,11 @@
 """A submission judged by the labels that came with the test images."""
 
+import os
 from pathlib import Path
 
-from digit_recognizer.competition.metrics import compute_wilson_interval, find_costliest_confusion
+from digit_recognizer.competition.metrics import compute_accuracy_interval, find_costliest_confusion
 from digit_recognizer.competition.submissions import check_submission, load_submission
+from digit_recognizer.data.csv_header import open_regular_file
 from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file
@@ -23,7 +25,7 @@ def score_submission(path: Path, input_dir: Path) -> str:
         InputError: if a file is missing or malformed, or the submission was made for another test.csv.
     """
     answers = input_dir / "test_labels.csv"
-    if not answers.exists():
+    if not os.path.lexists(answers):
         raise InputError(
             f"{answers} is missing: name the data's folder with --input-dir. Only sources that carry test labels "
             "(sample, idx, .npz) can be scored here; Kaggle keeps its own, and scores what is submitted."
@@ -31,9 +33,9 @@ def score_submission(path: Path, input_dir: Path) -> str:
     truth = load_label_table(answers)
     submission = load_submission(path)
     test = input_dir / "test.csv"
-    check_submission(submission, len(truth.labels), hash_file(test) if test.exists() else None)
+    check_submission(submission, len(truth.labels), _hash_table(test) if os.path.lexists(test) else None)
     right = int((submission.labels == truth.labels).sum())
-    low, high = compute_wilson_interval(right, len(truth.labels))
+    low, high = compute_accuracy_interval(right, len(truth.labels))
     confusion = find_costliest_confusion(truth.labels, submission.labels)
     line = (
         f"{path}: accuracy {right / len(truth.labels):.5f} on {len(truth.labels):,} test rows "
@@ -42,3 +44,8 @@ def score_submission(path: Path, input_dir: Path) -> str:
     if submission.provenance and submission.provenance.unfit:
         line += f"\nUNFIT FOR THE COMPETITION: {submission.provenance.unfit}"
     return line
+
+
+def _hash_table(path: Path) -> str:
+    with open_regular_file(path):  # a pipe under that name would keep hash_file waiting for ever
+        return hash_file(path)

@@ -4,16 +4,18 @@
 command, the commit and the out-of-fold score. The note lets later commands refuse a file made for other rows.
 """
 
-import csv
+import hashlib
+import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import check_writable_folder, hash_file, read_json, write_atomically, write_json
+from digit_recognizer.files import check_writable_folder, hash_file, read_json, write_atomically
 
 SUBMISSIONS = Path("submissions")  # where a file goes that is given no place
 
@@ -50,7 +52,7 @@ def load_submission(path: Path) -> Submission:
     labels = load_label_table(path).labels
     note = _note_path(path)
     provenance = None
-    if note.exists():
+    if os.path.lexists(note):
         provenance = _read_provenance(note)
         if provenance.submission_sha256 != hash_file(path):
             raise InputError(f"{path} was changed after its note {note.name} was written: make it anew or remove both.")
@@ -59,15 +61,30 @@ def load_submission(path: Path) -> Submission:
 
 def _read_provenance(note: Path) -> Provenance:
     content = read_json(note)
-    try:
-        provenance = Provenance(**content)
-    except TypeError as error:
-        raise InputError(f"{note} must be the note of a submission, but {error}: remove it.") from error
-    for name, value in content.items():
-        allowed = (int, float, type(None)) if name == "oof_accuracy" else (str, type(None))
-        if not isinstance(value, allowed):
-            raise InputError(f"{note} must be the note of a submission, but its {name} is {value!r}: remove it.")
-    return provenance
+    if not isinstance(content, dict):
+        raise InputError(f"{note} must be the note of a submission, but is a {type(content).__name__}: remove it.")
+    names = [field.name for field in fields(Provenance)]
+    for name in names:
+        if name not in content:
+            raise InputError(f"{note} must be the note of a submission, but lacks {name}: remove it.")
+        value = content[name]
+        wanted = _is_score(value) if name == "oof_accuracy" else value is None or _is_line(value)
+        if not wanted:
+            raise InputError(
+                f"{note} must be the note of a submission, but its {name} is {repr(value)[:40]}: remove it."
+            )
+    if surplus := sorted(set(content) - set(names)):
+        raise InputError(f"{note} must be the note of a submission, but tells of {surplus[0][:40]!r}: remove it.")
+    return Provenance(**content)
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # not NaN either
+
+
+def _is_line(value: Any) -> bool:
+    """Whether it can be shown: a note from anywhere must not move the cursor or fake a second message."""
+    return isinstance(value, str) and value.isprintable()
 
 
 def count_image_ids(path: Path) -> int:
@@ -110,13 +127,20 @@ def check_new_submission_path(path: Path, input_dir: Path) -> None:
         InputError: if the file, or a note of that name, exists; if its folder cannot be made or written to, or is the
             one that holds the data.
     """
-    if path.resolve().parent == input_dir.resolve():
-        raise InputError(f"--submission takes a place apart from the data, but {path} is in --input-dir: name another.")
-    for taken in (path, _note_path(path)):
-        if os.path.lexists(taken):
-            raise InputError(f"--submission takes a new file, but {taken} exists: name another, or remove it first.")
     if path.suffix != ".csv":
         raise InputError(f"--submission takes a name that ends in .csv; received {path}.")
+    if Path(os.path.realpath(path)).parent == Path(os.path.realpath(input_dir)):  # resolve() trips over looped links
+        raise InputError(f"--submission takes a place apart from the data, but {path} is in --input-dir: name another.")
+    for taken in (path, _note_path(path)):
+        try:
+            taken.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:  # a name too long for the note would else be found out after training
+            raise InputError(
+                f"--submission takes a place for a new file, but {taken}: {error.strerror}. Name another."
+            ) from error
+        raise InputError(f"--submission takes a new file, but {taken} exists: name another, or remove it first.")
     check_writable_folder(path.parent)
 
 
@@ -131,22 +155,34 @@ def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Prov
 
     Raises:
         InputError: if labels and ids do not fit each other.
-        FileExistsError: if the file exists by now.
+        FileExistsError: if the file or its note exists by now and is another.
     """
     if len(labels) != rows:
         raise InputError(
             f"{path} must hold one label per id of sample_submission.csv: {rows} ids, {len(labels)} labels. "
             "test.csv and sample_submission.csv are not of one data set."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(exist_ok=False)  # the claim: of two commands that found the name free, one gets it
-    with write_atomically(path) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["ImageId", "Label"])
-            writer.writerows(enumerate(labels.tolist(), 1))
-        submission_sha256 = hash_file(temporary)
-    write_json(_note_path(path), {**asdict(provenance), "submission_sha256": submission_sha256})
+    content = "ImageId,Label\n" + "".join(f"{number},{label}\n" for number, label in enumerate(labels.tolist(), 1))
+    submission_sha256 = hashlib.sha256(content.encode()).hexdigest()
+    note = json.dumps({**asdict(provenance), "submission_sha256": submission_sha256}, indent=2, allow_nan=False) + "\n"
+    # the note first: a submission without one would pass for a stranger's, of which nothing is known
+    _write_once(_note_path(path), note)
+    try:
+        _write_once(path, content)
+    except FileExistsError:
+        _note_path(path).unlink()  # it is ours, and the file is not
+        raise
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a new file; one that holds the same already was written by this very run before it was stopped."""
+    try:
+        with write_atomically(path, exclusive=True) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    except FileExistsError:
+        if path.is_file() and path.read_bytes() == text.encode():
+            return
+        raise
 
 
 def name_submission(name: str, input_dir: Path, unfit: str | None) -> str:

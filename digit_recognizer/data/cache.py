@@ -18,10 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from digit_recognizer.data.array_files import load_npy
+from digit_recognizer.data.csv_header import open_regular_file
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file, write_atomically, write_json
 
 FORMAT_VERSION = 1
+POINTER_LIMIT_BYTES = 1 << 20  # a pointer has about 1 kB; a longer one is cut here, and then no JSON
 SETTLED_AFTER_NS = 2_000_000_000  # coarsest clock tick of a common file system (FAT: 2 s)
 STATE_FIELDS = ("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev")
 
@@ -54,7 +57,8 @@ def load_cached_arrays(path: Path, cache_dir: Path, names: tuple[str, ...]) -> C
     """
     pointer_path = cache_dir / f"{path.name}.json"
     try:
-        pointer = json.loads(pointer_path.read_text(encoding="utf-8"))
+        with open_regular_file(pointer_path) as file:
+            pointer = json.loads(file.read(POINTER_LIMIT_BYTES))
         if pointer["version"] != FORMAT_VERSION or sorted(pointer["checksums"]) != sorted(names):
             return None
         state = path.stat()
@@ -64,11 +68,11 @@ def load_cached_arrays(path: Path, cache_dir: Path, names: tuple[str, ...]) -> C
             if _describe(path.stat()) != _describe(state):
                 return None  # changed while it was hashed
             _write_pointer(pointer_path, {**pointer, "state": _describe(state), "settled": _is_settled(state)})
-        arrays = {name: np.load(_array_path(path, cache_dir, pointer, name), allow_pickle=False) for name in names}
+        arrays = {name: load_npy(_array_path(path, cache_dir, pointer, name)) for name in names}
         if any(_checksum(arrays[name]) != pointer["checksums"][name] for name in names):
             return None
-        return CachedArrays(arrays, pointer["sha256"], tuple(pointer["notes"]))
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return CachedArrays(arrays, pointer["sha256"], tuple(map(str, pointer["notes"])))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # whatever is wrong with a cache, the CSV itself is the cure
 
 

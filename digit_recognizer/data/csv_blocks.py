@@ -87,6 +87,16 @@ def physical_memory_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def check_fits_memory(path: Path, file_bytes: int) -> None:
+    """Refuse a table whose rows cannot be fewer than this machine's memory takes.
+
+    Raises:
+        InputError: naming the file.
+    """
+    if file_bytes // LONGEST_ROW_BYTES * PIXELS > physical_memory_bytes():
+        raise InputError(f"{path} must fit in memory, but its {file_bytes} bytes do not: cut it into smaller files.")
+
+
 def _check_unchanged(path: Path, before: os.stat_result, after: os.stat_result) -> None:
     for field in ("st_size", "st_mtime_ns", "st_ctime_ns"):
         if getattr(before, field) != getattr(after, field):
@@ -102,13 +112,16 @@ def _read_cells(
     order = np.array(header.pixel_at)
     in_order = slice(order[0], order[0] + PIXELS) if (np.diff(order) == 1).all() else order  # a slice copies faster
     for cells, block_lines, block_quotes in _iterate_parsed(file, header, digest):
+        if rows + len(cells) > len(pixels):
+            raise _UnfitBlockError("it holds more rows than its size allows")  # it grew, which the caller finds out
         pixels[rows : rows + len(cells)] = cells[:, in_order]
         if header.label_at is not None:
             labels.append(cells[:, header.label_at].astype(np.int64))
         rows, lines, quotes = rows + len(cells), lines + block_lines, quotes + block_quotes
     pixels.resize((rows, PIXELS), refcheck=False)  # gives the untouched tail back
     notes = ["its numbers are quoted"] * (quotes > 0)
-    notes += [f"blank lines were skipped: {lines - rows}"] * (lines > rows)
+    blank_lines = header.lines - 1 + lines - rows
+    notes += [f"blank lines were skipped: {blank_lines}"] * (blank_lines > 0)
     if header.label_at is None:
         return (pixels, None), tuple(notes)
     return (pixels, np.concatenate(labels) if labels else np.empty(0, np.int64)), tuple(notes)
@@ -116,8 +129,7 @@ def _read_cells(
 
 def _allocate_pixels(path: Path, file_bytes: int, columns: int) -> np.ndarray:
     """Room for as many rows as the file could hold: pages that are never written take no memory."""
-    if file_bytes // LONGEST_ROW_BYTES * PIXELS > physical_memory_bytes():
-        raise InputError(f"{path} must fit in memory, but its {file_bytes} bytes do not: cut it into smaller files.")
+    check_fits_memory(path, file_bytes)
     try:
         return np.empty((file_bytes // (2 * columns) + 1, PIXELS), np.uint8)
     except MemoryError:
@@ -169,7 +181,8 @@ def _parse_block(block: bytes, names: tuple[str, ...]) -> tuple[np.ndarray, int,
 
 def _check_block(block: bytes) -> int:
     """Refuse what Arrow's reader would read too kindly (hexadecimal, `"5"6`, lone CR); return the number of quotes."""
-    if any(byte in block for byte in (b"x", b"X", b"\xef")) or block.count(b"\r") != block.count(b"\r\n"):
+    lone_returns = block.count(b"\r") - block.count(b"\r\n") - block.endswith(b"\r")  # the last LF may be cut off
+    if lone_returns or any(byte in block for byte in (b"x", b"X", b"\xef")):
         raise _UnfitBlockError("it holds characters that no number has")
     quotes = block.count(b'"')
     if quotes:

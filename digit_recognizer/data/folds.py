@@ -5,33 +5,44 @@ import numpy as np
 from digit_recognizer.errors import InputError
 
 
-def assign_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def assign_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
     """Assign every row to the fold in which it is held out; each fold has nearly the class shares of the whole.
 
     Args:
         labels: int (n,).
         folds: number of folds, at least 2.
         seed: equal seeds give equal folds.
+        groups: int (n,), from `digit_recognizer.data.duplicates`: rows of one group share a fold, so that no net is
+            judged on an image which it was fitted on in another copy. The first row of a group stands for all of them
+            when classes are shared out. None for rows that have no duplicates, which gives the same folds as groups
+            of one.
 
     Returns:
         int16 (n,): the fold of each row, 0 to folds - 1.
 
     Raises:
-        InputError: if a class has fewer rows than there are folds.
+        InputError: if a class has fewer rows than there are folds, rows of a group counted once.
     """
     from sklearn.model_selection import StratifiedKFold
 
-    classes, counts = np.unique(labels, return_counts=True)
+    if groups is None:
+        groups = np.arange(len(labels))
+    _, first_rows, group_of_row = np.unique(groups, return_index=True, return_inverse=True)
+    images = np.sort(first_rows)  # in the rows' order, whatever the groups' numbers are
+    image_of_row = np.searchsorted(images, first_rows)[group_of_row]
+    classes = np.unique(labels)
+    counts = (labels[images, None] == classes).sum(axis=0)
     if counts.min() < folds:
         rare = classes[counts.argmin()]
         raise InputError(
-            f"--folds takes at most the rows of the rarest class; class {rare} has {counts.min()}, received {folds}."
+            "--folds takes at most the rows of the rarest class, copies of one image counted once; "
+            f"class {rare} has {counts.min()}, received {folds}."
         )
-    fold_of_row = np.empty(len(labels), np.int16)
+    fold_of_image = np.empty(len(images), np.int16)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    for fold, (_, held_out) in enumerate(splitter.split(labels, labels)):
-        fold_of_row[held_out] = fold
-    return fold_of_row
+    for fold, (_, held_out) in enumerate(splitter.split(images, labels[images])):
+        fold_of_image[held_out] = fold
+    return fold_of_image[image_of_row]
 
 
 def draw_stratified_rows(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,13 +4,14 @@ import gzip
 import re
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from digit_recognizer.data.archives import check_member, explain_damage, shorten_name
+from digit_recognizer.data.array_files import read_npy
 from digit_recognizer.data.csv_header import CLASSES, IMAGE_SIDE_PX, PIXELS, open_regular_file
 from digit_recognizer.errors import InputError
 
@@ -81,6 +82,9 @@ def load_image_files(folder: Path) -> ImageSet:
         if f"{part} labels" in paths:
             arrays[f"{part} labels"] = load_labels(paths[f"{part} labels"])
             _check_pairs(paths, arrays, part)
+    labels = arrays["train labels"]
+    if (labels == labels[0]).all():
+        raise InputError(f"{paths['train labels']} must hold two classes at least, but every label is {labels[0]}.")
     notes = tuple(f"{path.name} holds only the first {first} rows of its set" for path, first in _find_excerpts(paths))
     return ImageSet(
         arrays["train images"], arrays["train labels"], arrays["test images"], arrays.get("test labels"), notes
@@ -100,27 +104,24 @@ def load_idx(path: Path, dimensions: int) -> np.ndarray:
     Raises:
         InputError: if the file is damaged or of another kind.
     """
-    with open_regular_file(path) as plain:
+    with explain_damage(f"{path} must be a whole idx file", "fetch it again"), open_regular_file(path) as plain:
         packed = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
-        try:
-            with gzip.open(plain) if packed else plain as file:
-                magic = file.read(4)
-                if magic != bytes((0, 0, IDX_UBYTE, dimensions)):
-                    raise InputError(
-                        f"{path} must begin as an idx{dimensions} file of bytes does, but begins with "
-                        f"{magic.hex(' ') or 'nothing'}: fetch it again."
-                    )
-                shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
-                if shape[0] > MOST_IMAGES or shape[1:] not in ((), (IMAGE_SIDE_PX, IMAGE_SIDE_PX)):
-                    raise InputError(
-                        f"{path} must hold 28 x 28 images, {MOST_IMAGES} at most, but its header says "
-                        f"{' x '.join(map(str, shape))}: it is damaged or of another data set."
-                    )
-                size = int(np.prod(shape))
-                content = file.read(size + 1)
-        except (EOFError, struct.error, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{path} is cut short or damaged ({error}): fetch it again.") from error
+        with gzip.open(plain) if packed else plain as file:
+            magic = file.read(4)
+            if magic != bytes((0, 0, IDX_UBYTE, dimensions)):
+                raise InputError(
+                    f"{path} must begin as an idx{dimensions} file of bytes does, but begins with "
+                    f"{magic.hex(' ') or 'nothing'}: fetch it again."
+                )
+            shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
+            if shape[0] > MOST_IMAGES or shape[1:] not in ((), (IMAGE_SIDE_PX, IMAGE_SIDE_PX)):
+                raise InputError(
+                    f"{path} must hold 28 x 28 images, {MOST_IMAGES} at most, but its header says "
+                    f"{' x '.join(map(str, shape))}: it is damaged or of another data set."
+                )
+            size = int(np.prod(shape))
+            content = file.read(size + 1)
     if len(content) != size:
         more = "more" if len(content) > size else f"{len(content)}"
         raise InputError(f"{path} must hold {size} bytes after its header, but holds {more}: fetch it again.")
@@ -133,20 +134,18 @@ def load_npz(path: Path) -> np.ndarray:
     Raises:
         InputError: if the file is damaged, holds something else, or unpacks to more than any set of this family.
     """
-    try:
-        with open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-            if [member.filename for member in members] != ["arr_0.npy"]:
-                names = ", ".join(member.filename for member in members)[:80]
-                raise InputError(f"{path} must hold the array arr_0 and nothing else, but holds {names!r}.")
-            if members[0].file_size > MOST_IMAGES * PIXELS + NPY_HEADER_BYTES:
-                raise InputError(f"{path} unpacks to {members[0].file_size} bytes, more than any such set: not read.")
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["arr_0"]
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} must be an .npz of numbers, but is damaged ({error}): fetch it again.") from error
+    with (
+        explain_damage(f"{path} must be an .npz of numbers", "fetch it again"),
+        open_regular_file(path) as file,
+        zipfile.ZipFile(file) as archive,
+    ):
+        members = archive.infolist()
+        if [member.filename for member in members] != ["arr_0.npy"]:
+            names = shorten_name(", ".join(member.filename for member in members))
+            raise InputError(f"{path} must hold the array arr_0 and nothing else, but holds {names}: fetch it again.")
+        check_member(path, members[0], MOST_IMAGES * PIXELS + NPY_HEADER_BYTES)
+        with archive.open(members[0]) as member:
+            return read_npy(path, member, members[0].file_size)
 
 
 def _load_idx_images(path: Path) -> np.ndarray:

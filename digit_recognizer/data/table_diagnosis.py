@@ -2,8 +2,8 @@
 
 import csv
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from digit_recognizer.data.csv_header import CLASSES, LINE_LIMIT_BYTES, Header, open_regular_file
 from digit_recognizer.errors import InputError
@@ -13,23 +13,21 @@ LABEL_TEXTS = frozenset(str(label) for label in range(CLASSES))
 SHOWN_CHARACTERS = 40
 
 
-def iterate_rows(path: Path, file: BinaryIO, lines_before: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield (1-based line number, cells) for each row that is not blank; memory is bounded by one row.
+def iterate_rows(path: Path, file: BufferedReader, lines_before: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield (1-based line number, cells) for each row that is not blank; memory is bounded by one line.
 
     Raises:
         InputError: at a line that is no line of a CSV: NUL bytes, endless, quotes astray.
     """
-    reader = csv.reader(_iterate_lines(path, file, lines_before), strict=True)
-    while True:
-        line_number = lines_before + reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
+    line_number = lines_before
+    while line := file.readline(LINE_LIMIT_BYTES):
+        line_number += 1
+        where = f"{path}, line {line_number}"
+        _check_line(where, line)
+        try:  # each line by itself: a quote left open must not swallow the rest of the file
+            row = next(csv.reader([line.decode("utf-8", "backslashreplace")], strict=True), [])
         except csv.Error:
-            raise InputError(
-                f"{path}, line {line_number}: a quote must open and close around a whole cell: mend or delete the line."
-            ) from None
+            raise InputError(f"{where}: a quote must open and close around a whole cell: mend the line.") from None
         if row:
             yield line_number, row
 
@@ -48,7 +46,7 @@ def check_every_cell(path: Path, header: Header) -> None:
             labelled = header.label_at is None or (len(row) > header.label_at and row[header.label_at] in LABEL_TEXTS)
             if len(row) == len(header.names) and labelled and BYTE_TEXTS.issuperset(row):
                 continue  # nearly every row, at the speed of a set
-            _check_row(f"{path}, line {line_number}", row, header, last=not file.read(1))
+            _check_row(f"{path}, line {line_number}", row, header, last=not file.peek(1))
 
 
 def shorten(cell: str) -> str:
@@ -56,15 +54,19 @@ def shorten(cell: str) -> str:
     return repr(cell if len(cell) <= SHOWN_CHARACTERS else cell[:SHOWN_CHARACTERS] + "…")
 
 
-def check_whole_number(where: str, cell: str, highest: int) -> None:
-    """Refuse a cell that is not a whole number from 0 to `highest` in plain decimal digits.
+def read_whole_number(where: str, cell: str, highest: int) -> int:
+    """Read a cell that holds a whole number from 0 to `highest` in plain decimal digits.
+
+    Spaces and tabs around the digits, and zeros before them, do no harm.
 
     Raises:
         InputError: beginning with `where`.
     """
     digits = cell.strip(" \t")
-    if digits.isascii() and digits.isdigit() and int(digits.lstrip("0")[:4] or 0) <= highest:
-        return  # four digits are too many already; int() of thousands would itself be an error
+    if digits.isascii() and digits.isdigit():
+        number = int(digits.lstrip("0")[:4] or 0)  # four digits are too many already; int() refuses thousands
+        if number <= highest:
+            return number
     if not digits or digits.lower() in ("nan", "na", "null", "none"):
         raise InputError(f"{where}: a value is missing (received {shorten(cell)}): fill it in or delete the line.")
     raise InputError(
@@ -72,17 +74,13 @@ def check_whole_number(where: str, cell: str, highest: int) -> None:
     )
 
 
-def _iterate_lines(path: Path, file: BinaryIO, lines_before: int) -> Iterator[str]:
-    line_number = lines_before
-    while line := file.readline(LINE_LIMIT_BYTES):
-        line_number += 1
-        if b"\0" in line:
-            raise InputError(f"{path}, line {line_number}: NUL bytes, so the file is damaged: fetch it again.")
-        if len(line) == LINE_LIMIT_BYTES:
-            raise InputError(f"{path}, line {line_number}: longer than any row can be: end lines with LF or CRLF.")
-        if b"\r" in line.removesuffix(b"\n").removesuffix(b"\r"):
-            raise InputError(f"{path}, line {line_number}: a lone carriage return: end lines with LF or CRLF.")
-        yield line.decode("utf-8", "backslashreplace")
+def _check_line(where: str, line: bytes) -> None:
+    if b"\0" in line:
+        raise InputError(f"{where}: NUL bytes, so the file is damaged: fetch it again.")
+    if len(line) == LINE_LIMIT_BYTES:
+        raise InputError(f"{where}: longer than any row can be: end lines with LF or CRLF.")
+    if b"\r" in line.removesuffix(b"\n").removesuffix(b"\r"):
+        raise InputError(f"{where}: a lone carriage return: end lines with LF or CRLF.")
 
 
 def _check_row(where: str, row: list[str], header: Header, last: bool) -> None:
@@ -100,4 +98,4 @@ def _check_row(where: str, row: list[str], header: Header, last: bool) -> None:
             f"{where}, column {at}: a row must have {columns} cells, but has {len(row)}: correct or delete the line."
         )
     for position, (name, cell) in enumerate(zip(header.names, row, strict=True)):
-        check_whole_number(f"{where}, column {name}", cell, CLASSES - 1 if position == header.label_at else 255)
+        read_whole_number(f"{where}, column {name}", cell, CLASSES - 1 if position == header.label_at else 255)

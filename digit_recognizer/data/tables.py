@@ -2,21 +2,17 @@
 
 import os
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 
 from digit_recognizer.data.cache import CachedArrays, load_cached_arrays, write_cached_arrays
-from digit_recognizer.data.csv_header import (
-    CLASSES,
-    IMAGE_SIDE_PX,
-    LINE_LIMIT_BYTES,
-    PIXELS,
-    SNIFF_BYTES,
-    Header,
-    open_regular_file,
-)
+from digit_recognizer.data.csv_header import CLASSES, IMAGE_SIDE_PX, PIXELS, open_regular_file, read_names
+from digit_recognizer.data.file_kinds import check_text
 from digit_recognizer.errors import InputError
+
+MOST_LABELS = 10_000_000  # hundreds of times the competition's rows: a file that goes on is no table of labels
 
 
 @dataclass(frozen=True)
@@ -119,34 +115,39 @@ def load_label_table(path: Path) -> LabelTable:
     Raises:
         InputError: naming file, line and column of the first fault.
     """
-    from digit_recognizer.data.table_diagnosis import check_whole_number, iterate_rows, shorten
+    from digit_recognizer.data.table_diagnosis import iterate_rows, read_whole_number, shorten
 
     path = Path(path)
-    labels: list[int] = []
+    labels = bytearray()  # one byte a row, where a list would take eight
     with open_regular_file(path) as file:
-        header = _read_label_header(path, file.readline(LINE_LIMIT_BYTES))
-        for line_number, row in iterate_rows(path, file, header.lines):
+        lines = _check_label_header(path, file)
+        for line_number, row in iterate_rows(path, file, lines):
             where = f"{path}, line {line_number}"
             if len(row) != 2:
                 raise InputError(f"{where}: a row is ImageId,Label, but this has {len(row)} cells: correct the line.")
             expected_id = str(len(labels) + 1)
-            if row[0].strip() != expected_id:
+            if row[0].strip(" \t") != expected_id:
                 raise InputError(
                     f"{where}, column ImageId: ids must run 1, 2, 3, … without gap or repeat, but here stands "
                     f"{shorten(row[0])} instead of {expected_id}: sort or complete the file."
                 )
-            check_whole_number(f"{where}, column Label", row[1], CLASSES - 1)
-            labels.append(int(row[1]))
+            labels.append(read_whole_number(f"{where}, column Label", row[1], CLASSES - 1))
+            if len(labels) > MOST_LABELS:
+                raise InputError(f"{where}: at most {MOST_LABELS:,} rows are read: is this the right file?")
     if not labels:
         raise InputError(f"{path} must hold rows, but holds its header only: fetch it again.")
-    return LabelTable(np.array(labels, np.int64), path)
+    return LabelTable(np.frombuffer(labels, np.uint8).astype(np.int64), path)
 
 
-def _read_label_header(path: Path, raw: bytes) -> Header:
-    names = tuple(raw[:SNIFF_BYTES].decode("utf-8-sig", "backslashreplace").replace('"', "").strip().split(","))
+def _check_label_header(path: Path, file: BufferedReader) -> int:
+    """Refuse any other header than ImageId,Label; return the number of lines up to and including it."""
+    check_text(path, file)
+    names, _, lines = read_names(path, file)
     if names != ("ImageId", "Label"):
-        raise InputError(f"{path}, line 1: the header must be ImageId,Label, but is {','.join(names)[:40]!r}: mend it.")
-    return Header(names, 1, (), raw, 1, ())
+        raise InputError(
+            f"{path}, line {lines}: the header must be ImageId,Label, but is {','.join(names)[:40]!r}: mend it."
+        )
+    return lines
 
 
 def _load_arrays(path: Path, cache_dir: Path | None, with_labels: bool) -> CachedArrays:

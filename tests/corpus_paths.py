@@ -1,0 +1,222 @@
+"""Cases of the corpus: paths that are given as flags, above all those to write to, and flags that mean nothing."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from corpus import CV, ENSEMBLE, SCORE, Case, remove
+
+LONG = "x" * 300
+NOTE_TOO_LONG = "x" * 248 + ".csv"  # a name of 252 characters; the note's has 257, two more than file systems take
+IN_DATA = "--submission takes a place apart from the data, but {} is in --input-dir: name another."
+EXISTS = "--submission takes a new file, but {} exists: name another, or remove it first."
+TOO_LONG = "--submission takes a place for a new file, but ‹›: File name too long. Name another."
+NO_FOLDER = "‹› must be a folder that can be written to, but ‹› is not: name another place."
+
+
+def nothing() -> None:
+    pass
+
+
+def link(name: str, target: str) -> Callable[[], None]:
+    return lambda: Path(name).symlink_to(target)
+
+
+SUBMISSIONS: dict[str, tuple[str, Callable[[], object], str]] = {
+    "train.csv": ("data/train.csv", nothing, IN_DATA),
+    "sample_submission.csv": ("data/sample_submission.csv", nothing, IN_DATA),
+    "new file among the data": ("data/new.csv", nothing, IN_DATA),
+    "roundabout among the data": ("data/../one/../data/new.csv", nothing, IN_DATA),
+    "among the data through a linked folder": ("link/new.csv", link("link", "data"), IN_DATA),
+    "among the data through a link": ("link.csv", link("link.csv", "data/new.csv"), IN_DATA),
+    "linked to train.csv": ("link.csv", link("link.csv", "data/train.csv"), IN_DATA),
+    "hard link to train.csv": ("hard.csv", lambda: os.link("data/train.csv", "hard.csv"), EXISTS),
+    "existing file": ("mine.csv", nothing, EXISTS),
+    "existing note": ("mine.csv", lambda: remove("mine.csv"), EXISTS.format("mine.csv.json")),
+    "link to a file": ("link.csv", link("link.csv", "mine.csv"), EXISTS),
+    "link to nothing": ("link.csv", link("link.csv", "gone"), EXISTS),
+    "looped link": ("link.csv", link("link.csv", "link.csv"), EXISTS),
+    "folder": ("one.csv", lambda: Path("one.csv").mkdir(), EXISTS),
+    "FIFO": ("pipe.csv", lambda: os.mkfifo("pipe.csv"), EXISTS),
+    "/dev/full": ("/dev/full", nothing, "--submission takes a name that ends in .csv; received /dev/full."),
+    "nameless": ("", nothing, "--submission takes a name that ends in .csv; received .."),
+    "no .csv": ("new.txt", nothing, "--submission takes a name that ends in .csv; received new.txt."),
+    "below a file": ("mine.csv/new.csv", nothing, NO_FOLDER),
+    "far below a file": ("mine.csv/a/b/new.csv", nothing, NO_FOLDER),
+    "below a link to nothing": ("link/new.csv", link("link", "gone"), NO_FOLDER),
+    "below a looped link": ("link/new.csv", link("link", "link"), "--submission takes a place for a new file, but ‹›"),
+    "name too long": (f"{LONG}.csv", nothing, TOO_LONG),
+    "name too long for the note": (NOTE_TOO_LONG, nothing, TOO_LONG),
+    "folder's name too long": (f"{LONG}/new.csv", nothing, TOO_LONG),
+    "path too long": ("x/" * 3000 + "new.csv", nothing, TOO_LONG),
+    "two lines": ("a\nb.txt", nothing, r"--submission takes a name that ends in .csv; received a\nb.txt."),
+    "terminal's own characters": ("\x1b[2J\a", nothing, r"‹›; received \x1b[2J\x07."),
+    "bytes that are no UTF-8": (os.fsdecode(b"\xff.txt"), nothing, r"‹›; received \udcff.txt."),
+    "NUL": ("a\0b.csv", nothing, "‹›NUL byte‹›"),
+}
+
+
+def build_submission_cases() -> list[Case]:
+    return [
+        Case(f"--submission {name}, {command[0]}", (*command[:-1], path), spoil, line.format(path))
+        for name, (path, spoil, line) in SUBMISSIONS.items()
+        for command in (CV, ENSEMBLE)
+    ]
+
+
+def give(command: tuple[str, ...], flag: str, value: str) -> tuple[str, ...]:
+    return tuple(value if before == flag else word for before, word in zip(("", *command), command, strict=False))
+
+
+RUN_DIRS: dict[str, tuple[str, Callable[[], object], str]] = {
+    "full folder": ("one", nothing, "--run-dir takes a new or empty folder, but one holds ‹›: ‹›"),
+    "data": ("data", nothing, "--run-dir takes a new or empty folder, but data holds ‹›: ‹›"),
+    "file": ("mine.csv", nothing, "‹›mine.csv‹›"),
+    "below a file": ("mine.csv/run", nothing, "‹›mine.csv‹›"),
+    "FIFO": ("pipe", lambda: os.mkfifo("pipe"), "‹›pipe‹›"),
+    "looped link": ("link", link("link", "link"), "‹›link‹›"),
+    "link to nothing": ("link", link("link", "gone"), "‹›link‹›"),
+    "name too long": (LONG, nothing, f"‹›{LONG}‹›"),
+    "two lines below a file": ("mine.csv/a\nb", nothing, r"‹›mine.csv/a\nb‹›"),
+    "NUL": ("a\0b", nothing, "‹›NUL byte‹›"),
+}
+INPUT_DIRS: dict[str, tuple[str, Callable[[], object], str]] = {
+    "missing": ("gone", nothing, "gone/{} is missing: fetch it with ‹› --input-dir gone`, ‹›"),
+    "file": ("mine.csv", nothing, "mine.csv/{} is missing: fetch it with ‹›"),
+    "empty": ("idle", lambda: Path("idle").mkdir(), "idle/{} is missing: fetch it with ‹›"),
+    "looped link": (
+        "link",
+        link("link", "link"),
+        "link/{} must be readable, but Too many levels of symbolic links: ‹›",
+    ),
+    "name too long": (
+        LONG,
+        nothing,
+        LONG + "/{} must be readable, but File name too long: mend that, or name another.",
+    ),
+    "two lines": ("a\nb", nothing, r"a\nb/{} is missing: fetch it with `‹› --input-dir 'a\nb'`, ‹›"),
+    "a shell's own characters": (
+        "a; rm b",
+        nothing,
+        "a; rm b/{} is missing: fetch it with `‹› --input-dir 'a; rm b'`‹›",
+    ),
+    "terminal's own characters": ("\x1b[2J", nothing, r"\x1b[2J/{} is missing: ‹›"),
+    "bytes that are no UTF-8": (os.fsdecode(b"\xff"), nothing, r"\udcff/{} is missing: ‹›"),
+    "NUL": ("a\0b", nothing, "‹›NUL byte‹›"),
+}
+NUMBER = "{flag}‹›{value!r}‹› See --help."
+CHOICE = "invalid choice {value!r} for argument '{flag}'. Expected one of ‹›. See --help."
+MODEL = "--model takes one of baseline, padded, vgg16; received {value!r}."
+LOWEST = "{flag} takes a number of at least ‹›; received {value}. See --help."
+BETWEEN = "{flag} takes a ‹› between 0 and 1; received ‹›. See --help."
+WEIGHTS = "--weights takes imagenet, none or an existing file; received {value}."
+UNKNOWN = "Unrecognized options: ‹›. See --help."
+FLAGS: dict[tuple[str, ...], str] = {
+    **{("--epochs", value): NUMBER for value in ("three", "2.5", "nan", "", "1e3", "٣x", "0x3")},
+    **{
+        (flag, "-1"): LOWEST
+        for flag in ("--epochs", "--folds", "--batch-size", "--seed", "--train-rows", "--test-rows")
+    },
+    **{(flag, "0"): LOWEST for flag in ("--epochs", "--folds", "--batch-size")},
+    **{("--learning-rate", value): BETWEEN for value in ("nan", "inf", "0", "-0.1", "1e999", "1")},
+    **{("--watch-fraction", value): BETWEEN for value in ("nan", "1", "0", "-inf")},
+    **{("--model", value): MODEL for value in ("lenet", "../baseline", "", "a\nb", "__init__", "baseline.py")},
+    **{("--model", "vgg16", "--weights", value): WEIGHTS for value in ("gone.h5", "pipe", "data")},
+    ("--epochs", "9" * 5000): "--epochs‹›4300 digits‹›",
+    ("--epochs",): "Missing value for argument '--epochs'. ‹›",
+    ("--model",): "Missing value for argument '--model'. ‹›",
+    ("--epochs", "3", "4"): UNKNOWN,
+    ("--folds", "21"): "--folds takes at most the rows of the rarest class‹›; class 0 has 2, received 21.",
+    ("--seed", "4294967296"): "--seed takes a number of at most 4294967295; received 4294967296. See --help.",
+    ("--seed", "1" + "0" * 400): "--seed takes a number of at most 4294967295; received 1000‹›",
+    ("--learning-rate", "0,001"): NUMBER,
+    ("--schedule", "one cycle"): CHOICE,
+    ("--schedule", ""): CHOICE,
+    ("--precision", "float8"): CHOICE,
+    ("--weights", "gone.h5"): "--weights is for transfer nets; --model baseline has no frozen backbone.",
+    ("--train-rows", "3"): "--folds takes at most the rows of the rarest class‹›; class 0 has 1, received 2.",
+    ("--test-rows", "2"): "--submission needs a prediction for every test row, but --test-rows leaves 2 of 6: ‹›",
+    **dict.fromkeys([("--smoke", "yes"), ("--no-such-flag",), ("-x",), ("train.csv",), ("a\nb",)], UNKNOWN),
+    ("\x1b[2J",): r"Unrecognized options: \x1b[2J. See --help.",
+    ("\udcff",): r"Unrecognized options: \udcff. See --help.",
+}
+
+
+def build_flag_cases() -> list[Case]:
+    return [
+        Case(
+            f"cv {' '.join(flags)[:40]!a}",
+            (*CV, *flags),
+            lambda: os.mkfifo("pipe"),
+            line.format(flag=flags[0], value=flags[-1]),
+        )
+        for flags, line in FLAGS.items()
+    ]
+
+
+FIRST_READ = {"cv": "train.csv", "ensemble": "sample_submission.csv", "score": "test_labels.csv"}
+
+
+def build_folder_cases() -> list[Case]:
+    runs = [Case(f"--run-dir {n}", give(CV, "--run-dir", path), *rest) for n, (path, *rest) in RUN_DIRS.items()]
+    inputs = [
+        Case(
+            f"--input-dir {name}, {command[0]}",
+            give(command, "--input-dir", path),
+            spoil,
+            line.format(FIRST_READ[command[0]]),
+        )
+        for name, (path, spoil, line) in INPUT_DIRS.items()
+        for command in (CV, ENSEMBLE)
+    ]
+    return runs + inputs
+
+
+ROOMY = "‹› must be readable, ‹› writable and roomy, but {}: mend that or name another folder."
+NO_TARGET = "--input-dir takes a folder, but {} is none: name another."
+TARGETS: dict[str, tuple[str, Callable[[], object], str]] = {
+    "file": ("mine.csv", nothing, NO_TARGET),
+    "below a file": ("mine.csv/new", nothing, ROOMY.replace("{}", "Not a directory")),
+    "FIFO": ("pipe", lambda: os.mkfifo("pipe"), NO_TARGET),
+    "looped link": ("link", link("link", "link"), NO_TARGET),
+    "link to nothing": ("link", link("link", "gone"), NO_TARGET),
+    "name too long": (LONG, nothing, ROOMY.replace("{}", "File name too long")),
+    "NUL": ("a\0b", nothing, "‹›NUL byte‹›"),
+    "other data": ("data", nothing, "data must not lose data, but its train.csv, test.csv‹› would change: pass ‹›"),
+}
+SOURCES = {"missing": "gone", "looped": "link", "an escape": "\x1b", "two lines": "a\nb", "a number": "-1"}
+NO_SOURCE = "SOURCE must be kaggle, sample, or the path of a zip or folder, but there is no {!r}."
+CASES = [
+    *build_submission_cases(),
+    *build_folder_cases(),
+    *(
+        Case(f"download to {name}", ("download", "idx", "--input-dir", path), spoil, line.format(path))
+        for name, (path, spoil, line) in TARGETS.items()
+    ),
+    *(
+        Case(
+            f"download {name}",
+            ("download", source, "--input-dir", "new"),
+            link("link", "link"),
+            NO_SOURCE.format(source),
+        )
+        for name, source in SOURCES.items()
+    ),
+    Case(
+        "download where train.csv is a folder",
+        ("download", "idx", "--input-dir", "new", "--overwrite"),
+        lambda: Path("new/train.csv").mkdir(parents=True),
+        "new/train.csv must be a plain file or not there, but is another thing: remove it.",
+    ),
+    *build_flag_cases(),
+    *(
+        Case(f"score {name}", give(SCORE, "score", path), link("link", "link"), line)
+        for name, (path, line) in {
+            "nameless": ("", ". must be a file, but is a folder: name the file in it."),
+            "a run": ("one", "one must be a file, but is a folder: name the file in it."),
+            "two lines": ("a\nb", r"a\nb must be a file, but there is none of that name: check the path."),
+            "too long": (LONG, f"{LONG} must be readable, but File name too long: mend that, or name another."),
+            "NUL": ("a\0b", "‹›NUL byte‹›"),
+        }.items()
+    ),
+]

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+
+from digit_recognizer.data import duplicates
+from digit_recognizer.data.duplicates import NEAR_DISTANCE, count_duplicates, find_duplicate_groups
+
+
+def draw_strokes(count, seed):
+    """Sheets with two random strokes and some specks each, uint8 (n, 784); some lie near each other by chance."""
+    rng = np.random.default_rng(seed)
+    images = np.zeros((count, 28, 28), np.uint8)
+    for image in images:
+        row, column, left, top = rng.integers(4, 20, 4)
+        image[row : row + 4, min(left, 10) : 24] = rng.integers(100, 256)
+        image[min(top, 10) : 24, column : column + 3] = rng.integers(100, 256)
+        image[4:24, 4:24][rng.random((20, 20)) < 0.02] = 40
+    return images.reshape(count, 784)
+
+
+def retouch(pixels, seed, grey_levels=6):
+    noise = np.random.default_rng(seed).normal(0, grey_levels, pixels.shape)
+    return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+
+
+def centre_slowly(row):
+    mass, image = int(row.sum()), row.reshape(28, 28)
+    if mass == 0:
+        return image
+    moments = (image.sum(axis=1) @ np.arange(28), image.sum(axis=0) @ np.arange(28))
+    return np.roll(image, [14 - (2 * int(moment) + mass) // (2 * mass) for moment in moments], axis=(0, 1))
+
+
+def group_slowly(pixels):
+    """The definition, by brute force: every pair in both looks, then a walk through the neighbours."""
+    near = np.zeros((len(pixels), len(pixels)), bool)
+    for look in (pixels, np.stack([centre_slowly(row).ravel() for row in pixels])):
+        rows = look.astype(np.float64)
+        lengths = np.sqrt((rows**2).sum(axis=1))
+        near |= rows @ rows.T > (1 - NEAR_DISTANCE**2 / 2) * np.outer(lengths, lengths)
+        near |= (lengths == 0) & (lengths == 0)[:, None]
+    groups = np.full(len(pixels), -1)
+    for start in range(len(pixels)):
+        if groups[start] < 0:
+            group, waiting = groups.max() + 1, [start]
+            while waiting:
+                row = waiting.pop()
+                if groups[row] < 0:
+                    groups[row] = group
+                    waiting += list(np.flatnonzero(near[row] & (groups < 0)))
+    return groups
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """3,100 rows: strokes, exact, retouched, moved, fainter and chained copies of some, blank and level rows."""
+    strokes = draw_strokes(2000, seed=1)
+    moved = np.roll(strokes[400:600].reshape(-1, 28, 28), (2, -1), (1, 2)).reshape(-1, 784)
+    chain = np.repeat(strokes[700:701], 100, axis=0)
+    for step in range(1, 100):
+        chain[step] = retouch(chain[step - 1 : step], seed=step)[0]
+    copies = [strokes[:200], retouch(strokes[200:400], 0), moved, retouch(moved, 1), strokes[600:700] // 2, chain]
+    levels = np.repeat(np.array([0, 0, 1, 90, 255], np.uint8), 20)[:, None].repeat(784, axis=1)
+    pixels = np.concatenate([strokes, *copies, levels])
+    return pixels[np.random.default_rng(2).permutation(len(pixels))]
+
+
+def test_groups_are_those_of_brute_force(planted):
+    groups = find_duplicate_groups(planted)
+    assert groups.dtype == np.int64
+    assert np.array_equal(groups, group_slowly(planted))
+    assert 1000 < len(np.unique(groups)) < 2500 and count_duplicates(groups).largest >= 100
+
+
+@pytest.mark.parametrize("axes", [1, 8, 783])
+def test_the_number_of_axes_changes_the_cost_only(planted, monkeypatch, axes):
+    expected = find_duplicate_groups(planted)
+    monkeypatch.setattr(duplicates, "LEADING_AXES", axes)
+    monkeypatch.setattr(duplicates, "BLOCK_COLUMNS", 300)
+    assert np.array_equal(find_duplicate_groups(planted), expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_the_rows_does_not_matter(planted, seed):
+    order = np.random.default_rng(seed).permutation(len(planted))
+    straight, shuffled = find_duplicate_groups(planted)[order], find_duplicate_groups(planted[order])
+    partners = len({*zip(straight.tolist(), shuffled.tolist(), strict=True)})
+    assert partners == len(np.unique(straight)) == len(np.unique(shuffled))
+
+
+def test_copies_share_a_group_however_they_were_made():
+    strokes = draw_strokes(40, seed=5)
+    moved = np.roll(strokes.reshape(-1, 28, 28), (-2, 3), (1, 2)).reshape(-1, 784)
+    for name, copy in {
+        "exact": strokes, "retouched": retouch(strokes, 3), "moved": moved, "fainter": strokes // 2
+    }.items():  # fmt: skip
+        groups = find_duplicate_groups(np.concatenate([strokes, copy]))
+        assert np.array_equal(groups[:40], groups[40:]), name
+
+
+def test_the_one_image_off_its_centre_is_compared_with_all_others():
+    centred = np.stack([centre_slowly(row).ravel() for row in draw_strokes(400, seed=6)])
+    moved = np.roll(centred[300].reshape(28, 28), (1, 2), (0, 1)).reshape(1, 784)
+    groups = find_duplicate_groups(np.concatenate([centred, moved]))
+    assert groups[400] == groups[300] and np.sum(groups == groups[400]) == 2
+
+
+def test_digits_of_the_sample_are_told_apart(sample_dir):
+    from digit_recognizer.data.tables import load_train_table
+
+    table = load_train_table(sample_dir / "train.csv")
+    groups = find_duplicate_groups(table.pixels)
+    counts = count_duplicates(groups)
+    assert counts.largest <= 4 and counts.rows < 0.05 * len(groups)
+
+
+def test_blank_rows_are_one_group_and_near_nothing_else():
+    pixels = np.zeros((4, 784), np.uint8)
+    pixels[2, 400], pixels[3] = 1, 255
+    assert find_duplicate_groups(pixels).tolist() == [0, 0, 1, 2]
+
+
+def test_a_table_of_one_image_with_noise_is_one_group():
+    assert set(find_duplicate_groups(retouch(draw_strokes(1, 0).repeat(3000, axis=0), 0))) == {0}
+
+
+def test_no_rows_and_one_row_are_groups_too():
+    assert find_duplicate_groups(np.zeros((0, 784), np.uint8)).tolist() == []
+    assert find_duplicate_groups(np.zeros((1, 784), np.uint8)).tolist() == [0]
+
+
+def test_pixels_of_another_kind_are_refused():
+    for wrong in (np.zeros((3, 784)), np.zeros((3, 10), np.uint8)):
+        with pytest.raises(ValueError, match="pixels must"):
+            find_duplicate_groups(wrong)
+
+
+def test_counts_are_those_of_the_groups():
+    counts = count_duplicates(np.array([0, 1, 1, 2, 3, 3, 3]))
+    assert (counts.rows, counts.groups, counts.largest) == (5, 2, 3)
+    assert "5 rows" in str(counts) and "2 groups" in str(counts) and "has 3" in str(counts)
+    assert "no row" in str(count_duplicates(np.arange(3)))
+    assert count_duplicates(np.zeros(0, np.int64)).largest == 0

@@ -1,0 +1,63 @@
+"""Arrays that hold a pickle, wherever this package reads arrays: refused or passed over, and nothing has run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_run
+from hostile_models import PickledMark
+
+from digit_recognizer.data.image_files import load_npz
+from digit_recognizer.data.tables import load_train_table
+from digit_recognizer.errors import InputError
+from digit_recognizer.training.runs import load_run
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """The file that is there if a payload has run."""
+    return tmp_path / "mark"
+
+
+def pickle_array(mark: Path) -> np.ndarray:
+    array = np.empty(1, object)
+    array[0] = PickledMark(mark)
+    return array
+
+
+def test_the_payload_is_real(tmp_path: Path, mark: Path) -> None:
+    np.save(tmp_path / "array.npy", pickle_array(mark), allow_pickle=True)
+    np.load(tmp_path / "array.npy", allow_pickle=True)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("name", ["oof_probabilities", "test_probabilities"])
+def test_a_run_with_a_pickle_for_its_probabilities_is_refused(
+    tmp_path: Path, tiny_dir: Path, mark: Path, name: str
+) -> None:
+    run = write_run(tmp_path / "run", tiny_dir, np.full((60, 10), 0.1), np.full((20, 10), 0.1))
+    load_run(run)
+    np.save(run / f"{name}.npy", pickle_array(mark), allow_pickle=True)
+    with pytest.raises(InputError, match=rf"^\S*{name}\.npy must .*$"):
+        load_run(run)
+    assert not mark.exists()
+
+
+def test_images_that_are_a_pickle_are_refused(tmp_path: Path, mark: Path) -> None:
+    np.savez(tmp_path / "images.npz", pickle_array(mark), allow_pickle=True)
+    with pytest.raises(InputError, match=r"^\S*images\.npz must .*$"):
+        load_npz(tmp_path / "images.npz")
+    assert not mark.exists()
+
+
+def test_a_cache_with_a_pickle_gives_way_to_the_csv(tmp_path: Path, tiny_dir: Path, mark: Path) -> None:
+    cache = tmp_path / "cache"
+    expected = load_train_table(tiny_dir / "train.csv", cache)
+    kept = sorted(cache.glob("*.npy"))
+    assert len(kept) == 2
+    for path in kept:
+        np.save(path, pickle_array(mark), allow_pickle=True)
+    table = load_train_table(tiny_dir / "train.csv", cache)
+    np.testing.assert_array_equal(table.pixels, expected.pixels)
+    np.testing.assert_array_equal(table.labels, expected.labels)
+    assert not mark.exists()
