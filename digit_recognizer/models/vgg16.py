@@ -7,8 +7,8 @@ A frozen backbone gives the same features for the same image, in every epoch and
 that `digit_recognizer.training.features` computes them once.
 """
 
+import tempfile
 import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digit_recognizer.errors import InputError
+from digit_recognizer.models._stored.weights import load_weights_file, write_weights_file
 
 if TYPE_CHECKING:
     import keras
@@ -205,16 +206,24 @@ def _draw_weights(backbone: "keras.Model") -> None:
 
 
 def _load_weights(backbone: "keras.Model", path: Path) -> None:
+    """Load a file that anyone may have made: Keras is given one that holds the arrays of it and nothing else."""
     advice = f"pass the path of {WEIGHTS_FILE}, --weights imagenet or --weights none."
-    if not path.is_file():
-        raise InputError(f"--weights takes a file, but {path} is none: {advice}")
+    if path.suffix not in (".h5", ".hdf5"):  # Keras would take archives and folders as well
+        raise InputError(f"--weights takes a file that ends in .h5, but received {path}: {advice}")
     try:
-        with warnings.catch_warnings(action="ignore"):  # what Keras warns of here ends in the error below
-            backbone.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile) as error:  # odd files
-        raise InputError(
-            f"{path} must hold the weights of VGG16 without its top, but {_one_line(error)}: {advice}"
-        ) from error
+        weights = load_weights_file(path)
+    except InputError as error:
+        raise InputError(f"--weights: {error} Or {advice}") from error
+    with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
+        copy = Path(folder) / ("copy.weights.h5" if path.name.endswith(".weights.h5") else "copy.h5")
+        try:
+            write_weights_file(copy, weights)
+            with warnings.catch_warnings(action="ignore"):  # what Keras warns of here ends in the error below
+                backbone.load_weights(copy)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:  # of other nets, in odd order
+            raise InputError(
+                f"{path} must hold the weights of VGG16 without its top, but {_one_line(error)}: {advice}"
+            ) from error
 
 
 def _one_line(error: Exception) -> str:
