@@ -1,0 +1,33 @@
+"""`python -m digit_recognizer.compare RUN RUN`: which of two runs is better, and whether the rows can tell."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digit_recognizer.cli import door, parse_arguments
+
+
+@dataclass(frozen=True)
+class CompareArguments:
+    """Compare two runs of the same train.csv, row by row, on the rows that both held out."""
+
+    runs: Annotated[tuple[Path, Path], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN")]
+    """Two run folders; their folds and seeds may differ."""
+    input_dir: Path = Path("input")
+    """Folder that holds the train.csv which both were made from."""
+
+
+@door
+def main(arguments: list[str]) -> None:
+    """Compare and print the table."""
+    chosen = parse_arguments(CompareArguments, "compare", arguments)
+    from digit_recognizer.training.comparing import compare_runs
+
+    print(compare_runs(*chosen.runs, chosen.input_dir))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

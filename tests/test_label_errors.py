@@ -1,0 +1,162 @@
+import csv
+
+import numpy as np
+import pytest
+from conftest import write_run
+
+from digit_recognizer import examine as door
+from digit_recognizer.data.tables import load_train_table
+from digit_recognizer.inspection.label_errors import LabelErrors, find_label_errors, plot_label_errors
+
+TRAIN, TEST = np.arange(60) % 10, np.full((20, 10), 0.1)
+
+
+def draw_probabilities(truth, seed=0):
+    """A good net's: the true class has 0.97 to 0.99, the others share the rest."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.random((len(truth), 10))
+    probabilities[np.arange(len(truth)), truth] = 0
+    sure = rng.uniform(0.97, 0.99, len(truth))
+    probabilities *= ((1 - sure) / probabilities.sum(axis=1))[:, None]
+    probabilities[np.arange(len(truth)), truth] = sure
+    return probabilities.astype(np.float32)
+
+
+def read_list(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_planted_label_errors_are_found_with_the_true_class_as_suggestion():
+    truth = np.arange(2000) % 10
+    labels, planted = truth.copy(), np.arange(0, 2000, 41)
+    labels[planted] = (labels[planted] + 3) % 10
+    errors = find_label_errors(draw_probabilities(truth), labels)
+    assert set(errors.rows) <= set(planted) and len(errors.rows) > 0.8 * len(planted)
+    assert np.array_equal(errors.suggestions, truth[errors.rows])
+    assert np.array_equal(errors.labels, labels[errors.rows])
+    margins = errors.label_probabilities - errors.suggested_probabilities
+    assert (np.diff(margins) >= 0).all() and margins[0] < 0
+
+
+def test_thresholds_are_the_mean_confidence_of_each_class():
+    # mean self-confidence: 0.6 for class 0, 0.7 for class 1; row 2 reaches 0.7 for class 1, row 5 misses 0.6 for 0
+    zeros = [0.9, 0.8, 0.1]
+    ones = [0.95, 0.7, 0.45]
+    p = np.array([[z, 1 - z] for z in zeros] + [[1 - o, o] for o in ones], np.float32)
+    errors = find_label_errors(p, np.array([0, 0, 0, 1, 1, 1]))
+    assert errors.rows.tolist() == [2]
+    assert (errors.labels.tolist(), errors.suggestions.tolist()) == ([0], [1])
+    assert errors.label_probabilities == pytest.approx([0.1]) and errors.suggested_probabilities == pytest.approx([0.9])
+
+
+def test_a_class_that_wins_must_also_reach_its_threshold():
+    # row 4 is most probably 2, but 2 is mostly surer than that; among the classes that reach theirs, 1 is left
+    p = np.array([[0.9, 0.05, 0.05], [0.3, 0.4, 0.3], [0, 0, 1], [0, 0.02, 0.98], [0.05, 0.45, 0.5]], np.float32)
+    errors = find_label_errors(p, np.array([0, 1, 2, 2, 0]))
+    assert (errors.rows.tolist(), errors.suggestions.tolist()) == ([4], [1])
+
+
+def test_a_label_that_is_most_probable_is_never_suspected():
+    p = np.array([[0.99, 0.01], [0.55, 0.45], [0.7, 0.3], [0.5, 0.5]], np.float32)
+    errors = find_label_errors(p, np.array([0, 0, 1, 1]))  # row 1 misses 0.77 for class 0, and reaches 0.4 for class 1
+    assert len(errors.rows) == 0
+
+
+def test_a_class_without_rows_is_never_suggested():
+    p = np.array([[0.6, 0.1, 0.3], [0.1, 0.1, 0.8], [0.3, 0.6, 0.1]], np.float32)
+    assert 2 not in find_label_errors(p, np.array([0, 0, 1])).suggestions
+
+
+def test_rows_never_held_out_change_nothing():
+    truth = np.arange(500) % 10
+    labels = truth.copy()
+    labels[::50] = (labels[::50] + 1) % 10
+    oof = draw_probabilities(truth)
+    apart = np.full((1000, 10), np.nan, np.float32)
+    apart[::2] = oof
+    whole, half = find_label_errors(oof, labels), find_label_errors(apart, np.repeat(labels, 2))
+    assert len(whole.rows) and np.array_equal(half.rows, 2 * whole.rows)
+    assert (whole.judged, half.judged) == (500, 500)
+
+
+@pytest.fixture
+def run(tiny_dir, tmp_path):
+    """A run on 60 rows that reads data row 8, labelled 7, as a 2; rows 51 to 60 were never held out."""
+    oof = draw_probabilities(np.where(np.arange(60) == 7, 2, TRAIN))
+    oof[7] = np.where(np.arange(10) == 2, 0.999, 0.001 / 9)
+    oof[50:] = np.nan
+    return write_run(tmp_path / "run", tiny_dir, oof, TEST)
+
+
+def test_examine_lists_and_draws_the_suspects(run, tiny_dir, capsys):
+    for _ in range(2):  # derived data: written anew each time
+        assert door.main([str(run), "--input-dir", str(tiny_dir)]) == 0
+    out = capsys.readouterr().out
+    assert "1 of 50 rows" in out and "10 rows" in out and "data row 8, line 9" in out
+    (suspect,) = read_list(run / "examination" / "label_errors.csv")
+    assert (suspect["data_row"], suspect["file_line"], suspect["label"], suspect["suggested"]) == ("8", "9", "7", "2")
+    assert suspect["suggested_probability"] == "0.999000"
+    line = (tiny_dir / "train.csv").read_text().splitlines()[int(suspect["file_line"]) - 1]
+    pixels = load_train_table(tiny_dir / "train.csv").pixels[7]
+    assert line == ",".join(map(str, [7, *pixels]))
+    assert (run / "examination" / "label_errors.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_examine_without_suspects_says_so_and_writes_an_empty_list(tiny_dir, tmp_path, capsys):
+    run = write_run(tmp_path / "run", tiny_dir, draw_probabilities(TRAIN), TEST)
+    assert door.main([str(run), "--input-dir", str(tiny_dir), "--output", "place"]) == 0
+    assert "0 of 60 rows" in capsys.readouterr().out
+    assert read_list(tmp_path / "place" / "label_errors.csv") == []
+    assert not (run / "examination").exists()
+
+
+def test_the_sheet_draws_sixty_at_most(tiny_dir, tmp_path):
+    truth = np.resize(TRAIN, 60)
+    flipped = draw_probabilities((truth + 1) % 10)
+    errors = find_label_errors(np.tile(flipped, (10, 1)), np.tile(truth, 10))
+    from matplotlib.image import imread
+
+    pixels = np.tile(load_train_table(tiny_dir / "train.csv").pixels, (10, 1))
+    sheets = {}
+    for number in (1, 60, len(errors.rows)):
+        first = (array[:number] for array in (errors.rows, errors.labels, errors.suggestions))
+        plot_label_errors(LabelErrors(*first, *[np.zeros(number)] * 2, judged=600), pixels, tmp_path / "sheet.png")
+        sheets[number] = imread(tmp_path / "sheet.png")
+    assert len(errors.rows) > 60
+    assert sheets[1].shape < sheets[60].shape
+    assert np.array_equal(sheets[60][100:], sheets[len(errors.rows)][100:])  # below the title, which counts them all
+
+
+def test_blank_lines_leave_the_file_line_empty(run, tiny_dir, tmp_path):
+    data = tmp_path / "gaps"
+    data.mkdir()
+    text = (tiny_dir / "train.csv").read_text().replace("\n", "\n\n", 3)
+    (data / "train.csv").write_text(text)
+    from digit_recognizer.files import hash_file
+
+    oof = np.load(run / "oof_probabilities.npy")
+    other = write_run(tmp_path / "other", tiny_dir, oof, TEST, train_sha256=hash_file(data / "train.csv"))
+    assert door.main([str(other), "--input-dir", str(data)]) == 0
+    (suspect,) = read_list(other / "examination" / "label_errors.csv")
+    assert (suspect["data_row"], suspect["file_line"]) == ("8", "")
+
+
+def test_runs_that_cannot_be_examined_are_refused_in_one_line(run, tiny_dir, tmp_path, capsys):
+    nothing = np.full((60, 10), np.nan)
+    wrong = {
+        "must cover all 60 rows": write_run(tmp_path / "few", tiny_dir, draw_probabilities(TRAIN[:50]), TEST),
+        "another train.csv": write_run(
+            tmp_path / "other", tiny_dir, draw_probabilities(TRAIN), TEST, train_sha256="0" * 64
+        ),
+        "must have held out rows": write_run(tmp_path / "nothing", tiny_dir, nothing, TEST),
+        "must be a run folder": tmp_path / "nowhere",
+    }
+    for words, path in wrong.items():
+        assert door.main([str(path), "--input-dir", str(tiny_dir)]) == 2
+        err = capsys.readouterr().err
+        assert words in err and err.count("\n") == 1 and err.startswith("examine: ")
+        assert not (path / "examination").exists()
+    (tmp_path / "file").touch()
+    assert door.main([str(run), "--input-dir", str(tiny_dir), "--output", str(tmp_path / "file")]) == 2
+    assert "can be written to" in capsys.readouterr().err
