@@ -4,7 +4,8 @@ Flags are made by tyro. Against jsonargparse it was chosen because it spells fla
 each flag's help from the docstring below the field, and imports in under a tenth of a second; its boxed error
 messages are brought down to one line here.
 
-Exit codes: 0 done; 2 something handed in is wrong; 130 interrupted; 1 a defect of this package, with its traceback.
+Exit codes: 0 done; 2 something handed in is wrong; 130 interrupted, 143 terminated; 1 a defect of this package, with
+its traceback.
 """
 
 import contextlib
@@ -14,17 +15,24 @@ import io
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from digit_recognizer.config import SMOKE, RunConfig
 from digit_recognizer.errors import InputError
 
 Arguments = TypeVar("Arguments")
 BACKENDS = ("tensorflow", "jax")
-VERBS = ("download", "cv", "train", "ensemble", "score")
+VERBS = ("download", "cv", "train", "ensemble", "score", "compare", "examine")
+
+
+class TerminatedError(KeyboardInterrupt):
+    """The system asks this process to end, as a batch queue or a container does; it ends as tidily as by Ctrl-C."""
 
 
 def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
@@ -42,23 +50,31 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
             arguments.remove("--debug")
         else:
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on its own start
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the screen cannot show
+            sys.stdout.reconfigure(errors="backslashreplace")
+        before = _raise_on_sigterm()
         try:
+            if any("\0" in argument for argument in arguments):
+                raise InputError("no argument can hold a NUL byte: leave it out.")
             main(arguments)
         except InputError as error:
             if debug:
                 raise
-            print(f"{verb}: {error}", file=sys.stderr)
+            _tell(f"{verb}: {error}")
             return 2
         except OSError as error:  # the machine's word about a path that somebody named: no permission, disk full
-            if debug or error.filename is None:
+            if debug or error.strerror is None:
                 raise
-            print(f"{verb}: {error.filename}: {error.strerror}. Mend that, or name another path.", file=sys.stderr)
+            _tell(f"{verb}: {error.filename or 'input or output'}: {error.strerror}. Mend that, or name another path.")
             return 2
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if debug:
                 raise
-            print(f"{verb}: interrupted.", file=sys.stderr)
-            return 130
+            how, code = ("terminated", 143) if isinstance(stop, TerminatedError) else ("interrupted", 130)
+            _tell(f"{verb}: {how}; {stop}." if str(stop) else f"{verb}: {how}.")
+            return code
+        finally:
+            _restore_sigterm(before)
         return 0
 
     return run
@@ -130,6 +146,30 @@ def parse_run_config(verb: str, arguments: list[str], description: str) -> RunCo
     return parse_arguments(RunConfig, verb, arguments, default, description)
 
 
+@dataclass(frozen=True)
+class ResumeArguments:
+    """Go on with a run that was stopped, with the configuration that it was begun with."""
+
+    resume: Path
+    """The run's folder."""
+    allow_inexact: bool = False
+    """Go on even if versions, threads or other circumstances have changed since; the run's metrics then say so."""
+
+
+def parse_resume(verb: str, arguments: list[str]) -> ResumeArguments | None:
+    """The arguments of `--resume RUN`, which takes no other flag but `--allow-inexact`; None where it is not asked for.
+
+    Raises:
+        InputError: for any other flag: the configuration is the run's own.
+    """
+    if not any(argument.split("=")[0] == "--resume" for argument in arguments):
+        return None
+    try:
+        return parse_arguments(ResumeArguments, verb, arguments)
+    except InputError as error:
+        raise InputError(f"{error} --resume RUN takes no other flag but --allow-inexact.") from None
+
+
 def import_keras() -> None:
     """Import Keras and its backend without the lines that TensorFlow prints before it can be asked not to.
 
@@ -156,6 +196,28 @@ def import_keras() -> None:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(quiet)
+
+
+def _tell(line: str) -> None:
+    """One line on the error screen, whatever characters a path brought into it."""
+    shown = "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in line)
+    print(shown, file=sys.stderr)
+
+
+def _raise_on_sigterm() -> Any:
+    """Let SIGTERM end the command as Ctrl-C does; return what was in force before, None outside the main thread."""
+
+    def terminate(number: int, frame: object) -> None:
+        raise TerminatedError
+
+    if threading.current_thread() is not threading.main_thread():
+        return None  # only there may it be set
+    return signal.signal(signal.SIGTERM, terminate)
+
+
+def _restore_sigterm(before: Any) -> None:
+    if before is not None:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _first_sentence(box: str) -> str:

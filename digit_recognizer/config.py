@@ -5,6 +5,7 @@ the model's own file, `digit_recognizer/models/<name>.py`), and the flags that w
 """
 
 import dataclasses
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -98,6 +99,25 @@ class RunConfig:
         """Every field as JSON can hold it, in the order above."""
         return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
 
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "RunConfig":
+        """The configuration that `to_json` gave.
+
+        Raises:
+            InputError: if a field is missing, unknown or of another type.
+        """
+        kinds = typing.get_type_hints(cls)
+        for name in {*kinds, *content}:
+            if (name in kinds) != (name in content):
+                raise InputError(f"{name!r} is {'missing' if name in kinds else 'no setting of this version'}")
+        values: dict[str, Any] = {}
+        for name, kind in kinds.items():
+            value = content[name]
+            values[name] = Path(value) if isinstance(value, str) and Path in (kind, *typing.get_args(kind)) else value
+            if not _fits(values[name], kind):
+                raise InputError(f"{name!r} is {value!r}")
+        return cls(**values)
+
     @property
     def watches(self) -> bool:
         """Whether a slice of the fitted rows is set aside to steer the run."""
@@ -119,6 +139,15 @@ LOWEST = {
 
 # 500 rows hold about fifty of each class, so two folds stay stratified; one epoch of a few steps shows that all runs.
 SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "train_rows": 500, "batch_size": 50}
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of the type that a field declares."""
+    if typing.get_origin(kind) is Literal:
+        return value in typing.get_args(kind)
+    if typing.get_args(kind):  # a choice of types, of which one may be None
+        return any(_fits(value, one) for one in typing.get_args(kind))
+    return isinstance(value, (float, int) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
 
 
 def flag(name: str) -> str:

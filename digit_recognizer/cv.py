@@ -2,17 +2,25 @@
 
 import sys
 
-from digit_recognizer.cli import door, import_keras, parse_run_config
+from digit_recognizer.cli import door, import_keras, parse_resume, parse_run_config
 
 
 @door
 def main(arguments: list[str]) -> None:
     """Cross-validate and print the table."""
+    resumed = parse_resume("cv", arguments)
+    if resumed is not None:
+        import_keras()
+        from digit_recognizer.training.cross_validation import resume
+
+        resume(resumed.resume, "cv", allow_inexact=resumed.allow_inexact)
+        return
     config = parse_run_config(
         "cv",
         arguments,
         "Cross-validate: fit a fresh net per fold, score every row by the net that did not see it, and write a "
-        "submission from the mean of the nets. The defaults below are those of the chosen --model.",
+        "submission from the mean of the nets. The defaults below are those of the chosen --model. A run that was "
+        "stopped is continued by --resume RUN, and no other flag.",
     )
     import_keras()
     from digit_recognizer.training.cross_validation import cross_validate

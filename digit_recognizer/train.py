@@ -2,17 +2,25 @@
 
 import sys
 
-from digit_recognizer.cli import door, import_keras, parse_run_config
+from digit_recognizer.cli import door, import_keras, parse_resume, parse_run_config
 
 
 @door
 def main(arguments: list[str]) -> None:
     """Train on the single split and print the table."""
+    resumed = parse_resume("train", arguments)
+    if resumed is not None:
+        import_keras()
+        from digit_recognizer.training.cross_validation import resume
+
+        resume(resumed.resume, "train", allow_inexact=resumed.allow_inexact)
+        return
     config = parse_run_config(
         "train",
         arguments,
         "Train one net on all folds but the first, draw its learning curves on that one (of 5: 20 % of the rows), and "
-        "write a submission. The defaults below are those of the chosen --model.",
+        "write a submission. The defaults below are those of the chosen --model. A run that was stopped is continued "
+        "by --resume RUN, and no other flag.",
     )
     import_keras()
     from digit_recognizer.training.cross_validation import cross_validate

@@ -29,7 +29,7 @@ def test_a_net_trains_from_the_command_line_under_either_backend(backend, tiny_d
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == "", "nothing but the run speaks"
-    assert json.loads((run / "environment.json").read_text())["backend"] == backend
+    assert json.loads((run / "environment.json").read_text())["fingerprint"]["backend"] == backend
     assert json.loads((run / "metrics.json").read_text())["oof_accuracy"] > 0.9
     assert np.load(run / "oof_probabilities.npy").dtype == np.float32
     assert len((tmp_path / "mine.csv").read_text().splitlines()) == 21

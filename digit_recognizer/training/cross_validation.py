@@ -1,34 +1,39 @@
-"""Cross-validation: every row judged by a net that never saw it, and a submission from the mean of the fold nets."""
+"""Cross-validation: every row judged by a net that never saw it, and a submission from the mean of the fold nets.
 
+A run that was stopped, by whatever, goes on from its last finished epoch and ends byte for byte as if it had not been
+stopped: what it needs is in its state (`digit_recognizer.training.state`), and all else follows from its configuration.
+"""
+
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from digit_recognizer.competition.submissions import (
-    SUBMISSIONS,
-    Provenance,
-    check_new_submission_path,
-    find_free_path,
-    name_submission,
-    write_submission,
-)
+from digit_recognizer.competition.submissions import SUBMISSIONS, check_new_submission_path
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.folds import assign_folds
-from digit_recognizer.errors import InputError
-from digit_recognizer.files import check_writable_folder, write_atomically, write_json
-from digit_recognizer.inspection.figures import plot_learning_curves
+from digit_recognizer.errors import InputError, WriteError
+from digit_recognizer.files import check_free_disk, check_writable_folder, write_atomically
+from digit_recognizer.training.conclusion import conclude
 from digit_recognizer.training.dataset import Dataset, load_dataset
+from digit_recognizer.training.environment import settle_environment
 from digit_recognizer.training.fit import EpochCurve, predict_probabilities
 from digit_recognizer.training.fold import fit_fold
-from digit_recognizer.training.inputs import Inputs, build_inputs, check_model_flags
-from digit_recognizer.training.precision import choose_precision, precision_policy
+from digit_recognizer.training.inputs import Inputs, build_inputs, check_model_flags, load_weighted_model
+from digit_recognizer.training.precision import precision_policy
 from digit_recognizer.training.progress import Progress
-from digit_recognizer.training.results import CVResult, describe_metrics, format_result, judge_probabilities
-from digit_recognizer.training.runs import RunFolder, describe_command, find_commit
+from digit_recognizer.training.results import CVResult, format_result, read_result
+from digit_recognizer.training.runs import METRICS, RunFolder, load_run
 from digit_recognizer.training.seeds import derive_seed
+from digit_recognizer.training.state import FitState, RunState, load_state, remove_state, save_state
+
+CLASSES = 10
+BYTES_PER_PARAMETER = 4 * 4 * 3  # float32: weight, Adam's two moments, best weight; two generations and the next one
+SPARE_BYTES = 32 << 20  # logs, history, submission, figures
 
 
 def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult:
@@ -57,16 +62,136 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
             f"--submission needs a prediction for every test row, but --test-rows leaves {len(dataset.test_images):,} "
             f"of {dataset.all_test_rows:,}: leave one of the two out."
         )
-    fold_of_row = assign_folds(dataset.labels, config.folds, derive_seed(config.seed, "folds"))
-    run = RunFolder.create(config)
-    for note in dataset.notes:
+    fold_of_row = _assign_held_out(config, dataset, single_split)
+    check_free_disk(config.run_dir or Path("runs"), _estimate_bytes(config, dataset))
+    with RunFolder.create(config, "train" if single_split else "cv") as run, _told_how_to_resume(run):
+        return _work(config, dataset, fold_of_row, run, started)
+
+
+def resume(path: Path, verb: str, *, allow_inexact: bool = False) -> CVResult:
+    """Go on with a run that was stopped, to the very result that it would have had.
+
+    Args:
+        path: its folder. A run that has finished is shown again, and nothing is written.
+        verb: the command that began it, "cv" or "train".
+        allow_inexact: go on even where versions, threads or other circumstances have changed; metrics.json tells.
+
+    Raises:
+        InputError: if there is no such run, another process is at work in it, or circumstances differ.
+    """
+    started = time.perf_counter()
+    run, config = RunFolder.reopen(path, verb)
+    with run, _told_how_to_resume(run):
+        if (path / METRICS).exists():
+            result = read_result(load_run(path))
+            remove_state(path)  # stopped in its very last step
+            print(f"{path} has finished.\n{format_result(result)}")
+            return result
+        check_model_flags(config)
+        dataset = load_dataset(config)
+        return _work(config, dataset, _assign_held_out(config, dataset, verb == "train"), run, started, allow_inexact)
+
+
+def _work(
+    config: RunConfig,
+    dataset: Dataset,
+    fold_of_row: np.ndarray,
+    run: RunFolder,
+    started: float,
+    allow_inexact: bool = False,
+) -> CVResult:
+    """From the data to the result, beginning wherever the run's state says."""
+    environment = settle_environment(run, config, dataset, fold_of_row, allow_inexact)
+    state, complaints = load_state(run.path)
+    for note in (*dataset.notes, *complaints):
         run.say(f"note: {note}")
+    if state is None:
+        targets_shape = (len(dataset.labels), CLASSES)
+        state = RunState(
+            oof=np.full(targets_shape, np.nan, np.float32),
+            test=np.zeros((len(dataset.test_images), CLASSES), np.float32),
+        )
+    else:
+        done = state.fit.epoch if state.fit else 0
+        run.say(f"going on after {state.folds_done} whole folds and {done} epochs of the next")
+    _introduce(config, dataset, run, environment["fingerprint"]["precision"])
+    before = state.elapsed_seconds
+
+    def measure_elapsed() -> float:
+        return before + time.perf_counter() - started
+
+    def save(fit: FitState | None) -> None:
+        state.fit, state.elapsed_seconds = fit, measure_elapsed()
+        save_state(run.path, state)
+
+    with precision_policy(environment["fingerprint"]["precision"]):
+        inputs = build_inputs(config, dataset)
+        _fit_folds(config, dataset, inputs, fold_of_row, run, state, save)
+    result = conclude(config, dataset, fold_of_row, run, state, save, measure_elapsed, environment)
+    remove_state(run.path)
+    return result
+
+
+def _fit_folds(
+    config: RunConfig,
+    dataset: Dataset,
+    inputs: Inputs,
+    fold_of_row: np.ndarray,
+    run: RunFolder,
+    state: RunState,
+    save: Any,
+) -> None:
+    """Fit a fresh net per fold that is not done, into `state`."""
+    targets = np.eye(CLASSES, dtype=np.float32)[dataset.labels]
+    held_out_folds = [int(fold) for fold in np.unique(fold_of_row[fold_of_row >= 0])]
+    epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
+    left = held_out_folds[state.folds_done :]
+    begun = sum(entry["fold"] in left for entry in state.history)
+    progress = Progress(run.say, epochs_per_fold * len(left) - begun)
+    for fold in left:
+        name = f"fold {fold + 1}/{config.folds}"
+
+        def on_epoch(epoch: dict[str, Any], fold: int = fold, name: str = name) -> None:
+            state.history.append({"fold": fold, **epoch})
+            progress.report_epoch(name, epoch)
+
+        held_out = np.flatnonzero(fold_of_row == fold)
+        curve = EpochCurve(inputs.views[0][held_out], targets[held_out]) if run.verb == "train" else None
+        started, before = time.perf_counter(), state.training_seconds
+
+        def on_state(fit: FitState, started: float = started, before: float = before) -> None:
+            state.training_seconds = before + time.perf_counter() - started
+            save(fit)
+
+        rows = np.flatnonzero(fold_of_row != fold)
+        model, part = fit_fold(config, inputs, targets, rows, fold, curve, on_epoch, state.fit, on_state)
+        state.training_seconds = before + time.perf_counter() - started
+        progress.skip_epochs(epochs_per_fold - sum(entry["fold"] == fold for entry in state.history))
+        state.oof[held_out] = predict_probabilities(part, inputs.views[0][held_out])
+        state.test += predict_probabilities(part, inputs.test) / len(held_out_folds)
+        if not (np.isfinite(state.oof[held_out]).all() and np.isfinite(state.test).all()):
+            raise InputError(f"{name}: the fit diverged, its probabilities are no numbers. Lower --learning-rate.")
+        with write_atomically(run.path / "models" / f"fold{fold}.keras") as temporary:
+            # without compilation and optimizer: a third of the size, and plain Keras can open it
+            keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)
+        run.write_history(state.history)
+        state.folds_done += 1
+        save(None)
+        right = state.oof[held_out].argmax(axis=1) == dataset.labels[held_out]
+        run.say(f"{name}  held-out accuracy {right.mean():.5f}  ({(~right).sum()} of {len(right)} rows wrong)")
+
+
+def _assign_held_out(config: RunConfig, dataset: Dataset, single_split: bool) -> np.ndarray:
+    """The fold of each row, int16; -1 where a single split never holds it out."""
+    fold_of_row = assign_folds(dataset.labels, config.folds, derive_seed(config.seed, "folds"), dataset.groups)
+    if single_split:
+        fold_of_row[fold_of_row != 0] = -1
+    return fold_of_row
+
+
+def _introduce(config: RunConfig, dataset: Dataset, run: RunFolder, precision: str) -> None:
     if dataset.unfit:
         run.say(f"WARNING: UNFIT FOR THE COMPETITION: {dataset.unfit.upper()}.")
-
-    precision = choose_precision(config.precision)
-    commit = find_commit()  # now: by the end the files may be others
-    run.write_environment(precision, keras.config.backend(), commit)
     run.say(
         f"{config.model}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
         f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
@@ -76,108 +201,21 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
             "a smoke run: it shows that everything runs, and its score means nothing"
             + (" (--weights none: a backbone of random weights)" if config.weights == "none" else "")
         )
-    with precision_policy(precision):
-        inputs = build_inputs(config, dataset)
-        held_out_folds = [0] if single_split else list(range(config.folds))
-        if single_split:
-            fold_of_row[fold_of_row != 0] = -1
-        run.write_array("folds", fold_of_row)
-        oof, test, training_seconds = _fit_folds(
-            config, dataset, inputs, fold_of_row, held_out_folds, run, single_split
-        )
-    run.write_array("oof_probabilities", oof)
-    run.write_array("test_probabilities", test)
-
-    score = judge_probabilities(oof, dataset.labels, fold_of_row)
-    result = CVResult(
-        score=score,
-        oof_probabilities=oof,
-        test_probabilities=test,
-        elapsed_seconds=time.perf_counter() - started,
-        training_seconds=training_seconds,
-        run_dir=run.path,
-        submission=_write_submission(config, dataset, run, test, score.oof_accuracy, commit),
-        unfit=dataset.unfit,
-    )
-    write_json(run.path / "metrics.json", describe_metrics(config, dataset, result, precision))
-    if single_split:
-        plot_learning_curves(
-            run.history,
-            run.path / "learning_curves.png",
-            f"{config.model}: learning curves, 1/{config.folds} of the rows held out",
-        )
-    run.say(format_result(result, "held-out accuracy" if single_split else "out-of-fold accuracy"))
-    return result
 
 
-def _fit_folds(
-    config: RunConfig,
-    dataset: Dataset,
-    inputs: Inputs,
-    fold_of_row: np.ndarray,
-    held_out_folds: list[int],
-    run: RunFolder,
-    with_curve: bool,
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Fit a fresh net per fold; out-of-fold and mean test probabilities, and the seconds spent fitting."""
-    targets = np.eye(10, dtype=np.float32)[dataset.labels]
-    oof = np.full(targets.shape, np.nan, np.float32)
-    test = np.zeros((len(inputs.test), targets.shape[1]), np.float32)
-    epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
-    progress = Progress(run.say, epochs_per_fold * len(held_out_folds))
-    training_seconds = 0.0
-    for fold in held_out_folds:
-        name = f"fold {fold + 1}/{config.folds}"
-        told = len(run.history)
-
-        def on_epoch(epoch: dict[str, Any], fold: int = fold, name: str = name) -> None:
-            run.history.append({"fold": fold, **epoch})
-            progress.report_epoch(name, epoch)
-
-        held_out = np.flatnonzero(fold_of_row == fold)
-        curve = EpochCurve(inputs.views[0][held_out], targets[held_out]) if with_curve else None
-        started = time.perf_counter()
-        model, part = fit_fold(config, inputs, targets, np.flatnonzero(fold_of_row != fold), fold, curve, on_epoch)
-        training_seconds += time.perf_counter() - started
-        progress.skip_epochs(epochs_per_fold - (len(run.history) - told))
-        oof[held_out] = predict_probabilities(part, inputs.views[0][held_out])
-        test += predict_probabilities(part, inputs.test) / len(held_out_folds)
-        if not (np.isfinite(oof[held_out]).all() and np.isfinite(test).all()):
-            raise InputError(f"{name}: the fit diverged, its probabilities are no numbers. Lower --learning-rate.")
-        with write_atomically(run.path / "models" / f"fold{fold}.keras") as temporary:
-            # without compilation and optimizer: a third of the size, and plain Keras can open it
-            keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)
-        run.write_history()
-        right = oof[held_out].argmax(axis=1) == dataset.labels[held_out]
-        run.say(f"{name}  held-out accuracy {right.mean():.5f}  ({(~right).sum()} of {len(right)} rows wrong)")
-    return oof, test, training_seconds
+def _estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
+    """Room that a run may take on its disk at most."""
+    parameters = load_weighted_model(config).count_params()
+    probabilities = 4 * CLASSES * (len(dataset.labels) + len(dataset.test_images))
+    return 4 * parameters * config.folds + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
 
 
-def _write_submission(
-    config: RunConfig, dataset: Dataset, run: RunFolder, test: np.ndarray, accuracy: float, commit: str | None
-) -> Path | None:
-    if not dataset.whole_test:
-        return None
-    path = config.submission
-    if path is None and config.smoke:
-        path = run.path / "submission.csv"  # a smoke run's file has no place among those worth keeping
-    if path is None:
-        path = find_free_path(
-            SUBMISSIONS, name_submission(f"{config.model}-{accuracy:.5f}", config.input_dir, dataset.unfit)
-        )
-    provenance = Provenance(
-        model=config.model,
-        command=describe_command(),
-        commit=commit,
-        train_sha256=dataset.train_sha256,
-        test_sha256=dataset.test_sha256,
-        oof_accuracy=accuracy,
-        unfit=dataset.unfit,
-    )
+@contextlib.contextmanager
+def _told_how_to_resume(run: RunFolder) -> Iterator[None]:
+    """Whoever stops a run, or its disk, is told how to go on."""
     try:
-        write_submission(path, test.argmax(axis=1), len(test), provenance)
-    except FileExistsError:  # it was free before training
-        taken, path = path, find_free_path(path.parent, path.stem)
-        run.say(f"{taken} was written by another command meanwhile; this run's submission is {path}")
-        write_submission(path, test.argmax(axis=1), len(test), provenance)
-    return path
+        yield
+    except KeyboardInterrupt as stop:
+        raise type(stop)(f"go on with: {run.resume_command}") from None
+    except WriteError as error:
+        raise WriteError(f"{error} Then go on with: {run.resume_command}") from error

@@ -7,6 +7,8 @@ import numpy as np
 
 from digit_recognizer.competition.submissions import count_image_ids
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.csv_header import CLASSES
+from digit_recognizer.data.duplicates import count_duplicates, find_duplicate_groups
 from digit_recognizer.data.folds import draw_stratified_rows
 from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
 from digit_recognizer.errors import InputError
@@ -23,6 +25,7 @@ class Dataset:
     Attributes:
         images, test_images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
         labels: int64 (n,).
+        groups: int64 (n,): rows of one group are copies of one image, or nearly.
         whole_test: whether every row of test.csv is here, so that a submission can be made.
         train_sha256, test_sha256: of the CSV files' bytes.
         all_test_rows: rows of test.csv, also where only the first are used.
@@ -32,6 +35,7 @@ class Dataset:
 
     images: np.ndarray
     labels: np.ndarray
+    groups: np.ndarray
     test_images: np.ndarray
     whole_test: bool
     train_sha256: str
@@ -72,16 +76,25 @@ def load_dataset(config: RunConfig) -> Dataset:
     shared_test_rows = sum(row.tobytes() in seen for row in test.pixels)
     repeated = len(train.pixels) - len(seen)
     repeats = [f"{repeated:,} rows of train.csv repeat an earlier one, pixel for pixel"] * (repeated > 0)
+    if shared_test_rows:
+        repeats.append(f"{shared_test_rows:,} of {rows:,} rows of test.csv also stand in train.csv, pixel for pixel")
+    absent = ", ".join(str(label) for label in range(CLASSES) if label not in train.labels)
+    repeats += [f"train.csv has no row of class {absent}: no net can learn it"] * bool(absent)
     pixels, labels, test_pixels = train.pixels, train.labels, test.pixels
     if 0 < config.train_rows < len(labels):
         drawn, _ = draw_stratified_rows(labels, config.train_rows, seed=0)
         pixels, labels = pixels[drawn], labels[drawn]
+    groups = find_duplicate_groups(pixels)
+    counts = count_duplicates(groups)
+    if counts.groups:
+        repeats.append(f"{counts}; the rows of a group share a fold")
     whole_test = not 0 < config.test_rows < len(test_pixels)
     if not whole_test:
         test_pixels = test_pixels[: config.test_rows]
     return Dataset(
         images=pixels_to_images(pixels),
         labels=labels,
+        groups=groups,
         test_images=pixels_to_images(test_pixels),
         whole_test=whole_test,
         train_sha256=train.sha256,

@@ -1,12 +1,15 @@
 """Several runs, or several submissions, made into one. Nothing is trained here, and Keras is not needed."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from digit_recognizer.competition.metrics import compute_wilson_interval
+from digit_recognizer.competition.metrics import compute_accuracy_interval
+from digit_recognizer.competition.provenance import describe_command, find_commit
 from digit_recognizer.competition.submissions import (
     SUBMISSIONS,
     Provenance,
@@ -21,9 +24,10 @@ from digit_recognizer.competition.submissions import (
 )
 from digit_recognizer.data.tables import load_test_table, load_train_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.runs import FinishedRun, describe_command, find_commit, load_run
+from digit_recognizer.training.runs import FinishedRun, load_run
 
 CLASSES = 10
+SUM_TOLERANCE = 0.01  # float16 rounds each of ten probabilities by up to 5e-4
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class EnsembleScore:
 
     Attributes:
         accuracy: the ensemble's.
-        interval: its 95 % Wilson interval.
+        interval: its 95 % interval.
         rows: how many rows that are, of `all_rows` training rows.
         member_accuracies: in the order of the members.
     """
@@ -134,8 +138,7 @@ def _find_predictions(member: FinishedRun | Submission) -> np.ndarray:
 
 def _find_unfit(member: FinishedRun | Submission) -> str | None:
     if isinstance(member, FinishedRun):
-        unfit: str | None = member.metrics["unfit_for_competition"]
-        return unfit
+        return cast("str | None", member.metrics["unfit_for_competition"])
     return member.provenance.unfit if member.provenance else None
 
 
@@ -144,13 +147,11 @@ def _load_members(members: Sequence[Path], rows: int, test_sha256: str) -> list[
     for path in members:
         if path.is_dir():
             loaded.append(load_run(path))
-        elif path.is_file():
+        elif os.path.lexists(path):
             file = load_submission(path)
             check_submission(file, rows, test_sha256)
             if (file.labels == file.labels[0]).all():
-                raise InputError(
-                    f"{path} gives every image the label {file.labels[0]}: it is no prediction; leave it out."
-                )
+                raise InputError(f"{path} gives every image the label {file.labels[0]}: no prediction. Leave it out.")
             loaded.append(file)
         else:
             raise InputError(f"{path} must be a run folder or a submission file: there is none of that name.")
@@ -186,8 +187,31 @@ def _check_run(run: FinishedRun, train_sha256: str, train_rows: int, test_sha256
             f"{len(run.test_probabilities):,} of {test_rows:,} test rows (--train-rows, --test-rows or --smoke): leave "
             "it out, or run it on all rows."
         )
-    if not np.isfinite(run.test_probabilities).all():
-        raise InputError(f"{run.path} holds probabilities that are no numbers: its training failed; leave it out.")
+    unjudged = np.isnan(run.oof_probabilities).all(axis=1, keepdims=True)  # rows that `train` never held out
+    _check_probabilities(run.path / "oof_probabilities.npy", np.where(unjudged, 1 / CLASSES, run.oof_probabilities))
+    _check_probabilities(run.path / "test_probabilities.npy", run.test_probabilities)
+    unfit = run.metrics["unfit_for_competition"]
+    if not (unfit is None or (isinstance(unfit, str) and unfit.isprintable())):
+        raise InputError(
+            f"{run.path / 'metrics.json'} must give its unfit_for_competition as a line or null, but gives "
+            f"{repr(unfit)[:40]}: leave the run out."
+        )
+
+
+def _check_probabilities(path: Path, probabilities: np.ndarray) -> None:
+    if probabilities.shape[1] != CLASSES:
+        raise InputError(
+            f"{path} must have {CLASSES} columns, one per class, but has {probabilities.shape[1]}: leave the run out."
+        )
+    if not np.isfinite(probabilities).all():
+        raise InputError(f"{path} holds probabilities that are no numbers: its training failed; leave the run out.")
+    sums = probabilities.sum(axis=1, dtype=np.float64)
+    wrong = np.flatnonzero((probabilities < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE))
+    if len(wrong):
+        raise InputError(
+            f"{path}, row {wrong[0] + 1}: probabilities must be 0 or more and sum to 1, but these sum to "
+            f"{sums[wrong[0]]:.3g}: leave the run out."
+        )
 
 
 def _score_out_of_fold(runs: Sequence[FinishedRun], labels: np.ndarray, method: str) -> EnsembleScore | None:
@@ -199,7 +223,7 @@ def _score_out_of_fold(runs: Sequence[FinishedRun], labels: np.ndarray, method: 
     right = int((combine(members, method) == truth).sum())
     return EnsembleScore(
         accuracy=right / len(truth),
-        interval=compute_wilson_interval(right, len(truth)),
+        interval=compute_accuracy_interval(right, len(truth)),
         rows=len(truth),
         all_rows=len(labels),
         member_accuracies=[float((member.argmax(axis=1) == truth).mean()) for member in members],
@@ -208,8 +232,7 @@ def _score_out_of_fold(runs: Sequence[FinishedRun], labels: np.ndarray, method: 
 
 def _format(members: Sequence[Path], score: EnsembleScore | None, path: Path, unfit: str | None) -> str:
     """The table that ends the command."""
-    width = max(len(str(member)) for member in members) + 4
-    width = max(width, 28)
+    width = max(28, *(len(str(member)) + 4 for member in members))
     if score is None:
         lines = [f"  {member!s:<{width}}no score" for member in members]
         lines.append(f"  {'ensemble':<{width}}no score: not every member has out-of-fold predictions of the same rows")

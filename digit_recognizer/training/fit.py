@@ -1,4 +1,4 @@
-"""Fit one model on one set of rows."""
+"""Fit one model on one set of rows, from the start or from where an earlier process was stopped."""
 
 import time
 from collections.abc import Callable
@@ -11,6 +11,8 @@ import numpy as np
 from digit_recognizer.config import RunConfig
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
 from digit_recognizer.training.schedules import build_schedule
+from digit_recognizer.training.snapshots import StateKeeper, restore_variables
+from digit_recognizer.training.state import FitState, SaveFit
 
 PREDICTION_BATCH_SIZE = 512
 PLATEAU_FACTOR = 0.3  # three drops bring the rate down to 3 %, where a fit has settled
@@ -50,6 +52,9 @@ def fit_compiled(
     watched: PredictionBatches | None = None,
     curve: EpochCurve | None = None,
     on_epoch: EpochListener | None = None,
+    phase: int = 0,
+    resumed: FitState | None = None,
+    on_state: SaveFit | None = None,
 ) -> None:
     """Fit a compiled model in place.
 
@@ -62,26 +67,36 @@ def fit_compiled(
         watched: rows that steer early stopping and plateau; needed if `config.watches`, and not part of `batches`.
         curve: rows whose loss and accuracy are reported after each epoch.
         on_epoch: told of every finished epoch.
+        phase: named in the state.
+        resumed: the state of this phase after which to go on; the model is brought to it first.
+        on_state: told of the state after every epoch.
     """
-    callbacks: list[keras.callbacks.Callback] = [_EpochReport(batches, epochs_before + epochs, curve, on_epoch)]
+    steering: list[keras.callbacks.Callback] = []
     if config.schedule == "plateau":
         patience = max(1, epochs // 10)
-        callbacks.append(
-            keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=PLATEAU_FACTOR, patience=patience)
-        )
+        steering.append(keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=PLATEAU_FACTOR, patience=patience))
     if config.early_stopping_epochs:
-        callbacks.append(
+        steering.append(
             keras.callbacks.EarlyStopping(
                 monitor="val_loss", patience=config.early_stopping_epochs, restore_best_weights=True
             )
         )
+    first, last = epochs_before, epochs_before + epochs
+    if resumed is not None:
+        restore_variables(model, resumed)
+        first = resumed.epoch
+        last = first if resumed.stopped else last  # no epoch is left, but what ends a fit is still to be done
     # shuffle=False: the batches have an order of their own
     model.fit(
         batches,
-        initial_epoch=epochs_before,
-        epochs=epochs_before + epochs,
+        initial_epoch=first,
+        epochs=last,
         validation_data=watched,
-        callbacks=callbacks,
+        callbacks=[
+            _EpochReport(batches, epochs_before + epochs, curve, on_epoch),
+            *steering,
+            StateKeeper(phase, steering, resumed, on_state),  # last, when the others have counted
+        ],
         shuffle=False,
         verbose=0,
     )

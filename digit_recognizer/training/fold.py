@@ -10,6 +10,7 @@ from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
 from digit_recognizer.training.fit import EpochCurve, EpochListener, compile_model, fit_compiled
 from digit_recognizer.training.inputs import Inputs, load_weighted_model, select_fitted_part
 from digit_recognizer.training.seeds import derive_seed
+from digit_recognizer.training.state import FitState, SaveFit
 
 
 def fit_fold(
@@ -20,6 +21,8 @@ def fit_fold(
     fold: int = 0,
     curve: EpochCurve | None = None,
     on_epoch: EpochListener | None = None,
+    resumed: FitState | None = None,
+    on_state: SaveFit | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Build a fresh net and fit it on some rows.
 
@@ -31,6 +34,8 @@ def fit_fold(
         fold: seeds derive from it.
         curve: rows measured after each epoch.
         on_epoch: told of every epoch.
+        resumed: the state after which to go on; None to begin.
+        on_state: told of the state after every epoch.
 
     Returns:
         The whole net, and the part of it that takes `inputs`; the same object unless there is a backbone.
@@ -48,20 +53,27 @@ def fit_fold(
         watched = PredictionBatches(inputs.views[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
         rows = rows[rest]
     batches = TrainingBatches(inputs.views, targets, rows, config.batch_size, seed, inputs.augment)
-    compile_model(part, len(batches), config, epochs=config.epochs, learning_rate=config.learning_rate)
-    fit_compiled(part, batches, config, epochs=config.epochs, watched=watched, curve=curve, on_epoch=on_epoch)
+    phases = [(config.epochs, config.learning_rate)]
     if config.unfreeze is not None:
-        load_model_module(config.model).unfreeze_block(model, config.unfreeze)
-        epochs = config.unfreeze_epochs
-        compile_model(part, len(batches), config, epochs=epochs, learning_rate=config.unfreeze_learning_rate)
-        fit_compiled(
-            part,
-            batches,
-            config,
-            epochs=epochs,
-            epochs_before=config.epochs,
-            watched=watched,
-            curve=curve,
-            on_epoch=on_epoch,
-        )
+        phases.append((config.unfreeze_epochs, config.unfreeze_learning_rate))
+    epochs_before = 0
+    for phase, (epochs, learning_rate) in enumerate(phases):
+        if phase == 1:
+            load_model_module(config.model).unfreeze_block(model, config.unfreeze)
+        if resumed is None or resumed.phase <= phase:  # what an earlier phase did is in the state of the later one
+            compile_model(part, len(batches), config, epochs=epochs, learning_rate=learning_rate)
+            fit_compiled(
+                part,
+                batches,
+                config,
+                epochs=epochs,
+                epochs_before=epochs_before,
+                watched=watched,
+                curve=curve,
+                on_epoch=on_epoch,
+                phase=phase,
+                resumed=resumed if resumed is not None and resumed.phase == phase else None,
+                on_state=on_state,
+            )
+        epochs_before += epochs
     return model, part

@@ -8,13 +8,16 @@ import numpy as np
 
 from digit_recognizer.competition.metrics import (
     Confusion,
+    compute_accuracy_interval,
     compute_calibration_error,
-    compute_wilson_interval,
     find_costliest_confusion,
 )
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.duplicates import count_duplicates
+from digit_recognizer.errors import InputError
 from digit_recognizer.training.dataset import Dataset
 from digit_recognizer.training.progress import format_seconds
+from digit_recognizer.training.runs import METRICS, FinishedRun
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Score:
     Attributes:
         fold_accuracies: one per fold that was held out.
         oof_accuracy: over all rows that were held out.
-        oof_accuracy_interval: its 95 % Wilson interval.
+        oof_accuracy_interval: its 95 % interval, of Clopper and Pearson.
         calibration_error: expected calibration error.
         confusion: the pair of classes that costs most.
     """
@@ -49,6 +52,7 @@ class CVResult:
         run_dir: the run folder.
         submission: the file written; None if test rows were left out.
         unfit: why the submission must not enter the competition; None if it may.
+        single_split: whether one fold only was held out (`train`).
     """
 
     score: Score
@@ -59,6 +63,7 @@ class CVResult:
     run_dir: Path
     submission: Path | None
     unfit: str | None
+    single_split: bool = False
 
 
 def judge_probabilities(oof: np.ndarray, labels: np.ndarray, fold_of_row: np.ndarray) -> Score:
@@ -76,14 +81,15 @@ def judge_probabilities(oof: np.ndarray, labels: np.ndarray, fold_of_row: np.nda
     return Score(
         fold_accuracies=[float(right[fold_of_row == fold].mean()) for fold in np.unique(fold_of_row)],
         oof_accuracy=float(right.mean()),
-        oof_accuracy_interval=compute_wilson_interval(int(right.sum()), len(right)),
+        oof_accuracy_interval=compute_accuracy_interval(int(right.sum()), len(right)),
         calibration_error=compute_calibration_error(oof, labels),
         confusion=find_costliest_confusion(labels, predictions),
     )
 
 
-def format_result(result: CVResult, accuracy_name: str) -> str:
-    """The table that ends a run; `accuracy_name` says what kind of accuracy it reports."""
+def format_result(result: CVResult) -> str:
+    """The table that ends a run."""
+    accuracy_name = "held-out accuracy" if result.single_split else "out-of-fold accuracy"
     low, high = result.score.oof_accuracy_interval
     rows = [
         *(
@@ -102,8 +108,10 @@ def format_result(result: CVResult, accuracy_name: str) -> str:
     return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
 
 
-def describe_metrics(config: RunConfig, dataset: Dataset, result: CVResult, precision: str) -> dict[str, Any]:
-    """The content of metrics.json."""
+def describe_metrics(
+    config: RunConfig, dataset: Dataset, result: CVResult, precision: str, inexact: list[str]
+) -> dict[str, Any]:
+    """The content of metrics.json; `inexact` lists the differences under which the run was resumed."""
     return {
         "model": config.model,
         "seed": config.seed,
@@ -122,6 +130,40 @@ def describe_metrics(config: RunConfig, dataset: Dataset, result: CVResult, prec
         "train_sha256": dataset.train_sha256,
         "test_sha256": dataset.test_sha256,
         "shared_test_rows": dataset.shared_test_rows,
+        "duplicates": vars(count_duplicates(dataset.groups)),
         "unfit_for_competition": dataset.unfit,
         "submission": str(result.submission) if result.submission else None,
+        "single_split": result.single_split,
+        "resumed_with_differences": inexact,
     }
+
+
+def read_result(run: FinishedRun) -> CVResult:
+    """The result that a finished run had.
+
+    Raises:
+        InputError: if its metrics.json was not written by a run of this version.
+    """
+    metrics = run.metrics
+    try:
+        return CVResult(
+            score=Score(
+                fold_accuracies=metrics["fold_accuracies"],
+                oof_accuracy=metrics["oof_accuracy"],
+                oof_accuracy_interval=tuple(metrics["oof_accuracy_interval"]),
+                calibration_error=metrics["calibration_error"],
+                confusion=Confusion(**metrics["costliest_confusion"]),
+            ),
+            oof_probabilities=run.oof_probabilities,
+            test_probabilities=run.test_probabilities,
+            elapsed_seconds=metrics["elapsed_seconds"],
+            training_seconds=metrics["training_seconds"],
+            run_dir=run.path,
+            submission=Path(metrics["submission"]) if metrics["submission"] else None,
+            unfit=metrics["unfit_for_competition"],
+            single_split=metrics["single_split"],
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{run.path / METRICS} must be that of a finished run, but lacks {error}: run it anew."
+        ) from error

@@ -2,7 +2,7 @@
 
 runs/<time>-<model>/
     config.json               every field of the configuration, and the command
-    environment.json          versions, machine, commit, precision
+    environment.json          versions, machine, commit, precision: the fingerprint that resuming compares
     folds.npy                 int16 (n,): the fold in which each row was held out
     history.csv               one line per fold and epoch
     oof_probabilities.npy     float32 (n, classes); NaN in rows that were never held out (`train`)
@@ -10,40 +10,52 @@ runs/<time>-<model>/
     metrics.json              the score, its interval, hashes of the data, seconds
     models/fold<k>.keras      the fitted nets
     log.txt                   what the screen showed
+    .lock                     empty; held by the process at work, it keeps a second one out
+
+While the run is under way there are also state.safetensors and the generation before it (see
+`digit_recognizer.training.state`).
 """
 
 import csv
 import os
-import platform
 import shlex
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from digit_recognizer import __version__
+from digit_recognizer.competition.provenance import describe_command
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.array_files import load_npy
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import read_json, write_atomically, write_json
+from digit_recognizer.files import TEMPORARY, read_json, sweep_temporaries, write_atomically, write_json, write_text
 
-RECORDED_PACKAGES = ("keras", "tensorflow", "jax", "numpy", "pandas", "scikit-learn", "albumentations")
+CONFIG, METRICS = "config.json", "metrics.json"
+
 REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "unfit_for_competition")
+LOCK = ".lock"
 
 
 class RunFolder:
-    """A run folder being written. Make one with `create`."""
+    """A run folder being written, by this process alone. Make one with `create` or `reopen`; close it at the end.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.history: list[dict[str, Any]] = []
+    Attributes:
+        path: the folder.
+        verb: the command that fills it: cv or train.
+        command: the command line that began it.
+    """
+
+    def __init__(self, path: Path, verb: str = "cv", command: str = "", lock: FileLock | None = None) -> None:
+        self.path, self.verb, self.command, self.lock = path, verb, command, lock
+        log = path / "log.txt"
+        self.log = log.read_text(encoding="utf-8") if log.exists() else ""
 
     @classmethod
-    def create(cls, config: RunConfig) -> "RunFolder":
+    def create(cls, config: RunConfig, verb: str) -> "RunFolder":
         """Make the folder, before anything that takes time.
 
         Raises:
@@ -52,18 +64,57 @@ class RunFolder:
         path = config.run_dir or _find_free_folder(Path("runs"), f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            taken = next(path.iterdir(), None)
-            if taken is None:
-                (path / "config.json").touch(exist_ok=False)  # the claim: of two runs that find it empty, one gets it
         except FileExistsError:
-            taken = path / "config.json"
+            raise InputError(f"--run-dir takes a folder, but {path} is a file: name another.") from None
         except OSError as error:
             raise InputError(f"--run-dir takes a folder to write in; {path}: {error.strerror}.") from error
+        taken = next((file for file in path.iterdir() if not _is_ours(file)), None)
+        lock = None if taken else _lock(path)
+        # looked for again under the lock: of two runs that find the folder empty, one gets it
+        taken = taken or next((file for file in path.iterdir() if not _is_ours(file)), None)
         if taken is not None:
-            raise InputError(f"--run-dir takes a new or empty folder, but {path} holds {taken.name}: name another.")
-        folder = cls(path)
-        write_json(path / "config.json", {"command": describe_command(), **config.to_json()})
+            advice = f"name another, or continue it by --resume {path}" if taken.name == CONFIG else "name another"
+            raise InputError(f"--run-dir takes a new or empty folder, but {path} holds {taken.name}: {advice}.")
+        folder = cls(path, verb, describe_command(), lock)
+        write_json(path / CONFIG, {"verb": verb, "command": folder.command, **config.to_json()})
         return folder
+
+    @classmethod
+    def reopen(cls, path: Path, verb: str) -> tuple["RunFolder", RunConfig]:
+        """Open the folder of a run that was stopped, or has finished.
+
+        Args:
+            path: the folder.
+            verb: the command that wants to go on with it, cv or train.
+
+        Raises:
+            InputError: if there is no run in it, another command began it, or another process is at work in it.
+        """
+        content = load_config(path)
+        began = content.pop("verb", None)
+        if began != verb:
+            raise InputError(f"{path} was begun by {began}, not by {verb}: continue it with that command.")
+        command = content.pop("command", "")
+        try:
+            config = RunConfig.from_json(content)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path / CONFIG} must hold a configuration, but {error}: restore it.") from error
+        lock = _lock(path)
+        sweep_temporaries(path, all_of_them=True)
+        sweep_temporaries(path / "models", all_of_them=True)
+        return cls(path, verb, str(command), lock), config
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.lock is not None:
+            self.lock.release()
+
+    @property
+    def resume_command(self) -> str:
+        """What to type in order to go on."""
+        return shlex.join(["python", "-m", f"digit_recognizer.{self.verb}", "--resume", str(self.path)])
 
     def say(self, text: str) -> None:
         """Show a line, and keep it in the log."""
@@ -71,46 +122,24 @@ class RunFolder:
             print(text, flush=True)
         except BrokenPipeError:  # whoever read the screen is gone (| head); the run and its log go on
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves to the end
-        with (self.path / "log.txt").open("a", encoding="utf-8") as log:
-            log.write(text + "\n")
+        self.log += text + "\n"
+        write_text(self.path / "log.txt", self.log)
 
     def write_array(self, name: str, array: np.ndarray) -> None:
         """Write `<name>.npy`."""
         with write_atomically(self.path / f"{name}.npy") as temporary:
             np.save(temporary, array, allow_pickle=False)
 
-    def write_history(self) -> None:
-        """Write history.csv from the epochs told so far; a column that an epoch lacks stays empty."""
-        columns = list(dict.fromkeys(key for row in self.history for key in row))
+    def write_history(self, history: list[dict[str, Any]]) -> None:
+        """Write history.csv; a column that an epoch lacks stays empty."""
+        columns = list(dict.fromkeys(key for row in history for key in row))
         with (
             write_atomically(self.path / "history.csv") as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
         ):
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(self.history)
-
-    def write_environment(self, precision: str, backend: str, commit: str | None) -> None:
-        """Write environment.json: what another machine would need to repeat the run."""
-        versions: dict[str, str | None] = {}
-        for name in RECORDED_PACKAGES:
-            try:
-                versions[name] = metadata.version(name)
-            except metadata.PackageNotFoundError:
-                versions[name] = None
-        write_json(
-            self.path / "environment.json",
-            {
-                "digit_recognizer": __version__,
-                "commit": commit,
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "cores": os.cpu_count(),
-                "backend": backend,
-                "precision": precision,
-                "packages": versions,
-            },
-        )
+            writer.writerows(history)
 
 
 @dataclass(frozen=True)
@@ -129,11 +158,11 @@ def load_run(path: Path) -> FinishedRun:
     Raises:
         InputError: if `path` is no run folder, or its run has not finished.
     """
-    if not (path / "config.json").exists():
-        raise InputError(f"{path} must be a run folder, with a config.json: name one that cv or train wrote.")
-    if not (path / "metrics.json").exists():
-        raise InputError(f"{path} holds a run that has not finished: it has no metrics.json. Run it anew.")
-    metrics = read_json(path / "metrics.json")
+    if not (path / CONFIG).exists():
+        raise InputError(f"{path} must be a run folder, with a {CONFIG}: name one that cv or train wrote.")
+    if not (path / METRICS).exists():
+        raise InputError(f"{path} holds a run that has not finished: it has no {METRICS}. Finish it by --resume.")
+    metrics = read_json(path / METRICS)
     missing = [name for name in REQUIRED_METRICS if not isinstance(metrics, dict) or name not in metrics]
     if missing:
         raise InputError(f"{path / 'metrics.json'} must hold {missing[0]}, but does not: it is no run's. Run it anew.")
@@ -141,38 +170,51 @@ def load_run(path: Path) -> FinishedRun:
     return FinishedRun(path, metrics, oof, test)
 
 
-def describe_command() -> str:
-    """The command line that is running, as one could type it again."""
-    verb = Path(sys.argv[0]).stem
-    return shlex.join(["python", "-m", f"digit_recognizer.{verb}", *sys.argv[1:]])
+def load_config(path: Path) -> dict[str, Any]:
+    """Read the config.json of a run folder.
+
+    Raises:
+        InputError: if `path` is no run folder.
+    """
+    if not (path / CONFIG).exists():
+        raise InputError(f"{path} must be a run folder, with a {CONFIG}, but nothing was begun there: name another.")
+    content = read_json(path / CONFIG)
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path / CONFIG} must hold a configuration, but holds a {type(content).__name__}: restore it."
+        )
+    return content
 
 
-def find_commit() -> str | None:
-    """The commit that this package's code stands at, with `+` if files differ from it; None outside a checkout."""
-    here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():
-        return None
-    try:
-        commit = _git(here, "rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if _git(here, "status", "--porcelain", "--", "digit_recognizer") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
+def load_array(path: Path) -> np.ndarray:
+    """Read an array that a run wrote; pickled objects, which could run code, are refused.
 
-
-def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
-    ).stdout.strip()
+    Raises:
+        InputError: if the file is missing, damaged or of another kind.
+    """
+    return load_npy(path)
 
 
 def _load_probabilities(path: Path) -> np.ndarray:
-    try:
-        array: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} must be an array that a run wrote, but {error}: run it anew.") from error
+    array = load_array(path)
     if array.ndim != 2 or array.dtype.kind != "f":
         raise InputError(f"{path} must hold rows of probabilities; received {array.dtype} {array.shape}. Run it anew.")
     return array
+
+
+def _lock(path: Path) -> FileLock:
+    """Keep other processes out of a run folder; the system gives the lock back when this process ends, however."""
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{path} is in use: another process is at work in it. Wait for it, or stop it.") from None
+    return lock
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file says nothing about a folder's use: the lock, and what a killed writer left."""
+    return file.name == LOCK or file.name.startswith(TEMPORARY)
 
 
 def _find_free_folder(parent: Path, name: str) -> Path:

@@ -1,0 +1,183 @@
+"""What else a run's numbers depend on besides its configuration: data, code, versions, threads, precision, processor.
+
+The fingerprint taken at the start is compared when the run is resumed. Thread count is part of it because sums are
+split by threads and rounded in another order (seen with TensorFlow even under its own switch for determinism).
+"""
+
+import hashlib
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from digit_recognizer import __version__
+from digit_recognizer.competition.provenance import find_commit
+from digit_recognizer.config import RunConfig, flag
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import hash_file, read_json, write_json
+from digit_recognizer.training.dataset import Dataset
+from digit_recognizer.training.precision import POLICIES, choose_precision
+from digit_recognizer.training.runs import RunFolder, load_array
+
+RECORDED_PACKAGES = (
+    *("keras", "tensorflow", "jax", "jaxlib", "numpy", "scikit-learn"),
+    *("albumentations", "opencv-python-headless", "h5py"),
+)
+PLACES = ("input_dir", "run_dir", "submission")  # where things lie changes no number
+SWITCHES = (
+    *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS"),
+    *("ONEDNN_MAX_CPU_ISA", "TF_DETERMINISTIC_OPS", "XLA_FLAGS"),
+)
+ENVIRONMENT = "environment.json"
+ESSENTIAL = ("train.csv", "test.csv", "--model", "--train-rows", "--test-rows")  # other rows, other shapes
+SHOWN_DIFFERENCES = 3
+
+
+def settle_environment(
+    run: RunFolder, config: RunConfig, dataset: Dataset, fold_of_row: np.ndarray, allow_inexact: bool
+) -> dict[str, Any]:
+    """Settle the precision and record the circumstances of a run, or compare them with those recorded at its start.
+
+    Args:
+        run: its folder; environment.json and folds.npy are written there.
+        config: of the run.
+        dataset: of the run.
+        fold_of_row: int16 (n,), the fold in which each row is held out, -1 for never.
+        allow_inexact: whether differences are recorded and accepted instead of refused.
+
+    Returns:
+        The content of environment.json: digit_recognizer, commit, platform, fingerprint, resumed_with_differences.
+
+    Raises:
+        InputError: for a difference that is not accepted, or would have rows judged by nets that saw them.
+    """
+    path = run.path / ENVIRONMENT
+    recorded = _read_environment(path) if path.exists() else None
+    if recorded is None:
+        fingerprint = take_fingerprint(config, dataset, choose_precision(config.precision))
+        inexact: list[str] = []
+    else:
+        then = recorded["fingerprint"]
+        precision = then["precision"] if config.precision == "auto" else config.precision
+        fingerprint = take_fingerprint(config, dataset, precision)
+        differences = compare_fingerprints(then, fingerprint)
+        essential = [name for name in ESSENTIAL if then.get(name) != fingerprint[name]]
+        if differences and (essential or not allow_inexact):
+            advice = (
+                "the run cannot go on like this; restore that, or begin a new one."
+                if essential
+                else "restore that, or accept a result that is not exactly the same by --allow-inexact."
+            )
+            raise InputError(f"{run.path} was begun otherwise: {join_differences(differences)}: {advice}")
+        inexact = [*recorded["resumed_with_differences"], *differences]
+        _check_folds(run.path / "folds.npy", fold_of_row)
+    environment = {
+        "digit_recognizer": __version__,
+        "commit": find_commit() if recorded is None else recorded["commit"],
+        "platform": platform.platform(),
+        "fingerprint": fingerprint,
+        "resumed_with_differences": inexact,
+    }
+    run.write_array("folds", fold_of_row)
+    write_json(path, environment)
+    return environment
+
+
+def take_fingerprint(config: RunConfig, dataset: Dataset, precision: str) -> dict[str, Any]:
+    """All that must be equal for a resumed run to end byte for byte as if it had not been stopped.
+
+    Args:
+        config: of the run.
+        dataset: as loaded; its hashes count, and the rows in use follow from them and the configuration.
+        precision: as settled, not "auto".
+    """
+    settings = {name: value for name, value in config.to_json().items() if name not in PLACES}
+    return {
+        **{flag(name): value for name, value in settings.items()},
+        "train.csv": dataset.train_sha256,
+        "test.csv": dataset.test_sha256,
+        "weights file": hash_file(Path(config.weights)) if Path(config.weights).is_file() else None,
+        "digit_recognizer's code": _hash_package(),
+        "python": platform.python_version(),
+        **_find_versions(),
+        "threads": count_threads(),
+        **{name: os.environ.get(name) for name in SWITCHES},
+        "backend": keras.config.backend(),
+        "precision": precision,
+        "processor": _name_processor(),
+        "devices": keras.distribution.list_devices(),
+    }
+
+
+def compare_fingerprints(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs, one phrase each: `threads: 4 then, 2 now`."""
+    differing = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    return [f"{name}: {_shorten(then.get(name))} then, {_shorten(now.get(name))} now" for name in differing]
+
+
+def join_differences(differences: list[str]) -> str:
+    """Differences as one clause of a message."""
+    more = len(differences) - SHOWN_DIFFERENCES
+    return "; ".join(differences[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+
+
+def count_threads() -> int:
+    """How many processors this process may use, from which the backends derive their threads."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read_environment(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    kinds: dict[str, Any] = {"fingerprint": dict, "resumed_with_differences": list, "commit": (str, type(None))}
+    if not isinstance(content, dict) or not all(isinstance(content.get(name, 0), kinds[name]) for name in kinds):
+        raise InputError(f"{path} must tell how the run was begun, but does not: restore it, or begin a new run.")
+    if content["fingerprint"].get("precision") not in POLICIES:
+        raise InputError(f"{path} must name a precision, but does not: restore it, or begin a new run.")
+    return content
+
+
+def _check_folds(path: Path, fold_of_row: np.ndarray) -> None:
+    if path.exists() and not np.array_equal(load_array(path), fold_of_row):
+        raise InputError(
+            f"{path} assigns rows to other folds than this version does, so that rows would be judged by nets that "
+            "saw them: begin a new run."
+        )
+
+
+def _find_versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {}
+    for name in RECORDED_PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def _hash_package() -> str:
+    """The SHA-256 of this package's own code, wherever it is installed."""
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(f"{file.relative_to(package).as_posix()} {hash_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _name_processor() -> str:
+    """The processor's name, where the system tells it: kernels are chosen by it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _shorten(value: Any) -> str:
+    text = str(value)
+    return text[:12] + "…" if len(text) == 64 else text[:60]

@@ -1,0 +1,244 @@
+"""A run that was stopped ends byte for byte as the run that was not."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from digit_recognizer import cv, train
+from digit_recognizer.config import RunConfig
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import hash_file
+from digit_recognizer.models import vgg16
+from digit_recognizer.training import cross_validation
+from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.state import PREVIOUS, STATE, load_state
+
+RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")
+RECIPES = {
+    "dropout, augmentation, one cycle": {"model": "baseline", "epochs": 2, "batch_size": 20},
+    "normalisation, plateau, early stopping": {
+        "model": "padded", "epochs": 5, "schedule": "plateau", "early_stopping_epochs": 2, "batch_size": 10,
+        "learning_rate": 0.3, "watch_fraction": 0.3,
+    },
+    "fine-tuning": {
+        "model": "vgg16", "weights": "none", "augmentation": "none", "epochs": 1, "unfreeze": "block5",
+        "unfreeze_epochs": 1, "train_rows": 20, "batch_size": 5, "schedule": "constant",
+    },
+}  # fmt: skip
+
+
+def configure(folder, name, recipe, **changes):
+    defaults = {"input_dir": folder, "folds": 2, "precision": "float32", "run_dir": folder.parent / name}
+    return RunConfig(**{**defaults, "submission": folder.parent / f"{name}.csv", **recipe, **changes})
+
+
+def hash_results(config):
+    return [hash_file(config.run_dir / name) for name in RESULTS] + [hash_file(config.submission)]
+
+
+class StopAfterSaving:
+    """Lets `save_state` write, and then stops the run as Ctrl-C would, once every `saves` times."""
+
+    def __init__(self, monkeypatch, saves=1):
+        self.plain, self.saves, self.left = cross_validation.save_state, saves, saves
+        monkeypatch.setattr(cross_validation, "save_state", self)
+
+    def __call__(self, folder, state):
+        self.plain(folder, state)
+        self.left -= 1
+        if self.left == 0:
+            self.left = self.saves
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def thin_backbone(monkeypatch):
+    """VGG16's blocks with two filters each: a tenth of a second instead of ten."""
+
+    def build(shape, weights):
+        inputs = outputs = keras.Input(shape)
+        for block in vgg16.BLOCKS:
+            same_each_time = keras.initializers.GlorotUniform(seed=0)
+            outputs = keras.layers.Conv2D(
+                2, 3, padding="same", kernel_initializer=same_each_time, name=f"{block}_conv1"
+            )(outputs)
+            outputs = keras.layers.MaxPooling2D(name=f"{block}_pool")(outputs)
+        return keras.Model(inputs, outputs, name="vgg16")
+
+    monkeypatch.setattr(vgg16, "_build_backbone", build)
+
+
+@pytest.mark.usefixtures("thin_backbone")
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_run_stopped_after_every_state_ends_as_if_it_had_not_been(recipe, tiny_dir, monkeypatch):
+    whole = configure(tiny_dir, "whole", RECIPES[recipe])
+    cross_validate(whole)
+    StopAfterSaving(monkeypatch)
+    stopped, sittings = configure(tiny_dir, "stopped", RECIPES[recipe]), 1
+    with pytest.raises(KeyboardInterrupt, match="--resume"):
+        cross_validate(stopped)
+    while True:
+        try:
+            resume(stopped.run_dir, "cv")
+            break
+        except KeyboardInterrupt:
+            sittings += 1
+    assert hash_results(stopped) == hash_results(whole)
+    history = [json.loads(json.dumps(read_history(config))) for config in (whole, stopped)]
+    assert history[0] == history[1], "every epoch once, with equal figures"
+    assert sittings >= len(history[0]) + 2
+    notes = [json.loads(config.submission.with_name(f"{config.submission.name}.json").read_text()) for config in
+             (whole, stopped)]  # fmt: skip
+    assert {**notes[0], "command": ""} == {**notes[1], "command": ""}
+    assert sorted(path.name for path in stopped.run_dir.iterdir()) == sorted(p.name for p in whole.run_dir.iterdir())
+
+
+def read_history(config):
+    import csv
+
+    with (config.run_dir / "history.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def stopped(tiny_dir, monkeypatch):
+    """A run stopped after its second epoch of two, in the first fold."""
+    config = configure(tiny_dir, "run", RECIPES["dropout, augmentation, one cycle"])
+    with monkeypatch.context() as patch:
+        StopAfterSaving(patch, saves=2)
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(config)
+    return config
+
+
+@pytest.fixture
+def whole(tiny_dir):
+    config = configure(tiny_dir, "whole", RECIPES["dropout, augmentation, one cycle"])
+    cross_validate(config)
+    return config
+
+
+def test_the_door_resumes_and_shows_a_finished_run_again(stopped, whole, capsys):
+    assert cv.main(["--resume", str(stopped.run_dir)]) == 0
+    assert hash_results(stopped) == hash_results(whole)
+    table = capsys.readouterr().out
+    before = {path: path.stat().st_mtime_ns for path in stopped.run_dir.rglob("*") if path.is_file()}
+    assert cv.main([f"--resume={stopped.run_dir}"]) == 0
+    again = capsys.readouterr().out
+    assert "has finished" in again and table.strip().splitlines()[-1] == again.strip().splitlines()[-1]
+    assert {path: path.stat().st_mtime_ns for path in stopped.run_dir.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_without_any_state_is_resumed(whole, tiny_dir, monkeypatch):
+    config = configure(tiny_dir, "run", RECIPES["dropout, augmentation, one cycle"])
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cross_validation, "settle_environment", stop)
+        cross_validate(config)
+    assert sorted(path.name for path in config.run_dir.iterdir()) == [".lock", "config.json"]
+    resume(config.run_dir, "cv")
+    assert hash_results(config) == hash_results(whole)
+
+
+@pytest.mark.parametrize("damaged", [[STATE], [STATE, PREVIOUS]])
+def test_damaged_state_is_told_and_costs_time_but_no_exactness(damaged, stopped, whole, capsys):
+    for name in damaged:
+        content = bytearray((stopped.run_dir / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (stopped.run_dir / name).write_bytes(content)
+    resume(stopped.run_dir, "cv")
+    assert hash_results(stopped) == hash_results(whole)
+    assert all(f"{name} is damaged" in capsys.readouterr().out for name in damaged[:1])
+
+
+def test_a_lock_left_by_a_dead_process_is_no_hindrance_but_that_of_a_living_one_is(stopped):
+    from filelock import FileLock
+
+    before = sorted(stopped.run_dir.iterdir())
+    assert stopped.run_dir / ".lock" in before
+    with FileLock(stopped.run_dir / ".lock"), pytest.raises(InputError, match="another process is at work"):
+        resume(stopped.run_dir, "cv")
+    assert sorted(stopped.run_dir.iterdir()) == before
+    resume(stopped.run_dir, "cv")
+
+
+def test_other_circumstances_are_refused_by_name_or_recorded(stopped, monkeypatch, capsys):
+    monkeypatch.setattr("digit_recognizer.training.environment.count_threads", lambda: 64)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = {path: path.stat().st_mtime_ns for path in stopped.run_dir.rglob("*") if path.is_file()}
+    assert cv.main(["--resume", str(stopped.run_dir)]) == 2
+    message = capsys.readouterr().err
+    assert "64 now" in message and "OMP_NUM_THREADS: None then, 1 now" in message and "--allow-inexact" in message
+    assert message.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in stopped.run_dir.rglob("*") if path.is_file()} == before
+    assert cv.main(["--resume", str(stopped.run_dir), "--allow-inexact"]) == 0
+    recorded = json.loads((stopped.run_dir / "metrics.json").read_text())["resumed_with_differences"]
+    assert [difference.split(":")[0] for difference in recorded] == ["threads", "OMP_NUM_THREADS"]
+
+
+def test_a_configuration_edited_behind_the_runs_back_is_a_difference(stopped, capsys):
+    path = stopped.run_dir / "config.json"
+    path.write_text(path.read_text().replace('"epochs": 2', '"epochs": 3'))
+    assert cv.main(["--resume", str(stopped.run_dir)]) == 2
+    assert "--epochs: 2 then, 3 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["rows", "folds"])
+def test_rows_are_never_judged_by_nets_that_saw_them_whatever_is_allowed(change, stopped, tiny_dir, capsys):
+    if change == "rows":
+        table = tiny_dir / "train.csv"
+        lines = table.read_text().splitlines(keepends=True)
+        table.write_text("".join([lines[0], *reversed(lines[1:])]))
+    else:
+        np.save(stopped.run_dir / "folds.npy", np.roll(np.load(stopped.run_dir / "folds.npy"), 1))
+    assert cv.main(["--resume", str(stopped.run_dir), "--allow-inexact"]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "train.csv" in message if change == "rows" else "nets that saw them" in message
+
+
+def test_only_the_command_that_began_a_run_goes_on_with_it(stopped, capsys):
+    assert train.main(["--resume", str(stopped.run_dir)]) == 2
+    assert "begun by cv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--epochs", "3"], ["--debugg"], ["--model", "padded"]])
+def test_resuming_takes_no_other_flag(flags, stopped, capsys):
+    assert cv.main(["--resume", str(stopped.run_dir), *flags]) == 2
+    message = capsys.readouterr().err
+    assert "no other flag" in message and message.count("\n") == 1
+
+
+def test_a_place_where_nothing_was_begun_is_refused(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for place in ("nowhere", str(tmp_path / "empty")):
+        assert cv.main(["--resume", place]) == 2
+        assert "nothing was begun there" in capsys.readouterr().err
+
+
+def test_a_submission_written_by_another_meanwhile_is_kept_and_a_resumed_run_finds_its_own(stopped, whole, tmp_path):
+    stopped.submission.write_text("theirs")
+    result = resume(stopped.run_dir, "cv")
+    assert stopped.submission.read_text() == "theirs"
+    assert result.submission == tmp_path / "run-2.csv"
+    assert hash_file(result.submission) == hash_file(whole.submission)
+
+
+def test_a_single_split_is_resumed_with_its_curve(tiny_dir, monkeypatch):
+    recipe = RECIPES["dropout, augmentation, one cycle"]
+    whole, stopped = configure(tiny_dir, "whole", recipe), configure(tiny_dir, "stopped", recipe)
+    cross_validate(whole, single_split=True)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="train --resume"):
+        StopAfterSaving(patch)
+        cross_validate(stopped, single_split=True)
+    assert load_state(stopped.run_dir)[0].fit.epoch == 1
+    assert train.main(["--resume", str(stopped.run_dir)]) == 0
+    assert hash_results(stopped) == hash_results(whole)
+    assert read_history(stopped) == read_history(whole) and "held_out_loss" in read_history(stopped)[0]
+    shutil.rmtree(stopped.run_dir)

@@ -1,0 +1,125 @@
+"""The state file itself: what goes in comes out, and nothing that was damaged does."""
+
+import numpy as np
+import pytest
+
+from digit_recognizer.files import write_atomically
+from digit_recognizer.training.state import (
+    PREVIOUS,
+    STATE,
+    FitState,
+    RunState,
+    load_state,
+    pack_state,
+    remove_state,
+    save_state,
+    unpack_state,
+)
+
+
+def make_state(epoch=3):
+    rng = np.random.default_rng(epoch)
+    fit = FitState(
+        phase=1,
+        epoch=epoch,
+        stopped=False,
+        counters={"EarlyStopping": {"wait": 2, "stopped_epoch": 0, "best": 0.1, "best_epoch": 1}},
+        model=[rng.random((3, 4), np.float32), np.array([1, 2**32 - 1], np.uint32), np.asarray(rng.random((2, 3)).T)],
+        optimizer=[np.array(17, np.int64), np.array(1e-3, np.float32)],
+        best_weights=[rng.random(5, np.float32)],
+    )
+    oof = rng.random((6, 10), np.float32)
+    oof[2:] = np.nan
+    return RunState(oof=oof, test=rng.random((4, 10), np.float32), folds_done=1, history=[{"loss": 0.1}], fit=fit)
+
+
+def assert_equal(one, other):
+    for name in ("folds_done", "history", "elapsed_seconds", "training_seconds", "submission"):
+        assert getattr(one, name) == getattr(other, name)
+    np.testing.assert_array_equal(one.oof, other.oof)
+    np.testing.assert_array_equal(one.test, other.test)
+    if one.fit is None or other.fit is None:
+        assert one.fit is other.fit
+        return
+    for name in ("phase", "epoch", "stopped", "counters"):
+        assert getattr(one.fit, name) == getattr(other.fit, name)
+    for name in ("model", "optimizer", "best_weights"):
+        pairs = zip(getattr(one.fit, name), getattr(other.fit, name), strict=True)
+        assert all(a.dtype == b.dtype and a.shape == b.shape and (a == b).all() for a, b in pairs)
+
+
+def test_what_goes_in_comes_out(tmp_path):
+    for state in (make_state(), RunState(oof=np.zeros((2, 10), np.float32), test=np.zeros((1, 10), np.float32))):
+        save_state(tmp_path, state)
+        loaded, complaints = load_state(tmp_path)
+        assert_equal(loaded, state)
+        assert complaints == []
+
+
+def test_the_file_is_plain_safetensors(tmp_path):
+    from safetensors import safe_open
+
+    save_state(tmp_path, make_state())
+    with safe_open(tmp_path / STATE, "numpy") as file:
+        assert set(file.metadata()) == {"state", "sha256"}
+        np.testing.assert_array_equal(file.get_tensor("model.1"), [1, 2**32 - 1])
+
+
+def test_every_flipped_byte_is_noticed():
+    content = pack_state(make_state())
+    rng = np.random.default_rng(0)
+    places = range(len(content)) if len(content) < 5000 else rng.integers(len(content), size=5000)
+    for place in places:
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        with pytest.raises(ValueError):
+            unpack_state(bytes(flipped))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, 8, 100, -1])
+def test_a_file_cut_short_is_noticed(cut):
+    with pytest.raises(ValueError):
+        unpack_state(pack_state(make_state())[:cut])
+
+
+def test_appended_bytes_are_noticed():
+    with pytest.raises(ValueError):
+        unpack_state(pack_state(make_state()) + b"\0")
+
+
+def test_damage_is_told_and_the_generation_before_is_taken(tmp_path):
+    save_state(tmp_path, make_state(1))
+    save_state(tmp_path, make_state(2))
+    assert load_state(tmp_path)[0].fit.epoch == 2
+    (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-1])
+    loaded, complaints = load_state(tmp_path)
+    assert loaded.fit.epoch == 1
+    assert len(complaints) == 1 and STATE in complaints[0] and "\n" not in complaints[0]
+    (tmp_path / PREVIOUS).write_bytes(b"")
+    loaded, complaints = load_state(tmp_path)
+    assert loaded is None and len(complaints) == 2
+
+
+def test_a_writer_killed_between_the_two_renames_leaves_the_generation_before(tmp_path, monkeypatch):
+    save_state(tmp_path, make_state(1))
+    save_state(tmp_path, make_state(2))
+    (tmp_path / STATE).replace(tmp_path / PREVIOUS)  # what the first rename does
+    loaded, complaints = load_state(tmp_path)
+    assert loaded.fit.epoch == 2 and complaints == []
+
+
+def test_a_failed_save_leaves_both_generations(tmp_path):
+    save_state(tmp_path, make_state(1))
+    save_state(tmp_path, make_state(2))
+    before = {name: (tmp_path / name).read_bytes() for name in (STATE, PREVIOUS)}
+    with pytest.raises(RuntimeError), write_atomically(tmp_path / STATE, previous=tmp_path / PREVIOUS):
+        raise RuntimeError
+    assert {name: (tmp_path / name).read_bytes() for name in (STATE, PREVIOUS)} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(before)
+
+
+def test_a_finished_run_keeps_no_state(tmp_path):
+    save_state(tmp_path, make_state(1))
+    save_state(tmp_path, make_state(2))
+    remove_state(tmp_path)
+    assert load_state(tmp_path) == (None, [])
