@@ -2,34 +2,59 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from digit_recognizer.files import hash_file
+
+RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")
 
 
-def run_module(*arguments, backend, timeout=240):
+def start_module(*arguments, backend):
     environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=timeout
+    command = [sys.executable, "-m", *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(("backend", "sent", "code"), [("tensorflow", signal.SIGINT, 130), ("jax", signal.SIGKILL, -9)])
+def test_a_net_trains_from_the_command_line_under_either_backend_and_goes_on_after_a_signal(
+    backend, sent, code, tiny_dir, tmp_path
+):
+    flags = (
+        *("--input-dir", tiny_dir, "--folds", 2, "--epochs", 40, "--batch-size", 15, "--learning-rate", 0.002),
+        *("--augmentation", "none"),
     )
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    running = start_module(
+        "digit_recognizer.cv", *flags, "--run-dir", whole, "--submission", tmp_path / "whole.csv", backend=backend
+    )
+    _, error = running.communicate(timeout=240)
+    assert running.returncode == 0, error
+    assert error == "", "nothing but the run speaks"
+    assert json.loads((whole / "environment.json").read_text())["fingerprint"]["backend"] == backend
+    assert json.loads((whole / "metrics.json").read_text())["oof_accuracy"] > 0.9
+    assert np.load(whole / "oof_probabilities.npy").dtype == np.float32
+    assert len((tmp_path / "whole.csv").read_text().splitlines()) == 21
 
-
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_a_net_trains_from_the_command_line_under_either_backend(backend, tiny_dir, tmp_path):
-    run = tmp_path / "run"
-    finished = run_module(
-        "digit_recognizer.cv", "--input-dir", tiny_dir, "--run-dir", run, "--submission", tmp_path / "mine.csv",
-        "--folds", 2, "--epochs", 40, "--batch-size", 15, "--learning-rate", 0.002, "--augmentation", "none",
-        backend=backend,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stderr == "", "nothing but the run speaks"
-    assert json.loads((run / "environment.json").read_text())["fingerprint"]["backend"] == backend
-    assert json.loads((run / "metrics.json").read_text())["oof_accuracy"] > 0.9
-    assert np.load(run / "oof_probabilities.npy").dtype == np.float32
-    assert len((tmp_path / "mine.csv").read_text().splitlines()) == 21
+    running = start_module(
+        "digit_recognizer.cv", *flags, "--run-dir", stopped, "--submission", tmp_path / "stopped.csv", backend=backend
+    )
+    while running.poll() is None and not (stopped / "state.safetensors").exists():
+        time.sleep(0.01)
+    running.send_signal(sent)
+    _, error = running.communicate(timeout=240)
+    assert running.returncode == code, error
+    resume = f"python -m digit_recognizer.cv --resume {stopped}"
+    assert error == ("" if code == -9 else f"cv: interrupted; go on with: {resume}.\n")
+    running = start_module(*resume.split()[2:], backend=backend)
+    said, error = running.communicate(timeout=240)
+    assert running.returncode == 0, error
+    assert "going on after" in said
+    hashes = [[hash_file(run / name) for name in RESULTS] for run in (whole, stopped)]
+    assert hashes[0] == hashes[1]
+    assert hash_file(tmp_path / "whole.csv") == hash_file(tmp_path / "stopped.csv")

@@ -4,9 +4,11 @@ import stat
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from digit_recognizer import files
+from digit_recognizer.data.array_files import write_npy
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.files import (
     check_free_disk,
@@ -176,3 +178,10 @@ def test_places_are_checked_without_leaving_a_trace(tmp_path):
 def test_a_path_that_is_no_text_is_escaped(tmp_path):
     write_text(tmp_path / "log.txt", "run \udcff")
     assert (tmp_path / "log.txt").read_text() == "run \\udcff"
+
+
+@pytest.mark.parametrize("array", [np.arange(6, dtype=np.int16).reshape(2, 3).T, np.zeros((0, 3)), np.float32(3)])
+def test_an_array_comes_back_from_numpys_own_reader(array, tmp_path):
+    write_npy(tmp_path / "a.npy", np.asarray(array))
+    again = np.load(tmp_path / "a.npy", allow_pickle=False)
+    assert again.dtype == array.dtype and np.array_equal(again, array)

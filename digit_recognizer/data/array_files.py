@@ -1,4 +1,4 @@
-"""NumPy's own files read with suspicion: nothing is unpickled, and nothing is allocated that the file does not hold."""
+"""NumPy's own files, written whole and read with suspicion: nothing is unpickled, and no claim is believed unseen."""
 
 import math
 import tokenize
@@ -10,10 +10,22 @@ import numpy as np
 
 from digit_recognizer.data.csv_header import open_regular_file
 from digit_recognizer.errors import InputError
+from digit_recognizer.files import write_atomically
 
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 # all that NumPy's reading of a damaged header has been seen to raise
 HEADER_ERRORS = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError, OverflowError)
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Write numbers to `path` as .npy, atomically.
+
+    NumPy's own `save` goes round Python, and of a full disk it says only how many numbers were written.
+    """
+    array = np.require(array, requirements="C")
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
 
 
 def load_npy(path: Path) -> np.ndarray:

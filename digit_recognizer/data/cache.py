@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from digit_recognizer.data.array_files import load_npy
+from digit_recognizer.data.array_files import load_npy, write_npy
 from digit_recognizer.data.csv_header import open_regular_file
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import hash_file, write_atomically, write_json
+from digit_recognizer.files import hash_file, write_json
 
 FORMAT_VERSION = 1
 POINTER_LIMIT_BYTES = 1 << 20  # a pointer has about 1 kB; a longer one is cut here, and then no JSON
@@ -98,8 +98,7 @@ def write_cached_arrays(path: Path, cache_dir: Path, state: os.stat_result, cach
     }
     try:
         for name, array in cached.arrays.items():
-            with write_atomically(_array_path(path, cache_dir, pointer, name)) as temporary:
-                np.save(temporary, array, allow_pickle=False)
+            write_npy(_array_path(path, cache_dir, pointer, name), array)
         write_json(cache_dir / f"{path.name}.json", pointer)
         _remove_old_arrays(path, cache_dir, cached.sha256)
     except (OSError, InputError) as error:

@@ -30,9 +30,16 @@ from filelock import FileLock, Timeout
 
 from digit_recognizer.competition.provenance import describe_command
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.array_files import load_npy
+from digit_recognizer.data.array_files import load_npy, write_npy
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import TEMPORARY, read_json, sweep_temporaries, write_atomically, write_json, write_text
+from digit_recognizer.files import (
+    TEMPORARY,
+    read_json,
+    sweep_temporaries,
+    write_atomically,
+    write_json,
+    write_text,
+)
 
 CONFIG, METRICS = "config.json", "metrics.json"
 
@@ -127,8 +134,7 @@ class RunFolder:
 
     def write_array(self, name: str, array: np.ndarray) -> None:
         """Write `<name>.npy`."""
-        with write_atomically(self.path / f"{name}.npy") as temporary:
-            np.save(temporary, array, allow_pickle=False)
+        write_npy(self.path / f"{name}.npy", array)
 
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Write history.csv; a column that an epoch lacks stays empty."""

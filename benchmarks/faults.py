@@ -1,0 +1,231 @@
+"""Make every single write, fsync and rename fail in turn, or kill the process there, and look for torn or lost files.
+
+    python benchmarks/faults.py            # needs Linux and gcc; a few hundred short runs
+
+Three ways, each at every n-th call: `kill` (SIGKILL, a write half done), `full` (from there on every write and fsync
+says that the disk is full) and `broken` (this call says that the disk is broken). The calls are those of C's library,
+which faults.c stands in for. Afterwards every file is whole; what was there before is there; the command, given again,
+ends as if nothing had happened and leaves no temporary file; and a failure was told in one line that names it.
+"""
+
+import argparse
+import ctypes
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torn_files import find_torn
+
+CSV_FILES = ("train.csv", "test.csv", "sample_submission.csv")
+COUNT, KILL, FULL, BROKEN = 1, 2, 3, 4
+WAYS = {
+    "kill": (KILL, -9, ""),
+    "full": (FULL, 2, "No space left on device"),
+    "broken": (BROKEN, 2, "Input/output error"),
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A command that writes.
+
+    Attributes:
+        arguments: of the command, for a folder to work in; after a fault, those that go on with it.
+        before: what that folder holds at first.
+        results: files of which the bytes are compared with an undisturbed command's.
+    """
+
+    arguments: Callable[[Path], list[str]]
+    before: Path
+    results: tuple[str, ...]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workloads", nargs="*", default=["download", "cv", "ensemble", "examine"])
+    parser.add_argument("--shim", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.shim is None:
+        return _start_preloaded()
+    from digit_recognizer.cli import import_keras
+
+    folder = arguments.shim.parent
+    _prepare_data(folder)
+    import_keras()
+    import digit_recognizer.training.cross_validation  # so that the processes to come need not  # noqa: F401
+
+    failures = 0
+    for name, workload in build_workloads(folder).items():
+        if name in arguments.workloads:
+            failures += _try_everything(name, workload, folder)
+    print("no torn or lost file" if not failures else f"{failures} FAILURES")
+    return int(failures > 0)
+
+
+def build_workloads(folder: Path) -> dict[str, Workload]:
+    """The commands to disturb."""
+    data = ["--input-dir", str(folder / "data")]
+    of_run = ("run/oof_probabilities.npy", "run/test_probabilities.npy", "run/folds.npy", "a.csv")
+
+    def download(work: Path) -> list[str]:
+        return [str(folder / "other"), "--overwrite", "--input-dir", str(work / "data")]
+
+    def run_cv(work: Path) -> list[str]:
+        if (work / "run" / "config.json").exists():
+            return ["--resume", str(work / "run")]
+        return name_cv(work, "run", "a.csv")
+
+    def ensemble(work: Path) -> list[str]:
+        return [str(work / "run"), str(work / "other"), *data, "--submission", str(work / "b.csv")]
+
+    def examine(work: Path) -> list[str]:
+        return [str(work / "run"), *data]
+
+    found = ("run/examination/label_errors.csv", "run/examination/label_errors.png")
+    return {
+        "download": Workload(download, folder / "before", tuple(f"data/{name}" for name in CSV_FILES)),
+        "cv": Workload(run_cv, folder / "before", of_run),
+        "ensemble": Workload(ensemble, folder / "finished", (*of_run, "b.csv")),
+        "examine": Workload(examine, folder / "finished", (*of_run, *found)),
+    }
+
+
+def name_cv(work: Path, run: str, submission: str) -> list[str]:
+    """Arguments of a small cross-validation of what is in `work`."""
+    flags = ["--folds", "2", "--epochs", "1", "--precision", "float32", "--batch-size", "50"]
+    places = {"--input-dir": work / "data", "--run-dir": work / run, "--submission": work / submission}
+    return [*flags, *(word for flag, path in places.items() for word in (flag, str(path)))]
+
+
+def _start_preloaded() -> int:
+    """Compile the shim and start this script again with it."""
+    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        shim = Path(name).resolve() / "faults.so"
+        source = Path(__file__).with_suffix(".c")
+        subprocess.run(["gcc", "-Wall", "-O1", "-shared", "-fPIC", "-o", shim, source], check=True)
+        environment = {**os.environ, "LD_PRELOAD": str(shim)}
+        return subprocess.run([sys.executable, *sys.argv, "--shim", shim], env=environment).returncode
+
+
+def _prepare_data(folder: Path) -> None:
+    """Two small data sets of the same size, and a finished run of the first; by processes of their own."""
+
+    def call(*words: object) -> None:
+        subprocess.run([sys.executable, "-m", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+
+    call("digit_recognizer.download", "sample", "--input-dir", folder / "sample")
+    for name, rows in (("data", slice(1, 121)), ("other", slice(121, 241))):
+        (folder / name).mkdir()
+        for table in CSV_FILES[:2]:
+            lines = (folder / "sample" / table).read_text().splitlines(keepends=True)
+            (folder / name / table).write_text("".join([lines[0], *lines[rows]]))
+        ids = "".join(f"{number},0\n" for number in range(1, 121))
+        (folder / name / CSV_FILES[2]).write_text("ImageId,Label\n" + ids)
+    shutil.copytree(folder / "data", folder / "before" / "data")
+    shutil.copytree(folder / "before", folder / "finished")
+    call("digit_recognizer.cv", *name_cv(folder / "finished", "run", "a.csv"))
+    call("digit_recognizer.cv", *name_cv(folder / "finished", "other", "other.csv"), "--seed", 1)
+
+
+def _try_everything(verb: str, workload: Workload, folder: Path) -> int:
+    work = folder / "work"
+    _prepare(workload, work)
+    undisturbed = _run(verb, workload, work, COUNT, 0)
+    if undisturbed.code:
+        sys.exit(f"{verb} failed undisturbed: {undisturbed.error}")
+    calls = undisturbed.calls
+    expected = {work / file: (work / file).read_bytes() for file in workload.results}
+    failures = 0
+    for way, (mode, code, reason) in WAYS.items():
+        ends: Counter[str] = Counter()
+        for call in range(1, calls + 1):
+            before = _prepare(workload, work)
+            ended = _run(verb, workload, work, mode, call)
+            problems = [f"torn: {path}" for path in find_torn(work)] + _find_lost(work, before, expected)
+            whole = ended.code == 0 and all(_holds(path, expected[path]) for path in expected)
+            if ended.code == code and (not reason or (reason in ended.error and ended.error.count("\n") == 1)):
+                ends["stopped as it should"] += 1
+            elif whole:
+                ends["not needed, so the command ended well"] += 1
+            else:
+                problems.append(f"exit code {ended.code}, {ended.error!r}")
+            if not whole:
+                again = _run(verb, workload, work, COUNT, 0)
+                problems += [f"again: exit code {again.code}, {again.error!r}"] * (again.code != 0)
+            problems += [f"differs: {path}" for path in expected if not _holds(path, expected[path])]
+            problems += [f"left: {path}" for path in work.rglob(".writing-*")]
+            failures += bool(problems)
+            if problems:
+                print(f"{verb}, {way} at call {call}: {problems}", flush=True)
+        told = "; ".join(f"{count} {end}" for end, count in ends.items())
+        print(f"{verb}, {way} at each of {calls} calls: {told}", flush=True)
+    return failures
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: exit code (or minus the signal), what it said on the error screen, calls counted."""
+
+    code: int
+    error: str
+    calls: int
+
+
+def _prepare(workload: Workload, work: Path) -> dict[Path, bytes]:
+    """A fresh folder, and what is in it."""
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(workload.before, work)
+    return {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
+
+
+def _run(verb: str, workload: Workload, work: Path, mode: int, call: int) -> Ended:
+    screen, error = work.with_name("screen.txt"), work.with_name("error.txt")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for path, number in ((screen, 1), (error, 2)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        code = 1
+        try:
+            door = importlib.import_module(f"digit_recognizer.{verb}")
+            shim = ctypes.CDLL(None)
+            shim.fault_arm(str(work).encode(), mode, call)
+            code = door.main(workload.arguments(work))
+            os.write(writing, str(shim.fault_calls()).encode())
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    os.close(writing)
+    _, status = os.waitpid(child, 0)
+    with os.fdopen(reading) as pipe:
+        calls = int(pipe.read() or 0)
+    return Ended(os.waitstatus_to_exitcode(status), error.read_text(), calls)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.exists() and path.read_bytes() == content
+
+
+def _find_lost(work: Path, before: dict[Path, bytes], expected: dict[Path, bytes]) -> list[str]:
+    """Files that were there before and are neither there still nor replaced as the command was asked to."""
+    marker = work / "data" / CSV_FILES[2]  # not there while the files of two data sets stand side by side
+    lost = [
+        f"lost: {path}"
+        for path in before
+        if not _holds(path, before[path]) and not _holds(path, expected.get(path, b"")) and path != marker
+    ]
+    tables = [path for path in before if path.name in CSV_FILES[:2] and path in expected]
+    ages = {_holds(path, before[path]) for path in tables}
+    return lost + ["two data sets mixed"] * (len(ages) > 1 and marker.exists())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""What saving the state costs: `python benchmarks/state_cost.py --input-dir input`.
+
+Fits the baseline on 80 % of the rows for some epochs, as `train` does, and times in every epoch whatever the run does
+for the sake of being stopped: taking the state out of the net, packing, hashing and writing it, and writing the log.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from digit_recognizer.cli import import_keras
+from digit_recognizer.config import RunConfig
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--input-dir", type=Path, default=Path("input"))
+    parser.add_argument("--model", default="baseline")
+    parser.add_argument("--epochs", type=int, default=12)
+    arguments = parser.parse_args()
+    import_keras()
+    from digit_recognizer.training import runs, snapshots, state
+    from digit_recognizer.training.cross_validation import cross_validate
+
+    spent = {"state": [], "log": []}
+
+    def time_calls(owner, name, kind):
+        plain = getattr(owner, name)
+
+        def timed(*positional, **named):
+            started = time.perf_counter()
+            plain(*positional, **named)
+            spent[kind].append(time.perf_counter() - started)
+
+        setattr(owner, name, timed)
+
+    time_calls(snapshots.StateKeeper, "on_epoch_end", "state")
+    time_calls(runs, "write_text", "log")
+    with tempfile.TemporaryDirectory() as name:
+        config = RunConfig(
+            model=arguments.model,
+            input_dir=arguments.input_dir,
+            epochs=arguments.epochs,
+            run_dir=Path(name) / "run",
+            submission=Path(name) / "submission.csv",
+        )
+        plain_save, sizes = state.pack_state, []
+
+        def pack(content):
+            packed = plain_save(content)
+            sizes.append(len(packed))
+            return packed
+
+        state.pack_state = pack
+        cross_validate(config, single_split=True)
+        history = (Path(name) / "run" / "history.csv").read_text().splitlines()
+    column = history[0].split(",").index("seconds")
+    epochs = [float(line.split(",")[column]) for line in history[1:]]
+    # the first epoch compiles the net; a state's share of it would flatter
+    shares = [saving / epoch for saving, epoch in zip(spent["state"][1:], epochs[1:], strict=True)]
+    print(f"\nepoch: {statistics.median(epochs[1:]):.2f} s, median; state: {max(sizes):,} bytes at most")
+    print(f"saving the state: {1000 * statistics.median(spent['state']):.0f} ms median")
+    print(f"writing the log: {1000 * statistics.median(spent['log']):.0f} ms median, once in 4 s at most")
+    print(f"state as a share of its epoch: {statistics.median(shares):.2%} median, {max(shares):.2%} at most")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
