@@ -1,10 +1,10 @@
 """Kill cross-validations at random moments, resume them each time, and compare what they leave with unkilled runs.
 
     python benchmarks/kill_and_resume.py                                           # 200 kills of small runs
-    python benchmarks/kill_and_resume.py --reference runs/baseline --kills 8       # a real run again
+    python benchmarks/kill_and_resume.py --reference runs/baseline --kills 6 --longest-sitting 180    # a real one again
 
 A process that has imported Keras, and computed nothing, forks one process per sitting; that process gets SIGKILL at a
-moment drawn evenly from the time that the unkilled run took, unless it ends before. After so many kills a run is left
+moment drawn evenly from the time that the unkilled run took, or another, unless it ends before. After so many kills a run is left
 in peace to finish. Exit code 1, and the files kept, if one byte differs.
 """
 
@@ -47,6 +47,7 @@ def main() -> int:
     parser.add_argument("--input-dir", type=Path, help="default: that of the reference, or the bundled sample")
     parser.add_argument("--kills", type=int, default=200, help="at least so many")
     parser.add_argument("--reference", type=Path, help="a finished run to do again, instead of the small ones")
+    parser.add_argument("--longest-sitting", type=float, help="seconds; default: as long as the unkilled run took")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     import_keras()
@@ -68,7 +69,8 @@ def main() -> int:
         name, flags, expected, seconds = references[runs % len(references)]
         runs += 1
         run = folder / f"run{runs}"
-        killed = _run_killed(flags, arguments.input_dir, run, seconds, KILLS_PER_RUN, rng)
+        longest = arguments.longest_sitting or seconds
+        killed = _run_killed(flags, arguments.input_dir, run, longest, KILLS_PER_RUN, rng)
         found = _hash_results(run, run.with_suffix(".csv"))
         same = found == expected
         stale = [path.name for path in run.rglob(f"{TEMPORARY}*")]
@@ -115,11 +117,11 @@ def _begin(flags: str, input_dir: Path, run: Path) -> list[str]:
 
 
 def _run_killed(
-    flags: str, input_dir: Path, run: Path, seconds: float, kills: int, rng: np.random.Generator
+    flags: str, input_dir: Path, run: Path, longest: float, kills: int, rng: np.random.Generator
 ) -> Counter[str]:
     """Run a recipe with so many kills, and then to its end; what was found after each kill."""
     found: Counter[str] = Counter()
-    for moment in [*rng.uniform(0, seconds, kills), None]:
+    for moment in [*rng.uniform(0, longest, kills), None]:
         begun = (run / "config.json").exists()
         arguments = ["--resume", str(run)] if begun else _begin(flags, input_dir, run)
         if _sit(arguments, run, moment) is None:
