@@ -1,11 +1,11 @@
 """Kill cross-validations at random moments, resume them each time, and compare what they leave with unkilled runs.
 
-    python benchmarks/kill_and_resume.py                                           # 200 kills of small runs
-    python benchmarks/kill_and_resume.py --reference runs/baseline --kills 6 --longest-sitting 180    # a real one again
+    python benchmarks/kill_and_resume.py                                                        # 200 kills, small runs
+    python benchmarks/kill_and_resume.py --reference runs/baseline --kills 6 --longest-sitting 180    # a real run again
 
 A process that has imported Keras, and computed nothing, forks one process per sitting; that process gets SIGKILL at a
-moment drawn evenly from the time that the unkilled run took, or another, unless it ends before. After so many kills a run is left
-in peace to finish. Exit code 1, and the files kept, if one byte differs.
+moment drawn evenly between its start and the time that the unkilled run took, or another, unless it ends before. After
+so many kills a run is left in peace to finish. Exit code 1, and the files kept, if one byte differs.
 """
 
 import argparse
