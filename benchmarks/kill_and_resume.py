@@ -4,8 +4,8 @@
     python benchmarks/kill_and_resume.py --reference runs/baseline --kills 6 --longest-sitting 180    # a real run again
 
 A process that has imported Keras, and computed nothing, forks one process per sitting; that process gets SIGKILL at a
-moment drawn evenly between its start and the time that the unkilled run took, or another, unless it ends before. After
-so many kills a run is left in peace to finish. Exit code 1, and the files kept, if one byte differs.
+moment drawn evenly from the first half of the time that the unkilled run took (or from another time), unless it ends
+before. After so many kills a run is left in peace to finish. Exit code 1, and the files kept, if one byte differs.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--input-dir", type=Path, help="default: that of the reference, or the bundled sample")
     parser.add_argument("--kills", type=int, default=200, help="at least so many")
     parser.add_argument("--reference", type=Path, help="a finished run to do again, instead of the small ones")
-    parser.add_argument("--longest-sitting", type=float, help="seconds; default: as long as the unkilled run took")
+    parser.add_argument("--longest-sitting", type=float, help="seconds; default: half of the unkilled run's")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     import_keras()
@@ -69,7 +69,7 @@ def main() -> int:
         name, flags, expected, seconds = references[runs % len(references)]
         runs += 1
         run = folder / f"run{runs}"
-        longest = arguments.longest_sitting or seconds
+        longest = arguments.longest_sitting or seconds / 2
         killed = _run_killed(flags, arguments.input_dir, run, longest, KILLS_PER_RUN, rng)
         found = _hash_results(run, run.with_suffix(".csv"))
         same = found == expected

@@ -59,7 +59,12 @@ def write_atomically(path: Path, *, exclusive: bool = False, previous: Path | No
             _claim(temporary, path)
         else:
             os.replace(temporary, path)
-        _sync_folder(path.parent)
+        try:
+            _sync_folder(path.parent)
+        except OSError:
+            if exclusive:  # what failed leaves no new file behind
+                path.unlink()
+            raise
     except FileExistsError:
         raise
     except OSError as error:
@@ -185,6 +190,8 @@ def _claim(temporary: Path, path: Path) -> None:
     except OSError:  # a file system without links: the name is claimed empty and then filled
         path.touch(exist_ok=False)
         os.replace(temporary, path)
+    else:
+        temporary.unlink()
 
 
 def _sync_file(path: Path) -> None:

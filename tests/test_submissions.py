@@ -1,9 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import write_labels
 
+from digit_recognizer.competition import submissions
+from digit_recognizer.competition.provenance import describe_command
 from digit_recognizer.competition.submissions import (
     Provenance,
     check_new_submission_path,
@@ -14,7 +17,7 @@ from digit_recognizer.competition.submissions import (
     name_submission,
     write_submission,
 )
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, WriteError
 
 LABELS = np.array([3, 1, 4, 1, 5])
 PROVENANCE = Provenance(
@@ -93,3 +96,35 @@ def test_the_number_of_ids_comes_from_the_sample_submission(tmp_path):
     assert count_image_ids(path) == 7
     with pytest.raises(InputError, match="download"):
         count_image_ids(tmp_path / "elsewhere" / "sample_submission.csv")
+
+
+def test_what_a_killed_command_left_of_a_submission_is_no_hindrance_to_the_same_command(tmp_path):
+    path = tmp_path / "mine.csv"
+    mine = replace(PROVENANCE, command=describe_command())
+    for theirs, refused in ((mine, False), (PROVENANCE, True)):
+        write_submission(path, LABELS % 9, 5, theirs)
+        path.unlink()
+        if refused:
+            with pytest.raises(InputError, match=r"mine\.csv\.json exists"):
+                check_new_submission_path(path, Path("input"))
+            with pytest.raises(FileExistsError):
+                write_submission(path, LABELS, 5, mine)
+        else:
+            check_new_submission_path(path, Path("input"))
+            write_submission(path, LABELS, 5, mine)
+            assert np.array_equal(load_submission(path).labels, LABELS)
+            path.unlink()
+            path.with_name("mine.csv.json").unlink()
+
+
+def test_a_disk_that_fails_leaves_no_half_of_a_submission(tmp_path, monkeypatch):
+    def fail(path, *rest, **options):
+        if path.name == "mine.csv":
+            raise WriteError("no room")
+        plain(path, *rest, **options)
+
+    plain = submissions._write_once
+    monkeypatch.setattr(submissions, "_write_once", fail)
+    with pytest.raises(WriteError):
+        write_submission(tmp_path / "mine.csv", LABELS, 5, PROVENANCE)
+    assert not list(tmp_path.iterdir())

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from digit_recognizer.competition.provenance import describe_command
 from digit_recognizer.data.tables import load_label_table
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.files import check_writable_folder, hash_file, read_json, write_atomically
 
 SUBMISSIONS = Path("submissions")  # where a file goes that is given no place
@@ -124,14 +125,16 @@ def check_new_submission_path(path: Path, input_dir: Path) -> None:
     """Refuse a place where a submission cannot or must not be written; called before training, not after.
 
     Raises:
-        InputError: if the file, or a note of that name, exists; if its folder cannot be made or written to, or is the
-            one that holds the data.
+        InputError: if the file, or a note of that name from another command, exists; if its folder cannot be made or
+            written to, or is the one that holds the data.
     """
     if path.suffix != ".csv":
         raise InputError(f"--submission takes a name that ends in .csv; received {path}.")
     if Path(os.path.realpath(path)).parent == Path(os.path.realpath(input_dir)):  # resolve() trips over looped links
         raise InputError(f"--submission takes a place apart from the data, but {path} is in --input-dir: name another.")
     for taken in (path, _note_path(path)):
+        if taken != path and _is_left_by_us(taken):
+            continue
         try:
             taken.lstat()
         except (FileNotFoundError, NotADirectoryError):
@@ -166,18 +169,28 @@ def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Prov
     submission_sha256 = hashlib.sha256(content.encode()).hexdigest()
     note = json.dumps({**asdict(provenance), "submission_sha256": submission_sha256}, indent=2, allow_nan=False) + "\n"
     # the note first: a submission without one would pass for a stranger's, of which nothing is known
-    _write_once(_note_path(path), note)
+    left = _is_left_by_us(_note_path(path)) and not os.path.lexists(path)
+    _write_once(_note_path(path), note, exclusive=not left)
     try:
         _write_once(path, content)
-    except FileExistsError:
-        _note_path(path).unlink()  # it is ours, and the file is not
+    except (OSError, WriteError):
+        if not left:  # the note is ours alone, and the file is not, or is not there
+            _note_path(path).unlink(missing_ok=True)
         raise
 
 
-def _write_once(path: Path, text: str) -> None:
+def _is_left_by_us(note: Path) -> bool:
+    """Whether a note was written by this very command line before, which was killed before its submission was there."""
+    try:
+        return not os.path.lexists(note.with_suffix("")) and read_json(note)["command"] == describe_command()
+    except (InputError, OSError, TypeError, KeyError):
+        return False
+
+
+def _write_once(path: Path, text: str, exclusive: bool = True) -> None:
     """Write a new file; one that holds the same already was written by this very run before it was stopped."""
     try:
-        with write_atomically(path, exclusive=True) as temporary:
+        with write_atomically(path, exclusive=exclusive) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     except FileExistsError:
         if path.is_file() and path.read_bytes() == text.encode():

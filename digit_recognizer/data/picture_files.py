@@ -1,0 +1,178 @@
+"""Picture files from anywhere: which of them Pillow may open, how much work they may make, and how damage is told."""
+
+import contextlib
+import logging
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from digit_recognizer.data.csv_header import open_regular_file
+from digit_recognizer.errors import InputError
+
+# Named, so that none of Pillow's some forty other readers is tried: that of EPS starts Ghostscript.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+STARTS = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|BM|RIFF....WEBP|II\*\0|MM\0\*|P[1-6f]\s", re.DOTALL)
+KIND_BYTES = 4096  # by which a file that is no picture is known
+MOST_BYTES = 1 << 26  # a JPEG of 50 megapixels has some 20 MB, an unpacked grey A4 page at 600 dpi 35 MB
+MOST_PIXELS = 120_000_000  # phones make 12 to 50 million, at times 108; at 179 million Pillow itself refuses
+MOST_SIDE_PX = 65_535  # no JPEG has more; a row costs a pointer, so that a strip one pixel wide would be a bomb
+SLOW_CODECS = ("ppm", "ppm_plain", "bmp_rle")  # Pillow decodes these in Python, at about 1 MB/s
+MOST_SLOW_BYTES = 1 << 23
+MOST_CHUNKS = 1 << 16  # of a PNG; libpng writes 8 kB into each, so that these hold 500 MB
+MOST_SCAN_PIXELS = 20_000_000_000  # each scan of a JPEG, mostly ten at most, passes over all pixels: this takes 20 s
+MOST_EXIF_SEGMENTS = 16  # of a JPEG, 64 kB each, which Pillow joins
+MOST_TAG_VALUES = 1 << 17  # of a TIFF: two strips for each row; every value becomes a Python object or several
+BYTE_KINDS = (1, 2, 7)  # BYTE, ASCII and UNDEFINED in TIFF 6.0: these stay bytes
+SUB_DIRECTORIES = (34665, 34853, 40965)  # EXIF, GPS and interoperability, which Pillow decodes whole
+NEW_SUBFILE_TYPE = 254  # in TIFF 6.0; its lowest bit: a smaller version of another picture in this file
+
+# What is often handed in though Pillow, or these formats, cannot read it; and the way out.
+OTHERS = {
+    rb".{4}ftyp(hei[cxms]|hev[cx]|mif1|msf1)": (
+        "is a HEIC photograph",
+        "export it as JPEG, or set the phone's camera to Most Compatible",
+    ),
+    rb".{4}ftypavi": ("is an AVIF image", "save it as PNG or JPEG"),
+    rb".{4}ftyp|RIFF....AVI|\x1a\x45\xdf\xa3": ("is a video", "save one frame of it as PNG"),
+    rb"(\xef\xbb\xbf)?\s*<(.{0,2000}<)?svg\b": ("is an SVG drawing, which is no photograph", "export it as PNG"),
+    rb"%PDF-": ("is a PDF document, which is no photograph", "export the page as PNG"),
+    rb"%!PS|\xc5\xd0\xd3\xc6": ("is a PostScript drawing, which is no photograph", "export it as PNG"),
+    rb"\s*<(?i:!doctype html|html)": ("is a web page", "save the picture itself"),
+    rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!": ("is an archive", "unpack it"),
+    rb"II\+\0|MM\0\+": ("is a BigTIFF, made for files of more than 4 GB", "save it as PNG"),
+}
+
+# What Pillow raises at damaged files: its readers index, unpack and divide by what a file says, and turn only a part
+# of what follows into errors of their own.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError, AttributeError) + (
+    (AssertionError, RuntimeError, struct.error, zlib.error)
+)  # fmt: skip
+
+
+def read_picture_file(path: Path) -> bytes:
+    """Read a file whole that begins as a picture does which Pillow may open.
+
+    Raises:
+        InputError: if it is missing, no plain file, empty, no such picture, or too long.
+    """
+    with open_regular_file(path) as file:
+        try:
+            content = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise InputError(f"{path} must be readable, but {error.strerror}: mend that, or name another.") from error
+    if not content:
+        raise InputError(f"{path} must be a photograph, but is empty: copy it again.")
+    if not STARTS.match(content):
+        found = (told for start, told in OTHERS.items() if re.match(start, content[:KIND_BYTES], re.DOTALL))
+        what, way_out = next(found, (f"begins with {content[:4].hex(' ')}", "save it as PNG or JPEG"))
+        raise InputError(f"{path} must be a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM image, but {what}: {way_out}.")
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{path} must have {MOST_BYTES} bytes at most, but has more: save it smaller, or as JPEG.")
+    return content
+
+
+@contextlib.contextmanager
+def explain_picture_damage(path: Path) -> Iterator[None]:
+    """Turn whatever Pillow raises at a damaged picture into one line, and what it merely warns of into nothing.
+
+    Raises:
+        InputError: in place of Pillow's error, with its words.
+    """
+    from PIL import Image
+
+    silence = logging.NullHandler()  # Pillow also logs damage, which Python prints where nobody listens
+    logger = logging.getLogger("PIL")
+    logger.addHandler(silence)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path} must have {MOST_PIXELS} pixels at most, but has more: save it smaller.") from error
+    except MemoryError as error:
+        raise InputError(f"{path} must fit into memory, but does not: save it smaller.") from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(f"{path} must be a whole picture, but its header is damaged: copy it again.") from error
+    except DAMAGE as error:
+        fault = " ".join(str(error).split())[:100] or type(error).__name__
+        raise InputError(f"{path} must be a whole picture, but {fault}: copy it again, or save it as PNG.") from error
+    finally:
+        logger.removeHandler(silence)
+
+
+def check_before_opening(path: Path, content: bytes) -> None:
+    """Refuse what would take too much memory or time already where Pillow reads its header.
+
+    Raises:
+        InputError: if it has too many parts.
+        ValueError: if it is damaged.
+    """
+    if content.startswith(b"\x89PNG"):
+        _check_chunks(path, content)
+    elif content.startswith((b"II", b"MM")):
+        _check_directories(path, content)
+    elif content.startswith(b"\xff\xd8") and content.count(b"Exif\0\0") > MOST_EXIF_SEGMENTS:
+        raise InputError(f"{path} must have one EXIF segment, but has {MOST_EXIF_SEGMENTS} and more: save it as PNG.")
+
+
+def check_before_decoding(path: Path, content: bytes, image: Any) -> None:
+    """Refuse what would take too much memory or time where Pillow decodes the pixels of the `image` opened.
+
+    Raises:
+        InputError: if it is too large, packed too cleverly, or a mere preview of another picture.
+        ValueError: if it is damaged.
+    """
+    width, height = image.size
+    if width * height > MOST_PIXELS or max(width, height) > MOST_SIDE_PX:
+        raise InputError(
+            f"{path} must have {MOST_PIXELS} pixels and sides of {MOST_SIDE_PX} at most, but is {width} x {height}: "
+            "save it smaller."
+        )
+    codec, extents = (image.tile[0][0], image.tile[-1][1]) if image.tile else ("", (0, 0, width, height))
+    if codec in SLOW_CODECS and max(len(content), width * height) > MOST_SLOW_BYTES:
+        raise InputError(f"{path} must be stored plainly at this size, but unpacking it takes minutes: save it as PNG.")
+    # In a JPEG's packed pixels no byte follows FF but 0 and the marks of restarts, so FF DA is the start of a scan.
+    scans = content.count(b"\xff\xda") if image.format in ("JPEG", "MPO") else 0
+    if scans * width * height > MOST_SCAN_PIXELS:
+        raise InputError(f"{path} must have a JPEG's few scans, but has {scans}: save it as PNG.")
+    if image.format == "TIFF":
+        if image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & 1:
+            raise InputError(f"{path} must begin with its picture, but begins with a preview of it: export it as JPEG.")
+        if codec == "raw" and extents[2] * extents[3] != width * height:
+            raise ValueError("some of its strips are missing")
+
+
+def _check_chunks(path: Path, content: bytes) -> None:
+    """Hold a PNG to its checksums, of which Pillow passes over those of the pixels, and to a sane number of chunks."""
+    view, place, kind = memoryview(content), 8, b""
+    for _ in range(MOST_CHUNKS):
+        if kind == b"IEND":
+            return
+        start, place = place, place + 12
+        if place <= len(content):
+            length, kind = struct.unpack_from(">I4s", content, start)
+            place += length
+        if place > len(content):
+            raise ValueError("it is cut off")
+        if zlib.crc32(view[start + 4 : place - 4]) != int.from_bytes(view[place - 4 : place]):
+            raise ValueError(f"the checksum of its part {ascii(kind)[2:-1]} is wrong")
+    raise InputError(f"{path} must have fewer than {MOST_CHUNKS} parts, but has more: save it anew as PNG.")
+
+
+def _check_directories(path: Path, content: bytes) -> None:
+    """Refuse a TIFF whose tags would fill the memory."""
+    order: Literal["little", "big"] = "little" if content.startswith(b"II") else "big"
+    entry = struct.Struct("<HHII" if order == "little" else ">HHII")
+    places = {0: int.from_bytes(content[4:8], order)}
+    for directory in (0, *SUB_DIRECTORIES):
+        place = places.get(directory, len(content))
+        entries = content[place + 2 : place + 2 + entry.size * int.from_bytes(content[place : place + 2], order)]
+        for tag, kind, count, value in entry.iter_unpack(entries[: len(entries) // entry.size * entry.size]):
+            if count > MOST_TAG_VALUES and kind not in BYTE_KINDS:
+                raise InputError(f"{path} must have sane tags, but its tag {tag} has {count} values: save it as PNG.")
+            places.setdefault(tag, value)
