@@ -3,6 +3,7 @@
 Nothing here looks for digits: white on black, blank pages and noise are read as they are.
 """
 
+import contextlib
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from digit_recognizer.data.picture_files import (
     check_before_opening,
     explain_picture_damage,
     read_picture_file,
+    silence_libtiff,
 )
 
 if TYPE_CHECKING:
@@ -82,7 +84,8 @@ def _decode(path: Path, image: Any) -> Photograph:
     if getattr(image, "is_animated", False):
         notes.append("it holds several pictures: the first was read")
     image.draft("L", None)  # a JPEG stores its luma: a quarter of the memory, and no detour by RGB
-    image.load()
+    with silence_libtiff() if image.format == "TIFF" else contextlib.nullcontext():
+        image.load()
     pixels, more = _convert_to_grey(image)
     notes += more
     try:
@@ -115,7 +118,8 @@ def _convert_to_grey(image: "Image") -> tuple[np.ndarray, list[str]]:
         image = image.convert("LA")
     if not image.has_transparency_data:
         return np.array(image.convert("L")), []
-    image = image.convert("RGBA")
+    if image.mode != "RGBA":
+        image = image.convert("RGBA")
     alpha = image.getchannel("A")
     paper = Image.new("L", image.size, 255)
     paper.paste(image.convert("L"), mask=alpha)
@@ -140,7 +144,7 @@ def _scale(image: Any) -> tuple[np.ndarray, list[str]]:
     pixels = np.empty(image.size[::-1], np.uint8)
     for top, strip in _cut_strips(image):
         values = strip.view(np.uint32) if (image.mode, bits) == ("I", 32) and sample_format != SIGNED else strip
-        shares = (values.astype(np.float64) - low) / ((high - low) or 1)
+        shares = (values.astype(np.float64) - low) / ((high - low) or 1)  # one shade only: no range
         if isinstance(clear, int):
             shares[values == clear] = 1
         pixels[top : top + len(strip)] = np.rint(shares * 255)
