@@ -15,24 +15,19 @@ import io
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from digit_recognizer.config import SMOKE, RunConfig
 from digit_recognizer.errors import InputError
+from digit_recognizer.signals import TerminatedError, open_closed_streams, signals_raised
 
 Arguments = TypeVar("Arguments")
 BACKENDS = ("tensorflow", "jax")
 VERBS = ("download", "cv", "train", "ensemble", "score", "compare", "examine")
-
-
-class TerminatedError(KeyboardInterrupt):
-    """The system asks this process to end, as a batch queue or a container does; it ends as tidily as by Ctrl-C."""
 
 
 def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
@@ -50,13 +45,14 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
             arguments.remove("--debug")
         else:
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on its own start
+        open_closed_streams()
         if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the screen cannot show
             sys.stdout.reconfigure(errors="backslashreplace")
-        before = _raise_on_sigterm()
         try:
             if any("\0" in argument for argument in arguments):
                 raise InputError("no argument can hold a NUL byte: leave it out.")
-            main(arguments)
+            with signals_raised():
+                main(arguments)
         except InputError as error:
             if debug:
                 raise
@@ -71,10 +67,8 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
             if debug:
                 raise
             how, code = ("terminated", 143) if isinstance(stop, TerminatedError) else ("interrupted", 130)
-            _tell(f"{verb}: {how}; {stop}." if str(stop) else f"{verb}: {how}.")
+            _tell(f"{verb}: {how}; {stop}" if str(stop) else f"{verb}: {how}.")  # no full stop on what is to be copied
             return code
-        finally:
-            _restore_sigterm(before)
         return 0
 
     return run
@@ -192,6 +186,10 @@ def import_keras() -> None:
     try:
         os.dup2(quiet, 2)
         importlib.import_module("keras").utils.set_random_seed(0)
+    except ModuleNotFoundError as error:
+        if error.name != backend:
+            raise
+        raise InputError(f"KERAS_BACKEND={backend} needs {backend}, which is not installed: install it.") from error
     finally:
         os.dup2(kept, 2)
         os.close(kept)
@@ -202,22 +200,6 @@ def _tell(line: str) -> None:
     """One line on the error screen, whatever characters a path brought into it."""
     shown = "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in line)
     print(shown, file=sys.stderr)
-
-
-def _raise_on_sigterm() -> Any:
-    """Let SIGTERM end the command as Ctrl-C does; return what was in force before, None outside the main thread."""
-
-    def terminate(number: int, frame: object) -> None:
-        raise TerminatedError
-
-    if threading.current_thread() is not threading.main_thread():
-        return None  # only there may it be set
-    return signal.signal(signal.SIGTERM, terminate)
-
-
-def _restore_sigterm(before: Any) -> None:
-    if before is not None:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _first_sentence(box: str) -> str:

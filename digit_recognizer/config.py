@@ -113,6 +113,8 @@ class RunConfig:
         values: dict[str, Any] = {}
         for name, kind in kinds.items():
             value = content[name]
+            if isinstance(value, str) and "\0" in value:
+                raise InputError(f"{name!r} holds a NUL byte")
             values[name] = Path(value) if isinstance(value, str) and Path in (kind, *typing.get_args(kind)) else value
             if not _fits(values[name], kind):
                 raise InputError(f"{name!r} is {value!r}")

@@ -20,7 +20,8 @@ def main(arguments: list[str]) -> None:
         arguments,
         "Cross-validate: fit a fresh net per fold, score every row by the net that did not see it, and write a "
         "submission from the mean of the nets. The defaults below are those of the chosen --model. A run that was "
-        "stopped is continued by --resume RUN, and no other flag.",
+        "stopped is continued by --resume RUN, with no other flag but --allow-inexact (go on although versions, "
+        "threads or other circumstances have changed, and say so in the metrics). --debug shows tracebacks.",
     )
     import_keras()
     from digit_recognizer.training.cross_validation import cross_validate

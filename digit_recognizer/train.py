@@ -20,7 +20,8 @@ def main(arguments: list[str]) -> None:
         arguments,
         "Train one net on all folds but the first, draw its learning curves on that one (of 5: 20 % of the rows), and "
         "write a submission. The defaults below are those of the chosen --model. A run that was stopped is continued "
-        "by --resume RUN, and no other flag.",
+        "by --resume RUN, with no other flag but --allow-inexact (go on although versions, threads or other "
+        "circumstances have changed, and say so in the metrics). --debug shows tracebacks.",
     )
     import_keras()
     from digit_recognizer.training.cross_validation import cross_validate

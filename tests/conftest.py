@@ -87,3 +87,30 @@ def write_run(folder: Path, data_dir: Path, oof: np.ndarray, test: np.ndarray, *
         },
     )
     return folder
+
+
+@pytest.fixture
+def stopped(tiny_dir, monkeypatch):
+    """A run stopped after its second epoch of two, in the first fold."""
+    from resuming import RECIPES, StopAfterSaving, configure
+
+    from digit_recognizer.training.cross_validation import cross_validate
+
+    config = configure(tiny_dir, "run", RECIPES["dropout, augmentation, one cycle"])
+    with monkeypatch.context() as patch:
+        StopAfterSaving(patch, saves=2)
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(config)
+    return config
+
+
+@pytest.fixture
+def whole(tiny_dir):
+    """The same run, never stopped."""
+    from resuming import RECIPES, configure
+
+    from digit_recognizer.training.cross_validation import cross_validate
+
+    config = configure(tiny_dir, "whole", RECIPES["dropout, augmentation, one cycle"])
+    cross_validate(config)
+    return config

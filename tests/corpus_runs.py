@@ -103,7 +103,7 @@ def build_metrics_cases() -> list[Case]:
         cases.append(Case(f"{path} without {key}", ENSEMBLE, edit_json(path, lambda content, key=key: {
             name: value for name, value in content.items() if name != key}), lacks.replace("‹›", key)))  # fmt: skip
     for value in (5, None, [], "0" * 64, "ab\x1b[2J"):
-        other = "one was made from another {} than the one at hand: name its --input-dir."
+        other = "one was made from another {} than that at hand: name the right --input-dir."
         cases.append(
             Case(
                 f"{path} train_sha256 {value!r}",

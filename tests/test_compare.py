@@ -63,7 +63,7 @@ def test_runs_that_cannot_be_compared_are_refused_in_one_line(tiny_dir, tmp_path
         "no row in common": (early, late),
         "another train.csv": (run, write_wrong_run(tmp_path / "other", tiny_dir, [1], train_sha256="0" * 64)),
         "must cover all 60 rows": (write_run(tmp_path / "few", tiny_dir, one_hot(TRAIN[:50]), TEST), run),
-        "received 9": (write_run(tmp_path / "nine", tiny_dir, one_hot(TRAIN)[:, :9], TEST), run),
+        "but has 9": (write_run(tmp_path / "nine", tiny_dir, one_hot(TRAIN)[:, :9], TEST), run),
         "must be a run folder": (run, tmp_path / "nowhere"),
     }
     for words, pair in others.items():

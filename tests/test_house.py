@@ -14,6 +14,8 @@ FLOORS = {
     "errors": 0,
     "files": 0,
     "config": 0,
+    "locks": 0,
+    "signals": 0,
     "data": 1,
     "competition": 1,
     "models": 2,
@@ -21,7 +23,7 @@ FLOORS = {
     "training": 3,
 }
 DOORS_FLOOR = 4
-WITHOUT_KERAS = ("config", "errors", "files", "cli", "data", "competition")
+WITHOUT_KERAS = ("config", "errors", "files", "locks", "signals", "cli", "data", "competition")
 
 
 def name_of(path: Path) -> str:

@@ -6,52 +6,15 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from resuming import RECIPES, StopAfterSaving, configure, hash_results
 
 from digit_recognizer import cv, train
-from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file
 from digit_recognizer.models import vgg16
 from digit_recognizer.training import cross_validation
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.state import PREVIOUS, STATE, load_state
-
-RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")
-RECIPES = {
-    "dropout, augmentation, one cycle": {"model": "baseline", "epochs": 2, "batch_size": 20},
-    "normalisation, plateau, early stopping": {
-        "model": "padded", "epochs": 5, "schedule": "plateau", "early_stopping_epochs": 2, "batch_size": 10,
-        "learning_rate": 0.3, "watch_fraction": 0.3,
-    },
-    "fine-tuning": {
-        "model": "vgg16", "weights": "none", "augmentation": "none", "epochs": 1, "unfreeze": "block5",
-        "unfreeze_epochs": 1, "train_rows": 20, "batch_size": 5, "schedule": "constant",
-    },
-}  # fmt: skip
-
-
-def configure(folder, name, recipe, **changes):
-    defaults = {"input_dir": folder, "folds": 2, "precision": "float32", "run_dir": folder.parent / name}
-    return RunConfig(**{**defaults, "submission": folder.parent / f"{name}.csv", **recipe, **changes})
-
-
-def hash_results(config):
-    return [hash_file(config.run_dir / name) for name in RESULTS] + [hash_file(config.submission)]
-
-
-class StopAfterSaving:
-    """Lets `save_state` write, and then stops the run as Ctrl-C would, once every `saves` times."""
-
-    def __init__(self, monkeypatch, saves=1):
-        self.plain, self.saves, self.left = cross_validation.save_state, saves, saves
-        monkeypatch.setattr(cross_validation, "save_state", self)
-
-    def __call__(self, folder, state):
-        self.plain(folder, state)
-        self.left -= 1
-        if self.left == 0:
-            self.left = self.saves
-            raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -101,24 +64,6 @@ def read_history(config):
 
     with (config.run_dir / "history.csv").open() as file:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
-
-
-@pytest.fixture
-def stopped(tiny_dir, monkeypatch):
-    """A run stopped after its second epoch of two, in the first fold."""
-    config = configure(tiny_dir, "run", RECIPES["dropout, augmentation, one cycle"])
-    with monkeypatch.context() as patch:
-        StopAfterSaving(patch, saves=2)
-        with pytest.raises(KeyboardInterrupt):
-            cross_validate(config)
-    return config
-
-
-@pytest.fixture
-def whole(tiny_dir):
-    config = configure(tiny_dir, "whole", RECIPES["dropout, augmentation, one cycle"])
-    cross_validate(config)
-    return config
 
 
 def test_the_door_resumes_and_shows_a_finished_run_again(stopped, whole, capsys):
@@ -237,7 +182,8 @@ def test_a_single_split_is_resumed_with_its_curve(tiny_dir, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="train --resume"):
         StopAfterSaving(patch)
         cross_validate(stopped, single_split=True)
-    assert load_state(stopped.run_dir)[0].fit.epoch == 1
+    own = json.loads((stopped.run_dir / "environment.json").read_text())["run"]
+    assert load_state(stopped.run_dir, own)[0].fit.epoch == 1
     assert train.main(["--resume", str(stopped.run_dir)]) == 0
     assert hash_results(stopped) == hash_results(whole)
     assert read_history(stopped) == read_history(whole) and "held_out_loss" in read_history(stopped)[0]

@@ -1,5 +1,7 @@
 """The state file itself: what goes in comes out, and nothing that was damaged does."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -30,11 +32,13 @@ def make_state(epoch=3):
     )
     oof = rng.random((6, 10), np.float32)
     oof[2:] = np.nan
-    return RunState(oof=oof, test=rng.random((4, 10), np.float32), folds_done=1, history=[{"loss": 0.1}], fit=fit)
+    return RunState(
+        "mine", oof=oof, test=rng.random((4, 10), np.float32), folds_done=1, history=[{"loss": 0.1}], fit=fit
+    )
 
 
 def assert_equal(one, other):
-    for name in ("folds_done", "history", "elapsed_seconds", "training_seconds", "submission"):
+    for name in ("run", "folds_done", "history", "elapsed_seconds", "training_seconds", "submission"):
         assert getattr(one, name) == getattr(other, name)
     np.testing.assert_array_equal(one.oof, other.oof)
     np.testing.assert_array_equal(one.test, other.test)
@@ -49,9 +53,12 @@ def assert_equal(one, other):
 
 
 def test_what_goes_in_comes_out(tmp_path):
-    for state in (make_state(), RunState(oof=np.zeros((2, 10), np.float32), test=np.zeros((1, 10), np.float32))):
+    for state in (
+        make_state(),
+        RunState("mine", oof=np.zeros((2, 10), np.float32), test=np.zeros((1, 10), np.float32)),
+    ):
         save_state(tmp_path, state)
-        loaded, complaints = load_state(tmp_path)
+        loaded, complaints = load_state(tmp_path, "mine")
         assert_equal(loaded, state)
         assert complaints == []
 
@@ -90,21 +97,22 @@ def test_appended_bytes_are_noticed():
 def test_damage_is_told_and_the_generation_before_is_taken(tmp_path):
     save_state(tmp_path, make_state(1))
     save_state(tmp_path, make_state(2))
-    assert load_state(tmp_path)[0].fit.epoch == 2
+    assert load_state(tmp_path, "mine")[0].fit.epoch == 2
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-1])
-    loaded, complaints = load_state(tmp_path)
+    loaded, complaints = load_state(tmp_path, "mine")
     assert loaded.fit.epoch == 1
     assert len(complaints) == 1 and STATE in complaints[0] and "\n" not in complaints[0]
     (tmp_path / PREVIOUS).write_bytes(b"")
-    loaded, complaints = load_state(tmp_path)
-    assert loaded is None and len(complaints) == 2
+    loaded, complaints = load_state(tmp_path, "mine")
+    assert loaded is None and len(complaints) == 1
+    assert not list(tmp_path.iterdir()), "what is of no use does not become the generation before the next"
 
 
 def test_a_writer_killed_between_the_two_renames_leaves_the_generation_before(tmp_path, monkeypatch):
     save_state(tmp_path, make_state(1))
     save_state(tmp_path, make_state(2))
     (tmp_path / STATE).replace(tmp_path / PREVIOUS)  # what the first rename does
-    loaded, complaints = load_state(tmp_path)
+    loaded, complaints = load_state(tmp_path, "mine")
     assert loaded.fit.epoch == 2 and complaints == []
 
 
@@ -122,4 +130,20 @@ def test_a_finished_run_keeps_no_state(tmp_path):
     save_state(tmp_path, make_state(1))
     save_state(tmp_path, make_state(2))
     remove_state(tmp_path)
-    assert load_state(tmp_path) == (None, [])
+    assert load_state(tmp_path, "mine") == (None, [])
+
+
+def test_another_runs_state_is_told_and_not_used(tmp_path):
+    save_state(tmp_path, make_state())
+    loaded, complaints = load_state(tmp_path, "another")
+    assert loaded is None and len(complaints) == 1 and "another run" in complaints[0]
+    assert not list(tmp_path.iterdir()), "or it would become the generation before the next state"
+
+
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / STATE)
+    save_state(tmp_path / "other", make_state())
+    (tmp_path / "other" / STATE).replace(tmp_path / PREVIOUS)
+    loaded, complaints = load_state(tmp_path, "mine")
+    assert_equal(loaded, make_state())
+    assert len(complaints) == 1 and "no plain file" in complaints[0]

@@ -1,3 +1,5 @@
+import contextlib
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,3 +130,28 @@ def test_a_disk_that_fails_leaves_no_half_of_a_submission(tmp_path, monkeypatch)
     with pytest.raises(WriteError):
         write_submission(tmp_path / "mine.csv", LABELS, 5, PROVENANCE)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_link_to_nowhere_takes_a_name(tmp_path):
+    (tmp_path / "mine.csv").symlink_to(tmp_path / "nowhere")
+    assert find_free_path(tmp_path, "mine") == tmp_path / "mine-2.csv"
+
+
+def test_of_commands_that_write_one_name_at_once_one_wins_whole(tmp_path):
+    path, won = tmp_path / "mine.csv", []
+
+    def write(label):
+        with contextlib.suppress(FileExistsError):
+            write_submission(path, np.full(5, label), 5, replace(PROVENANCE, command=describe_command()))
+            won.append(label)
+
+    for _ in range(20):
+        threads = [threading.Thread(target=write, args=(label,)) for label in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert load_submission(path).labels[0] == won[0] and len(won) == 1
+        path.unlink()
+        path.with_name("mine.csv.json").unlink()
+        won.clear()

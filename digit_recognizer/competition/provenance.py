@@ -7,9 +7,10 @@ from pathlib import Path
 
 
 def describe_command() -> str:
-    """The command line that is running, as one could type it again."""
+    """The command line that is running, as one could type it again; marks that cannot be shown are escaped."""
     verb = Path(sys.argv[0]).stem
-    return shlex.join(["python", "-m", f"digit_recognizer.{verb}", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", f"digit_recognizer.{verb}", *sys.argv[1:]])
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in command)
 
 
 def find_commit() -> str | None:

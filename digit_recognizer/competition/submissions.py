@@ -17,6 +17,7 @@ from digit_recognizer.competition.provenance import describe_command
 from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.files import check_writable_folder, hash_file, read_json, write_atomically
+from digit_recognizer.locks import lock_folder
 
 SUBMISSIONS = Path("submissions")  # where a file goes that is given no place
 
@@ -169,14 +170,16 @@ def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Prov
     submission_sha256 = hashlib.sha256(content.encode()).hexdigest()
     note = json.dumps({**asdict(provenance), "submission_sha256": submission_sha256}, indent=2, allow_nan=False) + "\n"
     # the note first: a submission without one would pass for a stranger's, of which nothing is known
-    left = _is_left_by_us(_note_path(path)) and not os.path.lexists(path)
-    _write_once(_note_path(path), note, exclusive=not left)
-    try:
-        _write_once(path, content)
-    except (OSError, WriteError):
-        if not left:  # the note is ours alone, and the file is not, or is not there
-            _note_path(path).unlink(missing_ok=True)
-        raise
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lock_folder(path.parent):  # note and file change together
+        left = _is_left_by_us(_note_path(path))
+        _write_once(_note_path(path), note, exclusive=not left)
+        try:
+            _write_once(path, content)
+        except (OSError, WriteError):
+            if not left:  # the note is ours alone, and the file is not, or is not there
+                _note_path(path).unlink(missing_ok=True)
+            raise
 
 
 def _is_left_by_us(note: Path) -> bool:
@@ -210,7 +213,7 @@ def name_submission(name: str, input_dir: Path, unfit: str | None) -> str:
 def find_free_path(folder: Path, stem: str) -> Path:
     """`<folder>/<stem>.csv`, or with -2, -3 and so on appended to the stem, whichever is not taken."""
     path, number = folder / f"{stem}.csv", 1
-    while path.exists() or _note_path(path).exists():
+    while os.path.lexists(path) or os.path.lexists(_note_path(path)):
         number += 1
         path = folder / f"{stem}-{number}.csv"
     return path

@@ -18,6 +18,7 @@ from digit_recognizer.data.image_files import ImageSet, holds_image_files, load_
 from digit_recognizer.data.tables import TestTable, TrainTable, load_label_table, load_test_table, load_train_table
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file, install_file, open_staging_folder
+from digit_recognizer.locks import lock_folder
 
 TRAIN, TEST, SUBMISSION, TEST_LABELS = "train.csv", "test.csv", "sample_submission.csv", "test_labels.csv"
 NEEDED = (TRAIN, TEST)
@@ -88,7 +89,8 @@ def download(
                 train, test, more_notes = _check(staging)
             except InputError as error:  # the owner knows the source, not our hidden folder
                 raise InputError(str(error).replace(str(staging), source)) from error
-            _install(staging, input_dir, overwrite)
+            with lock_folder(input_dir):
+                _install(staging, input_dir, overwrite)
             made = []
     except OSError as error:
         raise InputError(

@@ -11,6 +11,7 @@ FITTED_COLOUR, HELD_OUT_COLOUR, REFERENCE_COLOUR = (
     "#0b5fa5",
     "#c2571a",
 )  # apart in grey print and for the colour-blind
+LONG_RUN_EPOCHS = 20
 
 
 def plot_learning_curves(
@@ -41,12 +42,13 @@ def plot_learning_curves(
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.set_xlim(0.5, epochs[-1] + 0.5)
-        if name == "accuracy":  # the first epochs would flatten all that matters
+        if name == "accuracy":
             if reference:
                 axes.axhline(
                     reference[1], color=REFERENCE_COLOUR, linestyle="--", label=f"{reference[0]}: {reference[1]}"
                 )
-            settled = slice(len(epochs) // 4, None)
+            # in long runs the first epochs would flatten all that matters
+            settled = slice(len(epochs) // 4 if len(epochs) > LONG_RUN_EPOCHS else 0, None)
             axes.set_ylim(bottom=max(0.0, min(fitted[settled] + held_out[settled]) - 0.01), top=1.002)
     # below the panels: curves that rise and fall leave no corner free for certain
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)

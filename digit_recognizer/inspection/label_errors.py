@@ -41,8 +41,8 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> LabelErrors:
     Confident learning (arXiv 1911.00068, section 3.1): a class's threshold is the mean probability of that class over
     the rows labelled so; a row counts as the most probable class among those whose threshold it reaches. Rows that
     count as another class than their label, off the diagonal of the confident joint, are suspected, unless their label
-    is the most probable class of all. They are ranked by normalised margin: the label's probability less the highest
-    other.
+    is the most probable class of all; that class is the suggestion. They are ranked by normalised margin: the label's
+    probability less the highest other.
 
     Args:
         oof: float (n, classes), out-of-fold probabilities; NaN in rows that were never held out.
@@ -56,7 +56,8 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> LabelErrors:
         thresholds[label] = probabilities[given == label, label].mean(dtype=np.float64)
     confident = np.where(probabilities >= thresholds, probabilities, -1)
     counted_as = confident.argmax(axis=1)
-    suspected = (confident.max(axis=1) >= 0) & (counted_as != given) & (probabilities.argmax(axis=1) != given)
+    predicted = probabilities.argmax(axis=1)
+    suspected = (confident.max(axis=1) >= 0) & (counted_as != given) & (predicted != given)
 
     own = probabilities[every, given]
     others = probabilities.copy()
@@ -67,9 +68,9 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> LabelErrors:
     return LabelErrors(
         rows=judged[found],
         labels=given[found].astype(np.int64),
-        suggestions=counted_as[found],
+        suggestions=predicted[found],
         label_probabilities=own[found],
-        suggested_probabilities=probabilities[found, counted_as[found]],
+        suggested_probabilities=probabilities[found, predicted[found]],
         judged=len(judged),
     )
 

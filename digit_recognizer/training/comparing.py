@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer.competition.comparison import Comparison, compare_predictions
-from digit_recognizer.data.csv_header import CLASSES
 from digit_recognizer.data.tables import TrainTable, load_train_table
 from digit_recognizer.errors import InputError
+from digit_recognizer.training.ensembling import check_probabilities
 from digit_recognizer.training.runs import FinishedRun, load_run
 
 
@@ -47,14 +47,13 @@ def load_run_of(path: Path, train: TrainTable) -> FinishedRun:
         raise InputError(
             f"{path} was made from another train.csv than {train.path}: name the right folder with --input-dir."
         )
-    rows, classes = run.oof_probabilities.shape
+    rows = len(run.oof_probabilities)
     if rows != len(train.labels):
         raise InputError(
             f"{path} must cover all {len(train.labels):,} rows of {train.path}, but used {rows:,} (--train-rows or "
             "--smoke): run it on all rows."
         )
-    if classes != CLASSES:
-        raise InputError(f"{path} must hold {CLASSES} probabilities per row; received {classes}: run it anew.")
+    check_probabilities(path / "oof_probabilities.npy", run.oof_probabilities)
     return run
 
 

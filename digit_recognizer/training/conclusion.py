@@ -45,7 +45,8 @@ def conclude(
     run.write_array("oof_probabilities", state.oof)
     run.write_array("test_probabilities", state.test)
     score = judge_probabilities(state.oof, dataset.labels, fold_of_row)
-    submission = _hand_out(config, dataset, run, state, save, score.oof_accuracy, environment["commit"])
+    unfit = dataset.unfit or ("it is of a smoke run" if config.smoke else None)
+    submission = _hand_out(config, dataset, run, state, save, score.oof_accuracy, environment["commit"], unfit)
     if run.verb == "train":
         plot_learning_curves(
             state.history,
@@ -60,7 +61,7 @@ def conclude(
         training_seconds=state.training_seconds,
         run_dir=run.path,
         submission=submission,
-        unfit=dataset.unfit,
+        unfit=unfit,
         single_split=run.verb == "train",
     )
     run.say(format_result(result))
@@ -77,6 +78,7 @@ def _hand_out(
     save: Callable[[FitState | None], None],
     accuracy: float,
     commit: str | None,
+    unfit: str | None,
 ) -> Path | None:
     """Write the submission; its name is in the state before the file is there, so a resumed run finds its own."""
     if not dataset.whole_test:
@@ -88,7 +90,7 @@ def _hand_out(
         train_sha256=dataset.train_sha256,
         test_sha256=dataset.test_sha256,
         oof_accuracy=accuracy,
-        unfit=dataset.unfit,
+        unfit=unfit,
     )
     path = Path(state.submission) if state.submission else _choose_path(config, dataset, run, accuracy)
     while True:

@@ -18,6 +18,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data.folds import assign_folds
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.files import check_free_disk, check_writable_folder, write_atomically
+from digit_recognizer.signals import show, stop_if_asked
 from digit_recognizer.training.conclusion import conclude
 from digit_recognizer.training.dataset import Dataset, load_dataset
 from digit_recognizer.training.environment import settle_environment
@@ -27,7 +28,7 @@ from digit_recognizer.training.inputs import Inputs, build_inputs, check_model_f
 from digit_recognizer.training.precision import precision_policy
 from digit_recognizer.training.progress import Progress
 from digit_recognizer.training.results import CVResult, format_result, read_result
-from digit_recognizer.training.runs import METRICS, RunFolder, load_run
+from digit_recognizer.training.runs import METRICS, RunFolder, load_config, load_run
 from digit_recognizer.training.seeds import derive_seed
 from digit_recognizer.training.state import FitState, RunState, load_state, remove_state, save_state
 
@@ -80,13 +81,15 @@ def resume(path: Path, verb: str, *, allow_inexact: bool = False) -> CVResult:
         InputError: if there is no such run, another process is at work in it, or circumstances differ.
     """
     started = time.perf_counter()
+    load_config(path, verb)
+    if (path / METRICS).exists():
+        result = read_result(load_run(path))
+        with contextlib.suppress(OSError):  # a run that was stopped in its very last step; or is kept where none writes
+            remove_state(path)
+        show(f"{path} has finished.\n{format_result(result)}")
+        return result
     run, config = RunFolder.reopen(path, verb)
     with run, _told_how_to_resume(run):
-        if (path / METRICS).exists():
-            result = read_result(load_run(path))
-            remove_state(path)  # stopped in its very last step
-            print(f"{path} has finished.\n{format_result(result)}")
-            return result
         check_model_flags(config)
         dataset = load_dataset(config)
         return _work(config, dataset, _assign_held_out(config, dataset, verb == "train"), run, started, allow_inexact)
@@ -102,18 +105,19 @@ def _work(
 ) -> CVResult:
     """From the data to the result, beginning wherever the run's state says."""
     environment = settle_environment(run, config, dataset, fold_of_row, allow_inexact)
-    state, complaints = load_state(run.path)
+    state, complaints = load_state(run.path, environment["run"])
     for note in (*dataset.notes, *complaints):
         run.say(f"note: {note}")
     if state is None:
         targets_shape = (len(dataset.labels), CLASSES)
         state = RunState(
+            run=environment["run"],
             oof=np.full(targets_shape, np.nan, np.float32),
             test=np.zeros((len(dataset.test_images), CLASSES), np.float32),
         )
     else:
         done = state.fit.epoch if state.fit else 0
-        run.say(f"going on after {state.folds_done} whole folds and {done} epochs of the next")
+        run.say(f"going on: {state.folds_done} whole folds are kept, and {done} epochs of the next")
     _introduce(config, dataset, run, environment["fingerprint"]["precision"])
     before = state.elapsed_seconds
 
@@ -123,6 +127,7 @@ def _work(
     def save(fit: FitState | None) -> None:
         state.fit, state.elapsed_seconds = fit, measure_elapsed()
         save_state(run.path, state)
+        stop_if_asked()
 
     with precision_policy(environment["fingerprint"]["precision"]):
         inputs = build_inputs(config, dataset)

@@ -180,16 +180,15 @@ def _check_run(run: FinishedRun, train_sha256: str, train_rows: int, test_sha256
         ("test.csv", test_sha256, run.metrics["test_sha256"]),
     ):
         if ours != theirs:
-            raise InputError(f"{run.path} was made from another {file} than the one at hand: name its --input-dir.")
+            raise InputError(f"{run.path} was made from another {file} than that at hand: name the right --input-dir.")
     if (len(run.oof_probabilities), len(run.test_probabilities)) != (train_rows, test_rows):
         raise InputError(
             f"{run.path} used {len(run.oof_probabilities):,} of {train_rows:,} training rows and "
             f"{len(run.test_probabilities):,} of {test_rows:,} test rows (--train-rows, --test-rows or --smoke): leave "
             "it out, or run it on all rows."
         )
-    unjudged = np.isnan(run.oof_probabilities).all(axis=1, keepdims=True)  # rows that `train` never held out
-    _check_probabilities(run.path / "oof_probabilities.npy", np.where(unjudged, 1 / CLASSES, run.oof_probabilities))
-    _check_probabilities(run.path / "test_probabilities.npy", run.test_probabilities)
+    check_probabilities(run.path / "oof_probabilities.npy", run.oof_probabilities)
+    check_probabilities(run.path / "test_probabilities.npy", run.test_probabilities)
     unfit = run.metrics["unfit_for_competition"]
     if not (unfit is None or (isinstance(unfit, str) and unfit.isprintable())):
         raise InputError(
@@ -198,13 +197,15 @@ def _check_run(run: FinishedRun, train_sha256: str, train_rows: int, test_sha256
         )
 
 
-def _check_probabilities(path: Path, probabilities: np.ndarray) -> None:
+def check_probabilities(path: Path, probabilities: np.ndarray) -> None:
+    """Refuse what is no float (n, 10) of rows that sum to 1; out-of-fold rows of NaN alone were never held out."""
     if probabilities.shape[1] != CLASSES:
-        raise InputError(
-            f"{path} must have {CLASSES} columns, one per class, but has {probabilities.shape[1]}: leave the run out."
-        )
-    if not np.isfinite(probabilities).all():
+        columns = probabilities.shape[1]
+        raise InputError(f"{path} must have {CLASSES} columns, one per class, but has {columns}: leave the run out.")
+    judged = ~np.isnan(probabilities).all(axis=1)
+    if not (np.isfinite(probabilities[judged]).all() and (judged.all() or path.name.startswith("oof"))):
         raise InputError(f"{path} holds probabilities that are no numbers: its training failed; leave the run out.")
+    probabilities = np.where(judged[:, None], probabilities, 1 / CLASSES)
     sums = probabilities.sum(axis=1, dtype=np.float64)
     wrong = np.flatnonzero((probabilities < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE))
     if len(wrong):
@@ -234,7 +235,7 @@ def _format(members: Sequence[Path], score: EnsembleScore | None, path: Path, un
     """The table that ends the command."""
     width = max(28, *(len(str(member)) + 4 for member in members))
     if score is None:
-        lines = [f"  {member!s:<{width}}no score" for member in members]
+        lines = [f"  {member!s:<{width}}not scored" for member in members]
         lines.append(f"  {'ensemble':<{width}}no score: not every member has out-of-fold predictions of the same rows")
     else:
         lines = [f"  {m!s:<{width}}{a:.5f}" for m, a in zip(members, score.member_accuracies, strict=True)]

@@ -7,6 +7,7 @@ split by threads and rounded in another order (seen with TensorFlow even under i
 import hashlib
 import os
 import platform
+import secrets
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def settle_environment(
         allow_inexact: whether differences are recorded and accepted instead of refused.
 
     Returns:
-        The content of environment.json: digit_recognizer, commit, platform, fingerprint, resumed_with_differences.
+        The content of environment.json: run, digit_recognizer, commit, platform, fingerprint, resumed_with_differences.
 
     Raises:
         InputError: for a difference that is not accepted, or would have rows judged by nets that saw them.
@@ -75,7 +76,10 @@ def settle_environment(
             raise InputError(f"{run.path} was begun otherwise: {join_differences(differences)}: {advice}")
         inexact = [*recorded["resumed_with_differences"], *differences]
         _check_folds(run.path / "folds.npy", fold_of_row)
+    # A state of other folds is of another run, whoever put it there; so is one without the record of its beginning.
+    name = secrets.token_hex(16) if recorded is None else recorded["run"].split("-")[0]
     environment = {
+        "run": f"{name}-{hashlib.sha256(fold_of_row.tobytes()).hexdigest()}",
         "digit_recognizer": __version__,
         "commit": find_commit() if recorded is None else recorded["commit"],
         "platform": platform.platform(),
@@ -132,10 +136,15 @@ def count_threads() -> int:
 
 def _read_environment(path: Path) -> dict[str, Any]:
     content = read_json(path)
-    kinds: dict[str, Any] = {"fingerprint": dict, "resumed_with_differences": list, "commit": (str, type(None))}
+    kinds: dict[str, Any] = {
+        "run": str,
+        "fingerprint": dict,
+        "resumed_with_differences": list,
+        "commit": (str, type(None)),
+    }
     if not isinstance(content, dict) or not all(isinstance(content.get(name, 0), kinds[name]) for name in kinds):
         raise InputError(f"{path} must tell how the run was begun, but does not: restore it, or begin a new run.")
-    if content["fingerprint"].get("precision") not in POLICIES:
+    if content["fingerprint"].get("precision") not in list(POLICIES):
         raise InputError(f"{path} must name a precision, but does not: restore it, or begin a new run.")
     return content
 

@@ -131,7 +131,7 @@ def describe_metrics(
         "test_sha256": dataset.test_sha256,
         "shared_test_rows": dataset.shared_test_rows,
         "duplicates": vars(count_duplicates(dataset.groups)),
-        "unfit_for_competition": dataset.unfit,
+        "unfit_for_competition": result.unfit,
         "submission": str(result.submission) if result.submission else None,
         "single_split": result.single_split,
         "resumed_with_differences": inexact,

@@ -16,9 +16,11 @@ While the run is under way there are also state.safetensors and the generation b
 `digit_recognizer.training.state`).
 """
 
+import contextlib
 import csv
-import os
+import itertools
 import shlex
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -40,6 +42,7 @@ from digit_recognizer.files import (
     write_json,
     write_text,
 )
+from digit_recognizer.signals import show
 
 CONFIG, METRICS = "config.json", "metrics.json"
 
@@ -59,7 +62,7 @@ class RunFolder:
     def __init__(self, path: Path, verb: str = "cv", command: str = "", lock: FileLock | None = None) -> None:
         self.path, self.verb, self.command, self.lock = path, verb, command, lock
         log = path / "log.txt"
-        self.log = log.read_text(encoding="utf-8") if log.exists() else ""
+        self.log = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
     @classmethod
     def create(cls, config: RunConfig, verb: str) -> "RunFolder":
@@ -68,8 +71,8 @@ class RunFolder:
         Raises:
             InputError: if it cannot be made, or holds something already.
         """
-        path = config.run_dir or _find_free_folder(Path("runs"), f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}")
         try:
+            path = config.run_dir or _make_free_folder(Path("runs"), f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}")
             path.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise InputError(f"--run-dir takes a folder, but {path} is a file: name another.") from None
@@ -97,10 +100,8 @@ class RunFolder:
         Raises:
             InputError: if there is no run in it, another command began it, or another process is at work in it.
         """
-        content = load_config(path)
-        began = content.pop("verb", None)
-        if began != verb:
-            raise InputError(f"{path} was begun by {began}, not by {verb}: continue it with that command.")
+        content = load_config(path, verb)
+        content.pop("verb")
         command = content.pop("command", "")
         try:
             config = RunConfig.from_json(content)
@@ -121,14 +122,16 @@ class RunFolder:
     @property
     def resume_command(self) -> str:
         """What to type in order to go on."""
-        return shlex.join(["python", "-m", f"digit_recognizer.{self.verb}", "--resume", str(self.path)])
+        # whoever has not activated the environment types its interpreter
+        python = shutil.which("python")
+        ours = python is not None and Path(python).absolute() == Path(sys.executable).absolute()
+        return shlex.join(
+            ["python" if ours else sys.executable, "-m", f"digit_recognizer.{self.verb}", "--resume", str(self.path)]
+        )
 
     def say(self, text: str) -> None:
         """Show a line, and keep it in the log."""
-        try:
-            print(text, flush=True)
-        except BrokenPipeError:  # whoever read the screen is gone (| head); the run and its log go on
-            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves to the end
+        show(text)
         self.log += text + "\n"
         write_text(self.path / "log.txt", self.log)
 
@@ -176,11 +179,11 @@ def load_run(path: Path) -> FinishedRun:
     return FinishedRun(path, metrics, oof, test)
 
 
-def load_config(path: Path) -> dict[str, Any]:
+def load_config(path: Path, verb: str) -> dict[str, Any]:
     """Read the config.json of a run folder.
 
     Raises:
-        InputError: if `path` is no run folder.
+        InputError: if `path` is no run folder, or another command than `verb` began it.
     """
     if not (path / CONFIG).exists():
         raise InputError(f"{path} must be a run folder, with a {CONFIG}, but nothing was begun there: name another.")
@@ -189,6 +192,8 @@ def load_config(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path / CONFIG} must hold a configuration, but holds a {type(content).__name__}: restore it."
         )
+    if content.get("verb") != verb:
+        raise InputError(f"{path} was begun by {content.get('verb')}, not by {verb}: continue it with that command.")
     return content
 
 
@@ -223,9 +228,12 @@ def _is_ours(file: Path) -> bool:
     return file.name == LOCK or file.name.startswith(TEMPORARY)
 
 
-def _find_free_folder(parent: Path, name: str) -> Path:
-    path, number = parent / name, 1
-    while path.exists():
-        number += 1
-        path = parent / f"{name}-{number}"
-    return path
+def _make_free_folder(parent: Path, name: str) -> Path:
+    """Of two runs that begin in the same second each gets its own."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError  # never: the numbers do not end

@@ -40,7 +40,7 @@ class StateKeeper(keras.callbacks.Callback):
         if self.resumed is None:
             return
         for callback in self.steering:
-            for name, value in self.resumed.counters[type(callback).__name__].items():
+            for name, value in self.resumed.counters.get(type(callback).__name__, {}).items():
                 setattr(callback, name, value)
             if hasattr(callback, "best_weights") and self.resumed.best_weights:
                 callback.best_weights = _insert_weights(self.model, self.resumed.best_weights)

@@ -8,8 +8,10 @@ What is not in it follows from the configuration and is made anew: folds, frozen
 schedule (from the optimizer's iteration), the order of the rows and their augmentation (from seed and epoch).
 """
 
+import contextlib
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,6 +56,7 @@ class RunState:
     """A run between two epochs.
 
     Attributes:
+        run: whose it is, as environment.json has it.
         oof: float32 (n, classes); NaN in rows that no net has predicted so far.
         test: float32 (m, classes): sum over the folds done, each divided by the number of folds.
         folds_done: how many.
@@ -63,6 +66,7 @@ class RunState:
         fit: of the fold under way; None between folds.
     """
 
+    run: str
     oof: np.ndarray
     test: np.ndarray
     folds_done: int = 0
@@ -89,21 +93,34 @@ def save_state(folder: Path, state: RunState) -> None:
         temporary.write_bytes(pack_state(state))
 
 
-def load_state(folder: Path) -> tuple[RunState | None, list[str]]:
-    """Read a run's state, or the generation before it where the newest is damaged.
+def load_state(folder: Path, run: str) -> tuple[RunState | None, list[str]]:
+    """Read a run's state, or the generation before it where the newest is damaged or another run's.
+
+    What is of no use is removed once it has been told, lest it become the previous generation of the next state.
+
+    Args:
+        folder: of the run.
+        run: whose state it must be.
 
     Returns:
-        The newest whole state, None if there is none; and a sentence on each file that is damaged.
+        The newest whole state, None if there is none; and a sentence on each file that is not used.
     """
     complaints: list[str] = []
     for name in (STATE, PREVIOUS):
         path = folder / name
-        if not path.exists():
+        if not os.path.lexists(path):
             continue
         try:
-            return unpack_state(path.read_bytes()), complaints
+            if not path.is_file():
+                raise ValueError("it is no plain file")
+            state = unpack_state(path.read_bytes())
+            if state.run != run:
+                raise ValueError("it is of another run")
+            return state, complaints
         except (ValueError, OSError) as error:
             complaints.append(f"{path} is damaged ({error}), so it is not used")
+            with contextlib.suppress(OSError):  # a folder stays, and the next save tells of it
+                path.unlink()
     return None, complaints
 
 

@@ -1,0 +1,42 @@
+"""Small runs that are stopped, for the tests of resuming."""
+
+from digit_recognizer.config import RunConfig
+from digit_recognizer.files import hash_file
+from digit_recognizer.training import cross_validation
+
+RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")
+RECIPES = {
+    "dropout, augmentation, one cycle": {"model": "baseline", "epochs": 2, "batch_size": 20},
+    "normalisation, plateau, early stopping": {
+        "model": "padded", "epochs": 5, "schedule": "plateau", "early_stopping_epochs": 2, "batch_size": 10,
+        "learning_rate": 0.3, "watch_fraction": 0.3,
+    },
+    "fine-tuning": {
+        "model": "vgg16", "weights": "none", "augmentation": "none", "epochs": 1, "unfreeze": "block5",
+        "unfreeze_epochs": 1, "train_rows": 20, "batch_size": 5, "schedule": "constant",
+    },
+}  # fmt: skip
+
+
+def configure(folder, name, recipe, **changes):
+    defaults = {"input_dir": folder, "folds": 2, "precision": "float32", "run_dir": folder.parent / name}
+    return RunConfig(**{**defaults, "submission": folder.parent / f"{name}.csv", **recipe, **changes})
+
+
+def hash_results(config):
+    return [hash_file(config.run_dir / name) for name in RESULTS] + [hash_file(config.submission)]
+
+
+class StopAfterSaving:
+    """Lets `save_state` write, and then stops the run as Ctrl-C would, once every `saves` times."""
+
+    def __init__(self, monkeypatch, saves=1):
+        self.plain, self.saves, self.left = cross_validation.save_state, saves, saves
+        monkeypatch.setattr(cross_validation, "save_state", self)
+
+    def __call__(self, folder, state):
+        self.plain(folder, state)
+        self.left -= 1
+        if self.left == 0:
+            self.left = self.saves
+            raise KeyboardInterrupt

@@ -1,0 +1,41 @@
+"""What lies in a run folder may be damaged, or another run's; the numbers are the run's own, or there are none."""
+
+import shutil
+
+import pytest
+from resuming import RECIPES, StopAfterSaving, configure, hash_results
+
+from digit_recognizer import signals
+from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.state import STATE
+
+
+def test_a_run_without_the_record_of_its_beginning_begins_anew(stopped, whole, capsys):
+    (stopped.run_dir / "environment.json").unlink()
+    resume(stopped.run_dir, "cv")
+    assert "of another run" in capsys.readouterr().out
+    assert hash_results(stopped) == hash_results(whole)
+
+
+def test_another_runs_state_is_not_used(stopped, whole, tiny_dir, monkeypatch, capsys):
+    other = configure(tiny_dir, "other", RECIPES["dropout, augmentation, one cycle"], learning_rate=0.5)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        StopAfterSaving(patch, saves=2)
+        cross_validate(other)
+    shutil.copy(other.run_dir / STATE, stopped.run_dir / STATE)
+    resume(stopped.run_dir, "cv")
+    assert "of another run" in capsys.readouterr().out
+    assert hash_results(stopped) == hash_results(whole)
+
+
+def test_a_log_that_is_damaged_or_no_file_changes_no_number(stopped, whole):
+    (stopped.run_dir / "log.txt").write_bytes(b"\xff\n")
+    resume(stopped.run_dir, "cv")
+    assert hash_results(stopped) == hash_results(whole)
+
+
+def test_a_signal_that_was_lost_stops_the_run_at_its_next_state(tiny_dir, monkeypatch):
+    config = configure(tiny_dir, "run", RECIPES["dropout, augmentation, one cycle"])
+    monkeypatch.setattr(signals, "_asked", [signals.TerminatedError()])
+    with pytest.raises(signals.TerminatedError, match="--resume"):
+        cross_validate(config)
