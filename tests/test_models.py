@@ -86,7 +86,9 @@ def test_the_readmes_example_of_a_model_is_one(tmp_path, monkeypatch):
     from digit_recognizer.cli import parse_run_config
 
     readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    (tmp_path / "tiny.py").write_text(readme.split("```python\n")[1].split("```")[0])
+    blocks = [part.split("```")[0] for part in readme.split("```python\n")[1:]]
+    (example,) = [block for block in blocks if "def build(" in block]
+    (tmp_path / "tiny.py").write_text(example)
     monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
     assert parse_run_config("cv", ["--model", "tiny"], "").epochs == 10
     assert build_model("tiny").output_shape == (None, 10)
