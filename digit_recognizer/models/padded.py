@@ -21,13 +21,15 @@ def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) 
     import keras
     from keras import layers
 
+    from digit_recognizer.models._normalization import FusedBatchNormalization
+
     inputs = outputs = keras.Input(input_shape, name="images")
     for block, filters in ((1, 5), (2, 7)):
         outputs = layers.ZeroPadding2D(1, name=f"block{block}_padding")(outputs)
         for convolution in (1, 2):
             outputs = layers.Conv2D(filters, 5, activation="relu", name=f"block{block}_conv{convolution}")(outputs)
         outputs = layers.MaxPooling2D(name=f"block{block}_pool")(outputs)
-        outputs = layers.BatchNormalization(name=f"block{block}_norm")(outputs)
+        outputs = FusedBatchNormalization(name=f"block{block}_norm")(outputs)
     outputs = layers.Flatten(name="flatten")(outputs)
     outputs = layers.Dense(49, activation="relu", name="embedding")(outputs)
     outputs = layers.Dropout(DROPOUT, name="embedding_dropout")(outputs)

@@ -18,6 +18,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data.folds import assign_folds
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.files import check_free_disk, check_writable_folder, write_atomically
+from digit_recognizer.models._normalization import make_plain
 from digit_recognizer.signals import show, stop_if_asked
 from digit_recognizer.training.conclusion import conclude
 from digit_recognizer.training.dataset import Dataset, load_dataset
@@ -178,7 +179,7 @@ def _fit_folds(
             raise InputError(f"{name}: the fit diverged, its probabilities are no numbers. Lower --learning-rate.")
         with write_atomically(run.path / "models" / f"fold{fold}.keras") as temporary:
             # without compilation and optimizer: a third of the size, and plain Keras can open it
-            keras.Model(model.inputs, model.outputs, name=model.name).save(temporary)
+            make_plain(keras.Model(model.inputs, model.outputs, name=model.name)).save(temporary)
         run.write_history(state.history)
         state.folds_done += 1
         save(None)

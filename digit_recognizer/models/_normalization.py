@@ -1,0 +1,90 @@
+"""Batch normalisation at a fraction of the cost: one fused operation where the backend is TensorFlow.
+
+Keras composes the layer of a dozen elementwise operations in float32, each of which reads and writes all activations;
+on a processor that takes longer than the convolution before it (`python benchmarks/normalisation.py`). TensorFlow's
+kernel reads bfloat16 activations, keeps the statistics in float32 and does all in two passes.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+from keras import ops
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
+
+IMAGE_RANK = 4
+
+
+@keras.saving.register_keras_serializable("digit_recognizer")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Keras' `BatchNormalization`: its arguments, weights and numbers, computed by a fused kernel on TensorFlow.
+
+    Called on images (n, height, width, channels) under TensorFlow it takes the kernel; on other backends, on tensors
+    of another rank, on another axis, with a mask, with `renorm` or `synchronized`, and in float16 it is Keras' own.
+
+    Outputs, gradients and moving statistics agree with Keras' within rounding of the number format
+    (Ioffe and Szegedy 2015, arXiv 1502.03167; the moving variance is that of the batch, without Bessel's correction,
+    as Keras has it).
+    """
+
+    def call(self, inputs: "KerasTensor", training: bool | None = None, mask: Any = None) -> "KerasTensor":
+        """Normalise (n, height, width, channels); the output has the inputs' shape and the layer's compute dtype."""
+        if mask is not None or not self._has_kernel(inputs):
+            return super().call(inputs, training=training, mask=mask)
+        from tensorflow import raw_ops  # the one place where a backend is named: Keras has no door to this kernel
+
+        channels = inputs.shape[-1]
+        fits = bool(training) and self.trainable
+        outputs, mean, variance, *_ = raw_ops.FusedBatchNormV3(
+            x=ops.cast(inputs, self.compute_dtype),
+            scale=self.gamma if self.scale else ops.ones(channels),
+            offset=self.beta if self.center else ops.zeros(channels),
+            mean=ops.zeros(0) if fits else self.moving_mean,
+            variance=ops.zeros(0) if fits else self.moving_variance,
+            epsilon=self.epsilon,
+            is_training=fits,
+        )
+        if fits:
+            numbers = ops.cast(ops.size(inputs), "float32") / channels
+            variance = ops.stop_gradient(variance) * (numbers - 1) / numbers  # the kernel has corrected by Bessel's
+            _approach(self.moving_mean, ops.stop_gradient(mean), self.momentum)
+            _approach(self.moving_variance, variance, self.momentum)
+        return outputs
+
+    def _has_kernel(self, inputs: "KerasTensor") -> bool:
+        rank = len(inputs.shape)
+        return (
+            keras.backend.backend() == "tensorflow"
+            and rank == IMAGE_RANK
+            and self.axis in (-1, rank - 1)
+            and not self.renorm
+            and not self.synchronized
+            and self.compute_dtype in ("float32", "bfloat16")
+        )
+
+
+def _approach(moving: keras.Variable, of_batch: "KerasTensor", momentum: float) -> None:
+    moving.assign(moving * momentum + of_batch * (1 - momentum))
+
+
+def make_plain(model: keras.Model) -> keras.Model:
+    """The same net with Keras' own normalisation in place of the fused one, for readers without this package.
+
+    Args:
+        model: functional, built.
+
+    Returns:
+        A new net of equal layers, names, weights and outputs; the very model where nothing in it is fused.
+    """
+    if not any(isinstance(layer, FusedBatchNormalization) for layer in model.layers):
+        return model
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        fused = isinstance(layer, FusedBatchNormalization)
+        kind = keras.layers.BatchNormalization if fused else type(layer)
+        return kind.from_config(layer.get_config())
+
+    plain: keras.Model = keras.models.clone_model(model, clone_function=copy)
+    plain.set_weights(model.get_weights())
+    return plain
