@@ -1,0 +1,91 @@
+import keras
+import numpy as np
+import pytest
+
+from digit_recognizer.training.optimizers import UPDATE_RMS, Muon, is_hidden_kernel, orthogonalize
+
+
+def to_numpy(value):
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(value, "float32")))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(288, 32), (32, 288), (20, 20), (7, 1)], ids=str)
+def test_orthogonalizing_keeps_the_directions_and_levels_the_singular_values(shape, dtype):
+    rng = np.random.default_rng(0)
+    left, _ = np.linalg.qr(rng.standard_normal((shape[0], min(shape))))
+    right, _ = np.linalg.qr(rng.standard_normal((shape[1], min(shape))))
+    values = np.geomspace(1, 0.05, min(shape))  # the norm divides them, and five steps raise what is above 1 %
+    found = to_numpy(orthogonalize(keras.ops.cast((left * values) @ right.T * 7, dtype)))
+    inner = left.T @ found @ right
+    assert found.shape == shape
+    assert np.diag(inner) == pytest.approx(np.ones(min(shape)), abs=0.35)
+    assert np.abs(inner - np.diag(np.diag(inner))).max() < (1e-3 if dtype == "float32" else 0.1)
+
+
+def make_variables():
+    shapes = {"first": (5, 5, 1, 4), "hidden": (3, 3, 4, 8), "dense": (8, 6), "gamma": (8,), "probabilities": (6, 10)}
+    rng = np.random.default_rng(1)
+    return [keras.Variable(rng.standard_normal(shape), name=name) for name, shape in shapes.items()]
+
+
+def test_kernels_between_hidden_layers_are_muons_and_all_else_is_adams():
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            keras.layers.Conv2D(2, 3, name="first"),
+            keras.layers.Conv2D(3, 3, name="second"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(4, name="embedding"),
+            keras.layers.Dense(10, name="probabilities"),
+        ]
+    )
+    assert [v.path.removeprefix(f"{model.name}/") for v in model.variables if is_hidden_kernel(v)] == [
+        "second/kernel",
+        "embedding/kernel",
+    ]
+
+
+def test_a_first_step_of_muon_has_the_promised_size_whatever_the_gradients_scale():
+    for scale in (1e-4, 1.0, 1e4):
+        variable = keras.Variable(np.zeros((3, 3, 16, 32)), name="kernel")
+        optimizer = Muon(0.5)
+        gradient = np.random.default_rng(2).standard_normal((3, 3, 16, 32)).astype(np.float32) * scale
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+        step = to_numpy(variable.value)
+        assert np.sqrt(np.mean(step**2)) == pytest.approx(0.5 * UPDATE_RMS, rel=0.25)
+        assert np.sum(step * gradient) < 0, "downhill"
+
+
+def test_what_is_not_muons_steps_as_keras_adam_does():
+    rate, ratio = 0.05, 0.2
+    ours, theirs = (keras.Variable(np.linspace(-1, 1, 8), name="gamma") for _ in range(2))
+    muon = Muon(rate, adam_ratio=ratio, adam_beta_2=0.99)
+    adam = keras.optimizers.Adam(rate * ratio, beta_2=0.99, epsilon=1e-8)
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        gradient = keras.ops.convert_to_tensor(rng.standard_normal(8).astype(np.float32))
+        muon.apply([gradient], [ours])
+        adam.apply([gradient], [theirs])
+    assert to_numpy(ours.value) == pytest.approx(to_numpy(theirs.value), rel=1e-4)
+
+
+def test_it_learns_a_valley_that_gradients_hardly_show():
+    """Along one direction the loss is a hundred times flatter; orthogonal steps go down both alike."""
+    scales = np.array([1.0, 0.1], np.float32)
+    variable = keras.Variable(np.eye(2), dtype="float32", name="kernel")
+    muon = Muon(keras.optimizers.schedules.PolynomialDecay(0.2, 60, 0.0))
+    for _ in range(60):
+        muon.apply([keras.ops.convert_to_tensor(to_numpy(variable.value) * scales[:, None] ** 2)], [variable])
+    assert np.abs(to_numpy(variable.value)).max() < 0.25
+
+
+def test_its_settings_are_saved_and_its_state_counts_every_variable():
+    variables = make_variables()
+    muon = Muon(0.1, adam_ratio=0.3, momentum=0.8, weight_decay=0.01)
+    muon.build(variables)
+    again = Muon.from_config(muon.get_config())
+    assert again.get_config() == muon.get_config()
+    hidden = [variable for variable in variables if is_hidden_kernel(variable)]
+    assert len(muon.variables) == 2 + len(hidden) + 2 * (len(variables) - len(hidden))  # 2: iteration, learning rate
