@@ -14,6 +14,8 @@ from digit_recognizer.errors import InputError
 
 Augmentation = Literal["none", "affine", "elastic", "cutout", "all"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle", "plateau"]
+Optimizer = Literal["adam", "muon"]
+ShiftedCopies = Literal[1, 5, 9]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -41,8 +43,14 @@ class RunConfig:
     """Every choice left to chance derives from it: folds, initial weights, order, augmentation, dropout."""
     batch_size: int = 256
     """Images in one gradient step."""
+    optimizer: Optimizer = "adam"
+    """How a gradient becomes a step: see digit_recognizer/training/optimizers.py."""
     learning_rate: float = 1e-3
-    """Adam's learning rate; the peak of a schedule that rises and falls."""
+    """Of the optimizer (muon takes tens of times adam's); the peak of a schedule that rises and falls."""
+    weight_decay: float = 0.0
+    """Share of each kernel that a step takes away, times the learning rate (Loshchilov and Hutter 2019)."""
+    label_smoothing: float = 0.0
+    """Share of each target that is spread evenly over all classes (Szegedy et al. 2016, section 7)."""
     schedule: Schedule = "one-cycle"
     """How the learning rate changes: see digit_recognizer/training/schedules.py."""
     augmentation: Augmentation = "affine"
@@ -51,6 +59,8 @@ class RunConfig:
     """Stop after this many epochs without a lower loss on the watched rows, and take the best epoch (0: off)."""
     watch_fraction: float = 0.1
     """Share of the fitted rows set aside for early stopping and plateau; never the fold that is reported."""
+    shifted_copies: ShiftedCopies = 1
+    """Held-out and test images are judged by the mean of so many copies, moved by up to a pixel: 1, 5 or 9."""
     precision: Precision = "auto"
     """Number format of the layers' arithmetic; auto times a convolution in each and takes the faster."""
 
@@ -90,6 +100,10 @@ class RunConfig:
                 raise InputError(f"{flag(name)} takes a number between 0 and 1; received {value}.")
         if not 0 < self.watch_fraction < 1:
             raise InputError(f"--watch-fraction takes a share between 0 and 1; received {self.watch_fraction}.")
+        for name in ("weight_decay", "label_smoothing"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise InputError(f"{flag(name)} takes a number from 0 to below 1; received {value}.")
 
     def replace(self, **changes: Any) -> "RunConfig":
         """The same configuration but for the fields named."""

@@ -238,7 +238,7 @@ def test_what_is_wrong_is_found_before_training_and_nothing_is_lost(tiny_dir, tm
 
 def test_a_diverged_fit_never_becomes_a_submission(tiny_dir, tmp_path, monkeypatch):
     path = "digit_recognizer.training.cross_validation.predict_probabilities"
-    monkeypatch.setattr(path, lambda model, inputs: np.full((len(inputs), 10), np.nan, np.float32))
+    monkeypatch.setattr(path, lambda model, inputs, copies: np.full((len(inputs), 10), np.nan, np.float32))
     with pytest.raises(InputError, match="fold 1/3: the fit diverged"):
         cross_validate(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=tmp_path / "mine.csv"))
     assert not (tmp_path / "mine.csv").exists() and not (tmp_path / "run" / "metrics.json").exists()

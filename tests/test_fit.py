@@ -4,7 +4,15 @@ import pytest
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
-from digit_recognizer.training.fit import PLATEAU_FACTOR, EpochCurve, compile_model, fit_compiled
+from digit_recognizer.training.fit import (
+    PLATEAU_FACTOR,
+    SHIFTS_PX,
+    EpochCurve,
+    compile_model,
+    fit_compiled,
+    predict_probabilities,
+    shift_images,
+)
 from digit_recognizer.training.seeds import derive_seed
 
 LABELS = np.arange(40) % 10
@@ -51,6 +59,45 @@ def test_a_curve_reports_cross_entropy_and_accuracy_of_its_rows():
     probabilities = model.predict(IMAGES / np.float32(255), verbose=0)
     assert reports[0]["held_out_loss"] == pytest.approx(-np.log(probabilities[np.arange(40), LABELS]).mean(), rel=1e-5)
     assert reports[0]["held_out_accuracy"] == pytest.approx((probabilities.argmax(1) == LABELS).mean())
+
+
+def test_a_smoothed_target_is_what_the_loss_is_measured_against():
+    _, plain = fit(RunConfig(schedule="constant"), epochs=1, learning_rate=1e-7)
+    _, smoothed = fit(RunConfig(schedule="constant", label_smoothing=0.5), epochs=1, learning_rate=1e-7)
+    model, _ = fit(RunConfig(schedule="constant"), epochs=1, learning_rate=1e-7)
+    logarithms = np.log(predict_probabilities(model, IMAGES))
+    assert plain[0]["loss"] == pytest.approx(-(logarithms * TARGETS).sum(axis=1).mean(), rel=1e-3)
+    assert smoothed[0]["loss"] == pytest.approx(-(logarithms * (0.5 * TARGETS + 0.05)).sum(axis=1).mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_decay_shrinks_kernels_and_leaves_the_rest(optimizer):
+    # four epochs of four steps at rate 0.01 and decay 0.9, beside which the gradient does little
+    sizes = {}
+    for decay in (0.0, 0.9):
+        config = RunConfig(schedule="constant", optimizer=optimizer, weight_decay=decay)
+        model, _ = fit(config, epochs=4, learning_rate=0.01)
+        kernel, bias = model.layers[-1].get_weights()
+        sizes[decay] = np.square(kernel).mean() ** 0.5, np.square(bias).mean() ** 0.5
+    assert sizes[0.9][0] / sizes[0.0][0] == pytest.approx((1 - 0.009) ** 16, rel=0.05)
+    assert sizes[0.9][1] / sizes[0.0][1] == pytest.approx(1, rel=0.05)
+
+
+def test_moved_images_lose_what_leaves_and_gain_paper():
+    images = np.arange(1, 17, dtype=np.uint8).reshape(1, 4, 4, 1)
+    moved = shift_images(images, 1, -1)
+    assert moved.dtype == np.uint8 and moved.shape == images.shape
+    assert np.array_equal(moved[0, 1:, :-1, 0], images[0, :-1, 1:, 0])
+    assert not moved[0, 0].any() and not moved[0, :, -1].any()
+
+
+@pytest.mark.parametrize("copies", [1, 5, 9])
+def test_copies_are_judged_by_their_mean(copies):
+    model, _ = fit(RunConfig(), epochs=1)
+    expected = np.mean([predict_probabilities(model, shift_images(IMAGES, *by)) for by in SHIFTS_PX[:copies]], axis=0)
+    assert predict_probabilities(model, IMAGES, copies) == pytest.approx(expected, rel=1e-5)
+    assert len(set(SHIFTS_PX)) == 9 and SHIFTS_PX[0] == (0, 0)
+    assert all(abs(down) + abs(right) == 1 for down, right in SHIFTS_PX[1:5])
 
 
 def test_a_later_phase_counts_on():

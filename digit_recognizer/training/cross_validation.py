@@ -173,8 +173,8 @@ def _fit_folds(
         model, part = fit_fold(config, inputs, targets, rows, fold, curve, on_epoch, state.fit, on_state)
         state.training_seconds = before + time.perf_counter() - started
         progress.skip_epochs(epochs_per_fold - sum(entry["fold"] == fold for entry in state.history))
-        state.oof[held_out] = predict_probabilities(part, inputs.views[0][held_out])
-        state.test += predict_probabilities(part, inputs.test) / len(held_out_folds)
+        state.oof[held_out] = predict_probabilities(part, inputs.views[0][held_out], config.shifted_copies)
+        state.test += predict_probabilities(part, inputs.test, config.shifted_copies) / len(held_out_folds)
         if not (np.isfinite(state.oof[held_out]).all() and np.isfinite(state.test).all()):
             raise InputError(f"{name}: the fit diverged, its probabilities are no numbers. Lower --learning-rate.")
         with write_atomically(run.path / "models" / f"fold{fold}.keras") as temporary:

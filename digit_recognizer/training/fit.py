@@ -10,6 +10,7 @@ import numpy as np
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
+from digit_recognizer.training.optimizers import build_optimizer
 from digit_recognizer.training.schedules import build_schedule
 from digit_recognizer.training.snapshots import StateKeeper, restore_variables
 from digit_recognizer.training.state import FitState, SaveFit
@@ -17,6 +18,8 @@ from digit_recognizer.training.state import FitState, SaveFit
 PREDICTION_BATCH_SIZE = 512
 PLATEAU_FACTOR = 0.3  # three drops bring the rate down to 3 %, where a fit has settled
 STEPS_PER_EXECUTION = 8  # one Python round trip per eight gradient steps; more would coarsen interruption, not speed
+
+SHIFTS_PX = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # down, right
 
 EpochListener = Callable[[dict[str, Any]], None]
 """Told of each finished epoch: epoch (from 1), epochs, loss, accuracy, learning_rate (at its start), seconds, …"""
@@ -33,10 +36,11 @@ class EpochCurve:
 def compile_model(
     model: keras.Model, steps_per_epoch: int, config: RunConfig, *, epochs: int, learning_rate: float
 ) -> None:
-    """Compile for a fit of so many epochs: Adam on categorical cross-entropy under the configuration's schedule."""
+    """Compile for a fit of so many epochs: the configuration's optimizer and schedule on categorical cross-entropy."""
+    schedule = build_schedule(config.schedule, learning_rate, steps_per_epoch * epochs)
     model.compile(
-        optimizer=keras.optimizers.Adam(build_schedule(config.schedule, learning_rate, steps_per_epoch * epochs)),
-        loss="categorical_crossentropy",
+        optimizer=build_optimizer(config.optimizer, schedule, config.weight_decay),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=min(STEPS_PER_EXECUTION, steps_per_epoch),
     )
@@ -102,18 +106,32 @@ def fit_compiled(
     )
 
 
-def predict_probabilities(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
+def predict_probabilities(model: keras.Model, inputs: np.ndarray, shifted_copies: int = 1) -> np.ndarray:
     """Predict, in batches.
 
     Args:
         model: from inputs to probabilities.
         inputs: uint8 images (n, height, width, channels) or float32 features (n, ...).
+        shifted_copies: of images only, the mean is taken over so many copies of each, the first of which stays: of 5
+            the others are moved by 1 px up, down, left and right, of 9 also aslant. A digit keeps its meaning, while a
+            net that pools sees other pixels.
 
     Returns:
         float32 (n, classes), rows sum to 1.
     """
-    probabilities = model.predict(PredictionBatches(inputs, None, PREDICTION_BATCH_SIZE), verbose=0)
-    return np.asarray(probabilities, np.float32)
+    total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
+    for shift_px in SHIFTS_PX[:shifted_copies]:
+        copies = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
+        probabilities = model.predict(PredictionBatches(copies, None, PREDICTION_BATCH_SIZE), verbose=0)
+        total += np.asarray(probabilities, np.float32) / shifted_copies
+    return total
+
+
+def shift_images(images: np.ndarray, down_px: int, right_px: int) -> np.ndarray:
+    """Move images (n, height, width, channels) by up to 1 px; paper (0) comes in where they were."""
+    height, width = images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return padded[:, 1 - down_px : 1 - down_px + height, 1 - right_px : 1 - right_px + width]
 
 
 class _EpochReport(keras.callbacks.Callback):

@@ -53,6 +53,11 @@ def check_model_flags(config: RunConfig) -> None:
         raise InputError(f"--weights takes imagenet, none or an existing file; received {config.weights}.")
     if config.unfreeze is not None and config.unfreeze not in module.BLOCKS:
         raise InputError(f"--unfreeze takes one of {', '.join(module.BLOCKS)}; received {config.unfreeze!r}.")
+    if config.shifted_copies != 1:
+        raise InputError(
+            f"--shifted-copies moves images, but --model {config.model} is fed features that its backbone makes once: "
+            f"received {config.shifted_copies}; leave it at 1."
+        )
     if (config.augmentation == "none") != (config.feature_views == 1):
         raise InputError(
             f"--model {config.model} caches its backbone's features, so augmented images must be a fixed number of "

@@ -84,6 +84,18 @@ class Muon(keras.optimizers.Optimizer):
         return super().get_config() | {name: getattr(self, name) for name in own}
 
 
+def build_optimizer(
+    name: str, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
+) -> keras.optimizers.Optimizer:
+    """An optimizer by its name, "adam" or "muon"; only kernels decay, since all else has no size to keep small."""
+    kind = {"adam": keras.optimizers.AdamW, "muon": Muon}[name]
+    if not weight_decay and name == "adam":
+        return keras.optimizers.Adam(learning_rate)
+    optimizer = kind(learning_rate, weight_decay=weight_decay or None)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
 def is_hidden_kernel(variable: keras.Variable) -> bool:
     """Whether a variable stands between hidden layers: a kernel, not the first one of one channel, nor the last."""
     shape = variable.shape
