@@ -54,6 +54,12 @@ def test_a_net_is_its_documents_table_layer_by_layer(name, table, parameters, fr
     assert sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights) == frozen
 
 
+def test_the_champion_has_the_parameters_that_its_figures_were_measured_with():
+    model = build_model("champion")
+    assert model.count_params() == 281_514
+    assert model.get_layer("embedding").output.shape == (None, 256)
+
+
 @pytest.mark.parametrize("name", list_models())
 def test_every_net_gives_float32_probabilities_under_any_precision(name):
     import keras

@@ -64,6 +64,7 @@ def test_augmentation_takes_cached_views_or_is_refused_in_one_line(tiny_dir, tmp
     [
         (["--weights", "gone.h5"], "gone.h5"),
         (["--unfreeze", "block9"], "block1, block2, block3, block4, block5"),
+        (["--shifted-copies", "5"], "--shifted-copies moves images"),
     ],
 )
 def test_what_a_backbone_cannot_do_is_one_line_before_the_run_folder_is_made(tiny_dir, tmp_path, flags, words, capsys):
