@@ -88,9 +88,7 @@ def build_optimizer(
     name: str, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
 ) -> keras.optimizers.Optimizer:
     """An optimizer by its name, "adam" or "muon"; only kernels decay, since all else has no size to keep small."""
-    kind = {"adam": keras.optimizers.AdamW, "muon": Muon}[name]
-    if not weight_decay and name == "adam":
-        return keras.optimizers.Adam(learning_rate)
+    kind = {"adam": keras.optimizers.Adam, "muon": Muon}[name]
     optimizer = kind(learning_rate, weight_decay=weight_decay or None)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
