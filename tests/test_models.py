@@ -54,10 +54,14 @@ def test_a_net_is_its_documents_table_layer_by_layer(name, table, parameters, fr
     assert sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights) == frozen
 
 
-def test_the_champion_has_the_parameters_that_its_figures_were_measured_with():
-    model = build_model("champion")
-    assert model.count_params() == 281_514
-    assert model.get_layer("embedding").output.shape == (None, 256)
+@pytest.mark.parametrize(
+    ("name", "parameters", "width"),
+    [("champion", 281_514, 256), ("residual", 290_858, 256), ("strided", 327_242, 128)],
+)
+def test_a_net_has_the_parameters_that_its_figures_were_measured_with(name, parameters, width):
+    model = build_model(name)
+    assert model.count_params() == parameters
+    assert model.get_layer("embedding").output.shape == (None, width)
 
 
 @pytest.mark.parametrize("name", list_models())

@@ -18,27 +18,12 @@ PRESET: dict[str, Any] = {
     "shifted_copies": 5,  # fewer errors in most fits of the search, for a few seconds a fold
 }
 
-NORM_MOMENTUM = 0.9  # a fit of a few hundred steps cannot wait for an average over the last hundred
-
 
 def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) -> "keras.Model":
     """Build the champion net; `weights` is for transfer nets and has no effect here."""
     import keras
-    from keras import layers
 
-    from digit_recognizer.models._normalization import FusedBatchNormalization
-
-    def convolve(
-        inputs: keras.KerasTensor, filters: int, side: int, name: str, padding: str = "same", pool: bool = False
-    ) -> keras.KerasTensor:
-        """Convolution, normalisation and ReLU; pooling comes first of these, so that they see a quarter as much."""
-        outputs = layers.Conv2D(
-            filters, side, padding=padding, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
-        )(inputs)
-        if pool:
-            outputs = layers.MaxPooling2D(name=f"{name}_pool")(outputs)
-        outputs = FusedBatchNormalization(momentum=NORM_MOMENTUM, name=f"{name}_norm")(outputs)
-        return layers.Activation("relu", name=f"{name}_relu")(outputs)
+    from digit_recognizer.models._blocks import classify, convolve, pool_mean_and_maximum
 
     inputs = keras.Input(input_shape, name="images")
     outputs = convolve(inputs, 32, 5, "stem", padding="valid", pool=True)
@@ -46,10 +31,4 @@ def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) 
     outputs = convolve(outputs, 64, 3, "block1_second", pool=True)
     outputs = convolve(outputs, 128, 3, "block2_first")
     outputs = convolve(outputs, 128, 3, "block2_second")
-    # the mean tells how much of a stroke there is, the maximum whether there is one
-    outputs = layers.Concatenate(name="embedding")(
-        [layers.GlobalAveragePooling2D(name="mean")(outputs), layers.GlobalMaxPooling2D(name="maximum")(outputs)]
-    )
-    # float32 whatever the precision: the logarithm of a rounded probability would swamp the loss
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(outputs)
-    return keras.Model(inputs, outputs, name="champion")
+    return keras.Model(inputs, classify(pool_mean_and_maximum(outputs), classes), name="champion")
