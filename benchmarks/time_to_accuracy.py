@@ -22,7 +22,7 @@ import numpy as np
 
 from digit_recognizer.cli import import_keras
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.augmentation import Affine, Augment, build_batched_affine
+from digit_recognizer.data.augmentation import Affine, Augment, BatchedAffine
 from digit_recognizer.files import read_json, write_json
 from digit_recognizer.models import load_preset
 
@@ -105,7 +105,7 @@ def build_contenders(input_dir: Path) -> list[Contender]:
         input_dir=input_dir, epochs=DEOTTE_EPOCHS, batch_size=64, schedule="constant", learning_rate=1e-3
     )
     # his ranges; his zoom is drawn apart for height and width, which the affine policy does not do
-    jitter = build_batched_affine(Affine(rotation_deg=10, scale=0.1, shear_deg=0, shift_px=3))
+    jitter = BatchedAffine(Affine(rotation_deg=10, scale=0.1, shear_deg=0, shift_px=3))
     return [
         *contenders,
         Contender("document 001", document, lambda: build_model("baseline"), None),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,3 +63,10 @@ def test_a_net_trains_from_the_command_line_under_either_backend_and_goes_on_aft
     hashes = [[hash_file(run / name) for name in RESULTS] for run in (whole, stopped)]
     assert hashes[0] == hashes[1]
     assert hash_file(tmp_path / "whole.csv") == hash_file(tmp_path / "stopped.csv")
+
+
+def test_epochs_on_the_device_pass_their_tests_under_jax():
+    tests = Path(__file__).with_name("test_device_epochs.py")
+    running = start([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)], "jax")
+    said, error = running.communicate(timeout=240)
+    assert running.returncode == 0 and "passed" in said and "skipped" not in said, said + error

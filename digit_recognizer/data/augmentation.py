@@ -73,7 +73,7 @@ def build_augment(policy: Policy, engine: Literal["auto", "albumentations"] = "a
     if policy == Policy():
         return None
     if engine == "auto" and policy.affine and policy == Policy(affine=policy.affine):
-        return build_batched_affine(policy.affine)
+        return BatchedAffine(policy.affine)
     return build_albumentations(policy)
 
 
@@ -95,20 +95,33 @@ def draw_affine_matrices(affine: Affine, count: int, side_px: int, rng: np.rando
     return np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2)
 
 
-def build_batched_affine(affine: Affine) -> Augment:
+@dataclass(frozen=True)
+class BatchedAffine:
     """The batched engine: all matrices of a batch at once, then one OpenCV warp per image."""
-    import cv2
 
-    def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    affine: Affine
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Map uint8 images (n, side, side), as every `Augment` does."""
+        import cv2
+
         side_px = images.shape[1]
         augmented = np.empty(images.shape, np.uint8)  # not empty_like: OpenCV wants rows in order, whatever came in
         for source, target, matrix in zip(
-            images, augmented, draw_affine_matrices(affine, len(images), side_px, rng), strict=True
+            images, augmented, draw_affine_matrices(self.affine, len(images), side_px, rng), strict=True
         ):
             cv2.warpAffine(source, matrix, (side_px, side_px), dst=target, flags=cv2.INTER_LINEAR)
         return augmented
 
-    return augment
+    def draw_inverse(self, count: int, side_px: int, rng: np.random.Generator) -> np.ndarray:
+        """The same draw as maps from target to source coordinates, in px, for an engine elsewhere.
+
+        Returns:
+            float32 (count, 2, 3).
+        """
+        maps = draw_affine_matrices(self.affine, count, side_px, rng)
+        linear = np.linalg.inv(maps[:, :, :2])
+        return np.concatenate([linear, -linear @ maps[:, :, 2:]], axis=2).astype(np.float32)
 
 
 def build_albumentations(policy: Policy) -> Augment:

@@ -74,11 +74,13 @@ class TrainingBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw_rows(self, index: int) -> tuple[np.ndarray, np.random.Generator]:
+        """A batch's rows, and a generator for what is done to them: its own, since any batch may be asked for first."""
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        rng = np.random.default_rng(
-            [self.seed, self.epoch, 1 + index]
-        )  # its own: batches may be asked for in any order
+        return rows, np.random.default_rng([self.seed, self.epoch, 1 + index])
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows, rng = self.draw_rows(index)
         batch = self.views[0 if len(self.views) == 1 else rng.integers(len(self.views), size=len(rows)), rows]
         if self.augment is not None:
             batch = self.augment(batch[..., 0], rng)[..., None]

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import RunConfig
+from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
 from digit_recognizer.training.optimizers import build_optimizer
 from digit_recognizer.training.schedules import build_schedule
@@ -90,18 +91,21 @@ def fit_compiled(
         restore_variables(model, resumed)
         first = resumed.epoch
         last = first if resumed.stopped else last  # no epoch is left, but what ends a fit is still to be done
-    # shuffle=False: the batches have an order of their own
+    callbacks = [
+        _EpochReport(batches, epochs_before + epochs, curve, on_epoch),
+        *steering,
+        StateKeeper(phase, steering, resumed, on_state),  # last, when the others have counted
+    ]
+    if watched is None and device_epochs.can_run(batches):
+        device_epochs.fit_epochs(model, batches, first, last, callbacks)
+        return
     model.fit(
         batches,
         initial_epoch=first,
         epochs=last,
         validation_data=watched,
-        callbacks=[
-            _EpochReport(batches, epochs_before + epochs, curve, on_epoch),
-            *steering,
-            StateKeeper(phase, steering, resumed, on_state),  # last, when the others have counted
-        ],
-        shuffle=False,
+        callbacks=callbacks,
+        shuffle=False,  # the batches have an order of their own
         verbose=0,
     )
 

@@ -1,0 +1,161 @@
+"""Whole epochs on the device, for JAX: images stay there, and one compiled program augments them and takes every step.
+
+A small net keeps a GPU busy for less time than the next batch takes to arrive. So the images are sent once, and each
+epoch only its order and its random maps, which are drawn on the host from the very numbers that `TrainingBatches`
+draws: a fit sees the same rows, moved by the same maps, as under `model.fit`.
+"""
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from digit_recognizer.data.augmentation import BatchedAffine
+from digit_recognizer.training.batches import TrainingBatches
+
+State = tuple[list[Any], list[Any], list[Any], list[Any]]
+"""Trainable variables, others, the optimizer's, the metrics': what Keras' `train_step` takes and gives under JAX."""
+
+_programs: dict[str, Callable[..., State]] = {}  # folds differ in weights and rows only, and share one
+
+
+def can_run(batches: TrainingBatches) -> bool:
+    """Whether the backend is JAX and the rows are plain images, augmented by affine maps or not at all."""
+    return (
+        keras.backend.backend() == "jax"
+        and batches.views.dtype == np.uint8
+        and len(batches.views) == 1
+        and (batches.augment is None or isinstance(batches.augment, BatchedAffine))
+    )
+
+
+def fit_epochs(
+    model: keras.Model, batches: TrainingBatches, first: int, last: int, callbacks: list[keras.callbacks.Callback]
+) -> None:
+    """What `model.fit` does with these batches, without a look at other rows.
+
+    Args:
+        model: compiled; its weights change.
+        batches: of images, see `can_run`; a callback among `callbacks` starts each of their epochs.
+        first: epoch to begin with, counted from 0.
+        last: epoch to end before.
+        callbacks: told of epochs, not of batches.
+    """
+    import jax
+
+    told = keras.callbacks.CallbackList(callbacks, model=model)
+    model.optimizer.build(model.trainable_variables)
+    model.test_on_batch(np.zeros((1, *model.input_shape[1:])), np.zeros((1, model.output_shape[-1])))  # builds metrics
+    images, targets = jax.device_put((batches.views[0, ..., 0], batches.targets))
+    run = _find_program(model)
+    model.stop_training = False
+    told.on_train_begin()
+    for epoch in range(first, last):
+        told.on_epoch_begin(epoch)
+        model.reset_metrics()
+        state = _take_state(model)
+        for rows, maps in _draw_epoch(batches):
+            state = run(state, images, targets, rows, maps)
+        _put_state(model, state)
+        told.on_epoch_end(epoch, {name: float(value) for name, value in model.get_metrics_result().items()})
+        if model.stop_training:
+            break
+    told.on_train_end()
+
+
+def _find_program(model: keras.Model) -> Callable[..., State]:
+    """The compiled run over many batches of equal size, from a state to the next; one for all equal nets."""
+    import jax
+
+    key = _describe(model)
+
+    def run(state: State, images: Any, targets: Any, rows: Any, maps: Any) -> State:
+        def step(state: State, batch: tuple[Any, Any]) -> tuple[State, None]:
+            of_batch, of_maps = batch
+            inputs = warp(images[of_batch].astype("float32"), of_maps) / 255
+            return model.train_step(state, (inputs[..., None], targets[of_batch]))[1], None
+
+        alone = len(rows) == 1
+        return step(state, (rows[0], maps[0]))[0] if alone else jax.lax.scan(step, state, (rows, maps))[0]
+
+    return _programs.setdefault(key, jax.jit(run, donate_argnums=0))
+
+
+def _describe(model: keras.Model) -> str:
+    """Net, optimizer and loss as text, without the numbers that Keras puts behind names to tell nets apart."""
+    parts = (model.get_config(), model.optimizer.get_config(), model.loss.get_config())
+    text = json.dumps(parts, default=str)
+    for place, part in enumerate((model, model.optimizer, *model.layers)):
+        text = text.replace(json.dumps(part.name), f'"part {place}"')
+    return text
+
+
+def _draw_epoch(batches: TrainingBatches) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The epoch's rows (batches, rows) and maps (batches, rows, 2, 3): all whole batches, then a last shorter one.
+
+    On a processor one batch after the other: XLA has no threaded convolution within a loop there, and is 40 times
+    slower for it.
+    """
+    import jax
+
+    side_px = batches.views.shape[2]
+    drawn = [batches.draw_rows(index) for index in range(len(batches))]
+    maps = [
+        batches.augment.draw_inverse(len(rows), side_px, rng)
+        if isinstance(batches.augment, BatchedAffine)
+        else np.broadcast_to(np.eye(2, 3, dtype=np.float32), (len(rows), 2, 3))
+        for rows, rng in drawn
+    ]
+    whole = len(batches.rows) // batches.batch_size
+    ends = [whole, len(batches)] if jax.default_backend() != "cpu" else range(1, len(batches) + 1)
+    return [
+        (np.stack([rows for rows, _ in drawn[start:end]]), np.stack(maps[start:end]))
+        for start, end in itertools.pairwise([0, *ends])
+        if start < end
+    ]
+
+
+def warp(images: Any, inverse_maps: Any) -> Any:
+    """Move images (n, height, width) by maps (n, 2, 3) from target to source coordinates x, y, in px; paper is 0.
+
+    Bilinear, in the numbers of `images`: OpenCV's differs by its rounding to 1/32 px and to whole grey levels.
+    """
+    import jax.numpy as jnp
+
+    count, height, width = images.shape
+    down, right = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
+    targets = jnp.stack([right.ravel(), down.ravel(), jnp.ones(height * width)])
+    x, y = jnp.moveaxis(jnp.einsum("nij,jp->nip", inverse_maps, targets, precision="highest"), 1, 0)
+    left, top = jnp.floor(x), jnp.floor(y)
+    flat = images.reshape(count, -1)
+    total = jnp.zeros(flat.shape)
+    for down_px in (0, 1):
+        for right_px in (0, 1):
+            column, row = left + right_px, top + down_px
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            place = jnp.where(inside, row * width + column, 0).astype("int32")
+            weight = jnp.where(inside, (1 - abs(x - column)) * (1 - abs(y - row)), 0)
+            total += weight * jnp.take_along_axis(flat, place, axis=1)
+    return total.reshape(images.shape)
+
+
+def _take_state(model: keras.Model) -> State:
+    return tuple([variable.value for variable in group] for group in _group_variables(model))  # type: ignore[return-value]
+
+
+def _put_state(model: keras.Model, state: State) -> None:
+    for group, values in zip(_group_variables(model), state, strict=True):
+        for variable, value in zip(group, values, strict=True):
+            variable.assign(value)
+
+
+def _group_variables(model: keras.Model) -> tuple[list[keras.Variable], ...]:
+    return (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )

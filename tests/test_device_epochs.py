@@ -1,0 +1,98 @@
+"""Under JAX only: test_backends.py runs this file in a process of its own."""
+
+import keras
+import numpy as np
+import pytest
+
+from digit_recognizer.config import RunConfig
+from digit_recognizer.data.augmentation import Affine, BatchedAffine
+from digit_recognizer.models import build_model
+from digit_recognizer.training import device_epochs
+from digit_recognizer.training.batches import TrainingBatches
+from digit_recognizer.training.fit import compile_model, fit_compiled, predict_probabilities
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="of the JAX backend: test_backends.py starts a process that has it"
+)
+
+CONFIG = RunConfig(model="padded", epochs=3, learning_rate=0.01, optimizer="muon")
+
+
+def make_images(count=150):
+    """Bars at ten heights, uint8 (count, 28, 28, 1), with their labels."""
+    labels = np.arange(count) % 10
+    images = np.random.default_rng(0).integers(0, 60, (count, 28, 28, 1), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 + 2 * label : 5 + 2 * label, 6:22] = 255
+    return images, labels
+
+
+def fit(on_device, monkeypatch, augment=None, seed=0):
+    images, labels = make_images()
+    targets = np.eye(10, dtype=np.float32)[labels]
+    keras.utils.set_random_seed(seed)
+    model = build_model("padded")
+    batches = TrainingBatches(images[None], targets, np.arange(20, 150), 32, 5, augment)  # four whole batches, and two
+    compile_model(model, len(batches), CONFIG, epochs=3, learning_rate=0.01)
+    reports, states = [], []
+    with monkeypatch.context() as patch:
+        if not on_device:
+            patch.setattr(device_epochs, "can_run", lambda batches: False)
+        fit_compiled(model, batches, CONFIG, epochs=3, on_epoch=reports.append, on_state=states.append)
+    return model, reports, states
+
+
+def test_maps_move_images_as_opencv_does():
+    import jax
+
+    images = np.zeros((64, 28, 28), np.uint8)
+    images[:, 8:20, 10:18] = np.random.default_rng(1).integers(0, 256, (64, 12, 8))
+    engine = BatchedAffine(Affine())
+    expected = engine(images, np.random.default_rng(7)).astype(np.float32)
+    maps = engine.draw_inverse(64, 28, np.random.default_rng(7))
+    found = np.asarray(jax.jit(device_epochs.warp)(images.astype(np.float32), maps))
+    assert np.abs(found - expected).max() <= 255 * 2 / 32, "a step of 1/32 px at the steepest edge, both ways"
+    assert np.abs(found - expected).mean() < 1
+    assert np.abs(found - images).max() > 100, "they did move"
+
+
+def test_the_identity_leaves_every_pixel():
+    images = np.random.default_rng(2).integers(0, 256, (3, 28, 28)).astype(np.float32)
+    eye = np.broadcast_to(np.eye(2, 3, dtype=np.float32), (3, 2, 3))
+    assert np.array_equal(device_epochs.warp(images, eye), images)
+
+
+@pytest.mark.parametrize("augment", [None, BatchedAffine(Affine())], ids=["plain", "affine"])
+def test_a_fit_on_the_device_is_the_fit_of_keras(augment, monkeypatch):
+    ours, our_reports, our_states = fit(True, monkeypatch, augment)
+    theirs, their_reports, their_states = fit(False, monkeypatch, augment)
+    assert [report["learning_rate"] for report in our_reports] == [report["learning_rate"] for report in their_reports]
+    losses = [[report["loss"] for report in reports] for reports in (our_reports, their_reports)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3 if augment is None else 0.03)
+    images, _ = make_images()
+    expected = predict_probabilities(theirs, images[:20])
+    assert np.abs(predict_probabilities(ours, images[:20]) - expected).max() < (1e-3 if augment is None else 0.1)
+    assert [len(state.optimizer) for state in our_states] == [len(state.optimizer) for state in their_states]
+    assert our_states[-1].optimizer[0] == 3 * 5, "the optimizer has counted every batch"
+
+
+def test_a_second_net_shares_the_program_and_not_the_weights(monkeypatch):
+    device_epochs._programs.clear()
+    first, *_ = fit(True, monkeypatch)
+    kept = [np.asarray(weight) for weight in first.get_weights()]
+    second, *_ = fit(True, monkeypatch, seed=1)
+    assert len(device_epochs._programs) == 1
+    assert all(np.array_equal(now, then) for now, then in zip(first.get_weights(), kept, strict=True))
+    again, *_ = fit(True, monkeypatch)
+    assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), kept, strict=True)), "nothing has stuck to it"
+    assert any(not np.array_equal(a, b) for a, b in zip(second.get_weights(), kept, strict=True))
+
+
+def test_what_keras_must_do_is_left_to_keras():
+    images, labels = make_images(20)
+    targets, rows = np.eye(10, dtype=np.float32)[labels], np.arange(20)
+    features = images.astype(np.float32)[None]
+    assert device_epochs.can_run(TrainingBatches(images[None], targets, rows, 5, 0))
+    assert not device_epochs.can_run(TrainingBatches(features, targets, rows, 5, 0)), "features of a backbone"
+    assert not device_epochs.can_run(TrainingBatches(np.stack([images] * 2), targets, rows, 5, 0)), "cached views"
+    assert not device_epochs.can_run(TrainingBatches(images[None], targets, rows, 5, 0, lambda batch, rng: batch))
