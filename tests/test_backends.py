@@ -67,6 +67,6 @@ def test_a_net_trains_from_the_command_line_under_either_backend_and_goes_on_aft
 
 def test_epochs_on_the_device_pass_their_tests_under_jax():
     tests = Path(__file__).with_name("test_device_epochs.py")
-    running = start([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)], "jax")
+    running = start([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tests)], "jax")
     said, error = running.communicate(timeout=240)
     assert running.returncode == 0 and "passed" in said and "skipped" not in said, said + error

@@ -21,6 +21,8 @@ from digit_recognizer.locks import lock_folder
 
 SUBMISSIONS = Path("submissions")  # where a file goes that is given no place
 
+_bars: list[str] = []  # why this process may write no submission
+
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
@@ -122,6 +124,25 @@ def check_submission(submission: Submission, rows: int, test_sha256: str | None 
         )
 
 
+def bar_submissions(reason: str) -> None:
+    """From now on this process writes no submission, and begins nothing that would end in one.
+
+    Args:
+        reason: a whole line that says why, and the way out.
+    """
+    _bars.append(reason)
+
+
+def refuse_if_barred() -> None:
+    """Refuse what would end in a submission.
+
+    Raises:
+        InputError: after `bar_submissions`, with its reason.
+    """
+    if _bars:
+        raise InputError(_bars[0])
+
+
 def check_new_submission_path(path: Path, input_dir: Path) -> None:
     """Refuse a place where a submission cannot or must not be written; called before training, not after.
 
@@ -158,9 +179,10 @@ def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Prov
         provenance: what the note says; the submission's own hash is filled in here.
 
     Raises:
-        InputError: if labels and ids do not fit each other.
+        InputError: if labels and ids do not fit each other, or this process may write none.
         FileExistsError: if the file or its note exists by now and is another.
     """
+    refuse_if_barred()
     if len(labels) != rows:
         raise InputError(
             f"{path} must hold one label per id of sample_submission.csv: {rows} ids, {len(labels)} labels. "

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.errors import InputError
+from digit_recognizer.models._ready import load_ready_model as load_ready_model
 
 if TYPE_CHECKING:
     import keras

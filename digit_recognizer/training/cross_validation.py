@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from digit_recognizer.competition.submissions import SUBMISSIONS, check_new_submission_path
+from digit_recognizer.competition.submissions import SUBMISSIONS, check_new_submission_path, refuse_if_barred
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.folds import assign_folds
 from digit_recognizer.errors import InputError, WriteError
@@ -53,6 +53,7 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
         InputError: one line for whatever the person at the keyboard can mend; found before any training.
     """
     started = time.perf_counter()
+    refuse_if_barred()
     check_model_flags(config)
     if config.submission is not None:
         check_new_submission_path(config.submission, config.input_dir)
@@ -82,6 +83,7 @@ def resume(path: Path, verb: str, *, allow_inexact: bool = False) -> CVResult:
         InputError: if there is no such run, another process is at work in it, or circumstances differ.
     """
     started = time.perf_counter()
+    refuse_if_barred()
     load_config(path, verb)
     if (path / METRICS).exists():
         result = read_result(load_run(path))

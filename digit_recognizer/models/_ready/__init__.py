@@ -1,0 +1,64 @@
+"""The ready model: one champion net that travels with the package, for reading digits without training anything.
+
+`champion.safetensors` holds its weights, `MODEL_CARD.md` beside it what it was fitted on and how well it reads.
+`python -m digit_recognizer.models._ready.make RUN` takes it from a run.
+"""
+
+import json
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digit_recognizer.competition.submissions import bar_submissions
+from digit_recognizer.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+WEIGHTS = Path(__file__).with_name("champion.safetensors")
+CARD = Path(__file__).with_name("MODEL_CARD.md")
+KIND = "champion"
+
+REASON = (
+    "this process has loaded the ready model, whose digits are not its user's to submit: begin what ends in a "
+    "submission in another process"
+)
+
+
+def load_ready_model() -> "keras.Model":
+    """Load the ready model; from then on the process begins no run and writes no submission.
+
+    Returns:
+        The champion net, uncompiled, from float32 images (n, 28, 28, 1), 0 = paper, 1 = ink, to float32 probabilities
+        (n, 10). `digit_recognizer.data.photographs` brings photographs to that form.
+
+    Raises:
+        InputError: if the package is incomplete, or its weights are not those of its net.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    from digit_recognizer.models import build_model
+
+    bar_submissions(REASON)
+    try:
+        arrays = load_file(WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{WEIGHTS} must hold the ready model, but cannot be read: install the package anew."
+        ) from error
+    model = build_model(KIND)
+    if {weight.path: tuple(weight.shape) for weight in model.weights} != {
+        name: array.shape for name, array in arrays.items()
+    }:
+        raise InputError(f"{WEIGHTS} must hold the weights of {KIND}, but holds others: install the package anew.")
+    model.set_weights([arrays[weight.path] for weight in model.weights])
+    return model
+
+
+def read_facts() -> dict[str, str]:
+    """What the weights file says of itself: command, commit, fold, rows, held_out_rows, held_out_accuracy, …"""
+    with WEIGHTS.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        facts: dict[str, str] = json.loads(file.read(length))["__metadata__"]
+    return facts
