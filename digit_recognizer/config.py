@@ -27,7 +27,7 @@ class RunConfig:
     """
 
     model: str = "baseline"
-    """Which network: baseline, champion, padded, residual, strided, vgg16, or a file of digit_recognizer/models/."""
+    """Which network: baseline, champion, padded, residual, vgg16, or a file of digit_recognizer/models/."""
     input_dir: Path = Path("input")
     """Folder that holds train.csv, test.csv and sample_submission.csv."""
     run_dir: Path | None = None

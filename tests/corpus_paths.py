@@ -106,7 +106,7 @@ INPUT_DIRS: dict[str, tuple[str, Callable[[], object], str]] = {
 }
 NUMBER = "{flag}‹›{value!r}‹› See --help."
 CHOICE = "invalid choice {value!r} for argument '{flag}'. Expected one of ‹›. See --help."
-MODEL = "--model takes one of baseline, champion, padded, residual, strided, vgg16; received {value!r}."
+MODEL = "--model takes one of baseline, champion, padded, residual, vgg16; received {value!r}."
 LOWEST = "{flag} takes a number of at least ‹›; received {value}. See --help."
 BETWEEN = "{flag} takes a ‹› between 0 and 1; received ‹›. See --help."
 WEIGHTS = "--weights takes imagenet, none or an existing file; received {value}."
