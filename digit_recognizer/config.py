@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from digit_recognizer.errors import InputError
 
+Preparation = Literal["none", "deskew", "widen"]
 Augmentation = Literal["none", "affine", "elastic", "cutout", "all"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle", "plateau"]
 Optimizer = Literal["adam", "muon"]
@@ -53,6 +54,8 @@ class RunConfig:
     """Share of each target that is spread evenly over all classes (Szegedy et al. 2016, section 7)."""
     schedule: Schedule = "one-cycle"
     """How the learning rate changes: see digit_recognizer/training/schedules.py."""
+    preparation: Preparation = "none"
+    """What is done once to every image, test images too: nets that see digits otherwise err otherwise (ensembles)."""
     augmentation: Augmentation = "affine"
     """What is done to every training image anew in every epoch: see digit_recognizer/data/augmentation.py."""
     early_stopping_epochs: int = 0

@@ -10,6 +10,7 @@ import numpy as np
 
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment
+from digit_recognizer.data.preparation import prepare_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import build_model, load_model_module
 from digit_recognizer.training.features import load_feature_views, load_features
@@ -58,6 +59,11 @@ def check_model_flags(config: RunConfig) -> None:
             f"--shifted-copies moves images, but --model {config.model} is fed features that its backbone makes once: "
             f"received {config.shifted_copies}; leave it at 1."
         )
+    if config.preparation != "none":
+        raise InputError(
+            f"--preparation changes images, but --model {config.model} is fed features that its backbone makes of them "
+            f"as they are: received {config.preparation}; leave it out."
+        )
     if (config.augmentation == "none") != (config.feature_views == 1):
         raise InputError(
             f"--model {config.model} caches its backbone's features, so augmented images must be a fixed number of "
@@ -72,7 +78,8 @@ def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
     module = load_model_module(config.model)
     augment = build_augment(POLICIES[config.augmentation])
     if not hasattr(module, "split"):
-        return Inputs(dataset.images[None], dataset.test_images, augment, from_backbone=False)
+        images, test = (prepare_images(images, config.preparation) for images in (dataset.images, dataset.test_images))
+        return Inputs(images[None], test, augment, from_backbone=False)
     lower = module.split(load_weighted_model(config), config.unfreeze).lower
     # a read-only input folder, as on Kaggle, leaves features in memory for the length of the run
     folder = config.input_dir / ".cache"
