@@ -1,12 +1,15 @@
-"""Training images per second: this package beside a plain Keras `fit` and a hand-written PyTorch loop.
+"""Training images per second: this package beside a hand-written PyTorch loop, and plain Keras, for every net.
 
     pip install -e '.[benchmarks]'
     python benchmarks/throughput.py
 
-All train the baseline net (85,386 parameters, equal dropout) with Adam on batches of 256 random images. Each contender
-has a process of its own, since two frameworks' threads get in each other's way within one. They take turns, in a
-new order each round, so that a change in the machine's speed meets all of them; medians and pair-by-pair ratios are
-what to quote. PyTorch runs channels_last under bfloat16 autocast, plain Keras in its default float32.
+All train on batches of 256 random images. Each contender has a process of its own, since two frameworks' threads get in
+each other's way within one. They take turns, in a new order each round, so that a change in the machine's speed meets
+all of them; medians and pair-by-pair ratios are what to quote. PyTorch runs channels_last under bfloat16 autocast, and
+plain Keras in its default float32. All use Adam; a net whose preset has another optimizer is also measured with that.
+
+What a net needs in multiplications is set against the processor's own peak: a bfloat16 product of two 4096x4096
+matrices, which takes its turn among the contenders. `vgg16` is fitted on features (feature_reuse.py), and has no part.
 """
 
 import argparse
@@ -17,65 +20,68 @@ import statistics
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digit_recognizer.cli import import_keras
 
+if TYPE_CHECKING:
+    import keras
+    from torch import nn
+
 CLASSES = 10
+NETS = ("baseline", "padded", "champion", "residual")
+TRAINABLE = {"baseline": 85_386, "padded": 4_819, "champion": 280_682, "residual": 289_962}
+PEAK_SIDE = 4096
+PEAK = "matrix product"
+
+Epoch = Callable[[], object]
 
 
-def build_ours(images: np.ndarray, labels: np.ndarray, batch_size: int, augmentation: str) -> Callable[[], None]:
+def build_ours(net: str, images: np.ndarray, labels: np.ndarray, augmentation: str, optimizer: str) -> Epoch:
     import_keras()
     from digit_recognizer.config import RunConfig
     from digit_recognizer.data.augmentation import POLICIES, build_augment
-    from digit_recognizer.models import build_model
+    from digit_recognizer.models import build_model, load_preset
     from digit_recognizer.training.batches import TrainingBatches
     from digit_recognizer.training.fit import compile_model, fit_compiled
     from digit_recognizer.training.precision import choose_precision, precision_policy
 
-    with precision_policy(choose_precision("auto")):
-        model = build_model("baseline")
+    config = RunConfig(model=net, **load_preset(net)).replace(optimizer=optimizer)
     augment = build_augment(POLICIES[augmentation])
     targets = np.eye(CLASSES, dtype=np.float32)[labels]
-    batches = TrainingBatches(images[None], targets, np.arange(len(images)), batch_size, seed=0, augment=augment)
-    config = RunConfig(batch_size=batch_size)
-    compile_model(model, len(batches), config, epochs=1000, learning_rate=1e-3)
+    batches = TrainingBatches(images[None], targets, np.arange(len(images)), config.batch_size, seed=0, augment=augment)
+    with precision_policy(choose_precision("auto")):
+        model = build_model(net)
+        compile_model(model, len(batches), config, epochs=1000, learning_rate=1e-3)
     return lambda: fit_compiled(model, batches, config, epochs=1)
 
 
-def build_plain_keras(images: np.ndarray, labels: np.ndarray, batch_size: int) -> Callable[[], None]:
+def build_plain_keras(net: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
     import_keras()
     from digit_recognizer.models import build_model
+    from digit_recognizer.models._normalization import make_plain
 
-    model = build_model("baseline")
+    model = make_plain(build_model(net))
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
     scaled, targets = images.astype(np.float32) / 255, np.eye(CLASSES, dtype=np.float32)[labels]
-    return lambda: model.fit(scaled, targets, batch_size=batch_size, verbose=0)
+    return lambda: model.fit(scaled, targets, batch_size=256, verbose=0)
 
 
-def build_pytorch(images: np.ndarray, labels: np.ndarray, batch_size: int) -> Callable[[], None]:
+def build_pytorch(net: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
     import torch
     from torch import nn
 
-    from digit_recognizer.models.baseline import CONVOLUTION_DROPOUT, DENSE_DROPOUT
-
-    layers: list[nn.Module] = []
-    for block in (1, 2):
-        for convolution in (1, 2):
-            layers += [nn.Conv2d(1 if block == convolution == 1 else 32, 32, 4), nn.ReLU()]
-        layers += [nn.MaxPool2d(2), nn.Dropout(CONVOLUTION_DROPOUT)]
-    layers += [nn.Flatten(), nn.Dropout(CONVOLUTION_DROPOUT), nn.Linear(128, 256), nn.ReLU()]
-    layers += [nn.Dropout(DENSE_DROPOUT), nn.Linear(256, CLASSES)]
-    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-    assert sum(weights.numel() for weights in model.parameters()) == 85_386
+    model = build_torch_net(net).to(memory_format=torch.channels_last)
+    assert sum(weights.numel() for weights in model.parameters()) == TRAINABLE[net], net
     optimizer = torch.optim.Adam(model.parameters())
     loss_of = nn.CrossEntropyLoss()
     all_images, all_labels = torch.from_numpy(images[..., 0]), torch.from_numpy(labels)
 
     def train_epoch() -> None:
         model.train()
-        for rows in torch.randperm(len(all_images)).split(batch_size):
+        for rows in torch.randperm(len(all_images)).split(256):
             batch = (all_images[rows].float() / 255)[:, None].contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
                 logits = model(batch)
@@ -87,19 +93,77 @@ def build_pytorch(images: np.ndarray, labels: np.ndarray, batch_size: int) -> Ca
     return train_epoch
 
 
-CONTENDERS: dict[str, Callable[..., Callable[[], None]]] = {
-    "digit_recognizer": functools.partial(build_ours, augmentation="none"),
-    "PyTorch loop": build_pytorch,
-    "digit_recognizer, affine": functools.partial(build_ours, augmentation="affine"),
-    "plain Keras fit": build_plain_keras,
-}
+def build_torch_net(net: str) -> "nn.Module":
+    """The same layers as in digit_recognizer/models, in PyTorch."""
+    import torch
+    from torch import nn
+
+    from digit_recognizer.models import baseline, padded
+
+    class Residual(nn.Sequential):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return inputs + super().forward(inputs)
+
+    class MeanAndMaximum(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return torch.cat([inputs.mean((2, 3)), inputs.amax((2, 3))], dim=1)
+
+    def convolve(inputs: int, filters: int, side: int = 3, padding: Any = "same", pool: bool = False) -> list[Any]:
+        convolution = nn.Conv2d(inputs, filters, side, padding=padding, bias=False)
+        return [convolution, *[nn.MaxPool2d(2)] * pool, nn.BatchNorm2d(filters), nn.ReLU()]
+
+    stem, head = convolve(1, 32, 5, 0, pool=True), [MeanAndMaximum(), nn.Linear(256, CLASSES)]
+    if net == "champion":
+        middle = convolve(32, 64) + convolve(64, 64, pool=True) + convolve(64, 128) + convolve(128, 128)
+        return nn.Sequential(*stem, *middle, *head)
+    if net == "residual":
+        middle = [Residual(*convolve(32, 32)), *convolve(32, 64, pool=True), Residual(*convolve(64, 64))]
+        return nn.Sequential(*stem, *middle, *convolve(64, 128), Residual(*convolve(128, 128)), *head)
+    layers: list[nn.Module] = []
+    if net == "padded":
+        for inputs, filters in ((1, 5), (5, 7)):
+            layers += [nn.Conv2d(inputs, filters, 5, padding=1), nn.ReLU(), nn.Conv2d(filters, filters, 5), nn.ReLU()]
+            layers += [nn.MaxPool2d(2), nn.BatchNorm2d(filters)]
+        return nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(28, 49), nn.ReLU(), nn.Dropout(padded.DROPOUT), nn.Linear(49, CLASSES)
+        )
+    for block in (1, 2):
+        for convolution in (1, 2):
+            layers += [nn.Conv2d(1 if block == convolution == 1 else 32, 32, 4), nn.ReLU()]
+        layers += [nn.MaxPool2d(2), nn.Dropout(baseline.CONVOLUTION_DROPOUT)]
+    layers += [nn.Flatten(), nn.Dropout(baseline.CONVOLUTION_DROPOUT), nn.Linear(128, 256), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Dropout(baseline.DENSE_DROPOUT), nn.Linear(256, CLASSES))
 
 
-def serve(name: str, count: int, batch_size: int, pipe: Connection) -> None:
+def build_peak(net: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
+    import torch
+
+    left, right = (torch.randn(PEAK_SIDE, PEAK_SIDE).bfloat16() for _ in range(2))
+    return lambda: left @ right
+
+
+def list_contenders(net: str) -> dict[str, Callable[..., Epoch]]:
+    """Ours and PyTorch's first: the ratio of the two is what is claimed."""
+    from digit_recognizer.models import load_preset
+
+    preset = load_preset(net).get("optimizer", "adam")
+    ours = functools.partial(build_ours, augmentation="none", optimizer="adam")
+    of_preset = {f"ours, {preset}": functools.partial(ours, optimizer=preset)} if preset != "adam" else {}
+    return {
+        "ours": ours,
+        "PyTorch loop": build_pytorch,
+        **of_preset,
+        "ours, affine maps": functools.partial(ours, augmentation="affine", optimizer=preset),
+        "plain Keras fit": build_plain_keras,
+        PEAK: build_peak,
+    }
+
+
+def serve(build: Callable[..., Epoch], net: str, count: int, pipe: Connection) -> None:
     """One contender's process: an epoch, and its seconds, for each time that it is asked."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
-    train_epoch = CONTENDERS[name](images, rng.integers(0, CLASSES, count), batch_size)
+    train_epoch = build(net, images, rng.integers(0, CLASSES, count))
     train_epoch()  # traces and compiles
     while pipe.recv():
         start = time.perf_counter()
@@ -107,14 +171,14 @@ def serve(name: str, count: int, batch_size: int, pipe: Connection) -> None:
         pipe.send(time.perf_counter() - start)
 
 
-def measure(count: int, batch_size: int, rounds: int) -> dict[str, list[float]]:
+def measure(net: str, count: int, rounds: int) -> dict[str, list[float]]:
     """Seconds of each contender's epochs, one of each per round."""
     context = multiprocessing.get_context("spawn")
     pipes = {}
-    for name in CONTENDERS:
+    for name, build in list_contenders(net).items():
         pipes[name], theirs = context.Pipe()
-        context.Process(target=serve, args=(name, count, batch_size, theirs), daemon=True).start()
-    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+        context.Process(target=serve, args=(build, net, count, theirs), daemon=True).start()
+    seconds: dict[str, list[float]] = {name: [] for name in pipes}
     rng = np.random.default_rng(0)
     for number in range(rounds + 1):
         for name in rng.permutation(list(pipes)):  # a fixed order could fall into step with a machine's slow phases
@@ -127,25 +191,52 @@ def measure(count: int, batch_size: int, rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
+def count_operations(model: "keras.Model") -> int:
+    """Multiplications and additions of one image's training: forwards, and backwards to inputs and to kernels."""
+    total, first = 0, True
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            places = int(np.prod(layer.output.shape[1:-1])) if len(layer.kernel.shape) > 2 else 1
+            total += (2 if first else 3) * 2 * places * int(np.prod(layer.kernel.shape))
+            first = False  # nobody asks for the gradient of an image
+    return total
+
+
+def report(net: str, seconds: dict[str, list[float]], count: int) -> None:
+    import_keras()
+    from digit_recognizer.models import build_model
+
+    operations = count_operations(build_model(net))
+    peaks = [2 * PEAK_SIDE**3 / value for value in seconds.pop(PEAK)]
+    print(
+        f"{net}: {operations / 1e6:.1f} million operations an image; peak {statistics.median(peaks) / 1e9:,.0f} GFLOP/s"
+    )
+    print(
+        f"  {'contender':<20}{'images/s, median':>17}{'lowest':>8}{'highest':>8}{'ours / it':>11}{'share of peak':>15}"
+    )
+    for name, times in seconds.items():
+        rates = [count / value for value in times]
+        ratio = statistics.median(theirs / mine for theirs, mine in zip(times, seconds["ours"], strict=True))
+        share = statistics.median(rate * operations / peak for rate, peak in zip(rates, peaks, strict=True))
+        print(
+            f"  {name:<20}{statistics.median(rates):>17,.0f}{min(rates):>8,.0f}{max(rates):>8,.0f}{ratio:>11.2f}"
+            f"{share:>15.1%}"
+        )
+    plain = next((name for name in seconds if name.startswith("ours, ") and name != "ours, affine maps"), "ours")
+    pairs = zip(seconds["ours, affine maps"], seconds[plain], strict=True)
+    share = statistics.median((with_maps - without) / with_maps for with_maps, without in pairs)
+    print(f"  affine maps take {share:.1%} of an epoch (median of pairs)", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("nets", nargs="*", default=NETS, help="default: all that are fitted on images")
     parser.add_argument("--images", type=int, default=4096, help="images per epoch (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=21, help="counted rounds (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=256)
     chosen = parser.parse_args()
-
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    seconds = measure(chosen.images, chosen.batch_size, chosen.rounds)
-    ours, _, augmented, _ = CONTENDERS
-    print(f"{'contender':<28}{'images/s, median':>18}{'lowest':>9}{'highest':>9}{'ours / it, median of pairs':>29}")
-    for name, times in seconds.items():
-        rates = [chosen.images / value for value in times]
-        ratio = statistics.median(theirs / mine for theirs, mine in zip(times, seconds[ours], strict=True))
-        print(f"{name:<28}{statistics.median(rates):>18,.0f}{min(rates):>9,.0f}{max(rates):>9,.0f}{ratio:>29.2f}")
-    share = statistics.median(
-        (with_ - without) / with_ for with_, without in zip(seconds[augmented], seconds[ours], strict=True)
-    )
-    print(f"affine augmentation takes {share:.1%} of an epoch (median of pairs)")
+    for net in chosen.nets:
+        report(net, measure(net, chosen.images, chosen.rounds), chosen.images)
 
 
 if __name__ == "__main__":

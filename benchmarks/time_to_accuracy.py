@@ -3,17 +3,20 @@
     python benchmarks/time_to_accuracy.py --input-dir input --seeds 5
 
 All are fitted on the same 33,600 rows of train.csv and judged on the other 8,400, fold 0 of seed 0, which no choice of
-recipe has seen. A target counts as reached by a schedule whose LAST epoch reaches it in the mean of all seeds: the
+recipe has seen (`--fold 1 --champion-epochs 1 2 3 4 6 8 --only champion` is how the champion's epochs were chosen,
+elsewhere). A target counts as reached by a schedule whose LAST epoch reaches it in the mean of all seeds: the
 first crossing of a noisy curve is luck. The champion has a schedule of its own for each target. The rivals' rates do
 not depend on how long they are meant to run, so that each epoch of theirs ends a schedule, and the shortest that
 reaches the target is taken; one that never gets there has a lower bound. Contenders take turns. Importing, building and
 tracing are not counted and stand apart. Every fit is kept in --folder, and is not repeated.
+The whole champion, in 16 epochs, is set against each rival's last epoch row by row: exact McNemar, seed by seed, and
+for the five seeds' majority.
 """
 
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digit_recognizer.cli import import_keras
+from digit_recognizer.competition.comparison import compare_predictions
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import Affine, Augment, BatchedAffine
 from digit_recognizer.files import read_json, write_json
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     import keras
 
 TARGETS = (0.990, 0.994, 0.995, 0.996)
-CHAMPION_EPOCHS = (1, 2, 4, 8)  # the shortest that got to each target on other rows (CHAMPION.md)
+CHAMPION_EPOCHS = (1, 2, 4, 8, 16)  # the shortest that got to each target on other rows (CHAMPION.md), and the whole
 DOCUMENT_EPOCHS, DEOTTE_EPOCHS = 30, 45
 
 
@@ -58,25 +62,31 @@ def main() -> None:
     parser.add_argument("--input-dir", type=Path, default=Path("input"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("runs/time-to-accuracy"))
-    parser.add_argument("--without", nargs="*", default=[], help="contenders to leave out, by their first word")
+    parser.add_argument("--only", nargs="*", default=["champion", "document", "Deotte"], help="contenders' first words")
+    parser.add_argument("--champion-epochs", type=int, nargs="+", default=CHAMPION_EPOCHS)
+    parser.add_argument("--fold", type=int, default=0, help="the fold judged; any but 0 for choosing epochs")
     chosen = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     started = time.perf_counter()
     import_keras()
     print(f"import: {time.perf_counter() - started:.1f} s")
-    contenders = [one for one in build_contenders(chosen.input_dir) if one.name.split()[0] not in chosen.without]
+    contenders = build_contenders(chosen.input_dir, chosen.champion_epochs)
+    contenders = [one for one in contenders if one.name.split()[0] in chosen.only]
     fits: dict[str, list[dict[str, Any]]] = {one.name: [] for one in contenders}
     for seed in range(chosen.seeds):
         for one in contenders:
-            path = chosen.folder / f"{one.name.replace(' ', '-')}-{one.config.epochs}-seed{seed}.json"
+            path = chosen.folder / f"fold{chosen.fold}-{one.name.replace(' ', '-')}-seed{seed}.json"
             if not path.exists():
-                write_json(path, fit(one, seed))
+                write_json(path, fit(one, seed, chosen.fold))
             fits[one.name].append(read_json(path))
             print(f"seed {seed}, {one.name}: {fits[one.name][-1]['accuracies'][-1]:.4f}", flush=True)
     print(format_table(fits))
+    champions = [name for name in fits if name.startswith("champion")]
+    for rival in fits.keys() - champions if champions else ():
+        print(format_comparison(champions[-1], fits[champions[-1]], rival, fits[rival]))
 
 
-def build_contenders(input_dir: Path) -> list[Contender]:
+def build_contenders(input_dir: Path, champion_epochs: Sequence[int]) -> list[Contender]:
     """Champion, once for each target, and the two rivals."""
     from digit_recognizer.data.augmentation import POLICIES, build_augment
     from digit_recognizer.models import build_model
@@ -89,7 +99,7 @@ def build_contenders(input_dir: Path) -> list[Contender]:
             lambda: build_model("champion"),
             build_augment(POLICIES[champion.augmentation]),
         )
-        for epochs in CHAMPION_EPOCHS
+        for epochs in champion_epochs
     ]
     document = RunConfig(
         input_dir=input_dir,
@@ -132,7 +142,7 @@ def build_deotte() -> "keras.Model":
     return model
 
 
-def fit(contender: Contender, seed: int) -> dict[str, Any]:
+def fit(contender: Contender, seed: int, fold: int) -> dict[str, Any]:
     """One fit: accuracy after each epoch (the last one only, where the schedule has an end) and seconds up to it."""
     import keras
 
@@ -145,7 +155,7 @@ def fit(contender: Contender, seed: int) -> dict[str, Any]:
 
     config = contender.config
     dataset = load_dataset(config)
-    held_out = assign_folds(dataset.labels, 5, derive_seed(0, "folds"), dataset.groups) == 0
+    held_out = assign_folds(dataset.labels, 5, derive_seed(0, "folds"), dataset.groups) == fold
     targets = np.eye(10, dtype=np.float32)[dataset.labels]
     keras.utils.set_random_seed(seed)
     with precision_policy(choose_precision(config.precision)):
@@ -165,9 +175,18 @@ def fit(contender: Contender, seed: int) -> dict[str, Any]:
             model.fit(batches, shuffle=False, verbose=0)
             seconds.append(time.perf_counter() - started)
             if every_epoch_counts or epoch == config.epochs - 1:
+                started = time.perf_counter()
                 probabilities = predict_probabilities(model, dataset.images[held_out], config.shifted_copies)
-                accuracies.append(float((probabilities.argmax(axis=1) == dataset.labels[held_out]).mean()))
-    return {"accuracies": accuracies, "seconds": np.cumsum(seconds).tolist(), "tracing_seconds": tracing}
+                judging = time.perf_counter() - started
+                right = probabilities.argmax(axis=1) == dataset.labels[held_out]
+                accuracies.append(float(right.mean()))
+    return {
+        "accuracies": accuracies,
+        "seconds": np.cumsum(seconds).tolist(),
+        "tracing_seconds": tracing,
+        "judging_seconds": judging,
+        "right": right.tolist(),
+    }
 
 
 def trace(model: "keras.Model", batches: Any) -> float:
@@ -200,8 +219,25 @@ def format_table(fits: dict[str, list[dict[str, Any]]]) -> str:
                 f"  {name:<16}{'' if len(reached) else 'over '}{took:6.1f} s  accuracy {means[at]:.4f} "
                 f"({lowest:.4f} to {highest:.4f}, {len(of_seeds)} seeds)"
             )
-    tracing = ", ".join(f"{name} {np.median([one['tracing_seconds'] for one in of]):.1f}" for name, of in fits.items())
-    return "\n".join([*lines, f"\ntracing, s: {tracing}"])
+    for part in ("tracing", "judging"):
+        of_each = (f"{name} {np.median([one[f'{part}_seconds'] for one in of]):.1f}" for name, of in fits.items())
+        lines.append(f"\n{part}, s: {', '.join(of_each)}")
+    return "\n".join(lines)
+
+
+def format_comparison(name: str, fits: list[dict[str, Any]], other: str, others: list[dict[str, Any]]) -> str:
+    """Two contenders row by row after their last epochs: each seed, and the majority of all seeds."""
+    right, right_other = (np.array([one["right"] for one in of]) for of in (fits, others))
+    cases = [*zip((f"seed {seed}" for seed in range(len(fits))), right, right_other, strict=True)]
+    cases.append(("majority", 2 * right.sum(axis=0) > len(fits), 2 * right_other.sum(axis=0) > len(fits)))
+    lines = [f"\n{name} against {other}: accuracy, rows that only one has right, exact McNemar"]
+    for case, one, two in cases:
+        found = compare_predictions(one, two)
+        lines.append(
+            f"  {case:<10}{found.accuracy_one:.5f} {found.accuracy_other:.5f}{found.only_one:>5}{found.only_other:>5}"
+            f"  p = {found.p_value:.3g}"
+        )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
