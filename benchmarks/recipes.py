@@ -7,7 +7,8 @@ others are compared with. For every seed all recipes are fitted on the same thir
 two thirds: a net that has seen few rows makes many errors, and many errors on many rows tell recipes apart in a tenth
 of the time that full runs would take.
 One fifth of train.csv takes no part: fold 0 of seed 0 is left for judging what was chosen here (`train`, or the first
-fold of `cv`). What has been fitted is kept in --folder and not fitted again.
+fold of `cv`). What has been fitted is kept in --folder, and not fitted again by the same code on the same
+data.
 """
 
 import argparse
@@ -48,7 +49,16 @@ def main() -> None:
         recipe: parse_run_config("cv", add_model(recipe.split()), "").replace(input_dir=chosen.input_dir)
         for recipe in chosen.recipes
     }
+    if len({(config.train_rows, config.input_dir) for config in configs.values()}) > 1:
+        parser.error("all recipes take the same rows: give --train-rows to all or to none")
     import_keras()
+    from digit_recognizer.training.precision import choose_precision
+
+    precision = choose_precision("auto")  # timed once, so that all fits have the same
+    configs = {
+        recipe: config.replace(precision=precision if config.precision == "auto" else config.precision)
+        for recipe, config in configs.items()
+    }
     judged: dict[str, list[Judged]] = {recipe: [] for recipe in configs}
     for seed in range(chosen.seeds):  # seed by seed, so that early figures compare all recipes
         for recipe, config in configs.items():
@@ -66,25 +76,27 @@ def fit_once(config: RunConfig, folder: Path) -> Judged:
     """Fit a recipe on a third of the rows and judge it on the others, unless that has been done."""
     from digit_recognizer.data.folds import assign_folds
     from digit_recognizer.training.dataset import load_dataset
+    from digit_recognizer.training.environment import take_fingerprint
     from digit_recognizer.training.fit import predict_probabilities
     from digit_recognizer.training.fold import fit_fold
     from digit_recognizer.training.inputs import build_inputs
-    from digit_recognizer.training.precision import choose_precision, precision_policy
+    from digit_recognizer.training.precision import precision_policy
     from digit_recognizer.training.seeds import derive_seed
 
-    key = hashlib.sha256(json.dumps(config.to_json()).encode()).hexdigest()[:16]
+    dataset = load_dataset(config)
+    fingerprint = take_fingerprint(config, dataset, config.precision)
+    key = hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:16]
     path = folder / f"{config.model}-{key}.npz"
     if path.exists():
         with np.load(path) as kept:
             return Judged(kept["rows"], kept["wrong"], float(kept["seconds"]))
-    dataset = load_dataset(config)
     folds, first_seed = CHOSEN_ON
     left_out = assign_folds(dataset.labels, folds, derive_seed(first_seed, "folds"), dataset.groups) == 0
     pool = np.flatnonzero(~left_out)
     part = assign_folds(dataset.labels[pool], PARTS, derive_seed(config.seed, "folds"), dataset.groups[pool])
     fitted, rows = pool[part == 0], pool[part != 0]
     targets = np.eye(10, dtype=np.float32)[dataset.labels]
-    with precision_policy(choose_precision(config.precision)):
+    with precision_policy(config.precision):
         inputs = build_inputs(config, dataset)
         started = time.perf_counter()
         _, net = fit_fold(config, inputs, targets, fitted)

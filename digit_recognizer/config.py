@@ -74,7 +74,7 @@ class RunConfig:
     unfreeze_epochs: int = 5
     """Transfer nets: epochs of fine-tuning."""
     unfreeze_learning_rate: float = 1e-5
-    """Transfer nets: Adam's learning rate while fine-tuning; small, or the pretrained filters are lost."""
+    """Transfer nets: adam's learning rate while fine-tuning (muon's is larger); small, or the filters are lost."""
     feature_views: int = 1
     """Transfer nets: cached views of each image, the first unaugmented; augmentation needs 2 or more."""
 

@@ -88,6 +88,30 @@ def test_a_second_net_shares_the_program_and_not_the_weights(monkeypatch):
     assert any(not np.array_equal(a, b) for a, b in zip(second.get_weights(), kept, strict=True))
 
 
+def test_a_resumed_fit_in_float16_keeps_the_scale_of_its_loss():
+    from digit_recognizer.training.precision import precision_policy
+
+    images, labels = make_images()
+    targets = np.eye(10, dtype=np.float32)[labels]
+
+    def fit_half(resumed, states):
+        with precision_policy("float16"):
+            keras.utils.set_random_seed(0)
+            model = build_model("padded")
+            batches = TrainingBatches(images[None], targets, np.arange(150), 32, 5)
+            compile_model(model, len(batches), CONFIG, epochs=4, learning_rate=0.01)
+            fit_compiled(model, batches, CONFIG, epochs=4, resumed=resumed, on_state=states.append)
+        return model
+
+    whole, states, again = [], [], []
+    expected = fit_half(None, whole)
+    fit_half(None, states)
+    found = fit_half(states[1], again)
+    assert [len(state.optimizer) for state in again] == [len(state.optimizer) for state in whole[2:]]
+    assert all(np.array_equal(a, b) for a, b in zip(found.get_weights(), expected.get_weights(), strict=True))
+    assert len({len(state.optimizer) for state in whole}) == 1
+
+
 def test_what_keras_must_do_is_left_to_keras():
     images, labels = make_images(20)
     targets, rows = np.eye(10, dtype=np.float32)[labels], np.arange(20)

@@ -9,14 +9,14 @@ def to_numpy(value):
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(value, "float32")))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("dtype", "scale"), [("float32", 7), ("bfloat16", 7), ("float16", 1e-5)])
 @pytest.mark.parametrize("shape", [(288, 32), (32, 288), (20, 20), (7, 1)], ids=str)
-def test_orthogonalizing_keeps_the_directions_and_levels_the_singular_values(shape, dtype):
+def test_orthogonalizing_keeps_the_directions_and_levels_the_singular_values(shape, dtype, scale):
     rng = np.random.default_rng(0)
     left, _ = np.linalg.qr(rng.standard_normal((shape[0], min(shape))))
     right, _ = np.linalg.qr(rng.standard_normal((shape[1], min(shape))))
     values = np.geomspace(1, 0.05, min(shape))  # the norm divides them, and five steps raise what is above 1 %
-    found = to_numpy(orthogonalize(keras.ops.cast((left * values) @ right.T * 7, dtype)))
+    found = to_numpy(orthogonalize(keras.ops.cast((left * values) @ right.T * scale, "float32"), dtype))
     inner = left.T @ found @ right
     assert found.shape == shape
     assert np.diag(inner) == pytest.approx(np.ones(min(shape)), abs=0.35)

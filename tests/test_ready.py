@@ -40,6 +40,19 @@ def test_its_file_is_small_and_the_card_tells_what_the_file_says():
     assert set(facts) == {"command", "commit", "fold", "rows", "held_out_rows", "held_out_accuracy"}
 
 
+def test_it_is_the_same_net_under_any_precision_policy():
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = load_ready_model()
+        assert keras.config.dtype_policy().name == "mixed_bfloat16", "the user's stays in force"
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
 def test_every_call_gives_a_net_of_its_own():
     first, second = load_ready_model(), load_ready_model()
     first.get_layer("probabilities").bias.assign(np.ones(10))
@@ -58,6 +71,7 @@ def test_an_incomplete_installation_is_told_in_one_line(damage, tmp_path, monkey
     monkeypatch.setattr(_ready, "WEIGHTS", path)
     with pytest.raises(InputError, match=r"install the package anew\.$"):
         load_ready_model()
+    submissions.refuse_if_barred()  # nothing has been loaded
 
 
 def test_what_ends_in_a_submission_refuses_a_process_that_has_loaded_it(tiny_dir, tmp_path):

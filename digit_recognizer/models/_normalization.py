@@ -32,7 +32,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         """Normalise (n, height, width, channels); the output has the inputs' shape and the layer's compute dtype."""
         if mask is not None or not self._has_kernel(inputs):
             return super().call(inputs, training=training, mask=mask)
-        from tensorflow import raw_ops  # the one place where a backend is named: Keras has no door to this kernel
+        from tensorflow import raw_ops  # Keras has no door to this kernel
 
         channels = inputs.shape[-1]
         fits = bool(training) and self.trainable

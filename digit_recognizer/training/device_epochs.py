@@ -47,7 +47,8 @@ def fit_epochs(
     import jax
 
     told = keras.callbacks.CallbackList(callbacks, model=model)
-    model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:  # a resumed one is, and float16's scaling of the loss would lose what it is at
+        model.optimizer.build(model.trainable_variables)
     model.test_on_batch(np.zeros((1, *model.input_shape[1:])), np.zeros((1, model.output_shape[-1])))  # builds metrics
     images, targets = jax.device_put((batches.views[0, ..., 0], batches.targets))
     run = _find_program(model)
@@ -88,16 +89,18 @@ def _describe(model: keras.Model) -> str:
     """Net, optimizer and loss as text, without the numbers that Keras puts behind names to tell nets apart."""
     parts = (model.get_config(), model.optimizer.get_config(), model.loss.get_config())
     text = json.dumps(parts, default=str)
-    for place, part in enumerate((model, model.optimizer, *model.layers)):
-        text = text.replace(json.dumps(part.name), f'"part {place}"')
+    optimizers = (model.optimizer, getattr(model.optimizer, "inner_optimizer", model.optimizer))
+    names = [part.name for part in (model, *optimizers, *model.layers, *model.inputs)]
+    for place, name in enumerate(names):
+        text = text.replace(json.dumps(name), f'"part {place}"')
     return text
 
 
 def _draw_epoch(batches: TrainingBatches) -> list[tuple[np.ndarray, np.ndarray]]:
     """The epoch's rows (batches, rows) and maps (batches, rows, 2, 3): all whole batches, then a last shorter one.
 
-    On a processor one batch after the other: XLA has no threaded convolution within a loop there, and is 40 times
-    slower for it.
+    On a processor one batch after the other: XLA has no threaded convolution within a loop there (with JAX 0.10 an
+    epoch of 2,600 images took 140 s instead of 4).
     """
     import jax
 

@@ -92,7 +92,7 @@ def fit_compiled(
         first = resumed.epoch
         last = first if resumed.stopped else last  # no epoch is left, but what ends a fit is still to be done
     callbacks = [
-        _EpochReport(batches, epochs_before + epochs, curve, on_epoch),
+        _EpochReport(batches, epochs_before + epochs, curve, on_epoch, config),
         *steering,
         StateKeeper(phase, steering, resumed, on_state),  # last, when the others have counted
     ]
@@ -142,10 +142,16 @@ class _EpochReport(keras.callbacks.Callback):
     """Starts each epoch's order, and reports each epoch's figures."""
 
     def __init__(
-        self, batches: TrainingBatches, epochs: int, curve: EpochCurve | None, on_epoch: EpochListener | None
+        self,
+        batches: TrainingBatches,
+        epochs: int,
+        curve: EpochCurve | None,
+        on_epoch: EpochListener | None,
+        config: RunConfig,
     ) -> None:
         super().__init__()
         self.batches, self.epochs, self.curve, self.on_epoch = batches, epochs, curve, on_epoch
+        self.config = config
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.batches.start_epoch(epoch)
@@ -168,10 +174,11 @@ class _EpochReport(keras.callbacks.Callback):
         if "val_loss" in logs:
             report |= {"watched_loss": float(logs["val_loss"]), "watched_accuracy": float(logs["val_accuracy"])}
         if self.curve is not None:
-            probabilities = predict_probabilities(self.model, self.curve.inputs)
-            truth = (probabilities * self.curve.targets).sum(axis=1)
+            probabilities = predict_probabilities(self.model, self.curve.inputs, self.config.shifted_copies)
+            smoothing, classes = self.config.label_smoothing, self.curve.targets.shape[1]
+            targets = self.curve.targets * (1 - smoothing) + smoothing / classes  # as the fitted rows' loss has them
             report |= {
-                "held_out_loss": float(-np.log(np.maximum(truth, 1e-7)).mean()),
+                "held_out_loss": float(-(targets * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1).mean()),
                 "held_out_accuracy": float((probabilities.argmax(1) == self.curve.targets.argmax(1)).mean()),
             }
         self.on_epoch(report)

@@ -15,13 +15,15 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 UPDATE_RMS = 0.2  # of one step's numbers at learning rate 1, whatever the kernel's shape (Liu et al. 2025, section 2.2)
 SMALLEST_NORM = 1e-7
+OUTPUT_LAYERS = ("probabilities", "logits")
 
 
 class Muon(keras.optimizers.Optimizer):
     """Muon for kernels between hidden layers, Adam for all else.
 
-    A kernel (…, inputs, outputs) is taken as a matrix of as many columns as it has outputs. The kernel that reads the
-    image and the one that gives the probabilities are Adam's, as are biases, scales and offsets.
+    A kernel (…, inputs, outputs) is taken as a matrix of as many columns as it has outputs. The kernel of a convolution
+    that reads the image is Adam's, and so is that of the last layer, known by its name (`probabilities`, or `logits`
+    where a softmax follows), as are biases, scales and offsets.
 
     Args:
         learning_rate: number or schedule, of the kernels; tens of times Adam's.
@@ -68,7 +70,7 @@ class Muon(keras.optimizers.Optimizer):
         if square is None:
             mean.assign(self.momentum * mean + gradient)
             ahead = ops.reshape(gradient + self.momentum * mean, (-1, variable.shape[-1]))
-            step = orthogonalize(ops.cast(ahead, self.product_dtype)) * (UPDATE_RMS * max(ahead.shape) ** 0.5)
+            step = orthogonalize(ahead, self.product_dtype) * (UPDATE_RMS * max(ahead.shape) ** 0.5)
             variable.assign_sub(rate * ops.reshape(ops.cast(step, variable.dtype), variable.shape))
             return
         done = ops.cast(self.iterations + 1, variable.dtype)
@@ -97,20 +99,24 @@ def build_optimizer(
 def is_hidden_kernel(variable: keras.Variable) -> bool:
     """Whether a variable stands between hidden layers: a kernel, not the first one of one channel, nor the last."""
     shape = variable.shape
-    return len(shape) >= 2 and shape[-2] > 1 and "probabilities" not in variable.path
+    return len(shape) >= 2 and shape[-2] > 1 and not any(name in variable.path for name in OUTPUT_LAYERS)
 
 
-def orthogonalize(matrix: KerasTensor) -> KerasTensor:
+def orthogonalize(matrix: KerasTensor, dtype: str) -> KerasTensor:
     """Bring every singular value of a matrix (m, n) near 1, by products of matrices alone.
 
+    Args:
+        matrix: float32.
+        dtype: of the products.
+
     Returns:
-        (m, n) of the same dtype, about U V' for the singular value decomposition U S V' of the matrix.
+        (m, n) of that dtype, about U V' for the singular value decomposition U S V' of the matrix.
     """
     a, b, c = NEWTON_SCHULZ
     wide = matrix.shape[0] < matrix.shape[1]
     tall = ops.transpose(matrix) if wide else matrix  # the products below are then of the shorter side
-    norm = ops.sqrt(ops.sum(ops.square(ops.cast(tall, "float32")))) + SMALLEST_NORM
-    tall = tall / ops.cast(norm, tall.dtype)  # now no singular value is above 1
+    # no singular value is above 1 then; before the cast, since float16 knows nothing below 6e-8
+    tall = ops.cast(tall / (ops.sqrt(ops.sum(ops.square(tall))) + SMALLEST_NORM), dtype)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = ops.matmul(ops.transpose(tall), tall)
         tall = a * tall + ops.matmul(tall, b * gram + c * ops.matmul(gram, gram))

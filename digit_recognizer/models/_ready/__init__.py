@@ -1,7 +1,7 @@
 """The ready model: one champion net that travels with the package, for reading digits without training anything.
 
 `champion.safetensors` holds its weights, `MODEL_CARD.md` beside it what it was fitted on and how well it reads.
-`python -m digit_recognizer.models._ready.make RUN` takes it from a run.
+`benchmarks/make_ready_model.py` takes it from a run.
 """
 
 import json
@@ -9,7 +9,6 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digit_recognizer.competition.submissions import bar_submissions
 from digit_recognizer.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,8 +19,8 @@ CARD = Path(__file__).with_name("MODEL_CARD.md")
 KIND = "champion"
 
 REASON = (
-    "this process has loaded the ready model, whose digits are not its user's to submit: begin what ends in a "
-    "submission in another process"
+    "this process has loaded the ready model, which has seen digits that are in Kaggle's test.csv: begin what ends in "
+    "a submission in another process."
 )
 
 
@@ -35,23 +34,30 @@ def load_ready_model() -> "keras.Model":
     Raises:
         InputError: if the package is incomplete, or its weights are not those of its net.
     """
+    import keras
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    from digit_recognizer.competition.submissions import bar_submissions
     from digit_recognizer.models import build_model
 
-    bar_submissions(REASON)
     try:
         arrays = load_file(WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"{WEIGHTS} must hold the ready model, but cannot be read: install the package anew."
         ) from error
-    model = build_model(KIND)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")  # whatever is in force: the card's figures are of float32
+    try:
+        model = build_model(KIND)
+    finally:
+        keras.config.set_dtype_policy(policy)
     if {weight.path: tuple(weight.shape) for weight in model.weights} != {
         name: array.shape for name, array in arrays.items()
     }:
         raise InputError(f"{WEIGHTS} must hold the weights of {KIND}, but holds others: install the package anew.")
+    bar_submissions(REASON)
     model.set_weights([arrays[weight.path] for weight in model.weights])
     return model
 
