@@ -23,7 +23,8 @@ def prepare_images(images: np.ndarray, preparation: Preparation) -> np.ndarray:
             moments tell it, and centres its mass; "widen" stretches its ink to a width of 20 px, within bounds.
 
     Returns:
-        uint8, of the same shape. An image without ink stays as it is.
+        uint8, of the same shape. What gives no measure stays as it is: no ink, all of it in one row (deskew), none that
+        is dark enough (widen).
     """
     if preparation == "none":
         return images

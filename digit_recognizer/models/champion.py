@@ -15,7 +15,7 @@ PRESET: dict[str, Any] = {
     "learning_rate": 0.05,  # 0.01 is worse, 0.1 as good
     "weight_decay": 0.1,  # 0 is worse, 0.3 as good
     "label_smoothing": 0.1,  # 0 is much worse, 0.2 as good
-    "shifted_copies": 5,  # fewer errors in most fits of the search, for a few seconds a fold
+    "shifted_copies": 5,  # 1 has 3 % more errors (not proved), and saves a tenth of a run's time
 }
 
 
