@@ -1,0 +1,90 @@
+"""Epochs on the device beside Keras' own `fit`, under JAX: seconds, and the accuracy that each ends with.
+
+    KERAS_BACKEND=jax python benchmarks/device_epochs.py --input-dir input
+
+Both fit the champion on equal rows, with equal maps of augmentation, from equal weights; they take turns, in a new net
+each. On a processor this shows that the two agree; what the device saves shows on a GPU.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer.cli import import_keras
+from digit_recognizer.config import RunConfig
+from digit_recognizer.models import load_preset
+
+JUDGED_ROWS = 5000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input-dir", type=Path, default=Path("input"))
+    parser.add_argument("--rows", type=int, default=33_600, help="fitted rows (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--turns", type=int, default=1, help="nets of each kind (default: %(default)s)")
+    chosen = parser.parse_args()
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    if os.environ.get("KERAS_BACKEND") != "jax":
+        parser.error("set KERAS_BACKEND=jax")
+    import_keras()
+    import jax
+
+    from digit_recognizer.training import device_epochs
+    from digit_recognizer.training.dataset import load_dataset
+    from digit_recognizer.training.precision import choose_precision
+
+    config = RunConfig(model="champion", input_dir=chosen.input_dir, **load_preset("champion"))
+    config = config.replace(epochs=chosen.epochs, precision=choose_precision("auto"))
+    dataset = load_dataset(config)
+    can_run = device_epochs.can_run
+    seconds: dict[str, list[float]] = {"Keras' fit": [], "on the device": []}
+    print(f"{jax.devices()[0].device_kind}, {config.precision}, {chosen.rows:,} rows, {chosen.epochs} epochs")
+    for turn in range(chosen.turns):
+        for name, of_name in seconds.items():
+            device_epochs.can_run = can_run if name == "on the device" else lambda batches: False
+            epochs, accuracy = fit(config, dataset, chosen.rows, turn)
+            of_name += epochs[1:]  # the first compiles
+            print(f"seed {turn}, {name:<14} first epoch {epochs[0]:6.1f} s, accuracy {accuracy:.4f}", flush=True)
+    for name, of_name in seconds.items():
+        median = statistics.median(of_name)
+        print(f"{name:<14} {median:8.3f} s an epoch [{min(of_name):.3f} to {max(of_name):.3f}]")
+
+
+def fit(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[float], float]:
+    """Seconds of each epoch, and the accuracy on rows that were not fitted."""
+    import keras
+
+    from digit_recognizer.data.augmentation import POLICIES, build_augment
+    from digit_recognizer.models import build_model
+    from digit_recognizer.training.batches import TrainingBatches
+    from digit_recognizer.training.fit import compile_model, fit_compiled, predict_probabilities
+    from digit_recognizer.training.precision import precision_policy
+
+    order = np.random.default_rng(0).permutation(len(dataset.labels))
+    judged, rows = order[:JUDGED_ROWS], order[JUDGED_ROWS : JUDGED_ROWS + count]
+    targets = np.eye(10, dtype=np.float32)[dataset.labels]
+    keras.utils.set_random_seed(seed)
+    epochs: list[float] = []
+    with precision_policy(config.precision):
+        model = build_model(config.model)
+        augment = build_augment(POLICIES[config.augmentation])
+        batches = TrainingBatches(dataset.images[None], targets, rows, config.batch_size, seed, augment)
+        compile_model(model, len(batches), config, epochs=config.epochs, learning_rate=config.learning_rate)
+        started = time.perf_counter()
+
+        def on_epoch(report: dict[str, Any]) -> None:
+            epochs.append(time.perf_counter() - started - sum(epochs))
+
+        fit_compiled(model, batches, config, epochs=config.epochs, on_epoch=on_epoch)
+        predictions = predict_probabilities(model, dataset.images[judged]).argmax(axis=1)
+    return epochs, float((predictions == dataset.labels[judged]).mean())
+
+
+if __name__ == "__main__":
+    main()
