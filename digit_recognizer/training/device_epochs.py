@@ -16,7 +16,7 @@ import numpy as np
 from digit_recognizer.data.augmentation import BatchedAffine
 from digit_recognizer.training.batches import TrainingBatches
 
-State = tuple[list[Any], list[Any], list[Any], list[Any]]
+State = tuple[list[Any], ...]
 """Trainable variables, others, the optimizer's, the metrics': what Keras' `train_step` takes and gives under JAX."""
 
 _programs: dict[str, Callable[..., State]] = {}  # folds differ in weights and rows only, and share one
@@ -146,7 +146,7 @@ def warp(images: Any, inverse_maps: Any) -> Any:
 
 
 def _take_state(model: keras.Model) -> State:
-    return tuple([variable.value for variable in group] for group in _group_variables(model))  # type: ignore[return-value]
+    return tuple([variable.value for variable in group] for group in _group_variables(model))
 
 
 def _put_state(model: keras.Model, state: State) -> None:

@@ -30,7 +30,7 @@ EpochListener = Callable[[dict[str, Any]], None]
 class EpochCurve:
     """Rows measured after every epoch, for a learning curve only: nothing is steered by them.
 
-    Each is read in one copy, whatever `shifted_copies` says: five would make a champion's epoch a third longer.
+    Each is read in one copy, whatever `shifted_copies` says: five would take five times as long after every epoch.
     """
 
     inputs: np.ndarray

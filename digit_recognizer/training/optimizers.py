@@ -1,8 +1,8 @@
 """Optimizers: Adam from Keras, and Muon, which Keras has for plain matrices only, for the kernels of convolutions.
 
 Muon steps along the momentum after every singular value of it has been brought near 1, so that rare directions of the
-gradient count as much as common ones (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks"). On
-these digits a net gets as far in 16 epochs as Adam takes it in more than 32, and then further (benchmarks/CHAMPION.md).
+gradient count as much as common ones (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks"). What
+it gains on these digits beside Adam, with and without weight decay, is in benchmarks/CHAMPION.md.
 """
 
 from typing import Any
