@@ -39,20 +39,22 @@ PEAK = "matrix product"
 Epoch = Callable[[], object]
 
 
-def build_ours(net: str, images: np.ndarray, labels: np.ndarray, augmentation: str, optimizer: str) -> Epoch:
+def build_ours(
+    net: str, images: np.ndarray, labels: np.ndarray, augmentation: str, optimizer: str, precision: str
+) -> Epoch:
     import_keras()
     from digit_recognizer.config import RunConfig
     from digit_recognizer.data.augmentation import POLICIES, build_augment
     from digit_recognizer.models import build_model, load_preset
     from digit_recognizer.training.batches import TrainingBatches
     from digit_recognizer.training.fit import compile_model, fit_compiled
-    from digit_recognizer.training.precision import choose_precision, precision_policy
+    from digit_recognizer.training.precision import precision_policy
 
     config = RunConfig(model=net, **load_preset(net)).replace(optimizer=optimizer)
     augment = build_augment(POLICIES[augmentation])
     targets = np.eye(CLASSES, dtype=np.float32)[labels]
     batches = TrainingBatches(images[None], targets, np.arange(len(images)), config.batch_size, seed=0, augment=augment)
-    with precision_policy(choose_precision("auto")):
+    with precision_policy(precision):
         model = build_model(net)
         compile_model(model, len(batches), config, epochs=1000, learning_rate=1e-3)
     return lambda: fit_compiled(model, batches, config, epochs=1)
@@ -142,12 +144,12 @@ def build_peak(net: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
     return lambda: left @ right
 
 
-def list_contenders(net: str) -> dict[str, Callable[..., Epoch]]:
+def list_contenders(net: str, precision: str) -> dict[str, Callable[..., Epoch]]:
     """Ours and PyTorch's first: the ratio of the two is what is claimed."""
     from digit_recognizer.models import load_preset
 
     preset = load_preset(net).get("optimizer", "adam")
-    ours = functools.partial(build_ours, augmentation="none", optimizer="adam")
+    ours = functools.partial(build_ours, augmentation="none", optimizer="adam", precision=precision)
     of_preset = {f"ours, {preset}": functools.partial(ours, optimizer=preset)} if preset != "adam" else {}
     return {
         "ours": ours,
@@ -171,11 +173,11 @@ def serve(build: Callable[..., Epoch], net: str, count: int, pipe: Connection) -
         pipe.send(time.perf_counter() - start)
 
 
-def measure(net: str, count: int, rounds: int) -> dict[str, list[float]]:
+def measure(net: str, precision: str, count: int, rounds: int) -> dict[str, list[float]]:
     """Seconds of each contender's epochs, one of each per round."""
     context = multiprocessing.get_context("spawn")
     pipes = {}
-    for name, build in list_contenders(net).items():
+    for name, build in list_contenders(net, precision).items():
         pipes[name], theirs = context.Pipe()
         context.Process(target=serve, args=(build, net, count, theirs), daemon=True).start()
     seconds: dict[str, list[float]] = {name: [] for name in pipes}
@@ -235,8 +237,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=21, help="counted rounds (default: %(default)s)")
     chosen = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import_keras()
+    from digit_recognizer.training.precision import choose_precision
+
+    precision = choose_precision("auto")  # timed here: among contenders that are starting it would be luck
+    print(f"ours in {precision}")
     for net in chosen.nets:
-        report(net, measure(net, chosen.images, chosen.rounds), chosen.images)
+        report(net, measure(net, precision, chosen.images, chosen.rounds), chosen.images)
 
 
 if __name__ == "__main__":
