@@ -233,8 +233,8 @@ def report(net: str, seconds: dict[str, list[float]], count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nets", nargs="*", default=NETS, help="default: all that are fitted on images")
-    parser.add_argument("--images", type=int, default=4096, help="images per epoch (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=21, help="counted rounds (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=16384, help="images per epoch (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=11, help="counted rounds (default: %(default)s)")
     chosen = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import_keras()

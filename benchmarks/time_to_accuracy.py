@@ -145,7 +145,7 @@ def fit(contender: Contender, dataset: "Dataset", seed: int, fold: int) -> dict[
     import keras
 
     from digit_recognizer.data.folds import assign_folds
-    from digit_recognizer.training.batches import TrainingBatches
+    from digit_recognizer.training.batches import TrainingBatches, stream
     from digit_recognizer.training.fit import compile_model, predict_probabilities
     from digit_recognizer.training.precision import precision_policy
     from digit_recognizer.training.seeds import derive_seed
@@ -168,7 +168,7 @@ def fit(contender: Contender, dataset: "Dataset", seed: int, fold: int) -> dict[
             if contender.rate is not None:
                 model.optimizer.learning_rate = contender.rate(epoch)
             started = time.perf_counter()
-            model.fit(batches, shuffle=False, verbose=0)
+            model.fit(stream(batches), shuffle=False, verbose=0)
             seconds.append(time.perf_counter() - started)
             if every_epoch_counts or epoch == config.epochs - 1:
                 started = time.perf_counter()
@@ -189,11 +189,13 @@ def trace(model: "keras.Model", batches: Any) -> float:
     """Seconds of tracing and compiling the training step; the model is as new afterwards."""
     import keras
 
+    from digit_recognizer.training.batches import stream
+
     model.optimizer.build(model.trainable_variables)
     variables = [*model.variables, *model.optimizer.variables]
     before = [keras.ops.convert_to_numpy(variable) for variable in variables]
     started = time.perf_counter()
-    model.fit(batches, shuffle=False, verbose=0, steps_per_epoch=8)
+    model.fit(stream(batches), shuffle=False, verbose=0, steps_per_epoch=8)
     tracing = time.perf_counter() - started
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)

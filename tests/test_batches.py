@@ -1,7 +1,8 @@
 import keras
 import numpy as np
+import pytest
 
-from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, scale_images
+from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, scale_images, stream
 
 NUMBERS = np.arange(23)
 IMAGES = np.broadcast_to(NUMBERS.astype(np.uint8)[None, :, None, None, None], (1, 23, 4, 4, 1))
@@ -85,3 +86,23 @@ def test_prediction_keeps_the_order_and_the_last_short_batch():
     batches = PredictionBatches(IMAGES[0], TARGETS, batch_size=10)
     assert [len(batches[index][0]) for index in range(len(batches))] == [10, 10, 3]
     assert collect(batches) == list(range(23))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow has tf.data")
+def test_a_stream_gives_the_batches_of_the_epoch_that_was_started_last_and_has_nothing_to_tune():
+    batches = TrainingBatches(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)
+    streamed = stream(batches)
+    assert streamed.options().autotune.enabled is False  # what tunes is waited for at an epoch's end
+    assert len(streamed) == len(batches) == 4
+    for epoch in (0, 3):
+        batches.start_epoch(epoch)
+        pairs = list(zip(streamed, map(batches.__getitem__, range(4)), strict=True))
+        assert len(pairs) == 4
+        for (images, targets), (own_images, own_targets) in pairs:
+            assert np.array_equal(images.numpy(), own_images) and np.array_equal(targets.numpy(), own_targets)
+
+
+def test_other_backends_take_the_batches_themselves(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    batches = PredictionBatches(IMAGES[0], None, batch_size=10)
+    assert stream(batches) is batches

@@ -74,6 +74,7 @@ def test_the_backend_is_reached_through_keras_only(path):
     allowed = {
         "_normalization.py": {"tensorflow"},  # Keras has no door to the fused kernel
         "device_epochs.py": {"jax"},  # nor to a loop of training steps
+        "batches.py": {"tensorflow"},  # nor to a stream without tuning
     }
     found = {"tensorflow", "jax", "torch"} & {imported.split(".")[0] for imported in imports_of(path)}
     assert found == allowed.get(path.name, set())

@@ -10,7 +10,7 @@ import numpy as np
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.training import device_epochs
-from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
+from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, stream
 from digit_recognizer.training.optimizers import build_optimizer
 from digit_recognizer.training.schedules import build_schedule
 from digit_recognizer.training.snapshots import StateKeeper, restore_variables
@@ -103,10 +103,10 @@ def fit_compiled(
         device_epochs.fit_epochs(model, batches, first, last, callbacks)
         return
     model.fit(
-        batches,
+        stream(batches),
         initial_epoch=first,
         epochs=last,
-        validation_data=watched,
+        validation_data=None if watched is None else stream(watched),
         callbacks=callbacks,
         shuffle=False,  # the batches have an order of their own
         verbose=0,
@@ -129,7 +129,7 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, shifted_copies
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
     for shift_px in SHIFTS_PX[:shifted_copies]:
         copies = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
-        probabilities = model.predict(PredictionBatches(copies, None, PREDICTION_BATCH_SIZE), verbose=0)
+        probabilities = model.predict(stream(PredictionBatches(copies, None, PREDICTION_BATCH_SIZE)), verbose=0)
         total += np.asarray(probabilities, np.float32) / shifted_copies
     return total
 
