@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -100,6 +103,18 @@ def test_a_stream_gives_the_batches_of_the_epoch_that_was_started_last_and_has_n
         assert len(pairs) == 4
         for (images, targets), (own_images, own_targets) in pairs:
             assert np.array_equal(images.numpy(), own_images) and np.array_equal(targets.numpy(), own_targets)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow has tf.data")
+def test_what_was_streamed_is_freed():
+    """TensorFlow keeps each generator function until the process ends; five folds' images must not hang on them."""
+    images = IMAGES[0].copy()
+    gone = weakref.ref(images)
+    batches = PredictionBatches(images, None, batch_size=10)
+    assert len(list(stream(batches))) == 3
+    del images, batches
+    gc.collect()
+    assert gone() is None
 
 
 def test_other_backends_take_the_batches_themselves(monkeypatch):

@@ -4,6 +4,8 @@ Keras' own shuffling draws the same order in every epoch after `set_random_seed`
 so the order is drawn here, from the seed, the epoch and nothing else: an epoch can be repeated without its forerunners.
 """
 
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -96,6 +98,9 @@ def stream(batches: PredictionBatches | TrainingBatches) -> Any:
     sleeps for 10 ms, 20 ms, 40 ms and so on, and at an epoch's end it can be waited for: up to as long again as the
     epoch took, after about half of the epochs (TensorFlow 2.21, benchmarks/stream.py). A generator has nothing to tune.
 
+    TensorFlow 2.21 also keeps the function that a generator is made by until the process ends. It knows the batches by
+    a weak reference, so that their arrays go when the dataset does.
+
     Returns:
         Under TensorFlow a tf.data.Dataset of these batches, one of which is drawn now, for its shapes; the others as
         the epoch goes on, in the order that the last `start_epoch` before it has drawn. Otherwise `batches`.
@@ -105,9 +110,15 @@ def stream(batches: PredictionBatches | TrainingBatches) -> Any:
     import tensorflow as tf
 
     signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in batches[0])
-    dataset = tf.data.Dataset.from_generator(
-        lambda: map(batches.__getitem__, range(len(batches))), output_signature=signature
-    )
+    source = weakref.ref(batches)
+    dataset = tf.data.Dataset.from_generator(lambda: _draw_all(source()), output_signature=signature)
     options = tf.data.Options()
     options.autotune.enabled = False
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2).with_options(options)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2).with_options(options)
+    dataset.batches = batches  # for as long as the dataset is
+    return dataset
+
+
+def _draw_all(batches: PredictionBatches | TrainingBatches | None) -> Iterator[tuple[np.ndarray, ...]]:
+    assert batches is not None, "an iterator holds the dataset, and that its batches"
+    return map(batches.__getitem__, range(len(batches)))
