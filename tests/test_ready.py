@@ -10,6 +10,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import _ready, load_ready_model
 from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.ensembling import ensemble
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +82,7 @@ def test_what_ends_in_a_submission_refuses_a_process_that_has_loaded_it(tiny_dir
         lambda: cross_validate(config),
         lambda: cross_validate(config, single_split=True),
         lambda: resume(tmp_path / "run", "cv"),
+        lambda: ensemble([tmp_path, tmp_path], "mean", tiny_dir, None),
         lambda: submissions.write_submission(tmp_path / "mine.csv", np.zeros(3, int), 3, None),
     ):
         with pytest.raises(InputError, match=r"has loaded the ready model.* in another process"):

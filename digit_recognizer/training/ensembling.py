@@ -20,6 +20,7 @@ from digit_recognizer.competition.submissions import (
     find_free_path,
     load_submission,
     name_submission,
+    refuse_if_barred,
     write_submission,
 )
 from digit_recognizer.data.tables import load_test_table, load_train_table
@@ -61,8 +62,9 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
         A table for the screen: each member's out-of-fold accuracy and the ensemble's, where all members have one.
 
     Raises:
-        InputError: if the members are of different data, or not of the data at hand.
+        InputError: if the members are of different data, or not of the data at hand; after `bar_submissions`.
     """
+    refuse_if_barred()
     if len(members) < 2:
         raise InputError(f"an ensemble takes two or more runs or submissions; received {len(members)}.")
     if submission is not None:
@@ -239,10 +241,8 @@ def _format(members: Sequence[Path], score: EnsembleScore | None, path: Path, un
         lines.append(f"  {'ensemble':<{width}}no score: not every member has out-of-fold predictions of the same rows")
     else:
         lines = [f"  {m!s:<{width}}{a:.5f}" for m, a in zip(members, score.member_accuracies, strict=True)]
-        low, high = score.interval
-        lines.append(
-            f"  {'ensemble, out-of-fold':<{width}}{score.accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"
-        )
+        interval = "{:.5f} to {:.5f}".format(*score.interval)
+        lines.append(f"  {'ensemble, out-of-fold':<{width}}{score.accuracy:.5f}  (95 % interval {interval})")
         lines.append(f"  {'all on the same rows':<{width}}{score.rows:,} of {score.all_rows:,}")
     lines.append(f"  {'submission':<{width}}{path}")
     if unfit:
