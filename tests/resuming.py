@@ -2,6 +2,7 @@
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.files import hash_file
+from digit_recognizer.models import load_preset
 from digit_recognizer.training import cross_validation
 
 RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")
@@ -10,6 +11,9 @@ RECIPES = {
     "normalisation, plateau, early stopping": {
         "model": "padded", "epochs": 5, "schedule": "plateau", "early_stopping_epochs": 2, "batch_size": 10,
         "learning_rate": 0.3, "watch_fraction": 0.3,
+    },
+    "muon, weight decay, smoothed targets, shifted copies": {
+        "model": "champion", **load_preset("champion"), "epochs": 2, "batch_size": 20, "precision": "bfloat16",
     },
     "fine-tuning": {
         "model": "vgg16", "weights": "none", "augmentation": "none", "epochs": 1, "unfreeze": "block5",

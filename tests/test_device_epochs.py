@@ -27,7 +27,7 @@ def make_images(count=150):
     return images, labels
 
 
-def fit(on_device, monkeypatch, augment=None, seed=0):
+def fit(on_device, monkeypatch, augment=None, seed=0, device="cpu"):
     images, labels = make_images()
     targets = np.eye(10, dtype=np.float32)[labels]
     keras.utils.set_random_seed(seed)
@@ -36,6 +36,7 @@ def fit(on_device, monkeypatch, augment=None, seed=0):
     compile_model(model, len(batches), CONFIG, epochs=3, learning_rate=0.01)
     reports, states = [], []
     with monkeypatch.context() as patch:
+        patch.setattr("jax.default_backend", lambda: device)
         if not on_device:
             patch.setattr(device_epochs, "can_run", lambda batches: False)
         fit_compiled(model, batches, CONFIG, epochs=3, on_epoch=reports.append, on_state=states.append)
@@ -62,9 +63,13 @@ def test_the_identity_leaves_every_pixel():
     assert np.array_equal(device_epochs.warp(images, eye), images)
 
 
-@pytest.mark.parametrize("augment", [None, BatchedAffine(Affine())], ids=["plain", "affine"])
-def test_a_fit_on_the_device_is_the_fit_of_keras(augment, monkeypatch):
-    ours, our_reports, our_states = fit(True, monkeypatch, augment)
+@pytest.mark.parametrize(
+    ("augment", "device"),
+    [(None, "cpu"), (BatchedAffine(Affine()), "cpu"), (None, "gpu")],
+    ids=["plain", "affine", "an epoch's whole batches in one program"],
+)
+def test_a_fit_on_the_device_is_the_fit_of_keras(augment, device, monkeypatch):
+    ours, our_reports, our_states = fit(True, monkeypatch, augment, device=device)
     theirs, their_reports, their_states = fit(False, monkeypatch, augment)
     assert [report["learning_rate"] for report in our_reports] == [report["learning_rate"] for report in their_reports]
     losses = [[report["loss"] for report in reports] for reports in (our_reports, their_reports)]
