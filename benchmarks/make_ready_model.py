@@ -36,8 +36,12 @@ def main() -> None:
     if config.model != KIND:
         raise SystemExit(f"{path} is of {config.model}; the ready model is a {KIND}.")
     environment = read_json(path / "environment.json")
-    held_out = np.load(path / "folds.npy") == FOLD
     dataset = load_dataset(config)
+    if config.preparation != "none" or dataset.train_sha256 != environment["fingerprint"]["train.csv"]:
+        raise SystemExit(
+            f"{path} is not of this {config.input_dir / 'train.csv'} as it is: its folds fit no other rows."
+        )
+    held_out = np.load(path / "folds.npy") == FOLD
     net = build_model(KIND)
     net.set_weights(load_saved_model(path / "models" / f"fold{FOLD}.keras").get_weights())
     right = predict_probabilities(net, dataset.images[held_out]).argmax(axis=1) == dataset.labels[held_out]

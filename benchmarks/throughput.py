@@ -176,10 +176,12 @@ def serve(build: Callable[..., Epoch], net: str, count: int, pipe: Connection) -
 def measure(net: str, precision: str, count: int, rounds: int) -> dict[str, list[float]]:
     """Seconds of each contender's epochs, one of each per round."""
     context = multiprocessing.get_context("spawn")
-    pipes = {}
+    pipes, processes = {}, []
     for name, build in list_contenders(net, precision).items():
         pipes[name], theirs = context.Pipe()
-        context.Process(target=serve, args=(build, net, count, theirs), daemon=True).start()
+        processes.append(context.Process(target=serve, args=(build, net, count, theirs), daemon=True))
+        processes[-1].start()
+        theirs.close()  # the other end breaks when the process does
     seconds: dict[str, list[float]] = {name: [] for name in pipes}
     rng = np.random.default_rng(0)
     for number in range(rounds + 1):
@@ -188,8 +190,9 @@ def measure(net: str, precision: str, count: int, rounds: int) -> dict[str, list
             elapsed = pipes[name].recv()
             if number:  # in the first round some are still starting
                 seconds[name].append(elapsed)
-    for pipe in pipes.values():
+    for pipe, process in zip(pipes.values(), processes, strict=True):
         pipe.send(False)
+        process.join()
     return seconds
 
 
@@ -210,12 +213,9 @@ def report(net: str, seconds: dict[str, list[float]], count: int) -> None:
 
     operations = count_operations(build_model(net))
     peaks = [2 * PEAK_SIDE**3 / value for value in seconds.pop(PEAK)]
-    print(
-        f"{net}: {operations / 1e6:.1f} million operations an image; peak {statistics.median(peaks) / 1e9:,.0f} GFLOP/s"
-    )
-    print(
-        f"  {'contender':<20}{'images/s, median':>17}{'lowest':>8}{'highest':>8}{'ours / it':>11}{'share of peak':>15}"
-    )
+    peak = statistics.median(peaks) / 1e9
+    print(f"{net}: {operations / 1e6:.1f} million operations an image; peak {peak:,.0f} GFLOP/s; medians:")
+    print(f"  {'contender':<20}{'images/s':>17}{'lowest':>8}{'highest':>8}{'ours / it':>11}{'share of peak':>15}")
     for name, times in seconds.items():
         rates = [count / value for value in times]
         ratio = statistics.median(theirs / mine for theirs, mine in zip(times, seconds["ours"], strict=True))
