@@ -1,6 +1,7 @@
-"""The champion's companion: residual blocks in place of half of its convolutions, 290,858 parameters.
+"""The champion's companion: two of its five convolutions residual, and a residual block more, 290,858 parameters.
 
-As accurate as the champion by itself (benchmarks/CHAMPION.md); for ensembles, which want nets that err differently.
+No difference in accuracy from the champion was found (benchmarks/CHAMPION.md); for ensembles, which want nets that err
+differently.
 Blocks after He et al. 2016 (arXiv 1512.03385), with one convolution each.
 """
 

@@ -2,7 +2,7 @@
 
 Muon steps along the momentum after every singular value of it has been brought near 1, so that rare directions of the
 gradient count as much as common ones (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks"). What
-it gains on these digits beside Adam, with and without weight decay, is in benchmarks/CHAMPION.md.
+it gains on these digits beside Adam is in benchmarks/CHAMPION.md.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ class Muon(keras.optimizers.Optimizer):
     """Muon for kernels between hidden layers, Adam for all else.
 
     A kernel (…, inputs, outputs) is taken as a matrix of as many columns as it has outputs. The kernel of a convolution
-    that reads the image is Adam's, and so is that of the last layer, known by its name (`probabilities`, or `logits`
+    that reads one channel is Adam's, and so is that of the last layer, known by its name (`probabilities`, or `logits`
     where a softmax follows), as are biases, scales and offsets.
 
     Args:
