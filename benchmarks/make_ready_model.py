@@ -15,7 +15,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.files import read_json, write_atomically
+from digit_recognizer.files import hash_file, read_json, write_atomically
 from digit_recognizer.models import build_model
 from digit_recognizer.models._ready import KIND, WEIGHTS
 from digit_recognizer.training.dataset import load_dataset
@@ -56,6 +56,7 @@ def main() -> None:
     with write_atomically(WEIGHTS) as temporary:
         save_file({weight.path: keras.ops.convert_to_numpy(weight) for weight in net.weights}, temporary, facts)
     print(f"{WEIGHTS}: {WEIGHTS.stat().st_size:,} bytes, {facts}")
+    print(f'now to digit_recognizer/models/_ready/__init__.py: WEIGHTS_SHA256 = "{hash_file(WEIGHTS)}"')
 
 
 if __name__ == "__main__":

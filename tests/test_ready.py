@@ -60,13 +60,15 @@ def test_every_call_gives_a_net_of_its_own():
     assert not np.array_equal(first.get_weights()[-1], second.get_weights()[-1])
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "other"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "one bit", "other"])
 def test_an_incomplete_installation_is_told_in_one_line(damage, tmp_path, monkeypatch):
     from safetensors.numpy import save_file
 
     path = tmp_path / "champion.safetensors"
     if damage == "cut":
         path.write_bytes(_ready.WEIGHTS.read_bytes()[:5000])
+    elif damage == "one bit":
+        path.write_bytes(_ready.WEIGHTS.read_bytes()[:-1] + b"\x00")
     elif damage == "other":
         save_file({"stem_conv/kernel": np.zeros((5, 5, 1, 31), np.float32)}, path)
     monkeypatch.setattr(_ready, "WEIGHTS", path)

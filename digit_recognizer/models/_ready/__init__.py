@@ -4,6 +4,7 @@
 `benchmarks/make_ready_model.py` takes it from a run.
 """
 
+import hashlib
 import json
 import struct
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).with_name("champion.safetensors")
 CARD = Path(__file__).with_name("MODEL_CARD.md")
 KIND = "champion"
+WEIGHTS_SHA256 = "965067f3c6b162e72dc59f86049d968d1e7d1704117d737a06c5cd20b61d371a"
 
 REASON = (
     "this process has loaded the ready model, which has seen digits that are in Kaggle's test.csv: begin what ends in "
@@ -32,31 +34,29 @@ def load_ready_model() -> "keras.Model":
         (n, 10). `digit_recognizer.data.photographs` brings photographs to that form.
 
     Raises:
-        InputError: if the package is incomplete, or its weights are not those of its net.
+        InputError: if the weights are missing, or not byte for byte those that the card describes.
     """
     import keras
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     from digit_recognizer.competition.submissions import bar_submissions
     from digit_recognizer.models import build_model
 
     try:
-        arrays = load_file(WEIGHTS)
-    except (OSError, SafetensorError) as error:
+        content = WEIGHTS.read_bytes()
+    except OSError as error:
         raise InputError(
             f"{WEIGHTS} must hold the ready model, but cannot be read: install the package anew."
         ) from error
+    if hashlib.sha256(content).hexdigest() != WEIGHTS_SHA256:
+        raise InputError(f"{WEIGHTS} must hold the ready model, but holds something else: install the package anew.")
+    arrays = load(content)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")  # whatever is in force: the card's figures are of float32
     try:
         model = build_model(KIND)
     finally:
         keras.config.set_dtype_policy(policy)
-    if {weight.path: tuple(weight.shape) for weight in model.weights} != {
-        name: array.shape for name, array in arrays.items()
-    }:
-        raise InputError(f"{WEIGHTS} must hold the weights of {KIND}, but holds others: install the package anew.")
     bar_submissions(REASON)
     model.set_weights([arrays[weight.path] for weight in model.weights])
     return model
