@@ -96,6 +96,7 @@ def test_copies_are_judged_by_their_mean(copies):
     model, _ = fit(RunConfig(), epochs=1)
     expected = np.mean([predict_probabilities(model, shift_images(IMAGES, *by)) for by in SHIFTS_PX[:copies]], axis=0)
     assert predict_probabilities(model, IMAGES, copies) == pytest.approx(expected, rel=1e-5)
+    assert predict_probabilities(model, IMAGES[:0], copies).shape == (0, 10)
     assert len(set(SHIFTS_PX)) == 9 and SHIFTS_PX[0] == (0, 0)
     assert all(abs(down) + abs(right) == 1 for down, right in SHIFTS_PX[1:5])
 

@@ -127,7 +127,7 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, shifted_copies
         float32 (n, classes), rows sum to 1.
     """
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
-    for shift_px in SHIFTS_PX[:shifted_copies]:
+    for shift_px in SHIFTS_PX[:shifted_copies] if len(inputs) else ():
         copies = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
         probabilities = model.predict(stream(PredictionBatches(copies, None, PREDICTION_BATCH_SIZE)), verbose=0)
         total += np.asarray(probabilities, np.float32) / shifted_copies
