@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 import math
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 
 from digit_recognizer.cli import import_keras, parse_run_config
 from digit_recognizer.config import RunConfig
-from digit_recognizer.files import write_atomically
+from digit_recognizer.files import hash_file, write_atomically
 
 CHOSEN_ON = 5, 0  # folds and seed: fold 0 of these is not used
 PARTS = 3  # one is fitted, the others are judged
@@ -46,11 +47,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/recipes"), help="where fits are kept")
     chosen = parser.parse_args()
     configs = {
-        recipe: parse_run_config("cv", add_model(recipe.split()), "").replace(input_dir=chosen.input_dir)
+        recipe: parse_run_config("cv", add_model(shlex.split(recipe)), "").replace(input_dir=chosen.input_dir)
         for recipe in chosen.recipes
     }
-    if len({(config.train_rows, config.input_dir) for config in configs.values()}) > 1:
-        parser.error("all recipes take the same rows: give --train-rows to all or to none")
+    if any(config.train_rows for config in configs.values()):
+        parser.error("recipes take all rows: among fewer, the fifth that takes no part would be another")
     import_keras()
     from digit_recognizer.training.precision import choose_precision
 
@@ -85,7 +86,8 @@ def fit_once(config: RunConfig, folder: Path) -> Judged:
 
     dataset = load_dataset(config)
     fingerprint = take_fingerprint(config, dataset, config.precision)
-    key = hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:16]
+    circumstances = json.dumps([fingerprint, hash_file(Path(__file__))])
+    key = hashlib.sha256(circumstances.encode()).hexdigest()[:16]
     path = folder / f"{config.model}-{key}.npz"
     if path.exists():
         with np.load(path) as kept:

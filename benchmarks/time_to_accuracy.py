@@ -70,7 +70,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/time-to-accuracy"))
     parser.add_argument("--only", nargs="*", default=["champion", "document", "Deotte"], help="contenders' first words")
     parser.add_argument("--champion-epochs", type=int, nargs="+", default=CHAMPION_EPOCHS)
-    parser.add_argument("--fold", type=int, default=0, help="the fold judged; any but 0 for choosing epochs")
+    parser.add_argument(
+        "--fold", type=int, choices=range(5), default=0, help="the fold judged; any but 0 for choosing epochs"
+    )
     chosen = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     started = time.perf_counter()
@@ -81,7 +83,7 @@ def main() -> None:
     from digit_recognizer.training.precision import choose_precision
 
     precision = choose_precision("auto")  # timed once, so that all fits have the same
-    contenders = build_contenders(chosen.input_dir, sorted(chosen.champion_epochs), precision)
+    contenders = build_contenders(chosen.input_dir, sorted(set(chosen.champion_epochs)), precision)
     dataset = load_dataset(contenders[0].config)
     contenders = [one for one in contenders if one.name.split()[0] in chosen.only]
     code = [hash_file(Path(file)) for file in (__file__, deotte.__file__)]
