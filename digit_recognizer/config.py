@@ -32,9 +32,9 @@ class RunConfig:
     input_dir: Path = Path("input")
     """Folder that holds train.csv, test.csv and sample_submission.csv."""
     run_dir: Path | None = None
-    """This run's own folder (default: runs/<time>-<model>)."""
+    """This run's own folder; None stands for runs/<time>-<model>."""
     submission: Path | None = None
-    """Submission file to write (default: under submissions/, its name carries model and score)."""
+    """Submission file to write; None stands for one under submissions/, whose name carries model and score."""
 
     folds: int = 5
     """Stratified folds of cv; each row is held out in exactly one. `train` holds out one such fold (5: 20 %)."""

@@ -22,7 +22,7 @@ class EnsembleArguments:
     input_dir: Path = Path("input")
     """Folder that holds the data set which the members were made for."""
     submission: Path | None = None
-    """Submission file to write (default: under submissions/)."""
+    """Submission file to write; None stands for one under submissions/."""
 
 
 @door

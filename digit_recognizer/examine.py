@@ -19,7 +19,7 @@ class ExamineArguments:
     input_dir: Path = Path("input")
     """Folder that holds the train.csv which the run was made from."""
     output: Path | None = None
-    """Folder for label_errors.csv and label_errors.png, written anew each time (default: RUN/examination)."""
+    """Folder for label_errors.csv and label_errors.png, written anew each time; None stands for RUN/examination."""
 
 
 @door
