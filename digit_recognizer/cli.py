@@ -27,7 +27,7 @@ from digit_recognizer.signals import TerminatedError, open_closed_streams, signa
 
 Arguments = TypeVar("Arguments")
 BACKENDS = ("tensorflow", "jax")
-VERBS = ("download", "cv", "train", "ensemble", "score", "compare", "examine")
+VERBS = ("download", "cv", "train", "ensemble", "submit", "submissions", "score", "compare", "examine")
 
 
 def door(main: Callable[[list[str]], None]) -> Callable[..., int]:

@@ -27,10 +27,13 @@ class DownloadArguments:
 def main(arguments: list[str]) -> None:
     """Download and print the summary."""
     chosen = parse_arguments(DownloadArguments, "download", arguments)
-    from digit_recognizer.competition.kaggle_client import download_competition_files
+    from digit_recognizer.competition.fetching import download_competition
     from digit_recognizer.data.sources import download
 
-    print(download(chosen.source, chosen.input_dir, chosen.overwrite, fetch_kaggle=download_competition_files).text)
+    if chosen.source == "kaggle":
+        print(download_competition(chosen.input_dir, chosen.overwrite).text)
+    else:
+        print(download(chosen.source, chosen.input_dir, chosen.overwrite).text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What every test shares: quiet libraries and small data sets in the competition's form."""
 
+import functools
 import os
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -114,3 +116,85 @@ def whole(tiny_dir):
     config = configure(tiny_dir, "whole", RECIPES["dropout, augmentation, one cycle"])
     cross_validate(config)
     return config
+
+
+@pytest.fixture(scope="session")
+def competition_zip(tmp_path_factory):
+    """The path of a zip of the competition's form and size, and the labels of its test rows."""
+    from competition_zip import write_competition_zip
+
+    path = tmp_path_factory.mktemp("competition") / "competition.zip"
+    return path, write_competition_zip(path)
+
+
+@pytest.fixture
+def kaggle(competition_zip, tmp_path, monkeypatch):
+    """A server that stands for Kaggle, to which the real client in this process talks."""
+    import requests.adapters
+    from kaggle_commands import client_environment
+    from kaggle_server import KaggleServer
+
+    from digit_recognizer.competition import scores
+
+    with KaggleServer(*competition_zip) as server:
+        for name in [name for name in os.environ if name.startswith("KAGGLE") or "proxy" in name.lower()]:
+            monkeypatch.delenv(name)
+        for name, value in client_environment(server, tmp_path / "home").items():
+            monkeypatch.setenv(name, value)
+        from kaggle.api.kaggle_api_extended import KaggleApi
+
+        monkeypatch.setattr(KaggleApi, "args", ["--local"])  # settled at import, perhaps in an earlier test
+        monkeypatch.setattr(requests.adapters, "DEFAULT_RETRIES", 0)
+        sleep = time.sleep
+        monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.01)))
+        monkeypatch.setattr(scores, "POLL_SECONDS", 0)
+        yield server
+
+
+@pytest.fixture
+def service(competition_zip):
+    """A server that stands for Kaggle, for commands in processes of their own."""
+    from kaggle_server import KaggleServer
+
+    with KaggleServer(*competition_zip) as server:
+        yield server
+
+
+@pytest.fixture
+def command(service, tmp_path):
+    """Starts a command of the package, or Kaggle's own, in a process that knows the server."""
+    from kaggle_commands import start
+
+    return functools.partial(start, service, tmp_path)
+
+
+@pytest.fixture
+def file(service, tmp_path):
+    """The name of a stranger's submission, and beside it just enough of the competition's files."""
+    (tmp_path / "input").mkdir()
+    (tmp_path / "input" / "test.csv").write_text("its bytes are hashed, no more\n")
+    write_labels(tmp_path / "input" / "sample_submission.csv", np.zeros(28_000, int))
+    write_labels(tmp_path / "mine.csv", service.truth)
+    return "mine.csv"
+
+
+@pytest.fixture(scope="session")
+def test_files_dir(competition_zip, tmp_path_factory):
+    """A folder with test.csv and sample_submission.csv."""
+    import zipfile
+
+    folder = tmp_path_factory.mktemp("files")
+    with zipfile.ZipFile(competition_zip[0]) as archive:
+        for name in ("test.csv", "sample_submission.csv"):
+            archive.extract(name, folder)
+    return folder
+
+
+@pytest.fixture
+def noted_file(competition_zip, test_files_dir, tmp_path):
+    """A submission with its note, made for the test.csv in input/; 2,800 of its 28,000 labels are wrong."""
+    from handing_in import write
+
+    truth = competition_zip[1]
+    (tmp_path / "input").symlink_to(test_files_dir)
+    return write(tmp_path, np.where(np.arange(len(truth)) % 10 == 3, (truth + 1) % 10, truth))

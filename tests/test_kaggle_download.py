@@ -1,60 +1,60 @@
-import os
-import subprocess
-import sys
-import types
+"""Kaggle's files by Kaggle's own client, from a server that stands for Kaggle; and logging in."""
+
 from pathlib import Path
 
 import pytest
 import requests
 
-from digit_recognizer.competition import kaggle_client
-from digit_recognizer.competition.kaggle_client import COMPETITION, download_competition_files, load_client
+from digit_recognizer import download
+from digit_recognizer.competition import fetching, kaggle_client
+from digit_recognizer.competition.fetching import PARTIAL, download_competition
 from digit_recognizer.errors import InputError
 
-SECRET = "KGAT_0123456789"
+INPUT = Path("input")
+NAMES = ["sample_submission.csv", "test.csv", "train.csv"]
 
 
-class FakeClient:
-    """Stands for an authenticated KaggleApi: writes a file, or raises."""
+@pytest.fixture
+def small(kaggle, tmp_path, monkeypatch):
+    """The server with a zip of few rows, which is all that the competition has then."""
+    from competition_zip import write_competition_zip
 
-    def __init__(self, error=None, writes=True):
-        self.error, self.writes, self.asked = error, writes, None
-
-    def competition_download_files(self, competition, path=None, force=False, quiet=True):
-        self.asked = (competition, force)
-        print("Downloading to", path)
-        if self.error:
-            raise self.error
-        if self.writes:
-            (Path(path) / f"{competition}.zip").write_bytes(b"zip")
+    kaggle.archive = tmp_path / "small.zip"
+    write_competition_zip(kaggle.archive, 60, 20)
+    monkeypatch.setattr(fetching, "TRAIN_ROWS", 60)
+    monkeypatch.setattr(fetching, "TEST_ROWS", 20)
+    return kaggle
 
 
-def http_error(status):
-    response = requests.Response()
-    response.status_code = status
-    return requests.exceptions.HTTPError(f"refused for token {SECRET}", response=response)
+def list_names():
+    return sorted(path.name for path in INPUT.iterdir()) if INPUT.exists() else None
 
 
-def refusal(client, folder):
-    with pytest.raises(InputError) as caught:
-        download_competition_files(folder, client)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert SECRET not in message
-    return message
+def read_files():
+    return {name: (INPUT / name).read_bytes() for name in NAMES}
 
 
-def test_the_zips_path_is_returned(tmp_path):
-    client = FakeClient()
-    assert download_competition_files(tmp_path, client) == tmp_path / "digit-recognizer.zip"
-    assert client.asked == (COMPETITION, True)
+def one_line(capsys):
+    lines = [line for line in capsys.readouterr().err.splitlines() if "B/s]" not in line and line.strip()]
+    assert len(lines) == 1, lines
+    assert kaggle_server_key() not in lines[0]
+    return lines[0]
 
 
-def test_the_clients_chatter_stays_off_standard_output(tmp_path, capsys):
-    download_competition_files(tmp_path, FakeClient())
+def kaggle_server_key():
+    from kaggle_server import KEY
+
+    return KEY
+
+
+def test_the_zip_is_fetched_unpacked_and_thrown_away(small, capsys):
+    assert download.main(["kaggle"]) == 0
     captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "Downloading" in captured.err
+    assert captured.out.startswith(
+        "input now holds train.csv, test.csv, sample_submission.csv from Kaggle: 60 training"
+    )
+    assert len(captured.out.splitlines()) == 1
+    assert list_names() == NAMES
 
 
 ADVICE = {
@@ -62,122 +62,125 @@ ADVICE = {
     403: "accept its rules",
     404: "update the kaggle package",
     429: "wait some minutes",
-    500: "try again later",
-    503: "try again later",
+    500: "wait some minutes",
+    503: "wait some minutes",
 }
 
 
+@pytest.mark.parametrize("step", ["DownloadDataFiles", "GET"])
 @pytest.mark.parametrize("status", ADVICE)
-def test_each_refusal_says_what_to_do(tmp_path, status):
-    message = refusal(FakeClient(http_error(status)), tmp_path)
-    assert ADVICE[status] in message
-    assert str(status) in message
+def test_each_refusal_says_what_to_do_and_leaves_nothing(small, capsys, status, step):
+    small.kept[step] = status
+    assert download.main(["kaggle"]) == 2
+    line = one_line(capsys)
+    assert ADVICE[status] in line
+    assert str(status) in line
+    assert list_names() is None
 
 
-def test_a_refusal_without_a_status_is_explained_too(tmp_path):
-    assert "no status" in refusal(FakeClient(requests.exceptions.HTTPError(SECRET)), tmp_path)
+@pytest.mark.parametrize("fault", ["cut", "stall"])
+def test_no_network_names_the_way_by_browser(small, capsys, monkeypatch, fault):
+    monkeypatch.setattr(kaggle_client, "ANSWER_SECONDS", 0.1)
+    small.kept["DownloadDataFiles"] = fault
+    assert download.main(["kaggle"]) == 2
+    assert "in a browser" in one_line(capsys)
+    assert list_names() is None
+
+
+def test_a_connection_that_is_cut_is_taken_up_again(kaggle):
+    kaggle.orders["GET"] = ["part", "part"]
+    assert download.main(["kaggle"]) == 0
+    ranges = [body[1] for name, body in kaggle.requests if name == "GET"]
+    assert ranges[0] is None
+    assert all(span and span != "bytes=0-" for span in ranges[1:])
+    assert list_names() == NAMES
+
+
+def test_what_was_fetched_before_the_network_failed_is_kept_and_used(kaggle, capsys):
+    kaggle.orders["GET"] = ["part"]
+    kaggle.kept["GET"] = "cut"
+    assert download.main(["kaggle"]) == 2
+    assert "what was fetched is kept" in one_line(capsys)
+    assert list_names() == [PARTIAL]
+    kaggle.kept.clear()
+    assert download.main(["kaggle"]) == 0
+    assert kaggle.requests[-1][1][1].startswith("bytes=")
+    assert list_names() == NAMES
+
+
+def test_of_a_zip_that_has_changed_meanwhile_nothing_old_is_used(small, monkeypatch):
+    small.orders["GET"] = ["part"]
+    small.kept["GET"] = "cut"
+    assert download.main(["kaggle"]) == 2
+    small.kept.clear()
+    small.tag = '"two"'
+    from competition_zip import write_competition_zip
+
+    write_competition_zip(small.archive, 60, 21)
+    monkeypatch.setattr(fetching, "TEST_ROWS", 21)
+    assert download.main(["kaggle"]) == 0
+    assert list_names() == NAMES
+
+
+def test_other_numbers_of_rows_are_refused_and_fetched_anew_next_time(small, capsys, monkeypatch):
+    monkeypatch.setattr(fetching, "TEST_ROWS", 28_000)
+    assert download.main(["kaggle"]) == 2
+    assert "must have 60 and 28,000 rows, but have 60 and 20" in one_line(capsys)
+    assert list_names() is None
+
+
+def test_a_zip_that_is_none_is_refused_and_fetched_anew_next_time(small, capsys):
+    good = small.archive.read_bytes()
+    small.archive.write_bytes(b"<html>maintenance</html>")
+    assert download.main(["kaggle"]) == 2
+    assert "must be the competition's zip" in one_line(capsys)
+    assert list_names() is None
+    small.archive.write_bytes(good)
+    assert download.main(["kaggle"]) == 0
+
+
+def test_files_that_differ_are_not_replaced_unasked(small, capsys):
+    assert download.main(["kaggle"]) == 0
+    before = read_files()
+    from competition_zip import write_competition_zip
+
+    write_competition_zip(small.archive, 60, 20, first=7)
+    assert download.main(["kaggle"]) == 2
+    assert "--overwrite" in one_line(capsys)
+    assert read_files() == before
+    assert list_names() == NAMES
+    assert download.main(["kaggle", "--overwrite"]) == 0
+
+
+def test_a_client_that_leaves_no_file_is_not_believed():
+    class Client:
+        def competition_download_files(self, *_, **__):
+            """As an older or newer client might."""
+
+    with pytest.raises(InputError, match="did not"):
+        download_competition(INPUT, client=Client())
+
+
+def test_errors_of_our_own_keep_their_traceback():
+    class Client:
+        def competition_download_files(self, *_, **__):
+            raise TypeError("a defect")
+
+    with pytest.raises(TypeError):
+        download_competition(INPUT, client=Client())
+    assert list_names() is None
+
+
+def test_a_refusal_without_a_status_is_explained_too():
+    with pytest.raises(InputError, match="no status"), kaggle_client.ask_kaggle():
+        raise requests.exceptions.HTTPError("somewhat")
 
 
 NETWORK_ERRORS = [requests.exceptions.ConnectionError, requests.exceptions.ReadTimeout, requests.exceptions.ProxyError]
 
 
 @pytest.mark.parametrize("error", NETWORK_ERRORS)
-def test_no_network_names_the_way_by_browser(tmp_path, error):
-    assert "in a browser" in refusal(FakeClient(error(SECRET)), tmp_path)
-
-
-def test_a_client_that_leaves_no_file_is_not_believed(tmp_path):
-    assert "did not" in refusal(FakeClient(writes=False), tmp_path)
-
-
-def test_errors_of_our_own_keep_their_traceback(tmp_path):
-    with pytest.raises(TypeError):
-        download_competition_files(tmp_path, FakeClient(TypeError("a defect")))
-
-
-@pytest.fixture
-def fake_package(monkeypatch):
-    """Puts a stand-in for the kaggle package in place; returns its module, to which tests give a KaggleApi."""
-    module = types.ModuleType("kaggle.api.kaggle_api_extended")
-    for name in ("kaggle", "kaggle.api"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module
-
-
-def test_missing_credentials_are_explained_instead_of_ending_the_process(fake_package, capsys):
-    class KaggleApi:
-        def authenticate(self):
-            print("a screenful of help")
-            sys.exit(1)
-
-    fake_package.KaggleApi = KaggleApi
-    with pytest.raises(InputError, match="create a token"):
-        load_client()
-    assert capsys.readouterr().out == ""
-
-
-def test_a_package_that_exits_at_import_is_survived(monkeypatch):
-    """As kaggle up to 2.2.3 does without credentials."""
-
-    class ExitAtImport:
-        def find_spec(self, name, path=None, target=None):
-            if name == "kaggle":
-                sys.exit(1)
-
-    for name in [name for name in sys.modules if name.split(".")[0] == "kaggle"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [ExitAtImport(), *sys.meta_path])
-    with pytest.raises(InputError, match="create a token"):
-        load_client()
-
-
-DAMAGED_CREDENTIALS = {
-    "kaggle.json": ["{", "[]", "5", "\\xff"],
-    "credentials.json": ["{", "[]", '{"refresh_token": 5}'],
-}
-
-
-@pytest.mark.parametrize("name", DAMAGED_CREDENTIALS)
-def test_a_damaged_file_of_credentials_is_one_line_and_makes_no_folder(name, tmp_path):
-    """With Kaggle's own package, in a process of its own: it looks for credentials when it is imported."""
-    (tmp_path / ".kaggle").mkdir()
-    script = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from digit_recognizer import download\n"
-        "for text in sys.argv[2:]:\n"
-        "    Path(sys.argv[1]).write_text(text)\n"
-        "    print(download.main(['kaggle', '--input-dir', 'new']), Path('new').exists())\n"
-    )
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KAGGLE")}
-    finished = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / ".kaggle" / name), *DAMAGED_CREDENTIALS[name]],
-        env={**kept, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-    )
-    lines = finished.stderr.splitlines()
-    assert finished.stdout.splitlines() == ["2 False"] * len(DAMAGED_CREDENTIALS[name]), finished.stderr
-    assert len(lines) == len(DAMAGED_CREDENTIALS[name])
-    assert all(line.startswith("download: Kaggle") and "create a" in line for line in lines)
-
-
-def test_a_key_that_no_header_can_hold_is_called_damaged(tmp_path):
-    error = UnicodeEncodeError("latin-1", SECRET, 0, 1, "ordinal not in range(256)")
-    assert "create a new token" in refusal(FakeClient(error), tmp_path)
-
-
-def test_credentials_that_work_give_a_client(fake_package, tmp_path):
-    class KaggleApi(FakeClient):
-        def authenticate(self):
-            self.ready = True
-
-    fake_package.KaggleApi = KaggleApi
-    assert load_client().ready
-    assert download_competition_files(tmp_path).is_file()
-
-
-def test_importing_the_module_does_not_import_kaggle():
-    code = f"import sys, {kaggle_client.__name__}; sys.exit('kaggle' in sys.modules or 'requests' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": os.pathsep.join(sys.path)})
+def test_no_network_is_one_line_that_quotes_nothing(error):
+    with pytest.raises(InputError, match="must be reachable") as caught, kaggle_client.ask_kaggle():
+        raise error("http://user:secret@host")
+    assert "secret" not in str(caught.value)

@@ -213,20 +213,14 @@ def test_an_input_folder_that_is_a_file_is_refused(idx_dir, target):
         download(str(idx_dir), target)
 
 
-def test_kaggles_zip_is_fetched_unpacked_and_thrown_away(csv_dir, target, images):
-    def fetch(folder):
-        return zip_folder(csv_dir, folder / "digit-recognizer.zip")
-
-    assert "from kaggle" in download("kaggle", target, fetch_kaggle=fetch).text
+def test_a_source_may_have_a_name_and_a_wanted_number_of_rows(csv_dir, target, images):
+    archive = zip_folder(csv_dir, csv_dir.parent / "digit-recognizer.zip")
+    with pytest.raises(InputError, match="must have 42,000 and 28,000 rows, but have 12 and 5"):
+        download(str(archive), target, name="Kaggle", rows=(42_000, 28_000))
+    assert not target.exists()
+    assert "from Kaggle" in download(str(archive), target, name="Kaggle", rows=(12, 5)).text
     assert_holds(target, images)
     assert list_names(target) == CSV_NAMES
-
-
-def test_what_kaggle_refuses_is_passed_on(target):
-    def fetch(folder):
-        raise InputError("accept the rules")
-
-    assert refusal("kaggle", target, fetch_kaggle=fetch) == "accept the rules"
 
 
 def test_the_sample_arrives_with_its_test_labels(target):

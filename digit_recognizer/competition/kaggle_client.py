@@ -1,14 +1,14 @@
 """Talking to Kaggle through its own client; every way that can fail becomes one line that says what to do.
 
 Kaggle's package is imported only when it is needed: its releases up to 2.2.3 end the process at import where no
-credentials are found. Messages never quote what the client or the server said, since that may hold credentials.
+credentials are found. Nothing that it prints is shown, and nothing that it or the server said is quoted in an error:
+either may hold credentials.
 """
 
 import contextlib
 import io
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from digit_recognizer.errors import InputError
@@ -17,6 +17,12 @@ from digit_recognizer.errors import InputError
 CREDENTIAL_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
 COMPETITION = "digit-recognizer"
 RULES_PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}/rules"
+CONNECT_SECONDS, ANSWER_SECONDS = 10, 60  # Kaggle's client waits for ever; a stalled server must not
+RETRIES = 2  # of a connection that fails: the client's own ten take six minutes without a word
+TALKATIVE = (
+    "VERBOSE",
+    "VERBOSE_OUTPUT",
+)  # set by whatever else, they make the client print its requests, keys included
 NO_CREDENTIALS = (
     "Kaggle needs credentials, but none were found that can be read: create a token under "
     "https://www.kaggle.com/settings and save it as ~/.kaggle/access_token or in KAGGLE_API_TOKEN."
@@ -26,11 +32,16 @@ BAD_CREDENTIALS = (
     "https://www.kaggle.com/settings and save it as ~/.kaggle/access_token, or remove ~/.kaggle/kaggle.json."
 )
 STATUS_ADVICE = {
+    400: "what is sent must be as Kaggle wants it, but it refuses (400): look at the competition's page for news.",
     401: "credentials must be valid, but Kaggle rejects them (401): create a new token under kaggle.com/settings.",
     403: f"the account must have joined the competition, but Kaggle refuses (403): accept its rules at {RULES_PAGE}.",
     404: f"Kaggle must know the competition {COMPETITION}, but finds nothing (404): update the kaggle package.",
     429: "requests must not come too fast, but Kaggle counts too many (429): wait some minutes, then try again.",
 }
+
+
+class RefusedError(InputError):
+    """Kaggle has answered, and done nothing: what was asked can be asked again without being done twice."""
 
 
 def load_client() -> Any:
@@ -42,67 +53,85 @@ def load_client() -> Any:
     Raises:
         InputError: if there are no credentials, or Kaggle cannot be asked.
     """
-    from requests.exceptions import RequestException
-
-    with explain_kaggle_errors(), contextlib.redirect_stdout(io.StringIO()):  # it prints a screenful of help
+    with ask_kaggle():
         try:
-            from kaggle.api.kaggle_api_extended import KaggleApi
+            with _hushed_environment():
+                from kaggle.api.kaggle_api_extended import KaggleApi
 
             client = KaggleApi()
             client.authenticate()
         except SystemExit as error:
             raise InputError(NO_CREDENTIALS) from error
-        except RequestException:  # some of which are ValueErrors too
-            raise
         except CREDENTIAL_ERRORS as error:
+            if _is_of_requests(error):  # some of which are ValueErrors too
+                raise
             raise InputError(BAD_CREDENTIALS) from error
     return client
 
 
-def download_competition_files(target: Path, client: Any = None) -> Path:
-    """Download the competition's files as one zip.
+@contextlib.contextmanager
+def ask_kaggle(advice: Mapping[int, str] = STATUS_ADVICE, way_out: str = "try again") -> Iterator[None]:
+    """Call Kaggle's client within this: nothing waits for ever, nothing is printed, and errors are one line each.
 
     Args:
-        target: the folder to put it in, made if need be.
-        client: an authenticated `KaggleApi`; by default one made from the stored credentials.
-
-    Returns:
-        The zip's path.
+        advice: a line per HTTP status; other statuses get a general one.
+        way_out: what to do when the network fails.
 
     Raises:
-        InputError: one line for each of: no or bad credentials, rules not accepted, too many requests, no network.
-    """
-    client = client or load_client()
-    with explain_kaggle_errors(), contextlib.redirect_stdout(sys.stderr):  # its progress bar's place
-        client.competition_download_files(COMPETITION, path=str(target), force=True, quiet=False)
-    path = target / f"{COMPETITION}.zip"
-    if not path.is_file():
-        raise InputError(
-            f"Kaggle's client must leave {path.name}, but did not: download it in a browser, then give its path "
-            "instead of `kaggle`."
-        )
-    return path
-
-
-@contextlib.contextmanager
-def explain_kaggle_errors() -> Iterator[None]:
-    """Turn the errors of Kaggle's client into one line each.
-
-    Raises:
-        InputError: in place of any error of the network or of Kaggle's server.
+        RefusedError: if Kaggle answers that it will not.
+        InputError: for any other error of the network or of Kaggle's server.
     """
     from requests.exceptions import HTTPError, RequestException
 
     try:
-        yield
+        with _time_limits(), contextlib.redirect_stdout(io.StringIO()):
+            yield
     except HTTPError as error:
-        status = None if error.response is None else error.response.status_code
-        unknown = f"Kaggle must answer, but reports an error ({status or 'no status'}): try again later."
-        raise InputError(STATUS_ADVICE.get(status or 0, unknown)) from None
+        status = 0 if error.response is None else error.response.status_code
+        unknown = (
+            f"Kaggle must answer, but reports an error ({status or 'no status'}): wait some minutes and {way_out}."
+        )
+        kind = RefusedError if 400 <= status < 500 else InputError
+        raise kind(advice.get(status, unknown)) from None
     except UnicodeError:  # what a request's headers cannot hold: a key that is none
         raise InputError(BAD_CREDENTIALS) from None
     except RequestException as error:
         raise InputError(
-            f"Kaggle must be reachable, but is not ({type(error).__name__}): check the network, or download the zip in "
-            "a browser and give its path."
+            f"Kaggle must be reachable, but is not ({type(error).__name__}): check the network and {way_out}."
         ) from None
+
+
+@contextlib.contextmanager
+def _hushed_environment() -> Iterator[None]:
+    kept = {name: os.environ.pop(name) for name in TALKATIVE if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+@contextlib.contextmanager
+def _time_limits() -> Iterator[None]:
+    """Give a limit to every request that has none; requests takes one per call only, and the client passes none."""
+    from requests.adapters import HTTPAdapter
+
+    send = HTTPAdapter.send
+
+    def send_in_time(adapter: Any, request: Any, *arguments: Any, **options: Any) -> Any:
+        if not arguments and options.get("timeout") is None:
+            options["timeout"] = (CONNECT_SECONDS, ANSWER_SECONDS)
+        if (adapter.max_retries.total or 0) > RETRIES:
+            adapter.max_retries = adapter.max_retries.new(total=RETRIES)
+        return send(adapter, request, *arguments, **options)
+
+    HTTPAdapter.send = send_in_time  # type: ignore[method-assign, assignment]  # put back below
+    try:
+        yield
+    finally:
+        HTTPAdapter.send = send  # type: ignore[method-assign]  # as it was
+
+
+def _is_of_requests(error: Exception) -> bool:
+    from requests.exceptions import RequestException
+
+    return isinstance(error, RequestException)

@@ -1,9 +1,33 @@
-"""What a run or a submission says of its origin: the command and the commit."""
+"""What a run or a submission says of its origin: the command, the commit, and the note beside a submission."""
 
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
+
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import read_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a submission comes from.
+
+    `unfit` says why it must not enter the competition; None if it may. `run` names the run folders that it was made
+    from; None in notes that were written before it was kept.
+    """
+
+    model: str
+    command: str
+    commit: str | None
+    train_sha256: str | None
+    test_sha256: str | None
+    submission_sha256: str = ""
+    oof_accuracy: float | None
+    unfit: str | None
+    run: str | None = None
 
 
 def describe_command() -> str:
@@ -29,3 +53,38 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
         ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
     ).stdout.strip()
+
+
+def read_provenance(note: Path) -> Provenance:
+    """Read the note of a submission.
+
+    Raises:
+        InputError: if it is none.
+    """
+    content = read_json(note)
+    if not isinstance(content, dict):
+        raise InputError(f"{note} must be the note of a submission, but is a {type(content).__name__}: remove it.")
+    names = [field.name for field in fields(Provenance)]
+    for name in names:
+        if name == "run" and name not in content:
+            continue
+        if name not in content:
+            raise InputError(f"{note} must be the note of a submission, but lacks {name}: remove it.")
+        value = content[name]
+        wanted = _is_score(value) if name == "oof_accuracy" else value is None or _is_line(value)
+        if not wanted:
+            raise InputError(
+                f"{note} must be the note of a submission, but its {name} is {repr(value)[:40]}: remove it."
+            )
+    if surplus := sorted(set(content) - set(names)):
+        raise InputError(f"{note} must be the note of a submission, but tells of {surplus[0][:40]!r}: remove it.")
+    return Provenance(**content)
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # not NaN either
+
+
+def _is_line(value: Any) -> bool:
+    """Whether it can be shown: a note from anywhere must not move the cursor or fake a second message."""
+    return isinstance(value, str) and value.isprintable()

@@ -7,13 +7,12 @@ command, the commit and the out-of-fold score. The note lets later commands refu
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from digit_recognizer.competition.provenance import describe_command
+from digit_recognizer.competition.provenance import Provenance, describe_command, read_provenance
 from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.files import check_writable_folder, hash_file, read_json, write_atomically
@@ -21,21 +20,9 @@ from digit_recognizer.locks import lock_folder
 
 SUBMISSIONS = Path("submissions")  # where a file goes that is given no place
 
+SMOKE_UNFIT = "it is of a smoke run"
+
 _bars: list[str] = []  # why this process may write no submission
-
-
-@dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """Where a submission comes from. `unfit` says why it must not enter the competition; None if it may."""
-
-    model: str
-    command: str
-    commit: str | None
-    train_sha256: str | None
-    test_sha256: str | None
-    submission_sha256: str = ""
-    oof_accuracy: float | None
-    unfit: str | None
 
 
 @dataclass(frozen=True)
@@ -57,38 +44,10 @@ def load_submission(path: Path) -> Submission:
     note = _note_path(path)
     provenance = None
     if os.path.lexists(note):
-        provenance = _read_provenance(note)
+        provenance = read_provenance(note)
         if provenance.submission_sha256 != hash_file(path):
             raise InputError(f"{path} was changed after its note {note.name} was written: make it anew or remove both.")
     return Submission(path, labels, provenance)
-
-
-def _read_provenance(note: Path) -> Provenance:
-    content = read_json(note)
-    if not isinstance(content, dict):
-        raise InputError(f"{note} must be the note of a submission, but is a {type(content).__name__}: remove it.")
-    names = [field.name for field in fields(Provenance)]
-    for name in names:
-        if name not in content:
-            raise InputError(f"{note} must be the note of a submission, but lacks {name}: remove it.")
-        value = content[name]
-        wanted = _is_score(value) if name == "oof_accuracy" else value is None or _is_line(value)
-        if not wanted:
-            raise InputError(
-                f"{note} must be the note of a submission, but its {name} is {repr(value)[:40]}: remove it."
-            )
-    if surplus := sorted(set(content) - set(names)):
-        raise InputError(f"{note} must be the note of a submission, but tells of {surplus[0][:40]!r}: remove it.")
-    return Provenance(**content)
-
-
-def _is_score(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # not NaN either
-
-
-def _is_line(value: Any) -> bool:
-    """Whether it can be shown: a note from anywhere must not move the cursor or fake a second message."""
-    return isinstance(value, str) and value.isprintable()
 
 
 def count_image_ids(path: Path) -> int:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,22 +60,28 @@ class Summary:
 
 
 def download(
-    source: str, input_dir: Path, overwrite: bool = False, fetch_kaggle: Callable[[Path], Path] | None = None
+    source: str,
+    input_dir: Path,
+    overwrite: bool = False,
+    *,
+    name: str | None = None,
+    rows: tuple[int, int] | None = None,
 ) -> Summary:
     """Bring a data set into `input_dir` as train.csv, test.csv, sample_submission.csv and, if known, test_labels.csv.
 
     Everything is made and checked in a hidden folder beside its destination; only then do files change places.
 
     Args:
-        source: `kaggle`, `sample`, or a path: the competition's zip, or a folder of CSV, idx or npz files.
+        source: `sample`, or a path: the competition's zip, or a folder of CSV, idx or npz files.
         input_dir: made if need be.
         overwrite: whether existing files that differ may be replaced.
-        fetch_kaggle: downloads the competition's zip into a folder and returns its path; needed for `kaggle` only.
+        name: what the source is called in the summary; by default as it was asked for.
+        rows: how many rows train.csv and test.csv must have; None takes any number.
 
     Raises:
         InputError: if the source is unusable, or files that differ exist and `overwrite` is False.
     """
-    if source not in ("kaggle", "sample") and not Path(source).exists():
+    if source != "sample" and not Path(source).exists():
         raise InputError(f"SOURCE must be kaggle, sample, or the path of a zip or folder, but there is no {source!r}.")
     if os.path.lexists(input_dir) and not input_dir.is_dir():
         raise InputError(f"--input-dir takes a folder, but {input_dir} is none: name another.")
@@ -85,8 +90,9 @@ def download(
         input_dir.mkdir(parents=True, exist_ok=True)
         with open_staging_folder(input_dir) as staging:
             try:
-                notes = _fill(staging, source, fetch_kaggle)
+                notes = _fill(staging, source)
                 train, test, more_notes = _check(staging)
+                _check_rows(rows, len(train.labels), len(test.pixels))
             except InputError as error:  # the owner knows the source, not our hidden folder
                 raise InputError(str(error).replace(str(staging), source)) from error
             with lock_folder(input_dir):
@@ -103,15 +109,10 @@ def download(
                 folder.rmdir()
     files = tuple(input_dir / known for known in KNOWN if (input_dir / known).exists())
     counts = np.bincount(train.labels, minlength=CLASSES)
-    return Summary(source, files, len(train.labels), len(test.pixels), counts, (*notes, *more_notes))
+    return Summary(name or source, files, len(train.labels), len(test.pixels), counts, (*notes, *more_notes))
 
 
-def _fill(staging: Path, source: str, fetch_kaggle: Callable[[Path], Path] | None) -> tuple[str, ...]:
-    """Put the source's files into `staging`; return notes."""
-    if source == "kaggle":
-        if fetch_kaggle is None:
-            raise ValueError("the source 'kaggle' needs fetch_kaggle")
-        return _extract_zip(fetch_kaggle(staging), staging)
+def _fill(staging: Path, source: str) -> tuple[str, ...]:
     if source == "sample":
         from digit_recognizer.data.sample import build_sample
 
@@ -208,6 +209,14 @@ def _check(staging: Path) -> tuple[TrainTable, TestTable, tuple[str, ...]]:
                 "the files are of different sets."
             )
     return train, test, tuple(notes)
+
+
+def _check_rows(wanted: tuple[int, int] | None, train_rows: int, test_rows: int) -> None:
+    if wanted and (train_rows, test_rows) != wanted:
+        raise InputError(
+            f"{TRAIN} and {TEST} must have {wanted[0]:,} and {wanted[1]:,} rows, but have {train_rows:,} and "
+            f"{test_rows:,}: fetch them again, or look for news of the data on the competition's page."
+        )
 
 
 def _install(staging: Path, input_dir: Path, overwrite: bool) -> None:

@@ -58,7 +58,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             keras.backend.backend() == "tensorflow"
             and rank == IMAGE_RANK
             and self.axis in (-1, rank - 1)
-            and not self.renorm
+            and not getattr(self, "renorm", False)  # Keras has it since 3.14
             and not self.synchronized
             and self.compute_dtype in ("float32", "bfloat16")
         )

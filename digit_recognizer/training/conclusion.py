@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from digit_recognizer.competition.provenance import Provenance
 from digit_recognizer.competition.submissions import (
+    SMOKE_UNFIT,
     SUBMISSIONS,
-    Provenance,
     find_free_path,
     name_submission,
     write_submission,
@@ -45,7 +46,7 @@ def conclude(
     run.write_array("oof_probabilities", state.oof)
     run.write_array("test_probabilities", state.test)
     score = judge_probabilities(state.oof, dataset.labels, fold_of_row)
-    unfit = dataset.unfit or ("it is of a smoke run" if config.smoke else None)
+    unfit = dataset.unfit or (SMOKE_UNFIT if config.smoke else None)
     submission = _hand_out(config, dataset, run, state, save, score.oof_accuracy, environment["commit"], unfit)
     if run.verb == "train":
         plot_learning_curves(
@@ -91,6 +92,7 @@ def _hand_out(
         test_sha256=dataset.test_sha256,
         oof_accuracy=accuracy,
         unfit=unfit,
+        run=str(run.path),
     )
     path = Path(state.submission) if state.submission else _choose_path(config, dataset, run, accuracy)
     while True:

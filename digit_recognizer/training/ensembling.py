@@ -9,10 +9,9 @@ from typing import cast
 import numpy as np
 
 from digit_recognizer.competition.metrics import compute_accuracy_interval
-from digit_recognizer.competition.provenance import describe_command, find_commit
+from digit_recognizer.competition.provenance import Provenance, describe_command, find_commit
 from digit_recognizer.competition.submissions import (
     SUBMISSIONS,
-    Provenance,
     Submission,
     check_new_submission_path,
     check_submission,
@@ -101,6 +100,7 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
         test_sha256=test_sha256,
         oof_accuracy=None if score is None else score.accuracy,
         unfit=unfit,
+        run=" ".join(str(member.path) for member in loaded),
     )
     write_submission(path, labels, rows, provenance)
     return _format([member.path for member in loaded], score, path, unfit)

@@ -1,0 +1,30 @@
+"""`python -m digit_recognizer.submissions`: what was handed in, out-of-fold accuracy beside public score."""
+
+import sys
+from dataclasses import dataclass
+
+from digit_recognizer.cli import door, parse_arguments
+
+
+@dataclass(frozen=True)
+class SubmissionsArguments:
+    """Show submissions/ledger.csv as a table."""
+
+    refresh: bool = False
+    """Ask Kaggle first for scores that were not waited for."""
+
+
+@door
+def main(arguments: list[str]) -> None:
+    """Show the ledger."""
+    chosen = parse_arguments(SubmissionsArguments, "submissions", arguments)
+    from digit_recognizer.competition.ledger import format_ledger, load_ledger
+    from digit_recognizer.competition.scores import refresh_ledger
+
+    if chosen.refresh:
+        refresh_ledger()
+    print(format_ledger(load_ledger()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Whatever fails between the file and its score: one line, an exit code, and one submission in the end."""
+
+import pytest
+from handing_in import hand_in, one_line, only_entry
+
+from digit_recognizer.competition import kaggle_client
+from digit_recognizer.competition.ledger import LEDGER, load_ledger
+
+STEPS = ("GetSubmissionLimits", "ListSubmissions", "StartSubmissionUpload", "PUT", "CreateSubmission")
+REFUSALS = {
+    400: "look at the competition's page",
+    401: "create a new token",
+    403: "accept its rules",
+    404: "update the kaggle package",
+    429: "wait some minutes, then try again",
+}
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "PUT"])
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_refusal_at_any_step_is_one_line_and_leaves_no_entry(kaggle, noted_file, capsys, step, status):
+    kaggle.kept[step] = status
+    assert hand_in(noted_file) == 2
+    assert REFUSALS[status] in one_line(capsys)
+    assert load_ledger() == []
+    assert kaggle.submissions == []
+
+
+@pytest.mark.parametrize("fault", [400, 403, 500, 503, "cut"])
+def test_an_upload_that_fails_is_told_although_the_client_says_nothing(kaggle, noted_file, capsys, fault):
+    kaggle.kept["PUT"] = fault
+    assert hand_in(noted_file) == 2
+    assert "its upload failed" in one_line(capsys)
+    assert load_ledger() == []
+    del kaggle.kept["PUT"]
+    assert hand_in(noted_file) == 0
+    assert len(kaggle.submissions) == 1
+
+
+@pytest.mark.parametrize("fault", [500, 503, "cut", "stall", "cut after", "stall after"])
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_after_a_fault_at_any_step_the_repeated_command_hands_in_once(
+    kaggle, noted_file, capsys, monkeypatch, step, fault
+):
+    monkeypatch.setattr(kaggle_client, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(kaggle_client, "RETRIES", 0)
+    kaggle.orders[step] = [fault]
+    assert hand_in(noted_file) == 2
+    assert one_line(capsys)
+    assert hand_in(noted_file) == 0
+    assert len(kaggle.submissions) == 1
+    assert only_entry().public_score == "0.90000"
+
+
+def test_an_older_submission_of_the_same_name_and_message_is_not_taken_for_the_new_one(kaggle, noted_file):
+    assert hand_in(noted_file) == 0
+    LEDGER.unlink()  # the ledger knows nothing of it now
+    kaggle.orders["CreateSubmission"] = ["cut"]
+    assert hand_in(noted_file) == 2
+    assert only_entry().ref == ">1000"
+    assert hand_in(noted_file) == 0
+    assert only_entry().ref == "1007"
+    assert len(kaggle.submissions) == 2
+
+
+@pytest.mark.parametrize("fault", [429, 500, "cut"])
+def test_a_few_faults_while_waiting_are_lived_through(kaggle, noted_file, fault):
+    kaggle.orders["GetSubmission"] = [fault] * 3
+    assert hand_in(noted_file) == 0
+    assert only_entry().public_score == "0.90000"
+
+
+def test_many_faults_while_waiting_are_told_and_the_submission_stays_pending(kaggle, noted_file, capsys):
+    kaggle.kept["GetSubmission"] = 500
+    assert hand_in(noted_file) == 2
+    assert "submissions --refresh" in one_line(capsys)
+    assert only_entry().status == "pending"
+    kaggle.kept.clear()
+    assert hand_in(noted_file) == 0
+    assert len(kaggle.submissions) == 1
