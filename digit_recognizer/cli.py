@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from digit_recognizer.config import SMOKE, RunConfig
+from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.signals import TerminatedError, open_closed_streams, signals_raised
 
 Arguments = TypeVar("Arguments")
 BACKENDS = ("tensorflow", "jax")
-VERBS = ("download", "cv", "train", "ensemble", "submit", "submissions", "score", "compare", "examine")
+VERBS = ("download", "cv", "train", "ensemble", "submit", "submissions", "kernel", "score", "compare", "examine")
 
 
 def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
@@ -127,7 +127,7 @@ def parse_run_config(verb: str, arguments: list[str], description: str) -> RunCo
     Raises:
         InputError: for an unknown model or flag, or a value that no run can mean.
     """
-    from digit_recognizer.models import load_preset, load_smoke
+    from digit_recognizer.models import build_config
 
     model = RunConfig.model
     for position, argument in enumerate(arguments):
@@ -136,7 +136,7 @@ def parse_run_config(verb: str, arguments: list[str], description: str) -> RunCo
         elif argument.startswith("--model="):
             model = argument.removeprefix("--model=")
     smoke = "--smoke" in arguments
-    default = RunConfig(**{"model": model, **load_preset(model), **({**SMOKE, **load_smoke(model)} if smoke else {})})
+    default = build_config(model, smoke)
     return parse_arguments(RunConfig, verb, arguments, default, description)
 
 

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from conftest import write_labels, write_table
 
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.cache import find_cache_dir
 from digit_recognizer.training.dataset import load_dataset
 
 
@@ -54,3 +57,10 @@ def test_repeated_training_rows_are_counted_in_a_note(tmp_path):
         "3 rows of train.csv repeat an earlier one"
         in load_dataset(write_data(tmp_path / "data", train, draw_pixels(5, 1))).notes[0]
     )
+
+
+def test_nothing_is_cached_on_a_file_system_that_is_read_only(tmp_path, monkeypatch):
+    assert find_cache_dir(tmp_path) == tmp_path / ".cache"
+    assert find_cache_dir(tmp_path / "missing") == tmp_path / "missing" / ".cache"
+    monkeypatch.setattr("os.statvfs", lambda folder: SimpleNamespace(f_flag=1))
+    assert find_cache_dir(tmp_path) is None

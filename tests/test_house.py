@@ -21,8 +21,9 @@ FLOORS = {
     "models": 2,
     "inspection": 3,
     "training": 3,
+    "kernels": 4,
 }
-DOORS_FLOOR = 4
+DOORS_FLOOR = 5
 WITHOUT_KERAS = ("config", "errors", "files", "locks", "signals", "cli", "data", "competition")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import read_json
 
+COMMIT = "COMMIT"  # a file in the package that names its commit, where it has left its checkout: inside a kernel
+
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
@@ -38,10 +40,12 @@ def describe_command() -> str:
 
 
 def find_commit() -> str | None:
-    """The commit that this package's code stands at, with `+` if files differ from it; None outside a checkout."""
-    here = Path(__file__).resolve().parents[2]
+    """The commit that this package's code stands at, with `+` if files differ from it; None where nothing tells."""
+    package = Path(__file__).resolve().parents[1]
+    here = package.parent
     if not (here / ".git").exists():
-        return None
+        told = package / COMMIT
+        return told.read_text(encoding="utf-8").strip() or None if told.is_file() else None
     try:
         commit = _git(here, "rev-parse", "--short=12", "HEAD")
         return commit + ("+" if _git(here, "status", "--porcelain", "--", "digit_recognizer") else "")

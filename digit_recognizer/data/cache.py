@@ -44,6 +44,15 @@ class CachedArrays:
     notes: tuple[str, ...]
 
 
+def find_cache_dir(folder: Path) -> Path | None:
+    """Where the cache of a folder of CSV files lies; None on a file system that is read-only, as Kaggle's input is."""
+    try:
+        read_only = bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except (AttributeError, OSError):  # no such call on Windows; whatever else is wrong is told when files are read
+        read_only = False
+    return None if read_only else folder / ".cache"
+
+
 def load_cached_arrays(path: Path, cache_dir: Path, names: tuple[str, ...]) -> CachedArrays | None:
     """Read the arrays of the CSV `path` from `cache_dir`.
 

@@ -10,6 +10,7 @@ import pkgutil
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer.config import SMOKE, RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.models._ready import load_ready_model as load_ready_model
 
@@ -42,6 +43,16 @@ def load_preset(name: str) -> dict[str, Any]:
 def load_smoke(name: str) -> dict[str, Any]:
     """A model's differences from the common smoke run: `SMOKE` in the file of a net that would take too long in it."""
     return getattr(load_model_module(name), "SMOKE", {})
+
+
+def build_config(name: str, smoke: bool = False, **changes: Any) -> RunConfig:
+    """A model's recipe: the defaults, then its preset, then the smoke run's, then `changes`.
+
+    Raises:
+        InputError: if no model has that name, there is no such field, or a value is none that a run can mean.
+    """
+    recipe = {**load_preset(name), **({**SMOKE, **load_smoke(name), "smoke": True} if smoke else {}), **changes}
+    return RunConfig.from_json({**RunConfig().to_json(), "model": name, **recipe})
 
 
 def build_model(

@@ -21,6 +21,9 @@ from digit_recognizer.models._stored.weights import load_weights_file, write_wei
 if TYPE_CHECKING:
     import keras
 
+WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"  # as Keras publishes it
+WEIGHTS_SOURCE = "keras/vgg16"  # the data set on Kaggle that holds it, for machines without a network
+
 PRESET: dict[str, Any] = {
     "epochs": 30,  # as in document 001; on cached features they cost less than the backbone's one pass
     "augmentation": "none",  # the cached features are of the images as they are; --feature-views caches more views

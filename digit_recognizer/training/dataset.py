@@ -7,6 +7,7 @@ import numpy as np
 
 from digit_recognizer.competition.submissions import count_image_ids
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.cache import find_cache_dir
 from digit_recognizer.data.csv_header import CLASSES
 from digit_recognizer.data.duplicates import count_duplicates, find_duplicate_groups
 from digit_recognizer.data.folds import draw_stratified_rows
@@ -62,7 +63,7 @@ def load_dataset(config: RunConfig) -> Dataset:
         InputError: one line for whatever is missing, malformed or does not fit together.
     """
     folder: Path = config.input_dir
-    cache_dir = folder / ".cache"
+    cache_dir = find_cache_dir(folder)
     train = load_train_table(folder / "train.csv", cache_dir)
     test = load_test_table(folder / "test.csv", cache_dir)
     rows = count_image_ids(folder / "sample_submission.csv")

@@ -1,0 +1,1 @@
+"""What is carried to Kaggle, and what runs there."""
