@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := input/sample
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint kernels clean
 
 demo: .venv/installed
 	$(BIN)/python -m digit_recognizer.download sample --input-dir $(SAMPLE)
@@ -38,3 +38,9 @@ clean:
 .venv/installed-test: .venv/installed setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
+
+# After a commit that changes the package: what kernels/ holds carries it, and names that commit.
+kernels: .venv/installed
+	$(BIN)/python -m digit_recognizer.kernel build baseline
+	$(BIN)/python -m digit_recognizer.kernel build champion
+	$(BIN)/python -m digit_recognizer.kernel notebook champion

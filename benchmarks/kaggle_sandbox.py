@@ -4,7 +4,7 @@
     python benchmarks/kaggle_sandbox.py kernels/champion --python /tmp/image/bin/python --layout new --output out
 
 Linux only: namespaces of users, mounts and networks make the place, as they do a container. Its file system is this
-machine's, seen read-only but for /tmp and /kaggle/working, and without this project.
+machine's, read-only where Kaggle's input is, and without this package: what is run must come from the kernel.
 """
 
 import argparse
@@ -37,7 +37,7 @@ mount --bind "$input" "$root/kaggle/input"
 mount --bind -o remount,ro,bind "$root/kaggle/input"
 mount --bind "$output" "$root/kaggle/working"
 mount --bind "$code" "$root/kaggle/src"
-mount -t tmpfs tmpfs "$root$project"
+mount -t tmpfs tmpfs "$root$project/digit_recognizer"
 mount -o remount,ro "$root"
 exec chroot "$root" /usr/bin/env -i "$@"
 """
@@ -64,7 +64,7 @@ def run_on_kaggle(
         data: a folder with the competition's files.
         output: an empty folder, which becomes /kaggle/working.
         layout: old or new, where Kaggle mounts the competition.
-        python: the interpreter, which must not lie in this project's folder.
+        python: the interpreter.
         earlier: an earlier version's output, attached as a kernel's.
         edit: what is done to the code file's text before, as by hand.
     """

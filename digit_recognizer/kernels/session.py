@@ -209,6 +209,7 @@ def _stopped_in_time(ends: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()  # its signal must find our handler, not the system's
 
 
 @contextlib.contextmanager

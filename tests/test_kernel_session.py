@@ -1,0 +1,143 @@
+"""What a kernel does on Kaggle's machine, here in folders that stand for Kaggle's."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import write_tiny_data
+
+from digit_recognizer.competition.provenance import find_commit
+from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.errors import InputError
+from digit_recognizer.kernels.session import Session, find_competition_data, find_earlier_run, run_session
+from digit_recognizer.signals import TerminatedError
+from digit_recognizer.training import cross_validation
+
+QUICK = {"epochs": 3, "folds": 2, "precision": "float32"}
+FIGURES = {"class_counts.png", "samples.png", "curves.png", "confusion.png", "hardest.png"}
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    (tmp_path / "input" / "competitions").mkdir(parents=True)
+    write_tiny_data(tmp_path / "input" / "competitions" / "digit-recognizer")
+    return tmp_path / "input"
+
+
+def begin(inputs, name="working", model="padded", settings=QUICK, hours=1.0):
+    working = inputs.parent / name
+    working.mkdir()
+    return Session(model, settings, hours, inputs, working)
+
+
+MOUNTS = ["digit-recognizer", "competitions/digit-recognizer", "somewhere/else"]
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_the_data_is_found_wherever_it_is_mounted(tmp_path, mount):
+    (tmp_path / mount).parent.mkdir(parents=True, exist_ok=True)
+    write_tiny_data(tmp_path / mount)
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another" / "train.csv").write_text("of a data set that has no test.csv")
+    assert find_competition_data(tmp_path) == tmp_path / mount
+
+
+def test_data_that_is_not_attached_is_told(tmp_path):
+    with pytest.raises(InputError, match="attach the competition"):
+        find_competition_data(tmp_path)
+
+
+def test_a_version_leaves_a_submission_its_figures_and_the_run(inputs):
+    working = inputs.parent / "working"
+    working.mkdir()
+    result = run_session("padded", QUICK, 1.0, inputs, working)
+    assert {path.name for path in working.glob("*.png")} == FIGURES
+    submission = load_submission(working / "submission.csv")
+    assert np.array_equal(submission.labels, result.test_probabilities.argmax(axis=1))
+    assert submission.provenance.run == str(working / "run")
+    command = "python -m digit_recognizer.cv --model padded --folds 2 --epochs 3 --precision float32"
+    assert submission.provenance.command == command
+    assert json.loads((working / "run" / "config.json").read_text())["command"] == command
+
+
+def test_a_run_whose_time_is_up_is_stopped_and_draws_nothing(inputs, capsys):
+    session = begin(inputs, hours=0)
+    assert session.cross_validate() is None
+    assert session.plot_results() == []
+    assert "The time ran out" in capsys.readouterr().out
+
+
+@pytest.fixture
+def first(inputs, monkeypatch):
+    """The output of a version whose time ran out after its second epoch."""
+    session = begin(inputs, "first")
+    with monkeypatch.context() as patch:
+        saves = []
+
+        def save_and_stop(path, state, save=cross_validation.save_state):
+            save(path, state)
+            saves.append(path)
+            if len(saves) == 2:
+                raise TerminatedError
+
+        patch.setattr(cross_validation, "save_state", save_and_stop)
+        assert session.cross_validate() is None
+    return session.working
+
+
+def test_what_runs_out_of_time_goes_on_in_the_next_version(inputs, first):
+    assert not (first / "submission.csv").exists()
+    shutil.copytree(first, inputs / "notebooks" / "me" / "digit-recognizer-padded")
+    # and the data is mounted elsewhere by now
+    shutil.move(inputs / "competitions" / "digit-recognizer", inputs / "digit-recognizer")
+    second = begin(inputs, "second")
+    result = second.cross_validate()
+    assert "going on: " in (second.working / "run" / "log.txt").read_text()
+    assert result.submission == second.working / "submission.csv"
+    assert second.plot_results()
+
+    whole = begin(inputs.parent / "input", "whole")
+    shutil.rmtree(inputs / "notebooks")
+    assert np.array_equal(whole.cross_validate().oof_probabilities, result.oof_probabilities)
+
+
+def test_an_earlier_version_of_other_settings_is_refused(inputs, first):
+    shutil.copytree(first, inputs / "earlier")
+    second = begin(inputs, "second", settings={**QUICK, "epochs": 4})
+    with pytest.raises(InputError, match="begun with --epochs 3, but the settings say 4"):
+        second.cross_validate()
+
+
+def test_two_earlier_versions_are_refused(inputs):
+    for name in ("one", "other"):
+        (inputs / name / "run").mkdir(parents=True)
+        (inputs / name / "run" / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="detach one of them"):
+        find_earlier_run(inputs)
+
+
+def test_a_setting_that_is_none_is_told(inputs):
+    with pytest.raises(InputError, match="'epoch'"):
+        begin(inputs, settings={"epoch": 3})
+
+
+def test_a_transfer_net_finds_its_weights_or_says_what_to_attach(inputs):
+    with pytest.raises(InputError, match="attach the data set keras/vgg16"):
+        begin(inputs, "without", "vgg16", {})
+    weights = inputs / "datasets" / "keras" / "vgg16" / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"")
+    assert begin(inputs, "with", "vgg16", {}).config.weights == str(weights)
+    assert begin(inputs, "smoke", "vgg16", {"smoke": True}).config.weights == "none"
+
+
+def test_the_commit_is_told_where_there_is_no_checkout(tmp_path, monkeypatch):
+    from digit_recognizer.competition import provenance
+
+    package = tmp_path / "digit_recognizer"
+    (package / "competition").mkdir(parents=True)
+    monkeypatch.setattr(provenance, "__file__", str(package / "competition" / "provenance.py"))
+    assert find_commit() is None
+    (package / "COMMIT").write_text("0123456789ab\n")
+    assert find_commit() == "0123456789ab"

@@ -1,0 +1,207 @@
+"""Kernels as they are built, and those that are kept in kernels/."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from digit_recognizer import __version__, kernel
+from digit_recognizer.errors import InputError
+from digit_recognizer.kernels import bundle
+from digit_recognizer.kernels.building import OWNER, KernelPlan, build_script
+from digit_recognizer.kernels.bundle import list_needed, pack_package, unpack_package
+from digit_recognizer.kernels.notebook import build_notebook
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = {"baseline": build_script, "champion": build_script, "notebook": build_notebook}
+
+
+def read_code(folder):
+    (code,) = [path for path in folder.iterdir() if path.name != "kernel-metadata.json"]
+    text = code.read_text()
+    if code.suffix == ".ipynb":
+        (text,) = [cell["source"] for cell in json.loads(text)["cells"] if "PACKAGE = " in "".join(cell["source"])]
+        text = "".join(text)
+    return text
+
+
+def read_package(folder):
+    return unpack_package(read_code(folder).split('PACKAGE = """')[1].split('"""')[0])
+
+
+def read_metadata(folder):
+    return json.loads((folder / "kernel-metadata.json").read_text())
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_the_kernels_kept_match_the_package(name, tmp_path):
+    kept = ROOT / "kernels" / name
+    commit = read_package(kept)["digit_recognizer/COMMIT"].strip()
+    model = "champion" if name == "notebook" else name
+    built = KEPT[name](KernelPlan(model=model, commit=commit), tmp_path / "built")
+    then, now = read_package(kept), read_package(built)
+    differing = sorted(path for path in {*then, *now} if then.get(path) != now.get(path))
+    assert not differing, f"rebuild by `make kernels`, after a commit: {differing} have changed"
+    for path in built.iterdir():
+        assert path.read_bytes() == (kept / path.name).read_bytes(), f"{path.name}: rebuild by `make kernels`"
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_the_kernels_kept_name_a_commit_and_leave_the_owner_open(name):
+    commit = read_package(ROOT / "kernels" / name)["digit_recognizer/COMMIT"].strip()
+    assert len(commit) == 12, "build kernels from a clean checkout"
+    assert set(commit) <= set("0123456789abcdef")
+    assert read_metadata(ROOT / "kernels" / name)["id"].startswith(f"{OWNER}/")
+
+
+@pytest.mark.parametrize("build", [build_script, build_notebook])
+def test_the_same_package_gives_the_same_bytes(build, tmp_path):
+    plan = KernelPlan(model="baseline", commit="0123456789ab")
+    one, other = build(plan, tmp_path / "one"), build(plan, tmp_path / "other")
+    for path in one.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes()
+
+
+def test_the_top_of_a_script_says_what_it_is_and_what_to_edit(tmp_path):
+    folder = build_script(KernelPlan(model="baseline", commit="0123456789ab"), tmp_path / "kernel")
+    top = (folder / "baseline.py").read_text().split("PACKAGE = ")[0]
+    assert len(top.splitlines()) < 60
+    assert "model baseline" in top and f"{__version__} (commit 0123456789ab)" in top
+    assert "\nSETTINGS = {}" in top and "\nHOURS = " in top
+    assert max(map(len, (folder / "baseline.py").read_text().splitlines())) <= 120
+
+
+def test_the_metadata_keep_it_private_and_off_the_network(tmp_path):
+    metadata = read_metadata(build_script(KernelPlan(model="padded", owner="me"), tmp_path / "kernel"))
+    assert metadata["id"] == "me/digit-recognizer-padded"
+    assert (metadata["code_file"], metadata["kernel_type"]) == ("padded.py", "script")
+    assert (metadata["is_private"], metadata["enable_internet"], metadata["enable_gpu"]) == (True, False, False)
+    assert metadata["competition_sources"] == ["digit-recognizer"]
+    assert metadata["dataset_sources"] == metadata["kernel_sources"] == metadata["model_sources"] == []
+
+
+def test_the_notebook_is_valid_and_reads_well(tmp_path):
+    folder = build_notebook(KernelPlan(model="champion"), tmp_path / "kernel")
+    notebook = nbformat.read(folder / "notebook.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    kinds = [cell.cell_type for cell in notebook.cells]
+    assert kinds.count("markdown") >= 5
+    packed = [cell for cell in notebook.cells if "PACKAGE = " in cell.source]
+    assert len(packed) == 1 and packed[0].metadata["_kg_hide-input"]
+    assert all(len(cell.source.splitlines()) < 20 for cell in notebook.cells if cell is not packed[0])
+    assert not [cell for cell in notebook.cells if cell.cell_type == "code" and cell.outputs]
+    assert read_metadata(folder)["kernel_type"] == "notebook"
+
+
+def build(*arguments, capsys=None):
+    return kernel.main(["build", *arguments])
+
+
+def test_a_transfer_net_attaches_its_weights_and_a_resumed_kernel_itself(capsys):
+    assert build("vgg16", "--owner", "me", "--resume") == 0
+    metadata = read_metadata(Path("kernels/vgg16"))
+    assert metadata["dataset_sources"] == ["keras/vgg16"]
+    assert metadata["kernel_sources"] == ["me/digit-recognizer-vgg16"]
+    assert build("vgg16", "--weights-source", "me/weights", "--gpu") == 0
+    assert read_metadata(Path("kernels/vgg16"))["dataset_sources"] == ["me/weights"]
+    assert read_metadata(Path("kernels/vgg16"))["enable_gpu"] is True
+    assert "kernel push kernels/vgg16" in capsys.readouterr().out
+
+
+REFUSED = {
+    ("nothing",): "--model takes one of",
+    ("baseline", "--weights-source", "me/weights"): "is for transfer nets",
+    ("baseline", "--output-dir", "full"): "must hold a kernel and nothing else, but holds mine.txt",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_what_cannot_be_built_is_one_line(arguments, capsys):
+    Path("full").mkdir()
+    Path("full/mine.txt").write_text("mine")
+    assert build(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert REFUSED[arguments] in line
+    assert [path.name for path in Path("full").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_the_actions_are_told(arguments, capsys):
+    assert kernel.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert all(action in out for action in kernel.ARGUMENTS)
+
+
+def test_an_unknown_action_is_one_line(capsys):
+    assert kernel.main(["bild"]) == 2
+    assert "no action 'bild'. usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["build", "notebook", "push", "status", "output"])
+def test_every_action_has_help(action, capsys):
+    with pytest.raises(SystemExit) as stop:
+        kernel.main([action, "--help"])
+    assert stop.value.code == 0
+    assert "owner" in capsys.readouterr().out
+
+
+def test_what_a_module_imports_goes_along_and_nothing_else(tmp_path, monkeypatch):
+    package = tmp_path / "digit_recognizer"
+    files = {
+        "__init__.py": "",
+        "one.py": "from digit_recognizer.room import two\n",
+        "room/__init__.py": "import os\n",
+        "room/two.py": "def f():\n    from digit_recognizer.three import NAME\n",
+        "three.py": "NAME = 1\n",
+        "secret.py": "KEY = 1\n",
+        "room/four.py": "",
+        "kaggle.json": "{}",
+    }
+    for name, text in files.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    monkeypatch.setattr(bundle, "PACKAGE", package)
+    found = [path.relative_to(package).as_posix() for path in list_needed(["digit_recognizer.one"])]
+    assert found == ["__init__.py", "one.py", "room/__init__.py", "room/two.py", "three.py"]
+    packed = unpack_package(pack_package(["digit_recognizer.one"], "abc"))
+    assert packed["digit_recognizer/COMMIT"] == "abc\n"
+    assert packed["digit_recognizer/three.py"] == "NAME = 1\n"
+    with pytest.raises(InputError, match="must be a module"):
+        list_needed(["digit_recognizer.five"])
+
+
+def test_a_kernel_carries_one_model_and_no_client(tmp_path):
+    names = read_package(build_script(KernelPlan(model="padded"), tmp_path / "kernel"))
+    models = {name for name in names if name.startswith("digit_recognizer/models/") and name.count("/") == 2}
+    assert models == {f"digit_recognizer/models/{name}.py" for name in ("__init__", "_normalization", "padded")}
+    assert not [name for name in names if "kaggle_client" in name or name == "digit_recognizer/cv.py"]
+
+
+CANARY = "KGAT_canary0123456789"
+
+
+def test_no_credential_gets_into_a_kernel(tmp_path):
+    """Neither from the environment, nor from home, nor from a file that lies among the package's own."""
+    copy = tmp_path / "copy" / "digit_recognizer"
+    shutil.copytree(ROOT / "digit_recognizer", copy, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
+    stray = ("kaggle.json", "models/secrets.py", "kernels/access_token", "models/.env")
+    for place in (*(copy / name for name in stray), tmp_path / "home/.kaggle/access_token"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f'KEY = "{CANARY}"\n')
+    environment = {"HOME": str(tmp_path / "home"), "KAGGLE_API_TOKEN": CANARY, "KAGGLE_KEY": CANARY}
+    for arguments in (["build", "baseline"], ["notebook"]):
+        subprocess.run(
+            [sys.executable, "-m", "digit_recognizer.kernel", *arguments],
+            cwd=tmp_path / "copy",
+            env={**environment, "PYTHONPATH": str(tmp_path / "copy"), "PATH": "/usr/bin:/bin"},
+            check=True,
+            capture_output=True,
+        )
+    for name in ("baseline", "notebook"):
+        folder = tmp_path / "copy" / "kernels" / name
+        assert not [path for path in folder.iterdir() if CANARY in path.read_text()]
+        assert not [path for path, text in read_package(folder).items() if CANARY in text]
