@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from digit_recognizer.cli import import_keras
+from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig
 from digit_recognizer.models import load_preset
 

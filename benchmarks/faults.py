@@ -68,7 +68,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.shim is None:
         return _start_preloaded()
-    from digit_recognizer.cli import import_keras
+    from digit_recognizer.backend import import_keras
 
     folder = arguments.shim.parent
     import_keras()

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.cli import import_keras
+from digit_recognizer.backend import import_keras
 from digit_recognizer.files import TEMPORARY, hash_file
 
 KILLS_PER_RUN = 8

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from digit_recognizer.cli import import_keras
+from digit_recognizer.backend import import_keras
 
 SHAPE = (256, 26, 26, 32)
 

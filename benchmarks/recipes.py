@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.cli import import_keras, parse_run_config
+from digit_recognizer.backend import import_keras
+from digit_recognizer.cli import parse_run_config
 from digit_recognizer.config import RunConfig
 from digit_recognizer.files import hash_file, write_atomically
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from digit_recognizer.cli import import_keras
+from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig
 
 

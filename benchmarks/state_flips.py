@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.cli import import_keras
+from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.sources import download
 

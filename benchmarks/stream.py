@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from digit_recognizer.cli import import_keras
+from digit_recognizer.backend import import_keras
 
 
 def main() -> None:

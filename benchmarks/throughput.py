@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digit_recognizer.cli import import_keras
+from digit_recognizer.backend import import_keras
 
 if TYPE_CHECKING:
     import keras

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import deotte
 import numpy as np
 
-from digit_recognizer.cli import import_keras
+from digit_recognizer.backend import import_keras
 from digit_recognizer.competition.comparison import compare_predictions
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import Affine, Augment, BatchedAffine

@@ -10,9 +10,7 @@ its traceback.
 
 import contextlib
 import functools
-import importlib
 import io
-import logging
 import os
 import re
 import sys
@@ -26,7 +24,6 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.signals import TerminatedError, open_closed_streams, signals_raised
 
 Arguments = TypeVar("Arguments")
-BACKENDS = ("tensorflow", "jax")
 VERBS = ("download", "cv", "train", "ensemble", "submit", "submissions", "kernel", "score", "compare", "examine")
 
 
@@ -162,38 +159,6 @@ def parse_resume(verb: str, arguments: list[str]) -> ResumeArguments | None:
         return parse_arguments(ResumeArguments, verb, arguments)
     except InputError as error:
         raise InputError(f"{error} --resume RUN takes no other flag but --allow-inexact.") from None
-
-
-def import_keras() -> None:
-    """Import Keras and its backend without the lines that TensorFlow prints before it can be asked not to.
-
-    Setting a seed makes Keras import TensorFlow under any backend, if it is installed; so that is done here too.
-
-    Raises:
-        InputError: if another backend is asked for than those that this package is tested with.
-    """
-    if "keras" in sys.modules:
-        return
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    if backend not in BACKENDS:
-        raise InputError(
-            f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}; it is {backend!r}. Unset it for the first."
-        )
-    # it warns of functions traced anew, which a fresh net per fold is by design
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.stderr.flush()
-    kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(quiet, 2)
-        importlib.import_module("keras").utils.set_random_seed(0)
-    except ModuleNotFoundError as error:
-        if error.name != backend:
-            raise
-        raise InputError(f"KERAS_BACKEND={backend} needs {backend}, which is not installed: install it.") from error
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(quiet)
 
 
 def _tell(line: str) -> None:

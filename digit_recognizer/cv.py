@@ -2,7 +2,8 @@
 
 import sys
 
-from digit_recognizer.cli import door, import_keras, parse_resume, parse_run_config
+from digit_recognizer.backend import import_keras
+from digit_recognizer.cli import door, parse_resume, parse_run_config
 
 
 @door

@@ -10,10 +10,13 @@ import tyro
 from digit_recognizer.cli import door, parse_arguments
 from digit_recognizer.errors import InputError
 
-USAGE = (
-    "usage: python -m digit_recognizer.kernel ACTION …, where ACTION is build, notebook, push, status or output; "
-    "ACTION --help says more."
-)
+USAGE = """usage: python -m digit_recognizer.kernel ACTION …, where ACTION is one of
+  build MODEL        write a script that carries the package, under kernels/
+  notebook [MODEL]   write a notebook that does the same and explains it
+  push FOLDER        send it to Kaggle, which runs it
+  status FOLDER      tell how far it is (--wait: until it has ended)
+  output FOLDER      fetch what it has left
+ACTION --help says more."""
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
 
 
@@ -33,11 +36,13 @@ class BuildArguments:
     """Transfer nets: the data set, as owner/name, that holds the weights; None stands for the model's own."""
     output_dir: Path | None = None
     """Folder to write; None stands for the kernel's own under kernels/."""
+    overwrite: bool = False
+    """Replace a kernel that was edited by hand."""
 
 
 @dataclass(frozen=True)
 class NotebookArguments(BuildArguments):
-    """Write kernels/notebook: the same as a notebook that one reads, and kernel-metadata.json."""
+    """Write kernels/notebook-MODEL: the same as a notebook that one reads, and kernel-metadata.json."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = "champion"
     """What it cross-validates."""
@@ -48,7 +53,7 @@ class PushArguments:
     """Send a kernel to Kaggle, which runs it."""
 
     folder: Folder
-    """Of the kernel, as kernels/champion."""
+    """The kernel's folder, such as kernels/champion."""
     owner: str | None = None
     """The account's name where the kernel leaves it open; None stands for that of the login."""
 
@@ -66,7 +71,7 @@ class OutputArguments(PushArguments):
     """Fetch what a kernel's newest version has left, and its log."""
 
     output_dir: Path | None = None
-    """New folder for it; None stands for runs/kaggle-FOLDER."""
+    """New folder for it; None stands for runs/kaggle-FOLDER, or that with -2, -3 and so on."""
 
 
 ARGUMENTS = {
@@ -86,17 +91,17 @@ def main(arguments: list[str]) -> None:
         print(USAGE)
         return
     if action not in ARGUMENTS:
-        raise InputError(f"no action {action!r}. {USAGE}")
+        raise InputError(f"ACTION takes one of {', '.join(ARGUMENTS)}; received {action!r}. See --help.")
     chosen: BuildArguments | PushArguments = parse_arguments(ARGUMENTS[action], f"kernel {action}", others)
     if isinstance(chosen, BuildArguments):
         print(_build(chosen))
         return
-    from digit_recognizer.kernels.pushing import fetch_output, push, tell_status
+    from digit_recognizer.kernels.pushing import fetch_output, find_free_folder, push, tell_status
 
     if isinstance(chosen, StatusArguments):
         print(tell_status(chosen.folder, chosen.owner, wait=chosen.wait))
     elif isinstance(chosen, OutputArguments):
-        target = chosen.output_dir or Path("runs") / f"kaggle-{chosen.folder.resolve().name}"
+        target = chosen.output_dir or find_free_folder(Path("runs"), f"kaggle-{chosen.folder.resolve().name}")
         print(fetch_output(chosen.folder, target, chosen.owner))
     else:
         print(push(chosen.folder, chosen.owner))
@@ -112,6 +117,7 @@ def _build(chosen: BuildArguments) -> str:
         gpu=chosen.gpu,
         resume=chosen.resume,
         weights_source=chosen.weights_source,
+        overwrite=chosen.overwrite,
     )
     build = build_notebook if isinstance(chosen, NotebookArguments) else build_script
     folder = build(plan, chosen.output_dir)

@@ -21,9 +21,10 @@ def main(arguments: list[str]) -> None:
     from digit_recognizer.competition.ledger import format_ledger, load_ledger
     from digit_recognizer.competition.scores import refresh_ledger
 
-    if chosen.refresh:
-        refresh_ledger()
+    awaited = refresh_ledger() if chosen.refresh else 0
     print(format_ledger(load_ledger()))
+    if awaited:
+        print(f"Kaggle has not scored {awaited} of them yet: ask again in a minute.")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ class SubmitArguments:
 
     submission: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """The submission, ImageId,Label."""
-    message: Annotated[str, tyro.conf.arg(aliases=["-m"])]
-    """What Kaggle shows beside it."""
+    message: Annotated[str, tyro.conf.arg(aliases=["-m"])] = ""
+    """What Kaggle shows beside it; needed unless nothing is sent."""
     input_dir: Path = Path("input")
     """Folder that holds the test.csv and sample_submission.csv that it was made for."""
     wait: bool = True

@@ -47,10 +47,11 @@ def test_a_push_fills_the_owner_in_and_changes_no_file(kaggle, built, capsys):
 
 def test_a_notebook_arrives_with_its_cells(kaggle):
     assert kernel.main(["notebook"]) == 0
-    assert kernel.main(["push", "kernels/notebook"]) == 0
+    assert kernel.main(["push", "kernels/notebook-champion"]) == 0
     (version,) = kaggle.kernels[f"{USER}/digit-recognizer-notebook-champion"]
     sent, kept = (
-        json.loads(text)["cells"] for text in (version["text"], Path("kernels/notebook/notebook.ipynb").read_text())
+        json.loads(text)["cells"]
+        for text in (version["text"], Path("kernels/notebook-champion/notebook.ipynb").read_text())
     )
     assert [cell["source"] for cell in sent] == ["".join(cell["source"]) for cell in kept]
 
@@ -180,9 +181,10 @@ def test_the_output_comes_whole_into_a_new_folder(kaggle, pushed, capsys):
     assert len([path for path in target.rglob("*") if path.is_file()]) == 155
     assert (target / f"{SLUG}.log").read_text() == kaggle.log
     assert f"submit {target}/submission.csv -m MESSAGE" in capsys.readouterr().out
-    assert kernel.main(["output", FOLDER]) == 2
+    assert kernel.main(["output", FOLDER, "--output-dir", str(target)]) == 2
     assert "takes a new folder" in one_line(capsys)
-    assert kernel.main(["output", FOLDER, "--output-dir", "elsewhere"]) == 0
+    assert kernel.main(["output", FOLDER]) == 0
+    assert Path("runs/kaggle-baseline-2/submission.csv").exists()
 
 
 @pytest.mark.parametrize("fault", [404, 500, "cut", "part"])
@@ -207,4 +209,4 @@ def test_a_file_that_would_leave_the_folder_is_refused(kaggle, pushed, capsys, n
 
 def test_a_kernel_that_has_left_nothing_is_told(kaggle, pushed, capsys):
     assert kernel.main(["output", FOLDER]) == 2
-    assert "has left nothing yet" in one_line(capsys)
+    assert "must have left something to fetch, but has not" in one_line(capsys)

@@ -51,7 +51,7 @@ def test_a_script_leaves_a_valid_submission(sample_dir, tmp_path, kernel, layout
 
 
 def test_the_notebook_runs_from_top_to_bottom_and_shows_its_figures(sample_dir, tmp_path):
-    found = run("notebook", sample_dir, tmp_path / "working", "new")
+    found = run("notebook-champion", sample_dir, tmp_path / "working", "new")
     assert found.returncode == 0, found.stderr
     assert len(load_submission(tmp_path / "working" / "submission.csv").labels) == 497
     notebook = nbformat.read(tmp_path / "working" / "__notebook__.ipynb", as_version=4)

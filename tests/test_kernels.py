@@ -1,6 +1,7 @@
 """Kernels as they are built, and those that are kept in kernels/."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from digit_recognizer.kernels.bundle import list_needed, pack_package, unpack_pa
 from digit_recognizer.kernels.notebook import build_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = {"baseline": build_script, "champion": build_script, "notebook": build_notebook}
+KEPT = {"baseline": build_script, "champion": build_script, "notebook-champion": build_notebook}
 
 
 def read_code(folder):
@@ -41,8 +42,8 @@ def read_metadata(folder):
 def test_the_kernels_kept_match_the_package(name, tmp_path):
     kept = ROOT / "kernels" / name
     commit = read_package(kept)["digit_recognizer/COMMIT"].strip()
-    model = "champion" if name == "notebook" else name
-    built = KEPT[name](KernelPlan(model=model, commit=commit), tmp_path / "built")
+    plan = KernelPlan(model=name.removeprefix("notebook-"), commit=commit)
+    built = KEPT[name](plan, tmp_path / "built")
     then, now = read_package(kept), read_package(built)
     differing = sorted(path for path in {*then, *now} if then.get(path) != now.get(path))
     assert not differing, f"rebuild by `make kernels`, after a commit: {differing} have changed"
@@ -113,7 +114,9 @@ def test_a_transfer_net_attaches_its_weights_and_a_resumed_kernel_itself(capsys)
 
 
 REFUSED = {
-    ("nothing",): "--model takes one of",
+    ("nothing",): "MODEL takes one of",
+    ("baseline", "--owner", "a b"): "--owner takes an account's name",
+    ("vgg16", "--weights-source", "me"): "--weights-source takes a data set as owner/name",
     ("baseline", "--weights-source", "me/weights"): "is for transfer nets",
     ("baseline", "--output-dir", "full"): "must hold a kernel and nothing else, but holds mine.txt",
 }
@@ -136,9 +139,27 @@ def test_the_actions_are_told(arguments, capsys):
     assert all(action in out for action in kernel.ARGUMENTS)
 
 
+@pytest.mark.parametrize("action", ["build", "notebook"])
+def test_a_kernel_that_was_edited_is_kept_unless_it_is_said(action, capsys):
+    folder = Path("kernels") / ("baseline" if action == "build" else "notebook-baseline")
+    assert kernel.main([action, "baseline"]) == 0
+    (code,) = [path for path in folder.iterdir() if path.name != "kernel-metadata.json"]
+    plain = code.read_text()
+    code.write_text(re.sub(r"[(]commit [^)]*[)]", "(commit 0123456789ab)", plain).replace("QlpoOTFB", "QlpoOTFC"))
+    assert kernel.main([action, "baseline", "--resume"]) == 0  # of another commit, but nobody's work
+    assert code.read_text() == plain
+    edited = plain.replace("SETTINGS = {}", "SETTINGS = {1: 2}")
+    code.write_text(edited)
+    assert kernel.main([action, "baseline"]) == 2
+    assert "must not lose what was edited" in capsys.readouterr().err
+    assert code.read_text() == edited
+    assert kernel.main([action, "baseline", "--overwrite"]) == 0
+    assert code.read_text() == plain
+
+
 def test_an_unknown_action_is_one_line(capsys):
     assert kernel.main(["bild"]) == 2
-    assert "no action 'bild'. usage:" in capsys.readouterr().err
+    assert "ACTION takes one of build, notebook, push, status, output; received 'bild'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("action", ["build", "notebook", "push", "status", "output"])
@@ -201,7 +222,7 @@ def test_no_credential_gets_into_a_kernel(tmp_path):
             check=True,
             capture_output=True,
         )
-    for name in ("baseline", "notebook"):
+    for name in ("baseline", "notebook-champion"):
         folder = tmp_path / "copy" / "kernels" / name
         assert not [path for path in folder.iterdir() if CANARY in path.read_text()]
         assert not [path for path, text in read_package(folder).items() if CANARY in text]

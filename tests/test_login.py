@@ -81,7 +81,7 @@ def test_a_damaged_file_of_credentials_is_one_line_and_makes_no_folder(name, tmp
 
 
 def test_a_key_that_no_header_can_hold_is_called_damaged():
-    with pytest.raises(InputError, match="create a new token"), kaggle_client.ask_kaggle():
+    with pytest.raises(InputError, match="create a token"), kaggle_client.ask_kaggle():
         raise UnicodeEncodeError("latin-1", "secret", 0, 1, "ordinal not in range(256)")
 
 

@@ -1,6 +1,7 @@
 """Handing in, by Kaggle's own client, to a server that stands for Kaggle and fails to order."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_a_score_that_does_not_come_is_told(kaggle, noted_file, capsys, monkeypa
 def test_a_day_that_is_used_up_is_told_before_anything_is_sent(kaggle, noted_file, capsys):
     assert hand_in(noted_file) == 0
     kaggle.limit = 0
-    other = write(noted_file.absolute().parents[1], np.zeros(28_000, int), name="other.csv")
+    other = write(noted_file.absolute().parents[1], np.arange(28_000) % 7, name="other.csv")
     capsys.readouterr()
     assert hand_in(other) == 2
     assert "1 today and allows no more now: the day ends at midnight UTC" in one_line(capsys)
@@ -92,15 +93,31 @@ def test_a_newcomers_limits_are_all_zero_and_no_hindrance(kaggle, noted_file, mo
 def test_a_leaked_submission_is_refused_and_a_smoke_runs_needs_a_word(kaggle, noted_file, capsys):
     folder = noted_file.absolute().parents[1]
     leaked = write(
-        folder, np.zeros(28_000, int), "24,000 of 28,000 test rows are among the training rows", "leaked.csv"
+        folder, np.arange(28_000) % 7, "24,000 of 28,000 test rows are among the training rows", "leaked.csv"
     )
     assert hand_in(leaked, "--smoke") == 2
     assert "must not enter the competition: 24,000" in one_line(capsys)
-    smoke = write(folder, np.ones(28_000, int), "it is of a smoke run", "smoke.csv")
+    smoke = write(folder, np.arange(28_000) % 3, "it is of a smoke run", "smoke.csv")
     assert hand_in(smoke) == 2
     assert "pass --smoke" in one_line(capsys)
     assert kaggle.requests == []
     assert hand_in(smoke, "--smoke") == 0
+
+
+def test_a_file_that_says_one_digit_of_all_images_is_refused(kaggle, noted_file, capsys):
+    assert hand_in(Path("input/sample_submission.csv")) == 2
+    assert "is it sample_submission.csv?" in one_line(capsys)
+
+
+def test_a_file_fetched_with_its_run_is_recorded_with_it(kaggle, noted_file, tmp_path):
+    fetched = tmp_path / "runs" / "kaggle-champion"
+    (fetched / "run").mkdir(parents=True)
+    (fetched / "run" / "config.json").write_text("{}")
+    for path in (noted_file, noted_file.with_name(noted_file.name + ".json")):
+        text = path.read_text().replace("runs/champion-0", "/kaggle/working/run")
+        (fetched / path.name).write_text(text)
+    assert hand_in(fetched / noted_file.name) == 0
+    assert (only_entry().file, only_entry().run) == ("runs/kaggle-champion/champion.csv", "runs/kaggle-champion/run")
 
 
 def test_a_file_made_for_another_test_csv_is_refused(kaggle, noted_file, capsys):
@@ -112,7 +129,7 @@ def test_a_file_made_for_another_test_csv_is_refused(kaggle, noted_file, capsys)
 
 
 def test_a_strangers_file_without_a_note_is_taken(kaggle, noted_file):
-    stranger = write_labels(noted_file.with_name("stranger.csv"), np.zeros(28_000, int))
+    stranger = write_labels(noted_file.with_name("stranger.csv"), np.arange(28_000) // 2800)
     assert hand_in(stranger) == 0
     entry = only_entry()
     assert (entry.run, entry.oof_accuracy, entry.public_score) == ("", "", "0.10000")

@@ -28,8 +28,9 @@ NO_CREDENTIALS = (
     "https://www.kaggle.com/settings and save it as ~/.kaggle/access_token or in KAGGLE_API_TOKEN."
 )
 BAD_CREDENTIALS = (
-    "Kaggle's credentials must be as its website gave them, but the file of them is damaged: create a new token under "
-    "https://www.kaggle.com/settings and save it as ~/.kaggle/access_token, or remove ~/.kaggle/kaggle.json."
+    "Kaggle's credentials must be as its website gave them, but the file of them is damaged: remove it (access_token, "
+    "kaggle.json or credentials.json in ~/.kaggle), create a token under https://www.kaggle.com/settings and save it "
+    "as ~/.kaggle/access_token."
 )
 STATUS_ADVICE = {
     400: "what is sent must be as Kaggle wants it, but it refuses (400): look at the competition's page for news.",

@@ -134,7 +134,7 @@ def format_ledger(entries: Sequence[Entry]) -> str:
     """The ledger as a table for the terminal: out-of-fold accuracy beside public score, the newest last."""
     if not entries:
         return f"{LEDGER} has no submission yet: python -m digit_recognizer.submit FILE -m MESSAGE makes the first."
-    table = [("time", "file", "out of fold", "public", "difference", "status", "ref", "message")]
+    table = [("time (UTC)", "file", "out of fold", "public", "difference", "status", "ref", "message")]
     for entry in entries:
         oof, public = format_score(entry.oof_accuracy), format_score(entry.public_score)
         difference = f"{float(entry.public_score) - float(entry.oof_accuracy):+.5f}" if oof and public else ""

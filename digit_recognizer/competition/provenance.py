@@ -53,6 +53,15 @@ def find_commit() -> str | None:
         return None
 
 
+def find_package_commit() -> str | None:
+    """The commit that last changed this package's code, with `+` if files differ from it; None where nothing tells."""
+    commit = find_commit()
+    package = Path(__file__).resolve().parents[1]
+    if commit is None or commit.endswith("+") or not (package.parent / ".git").exists():
+        return commit
+    return _git(package.parent, "log", "-1", "--format=%h", "--abbrev=12", "--", package.name) or commit
+
+
 def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
         ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10

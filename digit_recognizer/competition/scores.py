@@ -10,6 +10,7 @@ from digit_recognizer.competition.kaggle_client import ask_kaggle, load_client
 from digit_recognizer.competition.ledger import COMPLETE, ERROR, LEDGER, PENDING, Entry, load_ledger, record_entry
 from digit_recognizer.errors import InputError
 from digit_recognizer.locks import lock_folder
+from digit_recognizer.signals import show
 
 POLL_SECONDS = 3
 PATIENCE_MINUTES = 15  # Kaggle scores such a file within seconds, on a bad day within minutes
@@ -27,6 +28,7 @@ def wait_for_score(client: Any, entry: Entry) -> Entry:
     Raises:
         InputError: if Kaggle finds an error in the file, cannot be asked several times in a row, or takes too long.
     """
+    show(f"waiting for the score of {entry.ref}, which takes seconds as a rule")
     started, failed = time.monotonic(), 0
     with _told_to_ask_later(entry):
         while True:
@@ -53,8 +55,11 @@ def wait_for_score(client: Any, entry: Entry) -> Entry:
     return entry
 
 
-def refresh_ledger(load: Callable[[], Any] = load_client) -> None:
+def refresh_ledger(load: Callable[[], Any] = load_client) -> int:
     """Ask Kaggle for the scores that the ledger awaits, once each, and record them.
+
+    Returns:
+        How many are still awaited.
 
     Raises:
         InputError: if Kaggle cannot be asked.
@@ -65,6 +70,7 @@ def refresh_ledger(load: Callable[[], Any] = load_client) -> None:
         with ask_kaggle():
             answer = _get_submission(client, entry)
         _record(_read_answer(entry, answer))
+    return sum(entry.status == PENDING for entry in load_ledger())
 
 
 def _get_submission(client: Any, entry: Entry) -> Any:

@@ -67,14 +67,23 @@ def submit(
     Raises:
         InputError: if the file must not be handed in, Kaggle cannot or will not take it, or finds an error in it.
     """
+    with _told_what_stands(path):
+        return _submit(path, message, input_dir, wait, dry_run, smoke, load)
+
+
+def _submit(
+    path: Path, message: str, input_dir: Path, wait: bool, dry_run: bool, smoke: bool, load: Callable[[], Any]
+) -> Entry | None:
     submission, sha256 = check_file(path, input_dir, smoke), hash_file(path)
+    if dry_run:
+        message = message or "nothing is sent"
     if not message.strip() or not message.isprintable() or len(message) > MESSAGE_LENGTH:
         raise InputError(f"--message takes one line of up to {MESSAGE_LENGTH} characters; received {message[:40]!r}.")
     check_writable_folder(LEDGER.parent)
     load_ledger()  # a damaged one is told before anything is sent
     client = load()
     LEDGER.parent.mkdir(parents=True, exist_ok=True)
-    with _told_what_stands(path, message), lock_folder(LEDGER.parent):  # of two at once one sends, the other finds it
+    with lock_folder(LEDGER.parent):  # of two at once one sends, the other finds it
         entry = _find_earlier(client, sha256)
         if entry is None:
             left = _ask_limits(client)
@@ -94,7 +103,7 @@ def submit(
         show(f"The score is awaited: {ASK_LATER}.")
     else:
         oof = format_score(entry.oof_accuracy) or "unknown"
-        show(f"{path}: public score {entry.public_score}, out of fold {oof}; {LEDGER} says so.")
+        show(f"{path}: public score {entry.public_score}, out of fold {oof}; written to {LEDGER}.")
     return entry
 
 
@@ -114,6 +123,11 @@ def check_file(path: Path, input_dir: Path, smoke: bool = False) -> Submission:
         raise InputError(
             f"the competition has {TEST_ROWS:,} test rows, but {input_dir} holds {rows:,}: hand in what was made from "
             "Kaggle's own files (python -m digit_recognizer.download kaggle)."
+        )
+    if len(set(submission.labels.tolist())) == 1:
+        raise InputError(
+            f"{path} must be worth one of the day's submissions, but says {submission.labels[0]} of every image: is it "
+            "sample_submission.csv?"
         )
     unfit = submission.provenance.unfit if submission.provenance else None
     if unfit == SMOKE_UNFIT:
@@ -161,15 +175,28 @@ def _describe(path: Path, sha256: str, message: str, submission: Submission, new
     origin = submission.provenance
     return Entry(
         time=take_time(),
-        file=path.as_posix(),
+        file=_shorten(path),
         sha256=sha256,
         message=message,
-        run=(origin.run if origin else None) or "",
+        run=_find_run(path, submission),
         command=origin.command if origin else "",
         commit=(origin.commit if origin else None) or "",
         oof_accuracy=str(origin.oof_accuracy) if origin and origin.oof_accuracy is not None else "",
         ref=f">{newest}",
     )
+
+
+def _find_run(path: Path, submission: Submission) -> str:
+    """The run folders that a submission is of: as its note says; or beside it, where both came from a kernel."""
+    fetched = path.parent / "run"
+    told = (submission.provenance.run if submission.provenance else None) or ""
+    return _shorten(fetched) if Path(told).name == "run" and (fetched / "config.json").is_file() else told
+
+
+def _shorten(path: Path) -> str:
+    """A path as the ledger has it: below the current folder without the way there, which others have not."""
+    absolute, here = path.absolute(), Path.cwd()
+    return (absolute.relative_to(here) if absolute.is_relative_to(here) else path).as_posix()
 
 
 def _ask_limits(client: Any) -> str:
@@ -201,8 +228,9 @@ def _list_submissions(client: Any) -> list[Any]:
 
 
 @contextlib.contextmanager
-def _told_what_stands(path: Path, message: str) -> Iterator[None]:
+def _told_what_stands(path: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise type(stop)(f"nothing is lost: repeat the command, and {path} is handed in once") from None
+        what = str(stop) or f"nothing is lost: repeat the command, and {path} is handed in once"
+        raise type(stop)(what) from None

@@ -3,6 +3,7 @@
 The same package, model and commit give the same bytes.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -10,11 +11,11 @@ from typing import Any
 
 from digit_recognizer import __version__
 from digit_recognizer.competition.kaggle_client import COMPETITION
-from digit_recognizer.competition.provenance import find_commit
+from digit_recognizer.competition.provenance import find_package_commit
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import write_json, write_text
 from digit_recognizer.kernels.bundle import pack_package
-from digit_recognizer.models import load_model_module
+from digit_recognizer.models import list_models, load_model_module
 
 KERNELS = Path("kernels")
 METADATA = "kernel-metadata.json"
@@ -79,7 +80,10 @@ def unpack():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     sys.path.insert(0, str(folder))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else TensorFlow's notes on its start come first'''
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else TensorFlow's notes on its start come first
+    from digit_recognizer.backend import import_keras
+
+    import_keras()'''
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +96,8 @@ class KernelPlan:
         gpu: whether it asks for an accelerator.
         resume: whether its own earlier version is attached, to go on where that ran out of time.
         weights_source: the data set, as owner/name, that holds a transfer net's weights; None takes the model's own.
-        commit: that the code is of; None asks git.
+        commit: that last changed the package; None asks git.
+        overwrite: whether a kernel that was edited by hand may be replaced.
     """
 
     model: str
@@ -101,10 +106,22 @@ class KernelPlan:
     resume: bool = False
     weights_source: str | None = None
     commit: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse names that Kaggle has not.
+
+        Raises:
+            InputError: for an owner or a data set that cannot be one.
+        """
+        if not re.fullmatch("[A-Za-z0-9-]+", self.owner):
+            raise InputError(f"--owner takes an account's name on Kaggle; received {self.owner!r}.")
+        if self.weights_source is not None and not re.fullmatch("[A-Za-z0-9-]+/[A-Za-z0-9-]+", self.weights_source):
+            raise InputError(f"--weights-source takes a data set as owner/name; received {self.weights_source!r}.")
 
     def find_commit(self) -> str:
         """The commit as it is written down."""
-        return self.commit or find_commit() or "unknown"
+        return self.commit or find_package_commit() or "unknown"
 
     def list_data_sources(self) -> list[str]:
         """The data sets that are attached.
@@ -112,6 +129,8 @@ class KernelPlan:
         Raises:
             InputError: if no model has that name, or weights are named for one that takes none.
         """
+        if self.model not in list_models():
+            raise InputError(f"MODEL takes one of {', '.join(list_models())}; received {self.model!r}.")
         own = getattr(load_model_module(self.model), "WEIGHTS_SOURCE", None)
         if self.weights_source and own is None:
             raise InputError(f"--weights-source is for transfer nets; {self.model} has no weights to attach.")
@@ -157,15 +176,27 @@ def write_kernel(folder: Path, file: str, content: str, plan: KernelPlan, title:
     """Write a kernel's two files.
 
     Raises:
-        InputError: if the folder holds anything but a kernel of this kind.
+        InputError: if the folder holds anything but a kernel of this kind, or one that was edited.
     """
     if folder.exists():
         others = [path.name for path in folder.iterdir() if path.name not in (file, METADATA)]
         if others:
             raise InputError(f"{folder} must hold a kernel and nothing else, but holds {others[0]}: name another.")
-    write_text(folder / file, content)
+    old = folder / file
+    if not plan.overwrite and old.exists() and _strip(old.read_text(encoding="utf-8")) != _strip(content):
+        raise InputError(
+            f"{old} must not lose what was edited in it, such as its settings: pass --overwrite, or name another place "
+            "by --output-dir."
+        )
+    write_text(old, content)
     write_json(folder / METADATA, describe_kernel(file, plan, title))
     return folder
+
+
+def _strip(code: str) -> str:
+    """A code file without what differs from build to build: version, commit, what is attached, the package."""
+    code = re.sub(r"[0-9][^ ]* [(]commit [^)]*[)]|^Attached .*$", "", code, flags=re.MULTILINE)
+    return re.sub(r'PACKAGE = (\\?"){3}.*?(\\?"){3}', "", code, flags=re.DOTALL)
 
 
 def describe_kernel(file: str, plan: KernelPlan, title: str) -> dict[str, Any]:

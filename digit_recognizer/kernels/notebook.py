@@ -49,6 +49,12 @@ All digits are about equally frequent, so accuracy is a fair measure and every f
 the table is one digit: 28 by 28 pixels, 0 for paper and 255 for ink, centred by its mass.""",
     "show(session.plot_data())",
     """\
+## The net and its recipe
+
+This is the package's own file for the model, unchanged: `PRESET` is how it is fitted, `build` is the net, layer by
+layer. What the preset does not name has the package's defaults.""",
+    "print(session.read_model())",
+    """\
 ## Training and cross-validation
 
 The rows are dealt into folds. A fresh net is fitted to all folds but one, and predicts that one; so every row is
@@ -86,7 +92,7 @@ def build_notebook(plan: KernelPlan, folder: Path | None = None) -> Path:
 
     Args:
         plan: what it is to be.
-        folder: where; by default kernels/notebook. A kernel that is there is replaced.
+        folder: where; by default kernels/notebook-<model>. A kernel that is there is replaced.
 
     Returns:
         The folder.
@@ -121,4 +127,6 @@ def build_notebook(plan: KernelPlan, folder: Path | None = None) -> Path:
     )
     nbformat.validate(notebook)
     text = nbformat.writes(notebook) + "\n"
-    return write_kernel(folder or KERNELS / "notebook", FILE, text, plan, f"Digit Recognizer notebook {plan.model}")
+    return write_kernel(
+        folder or KERNELS / f"notebook-{plan.model}", FILE, text, plan, f"Digit Recognizer notebook {plan.model}"
+    )

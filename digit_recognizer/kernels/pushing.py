@@ -57,6 +57,8 @@ def push(folder: Path, owner: str | None = None, load: Callable[[], Any] = load_
         try:
             with ask_kaggle(ADVICE, way_out="look whether it has arrived before you push again"):
                 answer = client.kernels_push(name)
+        except KeyboardInterrupt as stop:
+            raise type(stop)(f"look whether it has arrived, by kernel status {folder}, before you push again") from None
         except ValueError as error:
             raise error if isinstance(error, InputError) else _explain(error, folder) from None
     if answer is None or answer.error:
@@ -135,7 +137,10 @@ def fetch_output(folder: Path, target: Path, owner: str | None = None, load: Cal
     kernel = _fill_owner(metadata, owner, client)["id"]
     files, log = _list_output(client, kernel)
     if not files and not log:
-        raise InputError(f"{kernel} has left nothing yet: ask how far it is by `kernel status {folder}`.")
+        raise InputError(
+            f"{kernel} must have left something to fetch, but has not: if its status is complete, look at its page, "
+            f"https://www.kaggle.com/code/{kernel}."
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with open_staging_folder(target.parent) as staging:
         output = staging / "output"
@@ -147,7 +152,18 @@ def fetch_output(folder: Path, target: Path, owner: str | None = None, load: Cal
         output.replace(target)
     submission = target / "submission.csv"
     advice = f" Hand it in: python -m digit_recognizer.submit {submission} -m MESSAGE" if submission.exists() else ""
+    if (target / "run" / "config.json").exists():
+        advice = f" Its run is {target / 'run'}.{advice}"
     return f"{target} holds {len(files)} files of {kernel}.{advice}"
+
+
+def find_free_folder(parent: Path, name: str) -> Path:
+    """`<parent>/<name>`, or with -2, -3 and so on appended, whichever is not there."""
+    path, number = parent / name, 1
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{number}"
+    return path
 
 
 def _ask_status(client: Any, kernel: str) -> Any:
@@ -194,7 +210,10 @@ def _fetch(name: str, address: str, folder: Path) -> None:
 
 def _read_metadata(folder: Path) -> dict[str, Any]:
     if not (folder / METADATA).is_file():
-        raise InputError(f"{folder} must hold a kernel, with a {METADATA}: build one by `kernel build MODEL`.")
+        raise InputError(
+            f"{folder} must hold a kernel, with a {METADATA}: name one of kernels/, or build it by python -m "
+            "digit_recognizer.kernel build MODEL."
+        )
     metadata = read_json(folder / METADATA)
     wanted = isinstance(metadata, dict) and all(isinstance(metadata.get(key), str) for key in ("id", "code_file"))
     if not wanted or metadata["id"].count("/") != 1 or Path(metadata["code_file"]).name != metadata["code_file"]:

@@ -7,6 +7,7 @@ is a version's output, if it ends of itself before Kaggle's limit.
 
 import contextlib
 import csv
+import inspect
 import os
 import shutil
 import signal
@@ -89,6 +90,10 @@ class Session:
         plot_class_counts(train.labels, counts)
         plot_samples(pixels_to_images(train.pixels), train.labels, samples)
         return [counts, samples]
+
+    def read_model(self) -> str:
+        """The source of the model's file."""
+        return inspect.getsource(load_model_module(self.config.model))
 
     def cross_validate(self) -> CVResult | None:
         """Cross-validate, or go on where an attached earlier version ran out of time.
