@@ -39,8 +39,9 @@ clean:
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-# After a commit that changes the package: what kernels/ holds carries it, and names that commit.
+# After a commit that changes the package: what kernels/ holds carries it, and names that commit. What was edited in a
+# kernel is kept, and stops this, unless OVERWRITE=--overwrite says otherwise.
 kernels: .venv/installed
-	$(BIN)/python -m digit_recognizer.kernel build baseline
-	$(BIN)/python -m digit_recognizer.kernel build champion
-	$(BIN)/python -m digit_recognizer.kernel notebook champion
+	$(BIN)/python -m digit_recognizer.kernel build baseline $(OVERWRITE)
+	$(BIN)/python -m digit_recognizer.kernel build champion $(OVERWRITE)
+	$(BIN)/python -m digit_recognizer.kernel notebook champion $(OVERWRITE)
