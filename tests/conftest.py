@@ -169,33 +169,26 @@ def command(service, tmp_path):
     return functools.partial(start, service, tmp_path)
 
 
+def write_least_files(folder):
+    """As much of the competition's files as handing in reads."""
+    folder.mkdir()
+    (folder / "test.csv").write_text("its bytes are hashed, no more\n")
+    write_labels(folder / "sample_submission.csv", np.zeros(28_000, int))
+
+
 @pytest.fixture
 def file(service, tmp_path):
     """The name of a stranger's submission, and beside it just enough of the competition's files."""
-    (tmp_path / "input").mkdir()
-    (tmp_path / "input" / "test.csv").write_text("its bytes are hashed, no more\n")
-    write_labels(tmp_path / "input" / "sample_submission.csv", np.zeros(28_000, int))
+    write_least_files(tmp_path / "input")
     write_labels(tmp_path / "mine.csv", service.truth)
     return "mine.csv"
 
 
-@pytest.fixture(scope="session")
-def test_files_dir(competition_zip, tmp_path_factory):
-    """A folder with test.csv and sample_submission.csv."""
-    import zipfile
-
-    folder = tmp_path_factory.mktemp("files")
-    with zipfile.ZipFile(competition_zip[0]) as archive:
-        for name in ("test.csv", "sample_submission.csv"):
-            archive.extract(name, folder)
-    return folder
-
-
 @pytest.fixture
-def noted_file(competition_zip, test_files_dir, tmp_path):
+def noted_file(competition_zip, tmp_path):
     """A submission with its note, made for the test.csv in input/; 2,800 of its 28,000 labels are wrong."""
     from handing_in import write
 
     truth = competition_zip[1]
-    (tmp_path / "input").symlink_to(test_files_dir)
+    write_least_files(tmp_path / "input")
     return write(tmp_path, np.where(np.arange(len(truth)) % 10 == 3, (truth + 1) % 10, truth))

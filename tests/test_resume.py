@@ -55,7 +55,7 @@ def test_a_run_stopped_after_every_state_ends_as_if_it_had_not_been(recipe, tiny
     assert sittings >= len(history[0]) + 2
     notes = [json.loads(config.submission.with_name(f"{config.submission.name}.json").read_text()) for config in
              (whole, stopped)]  # fmt: skip
-    assert {**notes[0], "command": ""} == {**notes[1], "command": ""}
+    assert {**notes[0], "command": "", "run": ""} == {**notes[1], "command": "", "run": ""}
     assert sorted(path.name for path in stopped.run_dir.iterdir()) == sorted(p.name for p in whole.run_dir.iterdir())
 
 

@@ -42,10 +42,12 @@ def test_an_upload_that_fails_is_told_although_the_client_says_nothing(kaggle, n
 def test_after_a_fault_at_any_step_the_repeated_command_hands_in_once(
     kaggle, noted_file, capsys, monkeypatch, step, fault
 ):
-    monkeypatch.setattr(kaggle_client, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(kaggle_client, "RETRIES", 0)
     kaggle.orders[step] = [fault]
-    assert hand_in(noted_file) == 2
+    with monkeypatch.context() as patch:
+        if fault in ("stall", "stall after"):
+            patch.setattr(kaggle_client, "ANSWER_SECONDS", 0.5)
+        patch.setattr(kaggle_client, "RETRIES", 0)
+        assert hand_in(noted_file) == 2
     assert one_line(capsys)
     assert hand_in(noted_file) == 0
     assert len(kaggle.submissions) == 1
