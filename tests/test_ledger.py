@@ -89,3 +89,9 @@ def test_the_table_has_the_difference_where_both_scores_are_known():
 def test_the_table_shows_what_kaggle_had_against_a_file():
     failed = FIRST.replace(status="error", error="Submission must have 28000 rows", public_score="")
     assert "Submission must have 28000 rows" in format_ledger([failed])
+
+
+def test_a_ledger_that_a_spreadsheet_has_saved_is_read():
+    record_entry(FIRST)
+    LEDGER.write_bytes(b"\xef\xbb\xbf" + LEDGER.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_ledger() == [FIRST]

@@ -72,7 +72,7 @@ def load_ledger(path: Path = LEDGER) -> list[Entry]:
         InputError: if the file is no ledger; it is never written over then.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark first
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, UnicodeDecodeError) as error:
