@@ -96,7 +96,8 @@ def main(arguments: list[str]) -> None:
     if isinstance(chosen, BuildArguments):
         print(_build(chosen))
         return
-    from digit_recognizer.kernels.pushing import fetch_output, find_free_folder, push, tell_status
+    from digit_recognizer.kernels.output import fetch_output, find_free_folder
+    from digit_recognizer.kernels.pushing import push, tell_status
 
     if isinstance(chosen, StatusArguments):
         print(tell_status(chosen.folder, chosen.owner, wait=chosen.wait))

@@ -3,7 +3,8 @@
 It is reached as an HTTP proxy (see `kaggle_commands.client_environment`), since the client's address is fixed. An
 order is a fault for the next requests of one name, taken one by one: a status as in 403, "cut" (the connection ends
 without an answer), "stall" (no answer until the server is released); both with " after", where what was asked is done
-before; for downloads "part" and "part stall", where half is sent before. `kept` orders are not used up.
+before; for downloads "part" and "part stall", where half is sent before; bytes are an answer of their own. What is
+`kept` is not used up.
 """
 
 import base64
@@ -127,7 +128,9 @@ class Handler(KernelService, BaseHTTPRequestHandler):
         elif isinstance(self.fault, int):
             # as a server may that shows what it was sent: nobody may repeat it
             self.answer(self.fault, {"code": self.fault, "message": f"refused {self.headers['Authorization']}"})
-        return not (self.fault in ("stall", "cut") or isinstance(self.fault, int))
+        elif isinstance(self.fault, bytes):
+            self.answer(200, self.fault)
+        return not (self.fault in ("stall", "cut") or isinstance(self.fault, (int, bytes)))
 
     def withhold(self):
         """Whether the answer is kept back, now that what was asked is done."""
@@ -144,7 +147,7 @@ class Handler(KernelService, BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def answer(self, status, content, **headers):
-        body = json.dumps(content).encode()
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         for key, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
             self.send_header(key, value)

@@ -161,13 +161,15 @@ def test_a_client_that_leaves_no_file_is_not_believed():
         download_competition(INPUT, client=Client())
 
 
-def test_errors_of_our_own_keep_their_traceback():
+@pytest.mark.parametrize("error", [TypeError, KeyError, ValueError, AttributeError, IndexError])
+def test_an_answer_that_the_client_cannot_read_is_one_line(error):
     class Client:
         def competition_download_files(self, *_, **__):
-            raise TypeError("a defect")
+            raise error("secret")
 
-    with pytest.raises(TypeError):
+    with pytest.raises(InputError, match="must be as its client knows it") as caught:
         download_competition(INPUT, client=Client())
+    assert "secret" not in str(caught.value)
     assert list_names() is None
 
 

@@ -120,6 +120,35 @@ def test_a_spoilt_kernel_is_one_line(kaggle, built, capsys, kind):
     assert kaggle.kernels == {}
 
 
+FIELDS = (
+    "title",
+    "language",
+    "kernel_type",
+    "is_private",
+    "enable_gpu",
+    "competition_sources",
+    "dataset_sources",
+    "keywords",
+)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("value", [5, [5], {"a": 1}, None, "x", [None]])
+def test_whatever_stands_in_the_metadata_there_is_no_traceback(kaggle, built, capsys, field, value):
+    metadata = json.loads((built / "kernel-metadata.json").read_text())
+    (built / "kernel-metadata.json").write_text(json.dumps({**metadata, field: value}))
+    code = kernel.main(["push", FOLDER])
+    assert (code, len(capsys.readouterr().err.splitlines())) in [(0, 0), (2, 1)]
+
+
+@pytest.mark.parametrize("action", ["push", "status", "output"])
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"5", b'{"status": "STRANGE", "files": 5, "versionNumber": []}'])
+def test_an_answer_of_another_form_is_one_line(kaggle, pushed, capsys, action, answer):
+    kaggle.kept[REQUESTS[action]] = answer
+    code = kernel.main([action, FOLDER])
+    assert (code, len(capsys.readouterr().err.splitlines())) == (2, 1) or (action, answer) == ("status", b"[]")
+
+
 @pytest.mark.parametrize("action", ["push", "status", "output"])
 def test_a_folder_without_a_kernel_is_one_line(kaggle, tmp_path, capsys, action):
     assert kernel.main([action, str(tmp_path)]) == 2

@@ -47,6 +47,11 @@ def test_an_entry_that_never_came_to_be_is_taken_out_alone():
     assert load_ledger() == [FIRST]
 
 
+def test_a_field_of_several_lines_is_kept_on_one():
+    record_entry(FIRST.replace(file="a\nb.csv", error="\x1b[31mred"))
+    assert (load_ledger()[0].file, load_ledger()[0].error) == (r"a\nb.csv", r"\x1b[31mred")
+
+
 def test_no_file_is_an_empty_ledger_and_says_how_to_begin():
     assert load_ledger() == []
     assert "makes the first" in format_ledger([])

@@ -5,6 +5,7 @@ from handing_in import hand_in, one_line, only_entry
 
 from digit_recognizer.competition import kaggle_client
 from digit_recognizer.competition.ledger import LEDGER, load_ledger
+from digit_recognizer.competition.scores import PATIENCE_ERRORS
 
 STEPS = ("GetSubmissionLimits", "ListSubmissions", "StartSubmissionUpload", "PUT", "CreateSubmission")
 REFUSALS = {
@@ -80,3 +81,29 @@ def test_many_faults_while_waiting_are_told_and_the_submission_stays_pending(kag
     kaggle.kept.clear()
     assert hand_in(noted_file) == 0
     assert len(kaggle.submissions) == 1
+
+
+NONSENSE = [
+    b"<html>maintenance</html>",
+    b"",
+    b"[]",
+    b"5",
+    b"null",
+    b'{"submissions": 5, "ref": "x", "status": 5, "numAllowedNow": "many", "token": [], "createUrl": 5}',
+    b'{"submissions": [5], "ref": [], "status": "STRANGE", "numAllowedNow": [], "date": "yesterday"}',
+]
+
+
+@pytest.mark.parametrize("step", [*STEPS, "GetSubmission"])
+@pytest.mark.parametrize("answer", NONSENSE)
+def test_an_answer_of_another_form_is_at_most_one_line_and_never_a_second_submission(
+    kaggle, noted_file, capsys, step, answer
+):
+    kaggle.orders[step] = [answer] * PATIENCE_ERRORS
+    code = hand_in(noted_file)
+    lines = capsys.readouterr().err.splitlines()
+    assert (code, len(lines)) in [(0, 0), (2, 1)]
+    kaggle.orders.clear()
+    assert hand_in(noted_file) == 0
+    assert len(kaggle.submissions) == 1
+    assert only_entry().public_score == "0.90000"

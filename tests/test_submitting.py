@@ -61,7 +61,7 @@ def test_without_waiting_the_score_is_fetched_later(kaggle, noted_file, capsys):
 def test_what_kaggle_finds_wrong_is_shown_and_recorded_and_the_file_may_be_sent_again(kaggle, noted_file, capsys):
     kaggle.error = "Evaluation Exception: no such\nthing\x1b[31m"
     assert hand_in(noted_file) == 2
-    assert "says of 1000: Evaluation Exception: no such thing[31m" in one_line(capsys)
+    assert "says of 1000: Evaluation Exception: no such thing" in one_line(capsys)
     assert only_entry().status == "error"
     kaggle.error = None
     assert hand_in(noted_file) == 0

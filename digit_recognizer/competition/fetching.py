@@ -63,12 +63,8 @@ def _fetch(client: Any, path: Path) -> None:
         with ask_kaggle(way_out=BY_BROWSER):
             client.competition_download_files(COMPETITION, path=str(path.parent), force=False, quiet=False)
     except KeyboardInterrupt as stop:
-        raise type(stop)("what was fetched is kept: the same command goes on") from None
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        path.unlink(missing_ok=True)  # the client's word for a file of another size than announced
-        raise InputError(f"{path.name} must come whole, but did not: try again.") from None
+        kept = path.exists() and path.stat().st_size > 0
+        raise type(stop)("what was fetched is kept: the same command goes on" if kept else "") from None
     if not path.is_file():
         raise InputError(
             f"Kaggle's client must leave {path.name}, but did not: download it in a browser, then give its path "

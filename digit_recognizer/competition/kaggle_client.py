@@ -15,6 +15,8 @@ from digit_recognizer.errors import InputError
 
 # Raised where a file of credentials is no JSON, of another kind than a dictionary, or not UTF-8.
 CREDENTIAL_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
+# What the client raises at an answer of another form; nothing but its calls may stand where these are caught.
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 COMPETITION = "digit-recognizer"
 RULES_PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}/rules"
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60  # Kaggle's client waits for ever; a stalled server must not
@@ -99,6 +101,13 @@ def ask_kaggle(advice: Mapping[int, str] = STATUS_ADVICE, way_out: str = "try ag
     except RequestException as error:
         raise InputError(
             f"Kaggle must be reachable, but is not ({type(error).__name__}): check the network and {way_out}."
+        ) from None
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        raise InputError(
+            f"Kaggle's answer must be as its client knows it, but is not ({type(error).__name__}): update the kaggle "
+            f"package and {way_out}."
         ) from None
 
 

@@ -126,8 +126,13 @@ def _is_same(one: Entry, other: Entry) -> bool:
 def _write(entries: Sequence[Entry], path: Path) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([COLUMNS, *(dataclasses.astuple(entry) for entry in entries)])
+    writer.writerows([COLUMNS, *(map(_escape, dataclasses.astuple(entry)) for entry in entries)])
     write_text(path, text.getvalue())
+
+
+def _escape(text: str) -> str:
+    """A field on one line, whatever characters a path or an answer brought into it."""
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
 
 
 def format_ledger(entries: Sequence[Entry]) -> str:

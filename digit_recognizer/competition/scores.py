@@ -87,7 +87,7 @@ def _read_answer(entry: Entry, answer: Any) -> Entry:
     status = answer.status.name.lower()
     if status == ERROR:
         description = " ".join((answer.error_description or "").split()) or "no reason is given."
-        return entry.replace(status=ERROR, error="".join(mark for mark in description if mark.isprintable()))
+        return entry.replace(status=ERROR, error=description)
     return entry.replace(status=COMPLETE, public_score=answer.public_score or "") if status == COMPLETE else entry
 
 

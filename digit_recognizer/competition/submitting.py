@@ -103,7 +103,7 @@ def _submit(
         show(f"The score is awaited: {ASK_LATER}.")
     else:
         oof = format_score(entry.oof_accuracy) or "unknown"
-        show(f"{path}: public score {entry.public_score}, out of fold {oof}; written to {LEDGER}.")
+        show(f"{path}: public score {entry.public_score or 'not told'}, out of fold {oof}; written to {LEDGER}.")
     return entry
 
 
@@ -161,12 +161,13 @@ def _hand_in(client: Any, path: Path, entry: Entry) -> Entry:
     try:
         with ask_kaggle(way_out="repeat the command: it finds out whether the file has arrived"):
             answer = client.competition_submit(str(path), entry.message, COMPETITION, quiet=True)
-        if not getattr(answer, "ref", 0):  # the client's way of saying that the upload failed
-            raise RefusedError(f"{path} must reach Kaggle, but its upload failed: try again in some minutes.")
+            if answer.message == client.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:  # no error to the client
+                raise RefusedError(f"{path} must reach Kaggle, but its upload failed: try again in some minutes.")
+            ref = _read_number(answer.ref, least=1)
     except RefusedError:
         remove_entry(entry)
         raise
-    entry = entry.replace(ref=str(answer.ref), status=PENDING)
+    entry = entry.replace(ref=str(ref), status=PENDING)
     record_entry(entry)
     return entry
 
@@ -207,15 +208,23 @@ def _ask_limits(client: Any) -> str:
     """
     with ask_kaggle():
         limits = client.competition_get_submission_limits(COMPETITION)
-    if limits.num_allowed_now > 0:
-        return f"{limits.num_allowed_now} submissions are left today"
-    if limits.num_today or limits.num_total:  # all zero: a newcomer, who has no team before the first submission
+        allowed, today = _read_number(limits.num_allowed_now), _read_number(limits.num_today)
+    if allowed > 0:
+        return f"{allowed} submissions are left today"
+    if today or limits.num_total:  # all zero: a newcomer, who has no team before the first submission
         when = "there are none left for good" if limits.limited_by_total else "the day ends at midnight UTC"
         raise InputError(
-            f"the day's submissions must not be used up, but Kaggle counts {limits.num_today} today and allows no more "
+            f"the day's submissions must not be used up, but Kaggle counts {today} today and allows no more "
             f"now: {when}."
         )
     return "this is the account's first submission"
+
+
+def _read_number(value: Any, least: int = 0) -> int:
+    """A number as Kaggle gives it; call it where answers that cannot be read are explained."""
+    if not isinstance(value, int) or value < least:
+        raise ValueError
+    return value
 
 
 def _find_newest(client: Any) -> int:
@@ -224,7 +233,8 @@ def _find_newest(client: Any) -> int:
 
 def _list_submissions(client: Any) -> list[Any]:
     with ask_kaggle():
-        return [found for found in client.competition_submissions(COMPETITION, page_size=100) or [] if found]
+        listed = [found for found in client.competition_submissions(COMPETITION, page_size=100) or [] if found]
+        return [found for found in listed if _read_number(found.ref)]
 
 
 @contextlib.contextmanager
