@@ -2,9 +2,9 @@
 
 It is reached as an HTTP proxy (see `kaggle_commands.client_environment`), since the client's address is fixed. An
 order is a fault for the next requests of one name, taken one by one: a status as in 403, "cut" (the connection ends
-without an answer), "stall" (no answer until the server is released); both with " after", where what was asked is done
-before; for downloads "part" and "part stall", where half is sent before; bytes are an answer of their own. What is
-`kept` is not used up.
+without an answer), "stall" (no answer until the server is released); these and "500" also with " after", where what was
+asked is done before; for downloads "part" and "part stall", where half is sent before; bytes are an answer of their
+own. What is `kept` is not used up.
 """
 
 import base64
@@ -136,10 +136,11 @@ class Handler(KernelService, BaseHTTPRequestHandler):
         """Whether the answer is kept back, now that what was asked is done."""
         if self.fault == "stall after":
             self.server.released.wait()
-        if self.fault in ("stall after", "cut after"):
+        if self.fault == "500 after":
+            self.answer(500, {"code": 500, "message": "done, but not told"})
+        elif self.fault in ("stall after", "cut after"):
             self.cut()
-            return True
-        return False
+        return self.fault in ("stall after", "cut after", "500 after")
 
     def cut(self):
         self.close_connection = True
@@ -225,7 +226,7 @@ class Handler(KernelService, BaseHTTPRequestHandler):
         return {"numToday": made, "numTotal": made, "numAllowedNow": self.server.limit, "limitedByTotal": False}
 
     def on_ListSubmissions(self, body):
-        newest_first = sorted(self.server.submissions, key=lambda made: -made["ref"])
+        newest_first = sorted(self.server.submissions, key=lambda made: -made["ref"])[: body.get("pageSize") or 20]
         return {"submissions": [self.describe(made, with_error=False) for made in newest_first], "nextPageToken": ""}
 
     def on_GetSubmission(self, body):

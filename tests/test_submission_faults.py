@@ -38,7 +38,7 @@ def test_an_upload_that_fails_is_told_although_the_client_says_nothing(kaggle, n
     assert len(kaggle.submissions) == 1
 
 
-@pytest.mark.parametrize("fault", [500, 503, "cut", "stall", "cut after", "stall after"])
+@pytest.mark.parametrize("fault", [500, 503, "cut", "stall", "cut after", "stall after", "500 after"])
 @pytest.mark.parametrize("step", STEPS[1:])
 def test_after_a_fault_at_any_step_the_repeated_command_hands_in_once(
     kaggle, noted_file, capsys, monkeypatch, step, fault
@@ -56,14 +56,33 @@ def test_after_a_fault_at_any_step_the_repeated_command_hands_in_once(
 
 
 def test_an_older_submission_of_the_same_name_and_message_is_not_taken_for_the_new_one(kaggle, noted_file):
-    assert hand_in(noted_file) == 0
-    LEDGER.unlink()  # the ledger knows nothing of it now
+    for _ in range(2):
+        assert hand_in(noted_file) == 0
+        LEDGER.unlink()  # the ledger knows nothing of it now
     kaggle.orders["CreateSubmission"] = ["cut"]
     assert hand_in(noted_file) == 2
-    assert only_entry().ref == ">1000"
+    assert only_entry().ref == ">1007"
     assert hand_in(noted_file) == 0
-    assert only_entry().ref == "1007"
-    assert len(kaggle.submissions) == 2
+    assert only_entry().ref == "1014"
+    assert len(kaggle.submissions) == 3
+
+
+def test_a_newer_submission_of_a_team_mate_is_not_taken_for_ours_nor_does_it_hide_ours(kaggle, noted_file):
+    theirs = {"date": "2026-11-21T20:15:00Z", "content": b"", "score": "0.1", "error": None, "polls": 0}
+    kaggle.orders["CreateSubmission"] = ["cut"]
+    assert hand_in(noted_file) == 2
+    kaggle.submissions.append({"ref": 2000, "description": "five nets", "fileName": "theirs.csv", **theirs})
+    kaggle.submissions.append({"ref": 2001, "description": "theirs", "fileName": "champion.csv", **theirs})
+    kaggle.orders["CreateSubmission"] = ["cut after"]
+    assert hand_in(noted_file) == 2
+    (ours,) = [made for made in kaggle.submissions if made["fileName"] == "champion.csv" and made["ref"] != 2001]
+    ours["ref"] = 2002
+    kaggle.submissions.append({"ref": 2003, "description": "theirs", "fileName": "theirs.csv", **theirs})
+    assert hand_in(noted_file, "--no-wait") == 0
+    assert (only_entry().ref, only_entry().status) == ("2002", "pending")
+    assert hand_in(noted_file) == 0
+    assert only_entry().public_score == "0.90000"
+    assert len(kaggle.submissions) == 4
 
 
 @pytest.mark.parametrize("fault", [429, 500, "cut"])

@@ -1,6 +1,7 @@
 """Handing in, by Kaggle's own client, to a server that stands for Kaggle and fails to order."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,30 @@ def test_a_dry_run_sends_nothing_and_writes_nothing(kaggle, noted_file, capsys):
     assert "10 submissions are left today; nothing was sent" in capsys.readouterr().out
     assert set(kaggle.names) == {"GetSubmissionLimits"}
     assert not LEDGER.exists()
+
+
+def test_a_dry_run_of_what_was_handed_in_says_so(kaggle, noted_file, capsys):
+    assert hand_in(noted_file) == 0
+    asked = len(kaggle.requests)
+    assert hand_in(noted_file, "--dry-run") == 0
+    assert "nothing was sent, and nothing would be" in capsys.readouterr().out
+    assert len(kaggle.requests) == asked
+
+
+def test_a_folder_that_the_ledger_cannot_be_in_is_told_before_anything_is_sent(kaggle, noted_file, capsys):
+    noted_file.rename("mine.csv")
+    shutil.rmtree(noted_file.parent)
+    noted_file.parent.write_text("a file")
+    assert hand_in("mine.csv") == 2
+    assert "must be a folder that can be written to" in one_line(capsys)
+    assert kaggle.requests == []
+
+
+def test_without_the_test_csv_nothing_is_sent(kaggle, noted_file, capsys):
+    Path("input/test.csv").unlink()
+    assert hand_in(noted_file) == 2
+    assert "download it, or name --input-dir" in one_line(capsys)
+    assert kaggle.requests == []
 
 
 def test_a_file_is_handed_in_once_however_often_the_command_is_repeated(kaggle, noted_file, capsys):
