@@ -192,3 +192,23 @@ def noted_file(competition_zip, tmp_path):
     truth = competition_zip[1]
     write_least_files(tmp_path / "input")
     return write(tmp_path, np.where(np.arange(len(truth)) % 10 == 3, (truth + 1) % 10, truth))
+
+
+@pytest.fixture
+def built():
+    """A kernel, in kernels/baseline."""
+    from digit_recognizer import kernel
+
+    assert kernel.main(["build", "baseline"]) == 0
+    return Path("kernels/baseline")
+
+
+@pytest.fixture
+def pushed(kaggle, built, monkeypatch):
+    """The same, sent to the server."""
+    from digit_recognizer import kernel
+    from digit_recognizer.kernels import pushing
+
+    monkeypatch.setattr(pushing, "POLL_SECONDS", 0)
+    assert kernel.main(["push", "kernels/baseline"]) == 0
+    return built

@@ -30,6 +30,7 @@ class KernelService:
             "url": f"https://www.kaggle.com/code/{body['slug']}",
             "versionNumber": len(versions),
             "invalidCompetitionSources": [s for s in body.get("competitionDataSources", []) if s != COMPETITION],
+            "invalidKernelSources": [s for s in body.get("kernelDataSources", []) if s.startswith("nobody/")],
             "invalidDatasetSources": [s for s in body.get("datasetDataSources", []) if s.startswith("nobody/")],
         }
 

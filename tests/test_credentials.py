@@ -44,6 +44,14 @@ def test_credentials_are_found_in_every_place_of_the_client_and_shown_in_none(co
     assert_no_credentials(tmp_path, out, err)
 
 
+def test_a_service_that_is_down_is_not_taken_for_damaged_credentials(service, command, file):
+    service.kept["IntrospectToken"] = b"<html>maintenance</html>"
+    code, _, err = finish(command("submit", file, "-m", "x", KAGGLE_API_TOKEN=TOKEN))
+    assert code == 2
+    (line,) = err.splitlines()
+    assert "must be reachable" in line
+
+
 def test_without_credentials_it_is_said_where_to_get_them(command, file, tmp_path):
     code, out, err = finish(command("submit", file, "-m", "x", KAGGLE_USERNAME="", KAGGLE_KEY=""))
     assert (code, out) == (2, "")
@@ -60,6 +68,7 @@ def test_a_talkative_environment_and_a_server_that_repeats_them_show_nothing(
     _, out, err = finish(command(*arguments, **{name: "true"}))
     assert_no_credentials(tmp_path, out, err)
     assert "Basic" not in out + err
+    assert "DEBUG" not in err
 
 
 def test_a_submission_leaves_none(command, file, tmp_path):

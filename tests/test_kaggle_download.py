@@ -122,6 +122,20 @@ def test_of_a_zip_that_has_changed_meanwhile_nothing_old_is_used(small, monkeypa
     assert list_names() == NAMES
 
 
+def test_a_zip_that_is_whole_outlives_a_stop_while_it_is_unpacked(small, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching, "download", stop)
+        assert download.main(["kaggle"]) == 130
+    assert list_names() == [PARTIAL]
+    fetched = [name for name in small.names if name == "GET"]
+    assert download.main(["kaggle"]) == 0
+    assert list_names() == NAMES
+    assert len(fetched) == 1
+
+
 def test_other_numbers_of_rows_are_refused_and_fetched_anew_next_time(small, capsys, monkeypatch):
     monkeypatch.setattr(fetching, "TEST_ROWS", 28_000)
     assert download.main(["kaggle"]) == 2

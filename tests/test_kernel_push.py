@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from handing_in import one_line
 from kaggle_commands import assert_no_credentials, finish
 from kaggle_server import USER
 
@@ -12,24 +13,6 @@ from digit_recognizer.kernels import pushing
 
 SLUG = "digit-recognizer-baseline"
 FOLDER = "kernels/baseline"
-
-
-@pytest.fixture
-def built():
-    assert kernel.main(["build", "baseline"]) == 0
-    return Path(FOLDER)
-
-
-@pytest.fixture
-def pushed(kaggle, built, monkeypatch):
-    monkeypatch.setattr(pushing, "POLL_SECONDS", 0)
-    assert kernel.main(["push", FOLDER]) == 0
-    return built
-
-
-def one_line(capsys):
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
 
 
 def test_a_push_fills_the_owner_in_and_changes_no_file(kaggle, built, capsys):
@@ -95,6 +78,12 @@ def test_a_source_that_kaggle_does_not_know_is_an_error_here(kaggle, capsys):
     assert kernel.main(["build", "vgg16", "--weights-source", "nobody/weights"]) == 0
     assert kernel.main(["push", "kernels/vgg16"]) == 2
     assert "version 1, but without the data set nobody/weights" in one_line(capsys)
+
+
+def test_an_earlier_version_that_kaggle_does_not_know_is_an_error_here(kaggle, built, capsys):
+    spoil(built, kernel_sources=["nobody/kernel"])
+    assert kernel.main(["push", FOLDER]) == 2
+    assert "without the kernel nobody/kernel" in one_line(capsys)
 
 
 def spoil(folder, **changes):
@@ -192,50 +181,17 @@ def test_waiting_ends_when_the_kernel_does_and_outlives_a_few_faults(kaggle, pus
     assert "is complete" in capsys.readouterr().out
 
 
+def test_waiting_ends_when_nothing_but_faults_come(kaggle, pushed, capsys):
+    kaggle.kernel_states = ["RUNNING"]
+    kaggle.orders["GetKernelSessionStatus"] = [*[500] * 4, None]
+    kaggle.kept["GetKernelSessionStatus"] = 500
+    assert kernel.main(["status", FOLDER, "--wait"]) == 2
+    assert "(500)" in one_line(capsys)
+    assert kaggle.names.count("GetKernelSessionStatus") == 5 + pushing.PATIENCE_ERRORS
+
+
 @pytest.mark.parametrize(("state", "reason"), [("ERROR", "ran out of memory"), ("CANCEL_ACKNOWLEDGED", "its log says")])
 def test_a_kernel_that_failed_is_an_error_with_its_reason(kaggle, pushed, capsys, state, reason):
     kaggle.kernel_states = [state]
     assert kernel.main(["status", FOLDER, "--wait"]) == 2
     assert reason in one_line(capsys)
-
-
-def test_the_output_comes_whole_into_a_new_folder(kaggle, pushed, capsys):
-    kaggle.outputs = {f"run/models/fold{n}.keras": bytes([n]) * 3_000_000 for n in range(3)}
-    kaggle.outputs |= {f"file{n}": b"x" for n in range(150)}  # more than a page
-    kaggle.outputs["submission.csv"] = b"ImageId,Label\n1,3\n"
-    kaggle.log = '[{"data":"out-of-fold accuracy"}]'
-    assert kernel.main(["output", FOLDER]) == 0
-    target = Path("runs/kaggle-baseline")
-    assert (target / "run/models/fold2.keras").read_bytes() == b"\2" * 3_000_000
-    assert len([path for path in target.rglob("*") if path.is_file()]) == 155
-    assert (target / f"{SLUG}.log").read_text() == kaggle.log
-    assert f"submit {target}/submission.csv -m MESSAGE" in capsys.readouterr().out
-    assert kernel.main(["output", FOLDER, "--output-dir", str(target)]) == 2
-    assert "takes a new folder" in one_line(capsys)
-    assert kernel.main(["output", FOLDER]) == 0
-    assert Path("runs/kaggle-baseline-2/submission.csv").exists()
-
-
-@pytest.mark.parametrize("fault", [404, 500, "cut", "part"])
-def test_output_that_fails_in_between_leaves_nothing_behind(kaggle, pushed, capsys, fault):
-    kaggle.outputs = {"one": b"1" * 10, "other": b"2" * 3_000_000}
-    kaggle.orders["GET"] = [None, fault]
-    assert kernel.main(["output", FOLDER]) == 2
-    assert one_line(capsys)
-    assert list(Path("runs").iterdir()) == []
-    kaggle.orders.clear()
-    assert kernel.main(["output", FOLDER]) == 0
-
-
-@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "a/../../escaped", "..\\escaped", "a\nb"])
-def test_a_file_that_would_leave_the_folder_is_refused(kaggle, pushed, capsys, name):
-    kaggle.outputs = {name: b"x"}
-    assert kernel.main(["output", FOLDER]) == 2
-    assert "must lie in its output" in one_line(capsys)
-    assert list(Path("runs").iterdir()) == []
-    assert not Path("escaped").exists()
-
-
-def test_a_kernel_that_has_left_nothing_is_told(kaggle, pushed, capsys):
-    assert kernel.main(["output", FOLDER]) == 2
-    assert "must have left something to fetch, but has not" in one_line(capsys)

@@ -72,7 +72,7 @@ def test_the_top_of_a_script_says_what_it_is_and_what_to_edit(tmp_path):
     top = (folder / "baseline.py").read_text().split("PACKAGE = ")[0]
     assert len(top.splitlines()) < 60
     assert "model baseline" in top and f"{__version__} (commit 0123456789ab)" in top
-    assert "\nSETTINGS = {}" in top and "\nHOURS = " in top
+    assert "\nSETTINGS = {}" in top and "\nHOURS = 11.5 " in top
     assert max(map(len, (folder / "baseline.py").read_text().splitlines())) <= 120
 
 

@@ -47,6 +47,19 @@ def test_an_entry_that_never_came_to_be_is_taken_out_alone():
     assert load_ledger() == [FIRST]
 
 
+def test_entries_of_one_moment_are_told_apart_by_their_bytes():
+    other = dataclasses.replace(FIRST, sha256="b" * 64)
+    record_entry(FIRST)
+    record_entry(other)
+    assert load_ledger() == [FIRST, other]
+
+
+def test_a_folder_in_the_ledgers_place_is_refused():
+    LEDGER.mkdir(parents=True)
+    with pytest.raises(InputError, match="must be the ledger"):
+        load_ledger()
+
+
 def test_a_field_of_several_lines_is_kept_on_one():
     record_entry(FIRST.replace(file="a\nb.csv", error="\x1b[31mred"))
     assert (load_ledger()[0].file, load_ledger()[0].error) == (r"a\nb.csv", r"\x1b[31mred")

@@ -65,15 +65,17 @@ def test_two_at_once_hand_in_once(service, command, file):
     assert len(load_ledger()) == 1
 
 
-def test_a_killed_download_goes_on_where_it_stopped(service, command, tmp_path):
+@pytest.mark.parametrize("tidily", [True, False])
+def test_a_stopped_download_goes_on_where_it_was(service, command, tmp_path, tidily):
     service.orders["GET"] = ["part stall"]
     killed = command("download", "kaggle")
     partial = tmp_path / "input" / ".kaggle-download" / "digit-recognizer.zip"
     half = service.archive.stat().st_size // 2
     while not partial.exists() or partial.stat().st_size < half // (1 << 20) * (1 << 20):
         assert killed.poll() is None
-    killed.kill()
-    killed.communicate()
+    (killed.terminate if tidily else killed.kill)()
+    _, err = killed.communicate()
+    assert ("the same command goes on" in err) == tidily
     kept = partial.stat().st_size
     finish_well(command("download", "kaggle"))
     ranges = [body[1] for name, body in service.requests if name == "GET"]

@@ -92,11 +92,17 @@ def test_a_few_faults_while_waiting_are_lived_through(kaggle, noted_file, fault)
     assert only_entry().public_score == "0.90000"
 
 
+def test_only_faults_in_a_row_end_the_waiting(kaggle, noted_file):
+    kaggle.orders["GetSubmission"] = [*[500] * 4, None, *[500] * 4]
+    assert hand_in(noted_file) == 0
+
+
 def test_many_faults_while_waiting_are_told_and_the_submission_stays_pending(kaggle, noted_file, capsys):
     kaggle.kept["GetSubmission"] = 500
     assert hand_in(noted_file) == 2
     assert "submissions --refresh" in one_line(capsys)
     assert only_entry().status == "pending"
+    assert kaggle.names.count("GetSubmission") == PATIENCE_ERRORS
     kaggle.kept.clear()
     assert hand_in(noted_file) == 0
     assert len(kaggle.submissions) == 1
