@@ -65,6 +65,11 @@ def test_a_field_of_several_lines_is_kept_on_one():
     assert (load_ledger()[0].file, load_ledger()[0].error) == (r"a\nb.csv", r"\x1b[31mred")
 
 
+def test_a_field_too_long_for_readers_is_cut():
+    record_entry(FIRST.replace(command="x" * 200_000))
+    assert load_ledger()[0].command == "x" * 4000 + "…"
+
+
 def test_no_file_is_an_empty_ledger_and_says_how_to_begin():
     assert load_ledger() == []
     assert "makes the first" in format_ledger([])
@@ -81,6 +86,7 @@ DAMAGED = {
     "a short row": (GOOD + "x,y\n", "row 2: an entry has 12 fields, this one 2"),
     "an open quote": (GOOD + '"x\n', "must be the ledger"),
     "another status": (GOOD + ",".join(["x"] * 12) + "\n", "row 2: a status is one of sending"),
+    "a ref that is no number": (GOOD + ",".join([*["x"] * 9, "abc", "pending", ""]) + "\n", "a ref is a number"),
     "a second line in a field": (GOOD + '"x\ny"' + ",x" * 9 + ",complete,\n", "characters that can be shown"),
     "bytes": (b"\xff\xfe", "must be the ledger"),
 }

@@ -1,10 +1,13 @@
 """Whatever fails between the file and its score: one line, an exit code, and one submission in the end."""
 
+from pathlib import Path
+
 import pytest
 from handing_in import hand_in, one_line, only_entry
 
+from digit_recognizer import submissions
 from digit_recognizer.competition import kaggle_client
-from digit_recognizer.competition.ledger import LEDGER, load_ledger
+from digit_recognizer.competition.ledger import LEDGER, load_ledger, record_entry
 from digit_recognizer.competition.scores import PATIENCE_ERRORS
 
 STEPS = ("GetSubmissionLimits", "ListSubmissions", "StartSubmissionUpload", "PUT", "CreateSubmission")
@@ -132,3 +135,95 @@ def test_an_answer_of_another_form_is_at_most_one_line_and_never_a_second_submis
     assert hand_in(noted_file) == 0
     assert len(kaggle.submissions) == 1
     assert only_entry().public_score == "0.90000"
+
+
+def test_two_files_of_one_name_and_message_are_not_taken_for_each_other(kaggle, noted_file):
+    paths = [Path(folder) / "submission.csv" for folder in "ab"]
+    for number, path in enumerate(paths):
+        path.parent.mkdir()
+        path.write_text(noted_file.read_text().replace("\n1,0\n", f"\n1,{number + 1}\n"))
+    kaggle.orders["StartSubmissionUpload"] = ["cut"]
+    assert [hand_in(path) for path in (paths[0], paths[1], paths[0])] == [2, 0, 0]
+    assert {made["content"] for made in kaggle.submissions} == {path.read_bytes() for path in paths}
+    assert len({entry.ref for entry in load_ledger()}) == 2
+
+
+def test_a_list_that_has_lost_what_it_held_is_not_believed(kaggle, noted_file, capsys):
+    LEDGER.parent.mkdir(exist_ok=True)
+    theirs = {"date": "2026-11-21T20:15:00Z", "content": b"", "score": "0.1", "error": None, "polls": 0}
+    kaggle.submissions.append({"ref": 900, "description": "theirs", "fileName": "theirs.csv", **theirs})
+    kaggle.orders["CreateSubmission"] = ["cut after"]
+    assert hand_in(noted_file) == 2
+    capsys.readouterr()
+    kaggle.orders["ListSubmissions"] = [b"{}"]
+    assert hand_in(noted_file) == 2
+    assert "nobody can tell" in one_line(capsys)
+    assert hand_in(noted_file) == 0
+    assert len(kaggle.submissions) == 2
+
+
+@pytest.mark.parametrize("status", ["sending", "pending"])
+def test_a_finished_entry_goes_before_a_stale_one_of_the_same_bytes(kaggle, noted_file, status):
+    assert hand_in(noted_file) == 0
+    ref = ">1000" if status == "sending" else "1000"
+    record_entry(only_entry().replace(time="2099-01-01T00:00:00.000Z", status=status, ref=ref, public_score=""))
+    assert hand_in(noted_file) == 0
+    assert len(kaggle.submissions) == 1
+
+
+def test_a_file_that_another_takes_the_place_of_meanwhile_is_not_sent(kaggle, noted_file, capsys, monkeypatch):
+    def change(handler, body):
+        noted_file.write_text(noted_file.read_text().replace("\n1,0\n", "\n1,9\n"))
+        return {"numAllowedNow": 5}
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kaggle_server.Handler.on_GetSubmissionLimits", change)
+        assert hand_in(noted_file) == 2
+    assert "was changed: try again" in one_line(capsys)
+    assert (kaggle.submissions, load_ledger()) == ([], [])
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 499])
+def test_a_refusal_that_may_come_after_the_deed_is_found_out(kaggle, noted_file, monkeypatch, status):
+    from kaggle_server import Handler
+
+    def do_and_refuse(handler, body, do=Handler.on_CreateSubmission):
+        do(handler, body)
+        return {"code": status, "message": "too late"}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Handler, "on_CreateSubmission", do_and_refuse)
+        assert hand_in(noted_file) == 2
+    assert hand_in(noted_file) == 0
+    assert len(kaggle.submissions) == 1
+
+
+def test_a_message_with_spaces_around_it_is_recognised(kaggle, noted_file):
+    kaggle.orders["CreateSubmission"] = ["cut after"]
+    assert [hand_in(noted_file, message=" five nets ") for _ in range(2)] == [2, 0]
+    assert len(kaggle.submissions) == 1
+
+
+def test_refreshing_keeps_what_another_process_found_and_goes_on_after_an_error(kaggle, noted_file, monkeypatch):
+    first = noted_file.with_name("first.csv")
+    first.write_text(noted_file.read_text().replace("\n1,0\n", "\n1,9\n"))
+    assert [hand_in(path, "--no-wait") for path in (first, noted_file)] == [0, 0]
+    kaggle.submissions[0]["ref"] = 1
+    kaggle.submissions[1]["polls"] = 0
+    assert submissions.main(["--refresh"]) == 2
+    assert [entry.status for entry in load_ledger()] == ["pending", "complete"]
+
+
+def test_a_stale_answer_does_not_undo_what_is_known(kaggle, noted_file, monkeypatch):
+    from kaggle_server import Handler
+
+    assert hand_in(noted_file, "--no-wait") == 0
+    kaggle.submissions[0]["polls"] = 10
+
+    def meanwhile(handler, body, do=Handler.on_GetSubmission):
+        record_entry(only_entry().replace(status="complete", public_score="0.90000"))
+        return do(handler, body)
+
+    monkeypatch.setattr(Handler, "on_GetSubmission", meanwhile)
+    assert submissions.main(["--refresh"]) == 0
+    assert only_entry().status == "complete"

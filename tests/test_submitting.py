@@ -129,6 +129,14 @@ def test_a_leaked_submission_is_refused_and_a_smoke_runs_needs_a_word(kaggle, no
     assert hand_in(smoke, "--smoke") == 0
 
 
+@pytest.mark.parametrize("name", ["a\nb.csv", "a\u00a0b.csv", "a\x1b[31m.csv"])
+def test_a_name_that_cannot_be_shown_is_refused(kaggle, noted_file, capsys, name):
+    shutil.copyfile(noted_file, name)
+    assert hand_in(name) == 2
+    assert "rename it" in one_line(capsys)
+    assert kaggle.requests == []
+
+
 def test_a_file_that_says_one_digit_of_all_images_is_refused(kaggle, noted_file, capsys):
     assert hand_in(Path("input/sample_submission.csv")) == 2
     assert "is it sample_submission.csv?" in one_line(capsys)

@@ -94,7 +94,7 @@ def ask_kaggle(advice: Mapping[int, str] = STATUS_ADVICE, way_out: str = "try ag
         unknown = (
             f"Kaggle must answer, but reports an error ({status or 'no status'}): wait some minutes and {way_out}."
         )
-        kind = RefusedError if 400 <= status < 500 else InputError
+        kind = RefusedError if status in STATUS_ADVICE else InputError  # others may come after the deed
         raise kind(advice.get(status, unknown)) from None
     except UnicodeError:  # what a request's headers cannot hold: a key that is none
         raise InputError(BAD_CREDENTIALS) from None

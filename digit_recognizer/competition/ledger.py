@@ -8,6 +8,7 @@ far it came.
 import csv
 import dataclasses
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,6 +58,7 @@ class Entry:
         return dataclasses.replace(self, **changes)
 
 
+LONGEST = 4000  # characters of a field; Python's reader refuses 131,072
 COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
 
 
@@ -95,8 +97,12 @@ def _find_fault(row: list[str]) -> str | None:
         return f"an entry has {len(COLUMNS)} fields, this one {len(row)}"
     if not all(field.isprintable() for field in row):
         return "an entry is of characters that can be shown, this one is not"
-    status = row[COLUMNS.index("status")]
-    return None if status in STATUSES else f"a status is one of {', '.join(STATUSES)}; received {status[:20]!r}"
+    status, ref = row[COLUMNS.index("status")], row[COLUMNS.index("ref")]
+    if status not in STATUSES:
+        return f"a status is one of {', '.join(STATUSES)}; received {status[:20]!r}"
+    if not re.fullmatch(">[0-9]{1,18}" if status == SENDING else "[0-9]{1,18}", ref):
+        return f"a ref is a number, with > before it while sending; received {ref[:20]!r}"
+    return None
 
 
 def record_entry(entry: Entry, path: Path = LEDGER) -> None:
@@ -131,7 +137,8 @@ def _write(entries: Sequence[Entry], path: Path) -> None:
 
 
 def _escape(text: str) -> str:
-    """A field on one line, whatever characters a path or an answer brought into it."""
+    """A field on one line, whatever a path or an answer brought into it, and no longer than readers take."""
+    text = text if len(text) <= LONGEST else text[:LONGEST] + "…"
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
 
 

@@ -34,9 +34,8 @@ def wait_for_score(client: Any, entry: Entry) -> Entry:
         while True:
             try:
                 with ask_kaggle(way_out=ASK_LATER):
-                    answer = _get_submission(client, entry)
+                    entry = _read_answer(entry, _get_submission(client, entry))
                 failed = 0
-                entry = _read_answer(entry, answer)
             except InputError:
                 failed += 1
                 if failed == PATIENCE_ERRORS:
@@ -66,10 +65,18 @@ def refresh_ledger(load: Callable[[], Any] = load_client) -> int:
     """
     awaited = [entry for entry in load_ledger() if entry.status == PENDING]
     client = load() if awaited else None
+    errors = []
     for entry in awaited:
-        with ask_kaggle():
-            answer = _get_submission(client, entry)
-        _record(_read_answer(entry, answer))
+        try:
+            with ask_kaggle():
+                scored = _read_answer(entry, _get_submission(client, entry))
+        except InputError as error:  # of one must not keep the others waiting
+            errors.append(error)
+            continue
+        if scored.status != PENDING:  # else another process may know more by now
+            _record(scored)
+    if errors:
+        raise errors[0]
     return sum(entry.status == PENDING for entry in load_ledger())
 
 
@@ -86,9 +93,9 @@ def _get_submission(client: Any, entry: Entry) -> Any:
 def _read_answer(entry: Entry, answer: Any) -> Entry:
     status = answer.status.name.lower()
     if status == ERROR:
-        description = " ".join((answer.error_description or "").split()) or "no reason is given."
+        description = " ".join(str(answer.error_description or "").split()) or "no reason is given."
         return entry.replace(status=ERROR, error=description)
-    return entry.replace(status=COMPLETE, public_score=answer.public_score or "") if status == COMPLETE else entry
+    return entry.replace(status=COMPLETE, public_score=str(answer.public_score or "")) if status == COMPLETE else entry
 
 
 def _record(entry: Entry) -> None:
