@@ -71,6 +71,24 @@ def test_a_talkative_environment_and_a_server_that_repeats_them_show_nothing(
     assert "DEBUG" not in err
 
 
+@pytest.mark.parametrize("flags", [[], ["--debug"]])
+@pytest.mark.parametrize("arguments", [("submit", "mine.csv", "-m", "x"), ("kernel", "push", "kernels/padded")])
+def test_a_damaged_token_is_not_quoted(command, file, tmp_path, arguments, flags):
+    finish_well(command("kernel", "build", "padded"))
+    (tmp_path / "home/.kaggle/credentials.json").write_text(OAUTH.replace(TOKEN, f"{TOKEN}\\nx"))
+    none = {"KAGGLE_USERNAME": "", "KAGGLE_KEY": ""}
+    code, out, err = finish(command(*arguments, *flags, **none))
+    assert code != 0
+    assert TOKEN not in out + err
+
+
+def test_what_kaggle_says_is_shown_without_credentials(service, command, file, tmp_path):
+    service.error = f"refused Basic {KEY} and Bearer {TOKEN}"
+    code, out, err = finish(command("submit", file, "-m", "x"))
+    assert code == 2
+    assert_no_credentials(tmp_path, out, err)
+
+
 def test_a_submission_leaves_none(command, file, tmp_path):
     out = finish_well(command("submit", file, "-m", "x"))
     assert_no_credentials(tmp_path, out)

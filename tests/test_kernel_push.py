@@ -95,8 +95,9 @@ SPOILT = {
     "no id": ({"id": None}, "must tell id and code_file"),
     "an id without a slash": ({"id": "me"}, "must tell id and code_file"),
     "a code file elsewhere": ({"code_file": "../secret.py"}, "must tell id and code_file"),
+    "its own metadata as code": ({"code_file": "kernel-metadata.json"}, "must tell id and code_file"),
     "no code file": ({"code_file": "gone.py"}, "build the kernel anew"),
-    "another language": ({"language": "cobol"}, "but: A valid language must be specified"),
+    "another language": ({"language": "cobol"}, "takes it, but is not (ValueError)"),
 }
 
 
@@ -195,3 +196,12 @@ def test_a_kernel_that_failed_is_an_error_with_its_reason(kaggle, pushed, capsys
     kaggle.kernel_states = [state]
     assert kernel.main(["status", FOLDER, "--wait"]) == 2
     assert reason in one_line(capsys)
+
+
+def test_a_link_is_not_followed(kaggle, built, tmp_path, capsys):
+    (tmp_path / "secret").write_text("key")
+    (built / "baseline.py").unlink()
+    (built / "baseline.py").symlink_to(tmp_path / "secret")
+    assert kernel.main(["push", FOLDER]) == 2
+    assert "or a link" in one_line(capsys)
+    assert kaggle.kernels == {}

@@ -89,12 +89,16 @@ def first(inputs, monkeypatch):
 def test_what_runs_out_of_time_goes_on_in_the_next_version(inputs, first):
     assert not (first / "submission.csv").exists()
     shutil.copytree(first, inputs / "notebooks" / "me" / "digit-recognizer-padded")
+    environment = inputs / "notebooks/me/digit-recognizer-padded/run/environment.json"
+    environment.write_text(environment.read_text().replace('"threads": ', '"threads": 9'))  # on another machine
     # and the data is mounted elsewhere by now
     shutil.move(inputs / "competitions" / "digit-recognizer", inputs / "digit-recognizer")
     second = begin(inputs, "second")
     result = second.cross_validate()
     assert "going on: " in (second.working / "run" / "log.txt").read_text()
     assert result.submission == second.working / "submission.csv"
+    (difference,) = json.loads((second.working / "run" / "metrics.json").read_text())["resumed_with_differences"]
+    assert difference.startswith("threads: 9")
     assert second.plot_results()
 
     whole = begin(inputs.parent / "input", "whole")
@@ -107,6 +111,14 @@ def test_an_earlier_version_of_other_settings_is_refused(inputs, first):
     second = begin(inputs, "second", settings={**QUICK, "epochs": 4})
     with pytest.raises(InputError, match="begun with --epochs 3, but the settings say 4"):
         second.cross_validate()
+
+
+def test_an_earlier_version_that_has_finished_is_refused(inputs):
+    first = begin(inputs, "first")
+    assert first.cross_validate() is not None
+    shutil.copytree(first.working, inputs / "earlier")
+    with pytest.raises(InputError, match="has finished"):
+        begin(inputs, "second").cross_validate()
 
 
 def test_two_earlier_versions_are_refused(inputs):

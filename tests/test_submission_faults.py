@@ -74,11 +74,11 @@ def test_a_newer_submission_of_a_team_mate_is_not_taken_for_ours_nor_does_it_hid
     theirs = {"date": "2026-11-21T20:15:00Z", "content": b"", "score": "0.1", "error": None, "polls": 0}
     kaggle.orders["CreateSubmission"] = ["cut"]
     assert hand_in(noted_file) == 2
-    kaggle.submissions.append({"ref": 2000, "description": "five nets", "fileName": "theirs.csv", **theirs})
+    kaggle.submissions.append({"ref": 2000, "description": "five nets", "fileName": "champion.csv", **theirs})
     kaggle.submissions.append({"ref": 2001, "description": "theirs", "fileName": "champion.csv", **theirs})
     kaggle.orders["CreateSubmission"] = ["cut after"]
     assert hand_in(noted_file) == 2
-    (ours,) = [made for made in kaggle.submissions if made["fileName"] == "champion.csv" and made["ref"] != 2001]
+    (ours,) = [made for made in kaggle.submissions if made["content"]]
     ours["ref"] = 2002
     kaggle.submissions.append({"ref": 2003, "description": "theirs", "fileName": "theirs.csv", **theirs})
     assert hand_in(noted_file, "--no-wait") == 0
@@ -137,15 +137,26 @@ def test_an_answer_of_another_form_is_at_most_one_line_and_never_a_second_submis
     assert only_entry().public_score == "0.90000"
 
 
-def test_two_files_of_one_name_and_message_are_not_taken_for_each_other(kaggle, noted_file):
+@pytest.mark.parametrize(
+    ("faults", "codes"),
+    [
+        ({"StartSubmissionUpload": ["cut"]}, [2, 0]),
+        ({"StartSubmissionUpload": ["cut"], "CreateSubmission": ["cut after"]}, [2, 2]),
+        ({"CreateSubmission": ["cut after", "cut after"]}, [2, 2]),
+    ],
+)
+def test_two_files_of_one_name_and_message_are_not_taken_for_each_other(kaggle, noted_file, faults, codes):
     paths = [Path(folder) / "submission.csv" for folder in "ab"]
     for number, path in enumerate(paths):
         path.parent.mkdir()
         path.write_text(noted_file.read_text().replace("\n1,0\n", f"\n1,{number + 1}\n"))
-    kaggle.orders["StartSubmissionUpload"] = ["cut"]
-    assert [hand_in(path) for path in (paths[0], paths[1], paths[0])] == [2, 0, 0]
-    assert {made["content"] for made in kaggle.submissions} == {path.read_bytes() for path in paths}
-    assert len({entry.ref for entry in load_ledger()}) == 2
+    for step, ordered in faults.items():
+        kaggle.orders[step] = list(ordered)
+    assert [hand_in(path) for path in paths] == codes
+    assert [hand_in(path) for path in paths] == [0, 0]
+    assert len(kaggle.submissions) == 2
+    sent = {str(made["ref"]): made["content"] for made in kaggle.submissions}
+    assert {entry.file: sent[entry.ref] for entry in load_ledger()} == {str(path): path.read_bytes() for path in paths}
 
 
 def test_a_list_that_has_lost_what_it_held_is_not_believed(kaggle, noted_file, capsys):
@@ -194,6 +205,15 @@ def test_a_refusal_that_may_come_after_the_deed_is_found_out(kaggle, noted_file,
     with monkeypatch.context() as patch:
         patch.setattr(Handler, "on_CreateSubmission", do_and_refuse)
         assert hand_in(noted_file) == 2
+    assert hand_in(noted_file) == 0
+    assert len(kaggle.submissions) == 1
+
+
+def test_a_dry_run_settles_nothing(kaggle, noted_file):
+    kaggle.orders["CreateSubmission"] = ["cut after"]
+    assert hand_in(noted_file) == 2
+    assert hand_in(noted_file, "--dry-run") == 0
+    assert only_entry().status == "sending"
     assert hand_in(noted_file) == 0
     assert len(kaggle.submissions) == 1
 

@@ -8,6 +8,7 @@ either may hold credentials.
 import contextlib
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from digit_recognizer.errors import InputError
 # Raised where a file of credentials is no JSON, of another kind than a dictionary, or not UTF-8.
 CREDENTIAL_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
 # What the client raises at an answer of another form; nothing but its calls may stand where these are caught.
-UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 COMPETITION = "digit-recognizer"
 RULES_PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}/rules"
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60  # Kaggle's client waits for ever; a stalled server must not
@@ -68,7 +69,7 @@ def load_client() -> Any:
         except CREDENTIAL_ERRORS as error:
             if _is_of_requests(error):  # some of which are ValueErrors too
                 raise
-            raise InputError(BAD_CREDENTIALS) from error
+            raise InputError(BAD_CREDENTIALS) from None  # what was wrong with them may quote them
     return client
 
 
@@ -109,6 +110,12 @@ def ask_kaggle(advice: Mapping[int, str] = STATUS_ADVICE, way_out: str = "try ag
             f"Kaggle's answer must be as its client knows it, but is not ({type(error).__name__}): update the kaggle "
             f"package and {way_out}."
         ) from None
+
+
+def quote(text: Any) -> str:
+    """What Kaggle says of a submission or kernel, as it may be shown: one line, without what looks like credentials."""
+    line = re.sub(r"(?i)(basic|bearer) \S+", r"\1 …", " ".join(str(text).split()))
+    return "".join(mark for mark in line if mark.isprintable())[:300]
 
 
 @contextlib.contextmanager

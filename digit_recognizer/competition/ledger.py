@@ -27,7 +27,7 @@ class Entry:
 
     Attributes:
         time: when it was begun, UTC, as 2026-11-21T20:15:09.123Z; with `sha256` it tells entries apart.
-        file: the submission's path as it was given.
+        file: the submission's path; Kaggle shows its name with the first digits of `sha256` behind it.
         sha256: of the file's bytes.
         message: what Kaggle was told of it.
         run: the run folders that it was made from.

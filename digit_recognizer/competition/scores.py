@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from digit_recognizer.competition.kaggle_client import ask_kaggle, load_client
+from digit_recognizer.competition.kaggle_client import ask_kaggle, load_client, quote
 from digit_recognizer.competition.ledger import COMPLETE, ERROR, LEDGER, PENDING, Entry, load_ledger, record_entry
 from digit_recognizer.errors import InputError
 from digit_recognizer.locks import lock_folder
@@ -93,9 +93,19 @@ def _get_submission(client: Any, entry: Entry) -> Any:
 def _read_answer(entry: Entry, answer: Any) -> Entry:
     status = answer.status.name.lower()
     if status == ERROR:
-        description = " ".join(str(answer.error_description or "").split()) or "no reason is given."
-        return entry.replace(status=ERROR, error=description)
-    return entry.replace(status=COMPLETE, public_score=str(answer.public_score or "")) if status == COMPLETE else entry
+        return entry.replace(status=ERROR, error=quote(answer.error_description or "no reason is given."))
+    return (
+        entry.replace(status=COMPLETE, public_score=_read_score(answer.public_score)) if status == COMPLETE else entry
+    )
+
+
+def _read_score(score: Any) -> str:
+    """As Kaggle writes it; empty if it is no number."""
+    try:
+        float(score)
+    except (TypeError, ValueError):
+        return ""
+    return str(score)
 
 
 def _record(entry: Entry) -> None:

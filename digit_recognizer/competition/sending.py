@@ -2,7 +2,8 @@
 
 A submission costs one of the day's, so it must not be sent twice. Before it is sent, the ledger gets an entry that says
 `sending`, with the number of the newest submission that Kaggle has. Whoever repeats the command after an interruption
-finds that entry and asks Kaggle for a newer submission of this name and message: if there is one, it was ours.
+finds that entry and asks Kaggle for a newer submission of the file's name and bytes: if there is one, it was ours.
+Kaggle lists names but no bytes, so what is sent is a copy whose name ends in the first digits of its SHA-256.
 """
 
 import contextlib
@@ -28,11 +29,11 @@ from digit_recognizer.files import hash_file
 FIND_OUT = "repeat the command: it finds out whether the file has arrived"
 
 
-def find_earlier(client: Any, sha256: str) -> Entry | None:
+def find_earlier(client: Any, sha256: str, *, settle: bool = True) -> Entry | None:
     """The entry of these bytes that Kaggle has, if any; one with an error does not count, it may be tried again.
 
-    An entry that is sending is settled: it gets the number of the submission that came of it, or is taken out. Hold the
-    ledger's lock.
+    An entry that is sending is settled, if that is wanted: it gets the number of the submission that came of it, or is
+    taken out. Hold the ledger's lock.
 
     Raises:
         InputError: if Kaggle cannot be asked, or its list cannot be trusted.
@@ -42,7 +43,7 @@ def find_earlier(client: Any, sha256: str) -> Entry | None:
         if earlier := [entry for entry in entries if (entry.sha256, entry.status) == (sha256, status)]:
             return earlier[-1]
     waiting = [entry for entry in entries if (entry.sha256, entry.status) == (sha256, SENDING)]
-    if not waiting:
+    if not (waiting and settle):
         return None
     entry = waiting[-1]
     newest_before, of_others = int(entry.ref.removeprefix(">")), {entry.ref for entry in entries}
@@ -53,7 +54,7 @@ def find_earlier(client: Any, sha256: str) -> Entry | None:
             f"{entry.file} has arrived: try again later."
         )
     for found in listed:
-        ours = (found.file_name, found.description.strip()) == (Path(entry.file).name, entry.message)
+        ours = found.file_name == _name_copy(Path(entry.file), sha256)
         if ours and found.ref > newest_before and str(found.ref) not in of_others:
             entry = entry.replace(ref=str(found.ref), status=PENDING)
             record_entry(entry)
@@ -94,13 +95,18 @@ def hand_in(client: Any, path: Path, entry: Entry) -> Entry:
 
 @contextlib.contextmanager
 def _copy(path: Path, sha256: str) -> Iterator[Path]:
-    """A copy of the very bytes that were checked, of the same name: meanwhile another may take the file's place."""
+    """A copy of the very bytes that were checked: meanwhile another file may take the place of the first."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
+        copy = Path(folder) / _name_copy(path, sha256)
         shutil.copyfile(path, copy)
         if hash_file(copy) != sha256:
             raise RefusedError(f"{path} must stay as it is while it is handed in, but was changed: try again.")
         yield copy
+
+
+def _name_copy(path: Path, sha256: str) -> str:
+    """What Kaggle shows of a file: champion.csv becomes champion-3f2a9c1d.csv."""
+    return f"{path.stem[:200]}-{sha256[:8]}{path.suffix}"
 
 
 def ask_limits(client: Any) -> str:
@@ -136,6 +142,6 @@ def _list_submissions(client: Any) -> list[Any]:
 
 def _read_number(value: Any, least: int = 0) -> int:
     """A number as Kaggle gives it; call it where answers that cannot be read are explained."""
-    if not isinstance(value, int) or value < least:
+    if type(value) is not int or not least <= value < 10**18:  # True is an int as well
         raise ValueError
     return value

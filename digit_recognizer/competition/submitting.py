@@ -75,7 +75,7 @@ def _submit(
     client = load()
     LEDGER.parent.mkdir(parents=True, exist_ok=True)
     with lock_folder(LEDGER.parent):  # of two at once one sends, the other finds it
-        entry = find_earlier(client, sha256)
+        entry = find_earlier(client, sha256, settle=not dry_run)
         if entry is None:
             left = ask_limits(client)
             if dry_run:

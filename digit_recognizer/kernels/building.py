@@ -114,8 +114,7 @@ class KernelPlan:
         Raises:
             InputError: for an owner or a data set that cannot be one.
         """
-        if not re.fullmatch("[A-Za-z0-9-]+", self.owner):
-            raise InputError(f"--owner takes an account's name on Kaggle; received {self.owner!r}.")
+        check_owner(self.owner)
         if self.weights_source is not None and not re.fullmatch("[A-Za-z0-9-]+/[A-Za-z0-9-]+", self.weights_source):
             raise InputError(f"--weights-source takes a data set as owner/name; received {self.weights_source!r}.")
 
@@ -136,6 +135,16 @@ class KernelPlan:
             raise InputError(f"--weights-source is for transfer nets; {self.model} has no weights to attach.")
         source = self.weights_source or own
         return [source] if source else []
+
+
+def check_owner(owner: str) -> None:
+    """Refuse what cannot be an account's name.
+
+    Raises:
+        InputError: with what was received.
+    """
+    if not re.fullmatch("[A-Za-z0-9-]+", owner):
+        raise InputError(f"--owner takes an account's name on Kaggle; received {owner!r}.")
 
 
 def build_script(plan: KernelPlan, folder: Path | None = None) -> Path:
@@ -183,7 +192,11 @@ def write_kernel(folder: Path, file: str, content: str, plan: KernelPlan, title:
         if others:
             raise InputError(f"{folder} must hold a kernel and nothing else, but holds {others[0]}: name another.")
     old = folder / file
-    if not plan.overwrite and old.exists() and _strip(old.read_text(encoding="utf-8")) != _strip(content):
+    if (
+        not plan.overwrite
+        and old.exists()
+        and _strip(old.read_text(encoding="utf-8", errors="replace")) != _strip(content)
+    ):
         raise InputError(
             f"{old} must not lose what was edited in it, such as its settings: pass --overwrite, or name another place "
             "by --output-dir."

@@ -10,6 +10,7 @@ from digit_recognizer.files import check_writable_folder, open_staging_folder
 from digit_recognizer.kernels.pushing import ADVICE, fill_owner, read_metadata
 
 CHUNK_BYTES = 1 << 20
+LONGEST_PAGES = 200  # of 100 files
 
 
 def fetch_output(folder: Path, target: Path, owner: str | None = None, load: Callable[[], Any] = load_client) -> str:
@@ -75,13 +76,14 @@ def _list_output(client: Any, kernel: str) -> tuple[list[tuple[str, str]], str]:
     request.user_name, _, request.kernel_slug = kernel.partition("/")
     request.page_size = 100
     files: list[tuple[str, str]] = []
-    while True:
+    for _ in range(LONGEST_PAGES):
         with ask_kaggle(ADVICE), client.build_kaggle_client() as kaggle:
             answer = kaggle.kernels.kernels_api_client.list_kernel_session_output(request)
-        files += [(file.file_name, file.url) for file in answer.files or []]
+        files += [(str(file.file_name), str(file.url)) for file in answer.files or []]
         if not answer.next_page_token:
             return files, answer.log or ""
         request.page_token = answer.next_page_token
+    raise InputError(f"{kernel} must leave a list of files that ends, but it does not: fetch them by hand.")
 
 
 def _fetch(name: str, address: str, folder: Path) -> None:

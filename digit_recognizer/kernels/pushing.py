@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from digit_recognizer.competition.kaggle_client import STATUS_ADVICE, UNREADABLE, ask_kaggle, load_client
+from digit_recognizer.competition.kaggle_client import STATUS_ADVICE, UNREADABLE, ask_kaggle, load_client, quote
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import read_json, write_json
-from digit_recognizer.kernels.building import METADATA, OWNER
+from digit_recognizer.kernels.building import METADATA, OWNER, check_owner
 
 POLL_SECONDS = 20
 PATIENCE_ERRORS = 5  # of polls in a row
@@ -46,8 +46,8 @@ def push(folder: Path, owner: str | None = None, load: Callable[[], Any] = load_
     """
     metadata = read_metadata(folder)
     code = folder / metadata["code_file"]
-    if not code.is_file():
-        raise InputError(f"{code} is missing: build the kernel anew.")
+    if not code.is_file() or code.is_symlink():
+        raise InputError(f"{code} must be a plain file, but is missing or a link: build the kernel anew.")
     client = load()
     metadata = fill_owner(metadata, owner, client)
     with tempfile.TemporaryDirectory() as name:
@@ -59,13 +59,13 @@ def push(folder: Path, owner: str | None = None, load: Callable[[], Any] = load_
         except KeyboardInterrupt as stop:
             raise type(stop)(f"look whether it has arrived, by kernel status {folder}, before you push again") from None
     if answer is None or answer.error:
-        reason = _shorten(answer.error) if answer is not None else "no reason is given"
+        reason = quote(answer.error) if answer is not None else "no reason is given"
         raise InputError(f"{metadata['id']} must be as Kaggle takes it, but it refuses: {reason}")
     for field, kind in INVALID.items():
         if missing := getattr(answer, field, None):
             raise InputError(
                 f"{metadata['id']} was pushed as version {answer.version_number}, but without the {kind} "
-                f"{_shorten(missing[0])}, which Kaggle does not know or will not show you: correct {METADATA} and push "
+                f"{quote(missing[0])}, which Kaggle does not know or will not show you: correct {METADATA} and push "
                 "again."
             )
     if not answer.version_number:
@@ -73,7 +73,7 @@ def push(folder: Path, owner: str | None = None, load: Callable[[], Any] = load_
             f"{metadata['id']} must be a new version now, but Kaggle does not say so: look at its page, "
             f"https://www.kaggle.com/code/{metadata['id']}."
         )
-    return f"{metadata['id']} is pushed as version {answer.version_number} and runs: {_shorten(answer.url)}"
+    return f"{metadata['id']} is pushed as version {answer.version_number} and runs: {quote(answer.url)}"
 
 
 def tell_status(
@@ -109,7 +109,7 @@ def tell_status(
             if state == "COMPLETE":
                 return f"{kernel} is complete: python -m digit_recognizer.kernel output {folder}"
             if state not in UNDER_WAY:
-                reason = _shorten(answer.failure_message or "its log says more (kernel output fetches it)")
+                reason = quote(answer.failure_message or "its log says more (kernel output fetches it)")
                 raise InputError(f"{kernel} must run to its end, but is {state.lower().replace('_', ' ')}: {reason}")
             if not wait:
                 return f"{kernel} is {state.lower().replace('_', ' ')}."
@@ -121,9 +121,10 @@ def _push(client: Any, staged: str, folder: Path) -> Any:
         return client.kernels_push(staged)
     except OSError:  # of the network, some of which are ValueErrors too
         raise
-    except UNREADABLE as error:  # the client's complaint about the metadata, which hold no secret
+    except UNREADABLE as error:  # not quoted: of a damaged token the client says what it is
         raise InputError(
-            f"{folder / METADATA} must be as Kaggle's client takes it, but: {_shorten(str(error))}"
+            f"{folder / METADATA} must be as Kaggle's client takes it, but is not ({type(error).__name__}): build it "
+            "anew."
         ) from None
 
 
@@ -150,7 +151,8 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         )
     metadata = read_json(folder / METADATA)
     wanted = isinstance(metadata, dict) and all(isinstance(metadata.get(key), str) for key in ("id", "code_file"))
-    if not wanted or metadata["id"].count("/") != 1 or Path(metadata["code_file"]).name != metadata["code_file"]:
+    code = Path(metadata["code_file"]).name if wanted else METADATA
+    if code in ("", METADATA) or code != metadata["code_file"] or metadata["id"].count("/") != 1:
         raise InputError(f"{folder / METADATA} must tell id and code_file of a kernel, but does not: build it anew.")
     return dict(metadata)
 
@@ -162,14 +164,11 @@ def fill_owner(metadata: dict[str, Any], owner: str | None, client: Any) -> dict
         InputError: if neither is known.
     """
     name = owner or client.get_config_value("username") or ""
+    if owner:
+        check_owner(owner)
     if f"{OWNER}/" not in json.dumps(metadata):
         return metadata
     if not name:
         raise InputError("the kernel's owner must be known, but the login does not tell its name: pass --owner NAME.")
     filled: dict[str, Any] = json.loads(json.dumps(metadata).replace(f'"{OWNER}/', f'"{name}/'))
     return filled
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(str(text).split())
-    return "".join(mark for mark in line if mark.isprintable())[:200]

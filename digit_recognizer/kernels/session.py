@@ -34,7 +34,7 @@ from digit_recognizer.signals import TerminatedError, show, signals_raised
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.dataset import load_dataset
 from digit_recognizer.training.results import CVResult
-from digit_recognizer.training.runs import CONFIG
+from digit_recognizer.training.runs import CONFIG, METRICS
 
 INPUT, WORKING = Path("/kaggle/input"), Path("/kaggle/working")
 COMPETITION = "digit-recognizer"
@@ -133,6 +133,11 @@ class Session:
         return [curves, confusion, hardest]
 
     def _go_on(self, earlier: Path) -> CVResult:
+        if (earlier / METRICS).exists():
+            raise InputError(
+                f"the attached earlier version has finished, and {earlier.parent} holds its submission.csv: detach it "
+                "to begin anew."
+            )
         show(f"going on with the run of an earlier version, in {earlier}")
         path = self.working / RUN
         shutil.copytree(earlier, path, copy_function=shutil.copyfile)
