@@ -152,7 +152,7 @@ def build_script(plan: KernelPlan, folder: Path | None = None) -> Path:
 
     Args:
         plan: what it is to be.
-        folder: where; by default kernels/<model>. A kernel that is there is replaced.
+        folder: where; by default kernels/<model>. A kernel that is there is replaced, unless it was edited.
 
     Returns:
         The folder.

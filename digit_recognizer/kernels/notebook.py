@@ -92,7 +92,7 @@ def build_notebook(plan: KernelPlan, folder: Path | None = None) -> Path:
 
     Args:
         plan: what it is to be.
-        folder: where; by default kernels/notebook-<model>. A kernel that is there is replaced.
+        folder: where; by default kernels/notebook-<model>. A kernel that is there is replaced, unless it was edited.
 
     Returns:
         The folder.
