@@ -1,0 +1,138 @@
+"""Ink on paper: how dark each place of a picture is against the paper around it, under uneven light, rules and shadow.
+
+The paper is what a median over a wide window leaves (Sonka, Hlavac and Boyle, "Image Processing, Analysis, and Machine
+Vision", section 5.3); the ink is found by a threshold with hysteresis (Canny 1986, section V) on the share of light
+that it takes away, which does not change where a shadow falls.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from digit_recognizer.data.rules import find_rules
+
+LONGEST_PX, SHORTEST_PX = 1280, 320  # of the longer side while looking for ink: strokes of a page have 2 px or more
+LONGEST_PAPER_PX = 160  # of the longer side while looking for the paper
+PAPER_WINDOW = 0.6  # of the shorter side: wider than any stroke, narrower than most shadows
+BLUR_PX = 1.0  # as much as the grain of paper and sensor
+DARKEST_PAPER = 60  # of 255: below it the share of light is noise
+FAINTEST_INK = 0.1  # share of the light: pencil takes 0.2 and more, the folds of paper 0.05
+INK_SHARE, EDGE_SHARE = 0.5, 0.28  # of the ink's own darkness: where a stroke begins, and how far it reaches
+INK_NOISE, EDGE_NOISE = 4.0, 3.0  # standard deviations of the paper
+LEAST_SHARE, LEAST_PIXELS = 0.05, 30  # from where a pixel counts as ink at all, and how many there must be
+FRAME_SHARE = 0.9  # of a side of the picture: what touches so much of it is a table or the edge of the paper
+PADDING_LEVELS = 4  # of 255: a margin of one shade that differs by more from its neighbour was added by a program
+
+
+@dataclass(frozen=True)
+class Ink:
+    """What was written on a picture.
+
+    Attributes:
+        strength: float32 (height, width) in [0, 1], 0 = paper, 1 = full ink; all zero where nothing was written.
+        scale: px of `strength` per px of the picture.
+        left_px, top_px: what was cut off from the picture, in its px.
+        inverted: whether the ink is lighter than the paper.
+    """
+
+    strength: np.ndarray
+    scale: float
+    left_px: int
+    top_px: int
+    inverted: bool
+
+
+def find_ink(pixels: np.ndarray) -> Ink:
+    """Find the ink of a picture.
+
+    Args:
+        pixels: uint8 (height, width), 0 = black, 255 = white, as `load_photograph` gives them; dark ink on light paper
+            or the other way round.
+
+    Returns:
+        The ink without the rules of the paper, and without what frames it.
+    """
+    left, top, pixels = _cut_padding(pixels)
+    pixels, scale = _resize(pixels)
+    darker, lighter = _compare_with_paper(pixels)
+    contrasts = [(share, *_measure_contrast(share)) for share in (darker, lighter)]
+    inverted = contrasts[1][2] > contrasts[0][2]
+    share, darkness, _, noise = contrasts[inverted]
+    if darkness < FAINTEST_INK:
+        return Ink(np.zeros_like(share), scale, left, top, inverted)
+    edge = share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise)
+    edge &= ~find_rules(edge, share)
+    kept = _keep_marked(edge, share > max(INK_SHARE * darkness, INK_NOISE * noise))
+    return Ink(np.where(kept, np.clip(share / darkness, 0, 1), 0).astype(np.float32), scale, left, top, inverted)
+
+
+def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
+    """Cut off margins of one shade that a program has put around a picture of another; their left and top in px."""
+    cuts = []
+    for lines in (pixels.T, pixels):  # columns, rows
+        flat = lines.max(axis=1) == lines.min(axis=1)
+        inner = np.flatnonzero(~flat)
+        if not len(inner):
+            return 0, 0, pixels
+        first, last = int(inner[0]), int(inner[-1]) + 1
+        steps = [abs(int(np.median(lines[at])) - int(lines[beyond][0])) for at, beyond in ((first, 0), (last - 1, -1))]
+        cuts.append((first if steps[0] > PADDING_LEVELS else 0, last if steps[1] > PADDING_LEVELS else len(lines)))
+    (left, right), (top, bottom) = cuts
+    return left, top, pixels[top:bottom, left:right]
+
+
+def _resize(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Bring the longer side within bounds."""
+    import cv2
+
+    longer = max(pixels.shape)
+    scale = min(LONGEST_PX / longer, max(SHORTEST_PX / longer, 1.0))
+    if scale == 1:
+        return pixels, 1.0
+    size = [max(1, round(side * scale)) for side in pixels.shape[::-1]]
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), scale
+
+
+def _compare_with_paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much darker, and how much lighter, than the paper each place is: float32, shares of what is possible."""
+    import cv2
+
+    height, width = pixels.shape
+    scale = min(1.0, LONGEST_PAPER_PX / max(height, width))
+    size = [max(1, round(side * scale)) for side in (width, height)]
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    window = max(3, int(PAPER_WINDOW * min(small.shape)) | 1)
+    margin = window // 2
+    mirrored = cv2.BORDER_REFLECT_101 if margin < min(small.shape) else cv2.BORDER_REPLICATE
+    wide = cv2.medianBlur(cv2.copyMakeBorder(small, *[margin] * 4, mirrored), window)
+    paper = cv2.GaussianBlur(wide[margin:-margin, margin:-margin], (0, 0), 3)
+    paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    blurred = cv2.GaussianBlur(pixels, (0, 0), BLUR_PX).astype(np.float32)
+    difference = paper - blurred
+    return difference / np.maximum(paper, DARKEST_PAPER), -difference / np.maximum(255 - paper, DARKEST_PAPER)
+
+
+def _measure_contrast(share: np.ndarray) -> tuple[float, float, float]:
+    """The darkness of full ink, how much ink there is in all, and the paper's noise (one standard deviation)."""
+    sample = share[::3, ::3]
+    noise = 1.4826 * float(np.median(np.abs(sample - np.median(sample)))) + 1e-3
+    strong = share[share > max(INK_NOISE * noise, LEAST_SHARE)]
+    if len(strong) < LEAST_PIXELS:
+        return 0.0, 0.0, noise
+    darkness = float(np.percentile(strong, 92))
+    return darkness, darkness * len(strong) ** 0.5, noise
+
+
+def _keep_marked(edge: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """The connected parts of `edge` that hold a mark and do not frame the picture."""
+    import cv2
+
+    count, parts, boxes, _ = cv2.connectedComponentsWithStats(edge.astype(np.uint8), connectivity=8)
+    kept = np.zeros(count, bool)
+    kept[parts[marks & edge]] = True
+    kept[0] = False
+    for side in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
+        along = np.bincount(side, minlength=count)
+        kept[along > FRAME_SHARE * len(side)] = False
+    found: np.ndarray = kept[parts]
+    return found
