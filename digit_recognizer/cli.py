@@ -24,7 +24,19 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.signals import TerminatedError, open_closed_streams, signals_raised
 
 Arguments = TypeVar("Arguments")
-VERBS = ("download", "cv", "train", "ensemble", "submit", "submissions", "kernel", "score", "compare", "examine")
+VERBS = (
+    "download",
+    "cv",
+    "train",
+    "ensemble",
+    "submit",
+    "submissions",
+    "kernel",
+    "score",
+    "compare",
+    "examine",
+    "predict",
+)
 
 
 def door(main: Callable[[list[str]], None]) -> Callable[..., int]:

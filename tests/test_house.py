@@ -21,6 +21,7 @@ FLOORS = {
     "competition": 1,
     "models": 2,
     "inspection": 3,
+    "recognition": 3,
     "training": 3,
     "kernels": 4,
 }

@@ -71,11 +71,11 @@ def _scale(strength: np.ndarray, longer: int) -> np.ndarray:
 
 
 def _thicken(fine: np.ndarray) -> np.ndarray:
-    """Thicken strokes to MNIST's; thick ones stay, since a net that has seen MNIST knows these better than thin ones."""
+    """Thicken strokes to MNIST's; thicker ones stay, since MNIST has such as well."""
     import cv2
 
     margin = BOX_PX * FINENESS // 4
-    fine = cv2.copyMakeBorder(fine, *[margin] * 4, cv2.BORDER_CONSTANT, value=0.0)
+    fine = np.pad(fine, margin)
     depth = cv2.distanceTransform((fine > SOLID).astype(np.uint8), cv2.DIST_L2, 3)
     ridge = depth[(depth > 0) & (depth >= cv2.dilate(depth, np.ones((3, 3))))]  # along the middle of the strokes
     thickness = 2 * float(np.median(ridge)) if len(ridge) else 0.0

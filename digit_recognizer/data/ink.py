@@ -21,6 +21,8 @@ INK_SHARE, EDGE_SHARE = 0.5, 0.28  # of the ink's own darkness: where a stroke b
 INK_NOISE, EDGE_NOISE = 4.0, 3.0  # standard deviations of the paper
 LEAST_SHARE, LEAST_PIXELS = 0.05, 30  # from where a pixel counts as ink at all, and how many there must be
 FRAME_SHARE = 0.9  # of a side of the picture: what touches so much of it is a table or the edge of the paper
+SLIVER_SHARE, SLIVER_LENGTH = 0.05, 3  # of that side, and of its own width: what lies so flat on an edge is cut off
+CROSSING_FLATNESS = 0.15  # of its length: what runs so flat from edge to edge is a rule that faded or bends
 PADDING_LEVELS = 4  # of 255: a margin of one shade that differs by more from its neighbour was added by a program
 
 
@@ -103,8 +105,8 @@ def _compare_with_paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     window = max(3, int(PAPER_WINDOW * min(small.shape)) | 1)
     margin = window // 2
-    mirrored = cv2.BORDER_REFLECT_101 if margin < min(small.shape) else cv2.BORDER_REPLICATE
-    wide = cv2.medianBlur(cv2.copyMakeBorder(small, *[margin] * 4, mirrored), window)
+    mirrored = np.pad(small, margin, mode="reflect" if margin < min(small.shape) else "edge")
+    wide = cv2.medianBlur(mirrored, window)
     paper = cv2.GaussianBlur(wide[margin:-margin, margin:-margin], (0, 0), 3)
     paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
     blurred = cv2.GaussianBlur(pixels, (0, 0), BLUR_PX).astype(np.float32)
@@ -124,7 +126,7 @@ def _measure_contrast(share: np.ndarray) -> tuple[float, float, float]:
 
 
 def _keep_marked(edge: np.ndarray, marks: np.ndarray) -> np.ndarray:
-    """The connected parts of `edge` that hold a mark and do not frame the picture."""
+    """The connected parts of `edge` that hold a mark, and are neither a frame nor the rest of a line at the border."""
     import cv2
 
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(edge.astype(np.uint8), connectivity=8)
@@ -134,5 +136,14 @@ def _keep_marked(edge: np.ndarray, marks: np.ndarray) -> np.ndarray:
     for side in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
         along = np.bincount(side, minlength=count)
         kept[along > FRAME_SHARE * len(side)] = False
+    height, width = edge.shape
+    left, top, wide, tall = boxes[:, :4].T
+    for start, long, flat_start, flat, across, along in (
+        (left, wide, top, tall, height, width),
+        (top, tall, left, wide, width, height),
+    ):
+        on_edge = (flat_start == 0) | (flat_start + flat == across)
+        kept[on_edge & (flat < SLIVER_SHARE * across) & (long > SLIVER_LENGTH * flat)] = False
+        kept[(start == 0) & (long == along) & (flat < CROSSING_FLATNESS * long)] = False
     found: np.ndarray = kept[parts]
     return found

@@ -8,10 +8,13 @@ from digit_recognizer.data.ink import Ink
 
 TALL = 0.35  # of the largest part: what is smaller says nothing of how large a sign is
 SPECK = 0.1  # of a sign's size: smaller parts are dust, and dots of the paper
-SMALL_PART, NEAR_PART = 0.5, 0.2  # of a sign's size: a smaller part so near to a larger one belongs to it
+SMALL_PART, NEAR_PART = 0.5, 0.2  # of the larger part's size: a smaller part so near to it belongs to it
 OVERLAP = 0.4  # of the narrower part's width: parts above each other may be one broken sign,
-TALLEST_WHOLE = 1.4  # if together they are not taller than this, in sizes of a sign
+TALLEST_WHOLE = 1.4  # if together they are not taller than this, in sizes of the larger
+SAME_LINE = 0.35  # of the lower sign: so much beside the last sign of a line, it follows that
 LEAST_SIGN = 0.3  # of a sign's size: less is a comma, not a sign
+WIDEST_GAP, WIDEST_WHOLE = 0.3, 1.2  # of the taller of two halves: their gap, and the width of the whole
+NARROWEST_PAIR, LEAST_HALF, MOST_PLACES = 0.75, 0.12, 3  # of a sign's height: a pair's width, a half's; ways to cut
 MOST_SIGNS = 400  # a full page has fewer; noise has more
 
 
@@ -58,7 +61,7 @@ def find_signs(ink: Ink, single: bool = False) -> list[Sign]:
     """
     import cv2
 
-    count, components, boxes, _ = cv2.connectedComponentsWithStats((ink.strength > 0).astype(np.uint8), connectivity=8)
+    _, components, boxes, _ = cv2.connectedComponentsWithStats((ink.strength > 0).astype(np.uint8), connectivity=8)
     parts = [
         _Part([number], x, y, x + width, y + height)
         for number, (x, y, width, height, _) in enumerate(boxes.tolist())
@@ -69,12 +72,12 @@ def find_signs(ink: Ink, single: bool = False) -> list[Sign]:
     largest = max(part.size for part in parts)
     size = float(np.median([part.size for part in parts if part.size >= TALL * largest]))
     parts = [part for part in parts if part.size >= SPECK * size]
-    parts = [_join(parts)] if single else _gather(parts, size)
+    parts = [_join(parts)] if single else _gather(parts)
     parts = [part for part in parts if part.size >= LEAST_SIGN * size]
     return [_cut_out(ink, components, part) for part in _order(parts)[:MOST_SIGNS]]
 
 
-def _gather(parts: list[_Part], size: float) -> list[_Part]:
+def _gather(parts: list[_Part]) -> list[_Part]:
     """Join what belongs together, until nothing more does."""
     parts = sorted(parts, key=lambda part: -part.size)
     found = True
@@ -82,21 +85,21 @@ def _gather(parts: list[_Part], size: float) -> list[_Part]:
         found = False
         for first in range(len(parts)):
             for second in range(len(parts) - 1, first, -1):
-                if _belong_together(parts[first], parts[second], size):
+                if _belong_together(parts[first], parts[second]):
                     parts[first] = _join([parts[first], parts.pop(second)])
                     found = True
     return parts
 
 
-def _belong_together(one: _Part, other: _Part, size: float) -> bool:
+def _belong_together(one: _Part, other: _Part) -> bool:
     across = max(one.left, other.left) - min(one.right, other.right)  # negative where they overlap
     down = max(one.top, other.top) - min(one.bottom, other.bottom)
-    smaller = min(one.size, other.size)
-    if smaller < SMALL_PART * size and max(across, down) < NEAR_PART * size:
+    smaller, larger = sorted((one.size, other.size))
+    if smaller < SMALL_PART * larger and max(across, down) < NEAR_PART * larger:
         return True
     narrower = min(one.right - one.left, other.right - other.left)
     whole = max(one.bottom, other.bottom) - min(one.top, other.top)
-    return -across > OVERLAP * narrower and down < NEAR_PART * size and whole < TALLEST_WHOLE * size
+    return -across > OVERLAP * narrower and down < NEAR_PART * larger and whole < TALLEST_WHOLE * larger
 
 
 def _join(parts: list[_Part]) -> _Part:
@@ -110,15 +113,23 @@ def _join(parts: list[_Part]) -> _Part:
 
 
 def _order(parts: list[_Part]) -> list[_Part]:
-    """Lines from top to bottom; a sign whose middle lies within the height of a line's first sign is on that line."""
-    rest = sorted(parts, key=lambda part: part.top + part.bottom)
-    ordered = []
-    while rest:
-        first = rest[0]
-        line = [part for part in rest if first.top <= (part.top + part.bottom) / 2 < first.bottom]
-        ordered += sorted(line, key=lambda part: part.left)
-        rest = [part for part in rest if part not in line]
-    return ordered
+    """Lines from top to bottom, each from left to right; a line may rise or fall, since each sign follows the last."""
+    lines: list[list[_Part]] = []
+    for part in sorted(parts, key=lambda part: part.left):
+        shares = [_measure_overlap(line[-1], part) for line in lines]
+        best = int(np.argmax(shares)) if shares else 0
+        if shares and shares[best] > SAME_LINE:
+            lines[best].append(part)
+        else:
+            lines.append([part])
+    lines.sort(key=lambda line: float(np.mean([part.top + part.bottom for part in line])))
+    return [part for line in lines for part in line]
+
+
+def _measure_overlap(one: _Part, other: _Part) -> float:
+    """How much of the lower of two parts stands beside the other: a share, negative where none does."""
+    beside = min(one.bottom, other.bottom) - max(one.top, other.top)
+    return beside / min(one.bottom - one.top, other.bottom - other.top)
 
 
 def _cut_out(ink: Ink, components: np.ndarray, part: _Part) -> Sign:
@@ -126,3 +137,58 @@ def _cut_out(ink: Ink, components: np.ndarray, part: _Part) -> Sign:
     strength = np.where(np.isin(components[place], part.numbers), ink.strength[place], 0)
     left, top, right, bottom = (round(value / ink.scale) for value in (part.left, part.top, part.right, part.bottom))
     return Sign(strength, ink.left_px + left, ink.top_px + top, max(1, right - left), max(1, bottom - top))
+
+
+def join_signs(one: Sign, other: Sign) -> Sign | None:
+    """Make one sign of two neighbours that stand close enough to be its halves; None if they do not."""
+    left, top = min(one.x, other.x), min(one.y, other.y)
+    right, bottom = max(one.x + one.width, other.x + other.width), max(one.y + one.height, other.y + other.height)
+    taller = max(one.height, other.height)
+    gap = max(one.x, other.x) - min(one.x + one.width, other.x + other.width)
+    if gap > WIDEST_GAP * taller or bottom - top > TALLEST_WHOLE * taller or right - left > WIDEST_WHOLE * taller:
+        return None
+    scale = max(part.strength.shape[0] / part.height for part in (one, other))
+    size = [max(1, round(side * scale)) + 1 for side in (bottom - top, right - left)]
+    strength = np.zeros(size, np.float32)
+    for part in (one, other):
+        row, column = round((part.y - top) * scale), round((part.x - left) * scale)
+        place = strength[row : row + part.strength.shape[0], column : column + part.strength.shape[1]]
+        np.maximum(place, part.strength[: place.shape[0], : place.shape[1]], out=place)
+    return Sign(strength, left, top, right - left, bottom - top)
+
+
+def list_cuts(sign: Sign) -> list[tuple[Sign, Sign]]:
+    """Cut a sign upright into two, where a column holds little ink: up to `MOST_PLACES` ways, the thinnest first.
+
+    None if it is too narrow to be two digits.
+    """
+    height, width = sign.strength.shape
+    if width < NARROWEST_PAIR * height:
+        return []
+    ink = sign.strength.sum(axis=0)
+    margin = max(2, round(LEAST_HALF * height))
+    places: list[int] = []
+    for column in (margin + np.argsort(ink[margin : width - margin], kind="stable")).tolist():
+        if all(abs(column - place) >= margin / 2 for place in places):
+            places.append(column)
+        if len(places) == MOST_PLACES:
+            break
+    halves = ((_take(sign, 0, place), _take(sign, place, width)) for place in places)
+    return [(left, right) for left, right in halves if left is not None and right is not None]
+
+
+def _take(sign: Sign, first: int, last: int) -> Sign | None:
+    """The part of a sign in some of its columns, cut to its ink; None where there is none."""
+    part = sign.strength[:, first:last]
+    rows, columns = (np.flatnonzero(part.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    across, down = sign.width / sign.strength.shape[1], sign.height / sign.strength.shape[0]
+    return Sign(
+        np.ascontiguousarray(part[top:bottom, left:right]),
+        sign.x + round((first + left) * across),
+        sign.y + round(top * down),
+        max(1, round((right - left) * across)),
+        max(1, round((bottom - top) * down)),
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.config import SMOKE, RunConfig
 from digit_recognizer.errors import InputError
+from digit_recognizer.models._ready import load_packaged_reader as load_packaged_reader
 from digit_recognizer.models._ready import load_ready_model as load_ready_model
 
 if TYPE_CHECKING:

@@ -1,0 +1,139 @@
+"""The reader that travels with the package: a champion net with an eleventh class, "no digit", for `predict`.
+
+    python -m digit_recognizer.download PATH-OF-KMNIST --input-dir input/kmnist
+    python -m benchmarks.make_reader
+
+It is fitted on four fifths of train.csv, as it is and in other hands (benchmarks/reader_digits.py), and on what is no
+digit (benchmarks/reader_others.py). The recipe was settled on the remaining fifth and on others made with other seeds;
+photographs of handwriting were looked at as a test, not to fit.
+"""
+
+import argparse
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import keras
+import numpy as np
+from safetensors.numpy import save_file
+
+from benchmarks.reader_digits import EUROPEAN, draw_european, print_text, vary_digit
+from benchmarks.reader_others import KINDS, draw_other
+from digit_recognizer.data.augmentation import POLICIES, build_augment
+from digit_recognizer.data.folds import assign_folds
+from digit_recognizer.data.tables import load_train_table, pixels_to_images
+from digit_recognizer.files import hash_file, write_atomically
+from digit_recognizer.models import build_config, build_model
+from digit_recognizer.training.dataset import load_dataset
+from digit_recognizer.training.batches import TrainingBatches
+from digit_recognizer.training.fit import compile_model, fit_compiled, predict_probabilities
+
+NO_DIGIT = 10
+VARIANTS, EUROPEANS, PRINTED = 3, 12_000, 6_000  # per row; in all; in all
+OTHERS = dict(zip(KINDS, (18_000, 4_000, 6_000, 14_000, 8_000, 6_000, 14_000), strict=True))
+CHUNK = 2_000
+
+
+def make_chunk(task: tuple[str, np.ndarray, np.ndarray, list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the images of one kind: (m, 28, 28, 1) and labels (m,)."""
+    kind, images, labels, seed = task
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng(seed)
+    made, answers = [], []
+    for position in range(CHUNK):
+        if kind == "variant":
+            if position == len(images):
+                break
+            image, answer = vary_digit(images[position], rng), int(labels[position])
+        elif kind == "european":
+            answer = int(rng.choice(list(EUROPEAN)))
+            image = draw_european(answer, rng)
+        elif kind == "printed":
+            answer = int(rng.integers(10))
+            image = print_text(str(answer), rng)
+        else:
+            image, answer = draw_other(kind, images, images, rng), NO_DIGIT
+        if image is not None and image.max():
+            made.append(image)
+            answers.append(answer)
+    return np.array(made), np.array(answers)
+
+
+def make_pool(
+    images: np.ndarray, labels: np.ndarray, foreign: np.ndarray, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """All that the reader is fitted on, or a `share` of it with another seed: uint8 (n, 28, 28, 1) and int (n,)."""
+    tasks: list[tuple[str, np.ndarray, np.ndarray, list[int]]] = []
+    for _ in range(VARIANTS):
+        for start in range(0, len(images), CHUNK):
+            place = np.s_[start : start + CHUNK]
+            tasks.append(("variant", images[place], labels[place], [seed, len(tasks)]))
+    for kind, count in {"european": EUROPEANS, "printed": PRINTED, **OTHERS}.items():
+        source = foreign if kind == "foreign" else images[: 4 * CHUNK]
+        for _ in range(max(1, round(share * count / CHUNK))):
+            tasks.append((kind, source, labels[:0], [seed, len(tasks)]))
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        chunks = list(pool.map(make_chunk, tasks))
+    made = [images[..., None], *(chunk[0] for chunk in chunks)]
+    return np.concatenate(made), np.concatenate([labels, *(chunk[1] for chunk in chunks)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input-dir", type=Path, default=Path("input"))
+    parser.add_argument("--foreign-dir", type=Path, default=Path("input/kmnist"))
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--output", type=Path, default=Path("runs/reader"))
+    chosen = parser.parse_args()
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    config = build_config("champion", epochs=chosen.epochs, input_dir=chosen.input_dir)
+    dataset = load_dataset(config)
+    images, labels = dataset.images[..., 0], dataset.labels
+    others = load_train_table(chosen.foreign_dir / "train.csv", chosen.foreign_dir / ".cache")
+    foreign = pixels_to_images(others.pixels)[..., 0]
+    held_out = assign_folds(labels, 5, 0, dataset.groups) == 0
+    kept = chosen.output / "pool.npz"
+    if not kept.exists():
+        started = time.perf_counter()
+        half = len(foreign) * 4 // 5
+        fitted = make_pool(images[~held_out], labels[~held_out], foreign[:half], 1.0, 0)
+        judged = make_pool(images[held_out], labels[held_out], foreign[half:], 0.2, 1)
+        np.savez(kept, x=fitted[0], y=fitted[1], held_x=judged[0], held_y=judged[1])
+        print(f"pool: {len(fitted[0]):,} and {len(judged[0]):,} in {time.perf_counter() - started:.0f} s", flush=True)
+    with np.load(kept, allow_pickle=False) as pool:
+        x, y, held_x, held_y = (pool[name] for name in ("x", "y", "held_x", "held_y"))
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.utils.set_random_seed(0)
+    model = build_model("champion", classes=NO_DIGIT + 1)
+    targets = np.eye(NO_DIGIT + 1, dtype=np.float32)[y]
+    augment = build_augment(POLICIES["affine"])
+    batches = TrainingBatches(x[None], targets, np.arange(len(x)), config.batch_size, 0, augment)
+    compile_model(model, len(batches), config, epochs=chosen.epochs, learning_rate=config.learning_rate)
+
+    def tell(report: dict) -> None:
+        print({name: round(value, 4) for name, value in report.items()}, flush=True)
+
+    fit_compiled(model, batches, config, epochs=chosen.epochs, on_epoch=tell)
+    model.save(chosen.output / "reader.keras")
+    keras.config.set_dtype_policy("float32")
+    net = build_model("champion", classes=NO_DIGIT + 1)
+    net.set_weights(model.get_weights())
+    probabilities = predict_probabilities(net, held_x)
+    rows = int(held_out.sum())
+    right = probabilities.argmax(axis=1) == held_y
+    print("held-out rows as they are", right[:rows].mean(), "made digits", right[rows:][held_y[rows:] < 10].mean())
+    print("no digits", right[held_y == NO_DIGIT].mean())
+    facts = {"held_out_rows": str(rows), "held_out_accuracy": f"{right[:rows].mean():.5f}"}
+    path = chosen.output / "reader.safetensors"
+    with write_atomically(path) as temporary:
+        save_file({weight.path: keras.ops.convert_to_numpy(weight) for weight in net.weights}, temporary, facts)
+    print(path, hash_file(path), facts)
+
+
+if __name__ == "__main__":
+    main()

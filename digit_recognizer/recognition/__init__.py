@@ -1,0 +1,1 @@
+"""Digits on photographs, scans and drawings, found and read."""

@@ -1,0 +1,167 @@
+"""What `predict` does: checks what was asked for, reads pictures or a test.csv, tells and writes what was found."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from digit_recognizer.backend import import_keras
+from digit_recognizer.competition.provenance import Provenance, describe_command, find_commit
+from digit_recognizer.competition.submissions import check_new_submission_path, write_submission
+from digit_recognizer.data.preparation import prepare_images
+from digit_recognizer.data.tables import load_test_table, pixels_to_images
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import check_writable_folder, read_json, write_atomically
+from digit_recognizer.recognition.annotation import check_annotation_path, write_annotation
+from digit_recognizer.recognition.reader import load_reader
+from digit_recognizer.recognition.reading import Reading, read_pictures
+from digit_recognizer.signals import show as tell
+
+COLUMNS = ("file", "digit", "probability", "x", "y", "width", "height")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
+
+
+def predict(
+    images: Sequence[Path], *, run: Path | None, show: Path | None, output: Path | None, table: Path | None
+) -> None:
+    """Read pictures, or predict a table.
+
+    Args:
+        images: pictures, or folders of them; none if `table` is given.
+        run: who reads; None takes the packaged net.
+        show: annotated picture to write.
+        output: CSV file to write; needed for a table.
+        table: a test.csv.
+
+    Raises:
+        InputError: before anything is read, if the arguments contradict each other or a place cannot be written to;
+            after all others have been read and told, if a picture could not be read.
+    """
+    if table is not None:
+        if images or show:
+            raise InputError("--csv predicts a table: leave out the pictures and --show, or leave out --csv.")
+        _predict_table(table, run, output)
+        return
+    paths = _list_pictures(images)
+    _check_new(output, "--output", paths)
+    if show is not None:
+        check_annotation_path(show)
+        _check_new(show, "--show", paths)
+    import_keras()
+    reader = load_reader(run)
+    readings = []
+    for reading in read_pictures(paths, reader, keep_pixels=show is not None):
+        for line in describe_reading(reading):
+            tell(line)
+        readings.append(reading)
+    if output is not None:
+        write_readings(readings, output)
+        tell(f"{output}: {sum(max(1, len(r.signs)) for r in readings if r.error is None)} rows")
+    if show is not None and any(reading.error is None for reading in readings):
+        write_annotation(readings, show)
+        tell(f"{show}: what was read, drawn")
+    failed = [reading for reading in readings if reading.error is not None]
+    if failed:
+        raise InputError(
+            failed[0].error if len(readings) == 1 else f"{len(failed)} of {len(readings)} not read: above."
+        )
+
+
+def describe_reading(reading: Reading) -> list[str]:
+    """What the screen shows of a picture: a line for each sign, or one that says why there is none."""
+    if reading.error is not None:
+        return [f"{reading.path}: not read: {reading.error}"]
+    notes = f"  ({'; '.join(reading.notes)})" if reading.notes else ""
+    if not reading.signs:
+        return [f"{reading.path}: no digit: nothing written found{notes}"]
+    lines = []
+    if len(reading.signs) > 1:
+        found = " ".join("?" if sign.digit is None else str(sign.digit) for sign in reading.signs)
+        lines.append(f"{reading.path}: {found}  ({len(reading.signs)} signs){notes}")
+        notes = ""
+    for read in reading.signs:
+        first, *others = [f"{digit} {probability:.2f}" for digit, probability in read.list_likeliest()]
+        said = first if read.digit is not None else f"{read.verdict}: perhaps {first}"
+        place = f"at x {read.sign.x}, y {read.sign.y}, {read.sign.width} x {read.sign.height} px"
+        name = "   " if len(reading.signs) > 1 else f"{reading.path}:"
+        lines.append(f"{name} {said}  (then {', '.join(others)}; {place}){notes}")
+    return lines
+
+
+def write_readings(readings: Iterable[Reading], path: Path) -> None:
+    """Write what was read: a row per sign, the digit empty where there is none; pictures not read have no row."""
+    with write_atomically(path, exclusive=True) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for reading in readings:
+            name = str(reading.path)
+            name = f"'{name}" if name.startswith(FORMULA_STARTS) else name
+            for read in reading.signs:
+                sign = read.sign
+                place = (sign.x, sign.y, sign.width, sign.height)
+                digit = "" if read.digit is None else read.digit
+                writer.writerow((name, digit, f"{read.probabilities[read.likeliest]:.4f}", *place))
+            if not reading.signs and reading.error is None:
+                writer.writerow((name, "", "", "", "", "", ""))
+
+
+def _list_pictures(images: Sequence[Path]) -> list[Path]:
+    """The pictures named, and those in the folders named, by name; hidden files are passed over."""
+    if not images:
+        raise InputError("predict takes pictures or folders of them, or --csv FILE with --run RUN; received neither.")
+    paths: list[Path] = []
+    for path in images:
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+            if not inside:
+                raise InputError(f"{path} must hold pictures, but holds no file: name another folder.")
+            paths += inside
+        else:
+            paths.append(path)
+    return paths
+
+
+def _check_new(path: Path | None, flag: str, inputs: Sequence[Path]) -> None:
+    if path is None:
+        return
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{flag} takes a new file, but {path} exists: name another, or remove it first.")
+    check_writable_folder(path.parent)
+
+
+def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
+    """Predict a test.csv by the mean of a run's nets, as `cv` does, and write the submission."""
+    if run is None:
+        raise InputError(
+            "--csv takes the nets of a run: add --run RUN. The packaged net has seen digits of Kaggle's test.csv."
+        )
+    if output is None:
+        raise InputError("--csv writes ImageId,Label: add --output FILE.")
+    check_new_submission_path(output, table.parent)
+    import_keras()
+    import numpy as np
+
+    from digit_recognizer.training.fit import predict_probabilities
+    from digit_recognizer.training.run_nets import load_run_nets
+    from digit_recognizer.training.runs import METRICS
+
+    test = load_test_table(table)
+    nets = load_run_nets(run)
+    images = prepare_images(pixels_to_images(test.pixels), nets.config.preparation)
+    copies = nets.config.shifted_copies
+    probabilities = np.mean([predict_probabilities(net, images, copies) for net in nets.models], axis=0)
+    metrics = read_json(run / METRICS)
+    own = metrics["test_sha256"] == test.sha256
+    provenance = Provenance(
+        model=nets.config.model,
+        command=describe_command(),
+        commit=find_commit(),
+        train_sha256=metrics["train_sha256"],
+        test_sha256=test.sha256,
+        oof_accuracy=metrics["oof_accuracy"],
+        unfit=metrics["unfit_for_competition"] if own else "its rows were not compared with the run's training rows",
+        run=str(run),
+    )
+    write_submission(output, probabilities.argmax(axis=1), len(images), provenance)
+    tell(f"{output}: {len(images)} labels by the mean of {len(nets.models)} nets of {run}")
+    if provenance.unfit:
+        tell(f"UNFIT FOR THE COMPETITION: {provenance.unfit}")
