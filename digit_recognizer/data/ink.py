@@ -23,6 +23,7 @@ LEAST_SHARE, LEAST_PIXELS = 0.05, 30  # from where a pixel counts as ink at all,
 FRAME_SHARE = 0.9  # of a side of the picture: what touches so much of it is a table or the edge of the paper
 SLIVER_SHARE, SLIVER_LENGTH = 0.05, 3  # of that side, and of its own width: what lies so flat on an edge is cut off
 CROSSING_FLATNESS = 0.15  # of its length: what runs so flat from edge to edge is a rule that faded or bends
+FULLEST, LEAST_FULL = 95, 0.7  # per cent of a part's pixels, and how strong these are at least if it is ink
 PADDING_LEVELS = 4  # of 255: a margin of one shade that differs by more from its neighbour was added by a program
 
 
@@ -65,7 +66,9 @@ def find_ink(pixels: np.ndarray) -> Ink:
     edge = share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise)
     edge &= ~find_rules(edge, share)
     kept = _keep_marked(edge, share > max(INK_SHARE * darkness, INK_NOISE * noise))
-    return Ink(np.where(kept, np.clip(share / darkness, 0, 1), 0).astype(np.float32), scale, left, top, inverted)
+    strength = np.where(kept, np.clip(share / darkness, 0, 1), 0).astype(np.float32)
+    _drop_shadows(strength)
+    return Ink(strength, scale, left, top, inverted)
 
 
 def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
@@ -147,3 +150,16 @@ def _keep_marked(edge: np.ndarray, marks: np.ndarray) -> np.ndarray:
         kept[(start == 0) & (long == along) & (flat < CROSSING_FLATNESS * long)] = False
     found: np.ndarray = kept[parts]
     return found
+
+
+def _drop_shadows(strength: np.ndarray) -> None:
+    """Take away, in place, what is much fainter than other ink and touches the border: where a shadow begins."""
+    import cv2
+
+    count, parts = cv2.connectedComponents((strength > 0).astype(np.uint8), connectivity=8)
+    border = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+    fullest = {part: float(np.percentile(strength[parts == part], FULLEST)) for part in border.tolist() if part}
+    if len(fullest) < count - 1:  # else there is nothing to compare with
+        for part, full in fullest.items():
+            if full < LEAST_FULL:
+                strength[parts == part] = 0
