@@ -28,8 +28,8 @@ from digit_recognizer.data.folds import assign_folds
 from digit_recognizer.data.tables import load_train_table, pixels_to_images
 from digit_recognizer.files import hash_file, write_atomically
 from digit_recognizer.models import build_config, build_model
-from digit_recognizer.training.dataset import load_dataset
 from digit_recognizer.training.batches import TrainingBatches
+from digit_recognizer.training.dataset import load_dataset
 from digit_recognizer.training.fit import compile_model, fit_compiled, predict_probabilities
 
 NO_DIGIT = 10

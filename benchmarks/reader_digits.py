@@ -1,8 +1,8 @@
 """Digits as pictures bring them, for fitting the reader: MNIST's in other hands, drawn ones, printed ones.
 
-MNIST was written with one kind of pen in one country. Of its digits others are made: wider or narrower, slanted, bent, in
-another thickness, and brought into MNIST's form as a picture's digits are (`form_image`). What Europeans write and MNIST
-hardly has (a 1 with a long upstroke or a foot, a crossed 7, a closed 4) is drawn from a few points each, jittered.
+MNIST was written with one kind of pen in one country. Of its digits others are made: wider or narrower, slanted, bent,
+in another thickness, and brought into MNIST's form as a picture's digits are (`form_image`). What Europeans write and
+MNIST hardly has (a 1 with a long upstroke or a foot, a crossed 7, a closed 4) is drawn from a few jittered points.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,10 @@ from digit_recognizer.data.signs import Sign
 
 CANVAS_PX = 160
 FONT_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-FONTS = [
-    FONT_FOLDER / f"{name}.ttf"
-    for name in (
-        "DejaVuSans DejaVuSans-Bold DejaVuSans-Oblique DejaVuSansMono DejaVuSerif DejaVuSerif-Italic DejaVuSerif-Bold "
-        "STIXGeneral STIXGeneralItalic STIXGeneralBol cmr10 cmss10 cmtt10 cmti10"
-    ).split()
-]
-DEJAVU = [font for font in FONTS if font.name.startswith("DejaVu")]  # the others lack Cyrillic
+DEJAVU_NAMES = ("Sans", "Sans-Bold", "Sans-Oblique", "SansMono", "Serif", "Serif-Italic", "Serif-Bold")
+DEJAVU = [FONT_FOLDER / f"DejaVu{name}.ttf" for name in DEJAVU_NAMES]  # the others lack Cyrillic
+OTHER_NAMES = ("STIXGeneral", "STIXGeneralItalic", "STIXGeneralBol", "cmr10", "cmss10", "cmtt10", "cmti10")
+FONTS = [*DEJAVU, *(FONT_FOLDER / f"{name}.ttf" for name in OTHER_NAMES)]
 HERSHEY_FONTS = (0, 1, 2, 3, 4, 6, 7, 16)  # OpenCV's, as strokes; with 16 added they slant
 
 # Strokes of digits as points (x, y) in a unit box, y downwards; each list is one lift of the pen.

@@ -15,7 +15,9 @@ LONGEST_PX, SHORTEST_PX = 1280, 320  # of the longer side while looking for ink:
 LONGEST_PAPER_PX = 160  # of the longer side while looking for the paper
 PAPER_WINDOW = 0.6  # of the shorter side: wider than any stroke, narrower than most shadows
 BLUR_PX = 1.0  # as much as the grain of paper and sensor
+LIGHT_FITS, MIDDLE = 4, 128  # of the light's surface; the shade to which the paper is levelled for the median
 DARKEST_PAPER = 60  # of 255: below it the share of light is noise
+LEAST_ROOM = 128  # of 255, above the paper: what is lighter than light paper is grain
 FAINTEST_INK = 0.1  # share of the light: pencil takes 0.2 and more, the folds of paper 0.05
 INK_SHARE, EDGE_SHARE = 0.5, 0.28  # of the ink's own darkness: where a stroke begins, and how far it reaches
 INK_NOISE, EDGE_NOISE = 4.0, 3.0  # standard deviations of the paper
@@ -24,7 +26,8 @@ FRAME_SHARE = 0.9  # of a side of the picture: what touches so much of it is a t
 SLIVER_SHARE, SLIVER_LENGTH = 0.05, 3  # of that side, and of its own width: what lies so flat on an edge is cut off
 CROSSING_FLATNESS = 0.15  # of its length: what runs so flat from edge to edge is a rule that faded or bends
 FULLEST, LEAST_FULL = 95, 0.7  # per cent of a part's pixels, and how strong these are at least if it is ink
-PADDING_LEVELS = 4  # of 255: a margin of one shade that differs by more from its neighbour was added by a program
+PADDING_LEVELS = 4  # of 255: a margin of one shade that differs by more from the paper was added by a program
+PAPER_LEVELS = 60  # of 255: the corners of one sheet differ by less, and paper from ink by more
 
 
 @dataclass(frozen=True)
@@ -72,17 +75,28 @@ def find_ink(pixels: np.ndarray) -> Ink:
 
 
 def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
-    """Cut off margins of one shade that a program has put around a picture of another; their left and top in px."""
-    cuts = []
+    """Cut off a margin of one shade that a program has put around a picture of paper.
+
+    A drawing on a flat ground has such a margin as well, and is not touched: its box has no other paper than the margin.
+    """
+    box = []
     for lines in (pixels.T, pixels):  # columns, rows
-        flat = lines.max(axis=1) == lines.min(axis=1)
-        inner = np.flatnonzero(~flat)
+        inner = np.flatnonzero(lines.max(axis=1) != lines.min(axis=1))
         if not len(inner):
             return 0, 0, pixels
-        first, last = int(inner[0]), int(inner[-1]) + 1
-        steps = [abs(int(np.median(lines[at])) - int(lines[beyond][0])) for at, beyond in ((first, 0), (last - 1, -1))]
-        cuts.append((first if steps[0] > PADDING_LEVELS else 0, last if steps[1] > PADDING_LEVELS else len(lines)))
-    (left, right), (top, bottom) = cuts
+        box += [int(inner[0]), int(inner[-1]) + 1]
+    left, right, top, bottom = box
+    inside = pixels[top:bottom, left:right].astype(int)
+    sides = (pixels[:top], pixels[bottom:], pixels[:, :left], pixels[:, right:])
+    margin = np.concatenate([side.ravel() for side in sides])
+    if not len(margin) or margin.min() != margin.max():
+        return 0, 0, pixels
+    corners = inside[[0, 0, -1, -1], [0, -1, 0, -1]]
+    height, width = inside.shape
+    middle = inside[height // 5 : height - height // 5, width // 5 : width - width // 5]
+    is_paper = abs(corners - int(margin[0])).min() > PADDING_LEVELS and np.ptp(corners) < PAPER_LEVELS
+    if not is_paper or not middle.size or np.ptp(middle) < PAPER_LEVELS:
+        return 0, 0, pixels
     return left, top, pixels[top:bottom, left:right]
 
 
@@ -106,15 +120,32 @@ def _compare_with_paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scale = min(1.0, LONGEST_PAPER_PX / max(height, width))
     size = [max(1, round(side * scale)) for side in (width, height)]
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    slope = _fit_light(small)
+    level = np.clip(np.rint(small - slope + MIDDLE), 0, 255).astype(np.uint8)  # the median takes no more than 8 bits
     window = max(3, int(PAPER_WINDOW * min(small.shape)) | 1)
     margin = window // 2
-    mirrored = np.pad(small, margin, mode="reflect" if margin < min(small.shape) else "edge")
-    wide = cv2.medianBlur(mirrored, window)
-    paper = cv2.GaussianBlur(wide[margin:-margin, margin:-margin], (0, 0), 3)
-    paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    mirrored = np.pad(level, margin, mode="reflect" if margin < min(small.shape) else "edge")
+    wide = cv2.medianBlur(mirrored, window)[margin:-margin, margin:-margin]
+    paper = cv2.GaussianBlur(wide + np.float32(slope - MIDDLE), (0, 0), 3)
+    paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR)
     blurred = cv2.GaussianBlur(pixels, (0, 0), BLUR_PX).astype(np.float32)
     difference = paper - blurred
-    return difference / np.maximum(paper, DARKEST_PAPER), -difference / np.maximum(255 - paper, DARKEST_PAPER)
+    return difference / np.maximum(paper, DARKEST_PAPER), -difference / np.maximum(255 - paper, LEAST_ROOM)
+
+
+def _fit_light(small: np.ndarray) -> np.ndarray:
+    """The paper's light as a surface of second order, fitted anew without what lies far off: float32, 0 to 255."""
+    height, width = small.shape
+    ys, xs = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
+    y, x = (grid.ravel() for grid in np.meshgrid(ys, xs, indexing="ij"))
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    values = small.ravel().astype(np.float32)
+    used = np.abs(values - np.median(values)) <= max(8.0, 2 * float(np.median(np.abs(values - np.median(values)))))
+    for _ in range(LIGHT_FITS):
+        surface = terms @ np.linalg.lstsq(terms[used], values[used], rcond=None)[0]
+        away = np.abs(values - surface)
+        used = away <= max(8.0, 2.5 * float(np.median(away)))
+    return np.clip(surface, 0, 255).reshape(height, width).astype(np.float32)
 
 
 def _measure_contrast(share: np.ndarray) -> tuple[float, float, float]:

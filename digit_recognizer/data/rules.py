@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 STEEPEST = 0.12  # rows per column: 7 degrees; more, and one turns the paper
+MOST_SLOPES, MOST_LINES = 4, 5  # looked at more closely: of the rough ones, and of the plainest of each slope
 COARSE_STEP = 0.01  # of slopes: rows are pooled while these are tried, and finer slopes next to the best after that
 NEAR = 0.02  # slopes of the other rules differ by so much, once one is found: perspective
 EVERY_COLUMN = 4  # is looked at: a rule is hundreds of columns long
 LEAST_COVER = 0.85  # of the way from edge to edge; the bar of a digit may be long, but ends before the edge
-END_SHARE, LEAST_END_COVER = 0.06, 0.6  # at both ends, where no digit is, the line must be seen
+SHORTEST_WAY = 0.25  # of the picture's width: a turned page cuts off the rules in its corners
+EDGE_PX = 6  # from the edge of the picture, where a rule begins and ends
+END_SHARE, LEAST_END_COVER = 0.06, 0.6  # of the width: there the line must be seen in so much of the columns
 LEAST_COARSE_COVER = 0.8  # the same while slopes are tried roughly
 THICKEST = 0.03  # of the side that it crosses
 THINNING = 0.65  # of a line's cover: rows beside it that have as much belong to it
@@ -65,61 +68,85 @@ def _list_level_rules(edge: np.ndarray) -> list[_Rule]:
     rules: list[_Rule] = []
     slopes = np.arange(-STEEPEST, STEEPEST + 1e-9, COARSE_STEP)
     for _ in range(MOST_RULES):
-        coarse = _find_slope(ys, xs, slopes, width)
-        if coarse is None:
-            break
-        finer = coarse + np.linspace(-COARSE_STEP, COARSE_STEP, max(3, round(2 * COARSE_STEP * width)))
-        rule = _find_plainest(ys, xs, finer, width)
+        rule = None
+        for rough in _list_slopes(ys, xs, slopes, (height, width)) if not rules else [rules[0].slope]:
+            reach = NEAR if rules else COARSE_STEP
+            finer = rough + np.linspace(-reach, reach, max(3, round(2 * reach * width)))
+            rule = rule or _find_plainest(ys, xs, finer, (height, width))
         if rule is None:
             break
         if rule.last - rule.first + 1 <= THICKEST * height:
             rules.append(rule)
-            slopes = np.arange(rules[0].slope - NEAR, rules[0].slope + NEAR + 1e-9, COARSE_STEP)
         rows = ys - np.round(rule.slope * xs)
         rest = (rows < rule.first - MARGIN_PX) | (rows > rule.last + MARGIN_PX)
         ys, xs = ys[rest], xs[rest]
     return rules
 
 
-def _find_slope(ys: np.ndarray, xs: np.ndarray, slopes: np.ndarray, width: int) -> float | None:
-    """The slope of the plainest line, roughly: rows are pooled as far as slopes are apart at the picture's borders."""
+def _list_slopes(ys: np.ndarray, xs: np.ndarray, slopes: np.ndarray, shape: tuple[int, int]) -> list[float]:
+    """The slopes of the plainest lines, roughly: rows are pooled as far as slopes are apart at the borders."""
+    height, width = shape
     pool = max(1, round(COARSE_STEP * width / 2))
-    columns = -(-width // EVERY_COLUMN)
-    rows = int(ys.max()) // pool + 1 if len(ys) else 1
-    met = np.zeros((columns, rows), bool)  # a column counts once in a pooled row, however thick the stroke is
-    met[xs // EVERY_COLUMN, ys // pool] = True
-    columns_met, rows_met = np.nonzero(met)
-    shift = int(np.ceil(np.abs(slopes).max() * width / pool)) + 1
-    covers = []
-    for slope in slopes:
-        sheared = np.round(rows_met - slope * columns_met * EVERY_COLUMN / pool).astype(np.intp) + shift
-        counts = np.bincount(sheared, minlength=1)
-        covers.append(counts.max() / columns if len(counts) else 0.0)
-    best = int(np.argmax(covers))
-    return float(slopes[best]) if covers[best] >= LEAST_COARSE_COVER else None
+    met = np.zeros((width // EVERY_COLUMN + 1, height // pool + 1), bool)
+    met[xs // EVERY_COLUMN, ys // pool] = True  # a column counts once in a pooled row, however thick the stroke is
+    columns, rows = np.nonzero(met)
+    covers = [
+        _measure_covers(rows, columns * EVERY_COLUMN, slope / pool, (met.shape[1], width))[0].max() for slope in slopes
+    ]
+    best = np.argsort(covers)[::-1][:MOST_SLOPES]
+    return [float(slopes[number]) for number in best if covers[number] >= LEAST_COARSE_COVER]
 
 
-def _find_plainest(ys: np.ndarray, xs: np.ndarray, slopes: np.ndarray, width: int) -> _Rule | None:
-    """The line that meets something dark in most columns, if that is enough for a rule."""
-    columns = -(-width // EVERY_COLUMN)
-    shift = int(np.ceil(np.abs(slopes).max() * width)) + 1  # so that no row is negative
+def _measure_covers(
+    rows: np.ndarray, columns: np.ndarray, slope: float, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Which share of its way through the picture a line meets something dark, for all lines of a slope.
+
+    Returns:
+        The shares, by the line's row at column 0 (0 where its way is short); which line each place lies on; and what
+        to subtract from a line's number to have its row at column 0.
+    """
+    height, width = shape
+    shift = int(np.ceil(abs(slope) * width)) + 1  # so that no number is negative
+    lines = np.round(rows - slope * columns).astype(np.intp) + shift
+    counts = np.bincount(lines, minlength=height + 2 * shift)
+    starts = np.arange(len(counts)) - shift
+    if slope == 0:
+        ways = np.full(len(counts), width)
+    else:
+        leaves = np.stack([-0.5 - starts, height - 0.5 - starts]) / slope
+        ways = np.minimum(width, leaves.max(axis=0)) - np.maximum(0, leaves.min(axis=0))
+    covers = np.where(ways >= SHORTEST_WAY * width, counts * EVERY_COLUMN / np.maximum(ways, 1), 0)
+    return covers, lines, shift
+
+
+def _find_plainest(ys: np.ndarray, xs: np.ndarray, slopes: np.ndarray, shape: tuple[int, int]) -> _Rule | None:
+    """The line that meets something dark in most of its way, if that is enough for a rule."""
     best, cover = None, LEAST_COVER
     for slope in slopes:
-        rows = np.round(ys - slope * xs).astype(np.intp) + shift
-        covers = np.bincount(rows, minlength=1) / columns
-        row = int(covers.argmax())
-        if covers[row] < cover:
-            continue
-        on_line = xs[np.abs(rows - row) <= 1]
-        ends = END_SHARE * width
-        least = LEAST_END_COVER * ends / EVERY_COLUMN
-        if min((on_line < ends).sum(), (on_line >= width - ends).sum()) < least:
-            continue
-        near = covers >= THINNING * covers[row]
-        first = row - int(np.argmin(near[row::-1])) + 1 if not near[: row + 1].all() else 0
-        last = row + int(np.argmin(near[row:])) - 1 if not near[row:].all() else len(near) - 1
-        best, cover = _Rule(float(slope), first - shift, last - shift), covers[row]
+        covers, lines, shift = _measure_covers(ys, xs, slope, shape)
+        for line in np.argsort(covers)[: -1 - MOST_LINES : -1].tolist():
+            if covers[line] < cover:
+                break
+            on_line = np.abs(lines - line) <= 1
+            if _meets_both_ends(xs[on_line], ys[on_line], shape):
+                near = covers >= THINNING * covers[line]
+                first = line - int(np.argmin(near[line::-1])) + 1 if not near[: line + 1].all() else 0
+                last = line + int(np.argmin(near[line:])) - 1 if not near[line:].all() else len(near) - 1
+                best, cover = _Rule(float(slope), first - shift, last - shift), covers[line]
+                break
     return best
+
+
+def _meets_both_ends(xs: np.ndarray, ys: np.ndarray, shape: tuple[int, int]) -> bool:
+    """Whether a line is seen all the way to the picture's edges, at both of its ends."""
+    height, width = shape
+    ends = []
+    for end in (xs.argmin(), xs.argmax()):
+        to_edge = min(xs[end], width - 1 - xs[end], ys[end], height - 1 - ys[end])
+        seen = (np.abs(xs - xs[end]) < END_SHARE * width).sum() * EVERY_COLUMN
+        ends.append(to_edge < EDGE_PX + EVERY_COLUMN and seen >= LEAST_END_COVER * END_SHARE * width)
+    return all(ends)
 
 
 def _find_band(rule: _Rule, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ SAME_LINE = 0.35  # of the lower sign: so much beside the last sign of a line, i
 LEAST_SIGN = 0.3  # of a sign's size: less is a comma, not a sign
 WIDEST_GAP, WIDEST_WHOLE = 0.3, 1.2  # of the taller of two halves: their gap, and the width of the whole
 NARROWEST_PAIR, LEAST_HALF, MOST_PLACES = 0.75, 0.12, 3  # of a sign's height: a pair's width, a half's; ways to cut
+LEAST_PX = 10  # of the picture as searched for ink: the largest of grain and dust is smaller
 MOST_SIGNS = 400  # a full page has fewer; noise has more
 
 
@@ -70,6 +71,8 @@ def find_signs(ink: Ink, single: bool = False) -> list[Sign]:
     if not parts:
         return []
     largest = max(part.size for part in parts)
+    if largest < LEAST_PX:
+        return []
     size = float(np.median([part.size for part in parts if part.size >= TALL * largest]))
     parts = [part for part in parts if part.size >= SPECK * size]
     parts = [_join(parts)] if single else _gather(parts)

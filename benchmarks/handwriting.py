@@ -1,0 +1,188 @@
+"""How well `predict` reads: pictures with labels, pages made of rows that the reader has not seen, and no digits.
+
+    python benchmarks/handwriting.py pictures FOLDER          # with a labels.csv: file,label,kind
+    python benchmarks/handwriting.py pages                    # digits of train.csv on paper, under bad light
+    python benchmarks/handwriting.py others [FOLDER …]        # blank paper, noise, and pictures of no digits
+    python benchmarks/handwriting.py speed FOLDER
+
+`--run RUN` lets the nets of a run read instead of the packaged one.
+"""
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from difflib import SequenceMatcher
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cv2
+import numpy as np
+
+from digit_recognizer.backend import import_keras
+from digit_recognizer.competition.metrics import compute_accuracy_interval
+from digit_recognizer.data.folds import assign_folds
+from digit_recognizer.models import build_config
+from digit_recognizer.recognition.reader import Reader, load_reader
+from digit_recognizer.recognition.reading import read_pictures
+from digit_recognizer.training.dataset import load_dataset
+from tests.paper import Conditions, lay_out
+
+CONDITIONS = {
+    "plain": Conditions(),
+    "white on black": Conditions(ink=230, paper=20),
+    "uneven light": Conditions(gradient=0.6),
+    "shadow": Conditions(shadow=0.5),
+    "ruled, faint": Conditions(rule=0.2),
+    "ruled, strong": Conditions(rule=0.55),
+    "squared": Conditions(rule=0.3, squared=True),
+    "squared and turned 3 deg": Conditions(rule=0.4, squared=True, turn_deg=3),
+    "grain": Conditions(grain=12),
+    "blurred": Conditions(blur_px=2.5),
+    "turned 5 deg": Conditions(turn_deg=5),
+    "faint pencil": Conditions(ink=150, grain=5),
+    "JPEG of quality 25": Conditions(jpeg=25, grain=4),
+    "all at once": Conditions(gradient=0.4, shadow=0.35, rule=0.2, grain=6, blur_px=1, turn_deg=3, jpeg=60),
+}
+PAGES, ROWS, COLUMNS = 20, 4, 5
+
+
+def read_labelled(folder: Path, reader: Reader) -> None:
+    """Accuracy per kind: a picture is read right if it holds one sign and that is its digit."""
+    with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row, reading in zip(rows, read_pictures([folder / row["file"] for row in rows], reader), strict=True):
+        digits = [sign.digit for sign in reading.signs]
+        right = digits == [int(row["label"])]
+        word = "right" if right else "not told" if len(digits) == 1 and digits[0] is None else "wrong"
+        for kind in (row["kind"], row["file"].split("/")[0], "all"):
+            counts[kind][word] += 1
+        if not right:
+            told = [(sign.verdict, sign.list_likeliest()[0]) for sign in reading.signs]
+            print(f"  {row['file']}: {row['label']} read as {told}")
+    for kind, found in counts.items():
+        total = sum(found.values())
+        low, high = compute_accuracy_interval(found["right"], total)
+        print(
+            f"  {kind:60s} {found['right']:4d} of {total:4d} = {found['right'] / total:.3f} ({low:.3f} to {high:.3f}), "
+            f"unsure or no digit {found['not told']}, wrong {found['wrong']}"
+        )
+
+
+def read_pages(reader: Reader, input_dir: Path) -> None:
+    """Digits of the rows that the reader was not fitted on, 20 to a page and alone, under each condition."""
+    dataset = load_dataset(build_config("champion", input_dir=input_dir))
+    held_out = assign_folds(dataset.labels, 5, 0, dataset.groups) == 0
+    images, labels = dataset.images[held_out][..., 0], dataset.labels[held_out]
+    for name, conditions in CONDITIONS.items():
+        found = [read_made(reader, images, labels, conditions, count) for count in (ROWS * COLUMNS, 1)]
+        print(f"  {name:26s} on pages {found[0]}, alone {found[1]}", flush=True)
+
+
+def read_made(reader: Reader, images: np.ndarray, labels: np.ndarray, conditions: Conditions, count: int) -> str:
+    """Lay out pages of `count` digits and read them: how many of all digits stand where they should."""
+    pages = PAGES if count > 1 else 10 * PAGES
+    right = others = 0
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{page:03d}.png" for page in range(pages)]
+        for page, path in enumerate(paths):
+            made = lay_out(images[page * count : (page + 1) * count], min(COLUMNS, count), conditions, page)
+            cv2.imwrite(str(path), made)
+        for page, reading in enumerate(read_pictures(paths, reader)):
+            wanted = labels[page * count : (page + 1) * count].tolist()
+            read = [sign.digit for sign in reading.signs]
+            blocks = SequenceMatcher(None, read, wanted, autojunk=False).get_matching_blocks()
+            right += sum(block.size for block in blocks)
+            others += max(0, len(read) - len(wanted))
+    return f"{right:3d} of {pages * count} right, {others} signs too many"
+
+
+def read_others(reader: Reader, folders: list[Path]) -> None:
+    """Which share is answered `no digit` or `unsure` (in every sign), or holds no sign at all."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, paths in {"blank paper": make_blank(Path(folder)), "noise": make_noise(Path(folder))}.items():
+            tell_refused(name, paths, reader)
+    for other in folders:
+        tell_refused(str(other), sorted(path for path in other.rglob("*") if path.suffix in ENDINGS), reader)
+
+
+ENDINGS = (".png", ".jpg", ".jpeg")
+
+
+def make_blank(folder: Path) -> list[Path]:
+    nothing = np.zeros((20, 28, 28), np.uint8)
+    paths = []
+    for number, conditions in enumerate(10 * list(CONDITIONS.values())):
+        paths.append(folder / f"blank{number}.png")
+        count, columns = (20, 5) if number % 2 else (1, 1)
+        cv2.imwrite(str(paths[-1]), lay_out(nothing[:count], columns, conditions, number))
+    return paths
+
+
+def make_noise(folder: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = []
+    for number in range(140):
+        grain = rng.normal(0, 1, (200, 200)).astype(np.float32)
+        if number % 7:
+            grain = cv2.GaussianBlur(grain, (0, 0), float(number % 7) * 2)
+        grain = 128 + 40 * grain / grain.std()
+        paths.append(folder / f"noise{number}.png")
+        cv2.imwrite(str(paths[-1]), np.clip(grain, 0, 255).astype(np.uint8))
+    return paths
+
+
+def tell_refused(name: str, paths: list[Path], reader: Reader) -> None:
+    verdicts: Counter[str] = Counter()
+    for reading in read_pictures(paths, reader):
+        told = {sign.verdict for sign in reading.signs}
+        verdicts["a digit" if "digit" in told else "unsure" if "unsure" in told else "no digit"] += 1
+    refused = (verdicts["no digit"] + verdicts["unsure"]) / len(paths)
+    print(f"  {name}: {dict(verdicts)}, refused {refused:.3f} of {len(paths)}")
+
+
+def measure_speed(folder: Path, run: Path | None) -> None:
+    """Seconds from the command to its first line, and pictures per second after that."""
+    pictures = sorted(path for path in folder.rglob("*") if path.suffix in ENDINGS)
+    command = [sys.executable, "-u", "-m", "digit_recognizer.predict", *map(str, pictures * 4)]
+    command += ["--run", str(run)] if run else []
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        first = time.perf_counter()
+        process.stdout.read()
+    ended = time.perf_counter()
+    rate = len(pictures) * 4 / (ended - first)
+    print(f"  first line after {first - started:.1f} s; {len(pictures) * 4} pictures at {rate:.0f} per second")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("pictures", "pages", "others", "speed"))
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--input-dir", type=Path, default=Path("input"))
+    chosen = parser.parse_args()
+    if chosen.what == "speed":
+        measure_speed(chosen.folders[0], chosen.run)
+        return
+    import_keras()
+    reader = load_reader(chosen.run)
+    if chosen.what == "pictures":
+        read_labelled(chosen.folders[0], reader)
+    elif chosen.what == "pages":
+        read_pages(reader, chosen.input_dir)
+    else:
+        read_others(reader, chosen.folders)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""From a photograph to MNIST's form: pages whose digits are known, under the light and on the paper of real ones."""
+
+import numpy as np
+import pytest
+from paper import CELL_PX, Conditions, lay_out
+from PIL import Image
+
+from digit_recognizer.data.handwriting import form_image, load_letter
+from digit_recognizer.data.ink import find_ink
+from digit_recognizer.data.sample import build_sample
+from digit_recognizer.data.signs import Sign, find_signs, join_signs, list_cuts
+from digit_recognizer.errors import InputError
+
+CONDITIONS = {
+    "perfect": Conditions(),
+    "white on black": Conditions(ink=230, paper=20),
+    "uneven light": Conditions(gradient=0.6),
+    "shadow": Conditions(shadow=0.3),
+    "ruled": Conditions(rule=0.5),
+    "squared and turned": Conditions(rule=0.4, squared=True, turn_deg=3),
+    "grain": Conditions(grain=12),
+    "blurred": Conditions(blur_px=2),
+    "faint": Conditions(ink=150, grain=4),
+    "JPEG": Conditions(grain=3, jpeg=30),
+}
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    """uint8 (12, 28, 28), of one piece each."""
+    return build_sample().test_pixels[:12].reshape(-1, 28, 28)
+
+
+def draw(*strokes: tuple[int, int, int, int], side: int = 200, ink: int = 0, paper: int = 255) -> np.ndarray:
+    """Bars (top, bottom, left, right) on paper."""
+    page = np.full((side, side), paper, np.uint8)
+    for top, bottom, left, right in strokes:
+        page[top:bottom, left:right] = ink
+    return page
+
+
+@pytest.mark.parametrize("conditions", CONDITIONS.values(), ids=CONDITIONS)
+def test_every_digit_of_a_page_is_found_where_it_is_whatever_the_light_and_the_paper(digits, conditions):
+    signs = find_signs(find_ink(lay_out(digits, 4, conditions)))
+    assert len(signs) == 12
+    for number, sign in enumerate(signs):
+        row, column = divmod(number, 4)
+        assert abs(sign.x + sign.width / 2 - (column + 0.5) * CELL_PX) < CELL_PX / 2
+        assert abs(sign.y + sign.height / 2 - (row + 0.5) * CELL_PX) < CELL_PX / 2
+
+
+@pytest.mark.parametrize("conditions", CONDITIONS.values(), ids=CONDITIONS)
+def test_what_is_found_looks_like_what_was_laid_on_the_page(digits, conditions):
+    plain = [form_image(sign) for sign in find_signs(find_ink(lay_out(digits, 4, Conditions())))]
+    found = [form_image(sign) for sign in find_signs(find_ink(lay_out(digits, 4, conditions)))]
+    likeness = [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(plain, found, strict=True)]
+    assert np.median(likeness) > 0.9 and min(likeness) > 0.6
+
+
+def test_the_form_is_that_of_mnist(digits):
+    for sign in find_signs(find_ink(lay_out(digits, 4, Conditions()))):
+        image = form_image(sign)
+        assert image.shape == (28, 28, 1) and image.dtype == np.uint8 and image.max() == 255
+        rows, columns = (np.flatnonzero((image[..., 0] > 127).any(axis=axis)) for axis in (1, 0))
+        assert 16 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 20
+        ys, xs = np.mgrid[:28, :28]
+        mass = image[..., 0] / image.sum()
+        assert (ys * mass).sum() == pytest.approx(13.5, abs=0.6) and (xs * mass).sum() == pytest.approx(13.5, abs=0.6)
+
+
+def test_a_thin_pen_and_a_thick_one_leave_strokes_of_mnists_thickness_or_more():
+    thin, thick = (form_image(find_signs(find_ink(draw((20, 180, 100, 100 + px))))[0]) for px in (2, 20))
+    for image in (thin, thick):
+        middle = image[14, :, 0].astype(int)
+        assert 2 * 255 < middle.sum() < 4 * 255
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 300), (300, 1), (3, 2000), (28, 28)])
+@pytest.mark.parametrize("shade", [0, 127, 255])
+def test_a_page_of_one_shade_holds_nothing_whatever_its_shape(shape, shade):
+    assert find_signs(find_ink(np.full(shape, shade, np.uint8))) == []
+
+
+def test_grain_and_folds_of_blank_paper_are_no_ink():
+    page = lay_out(np.zeros((4, 28, 28), np.uint8), 2, Conditions(grain=10, gradient=0.5, rule=0.04))
+    assert find_signs(find_ink(page)) == []
+
+
+def test_rules_are_no_ink_and_strokes_across_them_stay_whole():
+    page = draw((20, 180, 95, 105), side=200)
+    page[50::40][:3] = 90
+    ruled = find_signs(find_ink(page))
+    assert len(ruled) == 1 and ruled[0].height == pytest.approx(160, abs=6) and ruled[0].width < 20
+
+
+def test_a_bar_that_ends_before_the_edges_is_no_rule():
+    (sign,) = find_signs(find_ink(draw((95, 103, 25, 175), (40, 160, 95, 105))))
+    assert sign.width > 140
+
+
+def test_a_margin_that_a_program_added_does_not_hide_what_it_frames():
+    page = np.full((300, 300), 255, np.uint8)
+    page[40:260, 100:180] = draw((20, 200, 35, 45), side=220, paper=215)[:, :80]
+    (sign,) = find_signs(find_ink(page))
+    assert (sign.x, sign.y, sign.width, sign.height) == pytest.approx((135, 60, 10, 180), abs=6)
+
+
+def test_the_table_under_the_paper_is_no_ink():
+    page = draw((40, 160, 95, 105), paper=220)
+    page[185:] = 60
+    assert len(find_signs(find_ink(page))) == 1
+
+
+def test_parts_of_one_sign_are_joined_and_dust_is_not():
+    five = draw((40, 50, 80, 130), (54, 160, 80, 90), (100, 110, 90, 130), (10, 13, 10, 13))
+    assert len(find_signs(find_ink(five))) == 1
+    footed = draw((30, 150, 95, 105), (160, 168, 60, 140))
+    assert len(find_signs(find_ink(footed))) == 1
+
+
+def test_two_lines_of_writing_are_not_joined_and_are_read_line_by_line():
+    page = draw((20, 90, 40, 50), (25, 95, 140, 150), (115, 180, 45, 55), (110, 185, 150, 160))
+    assert [(sign.x // 100, sign.y // 100) for sign in find_signs(find_ink(page))] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+
+
+def test_all_ink_is_one_sign_where_one_is_asked_for():
+    page = draw((20, 180, 40, 50), (20, 180, 140, 150))
+    assert len(find_signs(find_ink(page))) == 2
+    (sign,) = find_signs(find_ink(page), single=True)
+    assert sign.width == pytest.approx(110, abs=6)
+
+
+def test_a_wide_sign_can_be_cut_where_it_holds_least_ink_and_a_narrow_one_cannot():
+    bars = np.zeros((100, 100), np.float32)
+    bars[:, 10:30] = bars[:, 70:90] = 1
+    bars[50:54, 30:70] = 1
+    cuts = list_cuts(Sign(bars, 1000, 500, 200, 200))
+    assert cuts
+    for left, right in cuts:
+        assert left.x >= 1000 and left.x + left.width <= right.x + 1 and right.x + right.width <= 1200
+    assert list_cuts(Sign(bars[:, :40], 0, 0, 40, 100)) == []
+
+
+def test_halves_can_be_joined_and_distant_signs_cannot():
+    half = np.ones((100, 20), np.float32)
+    one, near, far = (Sign(half, x, 10, 20, 100) for x in (0, 40, 400))
+    joined = join_signs(one, near)
+    assert (joined.x, joined.y, joined.width, joined.height) == (0, 10, 60, 100)
+    assert joined.strength[50, 30] == 0 and joined.strength[50, 5] == joined.strength[50, 45] == 1
+    assert join_signs(one, far) is None
+
+
+def test_a_letter_is_loaded_from_a_file_and_an_empty_page_is_refused(tmp_path):
+    path = tmp_path / "alpha.png"
+    Image.fromarray(draw((20, 180, 40, 50), (20, 180, 140, 150))).save(path)
+    assert load_letter(path).shape == (28, 28, 1)
+    Image.fromarray(draw()).save(path)
+    with pytest.raises(InputError, match=r"alpha\.png must show a sign, but shows no ink"):
+        load_letter(path)
