@@ -87,7 +87,11 @@ def scribble(rng: np.random.Generator) -> np.ndarray:
 
 
 def make_noise(rng: np.random.Generator) -> np.ndarray:
-    """Blots and grain."""
+    """Blots and grain, and patches with straight edges, as shadows leave them."""
+    if rng.random() < 0.3:
+        patch = np.zeros((CANVAS_PX, CANVAS_PX), np.float32)
+        corners = rng.uniform(0.1, 0.9, (int(rng.integers(3, 6)), 2)) * CANVAS_PX
+        return cv2.fillPoly(patch, [cv2.convexHull(np.round(corners).astype(np.int32))], 1.0)
     grain = rng.normal(0, 1, (CANVAS_PX, CANVAS_PX)).astype(np.float32)
     grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(2, 14))
     blots = (grain > rng.uniform(0.5, 1.5) * grain.std()).astype(np.float32)

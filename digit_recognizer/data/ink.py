@@ -24,6 +24,7 @@ INK_NOISE, EDGE_NOISE = 4.0, 3.0  # standard deviations of the paper
 LEAST_SHARE, LEAST_PIXELS = 0.05, 30  # from where a pixel counts as ink at all, and how many there must be
 FRAME_SHARE = 0.9  # of a side of the picture: what touches so much of it is a table or the edge of the paper
 SLIVER_SHARE, SLIVER_LENGTH = 0.05, 3  # of that side, and of its own width: what lies so flat on an edge is cut off
+THREAD_PX = 1.9  # thick: a rest of a rule, as a stroke cannot be after the blur
 CROSSING_FLATNESS = 0.15  # of its length: what runs so flat from edge to edge is a rule that faded or bends
 FULLEST, LEAST_FULL = 95, 0.7  # per cent of a part's pixels, and how strong these are at least if it is ink
 PADDING_LEVELS = 4  # of 255: a margin of one shade that differs by more from the paper was added by a program
@@ -66,8 +67,13 @@ def find_ink(pixels: np.ndarray) -> Ink:
     share, darkness, _, noise = contrasts[inverted]
     if darkness < FAINTEST_INK:
         return Ink(np.zeros_like(share), scale, left, top, inverted)
+    rules = find_rules(share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise), share)
+    if rules.any():
+        share = np.where(rules, 0, share)
+        darkness = _measure_contrast(share)[0]  # of the ink alone
+    if darkness < FAINTEST_INK:
+        return Ink(np.zeros_like(share), scale, left, top, inverted)
     edge = share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise)
-    edge &= ~find_rules(edge, share)
     kept = _keep_marked(edge, share > max(INK_SHARE * darkness, INK_NOISE * noise))
     strength = np.where(kept, np.clip(share / darkness, 0, 1), 0).astype(np.float32)
     _drop_shadows(strength)
@@ -77,7 +83,7 @@ def find_ink(pixels: np.ndarray) -> Ink:
 def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
     """Cut off a margin of one shade that a program has put around a picture of paper.
 
-    A drawing on a flat ground has such a margin as well, and is not touched: its box has no other paper than the margin.
+    A drawing on a flat ground has such a margin as well, and is not touched: its box has no paper but the margin's.
     """
     box = []
     for lines in (pixels.T, pixels):  # columns, rows
@@ -171,7 +177,8 @@ def _keep_marked(edge: np.ndarray, marks: np.ndarray) -> np.ndarray:
         along = np.bincount(side, minlength=count)
         kept[along > FRAME_SHARE * len(side)] = False
     height, width = edge.shape
-    left, top, wide, tall = boxes[:, :4].T
+    left, top, wide, tall, areas = boxes.T
+    kept[areas < THREAD_PX * np.maximum(wide, tall)] = False
     for start, long, flat_start, flat, across, along in (
         (left, wide, top, tall, height, width),
         (top, tall, left, wide, width, height),

@@ -20,7 +20,8 @@ END_SHARE, LEAST_END_COVER = 0.06, 0.6  # of the width: there the line must be s
 LEAST_COARSE_COVER = 0.8  # the same while slopes are tried roughly
 THICKEST = 0.03  # of the side that it crosses
 THINNING = 0.65  # of a line's cover: rows beside it that have as much belong to it
-MARGIN_PX = 1  # on either side of it: its blur
+MARGIN_PX = 1  # on either side of it, and a quarter of its thickness: its blur
+ABOUT_PX = 2  # from a line that was found: what its final slope is fitted to
 INK_ABOVE_RULE = 1.6  # what is so much darker than the line is ink upon it
 MOST_RULES = 60  # a page of squared paper has about as many each way
 
@@ -32,6 +33,11 @@ class _Rule:
     slope: float
     first: int
     last: int
+
+    @property
+    def margin(self) -> int:
+        """Rows of blur on either side."""
+        return MARGIN_PX + (self.last - self.first + 1) // 4
 
 
 def find_rules(edge: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -78,7 +84,7 @@ def _list_level_rules(edge: np.ndarray) -> list[_Rule]:
         if rule.last - rule.first + 1 <= THICKEST * height:
             rules.append(rule)
         rows = ys - np.round(rule.slope * xs)
-        rest = (rows < rule.first - MARGIN_PX) | (rows > rule.last + MARGIN_PX)
+        rest = (rows < rule.first - rule.margin) | (rows > rule.last + rule.margin)
         ys, xs = ys[rest], xs[rest]
     return rules
 
@@ -130,12 +136,21 @@ def _find_plainest(ys: np.ndarray, xs: np.ndarray, slopes: np.ndarray, shape: tu
                 break
             on_line = np.abs(lines - line) <= 1
             if _meets_both_ends(xs[on_line], ys[on_line], shape):
-                near = covers >= THINNING * covers[line]
-                first = line - int(np.argmin(near[line::-1])) + 1 if not near[: line + 1].all() else 0
-                last = line + int(np.argmin(near[line:])) - 1 if not near[line:].all() else len(near) - 1
-                best, cover = _Rule(float(slope), first - shift, last - shift), covers[line]
+                best, cover = _fit_rule(ys, xs, slope, line - shift, shape), covers[line]
                 break
     return best
+
+
+def _fit_rule(ys: np.ndarray, xs: np.ndarray, slope: float, start: int, shape: tuple[int, int]) -> _Rule:
+    """Put a straight line through what lies about the one that was found, and measure how thick it is."""
+    about = np.abs(ys - slope * xs - start) <= ABOUT_PX
+    slope = float(np.polyfit(xs[about], ys[about], 1)[0])
+    covers, lines, shift = _measure_covers(ys, xs, slope, shape)
+    line = int(np.bincount(lines[about]).argmax())
+    near = covers >= THINNING * covers[line]
+    first = line - int(np.argmin(near[line::-1])) + 1 if not near[: line + 1].all() else 0
+    last = line + int(np.argmin(near[line:])) - 1 if not near[line:].all() else len(near) - 1
+    return _Rule(slope, first - shift, last - shift)
 
 
 def _meets_both_ends(xs: np.ndarray, ys: np.ndarray, shape: tuple[int, int]) -> bool:
@@ -153,8 +168,8 @@ def _find_band(rule: _Rule, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndar
     """Rows (width, thickness) and columns (width, 1) of the places where a rule runs, its blur included."""
     height, width = shape
     columns = np.arange(width)[:, None]
-    tops = np.round(rule.first - MARGIN_PX + rule.slope * columns).astype(np.intp)
-    return np.clip(tops + np.arange(rule.last - rule.first + 1 + 2 * MARGIN_PX), 0, height - 1), columns
+    tops = np.round(rule.first - rule.margin + rule.slope * columns).astype(np.intp)
+    return np.clip(tops + np.arange(rule.last - rule.first + 1 + 2 * rule.margin), 0, height - 1), columns
 
 
 def _mark_rule(rules: np.ndarray, beside: np.ndarray, share: np.ndarray, rule: _Rule) -> None:
