@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 
 from benchmarks.reader_digits import EUROPEAN, draw_european, print_text, vary_digit
 from benchmarks.reader_others import KINDS, draw_other
-from digit_recognizer.competition.provenance import describe_command, find_commit
+from digit_recognizer.competition.provenance import find_commit
 from digit_recognizer.data.augmentation import POLICIES, build_augment
 from digit_recognizer.data.folds import assign_folds
 from digit_recognizer.data.tables import load_train_table, pixels_to_images
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--output", type=Path, default=Path("runs/reader"))
     chosen = parser.parse_args()
+    commit = str(find_commit())  # now: the code may have moved on by the end
     chosen.output.mkdir(parents=True, exist_ok=True)
     config = build_config("champion", epochs=chosen.epochs, input_dir=chosen.input_dir)
     dataset = load_dataset(config)
@@ -141,8 +142,8 @@ def main() -> None:
     right = probabilities.argmax(axis=1) == held_y
     digits = held_y < NO_DIGIT
     facts = {
-        "command": describe_command(),
-        "commit": str(find_commit()),
+        "command": "python -m benchmarks.make_reader",
+        "commit": commit,
         "rows": str(len(held_out) - rows),
         "images": str(len(x)),
         "temperature": f"{temperature:.2f}",
