@@ -15,7 +15,8 @@ LONGEST_PX, SHORTEST_PX = 1280, 320  # of the longer side while looking for ink:
 LONGEST_PAPER_PX = 160  # of the longer side while looking for the paper
 PAPER_WINDOW = 0.6  # of the shorter side: wider than any stroke, narrower than most shadows
 BLUR_PX = 1.0  # as much as the grain of paper and sensor
-LIGHT_FITS, MIDDLE = 4, 128  # of the light's surface; the shade to which the paper is levelled for the median
+LIGHT_FITS, RIDGE = 4, 1e-3  # of the light's surface; what keeps it calm on pictures of a few px
+MIDDLE = 128  # of 255: the shade to which the paper is levelled for the median
 DARKEST_PAPER = 60  # of 255: below it the share of light is noise
 LEAST_ROOM = 128  # of 255, above the paper: what is lighter than light paper is grain
 FAINTEST_INK = 0.1  # share of the light: pencil takes 0.2 and more, the folds of paper 0.05
@@ -141,17 +142,19 @@ def _compare_with_paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _fit_light(small: np.ndarray) -> np.ndarray:
     """The paper's light as a surface of second order, fitted anew without what lies far off: float32, 0 to 255."""
-    height, width = small.shape
-    ys, xs = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
-    y, x = (grid.ravel() for grid in np.meshgrid(ys, xs, indexing="ij"))
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
-    values = small.ravel().astype(np.float32)
-    used = np.abs(values - np.median(values)) <= max(8.0, 2 * float(np.median(np.abs(values - np.median(values)))))
+    axes = [np.linspace(-1, 1, side, dtype=np.float32) for side in small.shape]
+    y, x = np.meshgrid(*axes, indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    sample = np.ascontiguousarray(terms[::3, ::3].reshape(-1, 6))
+    values = small[::3, ::3].ravel().astype(np.float32)
+    away = np.abs(values - np.median(values))
     for _ in range(LIGHT_FITS):
-        surface = terms @ np.linalg.lstsq(terms[used], values[used], rcond=None)[0]
-        away = np.abs(values - surface)
         used = away <= max(8.0, 2.5 * float(np.median(away)))
-    return np.clip(surface, 0, 255).reshape(height, width).astype(np.float32)
+        known = sample[used]
+        weights = np.linalg.solve(known.T @ known + RIDGE * np.eye(6, dtype=np.float32), known.T @ values[used])
+        away = np.abs(values - sample @ weights)
+    surface: np.ndarray = np.clip(terms @ weights, 0, 255)
+    return surface
 
 
 def _measure_contrast(share: np.ndarray) -> tuple[float, float, float]:
