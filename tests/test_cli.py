@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from digit_recognizer import compare, cv, download, ensemble, examine, kernel, score, submissions, submit, train
+from digit_recognizer import (
+    compare,
+    cv,
+    download,
+    ensemble,
+    examine,
+    kernel,
+    predict,
+    score,
+    submissions,
+    submit,
+    train,
+)
 from digit_recognizer.__main__ import main as command
 from digit_recognizer.cli import VERBS, ResumeArguments, door, parse_resume, parse_run_config
 from digit_recognizer.errors import InputError
@@ -15,7 +27,14 @@ from digit_recognizer.models import list_models, load_preset, load_smoke
 
 DOORS = {
     **{"compare": compare, "cv": cv, "download": download, "ensemble": ensemble, "examine": examine},
-    **{"kernel": kernel, "score": score, "submissions": submissions, "submit": submit, "train": train},
+    **{
+        "kernel": kernel,
+        "predict": predict,
+        "score": score,
+        "submissions": submissions,
+        "submit": submit,
+        "train": train,
+    },
 }
 
 

@@ -50,8 +50,9 @@ def predict(
     reader = load_reader(run)
     readings = []
     for reading in read_pictures(paths, reader, keep_pixels=show is not None):
-        for line in describe_reading(reading):
-            tell(line)
+        if reading.error is None or len(paths) > 1:  # the only one's error is the command's
+            for line in describe_reading(reading):
+                tell(line)
         readings.append(reading)
     if output is not None:
         write_readings(readings, output)
@@ -59,11 +60,10 @@ def predict(
     if show is not None and any(reading.error is None for reading in readings):
         write_annotation(readings, show)
         tell(f"{show}: what was read, drawn")
-    failed = [reading for reading in readings if reading.error is not None]
+    failed = [reading.error for reading in readings if reading.error is not None]
     if failed:
-        raise InputError(
-            failed[0].error if len(readings) == 1 else f"{len(failed)} of {len(readings)} not read: above."
-        )
+        many = f"{len(failed)} of {len(readings)} pictures could not be read: their lines say why."
+        raise InputError(failed[0] if len(readings) == 1 else many)
 
 
 def describe_reading(reading: Reading) -> list[str]:
