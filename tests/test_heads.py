@@ -1,0 +1,96 @@
+"""A new output layer: its parameters, what stays as it was, and classes told by distance."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from signs import build_document_002
+
+from digit_recognizer.errors import InputError
+from digit_recognizer.models import build_model
+from digit_recognizer.models._heads import count_parameters, replace_head, unfreeze_from
+from digit_recognizer.training.heads import fit_linear_head
+from digit_recognizer.training.neighbours import predict_by_neighbours, predict_by_prototypes
+from digit_recognizer.training.transfer_config import TransferConfig
+from digit_recognizer.training.transfer_results import describe_parameters
+
+
+def test_document_002s_table_is_reproduced():
+    model = build_document_002()
+    assert model.count_params() == 21_840
+    transferred = replace_head(model, 3)
+    assert count_parameters(transferred.model) == (153, 21_330)
+    assert [line.split() for line in describe_parameters(transferred.model).splitlines()] == [
+        ["convolution_10", "(260)"],
+        ["convolution_20", "(5,020)"],
+        ["embedding", "(16,050)"],
+        ["probabilities", "153"],
+        ["21,483", "parameters:", "153", "trained,", "21,330", "frozen"],
+    ]
+
+
+@pytest.mark.parametrize("name", ["baseline", "champion", "padded", "residual"])
+def test_every_model_gives_its_embedding_and_takes_a_new_output(name):
+    transferred = replace_head(build_model(name), 7)
+    assert transferred.model.output_shape == (None, 7)
+    assert len(transferred.model.trainable_weights) == 2 and not transferred.body.trainable_weights
+    images = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
+    kernel, bias = transferred.output_layer.get_weights()
+    logits = np.asarray(transferred.body.predict_on_batch(images)) @ kernel + bias
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected = shares / shares.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(transferred.model.predict_on_batch(images), expected, atol=1e-5)
+
+
+def test_logits_with_a_softmax_of_its_own_are_replaced_together():
+    inputs = keras.Input((28, 28, 1))
+    outputs = layers.Dense(4, name="logits")(layers.Flatten()(inputs))
+    transferred = replace_head(keras.Model(inputs, layers.Softmax()(outputs)), 2)
+    assert transferred.body.output_shape == (None, 784)
+    assert [layer.name for layer in transferred.model.layers][-1] == "probabilities"
+
+
+def test_a_net_that_ends_otherwise_is_refused():
+    inputs = keras.Input((28, 28, 1))
+    net = keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.Conv2D(10, 3)(inputs)), name="odd")
+    with pytest.raises(InputError, match="the net odd must end in a dense layer"):
+        replace_head(net, 3)
+
+
+def test_unfreezing_reaches_from_the_layer_named_to_the_end_but_for_normalisation():
+    transferred = replace_head(build_model("champion"), 3)
+    unfreeze_from(transferred.model, "block2_first_conv")
+    trained = [layer.name for layer in transferred.model.layers if layer.trainable_weights]
+    assert trained == ["block2_first_conv", "block2_second_conv", "probabilities"]
+
+
+@pytest.mark.parametrize("name", ["block9", "mean", "probabilities"])
+def test_a_layer_from_which_nothing_can_be_trained_is_refused_with_the_names_of_others(name):
+    transferred = replace_head(build_model("champion"), 3)
+    with pytest.raises(InputError, match=rf"stem_conv, .*block2_second_conv; received '{name}'\.$"):
+        unfreeze_from(transferred.model, name)
+
+
+def test_a_linear_head_is_for_features_as_they_are_though_fitted_on_standardised_ones():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 40)
+    features = (100 + 5 * rng.standard_normal((120, 6))).astype(np.float32)
+    features[:, 5] = 7  # never changes
+    features[np.arange(120), labels] += 30
+    config = TransferConfig(run="ready", images=None, epochs=20, batch_size=16, learning_rate=0.05)
+    epochs = []
+    kernel, bias = fit_linear_head(features, labels, config, 0, epochs.append)
+    assert ((features @ kernel + bias).argmax(axis=1) == labels).mean() > 0.97
+    assert np.isfinite(kernel).all() and len(epochs) == 20
+
+
+def test_prototypes_and_neighbours_are_found_by_squared_differences():
+    points = np.array([[0, 0], [0, 2], [10, 0], [10, 2], [4, 1]], np.float32)
+    labels = np.array([0, 0, 1, 1, 1])
+    queries = np.array([[3.5, 1], [9, 1], [-5, 0]], np.float32)
+    assert predict_by_prototypes(points, labels, queries).tolist() == [0, 1, 0]
+    assert predict_by_neighbours(points, labels, queries, 1).tolist() == [1, 1, 0]
+    assert predict_by_neighbours(points, labels, queries, 3).tolist() == [0, 1, 0]
+    assert predict_by_neighbours(points, labels, queries, 2).tolist() == [1, 1, 0], "a tie goes to the nearest"
+    assert predict_by_neighbours(points, labels, queries, 99).tolist() == [1, 1, 1], "no more than there are"
+    assert predict_by_neighbours(points, labels, queries[:0], 3).tolist() == []
