@@ -36,6 +36,7 @@ VERBS = (
     "compare",
     "examine",
     "predict",
+    "transfer",
 )
 
 
@@ -189,5 +190,5 @@ def _first_sentence(box: str) -> str:
                 break
             continue
         lines.append(text)
-    sentence = re.sub(r"^Error parsing (RunConfig: )?", "", " ".join(lines))
+    sentence = re.sub(r"^Error parsing ((Run|Transfer)Config: )?", "", " ".join(lines))
     return sentence.rstrip(".") + "."

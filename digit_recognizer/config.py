@@ -20,6 +20,21 @@ ShiftedCopies = Literal[1, 5, 9]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
+class Settings(typing.Protocol):
+    """What a run folder needs to know of the configuration that it is filled by."""
+
+    @property
+    def model(self) -> str:
+        """What the folder is named after."""
+
+    @property
+    def run_dir(self) -> Path | None:
+        """The folder; None stands for one under runs/."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field as JSON can hold it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """What a run of `cv` or `train` does.

@@ -19,6 +19,7 @@ from digit_recognizer import (
     submissions,
     submit,
     train,
+    transfer,
 )
 from digit_recognizer.__main__ import main as command
 from digit_recognizer.cli import VERBS, ResumeArguments, door, parse_resume, parse_run_config
@@ -26,15 +27,21 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.models import list_models, load_preset, load_smoke
 
 DOORS = {
-    **{"compare": compare, "cv": cv, "download": download, "ensemble": ensemble, "examine": examine},
-    **{
-        "kernel": kernel,
-        "predict": predict,
-        "score": score,
-        "submissions": submissions,
-        "submit": submit,
-        "train": train,
-    },
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        compare,
+        cv,
+        download,
+        ensemble,
+        examine,
+        kernel,
+        predict,
+        score,
+        submissions,
+        submit,
+        train,
+        transfer,
+    )
 }
 
 

@@ -31,7 +31,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from digit_recognizer.competition.provenance import describe_command
-from digit_recognizer.config import RunConfig
+from digit_recognizer.config import RunConfig, Settings
 from digit_recognizer.data.array_files import load_npy, write_npy
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import (
@@ -55,7 +55,7 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        verb: the command that fills it: cv or train.
+        verb: the command that fills it: cv, train or transfer.
         command: the command line that began it.
     """
 
@@ -65,7 +65,7 @@ class RunFolder:
         self.log = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
     @classmethod
-    def create(cls, config: RunConfig, verb: str) -> "RunFolder":
+    def create(cls, config: Settings, verb: str) -> "RunFolder":
         """Make the folder, before anything that takes time.
 
         Raises:
