@@ -1,6 +1,7 @@
 """Picture files from anywhere: which of them Pillow may open, how much work they may make, and how damage is told."""
 
 import contextlib
+import io
 import itertools
 import logging
 import os
@@ -10,10 +11,13 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from digit_recognizer.data.csv_header import open_regular_file
 from digit_recognizer.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 # Named, so that none of Pillow's some forty other readers is tried: that of EPS starts Ghostscript.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -82,6 +86,23 @@ def read_picture_file(path: Path) -> bytes:
     if len(content) > MOST_BYTES:
         raise InputError(f"{path} must have {MOST_BYTES} bytes at most, but has more: save it smaller, or as JPEG.")
     return content
+
+
+@contextlib.contextmanager
+def open_picture(path: Path) -> Iterator["Image"]:
+    """Open a picture whose header has been read, whose pixels have not, and of which neither takes long.
+
+    Raises:
+        InputError: if it is missing, too large, no picture, damaged or cut off; also for what is raised within.
+    """
+    from PIL import Image
+
+    content = read_picture_file(path)
+    with explain_picture_damage(path):
+        check_before_opening(path, content)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            check_before_decoding(path, content, image)
+            yield image
 
 
 @contextlib.contextmanager
