@@ -7,16 +7,12 @@ A frozen backbone gives the same features for the same image, in every epoch and
 that `digit_recognizer.training.features` computes them once.
 """
 
-import tempfile
-import warnings
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.models._stored.weights import load_weights_file, write_weights_file
+from digit_recognizer.models._pretrained import Split, load_backbone
 
 if TYPE_CHECKING:
     import keras
@@ -40,17 +36,6 @@ LOWEST_SIDE_PX = 32  # five poolings halve the image to 1 px
 BGR_MEANS = (103.939, 116.779, 123.68)  # of ImageNet, subtracted in the Caffe training that the weights come from
 RANDOM_WEIGHTS_SEED = 0  # not the run's: the same kept features then serve runs of every seed
 BLOCKS = ("block1", "block2", "block3", "block4", "block5")
-WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-
-
-@dataclass(frozen=True)
-class Split:
-    """A net cut in two: `upper(lower(images))` is what the whole net gives. Both halves share its layers."""
-
-    lower: "keras.Model"
-    """The part that stays frozen: float32 images (n, height, width, channels) in [0, 1] to features."""
-    upper: "keras.Model"
-    """The rest: features to float32 probabilities (n, classes). Fitting it fits the whole net."""
 
 
 def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) -> "keras.Model":
@@ -179,19 +164,9 @@ def _build_backbone(shape: tuple[int, int, int], weights: str | None) -> "keras.
             include_top=False, weights=weights, input_tensor=inputs, input_shape=shape, name="vgg16"
         )
 
-    if weights == "imagenet":
-        try:
-            return build_vgg16("imagenet")
-        except Exception as error:  # no narrower: Keras raises a bare Exception where the download fails
-            raise InputError(
-                f"--weights imagenet must be downloaded once, but {_one_line(error)}: "
-                f"pass --weights PATH of {WEIGHTS_FILE}, or --weights none."
-            ) from error
-    backbone = build_vgg16(None)
+    backbone = load_backbone(build_vgg16, weights, WEIGHTS_FILE, "VGG16")
     if weights is None:
         _draw_weights(backbone)
-    else:
-        _load_weights(backbone, Path(weights))
     return backbone
 
 
@@ -206,28 +181,3 @@ def _draw_weights(backbone: "keras.Model") -> None:
             kernel, bias = layer.weights
             spread = np.sqrt(2 / np.prod(kernel.shape[:-1]))
             layer.set_weights([spread * rng.standard_normal(kernel.shape, np.float32), np.zeros(bias.shape)])
-
-
-def _load_weights(backbone: "keras.Model", path: Path) -> None:
-    """Load a file that anyone may have made: Keras is given one that holds the arrays of it and nothing else."""
-    advice = f"pass the path of {WEIGHTS_FILE}, --weights imagenet or --weights none."
-    if path.suffix not in (".h5", ".hdf5"):  # Keras would take archives and folders as well
-        raise InputError(f"--weights takes a file that ends in .h5, but received {path}: {advice}")
-    try:
-        weights = load_weights_file(path)
-    except InputError as error:
-        raise InputError(f"--weights: {error} Or {advice}") from error
-    with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
-        copy = Path(folder) / ("copy.weights.h5" if path.name.endswith(".weights.h5") else "copy.h5")
-        try:
-            write_weights_file(copy, weights)
-            with warnings.catch_warnings(action="ignore"):  # what Keras warns of here ends in the error below
-                backbone.load_weights(copy)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:  # of other nets, in odd order
-            raise InputError(
-                f"{path} must hold the weights of VGG16 without its top, but {_one_line(error)}: {advice}"
-            ) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
