@@ -1,0 +1,85 @@
+"""The transfer net for colour photographs: document 002's table, its weights, and its halves."""
+
+import socket
+
+import keras
+import numpy as np
+import pytest
+
+from digit_recognizer.errors import InputError
+from digit_recognizer.models import _resnet152v2, list_models
+from digit_recognizer.models._heads import count_parameters
+
+# Document 002's table, with the preprocessing that it does before the net.
+TABLE = [
+    ("images", (256, 256, 3), 0),
+    ("preprocessed", (256, 256, 3), 0),
+    ("resnet152v2", (8, 8, 2048), 58_331_648),
+    ("pooled", (2048,), 0),
+    ("embedding", (256,), 524_544),
+    ("embedding_dropout", (256,), 0),
+    ("probabilities", (10,), 2_570),
+]
+
+
+def build_small_backbone(weights):
+    """In place of ResNet152V2, whose building and first pass take most of a minute."""
+    assert weights is None
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((256, 256, 3))
+    return keras.Model(inputs, keras.layers.Conv2D(12, 32, strides=32)(inputs), name="resnet152v2")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(_resnet152v2, "_build_backbone", build_small_backbone)
+
+
+def test_the_table_of_document_002_is_reproduced_layer_by_layer():
+    model = _resnet152v2.build(10, None)
+    assert [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers] == TABLE
+    assert model.count_params() == 58_858_762
+    assert count_parameters(model) == (527_114, 58_331_648)
+
+
+def test_it_is_no_model_of_cv():
+    assert not [name for name in list_models() if "resnet152" in name]
+
+
+def test_the_preprocessing_is_resnet_v2s_own(small):
+    model = _resnet152v2.build(10, "none")
+    images = np.random.default_rng(0).random((2, 256, 256, 3), np.float32)
+    found = keras.Model(model.input, model.get_layer("preprocessed").output).predict_on_batch(images)
+    np.testing.assert_allclose(found, keras.applications.resnet_v2.preprocess_input(255 * images), atol=1e-5)
+
+
+def test_the_halves_give_what_the_whole_gives_and_a_fresh_head_has_the_upper_ones_form(small):
+    model = _resnet152v2.build(4, None)
+    halves = _resnet152v2.split(model)
+    images = np.random.default_rng(0).random((2, 256, 256, 3), np.float32)
+    features = halves.lower.predict_on_batch(images)
+    np.testing.assert_allclose(halves.upper.predict_on_batch(features), model.predict_on_batch(images), atol=1e-6)
+    assert not halves.lower.trainable_weights
+    fresh = _resnet152v2.build_head(features.shape[1:], 4)
+    assert [weight.shape for weight in fresh.weights] == [weight.shape for weight in halves.upper.weights]
+    assert len(fresh.trainable_weights) == len(halves.upper.trainable_weights) == 4
+
+
+def test_imagenet_weights_without_a_network_are_refused_in_one_line(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))  # an earlier download must not help
+    monkeypatch.setattr(_resnet152v2, "SIDE_PX", 64)
+    with pytest.raises(
+        InputError, match=r"^--weights imagenet .*Network is unreachable: pass --weights PATH of resnet"
+    ):
+        _resnet152v2.build(10, "imagenet")
+
+
+def test_a_weights_file_of_another_net_is_refused_in_one_line(small, tmp_path):
+    path = tmp_path / "other.weights.h5"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
+    with pytest.raises(InputError, match=r"must hold the weights of ResNet152V2 without its top, .*--weights none\.$"):
+        _resnet152v2.build(10, str(path))
