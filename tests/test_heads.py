@@ -85,12 +85,18 @@ def test_a_linear_head_is_for_features_as_they_are_though_fitted_on_standardised
 
 
 def test_prototypes_and_neighbours_are_found_by_squared_differences():
-    points = np.array([[0, 0], [0, 2], [10, 0], [10, 2], [4, 1]], np.float32)
+    points = np.array([[0, 0], [2, 8], [8, 2], [10, 10], [5, 5]], np.float32)  # as wide as high
     labels = np.array([0, 0, 1, 1, 1])
-    queries = np.array([[3.5, 1], [9, 1], [-5, 0]], np.float32)
+    queries = np.array([[4.2, 4.8], [9, 7], [0, -5]], np.float32)
     assert predict_by_prototypes(points, labels, queries).tolist() == [0, 1, 0]
     assert predict_by_neighbours(points, labels, queries, 1).tolist() == [1, 1, 0]
-    assert predict_by_neighbours(points, labels, queries, 3).tolist() == [0, 1, 0]
-    assert predict_by_neighbours(points, labels, queries, 2).tolist() == [1, 1, 0], "a tie goes to the nearest"
+    assert predict_by_neighbours(points, labels, queries[2:], 2).tolist() == [0], "a tie goes to the nearest"
+    assert predict_by_neighbours(points, labels, queries[2:], 3).tolist() == [1]
     assert predict_by_neighbours(points, labels, queries, 99).tolist() == [1, 1, 1], "no more than there are"
     assert predict_by_neighbours(points, labels, queries[:0], 3).tolist() == []
+
+
+def test_neighbours_weigh_every_number_alike():
+    points = np.array([[0, 0], [0, 1], [1000, 0], [1000, 1]], np.float32)
+    labels = np.array([0, 1, 0, 1])
+    assert predict_by_neighbours(points, labels, np.array([[400, 1]], np.float32), 1).tolist() == [1]

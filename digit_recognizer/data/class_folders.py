@@ -1,7 +1,7 @@
 """Pictures sorted by hand: a folder per class, whose name is the name of the class."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from digit_recognizer.files import hash_file
 LEAST_CLASSES, MOST_CLASSES = 2, 1000
 MOST_FILES = 100_000  # an alphabet with a thousand pictures of each letter has a quarter; a whole disk has more
 BAR_DELAY_SECONDS = 1
+Read = Callable[[Path], np.ndarray]
+Digests = tuple[str, str]
 LAYOUT = "make a folder per class in it, named after the class, with its pictures"
 
 
@@ -57,7 +59,7 @@ class Pictures:
     """
 
     images: np.ndarray
-    digests: tuple[tuple[str, str], ...]
+    digests: tuple[Digests, ...]
 
 
 def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) -> ClassFolder:
@@ -104,7 +106,7 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
     return ClassFolder(path, names, tuple(files), np.array(labels, np.int64), notes)
 
 
-def load_pictures(files: tuple[Path, ...], read: Callable[[Path], np.ndarray], label: str) -> Pictures:
+def load_pictures(files: tuple[Path, ...], read: Read, label: str) -> Pictures:
     """Read pictures whole, with a bar where that takes long.
 
     Args:
@@ -115,14 +117,25 @@ def load_pictures(files: tuple[Path, ...], read: Callable[[Path], np.ndarray], l
     Raises:
         InputError: naming the file that is no picture, or whatever else `read` refuses.
     """
-    images, digests = [], []
+    images, digests = zip(*_read_all(files, read, label), strict=True)
+    return Pictures(np.stack(images), digests)
+
+
+def digest_pictures(files: tuple[Path, ...], read: Read, label: str) -> tuple[Digests, ...]:
+    """Find out whether all pictures can be read, and by what they are known again, without keeping any.
+
+    Arguments and errors are those of `load_pictures`.
+    """
+    return tuple(digests for _, digests in _read_all(files, read, label))
+
+
+def _read_all(files: tuple[Path, ...], read: Read, label: str) -> Iterator[tuple[np.ndarray, Digests]]:
     for file in tqdm(files, desc=label, unit=" pictures", delay=BAR_DELAY_SECONDS, leave=False):
-        images.append(read(file))
-        digests.append((hash_file(file), hashlib.sha256(images[-1].tobytes()).hexdigest()))
-    return Pictures(np.stack(images), tuple(digests))
+        image = read(file)
+        yield image, (hash_file(file), hashlib.sha256(image.tobytes()).hexdigest())
 
 
-def find_shared(seen: tuple[tuple[str, str], ...], digests: tuple[tuple[str, str], ...]) -> np.ndarray:
+def find_shared(seen: tuple[Digests, ...], digests: tuple[Digests, ...]) -> np.ndarray:
     """Find the pictures that have been seen elsewhere, by their bytes or by the image that was read of them.
 
     Args:

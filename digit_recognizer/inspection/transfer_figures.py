@@ -58,12 +58,13 @@ def plot_class_confusion(labels: np.ndarray, predictions: np.ndarray, classes: S
 
 
 def plot_misread(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], path: Path
+    images: Sequence[np.ndarray], labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], path: Path
 ) -> None:
     """Draw the pictures that were misread, the most confident errors first.
 
     Args:
-        images: uint8 (n, height, width, 1), 0 = paper, 255 = ink; or (n, height, width, 3), red, green and blue.
+        images: n of them, uint8 (height, width, 1), 0 = paper, 255 = ink; or (height, width, 3), red, green and blue.
+            Only those that are drawn are asked for.
         labels: int (n,), 0 to classes - 1.
         probabilities: float32 (n, classes); at least one picture is misread.
         classes: their names.
@@ -151,7 +152,7 @@ def _draw_class_confusion(labels: np.ndarray, predictions: np.ndarray, classes: 
 
 
 def _draw_misread(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+    images: Sequence[np.ndarray], labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
 ) -> "Figure":
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     shown = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:MOST_MISREAD]]
@@ -163,10 +164,13 @@ def _draw_misread(
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()
-    for axes, row in zip(panels, shown, strict=False):
+    for axes, row in zip(panels, shown.tolist(), strict=False):
         read = int(probabilities[row].argmax())
-        grey = {"cmap": "gray_r", "vmin": 0, "vmax": 255} if images.shape[-1] == 1 else {}
-        axes.imshow(images[row].squeeze(-1) if grey else images[row], **grey)
+        image = images[row]
+        if image.shape[-1] == 1:
+            axes.imshow(image[..., 0], cmap="gray_r", vmin=0, vmax=255)
+        else:
+            axes.imshow(image)
         names = _shorten(classes[int(labels[row])]), _shorten(classes[read])
         axes.set_title(f"{names[0]},\nread {names[1]}\n({probabilities[row, read]:.2f})", fontsize=11)
     return figure

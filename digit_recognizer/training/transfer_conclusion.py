@@ -5,7 +5,8 @@ runs/<time>-transfer/
     history.csv               one line per seed, part (all pictures, or all but a fold) and epoch
     predictions.csv           what the first seed's net read: file, label, predicted, probability
     metrics.json              accuracies per seed and class, intervals, counts, seconds
-    models/transferred.keras  the first seed's net, fitted on all training pictures
+    models/transferred.keras  the first seed's net, fitted on all training pictures (resnet152v2: but those held out,
+                              and only what was trained, from its 2048 features to probabilities)
     models/classes.json       the names of its classes, in the order of its outputs
     learning_curves.png       loss and accuracy against epochs
     class_counts.png          training pictures per class
@@ -15,6 +16,7 @@ runs/<time>-transfer/
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,11 +45,12 @@ def conclude(
     run: RunFolder,
     train: ClassFolder,
     judgement: Judgement | None,
-    images: np.ndarray,
+    images: Sequence[np.ndarray],
     history: list[dict[str, Any]],
     parameters: tuple[int, int],
     shared: list[str],
     started: float,
+    warning: str | None = None,
 ) -> dict[str, Any]:
     """Write all that a finished transfer leaves; metrics.json comes last and says that it has finished.
 
@@ -56,11 +59,12 @@ def conclude(
         run: its folder.
         train: the training pictures.
         judgement: None where nothing could be judged.
-        images: uint8 (m, height, width, channels), of the pictures judged, to be shown.
+        images: of the pictures judged, to be shown: uint8 (height, width, channels) each.
         history: a row per epoch.
         parameters: how many were trained, and how many frozen.
         shared: names of the test pictures left out, as they are training pictures too.
         started: by `time.perf_counter`.
+        warning: why the accuracy means nothing; None if it means what it says.
 
     Returns:
         The content of metrics.json.
@@ -79,6 +83,7 @@ def conclude(
         "shared_pictures": shared,
         "parameters": {"trained": parameters[0], "frozen": parameters[1]},
         "neighbours": config.neighbours,
+        "warning": warning,
     }
     if judgement is not None:
         metrics |= describe_judgement(judgement, train.classes, seeds)

@@ -126,6 +126,8 @@ def format_result(metrics: dict[str, Any], run: RunFolder) -> str:
         rows.append((which, ", ".join(f"{name} {means[name]:.3f}" for name in worst)))
     else:
         rows.append(("accuracy", "unknown: without --test every class needs two different pictures to hold one out"))
+    if metrics["warning"]:
+        rows.append(("MEANINGLESS", metrics["warning"]))
     rows += [("time", format_seconds(metrics["elapsed_seconds"])), ("run folder", str(run.path))]
     return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
 

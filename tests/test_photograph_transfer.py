@@ -1,0 +1,128 @@
+"""Colour photographs through the front door, with a small net in place of ResNet152V2."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_resnet152v2 import build_small_backbone
+
+from digit_recognizer import transfer
+from digit_recognizer.models import _resnet152v2
+from digit_recognizer.training.saved_models import load_saved_model
+
+COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
+
+
+def write_photographs(folder, count, seed):
+    rng = np.random.default_rng(seed)
+    for name, colour in COLOURS.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = np.clip(np.array(colour) + rng.normal(0, 40, (48, 64, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(_resnet152v2, "_build_backbone", build_small_backbone)
+
+
+@pytest.fixture
+def images(tmp_path):
+    return write_photographs(tmp_path / "images", 5, seed=0)
+
+
+def run(images, folder, *flags):
+    arguments = ["resnet152v2", "--images", str(images), "--run-dir", str(folder), "--weights", "none"]
+    return transfer.main([*arguments, "--epochs", "6", "--learning-rate", "0.01", *flags])
+
+
+def read_metrics(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_fifth_of_each_class_is_held_out_and_measured_after_every_epoch(images, tmp_path, capsys):
+    assert run(images, tmp_path / "out", "--seeds", "2") == 0
+    metrics = read_metrics(tmp_path / "out")
+    assert (metrics["judged"], metrics["judged_pictures"]) == ("training pictures, held out", 3)
+    with (tmp_path / "out" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == ["blue", "green", "red"]
+    assert metrics["accuracy"]["lowest"] > 0.6, "a colour tells itself by any filter"
+    with (tmp_path / "out" / "history.csv").open() as file:
+        last = list(csv.DictReader(file))[5]
+    assert float(last["held_out_accuracy"]) == pytest.approx(metrics["accuracy"]["per_seed"][0])
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"class_counts.png", "learning_curves.png", "confusion.png"} <= names
+    out = capsys.readouterr().out
+    assert "WARNING: --WEIGHTS NONE: THE BACKBONE KNOWS NOTHING, AND THE ACCURACY MEANS NOTHING" in out
+    assert "MEANINGLESS" in out and "MEANS NOTHING" in metrics["warning"]
+
+
+def test_the_saved_head_is_all_that_was_trained_and_is_opened_safely(images, tmp_path):
+    assert run(images, tmp_path / "out") == 0
+    head = load_saved_model(tmp_path / "out" / "models" / "transferred.keras")
+    assert (head.input_shape, head.output_shape) == ((None, 12), (None, 3))
+    assert head.count_params() == read_metrics(tmp_path / "out")["parameters"]["trained"]
+
+
+def test_test_pictures_are_judged_once_and_those_seen_in_training_are_left_out(images, tmp_path):
+    other = write_photographs(tmp_path / "other", 2, seed=1)
+    shutil.copy(images / "red" / "1.jpg", other / "red" / "again.jpg")
+    assert run(images, tmp_path / "out", "--test", str(other)) == 0
+    metrics = read_metrics(tmp_path / "out")
+    assert (metrics["judged"], metrics["judged_pictures"]) == ("test pictures", 6)
+    assert metrics["shared_pictures"] == ["red/again.jpg"]
+    with (tmp_path / "out" / "history.csv").open() as file:
+        assert not [row for row in csv.DictReader(file) if "held_out_accuracy" in row]
+
+
+def test_the_same_seed_gives_the_same_result_and_equal_pictures_are_held_out_together(images, tmp_path):
+    for number in range(5):
+        shutil.copy(images / "red" / f"{number}.jpg", images / "red" / f"copy{number}.jpg")
+    for name in ("one", "two"):
+        assert run(images, tmp_path / name, "--seed", "3") == 0
+    one, two = ((tmp_path / name / "predictions.csv").read_text() for name in ("one", "two"))
+    assert one == two
+    held_out = {line.split(",")[0] for line in one.splitlines() if line.startswith("red/")}
+    assert len(held_out) == 2 and {name.replace("copy", "") for name in held_out} & held_out
+
+
+def test_every_picture_passes_the_backbone_once(images, tmp_path, monkeypatch):
+    from digit_recognizer.training import photograph_transfer
+
+    passed = []
+    compute = photograph_transfer.compute_features
+    monkeypatch.setattr(
+        photograph_transfer,
+        "compute_features",
+        lambda lower, files, say: passed.extend(files) or compute(lower, files, say),
+    )
+    assert run(images, tmp_path / "out", "--seeds", "3") == 0
+    assert len(passed) == len(set(passed)) == 15
+
+
+@pytest.mark.parametrize(
+    ("spoil", "flags", "words"),
+    [
+        (lambda images: (images / "red" / "4.jpg").unlink(), [], "'red' has 4"),
+        (lambda images: (images / "red" / "a.txt").write_text("no picture"), [], "red/a.txt must be a PNG"),
+        (lambda images: None, ["--weights", "gone.h5"], "received gone.h5"),
+        (lambda images: None, ["--copies", "3"], "--copies is for letters"),
+        (lambda images: None, ["--unfreeze", "pooled"], "--unfreeze is for letters"),
+        (lambda images: None, ["--test", "images"], "all of images are also there"),
+        (lambda images: shutil.rmtree(images / "red"), ["--test", "other"], "also holds 'red'"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_begun(images, tmp_path, spoil, flags, words, capsys):
+    shutil.copytree(images, tmp_path / "other")
+    spoil(images)
+    assert run(images, tmp_path / "out", *flags) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("transfer: ") and message.count("\n") == 1
+    assert words in message
+    assert not (tmp_path / "out").exists()
