@@ -35,7 +35,7 @@ def test_every_fit_has_its_line_and_held_out_pictures_theirs():
     figure = figures._draw_transfer_curves(watched, "title")
     assert figure.axes[1].lines[1].get_ydata().tolist() == [0.25] * 3
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "fitted pictures, their copies included: 1 fit",
+        "fitted pictures and their copies, if any: 1 fit",
         "held-out pictures",
     ]
 

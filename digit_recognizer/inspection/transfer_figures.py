@@ -100,7 +100,7 @@ def _draw_transfer_curves(history: Sequence[dict[str, Any]], title: str) -> "Fig
         figure.subplots(1, 2), ("loss", "accuracy"), ("cross-entropy", "accuracy"), strict=True
     ):
         for key, colour, words in (
-            (name, FITTED_COLOUR, f"fitted pictures, their copies included: {len(fits)} fit{'s' * (len(fits) > 1)}"),
+            (name, FITTED_COLOUR, f"fitted pictures and their copies, if any: {len(fits)} fit{'s' * (len(fits) > 1)}"),
             (f"held_out_{name}", HELD_OUT_COLOUR, "held-out pictures"),
         ):
             for number, rows in enumerate(fits.values()):

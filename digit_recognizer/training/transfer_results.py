@@ -106,7 +106,12 @@ def format_result(metrics: dict[str, Any], run: RunFolder) -> str:
         run: its folder.
     """
     counts = list(metrics["training_pictures"].values())
-    rows = [("training pictures", f"{sum(counts):,}, {min(counts):,} to {max(counts):,} of a class")]
+    each = (
+        f"{min(counts):,} of each class"
+        if min(counts) == max(counts)
+        else f"{min(counts):,} to {max(counts):,} of a class"
+    )
+    rows = [("training pictures", f"{sum(counts):,}, {each}")]
     if metrics["shared_pictures"]:
         shared = f"{len(metrics['shared_pictures']):,} that are also among the training pictures: left out"
         rows.append(("test pictures", shared))
