@@ -157,3 +157,9 @@ def test_a_letter_is_loaded_from_a_file_and_an_empty_page_is_refused(tmp_path):
     Image.fromarray(draw()).save(path)
     with pytest.raises(InputError, match=r"alpha\.png must show a sign, but shows no ink"):
         load_letter(path)
+
+
+@pytest.mark.parametrize("strokes", [((40, 160, 70, 82), (40, 160, 105, 117)), ((40, 160, 60, 70), (40, 50, 60, 140))])
+def test_a_drawing_on_a_flat_ground_has_no_margin_to_cut_off(strokes):
+    signs = find_signs(find_ink(draw(*strokes)), single=True)
+    assert len(signs) == 1 and signs[0].height == pytest.approx(120, abs=4)

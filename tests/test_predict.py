@@ -125,7 +125,7 @@ def test_neighbours_that_are_no_digits_are_joined_where_they_make_one(tmp_path):
     page = np.full((200, 200), 255, np.uint8)
     page[40:160, 70:82] = page[40:160, 105:117] = 0
     Image.fromarray(page).save(tmp_path / "broken.png")
-    pretender = Pretender(lambda width: tell(0) if width > 8 else tell(NO_DIGIT))
+    pretender = Pretender(lambda width: tell(0) if width > 6 else tell(NO_DIGIT))
     (reading,) = read_pictures([tmp_path / "broken.png"], Reader((pretender,)))
     assert [sign.digit for sign in reading.signs] == [0]
     assert reading.signs[0].sign.width == pytest.approx(47, abs=4)

@@ -29,7 +29,8 @@ THREAD_PX = 1.9  # thick: a rest of a rule, as a stroke cannot be after the blur
 CROSSING_FLATNESS = 0.15  # of its length: what runs so flat from edge to edge is a rule that faded or bends
 FULLEST, LEAST_FULL = 95, 0.7  # per cent of a part's pixels, and how strong these are at least if it is ink
 PADDING_LEVELS = 4  # of 255: a margin of one shade that differs by more from the paper was added by a program
-PAPER_LEVELS = 60  # of 255: the corners of one sheet differ by less, and paper from ink by more
+PADDING_INSIDE = 0.02  # of the pixels inside: a drawing on a flat ground has more of the ground's shade in it
+PAPER_LEVELS = 60  # of 255: paper differs from ink by more
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,10 @@ def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
     margin = np.concatenate([side.ravel() for side in sides])
     if not len(margin) or margin.min() != margin.max():
         return 0, 0, pixels
-    corners = inside[[0, 0, -1, -1], [0, -1, 0, -1]]
     height, width = inside.shape
     middle = inside[height // 5 : height - height // 5, width // 5 : width - width // 5]
-    is_paper = abs(corners - int(margin[0])).min() > PADDING_LEVELS and np.ptp(corners) < PAPER_LEVELS
-    if not is_paper or not middle.size or np.ptp(middle) < PAPER_LEVELS:
+    alike = (abs(inside - int(margin[0])) <= PADDING_LEVELS).mean()
+    if alike > PADDING_INSIDE or not middle.size or np.ptp(middle) < PAPER_LEVELS:
         return 0, 0, pixels
     return left, top, pixels[top:bottom, left:right]
 

@@ -14,7 +14,8 @@ TALLEST_WHOLE = 1.4  # if together they are not taller than this, in sizes of th
 SAME_LINE = 0.35  # of the lower sign: so much beside the last sign of a line, it follows that
 LEAST_SIGN = 0.3  # of a sign's size: less is a comma, not a sign
 WIDEST_GAP, WIDEST_WHOLE = 0.3, 1.2  # of the taller of two halves: their gap, and the width of the whole
-NARROWEST_PAIR, LEAST_HALF, MOST_PLACES = 0.75, 0.12, 3  # of a sign's height: a pair's width, a half's; ways to cut
+NARROWEST_PAIR, LEAST_HALF = 0.75, 0.12  # of a sign's height: the width of a pair, and of half of one
+MOST_PLACES, INK_STEP = 3, 0.05  # ways to cut; share of the height by which columns differ in ink
 LEAST_PX = 10  # of the picture as searched for ink: the largest of grain and dust is smaller
 MOST_SIGNS = 400  # a full page has fewer; noise has more
 
@@ -171,8 +172,10 @@ def list_cuts(sign: Sign) -> list[tuple[Sign, Sign]]:
     ink = sign.strength.sum(axis=0)
     margin = max(2, round(LEAST_HALF * height))
     places: list[int] = []
-    for column in (margin + np.argsort(ink[margin : width - margin], kind="stable")).tolist():
-        if all(abs(column - place) >= margin / 2 for place in places):
+    steps = np.round(ink / (INK_STEP * height))  # among columns that hold about as little, the middle ones come first
+    order = np.lexsort((np.abs(np.arange(width) - width / 2), steps))
+    for column in order[(order >= margin) & (order < width - margin)].tolist():
+        if all(abs(column - place) >= margin for place in places):
             places.append(column)
         if len(places) == MOST_PLACES:
             break
