@@ -39,7 +39,10 @@ LAYERS: dict[str, list[Make]] = {
         lambda: layers.DepthwiseConv2D(3, depth_multiplier=2),
         lambda: layers.DepthwiseConv2D((2, 3), padding="same", use_bias=False),
     ],
-    "Dropout": [lambda: layers.Dropout(0.3, seed=3)],
+    "Dropout": [
+        lambda: layers.Dropout(0.3, seed=3),
+        lambda: layers.Dropout(0.3, noise_shape=(None, 1, 1, None)),
+    ],
     "ELU": [layers.ELU],
     "Flatten": [layers.Flatten, lambda: layers.Flatten(data_format="channels_first")],
     "GaussianNoise": [lambda: layers.GaussianNoise(0.1)],

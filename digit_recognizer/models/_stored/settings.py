@@ -82,6 +82,15 @@ def _is_size(value: Any) -> bool:
     return is_count(value) or (type(value) is int and value == -1)
 
 
+def is_noise_shape(value: Any) -> bool:
+    """Whether it tells of each axis, up to four, if dropout draws along it (null) or once for all of it (1)."""
+    return (
+        isinstance(value, list)
+        and len(value) <= 4
+        and all(one is None or (type(one) is int and one == 1) for one in value)
+    )
+
+
 def one_of(*words: str) -> Check:
     """Whether it is one of these words."""
     return lambda value: isinstance(value, str) and value in words
