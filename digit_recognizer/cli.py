@@ -137,7 +137,7 @@ def parse_run_config(verb: str, arguments: list[str], description: str) -> RunCo
     Raises:
         InputError: for an unknown model or flag, or a value that no run can mean.
     """
-    from digit_recognizer.models import build_config
+    from digit_recognizer.models import build_config, describe_options
 
     model = RunConfig.model
     for position, argument in enumerate(arguments):
@@ -147,7 +147,7 @@ def parse_run_config(verb: str, arguments: list[str], description: str) -> RunCo
             model = argument.removeprefix("--model=")
     smoke = "--smoke" in arguments
     default = build_config(model, smoke)
-    return parse_arguments(RunConfig, verb, arguments, default, description)
+    return parse_arguments(RunConfig, verb, arguments, default, f"{description} {describe_options(model)}.")
 
 
 @dataclass(frozen=True)

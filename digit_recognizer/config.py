@@ -43,7 +43,10 @@ class RunConfig:
     """
 
     model: str = "baseline"
-    """Which network: baseline, champion, padded, residual, vgg16, or a file of digit_recognizer/models/."""
+    """Which network: alexnet, baseline, champion, convolutional, dense, journal, lenet5, narrow, padded, residual,
+    resnet, vgg16, wide, or a file of digit_recognizer/models/."""
+    net: tuple[str, ...] = ()
+    """Options of the network, as dropout=0.3 kernel_px=4; --help with its --model tells which it has."""
     input_dir: Path = Path("input")
     """Folder that holds train.csv, test.csv and sample_submission.csv."""
     run_dir: Path | None = None
@@ -129,7 +132,8 @@ class RunConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON can hold it, in the order above."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
+        fields = dataclasses.asdict(self)
+        return {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "RunConfig":
@@ -147,7 +151,11 @@ class RunConfig:
             value = content[name]
             if isinstance(value, str) and "\0" in value:
                 raise InputError(f"{name!r} holds a NUL byte")
-            values[name] = Path(value) if isinstance(value, str) and Path in (kind, *typing.get_args(kind)) else value
+            if isinstance(value, str) and Path in (kind, *typing.get_args(kind)):
+                value = Path(value)
+            elif isinstance(value, list) and typing.get_origin(kind) is tuple:
+                value = tuple(value)
+            values[name] = value
             if not _fits(values[name], kind):
                 raise InputError(f"{name!r} is {value!r}")
         return cls(**values)
@@ -179,6 +187,8 @@ def _fits(value: Any, kind: Any) -> bool:
     """Whether a value is of the type that a field declares."""
     if typing.get_origin(kind) is Literal:
         return value in typing.get_args(kind)
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
     if typing.get_args(kind):  # a choice of types, of which one may be None
         return any(_fits(value, one) for one in typing.get_args(kind))
     return isinstance(value, (float, int) if kind is float else kind) and isinstance(value, bool) == (kind is bool)

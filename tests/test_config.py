@@ -49,7 +49,9 @@ def test_a_value_that_no_run_can_mean_is_refused_by_its_flag(field, value):
 
 
 def test_a_configuration_comes_back_from_json():
-    config = RunConfig(model="padded", run_dir=Path("runs/a"), early_stopping_epochs=3, unfreeze="block5")
+    config = RunConfig(
+        model="padded", run_dir=Path("runs/a"), early_stopping_epochs=3, unfreeze="block5", net=("blocks=2",)
+    )
     assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
@@ -62,6 +64,9 @@ def test_a_configuration_comes_back_from_json():
         ({"learning_rate": None}, "'learning_rate' is None"),
         ({"momentum": 0.9}, "'momentum' is no setting"),
         ({"input_dir": 5}, "'input_dir' is 5"),
+        ({"net": "blocks=2"}, "'net' is 'blocks=2'"),
+        ({"net": [2]}, r"'net' is \(2,\)"),
+        ({"net": None}, "'net' is None"),
     ],
 )
 def test_a_configuration_of_another_version_or_hand_is_refused(changes, words):

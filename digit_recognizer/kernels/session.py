@@ -229,7 +229,8 @@ def _named_as_command(config: RunConfig) -> Iterator[None]:
     differing = {k: v for k, v in config.to_json().items() if k not in PLACES and recipe[k] != v}
     kept = sys.argv
     sys.argv = ["cv", "--model", config.model, *["--smoke"] * config.smoke]
-    sys.argv += [part for name, value in differing.items() for part in (flag(name), str(value))]
+    for name, value in differing.items():
+        sys.argv += [flag(name), *map(str, value if isinstance(value, list) else [value])]
     try:
         yield
     finally:

@@ -200,8 +200,9 @@ def _assign_held_out(config: RunConfig, dataset: Dataset, single_split: bool) ->
 def _introduce(config: RunConfig, dataset: Dataset, run: RunFolder, precision: str) -> None:
     if dataset.unfit:
         run.say(f"WARNING: UNFIT FOR THE COMPETITION: {dataset.unfit.upper()}.")
+    name = " ".join((config.model, *config.net))
     run.say(
-        f"{config.model}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
+        f"{name}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
         f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
     )
     if config.smoke:

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment
 from digit_recognizer.data.preparation import prepare_images
 from digit_recognizer.errors import InputError
-from digit_recognizer.models import build_model, load_model_module
+from digit_recognizer.models import build_model, load_model_module, read_options
 from digit_recognizer.training.features import load_feature_views, load_features
 from digit_recognizer.training.seeds import derive_seed
 
@@ -41,14 +41,18 @@ def check_model_flags(config: RunConfig) -> None:
     """Refuse what a model cannot do, before anything is loaded or written.
 
     Raises:
-        InputError: for an unknown model, a backbone's flag on a net without one, weights that are no file, an unknown
-            block, or augmentation of a transfer net without cached views to hold it.
+        InputError: for an unknown model or option of it, a value of which no net can be built, a backbone's flag on a
+            net without one, weights that are no file, an unknown block, or augmentation of a transfer net without
+            cached views to hold it.
     """
     module = load_model_module(config.model)
+    options = read_options(config.model, config.net)
     if not hasattr(module, "split"):
         for name in ("weights", "unfreeze", "unfreeze_epochs", "unfreeze_learning_rate", "feature_views"):
             if getattr(config, name) != getattr(RunConfig, name):
                 raise InputError(f"{flag(name)} is for transfer nets; --model {config.model} has no frozen backbone.")
+        if options:
+            load_weighted_model(config)  # finds out about the values themselves
         return
     if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
         raise InputError(f"--weights takes imagenet, none or an existing file; received {config.weights}.")
@@ -103,8 +107,10 @@ def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
 
 
 def load_weighted_model(config: RunConfig) -> keras.Model:
-    """A fresh model of the run's kind; `--weights none` means random ones."""
-    return build_model(config.model, weights=None if config.weights == "none" else config.weights)
+    """A fresh model of the run's kind and options; `--weights none` means random ones."""
+    weights = None if config.weights == "none" else config.weights
+    options: dict[str, Any] = read_options(config.model, config.net)
+    return build_model(config.model, weights=weights, **options)
 
 
 def select_fitted_part(config: RunConfig, model: keras.Model, inputs: Inputs) -> keras.Model:
