@@ -106,7 +106,11 @@ INPUT_DIRS: dict[str, tuple[str, Callable[[], object], str]] = {
 }
 NUMBER = "{flag}‹›{value!r}‹› See --help."
 CHOICE = "invalid choice {value!r} for argument '{flag}'. Expected one of ‹›. See --help."
-MODEL = "--model takes one of baseline, champion, padded, residual, vgg16; received {value!r}."
+MODEL = (
+    "--model takes one of alexnet, baseline, champion, convolutional, dense, journal, lenet5, narrow, padded, "
+    "residual, resnet, vgg16, wide; received {value!r}."
+)
+NET = "--model narrow takes --net NAME=VALUE of these, ‹›: dropout=0.5 kernel_px=5; received {value!r}, which ‹›."
 LOWEST = "{flag} takes a number of at least ‹›; received {value}. See --help."
 BETWEEN = "{flag} takes a ‹› between 0 and 1; received ‹›. See --help."
 WEIGHTS = "--weights takes imagenet, none or an existing file; received {value}."
@@ -121,6 +125,13 @@ FLAGS: dict[tuple[str, ...], str] = {
     **{("--learning-rate", value): BETWEEN for value in ("nan", "inf", "0", "-0.1", "1e999", "1")},
     **{("--watch-fraction", value): BETWEEN for value in ("nan", "1", "0", "-inf")},
     **{("--model", value): MODEL for value in ("lenet", "../baseline", "", "a\nb", "__init__", "baseline.py")},
+    **{
+        ("--model", "narrow", "--net", value): NET
+        for value in ("dropot=0.3", "dropout", "dropout=", "dropout=nan", "dropout=1e999", "kernel_px=4.0", "a\nb", "")
+    },
+    ("--model", "narrow", "--net", "dropout=1"): "--net dropout takes a number from 0 to below 1; received 1.0.",
+    ("--model", "narrow", "--net", "kernel_px=10"): "--net leaves 9 px of an image's side at layer ‹›",
+    ("--net", "blocks=2"): "--model baseline takes no --net: ‹›; received 'blocks=2', which can be none.",
     **{("--model", "vgg16", "--weights", value): WEIGHTS for value in ("gone.h5", "pipe", "data")},
     ("--epochs", "9" * 5000): "--epochs‹›4300 digits‹›",
     ("--epochs",): "Missing value for argument '--epochs'. ‹›",

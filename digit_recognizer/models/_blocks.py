@@ -9,7 +9,15 @@ NORM_MOMENTUM = 0.9  # a fit of a few hundred steps cannot wait for an average o
 
 
 def convolve(
-    inputs: keras.KerasTensor, filters: int, side: int, name: str, *, padding: str = "same", pool: bool = False
+    inputs: keras.KerasTensor,
+    filters: int,
+    side: int,
+    name: str,
+    *,
+    padding: str = "same",
+    strides: int = 1,
+    pool: bool = False,
+    rectify: bool = True,
 ) -> keras.KerasTensor:
     """Convolution, normalisation and ReLU; pooling comes first of these, so that they see a quarter as much.
 
@@ -19,18 +27,20 @@ def convolve(
         side: of the kernel, in px.
         name: of the part; its layers are `name_conv`, `name_pool`, `name_norm` and `name_relu`.
         padding: "same" keeps height and width, "valid" looks at no paper beyond the image.
+        strides: in px, by which the kernel moves on.
         pool: halve height and width by the maximum of each square of four.
+        rectify: whether ReLU follows.
 
     Returns:
-        (n, height, width, filters), at least 0.
+        (n, height, width, filters); at least 0, if rectified.
     """
     outputs = layers.Conv2D(
-        filters, side, padding=padding, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+        filters, side, strides, padding=padding, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
     )(inputs)
     if pool:
         outputs = layers.MaxPooling2D(name=f"{name}_pool")(outputs)
     outputs = FusedBatchNormalization(momentum=NORM_MOMENTUM, name=f"{name}_norm")(outputs)
-    return layers.Activation("relu", name=f"{name}_relu")(outputs)
+    return layers.Activation("relu", name=f"{name}_relu")(outputs) if rectify else outputs
 
 
 def pool_mean_and_maximum(inputs: keras.KerasTensor) -> keras.KerasTensor:
