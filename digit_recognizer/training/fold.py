@@ -1,5 +1,7 @@
 """One fold: a fresh net, the rows it is fitted on, and the phases of its training."""
 
+from dataclasses import dataclass, replace
+
 import keras
 import numpy as np
 
@@ -8,9 +10,19 @@ from digit_recognizer.data.folds import draw_stratified_rows
 from digit_recognizer.models import load_model_module
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
 from digit_recognizer.training.fit import EpochCurve, EpochListener, compile_model, fit_compiled
+from digit_recognizer.training.generation import generate_digits
 from digit_recognizer.training.inputs import Inputs, load_weighted_model, select_fitted_part
 from digit_recognizer.training.seeds import derive_seed
 from digit_recognizer.training.state import FitState, SaveFit
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a net is fitted on; arrays as `TrainingBatches` takes them."""
+
+    views: np.ndarray
+    targets: np.ndarray
+    rows: np.ndarray
 
 
 def fit_fold(
@@ -30,7 +42,8 @@ def fit_fold(
         config: what to do.
         inputs: of the whole run.
         targets: float32 one-hot labels (n, classes) of all training rows.
-        rows: int (m,), the rows to fit on; a slice of them is set aside if the configuration watches any.
+        rows: int (m,), the rows to fit on; a slice of them is set aside if the configuration watches any, and
+            generated digits come beside the rest if it asks for them.
         fold: seeds derive from it.
         curve: rows measured after each epoch.
         on_epoch: told of every epoch.
@@ -40,19 +53,21 @@ def fit_fold(
     Returns:
         The whole net, and the part of it that takes `inputs`; the same object unless there is a backbone.
     """
-    # no keras.backend.clear_session(): it would also forget the precision policy
-    seed = derive_seed(config.seed, "fit", fold)
-    keras.utils.set_random_seed(seed)
-    model = load_weighted_model(config)  # fresh: a reused model has already seen these rows
-    part = select_fitted_part(config, model, inputs)
-    watched = None
+    fitted, watched = Fitted(inputs.views, targets, rows), None
     if config.watches:
         count = min(max(1, round(config.watch_fraction * len(rows))), len(rows) - 1)
         labels, watch_seed = targets[rows].argmax(axis=1), derive_seed(config.seed, "watch", fold)
         drawn, rest = draw_stratified_rows(labels, count, watch_seed)
         watched = PredictionBatches(inputs.views[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
-        rows = rows[rest]
-    batches = TrainingBatches(inputs.views, targets, rows, config.batch_size, seed, inputs.augment)
+        fitted = replace(fitted, rows=rows[rest])
+    if config.generated:
+        fitted = _add_generated(fitted, config, fold)
+    # no keras.backend.clear_session(): it would also forget the precision policy
+    seed = derive_seed(config.seed, "fit", fold)
+    keras.utils.set_random_seed(seed)
+    model = load_weighted_model(config)  # fresh: a reused model has already seen these rows
+    part = select_fitted_part(config, model, inputs)
+    batches = TrainingBatches(fitted.views, fitted.targets, fitted.rows, config.batch_size, seed, inputs.augment)
     phases = [(config.epochs, config.learning_rate)]
     if config.unfreeze is not None:
         phases.append((config.unfreeze_epochs, config.unfreeze_learning_rate))
@@ -77,3 +92,16 @@ def fit_fold(
             )
         epochs_before += epochs
     return model, part
+
+
+def _add_generated(fitted: Fitted, config: RunConfig, fold: int) -> Fitted:
+    """Digits generated from these very rows, beside them; made anew when a run is resumed, as they follow from both."""
+    images, targets = fitted.views[0][fitted.rows], fitted.targets[fitted.rows]
+    count = max(1, round(config.generated * len(images)))
+    digits = generate_digits(images, targets.argmax(axis=1), count, derive_seed(config.seed, "generate", fold))
+    new_targets = np.eye(targets.shape[1], dtype=targets.dtype)[digits.labels]
+    return Fitted(
+        np.concatenate([images, digits.images])[None],
+        np.concatenate([targets, new_targets]),
+        np.arange(len(images) + count),
+    )

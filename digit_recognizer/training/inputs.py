@@ -43,7 +43,7 @@ def check_model_flags(config: RunConfig) -> None:
     Raises:
         InputError: for an unknown model or option of it, a value of which no net can be built, a backbone's flag on a
             net without one, weights that are no file, an unknown block, or augmentation of a transfer net without
-            cached views to hold it.
+            cached views to hold it; for generated digits of one.
     """
     module = load_model_module(config.model)
     options = read_options(config.model, config.net)
@@ -67,6 +67,11 @@ def check_model_flags(config: RunConfig) -> None:
         raise InputError(
             f"--preparation changes images, but --model {config.model} is fed features that its backbone makes of them "
             f"as they are: received {config.preparation}; leave it out."
+        )
+    if config.generated:
+        raise InputError(
+            f"--generated makes images, but --model {config.model} is fed features that its backbone makes once: "
+            f"received {config.generated}; leave it at 0."
         )
     if (config.augmentation == "none") != (config.feature_views == 1):
         raise InputError(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-PURPOSES = ("folds", "fit", "watch", "views", "copies")
+PURPOSES = ("folds", "fit", "watch", "views", "copies", "generate")
 
 
 def derive_seed(seed: int, purpose: str, fold: int = 0) -> int:

@@ -1,0 +1,123 @@
+"""Generated digits: made of the rows being fitted and of no others, and the same after a stop."""
+
+import numpy as np
+import pytest
+from resuming import StopAfterSaving, configure, hash_results
+
+from digit_recognizer.config import RunConfig
+from digit_recognizer.data.tables import load_train_table, pixels_to_images
+from digit_recognizer.errors import InputError
+from digit_recognizer.models import list_models
+from digit_recognizer.models._autoencoder import CODE_UNITS, build_autoencoder
+from digit_recognizer.training import fold as fold_room
+from digit_recognizer.training import generation
+from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.generation import GeneratedDigits, draw_neighbours, fit_autoencoder, generate_digits
+from digit_recognizer.training.inputs import check_model_flags
+
+
+def draw_bars(count):
+    """uint8 images (count, 28, 28, 1) of a bar whose height tells its class, and its length nothing."""
+    rng = np.random.default_rng(0)
+    images, labels = np.zeros((count, 28, 28, 1), np.uint8), np.arange(count) % 4
+    for image, label in zip(images, labels, strict=True):
+        image[6 * label + 3 : 6 * label + 6, 4 : rng.integers(12, 25)] = 255
+    return images, labels
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    monkeypatch.setattr(generation, "LEAST_STEPS", 60)
+
+
+def test_an_autoencoder_leads_to_a_code_and_back():
+    model = build_autoencoder((28, 28, 1))
+    encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
+    assert encoder.output_shape == decoder.input_shape == (None, CODE_UNITS)
+    assert decoder.output_shape == model.output_shape == (None, 28, 28, 1)
+    assert (encoder.count_params(), decoder.count_params()) == (119_200, 65_761)
+    assert "autoencoder" not in list_models()
+    with pytest.raises(ValueError, match=r"multiples of 4 px.*received 28 and 30"):
+        build_autoencoder((28, 30, 1))
+
+
+def test_an_autoencoder_gives_back_what_a_mean_image_does_not():
+    images, _ = draw_bars(256)
+    model = fit_autoencoder(images, seed=0)
+    scaled = images / np.float32(255)
+    back = model.predict(scaled, verbose=0)
+    assert back.dtype == np.float32 and back.min() >= 0 and back.max() <= 1
+    assert ((back - scaled) ** 2).mean() < 0.5 * ((scaled.mean(axis=0) - scaled) ** 2).mean()
+
+
+def test_as_many_digits_are_generated_as_were_asked_for_in_equal_shares():
+    images, labels = draw_bars(256)
+    digits = generate_digits(images, labels, 300, seed=3)
+    assert digits.images.shape == (300, 28, 28, 1) and digits.images.dtype == np.uint8
+    assert np.abs(np.bincount(digits.labels) - 75).max() <= 44, "256 in equal shares, and 44 by chance"
+    assert np.bincount(digits.labels[:256]).tolist() == [64] * 4
+    assert (labels[digits.parents] == digits.labels[:, None]).all(), "both of one class"
+    assert (digits.parents[:, 0] != digits.parents[:, 1]).all()
+    assert digits.shares.min() >= 0 and digits.shares.max() < 1
+
+
+def test_neighbours_are_the_nearest_of_the_class_and_never_the_row_itself():
+    codes = np.concatenate([np.arange(20.0), np.arange(20.0) + 0.1, [7.0]])[:, None]
+    labels = np.repeat([0, 1, 2], [20, 20, 1])
+    rows = np.repeat(np.arange(41), 30)
+    drawn = draw_neighbours(codes, labels, rows, np.random.default_rng(0))
+    assert np.array_equal(labels[drawn], labels[rows])
+    assert (drawn[rows == 40] == 40).all(), "the only one of its class"
+    for row in (0, 10, 25):
+        distances = np.abs(codes[labels == labels[row], 0] - codes[row])
+        assert set(np.abs(codes[drawn[rows == row], 0] - codes[row]).round(6)) <= set(np.sort(distances)[1:6].round(6))
+        assert row not in drawn[rows == row] and len(set(drawn[rows == row])) == 5
+
+
+def test_digits_are_generated_from_fitted_rows_alone(tiny_dir, tmp_path, monkeypatch):
+    seen, fitted = [], []
+    plain = fold_room.fit_compiled
+
+    def generate(images, labels, count, seed):
+        seen.append((images, labels, count, seed))
+        return GeneratedDigits(np.full((count, 28, 28, 1), 9, np.uint8), np.zeros(count, int), *[np.zeros(count)] * 2)
+
+    def fit(model, batches, config, **keywords):
+        fitted.append((batches, keywords["watched"].inputs))
+        plain(model, batches, config, **keywords)
+
+    monkeypatch.setattr(fold_room, "generate_digits", generate)
+    monkeypatch.setattr(fold_room, "fit_compiled", fit)
+    recipe = {"model": "padded", "epochs": 1, "early_stopping_epochs": 1, "watch_fraction": 0.4, "generated": 0.5}
+    result = cross_validate(configure(tiny_dir, "run", recipe))
+    train = load_train_table(tiny_dir / "train.csv")
+    folds = np.load(result.run_dir / "folds.npy")
+    everything = pixels_to_images(train.pixels)
+    for fold, ((images, labels, count, _), (batches, watched)) in enumerate(zip(seen, fitted, strict=True)):
+        rows = [int(np.flatnonzero((everything == image).all((1, 2, 3)))[0]) for image in [*images, *watched]]
+        assert sorted(rows) == np.flatnonzero(folds != fold).tolist(), "what is watched is no parent"
+        assert (len(images), len(watched), count) == (18, 12, 9)
+        assert np.array_equal(labels, train.labels[rows[:18]])
+        assert batches.views.shape == (1, 27, 28, 28, 1) and sorted(batches.rows) == list(range(27))
+        assert np.array_equal(batches.views[0, :18], images) and (batches.views[0, 18:] == 9).all()
+        assert np.array_equal(batches.targets.argmax(1), [*labels, *[0] * 9])
+    assert seen[0][3] != seen[1][3], "each fold has a seed of its own"
+
+
+def test_a_run_with_generated_digits_is_resumed_exactly(tiny_dir, monkeypatch, capsys):
+    monkeypatch.setattr(generation, "LEAST_STEPS", 5)
+    recipe = {"model": "padded", "epochs": 2, "batch_size": 20, "generated": 1.0}
+    whole, stopped = (configure(tiny_dir, name, recipe) for name in ("whole", "stopped"))
+    cross_validate(whole, single_split=True)
+    assert "generating 1 further digits per digit" in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        StopAfterSaving(patch)
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(stopped, single_split=True)
+    resume(stopped.run_dir, "train")
+    assert hash_results(stopped) == hash_results(whole)
+
+
+def test_a_transfer_net_cannot_be_fed_generated_digits():
+    with pytest.raises(InputError, match=r"^--generated makes images, but --model vgg16 is fed features"):
+        check_model_flags(RunConfig(model="vgg16", weights="none", augmentation="none", generated=1.0))
