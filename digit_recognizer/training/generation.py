@@ -17,7 +17,7 @@ from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
 from digit_recognizer.training.schedules import build_schedule
 
 EPOCHS = 5
-LEAST_STEPS = 600  # of few rows more epochs: after 600 gradient steps digits are as sharp as those they came from
+LEAST_STEPS = 600  # few rows get more epochs: after 600 gradient steps digits are nearly as sharp as written ones
 BATCH_SIZE = 128
 LEARNING_RATE = 2e-3
 NEIGHBOURS = 5  # as in SMOTE: near enough that what lies between is of the class
