@@ -10,10 +10,12 @@ for the paper's 11 and 4, as an image of an eighth has no pixels to pass over. K
 
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer.models._recipes import ADAM
+
 if TYPE_CHECKING:
     import keras
 
-PRESET: dict[str, Any] = {}
+PRESET: dict[str, Any] = ADAM
 
 CONVOLUTIONS = ((24, 5, True), (64, 5, True), (96, 3, False), (96, 3, False), (64, 3, True))  # filters, px, pooling
 UNITS = 1024

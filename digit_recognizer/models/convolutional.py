@@ -11,10 +11,12 @@ pooling and after each dense layer, as there.
 
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer.models._recipes import MUON
+
 if TYPE_CHECKING:
     import keras
 
-PRESET: dict[str, Any] = {}
+PRESET: dict[str, Any] = MUON
 
 # Together they stay below the 2**26 parameters that a saved net may have in order to be opened again.
 HIGHEST_FILTERS = 256

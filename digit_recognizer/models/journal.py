@@ -8,10 +8,12 @@ dense layer, here of 128 units; and the rate and place of dropout, here a half, 
 
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer.models._recipes import MUON
+
 if TYPE_CHECKING:
     import keras
 
-PRESET: dict[str, Any] = {"batch_size": 128, "epochs": 15}  # the document's
+PRESET: dict[str, Any] = {**MUON, "batch_size": 128}  # its 15 epochs and the batches are the document's
 
 
 def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) -> "keras.Model":

@@ -2,18 +2,22 @@
 
 LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B and figure 2, in the variant
 that is usual today: every map of the third layer sees all six before it, not some as in table I; pooling takes the
-plain mean, without a weight and a bias per map; and a softmax stands in place of distances to drawn digits. Images of
-28 px are padded to the paper's 32.
+plain mean, without a weight and a bias per map; ReLU stands for tanh, and a softmax for distances to drawn digits.
+Images of 28 px are padded to the paper's 32.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer.models._recipes import MUON
+
 if TYPE_CHECKING:
     import keras
 
-PRESET: dict[str, Any] = {}
+PRESET: dict[str, Any] = MUON
 
-ACTIVATION = "tanh"
+# The paper has a scaled tanh. Under the preset, on 8,000 rows for 5 epochs (see _recipes.py), plain tanh held 0.9855 of
+# the held-out rows and ReLU 0.9885; under adam too it was ahead.
+ACTIVATION = "relu"
 
 
 def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) -> "keras.Model":

@@ -8,10 +8,12 @@ logarithm.
 
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer.models._recipes import FAST_MUON
+
 if TYPE_CHECKING:
     import keras
 
-PRESET: dict[str, Any] = {}
+PRESET: dict[str, Any] = FAST_MUON
 
 
 def build(

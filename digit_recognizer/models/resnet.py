@@ -11,10 +11,12 @@ which takes the maximum of each map too; it was made to stand beside the champio
 
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer.models._recipes import FAST_MUON
+
 if TYPE_CHECKING:
     import keras
 
-PRESET: dict[str, Any] = {}
+PRESET: dict[str, Any] = FAST_MUON
 
 HIGHEST_BLOCKS = 18  # the paper's 110 layers
 

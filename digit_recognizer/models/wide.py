@@ -5,10 +5,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer.models._recipes import ADAM
+
 if TYPE_CHECKING:
     import keras
 
-PRESET: dict[str, Any] = {}
+PRESET: dict[str, Any] = ADAM
 
 
 def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) -> "keras.Model":
