@@ -171,8 +171,8 @@ def test_all_162_nets_of_document_003s_grid_can_be_built():
     assert len(counts) == 162
 
 
-@pytest.mark.parametrize("name", TOTALS)
-def test_each_of_these_nets_learns_what_can_be_learned(name):
+@pytest.mark.parametrize("name", ["alexnet", "dense", "lenet5", "narrow", "resnet"])  # wide, journal: layers of these
+def test_a_net_learns_what_can_be_learned(name):
     import keras
 
     keras.utils.set_random_seed(0)

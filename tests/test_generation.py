@@ -50,8 +50,10 @@ def test_an_autoencoder_gives_back_what_a_mean_image_does_not():
     assert ((back - scaled) ** 2).mean() < 0.5 * ((scaled.mean(axis=0) - scaled) ** 2).mean()
 
 
-def test_as_many_digits_are_generated_as_were_asked_for_in_equal_shares():
+def test_as_many_digits_are_generated_as_were_asked_for_each_between_its_parents(monkeypatch):
     images, labels = draw_bars(256)
+    model = build_autoencoder((28, 28, 1))  # what it is fitted to changes nothing here
+    monkeypatch.setattr(generation, "fit_autoencoder", lambda images, seed: model)
     digits = generate_digits(images, labels, 300, seed=3)
     assert digits.images.shape == (300, 28, 28, 1) and digits.images.dtype == np.uint8
     assert np.abs(np.bincount(digits.labels) - 75).max() <= 44, "256 in equal shares, and 44 by chance"
@@ -59,6 +61,10 @@ def test_as_many_digits_are_generated_as_were_asked_for_in_equal_shares():
     assert (labels[digits.parents] == digits.labels[:, None]).all(), "both of one class"
     assert (digits.parents[:, 0] != digits.parents[:, 1]).all()
     assert digits.shares.min() >= 0 and digits.shares.max() < 1
+    first, second = (np.asarray(model.get_layer("encoder")(images[digits.parents[:, side]] / 255)) for side in (0, 1))
+    between = first + digits.shares[:, None] * (second - first)
+    decoded = 255 * np.asarray(model.get_layer("decoder")(between))[..., 0]
+    assert np.abs(digits.images[..., 0] - decoded).max() < 0.6
 
 
 def test_neighbours_are_the_nearest_of_the_class_and_never_the_row_itself():
