@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.inspection import run_figures
-from digit_recognizer.inspection.run_figures import find_hardest
+from digit_recognizer.inspection import hard_rows, run_figures
+from digit_recognizer.inspection.hard_rows import find_confidently_wrong, find_hardest
 
 RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1, 1, 2, 4, 4, 4, 5, 6, 7, 8, 9])  # no 3
@@ -162,7 +162,7 @@ def test_rows_never_held_out_are_not_among_the_hardest():
 def test_hardest_rows_are_drawn_with_label_reading_and_probability():
     probabilities = give_own(LABELS, np.linspace(0.1, 0.65, 12))
     probabilities[0] = NAN
-    figure = run_figures._draw_hardest(IMAGES, LABELS, probabilities, 3)
+    figure = hard_rows._draw_hardest(IMAGES, LABELS, probabilities, 3)
     drawn = [axes for axes in figure.axes if axes.images]
     assert len(drawn) == 3 and len(figure.axes) == 10
     assert [axes.get_title() for axes in drawn] == [
@@ -175,19 +175,39 @@ def test_hardest_rows_are_drawn_with_label_reading_and_probability():
     assert "3 hardest of 11 held-out rows" in figure.get_suptitle()
 
 
+def test_the_confidently_wrong_are_misread_rows_in_the_order_of_what_was_read():
+    labels = np.array([3, 4, 5, 6, 7])
+    probabilities = give_own(labels, [0.9, 0.2, 0.1, 0.3, 0.0])
+    probabilities[4] = NAN
+    assert find_confidently_wrong(labels, probabilities, 40).tolist() == [2, 1, 3]  # 0 is right, 4 was never held out
+    assert find_confidently_wrong(labels, probabilities, 1).tolist() == [2]
+    assert find_confidently_wrong(labels, give_own(labels, np.ones(5)), 40).tolist() == []
+
+
+def test_a_row_may_be_hard_and_yet_not_confidently_wrong():
+    labels = np.array([0, 0])
+    spread = np.array([[0.05, *[0.95 / 9] * 9], [0.08, 0.92, *[0] * 8]], np.float32)
+    assert find_hardest(labels, spread, 1).tolist() == [0]
+    assert find_confidently_wrong(labels, spread, 1).tolist() == [1]
+    figure = hard_rows._draw_confidently_wrong(IMAGES[:2], labels, spread, 40)
+    assert next(axes.get_title() for axes in figure.axes if axes.images) == "label 0,\nread 1 (0.92)"
+    assert "the 2 rows misread" in figure.get_suptitle()
+
+
 def draw_all(folder):
     probabilities = give_own(LABELS, np.linspace(0.1, 0.9, 12))
     run_figures.plot_class_counts(LABELS, folder / "counts.png")
     run_figures.plot_samples(IMAGES, LABELS, folder / "samples.png", columns=3)
     run_figures.plot_fold_curves(list_epochs({0: [3, 2], 1: [3, 1]}), [0.8, 0.9], folder / "curves.png", "a run")
     run_figures.plot_confusion(LABELS, probabilities.argmax(axis=1), folder / "confusion.png")
-    run_figures.plot_hardest(IMAGES, LABELS, probabilities, folder / "hardest.png", count=2)
+    hard_rows.plot_hardest(IMAGES, LABELS, probabilities, folder / "hardest.png", count=2)
+    hard_rows.plot_confidently_wrong(IMAGES, LABELS, probabilities, folder / "wrong.png", count=12)
 
 
 def test_every_figure_is_a_png_that_takes_the_place_of_an_older_one(tmp_path):
     from matplotlib.image import imread
 
-    names = {"counts.png", "samples.png", "curves.png", "confusion.png", "hardest.png"}
+    names = {"counts.png", "samples.png", "curves.png", "confusion.png", "hardest.png", "wrong.png"}
     for name in names:
         (tmp_path / name).write_bytes(b"older, and longer than any figure" * 10_000)
     draw_all(tmp_path)
@@ -199,6 +219,7 @@ def test_every_figure_is_a_png_that_takes_the_place_of_an_older_one(tmp_path):
         "curves.png": (1200, 552),
         "confusion.png": (840, 840),
         "hardest.png": (1440, 240),
+        "wrong.png": (1440, 240),
     }
     for name in names:
         assert imread(tmp_path / name)[..., :3].std() > 0.05  # not a blank page

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.files import write_atomically
+
+if TYPE_CHECKING:  # whoever draws nothing need not wait for matplotlib
+    from matplotlib.figure import Figure
 
 FITTED_COLOUR, HELD_OUT_COLOUR, REFERENCE_COLOUR = (
     "#7a7a7a",
@@ -25,10 +28,8 @@ def plot_learning_curves(
         title: one line above both panels.
         reference: name and value of an accuracy to compare with, drawn as a level line.
     """
-    from matplotlib.figure import Figure  # not pyplot: no window, no global state
-
     epochs = [row["epoch"] for row in history]
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = open_figure(10, 4.4)
     figure.suptitle(title)
     for axes, name, label in zip(
         figure.subplots(1, 2), ("loss", "accuracy"), ("cross-entropy", "accuracy"), strict=True
@@ -52,5 +53,17 @@ def plot_learning_curves(
             axes.set_ylim(bottom=max(0.0, min(fitted[settled] + held_out[settled]) - 0.01), top=1.002)
     # below the panels: curves that rise and fall leave no corner free for certain
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    save_figure(figure, path)
+
+
+def open_figure(width_inches: float, height_inches: float) -> "Figure":
+    """An empty figure."""
+    from matplotlib.figure import Figure  # not pyplot: no window, no global state
+
+    return Figure(figsize=(width_inches, height_inches), layout="constrained")
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     with write_atomically(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digit_recognizer.files import write_atomically
-from digit_recognizer.inspection.figures import FITTED_COLOUR, HELD_OUT_COLOUR, REFERENCE_COLOUR
-from digit_recognizer.training.comparing import find_judged_rows
+from digit_recognizer.inspection.figures import (
+    FITTED_COLOUR,
+    HELD_OUT_COLOUR,
+    REFERENCE_COLOUR,
+    open_figure,
+    save_figure,
+)
 
 if TYPE_CHECKING:  # whoever draws nothing need not wait for matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
 CLASSES = 10
-HARDEST_COLUMNS = 10
 DIAGONAL_COLOUR = "#dedede"
 LEAST_MARGIN = 1e-3  # of the y-axis: values that are all but equal must not look far apart
 
@@ -30,7 +33,7 @@ def plot_class_counts(labels: np.ndarray, path: Path) -> None:
         labels: int (n,), 0 to 9; a class without rows has a bar of height 0.
         path: the PNG to write.
     """
-    _save(_draw_class_counts(labels), path)
+    save_figure(_draw_class_counts(labels), path)
 
 
 def plot_samples(images: np.ndarray, labels: np.ndarray, path: Path, columns: int = 12) -> None:
@@ -42,7 +45,7 @@ def plot_samples(images: np.ndarray, labels: np.ndarray, path: Path, columns: in
         path: the PNG to write.
         columns: examples per class, at least 1.
     """
-    _save(_draw_samples(images, labels, columns), path)
+    save_figure(_draw_samples(images, labels, columns), path)
 
 
 def plot_fold_curves(
@@ -60,7 +63,7 @@ def plot_fold_curves(
     Raises:
         ValueError: if there are not as many accuracies as folds.
     """
-    _save(_draw_fold_curves(history, fold_accuracies, title), path)
+    save_figure(_draw_fold_curves(history, fold_accuracies, title), path)
 
 
 def plot_confusion(labels: np.ndarray, predictions: np.ndarray, path: Path) -> None:
@@ -71,44 +74,11 @@ def plot_confusion(labels: np.ndarray, predictions: np.ndarray, path: Path) -> N
         predictions: int (n,), 0 to 9; of held-out rows, or the figure flatters.
         path: the PNG to write.
     """
-    _save(_draw_confusion(labels, predictions), path)
-
-
-def plot_hardest(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, path: Path, count: int = 40
-) -> None:
-    """Draw the rows whose label got the lowest probability, the hardest first.
-
-    Args:
-        images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
-        labels: int (n,), 0 to 9.
-        probabilities: float32 (n, 10), out-of-fold; NaN in rows that were never held out, which are left out.
-        path: the PNG to write.
-        count: rows to draw at most.
-    """
-    _save(_draw_hardest(images, labels, probabilities, count), path)
-
-
-def find_hardest(labels: np.ndarray, probabilities: np.ndarray, count: int) -> np.ndarray:
-    """Find the rows whose label got the lowest probability.
-
-    Args:
-        labels: int (n,), 0 to classes - 1.
-        probabilities: float (n, classes), out-of-fold; NaN in rows that were never held out.
-        count: rows to find at most.
-
-    Returns:
-        int64 (k,), rows counted from 0, the hardest first and among equals the first first; no row that was never held
-        out, so k may be less than `count`.
-    """
-    judged = np.flatnonzero(find_judged_rows(probabilities))
-    own = probabilities[judged, labels[judged]]
-    hardest: np.ndarray = judged[np.argsort(own, kind="stable")[:count]].astype(np.int64)
-    return hardest
+    save_figure(_draw_confusion(labels, predictions), path)
 
 
 def _draw_class_counts(labels: np.ndarray) -> "Figure":
-    figure = _open_figure(8, 4.4)
+    figure = open_figure(8, 4.4)
     axes = figure.subplots()
     bars = axes.bar(np.arange(CLASSES), np.bincount(labels, minlength=CLASSES), color=HELD_OUT_COLOUR)
     axes.bar_label(bars, fmt="{:,.0f}", padding=2)
@@ -130,7 +100,7 @@ def _draw_samples(images: np.ndarray, labels: np.ndarray, columns: int) -> "Figu
         for column, row in enumerate(np.flatnonzero(labels == digit)[:columns]):
             top, left = digit * height, column * width
             sheet[top : top + height, left : left + width] = images[row, ..., 0]
-    figure = _open_figure(0.5 + 0.6 * columns, 0.6 * CLASSES)
+    figure = open_figure(0.5 + 0.6 * columns, 0.6 * CLASSES)
     axes = figure.subplots()
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
     axes.set_xticks([])
@@ -144,7 +114,7 @@ def _draw_fold_curves(history: Sequence[dict[str, Any]], fold_accuracies: Sequen
     folds = [[row for row in history if int(row["fold"]) == fold] for fold in sorted({int(r["fold"]) for r in history})]
     epochs = [[int(row["epoch"]) for row in rows] for rows in folds]
     last_epochs = [numbers[-1] for numbers in epochs]
-    figure = _open_figure(10, 4.6)
+    figure = open_figure(10, 4.6)
     figure.suptitle(title)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         curves = [[float(row[name]) for row in rows] for rows in folds]
@@ -181,7 +151,7 @@ def _draw_confusion(labels: np.ndarray, predictions: np.ndarray) -> "Figure":
     np.add.at(counts, (labels, predictions), 1)
     errors = counts - np.diag(counts.diagonal())
     colours = LinearSegmentedColormap.from_list("errors", ["white", REFERENCE_COLOUR])
-    figure = _open_figure(7, 7)
+    figure = open_figure(7, 7)
     axes = figure.subplots()
     # without the diagonal, next to whose thousands no error would show
     shown = np.ma.masked_array(errors, np.eye(CLASSES, dtype=bool))
@@ -196,25 +166,6 @@ def _draw_confusion(labels: np.ndarray, predictions: np.ndarray) -> "Figure":
         axis.set_ticks(np.arange(CLASSES + 1) - 0.5, minor=True)
     axes.grid(which="minor", color=DIAGONAL_COLOUR)
     axes.tick_params(which="both", length=0)
-    return figure
-
-
-def _draw_hardest(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, count: int) -> "Figure":
-    hardest = find_hardest(labels, probabilities, count)
-    lines = max(1, -(-len(hardest) // HARDEST_COLUMNS))
-    figure = _open_figure(1.2 * HARDEST_COLUMNS, 0.5 + 1.5 * lines)
-    figure.suptitle(
-        f"the {len(hardest):,} hardest of {find_judged_rows(probabilities).sum():,} held-out rows: their label got the "
-        "lowest probability; in brackets that of what was read"
-    )
-    panels = figure.subplots(lines, HARDEST_COLUMNS, squeeze=False).ravel()
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, row in zip(panels, hardest, strict=False):
-        read = probabilities[row].argmax()
-        axes.imshow(images[row, ..., 0], cmap="gray_r", vmin=0, vmax=255)
-        # two lines: in one, ten to a row, the type would be too small to read
-        axes.set_title(f"label {labels[row]},\nread {read} ({probabilities[row, read]:.2f})", fontsize=10)
     return figure
 
 
@@ -234,14 +185,3 @@ def _whole_ticks() -> "MaxNLocator":
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)  # even where there is one epoch
-
-
-def _open_figure(width_inches: float, height_inches: float) -> "Figure":
-    from matplotlib.figure import Figure  # not pyplot: no window, no global state
-
-    return Figure(figsize=(width_inches, height_inches), layout="constrained")
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    with write_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=120)

@@ -22,13 +22,8 @@ from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.data.tables import load_train_table, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import read_json, write_json
-from digit_recognizer.inspection.run_figures import (
-    plot_class_counts,
-    plot_confusion,
-    plot_fold_curves,
-    plot_hardest,
-    plot_samples,
-)
+from digit_recognizer.inspection.hard_rows import plot_hardest
+from digit_recognizer.inspection.run_figures import plot_class_counts, plot_confusion, plot_fold_curves, plot_samples
 from digit_recognizer.models import build_config, load_model_module
 from digit_recognizer.signals import TerminatedError, show, signals_raised
 from digit_recognizer.training.cross_validation import cross_validate, resume

@@ -1,0 +1,108 @@
+"""Rows that a net finds hard, and those that it misreads without a doubt, each as a sheet of digits.
+
+Each `plot_` function writes one PNG; what it draws is made by a `_draw_` function, which tests can read.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from digit_recognizer.inspection.figures import open_figure, save_figure
+from digit_recognizer.training.comparing import find_judged_rows
+
+if TYPE_CHECKING:  # whoever draws nothing need not wait for matplotlib
+    from matplotlib.figure import Figure
+
+SHEET_COLUMNS = 10
+SHEET_ROWS = 40  # digits on a sheet at most: four lines of ten, which one still looks at one by one
+
+
+def plot_hardest(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, path: Path, count: int = SHEET_ROWS
+) -> None:
+    """Draw the rows whose label got the lowest probability, the hardest first.
+
+    Args:
+        images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
+        labels: int (n,), 0 to 9.
+        probabilities: float32 (n, 10), out-of-fold; NaN in rows that were never held out, which are left out.
+        path: the PNG to write.
+        count: rows to draw at most.
+    """
+    save_figure(_draw_hardest(images, labels, probabilities, count), path)
+
+
+def plot_confidently_wrong(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, path: Path, count: int = SHEET_ROWS
+) -> None:
+    """Draw the rows that were misread with the highest probability, the surest first; arguments as `plot_hardest`."""
+    save_figure(_draw_confidently_wrong(images, labels, probabilities, count), path)
+
+
+def find_hardest(labels: np.ndarray, probabilities: np.ndarray, count: int) -> np.ndarray:
+    """Find the rows whose label got the lowest probability.
+
+    Args:
+        labels: int (n,), 0 to classes - 1.
+        probabilities: float (n, classes), out-of-fold; NaN in rows that were never held out.
+        count: rows to find at most.
+
+    Returns:
+        int64 (k,), rows counted from 0, the hardest first and among equals the first first; no row that was never held
+        out, so k may be less than `count`.
+    """
+    judged = np.flatnonzero(find_judged_rows(probabilities))
+    own = probabilities[judged, labels[judged]]
+    hardest: np.ndarray = judged[np.argsort(own, kind="stable")[:count]].astype(np.int64)
+    return hardest
+
+
+def find_confidently_wrong(labels: np.ndarray, probabilities: np.ndarray, count: int) -> np.ndarray:
+    """Find the rows that were misread with the highest probability of what was read.
+
+    Args:
+        labels: int (n,), 0 to classes - 1.
+        probabilities: float (n, classes), out-of-fold; NaN in rows that were never held out.
+        count: rows to find at most.
+
+    Returns:
+        int64 (k,), rows counted from 0, the surest first and among equals the first first; misread rows only, so k may
+        be less than `count`.
+    """
+    judged = np.flatnonzero(find_judged_rows(probabilities))
+    wrong = judged[probabilities[judged].argmax(axis=1) != labels[judged]]
+    surest: np.ndarray = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:count]].astype(np.int64)
+    return surest
+
+
+def _draw_hardest(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, count: int) -> "Figure":
+    hardest = find_hardest(labels, probabilities, count)
+    title = (
+        f"the {len(hardest):,} hardest of {find_judged_rows(probabilities).sum():,} held-out rows: their label got the "
+        "lowest probability; in brackets that of what was read"
+    )
+    return _draw_sheet(images, labels, probabilities, hardest, title)
+
+
+def _draw_confidently_wrong(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, count: int) -> "Figure":
+    surest = find_confidently_wrong(labels, probabilities, count)
+    title = f"the {len(surest):,} rows misread with the highest probability, which stands in brackets"
+    return _draw_sheet(images, labels, probabilities, surest, title)
+
+
+def _draw_sheet(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, rows: np.ndarray, title: str
+) -> "Figure":
+    lines = max(1, -(-len(rows) // SHEET_COLUMNS))
+    figure = open_figure(1.2 * SHEET_COLUMNS, 0.5 + 1.5 * lines)
+    figure.suptitle(title)
+    panels = figure.subplots(lines, SHEET_COLUMNS, squeeze=False).ravel()
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, row in zip(panels, rows, strict=False):
+        read = probabilities[row].argmax()
+        axes.imshow(images[row, ..., 0], cmap="gray_r", vmin=0, vmax=255)
+        # two lines: in one, ten to a row, the type would be too small to read
+        axes.set_title(f"label {labels[row]},\nread {read} ({probabilities[row, read]:.2f})", fontsize=10)
+    return figure
