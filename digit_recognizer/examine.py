@@ -1,4 +1,4 @@
-"""`python -m digit_recognizer.examine RUN`: what a run says about its training rows, first of all wrong labels."""
+"""`python -m digit_recognizer.examine RUN`: what a run says about its rows and errors, and what its net has learned."""
 
 import sys
 from dataclasses import dataclass
@@ -12,23 +12,48 @@ from digit_recognizer.cli import door, parse_arguments
 
 @dataclass(frozen=True)
 class ExamineArguments:
-    """List the training rows whose label is probably wrong, and draw the most suspicious."""
+    """Draw and list what a run shows: its data, its course, its errors, and the inside of one of its nets.
+
+    Errors are told from rows that the nets were not fitted on: the confusion matrix, pairs of classes that are misread
+    again and again, the hardest rows, and labels that are probably wrong. `report RUN` makes one page of it all.
+    """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder, of all training rows."""
     input_dir: Path = Path("input")
     """Folder that holds the train.csv which the run was made from."""
     output: Path | None = None
-    """Folder for label_errors.csv and label_errors.png, written anew each time; None stands for RUN/examination."""
+    """Folder for figures, label_errors.csv and examination.json, written anew; None stands for RUN/examination."""
+    others: Annotated[tuple[Path, ...], tyro.conf.arg(name="with", metavar="RUN [RUN ...]")] = ()
+    """Further runs of the same rows, say of other seeds: what is misread in all of them is no accident."""
+    fold: int | None = None
+    """Whose net is looked into, counted from 1; None stands for the first."""
+    layer: str | None = None
+    """Whose feature maps are drawn, by its name; None stands for the first and the last convolution."""
+    row: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N [N ...]")] = ()
+    """Data rows of train.csv, counted from 1, of which the saliency is drawn; none stands for some that tell much."""
+    images: Path | None = None
+    """Folder of pictures of signs that the net never saw, a folder per class or pictures alone: how it sorts them."""
 
 
 @door
 def main(arguments: list[str]) -> None:
     """Examine and print the table."""
     chosen = parse_arguments(ExamineArguments, "examine", arguments)
-    from digit_recognizer.inspection.label_errors import examine_run
+    from digit_recognizer.inspection.examination import examine_run
 
-    print(examine_run(chosen.run, chosen.input_dir, chosen.output))
+    print(
+        examine_run(
+            chosen.run,
+            chosen.input_dir,
+            chosen.output,
+            others=chosen.others,
+            fold=chosen.fold,
+            layer=chosen.layer,
+            rows=chosen.row,
+            images=chosen.images,
+        )
+    )
 
 
 if __name__ == "__main__":

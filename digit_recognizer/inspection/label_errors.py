@@ -1,16 +1,15 @@
 """Rows whose given label is probably wrong, found by confident learning (Northcutt, Jiang and Chuang 2021)."""
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.data.tables import TrainTable, load_train_table, pixels_to_images
-from digit_recognizer.errors import InputError
-from digit_recognizer.files import check_writable_folder, write_atomically
-from digit_recognizer.training.comparing import find_judged_rows, load_run_of
+from digit_recognizer.data.tables import TrainTable, pixels_to_images
+from digit_recognizer.files import write_atomically
+from digit_recognizer.inspection.figures import open_figure, save_figure
+from digit_recognizer.training.comparing import find_judged_rows
 
 SHEET_LIMIT, SHEET_COLUMNS = 60, 10  # six rows of ten: a page that one looks through in a minute
 CSV_COLUMNS = ("data_row", "file_line", "label", "suggested", "label_probability", "suggested_probability")
@@ -75,33 +74,6 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> LabelErrors:
     )
 
 
-def examine_run(path: Path, input_dir: Path, output: Path | None) -> str:
-    """List and draw a run's suspected label errors.
-
-    Args:
-        path: a run folder.
-        input_dir: folder that holds the train.csv which it was made from.
-        output: folder for label_errors.csv and label_errors.png, which are written anew if they are there; None for
-            `<run>/examination`.
-
-    Returns:
-        A table for the screen.
-
-    Raises:
-        InputError: if the run is of other data or part of it, or the folder cannot be written to.
-    """
-    folder = path / "examination" if output is None else output
-    check_writable_folder(folder)
-    train = load_train_table(input_dir / "train.csv", input_dir / ".cache")
-    run = load_run_of(path, train)
-    if not find_judged_rows(run.oof_probabilities).any():
-        raise InputError(f"{path} must have held out rows, but its out-of-fold probabilities hold none: run it anew.")
-    errors = find_label_errors(run.oof_probabilities, train.labels)
-    write_label_errors(errors, train, folder / "label_errors.csv")
-    plot_label_errors(errors, train.pixels, folder / "label_errors.png")
-    return _format(errors, train, folder)
-
-
 def write_label_errors(errors: LabelErrors, train: TrainTable, path: Path) -> None:
     """Write one line per suspect: its data row (from 1), its line in train.csv, both labels, their probabilities.
 
@@ -130,11 +102,9 @@ def plot_label_errors(errors: LabelErrors, pixels: np.ndarray, path: Path) -> No
         pixels: uint8 (n, 784), of the whole train.csv.
         path: the PNG to write.
     """
-    from matplotlib.figure import Figure  # not pyplot: no window, no global state
-
     drawn = min(len(errors.rows), SHEET_LIMIT)
     sheet_rows = max(1, -(-drawn // SHEET_COLUMNS))
-    figure = Figure(figsize=(1.2 * SHEET_COLUMNS, 0.7 + 1.45 * sheet_rows), layout="constrained")
+    figure = open_figure(1.2 * SHEET_COLUMNS, 0.7 + 1.45 * sheet_rows)
     figure.suptitle(
         f"suspected label errors: {drawn:,} of {len(errors.rows):,}, the most suspicious first; "
         "data row of train.csv, label → suggestion"
@@ -148,31 +118,26 @@ def plot_label_errors(errors: LabelErrors, pixels: np.ndarray, path: Path) -> No
         axes.set_title(
             f"{errors.rows[number] + 1:,}\n{errors.labels[number]} → {errors.suggestions[number]}", fontsize="small"
         )
-    with write_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    save_figure(figure, path)
+
+
+def tell_label_errors(errors: LabelErrors, train: TrainTable) -> list[tuple[str, str]]:
+    """How many suspects there are, and the first of them: names and values of a table for the screen."""
+    left_out = len(train.labels) - errors.judged
+    rows = [("suspected label errors", f"{len(errors.rows):,} of {errors.judged:,} rows that were held out")]
+    if left_out:
+        rows.append(("never held out, left out", f"{left_out:,} rows"))
+    if len(errors.rows):
+        row = errors.rows[0]
+        line = f", line {row + 2:,}" if _has_known_lines(train) else ""
+        rows.append((
+            "the most suspicious",
+            f"data row {row + 1:,}{line} of {train.path}: label {errors.labels[0]} "
+            f"({errors.label_probabilities[0]:.4f}), suggested {errors.suggestions[0]} "
+            f"({errors.suggested_probabilities[0]:.4f})",
+        ))  # fmt: skip
+    return rows
 
 
 def _has_known_lines(train: TrainTable) -> bool:
     return not any(note.startswith("blank lines") for note in train.notes)
-
-
-def _format(errors: LabelErrors, train: TrainTable, folder: Path) -> str:
-    """The table that ends the command."""
-    left_out = len(train.labels) - errors.judged
-    rows: list[Sequence[str]] = [
-        ("suspected label errors", f"{len(errors.rows):,} of {errors.judged:,} rows that were held out"),
-    ]
-    if left_out:
-        rows.append(("never held out, left out", f"{left_out:,} rows"))
-    for number in range(min(1, len(errors.rows))):
-        row = errors.rows[number]
-        line = f", line {row + 2:,}" if _has_known_lines(train) else ""
-        rows.append((
-            "the most suspicious",
-            f"data row {row + 1:,}{line} of {train.path}: label {errors.labels[number]} "
-            f"({errors.label_probabilities[number]:.4f}), suggested {errors.suggestions[number]} "
-            f"({errors.suggested_probabilities[number]:.4f})",
-        ))  # fmt: skip
-    rows += [("list", str(folder / "label_errors.csv")), ("contact sheet", str(folder / "label_errors.png"))]
-    lines = [f"  {name:<28}{value}" for name, value in rows]
-    return "\n".join([*lines, "  These are suspects: look at each before you change a label."])
