@@ -35,6 +35,16 @@ def test_an_accident_of_one_fold_is_listed_but_not_as_repeated():
     assert [(pair.label, pair.prediction) for pair in found.repeated] == [(4, 9)]
 
 
+def test_what_chance_puts_among_the_repeated_is_told():
+    by_hand = 90 * (0.05**3 + 3 * 0.05**2 * 0.95)  # two folds of three or all of them
+    assert find_misreadings([read({})] * 3).by_chance == pytest.approx(by_hand)
+
+
+def test_one_fold_repeats_nothing():
+    found = find_misreadings([read({(4, 9): 50})])
+    assert found.pairs and found.repeated == () and found.by_chance == 0
+
+
 @pytest.mark.parametrize("changes", [{}, {(3, 5): 1}, spread(1), spread(5)])
 def test_evenly_spread_errors_single_ones_and_none_at_all_exceed_nothing(changes):
     found = find_misreadings([read(changes)] * 2)

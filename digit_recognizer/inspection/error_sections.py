@@ -15,7 +15,7 @@ from digit_recognizer.inspection.hard_rows import (
     plot_hardest,
 )
 from digit_recognizer.inspection.label_errors import LabelErrors, plot_label_errors, write_label_errors
-from digit_recognizer.inspection.misreadings import Misreadings, find_misreadings, plot_misreadings
+from digit_recognizer.inspection.misreadings import CHANCE, Misreadings, find_misreadings, plot_misreadings
 from digit_recognizer.inspection.run_figures import plot_confusion
 from digit_recognizer.inspection.sections import FigureFile, Section
 
@@ -55,14 +55,18 @@ def describe_misreadings(runs: Sequence[ExaminedRun], labels: np.ndarray, folder
     folds = [fold for run in runs for fold in list_held_out_folds(run, labels)]
     found = find_misreadings(folds)
     plot_misreadings(found, folder / "misreadings.png")
-    nets = f"{len(folds)} nets ({', '.join(run.name for run in runs)})" if len(folds) > 1 else "one net"
+    names = ", ".join(run.name for run in runs)
     paragraphs = [
-        f"Each net is judged on the rows that it was not fitted on, here by {nets}. A pair takes more than its share "
-        "where it has more of a net's errors than if these fell on all rows and all wrong classes alike, beyond what "
-        "chance makes of 90 pairs (binomial test at 5 %, Bonferroni).",
-        f"Read as another class again and again: {tell_pairs(found)}.",
+        "Each net is judged on the rows that it was not fitted on. A pair takes more than its share of a net's errors "
+        f"where it has two or more of them, and more than {100 * (1 - CHANCE):.0f} % of chance draws would give it, "
+        "were all rows and all wrong classes alike.",
     ]
-    if len(folds) == 1:
+    if len(folds) > 1:
+        paragraphs += [
+            f"{len(folds)} nets ({names}). Read as another class again and again: {tell_pairs(found)}. Chance alone "
+            f"would put {found.by_chance:.2f} of the 90 pairs there, or fewer.",
+        ]
+    else:
         paragraphs.append("One net cannot show what repeats: name further runs of the same rows by --with.")
     if found.lost:
         names = "; ".join(f"{label} in {name}" for name, label in found.lost[:SHOWN_LOST])
@@ -75,7 +79,7 @@ def describe_misreadings(runs: Sequence[ExaminedRun], labels: np.ndarray, folder
         share = f"{100 * pair.share:.2f} %"
         nets = f"{pair.exceeding} of {len(folds)}"
         table.append((str(pair.label), str(pair.prediction), nets, f"{pair.rows:,}", share))
-    caption = f"In how many of {len(folds)} nets each pair took more than its share of the errors. {paragraphs[1]}"
+    caption = f"In how many nets, of {len(folds)}, each pair took more than its share of the errors."
     section = Section(
         "Misread again and again",
         tuple(paragraphs),
@@ -153,7 +157,7 @@ def tell_pairs(found: Misreadings) -> str:
     nets = len(found.counts)
     pairs = [f"{pair.label} as {pair.prediction} ({pair.exceeding} of {nets} nets)" for pair in found.repeated[:4]]
     more = len(found.repeated) - len(pairs)
-    return ", ".join(pairs) + (f", and {more} more" if more else "") if pairs else "no pair in most of the nets"
+    return ", ".join(pairs) + (f", and {more} more" if more else "") if pairs else "no pair in most nets"
 
 
 def _tell_stubborn_rows(runs: Sequence[ExaminedRun], labels: np.ndarray) -> str:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digit_recognizer.competition.metrics import CONFIDENCE
 from digit_recognizer.inspection.figures import REFERENCE_COLOUR, open_figure, save_figure
 
 if TYPE_CHECKING:  # whoever draws nothing need not wait for matplotlib
     from matplotlib.figure import Figure
 
 DIAGONAL_COLOUR = "#dedede"
+CHANCE = 0.05  # of a pair that only luck raises above its share, in one fold
+LEAST_ROWS = 2  # of a fold: one row is no habit
 LOST_SHARE = 0.5  # of a class's rows: document 000 saw whole rows of a class misread, and others right half the time
 
 
@@ -71,17 +72,25 @@ class Misreadings:
 
     @property
     def repeated(self) -> tuple[Pair, ...]:
-        """The pairs that exceed their share in more than half of the folds."""
-        return tuple(pair for pair in self.pairs if 2 * pair.exceeding > len(self.counts))
+        """The pairs that exceed their share in more than half of the folds, and in two at least."""
+        return tuple(pair for pair in self.pairs if pair.exceeding > max(1, len(self.counts) / 2))
+
+    @property
+    def by_chance(self) -> float:
+        """How many pairs would be among the repeated if errors fell by chance alone, at most."""
+        from scipy.stats import binom
+
+        folds, classes = self.counts.shape[:2]
+        return float(classes * (classes - 1) * binom.sf(max(1, folds // 2), folds, CHANCE))
 
 
 def find_misreadings(folds: Sequence[HeldOutFold], classes: int = 10) -> Misreadings:
     """Find the pairs of classes that are misread more often than chance explains.
 
     A pair's share of a fold's errors is what it would get if each row were as likely as any other to be misread, and
-    as any wrong class: rows of the label / all rows / (classes - 1). It exceeds its share where a binomial draw of as
-    many errors would reach its count with a probability below 5 %, divided by the number of pairs (Bonferroni), so
-    that of all pairs together hardly one does so by chance.
+    as any wrong class: rows of the label / all rows / (classes - 1). It exceeds its share in a fold where it takes two
+    errors or more, and a binomial draw of all the fold's errors would reach as many with a probability below 5 %. So
+    chance alone lets it do that in one fold of twenty, but hardly in most of them.
 
     Args:
         folds: at least one, each of at least one row.
@@ -97,7 +106,7 @@ def find_misreadings(folds: Sequence[HeldOutFold], classes: int = 10) -> Misread
     of_label = counts.sum(axis=2)  # (folds, classes)
     shares = of_label / of_label.sum(axis=1, keepdims=True) / (classes - 1)
     chances = binom.sf(errors - 1, errors.sum(axis=(1, 2))[:, None, None], shares[:, :, None])
-    exceeding = (chances < (1 - CONFIDENCE) / (classes * (classes - 1))) & ~diagonal
+    exceeding = (chances < CHANCE) & (errors >= LEAST_ROWS)
     rows, found = errors.sum(axis=0), exceeding.sum(axis=0)
     pairs = [
         Pair(int(a), int(b), int(rows[a, b]), float(rows[a, b] / of_label[:, a].sum()), int(found[a, b]))
