@@ -37,6 +37,7 @@ VERBS = (
     "examine",
     "predict",
     "transfer",
+    "report",
 )
 
 

@@ -1,0 +1,130 @@
+"""A report's HTML: what is shown of sections, figures and tables, every text escaped, every picture in the page itself.
+
+The page needs no network and no script, and forbids itself both (Content-Security-Policy).
+"""
+
+import base64
+import re
+import struct
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from digit_recognizer.data.csv_header import open_regular_file
+from digit_recognizer.errors import InputError
+from digit_recognizer.inspection.page_style import STYLE
+from digit_recognizer.inspection.sections import FigureFile, Section
+
+GENERATOR = '<meta name="generator" content="digit_recognizer report">'  # by which a report is known again
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+PNG_HEADER = struct.Struct(">8sI4sII")  # signature, length and kind of the first chunk, width, height
+PNG_START = b"\x89PNG\r\n\x1a\n"
+MOST_FIGURE_BYTES = 1 << 23  # ours have a tenth of a megabyte
+SHORT_CELL = 24  # characters
+NUMBER = re.compile(r"[-+–]?[\d,.]*\s?%?")
+
+
+def show(text: object) -> str:
+    """Text as HTML: escaped, and what cannot be seen spelled out, since names come from files."""
+    return escape("".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in str(text)))
+
+
+def build_page(title: str, header: str, sections: Sequence[Section], footer: Sequence[tuple[str, str]]) -> str:
+    """Build a whole page.
+
+    Args:
+        title: plain text.
+        header: HTML below the heading.
+        sections: in the order of reading; each becomes an entry of the table of contents.
+        footer: further parts, a plain title and HTML each, at the end of the page and of the table of contents.
+
+    Raises:
+        InputError: if a figure is missing or no PNG.
+    """
+    parts = [(section.title, _build_section(number, section)) for number, section in enumerate(sections, 1)]
+    parts += footer
+    contents = "".join(
+        f'<li><a href="#part-{number}">{show(name)}</a></li>' for number, (name, _) in enumerate(parts, 1)
+    )
+    body = "".join(
+        f'<section id="part-{number}" aria-labelledby="title-{number}">'
+        f'<h2 id="title-{number}">{show(name)}</h2>{content}</section>\n'
+        for number, (name, content) in enumerate(parts, 1)
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta name="color-scheme" content="light dark">\n{GENERATOR}\n'
+        f"<title>{show(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f'<body>\n<div class="page">\n<header>\n<h1>{show(title)}</h1>\n{header}\n</header>\n'
+        f'<nav aria-labelledby="contents"><h2 id="contents">Contents</h2><ol>{contents}</ol></nav>\n'
+        f"<main>\n{body}</main>\n</div>\n</body>\n</html>\n"
+    )
+
+
+def build_table(rows: Sequence[Sequence[str]], label: str) -> str:
+    """A table in a box of its own, which scrolls where the screen is narrow.
+
+    Args:
+        rows: cells as plain text, the first row the header; all of one length.
+        label: what the table is, for those who hear the page.
+    """
+    head, *body = rows
+    kinds = [_find_kind([row[place] for row in body]) for place in range(len(head))]
+    titles = "".join(f'<th scope="col"{kind}>{show(cell)}</th>' for kind, cell in zip(kinds, head, strict=True))
+    lines = "".join(
+        "<tr>" + "".join(f"<td{kind}>{show(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
+        for row in body
+    )
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{show(label)}">'
+        f"<table><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
+
+
+def build_facts(facts: Sequence[tuple[str, str]]) -> str:
+    """A few names and values that one should see first; plain text."""
+    return "".join(
+        ["<dl class='facts'>", *(f"<div><dt>{show(n)}</dt><dd>{show(v)}</dd></div>" for n, v in facts), "</dl>"]
+    )
+
+
+def _build_section(number: int, section: Section) -> str:
+    parts = [f"<p>{show(paragraph)}</p>" for paragraph in section.paragraphs]
+    parts += [_build_figure(f"{number}-{place}", figure) for place, figure in enumerate(section.figures, 1)]
+    if section.table:
+        parts.append(build_table(section.table, f"Table: {section.title}"))
+    return "\n".join(parts)
+
+
+def _build_figure(name: str, figure: FigureFile) -> str:
+    """A figure that opens large where its link is followed; its place stays behind, to come back to."""
+    content, width, height = _read_png(figure.path)
+    source = base64.b64encode(content).decode("ascii")
+    caption = show(figure.caption)
+    return (
+        f'<div id="place-{name}"><figure id="figure-{name}">'
+        f'<a class="card" href="#figure-{name}" title="Show it large">'
+        f'<img src="data:image/png;base64,{source}" alt="{caption}" width="{width}" height="{height}"></a>'
+        f'<figcaption>{caption}</figcaption><a class="close" href="#place-{name}">Close</a></figure></div>'
+    )
+
+
+def _read_png(path: Path) -> tuple[bytes, int, int]:
+    """A PNG's bytes, its width and its height in px."""
+    with open_regular_file(path) as file:
+        content = file.read(MOST_FIGURE_BYTES + 1)
+    if len(content) < PNG_HEADER.size or not content.startswith(PNG_START) or len(content) > MOST_FIGURE_BYTES:
+        raise InputError(
+            f"{path} must be a PNG of {MOST_FIGURE_BYTES} bytes at most, but is none: examine the run anew."
+        )
+    _, _, _, width, height = PNG_HEADER.unpack_from(content)
+    return content, width, height
+
+
+def _find_kind(cells: Sequence[str]) -> str:
+    """How a column is set: short cells stay on one line, numbers flush right."""
+    if any(len(cell) > SHORT_CELL for cell in cells):
+        return ""
+    return ' class="short number"' if cells and all(map(NUMBER.fullmatch, cells)) else ' class="short"'

@@ -1,0 +1,40 @@
+"""`python -m digit_recognizer.report RUN`: one HTML page of a run's examination, to read and to hand on."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digit_recognizer.cli import door, parse_arguments
+
+
+@dataclass(frozen=True)
+class ReportArguments:
+    """Write one HTML file with all that `examine` found in a run; a run that was not examined yet is examined first.
+
+    The page holds its pictures, needs no network and no script, and suits phone and desk, light and dark.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """A run folder, of all training rows."""
+    output: Path | None = None
+    """The file to write, in place of an older report; None stands for RUN/report.html."""
+    examination: Path | None = None
+    """The folder that `examine --output` filled; None stands for RUN/examination."""
+    input_dir: Path = Path("input")
+    """Folder that holds the train.csv which the run was made from; read where the run is examined first."""
+
+
+@door
+def main(arguments: list[str]) -> None:
+    """Write the page and print where it is."""
+    chosen = parse_arguments(ReportArguments, "report", arguments)
+    from digit_recognizer.inspection.report import write_report
+
+    print(write_report(chosen.run, chosen.input_dir, chosen.output, chosen.examination))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
