@@ -65,7 +65,7 @@ class Browser:
                 return answer["result"]
 
     def open(self, url, width_px, height_px=800, scheme="light"):
-        """Show a page in a window of so many CSS px, to somebody who prefers light or dark; returns once it has loaded."""
+        """Show a page in a window of so many CSS px, to who prefers light or dark, and wait until it is there."""
         mobile = width_px < 600
         size = {"width": width_px, "height": height_px, "deviceScaleFactor": 1, "mobile": mobile}
         self.call("Emulation.setDeviceMetricsOverride", **size)

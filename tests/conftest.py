@@ -119,6 +119,24 @@ def whole(tiny_dir):
 
 
 @pytest.fixture(scope="session")
+def examined(tmp_path_factory):
+    """The folder that holds a small `run`, examined, its `data`, and pictures of `letters`. Never write to it."""
+    from letter_pictures import draw_letters
+    from resuming import configure
+
+    from digit_recognizer import examine
+    from digit_recognizer.training.cross_validation import cross_validate
+
+    folder = tmp_path_factory.mktemp("examined")
+    data = write_tiny_data(folder / "data")
+    cross_validate(configure(data, "run", {"model": "baseline", "epochs": 1, "batch_size": 20}))
+    draw_letters(folder / "letters")
+    arguments = [str(folder / "run"), "--input-dir", str(data), "--images", str(folder / "letters")]
+    assert examine.main(arguments) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
 def competition_zip(tmp_path_factory):
     """The path of a zip of the competition's form and size, and the labels of its test rows."""
     from competition_zip import write_competition_zip

@@ -155,6 +155,8 @@ def describe_label_errors(errors: LabelErrors, train: TrainTable, folder: Path) 
 def tell_pairs(found: Misreadings) -> str:
     """The pairs that repeat, as one phrase: `4 as 9 (5 of 5 nets)`."""
     nets = len(found.counts)
+    if nets == 1:
+        return "one net cannot tell"
     pairs = [f"{pair.label} as {pair.prediction} ({pair.exceeding} of {nets} nets)" for pair in found.repeated[:4]]
     more = len(found.repeated) - len(pairs)
     return ", ".join(pairs) + (f", and {more} more" if more else "") if pairs else "no pair in most nets"

@@ -20,6 +20,8 @@ from digit_recognizer.training.runs import CONFIG
 if TYPE_CHECKING:
     import keras
 
+FIRST_ROWS = 10  # as many examples are shown one by one
+
 
 @dataclass(frozen=True)
 class NetRequest:
@@ -85,7 +87,7 @@ def examine_fold_net(run: ExaminedRun, train: TrainTable, request: NetRequest, f
     shown = np.concatenate([held_out, fitted])
     images = prepare_images(pixels_to_images(train.pixels[shown]), preparation)
     places = [int(np.flatnonzero(shown == row)[0]) for row in asked]
-    sections = [_introduce(run, fold, fitted, train.labels, preparation)]
+    sections = [_introduce(run, fold, shown, asked, train.labels, preparation)]
     sections += examine_network(model, images, train.labels[shown], folder, layer=request.layer, saliency_rows=places)
     if request.letters is not None:
         letters = request.letters
@@ -137,21 +139,29 @@ def _open_net(path: Path) -> "keras.Model":
 
 
 def _introduce(
-    run: ExaminedRun, fold: int, fitted: np.ndarray, labels: np.ndarray, preparation: Preparation
+    run: ExaminedRun, fold: int, shown: np.ndarray, asked: np.ndarray, labels: np.ndarray, preparation: Preparation
 ) -> Section:
     """Which net it is, and on what it is judged."""
     held_out = run.fold_of_row == fold
     right = int((run.run.oof_probabilities[held_out].argmax(axis=1) == labels[held_out]).sum())
     paragraphs = [
         f"What follows is about one net, {run.find_model_path(fold).name} of fold {fold + 1}, and about the "
-        f"{held_out.sum():,} rows that it was not fitted on; it read {right:,} of them rightly."
+        f"{held_out.sum():,} rows that it was not fitted on; it read {right:,} of them rightly.",
+        "These rows are its images, counted in the order of train.csv: the first are the data rows "
+        f"{_list_rows(shown[:FIRST_ROWS])}.",
     ]
     if preparation != "none":
         paragraphs.append(f"All images were prepared as the run prepared them ({preparation}); they are shown so.")
-    if len(fitted):
-        numbers = ", ".join(f"{row + 1:,}" for row in fitted)
+    if len(asked):
+        places = (f"{row + 1:,} (image {np.flatnonzero(shown == row)[0] + 1:,})" for row in asked)
+        paragraphs.append(f"Data rows asked for: {', '.join(places)}.")
+    if len(fitted := asked[~held_out[asked]]):
         paragraphs.append(
-            f"The net WAS FITTED on these rows, which were asked for: {numbers}. What is shown of them is no test of "
-            "it. Below they count as the last of its images."
+            f"The net WAS FITTED on {_list_rows(fitted)}, which were asked for: what is shown of them is no test of "
+            "it. Below they are the last of its images."
         )
     return Section("One net, looked into", tuple(paragraphs))
+
+
+def _list_rows(rows: np.ndarray) -> str:
+    return ", ".join(f"{row + 1:,}" for row in rows)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digit_recognizer.inspection.figures import open_figure, save_figure
+from digit_recognizer.inspection.contact_sheet import draw_contact_sheet
+from digit_recognizer.inspection.figures import save_figure
 from digit_recognizer.training.comparing import find_judged_rows
 
 if TYPE_CHECKING:  # whoever draws nothing need not wait for matplotlib
     from matplotlib.figure import Figure
 
-SHEET_COLUMNS = 10
 SHEET_ROWS = 40  # digits on a sheet at most: four lines of ten, which one still looks at one by one
 
 
@@ -94,15 +94,9 @@ def _draw_confidently_wrong(images: np.ndarray, labels: np.ndarray, probabilitie
 def _draw_sheet(
     images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, rows: np.ndarray, title: str
 ) -> "Figure":
-    lines = max(1, -(-len(rows) // SHEET_COLUMNS))
-    figure = open_figure(1.2 * SHEET_COLUMNS, 0.5 + 1.5 * lines)
-    figure.suptitle(title)
-    panels = figure.subplots(lines, SHEET_COLUMNS, squeeze=False).ravel()
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, row in zip(panels, rows, strict=False):
-        read = probabilities[row].argmax()
-        axes.imshow(images[row, ..., 0], cmap="gray_r", vmin=0, vmax=255)
-        # two lines: in one, ten to a row, the type would be too small to read
-        axes.set_title(f"label {labels[row]},\nread {read} ({probabilities[row, read]:.2f})", fontsize=10)
-    return figure
+    read = probabilities[rows].argmax(axis=1)
+    words = [
+        f"label {labels[row]},\nread {reading} ({probabilities[row, reading]:.2f})"
+        for row, reading in zip(rows, read, strict=True)
+    ]
+    return draw_contact_sheet(images[rows, ..., 0], words, title)

@@ -98,12 +98,11 @@ def _parse_section(content: Any, folder: Path) -> Section:
         FigureFile(folder / _check_name(figure["path"]), _check(figure["caption"], str))
         for figure in _check(content["figures"], list)
     ]
-    return Section(
-        _check(content["title"], str),
-        tuple(_check(paragraph, str) for paragraph in _check(content["paragraphs"], list)),
-        tuple(figures),
-        tuple(tuple(_check(cell, str) for cell in _check(row, list)) for row in _check(content["table"], list)),
-    )
+    table = tuple(tuple(_check(cell, str) for cell in _check(row, list)) for row in _check(content["table"], list))
+    if len({len(row) for row in table}) > 1:
+        raise ValueError("the rows of a table are of different lengths")
+    paragraphs = tuple(_check(paragraph, str) for paragraph in _check(content["paragraphs"], list))
+    return Section(_check(content["title"], str), paragraphs, tuple(figures), table)
 
 
 def _check(value: Any, kind: Any) -> Any:

@@ -8,10 +8,11 @@ import numpy as np
 
 from digit_recognizer.data.tables import TrainTable, pixels_to_images
 from digit_recognizer.files import write_atomically
-from digit_recognizer.inspection.figures import open_figure, save_figure
+from digit_recognizer.inspection.contact_sheet import draw_contact_sheet
+from digit_recognizer.inspection.figures import save_figure
 from digit_recognizer.training.comparing import find_judged_rows
 
-SHEET_LIMIT, SHEET_COLUMNS = 60, 10  # six rows of ten: a page that one looks through in a minute
+SHEET_LIMIT = 60  # six rows of ten: a page that one looks through in a minute
 CSV_COLUMNS = ("data_row", "file_line", "label", "suggested", "label_probability", "suggested_probability")
 
 
@@ -103,22 +104,16 @@ def plot_label_errors(errors: LabelErrors, pixels: np.ndarray, path: Path) -> No
         path: the PNG to write.
     """
     drawn = min(len(errors.rows), SHEET_LIMIT)
-    sheet_rows = max(1, -(-drawn // SHEET_COLUMNS))
-    figure = open_figure(1.2 * SHEET_COLUMNS, 0.7 + 1.45 * sheet_rows)
-    figure.suptitle(
+    words = [
+        f"{row + 1:,}\n{label} → {suggestion}"
+        for row, label, suggestion in zip(errors.rows, errors.labels, errors.suggestions, strict=True)
+    ]
+    title = (
         f"suspected label errors: {drawn:,} of {len(errors.rows):,}, the most suspicious first; "
         "data row of train.csv, label → suggestion"
     )
-    panels = figure.subplots(sheet_rows, SHEET_COLUMNS, squeeze=False).ravel()
-    for axes in panels:
-        axes.set_axis_off()
     images = pixels_to_images(pixels)[errors.rows[:drawn], ..., 0]
-    for number, (axes, image) in enumerate(zip(panels, images, strict=False)):
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(
-            f"{errors.rows[number] + 1:,}\n{errors.labels[number]} → {errors.suggestions[number]}", fontsize="small"
-        )
-    save_figure(figure, path)
+    save_figure(draw_contact_sheet(images, words[:drawn], title), path)
 
 
 def tell_label_errors(errors: LabelErrors, train: TrainTable) -> list[tuple[str, str]]:
