@@ -1,0 +1,224 @@
+import json
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from browser import NAMES, Browser, find_browser
+from conftest import write_run
+
+from digit_recognizer import report as door
+from digit_recognizer.inspection.index import read_examination
+from digit_recognizer.inspection.page import build_table
+from digit_recognizer.inspection.page_style import STYLE
+
+VOID = {"meta", "img", "br"}
+HOSTILE = "<b onclick='x()'>\"bold\" & more</b><script>alert(1)</script>"
+CONTRAST = 4.5  # WCAG 2.2, AA, of text of ordinary size
+# what a script in the browser tells of the page as it is shown
+READ_PAGE = """(() => {
+  const shown = element => getComputedStyle(element), all = name => [...document.querySelectorAll(name)];
+  return {
+    title: document.title,
+    headings: all('h1, h2').map(heading => heading.textContent),
+    broken: all('img').filter(image => !(image.complete && image.naturalWidth > 0)).length,
+    images: all('img').length,
+    beyond: document.documentElement.scrollWidth - window.innerWidth,
+    wide: all('img').filter(image => image.getBoundingClientRect().right > window.innerWidth).length,
+    requests: performance.getEntriesByType('resource').filter(entry => !entry.name.startsWith('data:')).length,
+    colours: ['p', '.quiet', 'nav a', 'figcaption', '.facts dt', '.facts dd', 'thead th', 'td', 'summary'].map(name => {
+      const element = document.querySelector(name), grounds = [];
+      for (let at = element; at; at = at.parentElement) grounds.push(shown(at).backgroundColor);
+      return [name, shown(element).color, grounds.find(ground => ground != 'rgba(0, 0, 0, 0)')];
+    }),
+    card: shown(document.querySelector('.card')).backgroundColor,
+  };
+})()"""
+
+
+class Page(HTMLParser):
+    """A page as its tags and texts; it stops where tags are not closed in their order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.texts = [], [], {}
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open:
+            self.texts.setdefault(self.open[-1], []).append(data)
+
+    def list_attributes(self, name):
+        return [attributes[name] for _, attributes in self.tags if name in attributes]
+
+
+@pytest.fixture(scope="module")
+def page(examined, tmp_path_factory):
+    """The report of the small run, as a file."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    assert door.main([str(examined / "run"), "--output", str(path)]) == 0  # without data: it has been examined
+    return path
+
+
+@pytest.fixture
+def bare(examined, tmp_path):
+    """A run without nets, not examined yet, in a folder whose name is no name for HTML."""
+    oof = np.eye(10)[np.arange(60) % 10] * 0.9 + 0.01
+    return write_run(tmp_path / "a<b>&'c", examined / "data", oof, np.full((20, 10), 0.1))
+
+
+def report(examined, run, *arguments):
+    return door.main([str(run), "--input-dir", str(examined / "data"), *map(str, arguments)])
+
+
+def test_a_report_holds_every_section_figure_and_cell_of_the_examination(examined, page):
+    sections, found = read_examination(examined / "run" / "examination").sections, Page(page.read_text())
+    assert found.texts["h2"] == ["Contents", *(section.title for section in sections), "What was run"]
+    figures = [figure for section in sections for figure in section.figures]
+    assert found.list_attributes("alt") == [figure.caption for figure in figures] == found.texts["figcaption"]
+    assert set(found.texts["p"]) >= {paragraph for section in sections for paragraph in section.paragraphs}
+    assert set(found.texts["td"]) >= {cell for section in sections for row in section.table[1:] for cell in row if cell}
+    (title,) = found.texts["title"]
+    assert "baseline: " in title and "of 60 held-out digits" in title and found.texts["h1"] == [title]
+
+
+def test_a_report_tells_what_was_run(examined, page):
+    cells = Page(page.read_text()).texts["td"]
+    settings = json.loads((examined / "run" / "config.json").read_text())
+    assert {"batch_size", "20", "keras", "processor", "float32"} <= set(cells)
+    assert set(settings) - {"verb", "command"} <= set(cells)
+    assert settings["command"] in Page(page.read_text()).texts["code"]
+
+
+def test_a_report_needs_nothing_but_itself(page):
+    found = Page(page.read_text())
+    assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in found.tags}
+    ids = found.list_attributes("id")
+    assert len(set(ids)) == len(ids)
+    assert {f"#{name}" for name in ids} >= set(found.list_attributes("href"))
+    assert all(source.startswith("data:image/png;base64,") for source in found.list_attributes("src"))
+    policy = next(attributes["content"] for tag, attributes in found.tags if "http-equiv" in attributes)
+    assert "default-src 'none'" in policy and "http" not in policy
+    assert "url(" not in STYLE and "@import" not in STYLE
+    assert page.stat().st_size < 6e6
+
+
+def test_whatever_stands_in_a_run_is_text(examined, bare, capsys):
+    (bare / "config.json").write_text(json.dumps({"verb": "cv", "command": HOSTILE, HOSTILE: [HOSTILE]}))
+    metrics = json.loads((bare / "metrics.json").read_text())
+    hostile = {**metrics, "model": HOSTILE, "unfit_for_competition": f"{HOSTILE}\x1b[2J"}
+    (bare / "metrics.json").write_text(json.dumps(hostile))
+    assert report(examined, bare) == 0
+    assert "misread again and again" in (out := capsys.readouterr().out) and "report.html" in out
+    found = Page((bare / "report.html").read_text())
+    assert not {"b", "script"} & {tag for tag, _ in found.tags} and found.list_attributes("onclick") == []
+    assert found.texts["title"][0].startswith(f"{HOSTILE}: ") and HOSTILE in found.texts["code"]
+    assert f"UNFIT FOR THE COMPETITION: {HOSTILE}\\x1b[2J." in found.texts["p"]
+    assert HOSTILE in found.texts["td"] and any("a<b>&'c" in text for text in found.texts["p"])
+    assert any("circumstances" in text and "environment.json" in text for text in found.texts["p"])
+
+
+def test_an_examination_of_another_run_is_not_shown(examined, bare, capsys):
+    other = examined / "run" / "examination"
+    assert report(examined, bare, "--examination", other) == 2
+    assert "of another run" in capsys.readouterr().err and not (bare / "report.html").exists()
+    shutil.copytree(other, bare / "examination")
+    assert report(examined, bare) == 0
+    assert "of another run" in capsys.readouterr().out  # told, and examined anew
+    titles = [section.title for section in read_examination(bare / "examination").sections]
+    assert titles[-1] == "One net, looked into"  # of a run without nets
+
+
+def test_what_cannot_be_reported_is_one_line(examined, bare, tmp_path, capsys):
+    (tmp_path / "notes.html").write_text("<html>not ours</html>")
+    (tmp_path / "torn").mkdir()
+    wrong = {
+        "notes.html is neither": [bare, "--output", "notes.html"],
+        "is a folder": [bare, "--output", tmp_path],
+        "can be written to": [bare, "--output", tmp_path / "notes.html" / "report.html"],
+        "must be a run folder": [tmp_path],
+        "examination.json is missing": [bare, "--examination", tmp_path / "torn"],
+    }
+    for words, arguments in wrong.items():
+        assert report(examined, *arguments) == 2
+        err = capsys.readouterr().err
+        assert words in err and err.count("\n") == 1 and err.startswith("report: ")
+    (bare / "metrics.json").unlink()
+    assert report(examined, bare) == 2
+    assert "not finished" in capsys.readouterr().err
+    assert not (bare / "examination").exists() and (tmp_path / "notes.html").read_text() == "<html>not ours</html>"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda index: index["sections"][1]["figures"][0].update(path="../../metrics.json"), "no figure's name"),
+        (lambda index: index["sections"][1]["figures"][0].update(path="/etc/x.png"), "no figure's name"),
+        (lambda index: index["sections"][1]["figures"][0].update(path="gone.png"), "gone.png is missing"),
+        (lambda index: index["sections"][1]["figures"][0].update(caption=5), "5 stands"),
+        (lambda index: index["sections"][0]["table"][1].append("more"), "different lengths"),
+        (lambda index: index["score"].update(accuracy=1.5), "its score is none"),
+        (lambda index: index["score"].update(rows=True), "True stands"),
+        (lambda index: index.pop("sections"), "'sections'"),
+    ],
+)
+def test_a_damaged_index_is_one_line(examined, tmp_path, capsys, change, words):
+    folder = shutil.copytree(examined / "run" / "examination", tmp_path / "examination")
+    index = json.loads((folder / "examination.json").read_text())
+    change(index)
+    (folder / "examination.json").write_text(json.dumps(index))
+    assert door.main([str(examined / "run"), "--examination", str(folder), "--output", "r.html"]) == 2
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_numbers_stand_flush_right_and_long_cells_may_wrap():
+    table = build_table([("n", "name", "note"), ("1,234", "4 of 5", "x" * 99), ("0.5 %", "–", "y")], "a table")
+    assert '<th scope="col" class="short number">n</th>' in table
+    assert '<td class="short">4 of 5</td>' in table and f"<td>{'x' * 99}</td>" in table
+
+
+def read_colour(words):
+    """The share of light (WCAG's relative luminance) of a colour as browsers tell it: `rgb(251, 250, 247)`."""
+    levels = np.array([float(number) for number in words[words.index("(") + 1 : -1].split(",")[:3]]) / 255
+    return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)
+
+
+def compute_contrast(one, other):
+    darker, lighter = sorted((read_colour(one), read_colour(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.skipif(find_browser() is None, reason=f"no browser is installed: none of {', '.join(NAMES)}")
+def test_a_browser_shows_the_whole_page_at_desk_and_phone_in_light_and_dark(page, tmp_path):
+    written, shown = Page(page.read_text()), {}
+    with Browser(tmp_path / "profile") as browser:
+        for scheme in ("light", "dark"):
+            for width_px in (1280, 375):
+                browser.open(page.as_uri(), width_px, scheme=scheme)
+                shown[scheme, width_px] = browser.run(READ_PAGE)
+        browser.open(f"{page.as_uri()}#figure-2-1", 375)
+        large = browser.run("document.querySelector('#figure-2-1 img').clientWidth")
+        over = browser.run("document.documentElement.scrollWidth - window.innerWidth")
+    for found in shown.values():
+        assert [found["title"]] == written.texts["title"]
+        assert found["headings"] == written.texts["h1"] + written.texts["h2"]
+        assert found["images"] == len(written.list_attributes("src")) > 8 and found["broken"] == 0
+        assert found["beyond"] <= 0 and found["wide"] == 0 and found["requests"] == 0
+        assert found["card"] == "rgb(255, 255, 255)"  # figures are drawn on white
+        assert {
+            name: compute_contrast(*pair) for name, *pair in found["colours"] if compute_contrast(*pair) < CONTRAST
+        } == {}
+    light, dark = ({name: pair for name, *pair in shown[scheme, 375]["colours"]} for scheme in ("light", "dark"))
+    assert all(light[name][0] != dark[name][0] and light[name][1] != dark[name][1] for name in light)
+    assert large > 600 and over <= 0  # of a figure opened on a phone, in a box that scrolls by itself
