@@ -22,6 +22,7 @@ from digit_recognizer.inspection.sections import FigureFile, Section
 def describe_embedding(
     vectors: np.ndarray,
     images: np.ndarray,
+    image_names: Sequence[str],
     classes: np.ndarray,
     names: Sequence[str],
     folder: Path,
@@ -30,13 +31,14 @@ def describe_embedding(
     place: str,
     available: int,
     prefix: str = "",
-    image_names: Sequence[str] | None = None,
+    thumbnails: bool = False,
 ) -> Section:
     """Measure, draw and describe an embedding.
 
     Args:
         vectors: float (n, d), one per image.
         images: uint8 (n, height, width, channels).
+        image_names: by which a reader can find them.
         classes: int (n,), 0 to k - 1, each of them at least once.
         names: of the k classes.
         folder: where the figures go.
@@ -44,12 +46,12 @@ def describe_embedding(
         place: words that say where in the net the vectors were taken.
         available: how many images there were, of which these n were chosen.
         prefix: of the figures' file names.
-        image_names: of the images, where they have any: then the figure shows the images, and the table their names.
+        thumbnails: whether the images mark their own places, in place of the classes' names.
     """
     projection, clustering = project(vectors), find_clusters(vectors, classes)
     distances = measure_distances(vectors, classes, names)
     points, matrix = folder / f"{prefix}embedding.png", folder / f"{prefix}embedding_ssd.png"
-    plot_embedding(projection, classes, names, points, thumbnails=None if image_names is None else images)
+    plot_embedding(projection, classes, names, points, thumbnails=images if thumbnails else None)
     plot_distances(distances, images, matrix)
     return Section(
         title=title,
@@ -60,7 +62,7 @@ def describe_embedding(
             _tell_clusters(clustering, len(names)),
         ),
         figures=(
-            FigureFile(points, _caption(projection, len(vectors), names, image_names is not None)),
+            FigureFile(points, _caption(projection, len(vectors), names, thumbnails)),
             FigureFile(
                 matrix,
                 "Mean sum of squared differences from the images of each class (rows) to the prototype of each class "
@@ -80,8 +82,8 @@ def _tell_origin(vectors: np.ndarray, place: str, available: int) -> str:
     silent = int((vectors == vectors[0]).all(axis=0).sum())
     same = f" {silent:,} of these numbers are the same for every image, and so tell nothing." if silent else ""
     return (
-        f"The embedding is {place}: {vectors.shape[1]:,} numbers, which are all that the net's last decision knows of an "
-        f"image. {chosen} were brought there. Images that the net takes for alike lie close to each other.{same}"
+        f"The embedding is {place}: {vectors.shape[1]:,} numbers, which are all that the net's last decision knows "
+        f"of an image. {chosen} were brought there. Images that the net takes for alike lie close to each other.{same}"
     )
 
 
@@ -102,7 +104,8 @@ def _tell_projection(projection: Projection) -> str:
 def _tell_distances(distances: Distances) -> list[str]:
     opening = (
         "The prototype of a class is the image of it that lies nearest to the mean of the class. The sum of squared "
-        "differences (SSD) of two images is taken over the numbers of the embedding; prototypes themselves do not count."
+        "differences (SSD) of two images is taken over the numbers of the embedding; prototypes themselves do not "
+        "count."
     )
     if np.isnan(distances.nearest_of_all):
         return [f"{opening} No class has an image besides its prototype, so there is nothing to measure."]
@@ -112,8 +115,8 @@ def _tell_distances(distances: Distances) -> list[str]:
     apart = np.isnan(distances.means) | np.eye(len(distances.names), dtype=bool)
     row, column = np.unravel_index(np.where(apart, np.inf, distances.means).argmin(), apart.shape)
     return [
-        f"{opening} To the prototype of their own class images have a mean SSD of {shorten(distances.own)}, to those of "
-        f"other classes one of {shorten(distances.others)}, {ratio:.1f} times as much.",
+        f"{opening} To the prototype of their own class images have a mean SSD of {shorten(distances.own)}, to those "
+        f"of other classes one of {shorten(distances.others)}, {ratio:.1f} times as much.",
         f"For {100 * distances.nearest_of_all:.1f} % of the images their own prototype is the nearest; guessing would "
         f"reach {100 / len(distances.names):.1f} %. Of different classes, images of {distances.names[row]} lie nearest "
         f"to the prototype of {distances.names[column]} (mean SSD {shorten(float(distances.means[row, column]))}).",
@@ -124,9 +127,9 @@ def _tell_clusters(clustering: Clustering | None, count: int) -> str:
     if clustering is None:
         return "k-means was left out: it takes two classes or more, and as many different images."
     return (
-        f"k-means, which is told nothing of classes, was asked for {count} clusters. With each cluster matched to a class "
-        f"in the best way, {100 * clustering.accuracy:.1f} % of the images lie in the cluster of their class; the adjusted "
-        f"Rand index, 1 for the same division and about 0 for one that has nothing to do with it, is "
+        f"k-means, which is told nothing of classes, was asked for {count} clusters. With each cluster matched to a "
+        f"class in the best way, {100 * clustering.accuracy:.1f} % of the images lie in the cluster of their class. "
+        "The adjusted Rand index, 1 for the same division and about 0 for one that has nothing to do with it, is "
         f"{clustering.adjusted_rand_index:.2f}."
     )
 
@@ -143,9 +146,7 @@ def _count_smallest(distances: Distances) -> str:
     return f"in {smallest} of {len(own)} rows the own prototype is the nearest."
 
 
-def _tabulate(
-    distances: Distances, classes: np.ndarray, image_names: Sequence[str] | None
-) -> tuple[tuple[str, ...], ...]:
+def _tabulate(distances: Distances, classes: np.ndarray, image_names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     header = ("class", "images", "prototype", "mean SSD to own", "mean SSD to others", "own is nearest")
     rows = []
     for number, name in enumerate(distances.names):
@@ -155,7 +156,7 @@ def _tabulate(
         rows.append((
             name,
             f"{(classes == number).sum():,}",
-            f"image {row + 1:,}" if image_names is None else image_names[row],
+            image_names[row],
             shorten(float(distances.means[number, number])),
             shorten(float(others.mean())) if len(others) else "–",
             "–" if np.isnan(share) else f"{100 * share:.1f} %",

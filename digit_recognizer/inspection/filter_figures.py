@@ -128,7 +128,7 @@ def _choose_gap(side: int) -> int:
 
 def _open_sheet(sheet: np.ndarray, width_inches: float, title: str) -> tuple["Figure", "Axes"]:
     """A figure as wide as it should be and as high as the sheet wants it, with axes that show nothing of their own."""
-    figure = _open(width_inches, 1.2 + width_inches * sheet.shape[0] / sheet.shape[1])
+    figure = _open(width_inches, 0.95 + width_inches * sheet.shape[0] / sheet.shape[1])
     figure.suptitle(title, fontsize=12, wrap=True)
     axes = figure.subplots()
     axes.set_axis_off()
