@@ -95,7 +95,7 @@ def test_a_net_is_shown_prepared_images_of_the_rows_that_it_never_saw(examined, 
     (told,) = [s for s in read_examination(run / "examination").sections if s.title == "One net, looked into"]
     assert "fold1.keras of fold 2" in told.paragraphs[0] and "30 rows" in told.paragraphs[0]
     assert str(held_out[0] + 1) in told.paragraphs[1] and "deskew" in told.paragraphs[2]
-    assert f"{wanted[1]} (image 3), {wanted[0]} (image 5)" in told.paragraphs[3]
+    assert f"{wanted[1]} (example 3), {wanted[0]} (example 5)" in told.paragraphs[3]
 
 
 def test_rows_that_the_net_was_fitted_on_come_last_and_are_told_of(examined, run, shown):
@@ -108,6 +108,7 @@ def test_rows_that_the_net_was_fitted_on_come_last_and_are_told_of(examined, run
     assert np.array_equal(call["images"][30].ravel(), train.pixels[fitted])
     told = " ".join(paragraph for s in read_examination(run / "examination").sections for paragraph in s.paragraphs)
     assert f"The net WAS FITTED on {fitted + 1}, which" in told
+    assert f"Held out were {fitted + 1} in fold 2: --fold" in told
 
 
 def test_letters_are_shown_by_file_and_folder(examined, run, shown):
@@ -115,6 +116,8 @@ def test_letters_are_shown_by_file_and_folder(examined, run, shown):
     assert shown[1]["classes"] == ("corner",) * 3 + ("cross",) * 3
     assert shown[1]["names"][:2] == ("corner/corner0.png", "corner/corner1.png")
     assert shown[1]["images"].shape == (6, 28, 28, 1) and shown[1]["images"].dtype == np.uint8
+    told = [paragraph for s in read_examination(run / "examination").sections for paragraph in s.paragraphs]
+    assert any("sources.csv" in paragraph for paragraph in told)
 
 
 def test_pictures_alone_are_of_one_class(tmp_path):
@@ -205,7 +208,7 @@ def test_further_runs_are_heard_on_what_repeats(examined, run, tmp_path):
     assert examine(examined, others[0], "--with", others[1], run, "--output", tmp_path / "out") == 0
     (told,) = [s for s in read_examination(tmp_path / "out").sections if s.title == "Misread again and again"]
     words = " ".join(told.paragraphs)
-    assert "4 nets (other0, other1, run)" in words and "all 3 runs" in words
+    assert "4 nets (other0, other1, run)" in words and "each of 3 runs" in words
     assert "4 in other0, fold 1; 4 in other1, fold 1" in words
     assert told.table[1][:2] == ("4", "9")
 

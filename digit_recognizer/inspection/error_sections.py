@@ -167,6 +167,6 @@ def _tell_stubborn_rows(runs: Sequence[ExaminedRun], labels: np.ndarray) -> str:
     judged = np.all([run.fold_of_row >= 0 for run in runs], axis=0)
     wrong = np.stack([run.run.oof_probabilities.argmax(axis=1) != labels for run in runs])[:, judged]
     return (
-        f"Of {judged.sum():,} rows that all {len(runs)} runs held out, {wrong.any(axis=0).sum():,} were misread by one "
-        f"of them at least, and {wrong.all(axis=0).sum():,} by every one."
+        f"Of {judged.sum():,} rows that each of {len(runs)} runs held out, {wrong.any(axis=0).sum():,} were misread by "
+        f"one of them at least, and {wrong.all(axis=0).sum():,} by every one."
     )

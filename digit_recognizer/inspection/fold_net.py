@@ -92,6 +92,9 @@ def examine_fold_net(run: ExaminedRun, train: TrainTable, request: NetRequest, f
     if request.letters is not None:
         letters = request.letters
         signs = prepare_images(letters.images, preparation)
+        if letters.beside:
+            beside = f"Files beside the folders belong to no class and were left out: {', '.join(letters.beside)}."
+            sections.append(Section("Pictures of other signs", (beside,)))
         sections += examine_foreign_images(model, letters.names, signs, letters.classes, folder)
     return InsideNet(tuple(sections), None)
 
@@ -147,20 +150,25 @@ def _introduce(
     paragraphs = [
         f"What follows is about one net, {run.find_model_path(fold).name} of fold {fold + 1}, and about the "
         f"{held_out.sum():,} rows that it was not fitted on; it read {right:,} of them rightly.",
-        "These rows are its images, counted in the order of train.csv: the first are the data rows "
+        "They are the examples below, counted in the order of train.csv: the first are the data rows "
         f"{_list_rows(shown[:FIRST_ROWS])}.",
     ]
     if preparation != "none":
         paragraphs.append(f"All images were prepared as the run prepared them ({preparation}); they are shown so.")
     if len(asked):
-        places = (f"{row + 1:,} (image {np.flatnonzero(shown == row)[0] + 1:,})" for row in asked)
+        places = (f"{row + 1:,} (example {np.flatnonzero(shown == row)[0] + 1:,})" for row in asked)
         paragraphs.append(f"Data rows asked for: {', '.join(places)}.")
     if len(fitted := asked[~held_out[asked]]):
         paragraphs.append(
             f"The net WAS FITTED on {_list_rows(fitted)}, which were asked for: what is shown of them is no test of "
-            "it. Below they are the last of its images."
+            f"it. They are the last of the examples.{_tell_other_folds(run, fitted)}"
         )
     return Section("One net, looked into", tuple(paragraphs))
+
+
+def _tell_other_folds(run: ExaminedRun, rows: np.ndarray) -> str:
+    elsewhere = [f"{row + 1:,} in fold {run.fold_of_row[row] + 1}" for row in rows if run.fold_of_row[row] >= 0]
+    return f" Held out were {', '.join(elsewhere)}: --fold chooses the net." if elsewhere else ""
 
 
 def _list_rows(rows: np.ndarray) -> str:

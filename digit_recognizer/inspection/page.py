@@ -21,12 +21,14 @@ PNG_HEADER = struct.Struct(">8sI4sII")  # signature, length and kind of the firs
 PNG_START = b"\x89PNG\r\n\x1a\n"
 MOST_FIGURE_BYTES = 1 << 23  # ours have a tenth of a megabyte
 SHORT_CELL = 24  # characters
+PERCENT = re.compile(r"(?<=\d) %")  # which must not begin a line
 NUMBER = re.compile(r"[-+–]?[\d,.]*\s?%?")
 
 
 def show(text: object) -> str:
     """Text as HTML: escaped, and what cannot be seen spelled out, since names come from files."""
-    return escape("".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in str(text)))
+    seen = "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in str(text))
+    return escape(PERCENT.sub("\N{NO-BREAK SPACE}%", seen))
 
 
 def build_page(title: str, header: str, sections: Sequence[Section], footer: Sequence[tuple[str, str]]) -> str:
@@ -124,7 +126,7 @@ def _read_png(path: Path) -> tuple[bytes, int, int]:
 
 
 def _find_kind(cells: Sequence[str]) -> str:
-    """How a column is set: short cells stay on one line, numbers flush right."""
+    """How a column is set: short cells stay on one line, numbers flush right, long cells wrap."""
     if any(len(cell) > SHORT_CELL for cell in cells):
-        return ""
+        return ' class="long"'
     return ' class="short number"' if cells and all(map(NUMBER.fullmatch, cells)) else ' class="short"'

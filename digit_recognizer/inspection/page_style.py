@@ -45,16 +45,19 @@ nav li { padding: .2rem 0; break-inside: avoid; }
 .facts div { background: var(--panel); border-radius: .5rem; padding: .75rem 1rem; }
 .facts dt { color: var(--quiet); font-size: .875rem; line-height: 1.35; }
 .facts dd { margin: .25rem 0 0; font-size: 1.3rem; line-height: 1.25; font-weight: 600; }
-.scroll { overflow-x: auto; margin: 0 0 1.25rem; border: 1px solid var(--line); border-radius: .5rem; max-width: 100%;
-  width: fit-content; }
-table { border-collapse: collapse; font-size: .9375rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
+.scroll {
+  overflow-x: auto; width: fit-content; max-width: 100%; margin: 0 0 1.25rem; border: 1px solid var(--line);
+  border-radius: .5rem;
+}
+table { border-collapse: collapse; width: max-content; font-size: .9375rem; line-height: 1.4; }
 th, td { padding: .4rem .9rem; text-align: left; vertical-align: top; overflow-wrap: normal; }
-td { max-width: 34rem; }
+td { font-variant-numeric: tabular-nums; }
 thead th { background: var(--panel); font-weight: 600; }
 tbody tr + tr :is(td, th) { border-top: 1px solid var(--line); }
 tbody th { font-weight: 400; }
 .short { white-space: nowrap; }
 .number { text-align: right; }
+.long { min-width: 11rem; max-width: 22rem; overflow-wrap: anywhere; }
 @media (max-width: 36rem) { th, td { padding: .4rem .65rem; } }
 code { font: .875em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; }
 details { margin: 0 0 1rem; }
