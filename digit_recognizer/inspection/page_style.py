@@ -39,12 +39,12 @@ nav ol { margin: 0; padding-left: 1.5rem; max-width: none; }
 nav li { padding: .2rem 0; break-inside: avoid; }
 @media (min-width: 48rem) { nav ol { columns: 2; column-gap: 2.5rem; } }
 .facts {
-  display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1.25rem 0;
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .75rem; margin: 1.25rem 0;
   max-width: none;
 }
 .facts div { background: var(--panel); border-radius: .5rem; padding: .75rem 1rem; }
 .facts dt { color: var(--quiet); font-size: .875rem; line-height: 1.35; }
-.facts dd { margin: .25rem 0 0; font-size: 1.3rem; line-height: 1.25; font-weight: 600; }
+.facts dd { margin: .25rem 0 0; font-size: 1.15rem; line-height: 1.25; font-weight: 600; }
 .scroll {
   overflow-x: auto; width: fit-content; max-width: 100%; margin: 0 0 1.25rem; border: 1px solid var(--line);
   border-radius: .5rem;
