@@ -76,7 +76,7 @@ def examine_fold_net(run: ExaminedRun, train: TrainTable, request: NetRequest, f
         preparation = _read_preparation(run)
         model = _open_net(run.find_model_path(fold))
     except InputError as error:
-        if request.is_asked_for:
+        if request.is_asked_for or isinstance(error.__cause__, OSError):  # a full disk is no property of the run
             raise
         return InsideNet((Section("One net, looked into", (f"Left out: {error}",)),), str(error))
     from digit_recognizer.inspection.network import examine_foreign_images, examine_network
