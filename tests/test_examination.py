@@ -124,7 +124,7 @@ def test_pictures_alone_are_of_one_class(tmp_path):
     draw_sign(folder / "b.png", STROKES["cross"])
     draw_sign(folder / "a.png", STROKES["corner"])
     letters = load_letters(folder)
-    assert (letters.names, letters.classes, letters.beside) == (("a.png", "b.png"), ("signs", "signs"), ())
+    assert (letters.names, letters.classes, letters.notes) == (("a.png", "b.png"), ("signs", "signs"), ())
     assert letters.images.any(axis=(1, 2, 3)).all()
 
 

@@ -92,9 +92,8 @@ def examine_fold_net(run: ExaminedRun, train: TrainTable, request: NetRequest, f
     if request.letters is not None:
         letters = request.letters
         signs = prepare_images(letters.images, preparation)
-        if letters.beside:
-            beside = f"Files beside the folders belong to no class and were left out: {', '.join(letters.beside)}."
-            sections.append(Section("Pictures of other signs", (beside,)))
+        if letters.notes:
+            sections.append(Section("Pictures of other signs", tuple(f"{note}." for note in letters.notes)))
         sections += examine_foreign_images(model, letters.names, signs, letters.classes, folder)
     return InsideNet(tuple(sections), None)
 
