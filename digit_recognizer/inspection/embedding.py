@@ -55,13 +55,13 @@ class Distances:
 
     @property
     def own(self) -> float:
-        """The mean over classes of the mean SSD to the own prototype."""
-        return float(np.nanmean(self.means.diagonal()))
+        """The mean over classes of the mean SSD to the own prototype; NaN where there is none."""
+        return _average(self.means.diagonal())
 
     @property
     def others(self) -> float:
-        """The mean over classes of the mean SSD to the other prototypes."""
-        return float(np.nanmean(self.means[~np.eye(len(self.means), dtype=bool)]))
+        """The mean over classes of the mean SSD to the other prototypes; NaN where there is none."""
+        return _average(self.means[~np.eye(len(self.means), dtype=bool)])
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,12 @@ def find_clusters(vectors: np.ndarray, classes: np.ndarray) -> Clustering | None
     np.add.at(table, (clusters, classes), 1)
     matched = table[linear_sum_assignment(table, maximize=True)].sum()
     return Clustering(clusters, float(adjusted_rand_score(classes, clusters)), float(matched / len(classes)))
+
+
+def _average(numbers: np.ndarray) -> float:
+    """The mean of those that are numbers; NaN where none is."""
+    known = numbers[~np.isnan(numbers)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _keep_neighbours(vectors: np.ndarray) -> np.ndarray | None:

@@ -115,8 +115,12 @@ def _put_thumbnails(
             image.squeeze(), zoom=THUMBNAIL_PX / max(image.shape), cmap="gray_r", interpolation="none"
         )
         axes.add_artist(AnnotationBbox(picture, tuple(point), pad=0.1, bboxprops=looks[number]))
-    handles = [Rectangle((0, 0), 1, 1, fill=False, label=name, **look) for name, look in zip(names, looks, strict=True)]
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=6, fontsize=11, frameon=False)
+    handles = [Rectangle((0, 0), 1, 1, fill=False, **look) for look in looks]
+    legend = axes.legend(
+        handles, list(names), loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=6, fontsize=11, frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a folder may have a dollar in its name
 
 
 def _choose_frame(number: int) -> dict[str, Any]:
@@ -146,7 +150,7 @@ def _draw_distances(distances: Distances, images: np.ndarray) -> "Figure":
     axes.set_xlim(-0.5, count - 0.5)
     axes.set_ylim(count - 0.5, -1.65)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(np.arange(count), distances.names, fontsize=12)
+        axis.set_ticks(np.arange(count), distances.names, fontsize=12, parse_math=False)
     axes.set_xlabel("prototype (above: its image)", fontsize=12)
     axes.set_ylabel("class of the images", fontsize=12)
     axes.set_title("mean sum of squared differences to the prototype", fontsize=12)

@@ -1,0 +1,98 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from digit_recognizer.inspection.filters import can_filter, compute_filter_effects, measure_gradients, read_filters
+from digit_recognizer.inspection.layers import open_network
+from digit_recognizer.models import build_model
+
+RNG = np.random.default_rng(0)
+SOBEL = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+
+
+def open_convolution(shape, *arguments, **settings):
+    model = keras.Sequential([
+        keras.Input(shape),
+        layers.Conv2D(*arguments, bias_initializer="normal", name="first", **settings),
+        layers.Flatten(),
+        layers.Dense(3),
+    ])  # fmt: skip
+    network = open_network(model)
+    return model, network, network.list_convolutions()[0]
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(
+    ("shape", "kernel", "strides"),
+    [
+        ((12, 12, 1), (3, 3), 1),
+        ((12, 12, 1), (4, 4), 1),  # an even kernel has no middle
+        ((9, 14, 3), (2, 5), 1),
+        ((12, 12, 1), (5, 5), 2),
+        ((13, 11, 2), (4, 3), (3, 3)),
+        ((28, 28, 1), (11, 11), 1),  # for which OpenCV goes by Fourier transform
+    ],
+)
+def test_opencv_and_the_truncated_net_agree_to_rounding(shape, kernel, strides, padding):
+    settings = {"strides": strides, "padding": padding, "activation": "relu"}
+    model, network, call = open_convolution(shape, 4, kernel, **settings)
+    image = RNG.integers(0, 256, shape, dtype=np.uint8)
+    effects = compute_filter_effects(network, call, image)
+    truncated = keras.Model(model.inputs[0], model.get_layer("first").output)(image[None].astype(np.float32) / 255)
+    expected = np.moveaxis(keras.ops.convert_to_numpy(truncated)[0], -1, 0)
+    assert effects.filtered.shape == effects.activations.shape == expected.shape
+    assert np.allclose(effects.activations, expected, atol=1e-6)
+    assert np.allclose(effects.filtered, expected, atol=1e-5) and expected.max() > 0.05
+    assert effects.difference == np.abs(effects.filtered - effects.activations).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["baseline", "padded", "champion", "residual"])
+def test_opencv_does_what_the_first_convolution_of_our_nets_does(name):
+    network = open_network(build_model(name))
+    call = network.list_convolutions()[0]
+    effects = compute_filter_effects(network, call, RNG.integers(0, 256, (28, 28, 1), dtype=np.uint8))
+    assert effects.difference < 1e-5 and np.abs(effects.activations).max() > 0.1
+    assert (effects.filtered.min() < 0) == (not call.layer.use_bias)  # ours without bias are rectified later
+
+
+def test_filters_are_read_in_their_order_and_summed_over_channels():
+    _, _, call = open_convolution((12, 12, 2), 4, (3, 5))
+    kernel = keras.ops.convert_to_numpy(call.layer.kernel)
+    filters = read_filters(call)
+    assert filters.shape == (4, 3, 5)
+    assert np.allclose(filters[2], kernel[:, :, 0, 2] + kernel[:, :, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, True), ({"strides": 2}, True), ({"groups": 2}, False), ({"dilation_rate": 2}, False)],
+)
+def test_only_a_convolution_that_filter2d_can_do_is_compared(settings, expected):
+    _, _, call = open_convolution((12, 12, 2), 4, 3, **settings)
+    assert can_filter(call) is expected
+
+
+def test_a_ramp_is_all_gradient_and_its_angle_is_where_it_rises():
+    down, right = np.mgrid[-2:3, -2:3].astype(float)
+    gradients = measure_gradients(np.stack([3 * right + 7, -down, right - down, -right]))
+    assert gradients.shares == pytest.approx([1, 1, 1, 1])
+    assert gradients.angles_deg[:3] == pytest.approx([0, 90, 45]) and abs(gradients.angles_deg[3]) == pytest.approx(180)
+
+
+def test_sobel_is_mostly_a_ramp_while_spots_and_even_filters_are_none():
+    spot = np.zeros((3, 3))
+    spot[1, 1] = 1
+    gradients = measure_gradients(np.stack([SOBEL, spot, np.ones((3, 3))]))
+    assert gradients.shares == pytest.approx([8 / 9, 0, 0])  # of 12 by the ramp: 6 * (8 / 6)**2
+
+
+def test_the_share_by_chance_is_that_of_random_filters():
+    for shape in ((5, 5), (3, 4), (1, 6)):
+        gradients = measure_gradients(RNG.standard_normal((20_000, *shape)))
+        assert gradients.shares.mean() == pytest.approx(gradients.chance, abs=0.005)
+
+
+def test_filters_of_one_weight_have_no_gradient():
+    gradients = measure_gradients(RNG.standard_normal((3, 1, 1)))
+    assert gradients.shares.tolist() == [0, 0, 0] and gradients.chance == 0
