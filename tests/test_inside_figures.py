@@ -99,7 +99,8 @@ def test_each_filter_stands_beside_opencvs_answer_and_the_nets():
 
 def test_units_are_drawn_as_bars():
     (axes,) = filter_figures._draw_units(np.array([0.5, -1.0, 2.0]), "embedding").axes
-    assert [bar.get_height() for bar in axes.patches] == [0.5, -1, 2]
+    values, edges, _ = axes.patches[0].get_data()
+    assert values.tolist() == [0.5, -1, 2] and edges.tolist() == [-0.5, 0.5, 1.5, 2.5]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("unit", "activation")
 
 

@@ -111,12 +111,12 @@ def _tell_distances(distances: Distances) -> list[str]:
         return [f"{opening} No class has an image besides its prototype, so there is nothing to measure."]
     if len(distances.names) == 1:
         return [f"{opening} There is one class only; its images have a mean SSD of {shorten(distances.own)} to it."]
-    ratio = distances.others / distances.own if distances.own else float("inf")
+    ratio = f", {distances.others / distances.own:.1f} times as much" if distances.own else ""
     apart = np.isnan(distances.means) | np.eye(len(distances.names), dtype=bool)
     row, column = np.unravel_index(np.where(apart, np.inf, distances.means).argmin(), apart.shape)
     return [
         f"{opening} To the prototype of their own class images have a mean SSD of {shorten(distances.own)}, to those "
-        f"of other classes one of {shorten(distances.others)}, {ratio:.1f} times as much.",
+        f"of other classes one of {shorten(distances.others)}{ratio}.",
         f"For {100 * distances.nearest_of_all:.1f} % of the images their own prototype is the nearest; guessing would "
         f"reach {100 / len(distances.names):.1f} %. Of different classes, images of {distances.names[row]} lie nearest "
         f"to the prototype of {distances.names[column]} (mean SSD {shorten(float(distances.means[row, column]))}).",

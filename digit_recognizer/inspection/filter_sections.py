@@ -22,6 +22,7 @@ from digit_recognizer.inspection.layers import LayerCall, OpenedNetwork
 from digit_recognizer.inspection.sections import FigureFile, Section
 
 HALF = 0.5  # of a filter's variation: then it is a ramp more than anything else
+PICTURE_RANK = 3  # height, width, channels
 ROUNDING = 1e-4  # of the largest activation: float32 keeps seven figures, of which sums of many terms lose some
 DIRECTIONS = (
     "to the right", "to the upper right", "upwards", "to the upper left",
@@ -86,7 +87,8 @@ def describe_feature_maps(
         calls = found[:1] if network.list_convolutions() == [] or len(found) == 1 else [found[0], found[-1]]
     paragraphs, figures = [], []
     for call, (outputs,) in zip(calls, network.compute([call.outputs for call in calls], image[None]), strict=True):
-        maps = np.moveaxis(outputs, -1, 0)
+        # what is no picture per channel has no places to keep: its numbers are units
+        maps = np.moveaxis(outputs, -1, 0) if outputs.ndim == PICTURE_RANK else outputs.ravel()
         path = folder / f"feature_maps_{call.name.replace('/', '_')}.png"
         plot_feature_maps(maps, path, f"{call.name}: what it makes of {name}")
         paragraphs.append(_tell_maps(call, maps))

@@ -46,7 +46,7 @@ def examine_network(
         Sections in the order of reading. The same for equal input.
 
     Raises:
-        InputError: if no layer has that name, or there is no such row.
+        InputError: if no layer has that name, there is no such row, or the net does not answer with numbers.
     """
     network = open_network(model)
     if layer is not None:
@@ -54,6 +54,7 @@ def examine_network(
     _check_rows(saliency_rows, len(images))
     place, words = find_embedding(network)
     vectors, probabilities = network.compute([place, network.model.outputs[0]], images)
+    _check_numbers(network, vectors, probabilities)
     rows = choose_rows(len(images))
     present, classes = np.unique(labels[rows], return_inverse=True)
     return [
@@ -89,12 +90,16 @@ def examine_foreign_images(
 
     Returns:
         Sections in the order of reading. The same for equal input.
+
+    Raises:
+        InputError: if the net does not answer with numbers.
     """
     network = open_network(model)
     rows = choose_rows(len(images))
     present, numbers = np.unique(np.array(classes)[rows], return_inverse=True)
     place, words = find_embedding(network)
     (vectors,) = network.compute([place], images[rows])
+    _check_numbers(network, vectors)
     section = describe_embedding(
         vectors.reshape(len(rows), -1),
         images[rows],
@@ -115,6 +120,14 @@ def _check_rows(rows: Sequence[int], count: int) -> None:
     for row in rows:
         if not 0 <= row < count:
             raise InputError(f"a row to draw the saliency of is 0 to {count - 1}; received {row}: name one of these.")
+
+
+def _check_numbers(network: OpenedNetwork, *outputs: np.ndarray) -> None:
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise InputError(
+            f"{network.model.name} must answer with numbers, but gives NaN or infinities, as nets do whose training "
+            "went astray: train it anew with a lower --learning-rate."
+        )
 
 
 def _describe_readings(images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, folder: Path) -> Section:
