@@ -4,8 +4,9 @@ import pytest
 from keras import layers
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.inspection import embedding
+from digit_recognizer.inspection import embedding, network
 from digit_recognizer.inspection.network import examine_foreign_images, examine_network
+from digit_recognizer.inspection.saliency import Saliency
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(40) % 4
@@ -180,7 +181,31 @@ def test_a_net_whose_training_went_astray_is_refused(tmp_path):
 
 def test_of_more_than_two_thousand_images_it_is_said_how_they_were_chosen(monkeypatch, tmp_path):
     monkeypatch.setattr(embedding, "MOST_IMAGES", 8)
+    drawn, describe = [], network.describe_embedding
+
+    def note(*given, **more):
+        drawn.extend(given)
+        return describe(*given, **more)
+
+    monkeypatch.setattr(network, "describe_embedding", note)
     sections = examine_network(build_tiny(1), IMAGES, LABELS, tmp_path)
     assert "8 of 40 images, drawn by seed 0" in find(sections, "Embedding").paragraphs[0]
     assert "Of 40 images it reads" in find(sections, "Output vectors").paragraphs[0]
     assert sum(int(row[1]) for row in find(sections, "Embedding").table[1:]) == 8
+    _, images, names, classes, *_ = drawn
+    rows = [int(name.removeprefix("example ")) - 1 for name in names]
+    assert np.array_equal(images, IMAGES[rows]) and np.array_equal(classes, LABELS[rows]) and rows != list(range(8))
+
+
+def test_saliency_is_shown_of_the_first_right_examples_and_the_wrong_ones_that_the_net_is_surest_of():
+    read, sure = np.array([1, 0, 1, 1, 0, 0, 1, 0]), [0.9, 0.6, 0.7, 0.9, 0.8, 0.9, 0.9, 0.55]
+    probabilities = np.where(np.arange(2) == read[:, None], np.array(sure)[:, None], 1 - np.array(sure)[:, None])
+    labels = np.array([1, 1, 0, 1, 1, 0, 1, 1])  # rows 1, 2, 4 and 7 are read wrongly
+    assert network._choose_saliency_rows(probabilities, labels) == [0, 3, 5, 4, 2, 1]
+
+
+def test_the_table_says_where_the_patch_takes_most():
+    changes = np.full((14, 14), 0.02, np.float32)
+    changes[2, 11] = -0.5
+    _, row = network._tabulate_saliency([6], np.arange(9), (28, 28), [Saliency(3, 0.75, changes, 5)])
+    assert row == ("7", "3", "0.750", "6", "0.500", "23 px from the left, 5 px from the top", "0.020")
