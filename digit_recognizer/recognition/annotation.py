@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
 ENDINGS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-LARGEST_PX, PANEL_PX = 1400, 360  # of the longer side: of one picture, of each of many
+LARGEST_PX, PAGE_PX, PANEL_PX = 1400, 720, 360  # of the longer side: of one picture; of each of many, by its signs
+MANY_SIGNS = 3  # from here on a picture is a page
 MOST_PANELS, COLUMNS = 60, 4
 COLOURS = {
     "digit": "#0b5fa5",
@@ -46,8 +47,9 @@ def write_annotation(readings: Sequence[Reading], path: Path) -> None:
     from PIL import Image
 
     shown = [reading for reading in readings if reading.pixels is not None][:MOST_PANELS]
-    panels = [_draw(reading, LARGEST_PX if len(shown) == 1 else PANEL_PX) for reading in shown]
-    columns = min(COLUMNS, len(panels))
+    page = any(len(reading.signs) >= MANY_SIGNS for reading in shown)
+    panels = [_draw(reading, LARGEST_PX if len(shown) == 1 else PAGE_PX if page else PANEL_PX) for reading in shown]
+    columns = min(COLUMNS // 2 if page else COLUMNS, len(panels))
     widest = max(panel.width for panel in panels)
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     heights = [max(panel.height for panel in row) for row in rows]
