@@ -2,6 +2,7 @@
 
     python benchmarks/handwriting.py pictures FOLDER          # with a labels.csv: file,label,kind
     python benchmarks/handwriting.py pages                    # digits of train.csv on paper, under bad light
+    python benchmarks/handwriting.py pairs                    # two of them side by side
     python benchmarks/handwriting.py others [FOLDER …]        # blank paper, noise, and pictures of no digits
     python benchmarks/handwriting.py speed FOLDER
 
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2
 import numpy as np
 
+from benchmarks.reader_others import set_side_by_side
 from digit_recognizer.backend import import_keras
 from digit_recognizer.competition.metrics import compute_accuracy_interval
 from digit_recognizer.data.folds import assign_folds
@@ -76,11 +78,16 @@ def read_labelled(folder: Path, reader: Reader) -> None:
         )
 
 
-def read_pages(reader: Reader, input_dir: Path) -> None:
-    """Digits of the rows that the reader was not fitted on, 20 to a page and alone, under each condition."""
+def load_held_out(input_dir: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that the packaged reader was not fitted on: uint8 (n, 28, 28) and int (n,)."""
     dataset = load_dataset(build_config("champion", input_dir=input_dir))
     held_out = assign_folds(dataset.labels, 5, 0, dataset.groups) == 0
-    images, labels = dataset.images[held_out][..., 0], dataset.labels[held_out]
+    return dataset.images[held_out][..., 0], dataset.labels[held_out]
+
+
+def read_pages(reader: Reader, input_dir: Path) -> None:
+    """Digits of the rows that the reader was not fitted on, 20 to a page and alone, under each condition."""
+    images, labels = load_held_out(input_dir)
     for name, conditions in CONDITIONS.items():
         found = [read_made(reader, images, labels, conditions, count) for count in (ROWS * COLUMNS, 1)]
         print(f"  {name:26s} on pages {found[0]}, alone {found[1]}", flush=True)
@@ -102,6 +109,25 @@ def read_made(reader: Reader, images: np.ndarray, labels: np.ndarray, conditions
             right += sum(block.size for block in blocks)
             others += max(0, len(read) - len(wanted))
     return f"{right:3d} of {pages * count} right, {others} signs too many"
+
+
+def read_pairs(reader: Reader, input_dir: Path) -> None:
+    """Two held-out digits side by side, which touch or nearly do."""
+    images, labels = load_held_out(input_dir)
+    rng = np.random.default_rng(3)
+    with tempfile.TemporaryDirectory() as folder:
+        paths, wanted = [], []
+        for number in range(200):
+            rows = rng.integers(len(images), size=2)
+            paths.append(Path(folder) / f"{number:03d}.png")
+            cv2.imwrite(str(paths[-1]), np.rint(255 - 255 * set_side_by_side(*images[rows], rng)).astype(np.uint8))
+            wanted.append(labels[rows].tolist())
+        read = [[sign.digit for sign in reading.signs] for reading in read_pictures(paths, reader)]
+    right = sum(one == other for one, other in zip(read, wanted, strict=True))
+    told = sum(None not in one and one != other for one, other in zip(read, wanted, strict=True))
+    print(
+        f"  pairs that touch or nearly do: {right} of 200 right, {told} told wrongly, the others not told as two digits"
+    )
 
 
 def read_others(reader: Reader, folders: list[Path]) -> None:
@@ -166,7 +192,7 @@ def measure_speed(folder: Path, run: Path | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("pictures", "pages", "others", "speed"))
+    parser.add_argument("what", choices=("pictures", "pages", "pairs", "others", "speed"))
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--input-dir", type=Path, default=Path("input"))
@@ -180,6 +206,8 @@ def main() -> None:
         read_labelled(chosen.folders[0], reader)
     elif chosen.what == "pages":
         read_pages(reader, chosen.input_dir)
+    elif chosen.what == "pairs":
+        read_pairs(reader, chosen.input_dir)
     else:
         read_others(reader, chosen.folders)
 

@@ -15,6 +15,7 @@ SAME_LINE = 0.35  # of the lower sign: so much beside the last sign of a line, i
 LEAST_SIGN = 0.3  # of a sign's size: less is a comma, not a sign
 WIDEST_GAP, WIDEST_WHOLE = 0.3, 1.2  # of the taller of two halves: their gap, and the width of the whole
 NARROWEST_PAIR, LEAST_HALF = 0.75, 0.12  # of a sign's height: the width of a pair, and of half of one
+THICKEST_TIE = 0.3  # of the height: digits that touch share no more ink in a column; a letter has more
 MOST_PLACES, INK_STEP = 3, 0.05  # ways to cut; share of the height by which columns differ in ink
 LEAST_PX = 10  # of the picture as searched for ink: the largest of grain and dust is smaller
 MOST_SIGNS = 400  # a full page has fewer; noise has more
@@ -174,7 +175,7 @@ def list_cuts(sign: Sign) -> list[tuple[Sign, Sign]]:
     places: list[int] = []
     steps = np.round(ink / (INK_STEP * height))  # among columns that hold about as little, the middle ones come first
     order = np.lexsort((np.abs(np.arange(width) - width / 2), steps))
-    for column in order[(order >= margin) & (order < width - margin)].tolist():
+    for column in order[(order >= margin) & (order < width - margin) & (ink[order] <= THICKEST_TIE * height)].tolist():
         if all(abs(column - place) >= margin for place in places):
             places.append(column)
         if len(places) == MOST_PLACES:

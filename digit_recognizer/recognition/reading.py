@@ -16,6 +16,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.recognition.reader import NO_DIGIT, Reader
 
 SURE = 0.6  # the least probability of a digit that is told as one
+SURE_MENDED = 0.9  # the same of a digit that was cut off or joined: a letter has halves that look like digits
 MOST_AT_ONCE = 32  # pictures in memory
 MOST_CUTS = 3  # a sign is cut at most so often: four digits that touch
 THREADS = 2  # decoding and filtering leave Python, so that threads run side by side
@@ -164,7 +165,11 @@ def _mend(read: list[list[ReadSign]], reader: Reader, propose: Propose) -> list[
     mended = []
     for signs, proposed in zip(read, proposals, strict=True):
         scored = [(proposal, next(results)) for proposal in proposed]
-        sure = [(p, found) for p, found in scored if all(sign.digit is not None for sign in found)]
+        sure = [
+            (p, found)
+            for p, found in scored
+            if all(sign.digit is not None and sign.probabilities.max() >= SURE_MENDED for sign in found)
+        ]
         sure.sort(key=lambda item: -min(float(sign.probabilities.max()) for sign in item[1]))
         taken: dict[int, tuple[_Proposal, list[ReadSign]]] = {}
         used: set[int] = set()
