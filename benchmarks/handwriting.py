@@ -125,9 +125,7 @@ def read_pairs(reader: Reader, input_dir: Path) -> None:
         read = [[sign.digit for sign in reading.signs] for reading in read_pictures(paths, reader)]
     right = sum(one == other for one, other in zip(read, wanted, strict=True))
     told = sum(None not in one and one != other for one, other in zip(read, wanted, strict=True))
-    print(
-        f"  pairs that touch or nearly do: {right} of 200 right, {told} told wrongly, the others not told as two digits"
-    )
+    print(f"  pairs that touch or nearly do: {right} of 200 right, {told} told wrongly, the others not told as two")
 
 
 def read_others(reader: Reader, folders: list[Path]) -> None:
