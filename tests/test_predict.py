@@ -155,14 +155,14 @@ def test_the_command_writes_a_row_per_sign_and_a_picture_with_boxes(page, tmp_pa
         colours = {colour for _, colour in shown.convert("RGB").getcolors(1 << 24)}
     assert (0x0B, 0x5F, 0xA5) in colours
     told = capsys.readouterr().out
-    assert f"{page}: " in told and "(12 signs)" in told and f"{blank}: no digit" in told
+    assert f"{page}: " in told and "(12 signs" in told and f"{blank}: no digit" in told
 
 
 def test_a_picture_that_cannot_be_read_does_not_keep_others_from_being_read(page, tmp_path, capsys):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert run(page, tmp_path / "bad.png", "--output", "signs.csv") == 2
     told = capsys.readouterr()
-    assert "(12 signs)" in told.out and f"{tmp_path / 'bad.png'}: not read" in told.out
+    assert "(12 signs" in told.out and f"{tmp_path / 'bad.png'}: not read" in told.out
     assert told.err == "predict: 1 of 2 pictures could not be read: their lines say why.\n"
     with Path("signs.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 12
@@ -177,7 +177,7 @@ def test_a_file_name_that_a_spreadsheet_would_take_for_a_formula_gets_an_apostro
     ("arguments", "line"),
     [
         ((), "predict takes pictures or folders of them"),
-        (("empty",), "empty must hold pictures, but holds no file"),
+        (("empty",), "empty must hold pictures ("),
         (("page.png", "--output", "page.png"), "--output takes a new file, but page.png exists"),
         (("page.png", "--show", "shown.gif"), "--show takes a name that ends in .png"),
         (("page.png", "--show", "page.png"), "--show takes a new file, but page.png exists"),
@@ -213,7 +213,7 @@ def test_a_runs_nets_read_pictures_and_predict_its_test_csv_as_the_run_did(finis
     assert submission.provenance is not None and submission.provenance.unfit is None
     assert submission.provenance.run == str(finished)
     assert run(page, "--run", finished) == 0
-    assert "(12 signs)" in capsys.readouterr().out
+    assert "(12 signs" in capsys.readouterr().out
 
 
 def test_another_test_csv_than_the_runs_own_is_predicted_and_marked_unfit(finished, tiny_dir, tmp_path, capsys):

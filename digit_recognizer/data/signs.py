@@ -8,17 +8,18 @@ from digit_recognizer.data.ink import Ink
 
 TALL = 0.35  # of the largest part: what is smaller says nothing of how large a sign is
 SPECK = 0.1  # of a sign's size: smaller parts are dust, and dots of the paper
-SMALL_PART, NEAR_PART = 0.5, 0.2  # of the larger part's size: a smaller part so near to it belongs to it
+SMALL_PART, NEAR_PART = 0.5, 0.2  # of the larger part's size: a smaller part so near above or below it belongs to it,
+TOUCHING = 0.06  # and one so near beside it: a decimal point stands farther off
 OVERLAP = 0.4  # of the narrower part's width: parts above each other may be one broken sign,
 TALLEST_WHOLE = 1.4  # if together they are not taller than this, in sizes of the larger
 SAME_LINE = 0.35  # of the lower sign: so much beside the last sign of a line, it follows that
-LEAST_SIGN = 0.3  # of a sign's size: less is a comma, not a sign
+LEAST_SIGN = 0.3  # of a sign's size: less is a comma, or a sign of another size
 WIDEST_GAP, WIDEST_WHOLE = 0.3, 1.2  # of the taller of two halves: their gap, and the width of the whole
 NARROWEST_PAIR, LEAST_HALF = 0.75, 0.12  # of a sign's height: the width of a pair, and of half of one
-THICKEST_TIE = 0.3  # of the height: digits that touch share no more ink in a column; a letter has more
+THICKEST_TIE = 0.3  # of the height: digits that touch share one stroke, no thicker, in a column; a letter has more
 MOST_PLACES, INK_STEP = 3, 0.05  # ways to cut; share of the height by which columns differ in ink
 LEAST_PX = 10  # of the picture as searched for ink: the largest of grain and dust is smaller
-MOST_SIGNS = 400  # a full page has fewer; noise has more
+MOST_PARTS, MOST_SIGNS = 2000, 1000  # a full page has fewer; noise has more
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Sign:
     Attributes:
         strength: float32 (height, width) in [0, 1], its ink alone, cut to its box.
         x, y, width, height: of its box in the picture, in px.
+        line: of writing on which it stands, from 0.
+        small: whether it is so much smaller than others that it is a dot or dust, unless it reads as a digit.
     """
 
     strength: np.ndarray
@@ -35,6 +38,8 @@ class Sign:
     y: int
     width: int
     height: int
+    line: int = 0
+    small: bool = False
 
 
 @dataclass
@@ -76,31 +81,44 @@ def find_signs(ink: Ink, single: bool = False) -> list[Sign]:
     if largest < LEAST_PX:
         return []
     size = float(np.median([part.size for part in parts if part.size >= TALL * largest]))
-    parts = [part for part in parts if part.size >= SPECK * size]
-    parts = [_join(parts)] if single else _gather(parts)
-    parts = [part for part in parts if part.size >= LEAST_SIGN * size]
-    return [_cut_out(ink, components, part) for part in _order(parts)[:MOST_SIGNS]]
+    if single:
+        whole = _join([part for part in parts if part.size >= SPECK * size])
+        return [_cut_out(ink, components, whole, 0, small=False)]
+    least = max(LEAST_PX, SPECK * size)
+    parts = sorted((part for part in parts if part.size >= least), key=lambda part: -part.size)[:MOST_PARTS]
+    lines = _order(_gather(parts))
+    signs = [
+        _cut_out(ink, components, part, line, small=part.size < LEAST_SIGN * size)
+        for line, parts in enumerate(lines)
+        for part in parts
+    ]
+    return signs[:MOST_SIGNS]
 
 
 def _gather(parts: list[_Part]) -> list[_Part]:
     """Join what belongs together, until nothing more does."""
-    parts = sorted(parts, key=lambda part: -part.size)
-    found = True
-    while found:
-        found = False
-        for first in range(len(parts)):
-            for second in range(len(parts) - 1, first, -1):
-                if _belong_together(parts[first], parts[second]):
-                    parts[first] = _join([parts[first], parts.pop(second)])
-                    found = True
-    return parts
+    reach = TOUCHING * max((part.size for part in parts), default=0)
+    while True:
+        gathered: list[_Part] = []
+        near: list[int] = []  # places in `gathered` that the next part may belong to: what ends before it is past
+        for part in sorted(parts, key=lambda part: part.left):
+            near = [place for place in near if gathered[place].right + reach >= part.left]
+            home = next((place for place in near if _belong_together(gathered[place], part)), None)
+            if home is None:
+                near.append(len(gathered))
+                gathered.append(part)
+            else:
+                gathered[home] = _join([gathered[home], part])
+        if len(gathered) == len(parts):
+            return gathered
+        parts = gathered
 
 
 def _belong_together(one: _Part, other: _Part) -> bool:
     across = max(one.left, other.left) - min(one.right, other.right)  # negative where they overlap
     down = max(one.top, other.top) - min(one.bottom, other.bottom)
     smaller, larger = sorted((one.size, other.size))
-    if smaller < SMALL_PART * larger and max(across, down) < NEAR_PART * larger:
+    if smaller < SMALL_PART * larger and across < TOUCHING * larger and down < NEAR_PART * larger:
         return True
     narrower = min(one.right - one.left, other.right - other.left)
     whole = max(one.bottom, other.bottom) - min(one.top, other.top)
@@ -117,7 +135,7 @@ def _join(parts: list[_Part]) -> _Part:
     )
 
 
-def _order(parts: list[_Part]) -> list[_Part]:
+def _order(parts: list[_Part]) -> list[list[_Part]]:
     """Lines from top to bottom, each from left to right; a line may rise or fall, since each sign follows the last."""
     lines: list[list[_Part]] = []
     for part in sorted(parts, key=lambda part: part.left):
@@ -128,7 +146,7 @@ def _order(parts: list[_Part]) -> list[_Part]:
         else:
             lines.append([part])
     lines.sort(key=lambda line: float(np.mean([part.top + part.bottom for part in line])))
-    return [part for line in lines for part in line]
+    return lines
 
 
 def _measure_overlap(one: _Part, other: _Part) -> float:
@@ -137,15 +155,18 @@ def _measure_overlap(one: _Part, other: _Part) -> float:
     return beside / min(one.bottom - one.top, other.bottom - other.top)
 
 
-def _cut_out(ink: Ink, components: np.ndarray, part: _Part) -> Sign:
+def _cut_out(ink: Ink, components: np.ndarray, part: _Part, line: int, *, small: bool) -> Sign:
     place = np.s_[part.top : part.bottom, part.left : part.right]
     strength = np.where(np.isin(components[place], part.numbers), ink.strength[place], 0)
     left, top, right, bottom = (round(value / ink.scale) for value in (part.left, part.top, part.right, part.bottom))
-    return Sign(strength, ink.left_px + left, ink.top_px + top, max(1, right - left), max(1, bottom - top))
+    width, height = max(1, right - left), max(1, bottom - top)
+    return Sign(strength, ink.left_px + left, ink.top_px + top, width, height, line, small)
 
 
 def join_signs(one: Sign, other: Sign) -> Sign | None:
     """Make one sign of two neighbours that stand close enough to be its halves; None if they do not."""
+    if one.line != other.line:
+        return None
     left, top = min(one.x, other.x), min(one.y, other.y)
     right, bottom = max(one.x + one.width, other.x + other.width), max(one.y + one.height, other.y + other.height)
     taller = max(one.height, other.height)
@@ -159,7 +180,7 @@ def join_signs(one: Sign, other: Sign) -> Sign | None:
         row, column = round((part.y - top) * scale), round((part.x - left) * scale)
         place = strength[row : row + part.strength.shape[0], column : column + part.strength.shape[1]]
         np.maximum(place, part.strength[: place.shape[0], : place.shape[1]], out=place)
-    return Sign(strength, left, top, right - left, bottom - top)
+    return Sign(strength, left, top, right - left, bottom - top, one.line)
 
 
 def list_cuts(sign: Sign) -> list[tuple[Sign, Sign]]:
@@ -171,11 +192,13 @@ def list_cuts(sign: Sign) -> list[tuple[Sign, Sign]]:
     if width < NARROWEST_PAIR * height:
         return []
     ink = sign.strength.sum(axis=0)
+    strokes = np.diff((sign.strength > 0).astype(np.int8), axis=0, prepend=0).clip(0).sum(axis=0)
+    is_tie = (ink <= THICKEST_TIE * height) & (strokes <= 1)
     margin = max(2, round(LEAST_HALF * height))
     places: list[int] = []
     steps = np.round(ink / (INK_STEP * height))  # among columns that hold about as little, the middle ones come first
     order = np.lexsort((np.abs(np.arange(width) - width / 2), steps))
-    for column in order[(order >= margin) & (order < width - margin) & (ink[order] <= THICKEST_TIE * height)].tolist():
+    for column in order[(order >= margin) & (order < width - margin) & is_tie[order]].tolist():
         if all(abs(column - place) >= margin for place in places):
             places.append(column)
         if len(places) == MOST_PLACES:
@@ -198,4 +221,5 @@ def _take(sign: Sign, first: int, last: int) -> Sign | None:
         sign.y + round(top * down),
         max(1, round((right - left) * across)),
         max(1, round((bottom - top) * down)),
+        sign.line,
     )

@@ -1,21 +1,24 @@
 """What `predict` does: checks what was asked for, reads pictures or a test.csv, tells and writes what was found."""
 
 import csv
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.competition.provenance import Provenance, describe_command, find_commit
 from digit_recognizer.competition.submissions import check_new_submission_path, write_submission
+from digit_recognizer.data.photographs import load_photograph
 from digit_recognizer.data.preparation import prepare_images
 from digit_recognizer.data.tables import load_test_table, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import check_writable_folder, read_json, write_atomically
 from digit_recognizer.recognition.annotation import check_annotation_path, write_annotation
-from digit_recognizer.recognition.reader import load_reader
-from digit_recognizer.recognition.reading import Reading, read_pictures
+from digit_recognizer.recognition.reader import NO_DIGIT, load_reader
+from digit_recognizer.recognition.reading import Reading, ReadSign, read_pictures
 from digit_recognizer.signals import show as tell
 
+ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 COLUMNS = ("file", "digit", "probability", "x", "y", "width", "height")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 
@@ -46,6 +49,8 @@ def predict(
     if show is not None:
         check_annotation_path(show)
         _check_new(show, "--show", paths)
+    if len(paths) == 1:
+        load_photograph(paths[0])  # a slip in the name is told at once, not after the seconds that Keras takes to start
     import_keras()
     reader = load_reader(run)
     readings = []
@@ -54,12 +59,13 @@ def predict(
             for line in describe_reading(reading):
                 tell(line)
         readings.append(reading)
-    if output is not None:
-        write_readings(readings, output)
-        tell(f"{output}: {sum(max(1, len(r.signs)) for r in readings if r.error is None)} rows")
-    if show is not None and any(reading.error is None for reading in readings):
-        write_annotation(readings, show)
-        tell(f"{show}: what was read, drawn")
+    done = [reading for reading in readings if reading.error is None]
+    if output is not None and done:
+        write_readings(done, output)
+        tell(f"{output}: {sum(max(1, len(reading.signs)) for reading in done)} rows")
+    if show is not None and done:
+        drawn = write_annotation(done, show)
+        tell(f"{show}: what was read, drawn" + f", of the first {drawn} pictures" * (drawn < len(done)))
     failed = [reading.error for reading in readings if reading.error is not None]
     if failed:
         many = f"{len(failed)} of {len(readings)} pictures could not be read: their lines say why."
@@ -73,18 +79,25 @@ def describe_reading(reading: Reading) -> list[str]:
     notes = f"  ({'; '.join(reading.notes)})" if reading.notes else ""
     if not reading.signs:
         return [f"{reading.path}: no digit: nothing written found{notes}"]
-    lines = []
-    if len(reading.signs) > 1:
-        found = " ".join("?" if sign.digit is None else str(sign.digit) for sign in reading.signs)
-        lines.append(f"{reading.path}: {found}  ({len(reading.signs)} signs){notes}")
-        notes = ""
-    for read in reading.signs:
-        first, *others = [f"{digit} {probability:.2f}" for digit, probability in read.list_likeliest()]
-        said = first if read.digit is not None else f"{read.verdict}: perhaps {first}"
-        place = f"at x {read.sign.x}, y {read.sign.y}, {read.sign.width} x {read.sign.height} px"
-        name = "   " if len(reading.signs) > 1 else f"{reading.path}:"
-        lines.append(f"{name} {said}  (then {', '.join(others)}; {place}){notes}")
-    return lines
+    if len(reading.signs) == 1:
+        return [f"{reading.path}: {_describe_sign(reading.signs[0])}{notes}"]
+    told = ""
+    for before, read in zip((reading.signs[0], *reading.signs), reading.signs, strict=False):
+        told += "  / " if read.sign.line != before.sign.line else " "
+        told += {"unsure": "?", "no digit": "-"}.get(read.verdict, str(read.likeliest))
+    meaning = "; ? unsure" * ("?" in told) + "; - no digit" * ("-" in told)
+    first = f"{reading.path}:{told}  ({len(reading.signs)} signs{meaning}){notes}"
+    return [first, *(f"    {_describe_sign(read)}" for read in reading.signs)]
+
+
+def _describe_sign(read: ReadSign) -> str:
+    first, *others = [f"{digit} {probability:.3f}" for digit, probability in read.list_likeliest()]
+    said = {
+        "digit": f"{first}  (then {', '.join(others)})",
+        "unsure": f"unsure  (perhaps {first}, {', '.join(others)})",
+        "no digit": f"no digit {read.probabilities[NO_DIGIT]:.3f}  (else {first}, {', '.join(others)})",
+    }[read.verdict]
+    return f"{said}  at x {read.sign.x}, y {read.sign.y}, {read.sign.width} x {read.sign.height} px"
 
 
 def write_readings(readings: Iterable[Reading], path: Path) -> None:
@@ -105,16 +118,20 @@ def write_readings(readings: Iterable[Reading], path: Path) -> None:
 
 
 def _list_pictures(images: Sequence[Path]) -> list[Path]:
-    """The pictures named, and those in the folders named, by name; hidden files are passed over."""
+    """The pictures named, and those of the folders named, however deep, by their endings; hidden ones are left out."""
     if not images:
         raise InputError("predict takes pictures or folders of them, or --csv FILE with --run RUN; received neither.")
     paths: list[Path] = []
     for path in images:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+            inside = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+            inside = [file for file in inside if file.suffix.lower() in ENDINGS and file.is_file()]
+            inside = [file for file in inside if not any(p.startswith(".") for p in file.relative_to(path).parts)]
             if not inside:
-                raise InputError(f"{path} must hold pictures, but holds no file: name another folder.")
-            paths += inside
+                raise InputError(
+                    f"{path} must hold pictures ({' '.join(ENDINGS)}), but holds none: name another folder."
+                )
+            paths += sorted(inside)
         else:
             paths.append(path)
     return paths

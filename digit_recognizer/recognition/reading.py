@@ -112,7 +112,7 @@ def _read_lines(pictures: Sequence[list[Sign]], reader: Reader) -> list[list[Rea
     read = _mend(read, reader, _propose_joins)
     for _ in range(MOST_CUTS):
         read = _mend(read, reader, _propose_cuts)
-    return read
+    return [[sign for sign in signs if not (sign.sign.small and sign.digit is None)] for signs in read]
 
 
 def _read_together(pictures: Sequence[Sequence[Sign]], reader: Reader) -> list[list[ReadSign]]:
