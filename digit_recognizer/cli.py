@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
-from digit_recognizer.signals import TerminatedError, open_closed_streams, signals_raised
+from digit_recognizer.signals import TerminatedError, make_printable, open_closed_streams, signals_raised
 
 Arguments = TypeVar("Arguments")
 VERBS = (
@@ -177,8 +177,7 @@ def parse_resume(verb: str, arguments: list[str]) -> ResumeArguments | None:
 
 def _tell(line: str) -> None:
     """One line on the error screen, whatever characters a path brought into it."""
-    shown = "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in line)
-    print(shown, file=sys.stderr)
+    print(make_printable(line), file=sys.stderr)
 
 
 def _first_sentence(box: str) -> str:

@@ -58,6 +58,11 @@ def open_closed_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it serves to the end
 
 
+def make_printable(text: str) -> str:
+    """The same text with what moves a cursor, breaks a line or has no glyph as its escape: file names hold anything."""
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
+
+
 def show(text: str) -> None:
     """Print a line; a screen that is gone or full must not end what is under way."""
     try:

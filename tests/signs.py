@@ -1,5 +1,6 @@
 """Drawn signs, a folder per class, and a run folder whose net has never seen any."""
 
+import json
 from pathlib import Path
 
 import keras
@@ -50,7 +51,8 @@ def build_document_002() -> keras.Model:
 def write_net(folder: Path, model: keras.Model) -> Path:
     """As much of a run folder as a transfer reads."""
     (folder / "models").mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text(json.dumps({"verb": "cv", "folds": 11}))
+    (folder / "metrics.json").write_text("{}")
     for fold in (0, 10):
         model.save(folder / "models" / f"fold{fold}.keras")
     return folder

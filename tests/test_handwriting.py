@@ -1,5 +1,7 @@
 """From a photograph to MNIST's form: pages whose digits are known, under the light and on the paper of real ones."""
 
+import time
+
 import numpy as np
 import pytest
 from paper import CELL_PX, Conditions, lay_out
@@ -163,3 +165,18 @@ def test_a_letter_is_loaded_from_a_file_and_an_empty_page_is_refused(tmp_path):
 def test_a_drawing_on_a_flat_ground_has_no_margin_to_cut_off(strokes):
     signs = find_signs(find_ink(draw(*strokes)), single=True)
     assert len(signs) == 1 and signs[0].height == pytest.approx(120, abs=4)
+
+
+def test_digits_cut_out_along_their_edges_are_found_where_their_corners_are_paper(digits):
+    page = lay_out(digits, 4, Conditions())
+    signs = find_signs(find_ink(page))
+    cuts = [page[sign.y : sign.y + sign.height, sign.x : sign.x + sign.width] for sign in signs]
+    assert sum(len(find_signs(find_ink(cut), single=True)) for cut in cuts) >= 9
+
+
+def test_thousands_of_specks_are_gathered_within_seconds():
+    page = np.full((960, 1280), 255, np.uint8)
+    page[::16, ::16] = page[1::16, ::16] = page[::16, 1::16] = page[1::16, 1::16] = 0
+    started = time.perf_counter()
+    find_signs(find_ink(page))
+    assert time.perf_counter() - started < 20

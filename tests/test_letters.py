@@ -177,7 +177,7 @@ def test_where_nothing_can_be_held_out_the_accuracy_is_unknown_and_formulas_are_
         (["run", "--images", "train", "--weights", "none"], "--weights is for resnet152v2"),
         (["run", "--images", "train", "--seeds", "0"], "--seeds takes a number of at least 1; received 0"),
         (["run", "--images", "train", "--learning-rate", "2"], "--learning-rate takes a number between 0 and 1"),
-        (["empty", "--images", "train"], "empty holds no net"),
+        (["empty", "--images", "train"], "empty holds a run that has not finished"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_begun(place, tmp_path, arguments, words, monkeypatch, capsys):

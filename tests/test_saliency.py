@@ -63,11 +63,11 @@ def test_changes_that_are_all_but_none_are_not_blown_up():
 
 def test_the_table_has_vectors_argmax_and_label_and_marks_the_wrong_ones():
     header, *rows = tabulate_readings(PROBABILITIES, LABELS)
-    assert header == ("example", "P(0)", "P(1)", "P(2)", "argmax", "label", "")
+    assert header == ("example", "argmax", "label", "", "P(0)", "P(1)", "P(2)")
     assert len(rows) == 10
-    assert rows[0] == ("1", "0.8000", "0.1000", "0.1000", "0", "0", "")
-    assert rows[4] == ("5", "0.1000", "0.1000", "0.8000", "2", "1", "wrong")
-    assert [row[-1] for row in rows].count("wrong") == 1
+    assert rows[0] == ("1", "0", "0", "", "0.8000", "0.1000", "0.1000")
+    assert rows[4] == ("5", "2", "1", "wrong", "0.1000", "0.1000", "0.8000")
+    assert [row[3] for row in rows].count("wrong") == 1
 
 
 def test_nine_readings_are_drawn_and_the_wrong_one_is_framed():

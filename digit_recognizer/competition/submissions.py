@@ -102,7 +102,7 @@ def refuse_if_barred() -> None:
         raise InputError(_bars[0])
 
 
-def check_new_submission_path(path: Path, input_dir: Path) -> None:
+def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "--submission") -> None:
     """Refuse a place where a submission cannot or must not be written; called before training, not after.
 
     Raises:
@@ -110,9 +110,11 @@ def check_new_submission_path(path: Path, input_dir: Path) -> None:
             written to, or is the one that holds the data.
     """
     if path.suffix != ".csv":
-        raise InputError(f"--submission takes a name that ends in .csv; received {path}.")
-    if Path(os.path.realpath(path)).parent == Path(os.path.realpath(input_dir)):  # resolve() trips over looped links
-        raise InputError(f"--submission takes a place apart from the data, but {path} is in --input-dir: name another.")
+        raise InputError(f"{flag} takes a name that ends in .csv; received {path}.")
+    if input_dir is not None and Path(os.path.realpath(path)).parent == Path(
+        os.path.realpath(input_dir)
+    ):  # resolve() trips over looped links
+        raise InputError(f"{flag} takes a place apart from the data, but {path} is in --input-dir: name another.")
     for taken in (path, _note_path(path)):
         if taken != path and _is_left_by_us(taken):
             continue
@@ -122,9 +124,9 @@ def check_new_submission_path(path: Path, input_dir: Path) -> None:
             continue
         except OSError as error:  # a name too long for the note would else be found out after training
             raise InputError(
-                f"--submission takes a place for a new file, but {taken}: {error.strerror}. Name another."
+                f"{flag} takes a place for a new file, but {taken}: {error.strerror}. Name another."
             ) from error
-        raise InputError(f"--submission takes a new file, but {taken} exists: name another, or remove it first.")
+        raise InputError(f"{flag} takes a new file, but {taken} exists: name another, or remove it first.")
     check_writable_folder(path.parent)
 
 

@@ -85,6 +85,8 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
             f"{len(folders)}: {LAYOUT}."
         )
     names = tuple(folder.name for folder in folders)
+    if unnamed := next((name for name in names if not name.isprintable()), None):
+        raise InputError(f"{flag} takes folders whose names can be shown, but {path} holds {unnamed!r}: rename it.")
     if classes is not None and names != classes:
         missing, surplus = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
         fault = f"lacks {missing[0]!r}" if missing else f"also holds {surplus[0]!r}"

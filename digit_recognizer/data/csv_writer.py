@@ -8,6 +8,12 @@ from digit_recognizer.data.csv_header import PIXELS
 
 ROWS_AT_ONCE = 4096  # bounds memory to a few MB and gives the progress bar its steps
 BAR_DELAY_SECONDS = 1
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def guard_cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula and runs: what begins like one gets an apostrophe."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def write_pixel_csv(path: Path, pixels: np.ndarray, labels: np.ndarray | None = None) -> None:

@@ -1,27 +1,21 @@
 """Ink on paper: how dark each place of a picture is against the paper around it, under uneven light, rules and shadow.
 
-The paper is what a median over a wide window leaves (Sonka, Hlavac and Boyle, "Image Processing, Analysis, and Machine
-Vision", section 5.3); the ink is found by a threshold with hysteresis (Canny 1986, section V) on the share of light
-that it takes away, which does not change where a shadow falls.
+It is found by a threshold with hysteresis (Canny 1986, section V) on the share of light that it takes away, which does
+not change where a shadow falls.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from digit_recognizer.data.paper import compare_with_paper, find_paper, find_shade
 from digit_recognizer.data.rules import find_rules
 
 LONGEST_PX, SHORTEST_PX = 1280, 320  # of the longer side while looking for ink: strokes of a page have 2 px or more
-LONGEST_PAPER_PX = 160  # of the longer side while looking for the paper
-PAPER_WINDOW = 0.6  # of the shorter side: wider than any stroke, narrower than most shadows
-BLUR_PX = 1.0  # as much as the grain of paper and sensor
-LIGHT_FITS, RIDGE = 4, 1e-3  # of the light's surface; what keeps it calm on pictures of a few px
-MIDDLE = 128  # of 255: the shade to which the paper is levelled for the median
-DARKEST_PAPER = 60  # of 255: below it the share of light is noise
-LEAST_ROOM = 128  # of 255, above the paper: what is lighter than light paper is grain
 FAINTEST_INK = 0.1  # share of the light: pencil takes 0.2 and more, the folds of paper 0.05
 INK_SHARE, EDGE_SHARE = 0.5, 0.28  # of the ink's own darkness: where a stroke begins, and how far it reaches
 INK_NOISE, EDGE_NOISE = 4.0, 3.0  # standard deviations of the paper
+MOSTLY_INK = 0.12  # of the light, as noise of the paper: so much is no grain, but ink on nearly half of the picture
 LEAST_SHARE, LEAST_PIXELS = 0.05, 30  # from where a pixel counts as ink at all, and how many there must be
 FRAME_SHARE = 0.9  # of a side of the picture: what touches so much of it is a table or the edge of the paper
 SLIVER_SHARE, SLIVER_LENGTH = 0.05, 3  # of that side, and of its own width: what lies so flat on an edge is cut off
@@ -63,23 +57,37 @@ def find_ink(pixels: np.ndarray) -> Ink:
     """
     left, top, pixels = _cut_padding(pixels)
     pixels, scale = _resize(pixels)
-    darker, lighter = _compare_with_paper(pixels)
-    contrasts = [(share, *_measure_contrast(share)) for share in (darker, lighter)]
+    strength, inverted, doubtful = _extract(compare_with_paper(pixels, find_paper(pixels)))
+    if doubtful and (shade := find_shade(pixels)) is not None:
+        paper = np.full(pixels.shape, shade, np.float32)
+        strength, inverted, _ = _extract(compare_with_paper(pixels, paper), cap=MOSTLY_INK / INK_NOISE)
+    return Ink(strength, scale, left, top, inverted)
+
+
+def _extract(shares: tuple[np.ndarray, np.ndarray], cap: float = np.inf) -> tuple[np.ndarray, bool, bool]:
+    """Tell ink from paper, its rules and its grain.
+
+    Returns:
+        How strong the ink is, float32 in [0, 1]; whether it is the lighter; and whether what was taken for paper may
+        be ink: half of the picture is neither, or all that stood out has been dropped again.
+    """
+    contrasts = [(share, *_measure_contrast(share, cap)) for share in shares]
+    mostly_ink = min(contrast[3] for contrast in contrasts) > MOSTLY_INK
     inverted = contrasts[1][2] > contrasts[0][2]
     share, darkness, _, noise = contrasts[inverted]
     if darkness < FAINTEST_INK:
-        return Ink(np.zeros_like(share), scale, left, top, inverted)
+        return np.zeros_like(share), inverted, mostly_ink
     rules = find_rules(share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise), share)
     if rules.any():
         share = np.where(rules, 0, share)
-        darkness = _measure_contrast(share)[0]  # of the ink alone
+        darkness = _measure_contrast(share, cap)[0]  # of the ink alone
     if darkness < FAINTEST_INK:
-        return Ink(np.zeros_like(share), scale, left, top, inverted)
+        return np.zeros_like(share), inverted, mostly_ink
     edge = share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise)
     kept = _keep_marked(edge, share > max(INK_SHARE * darkness, INK_NOISE * noise))
     strength = np.where(kept, np.clip(share / darkness, 0, 1), 0).astype(np.float32)
     _drop_shadows(strength)
-    return Ink(strength, scale, left, top, inverted)
+    return strength, inverted, mostly_ink or not strength.any()
 
 
 def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
@@ -119,48 +127,11 @@ def _resize(pixels: np.ndarray) -> tuple[np.ndarray, float]:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), scale
 
 
-def _compare_with_paper(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How much darker, and how much lighter, than the paper each place is: float32, shares of what is possible."""
-    import cv2
-
-    height, width = pixels.shape
-    scale = min(1.0, LONGEST_PAPER_PX / max(height, width))
-    size = [max(1, round(side * scale)) for side in (width, height)]
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    slope = _fit_light(small)
-    level = np.clip(np.rint(small - slope + MIDDLE), 0, 255).astype(np.uint8)  # the median takes no more than 8 bits
-    window = max(3, int(PAPER_WINDOW * min(small.shape)) | 1)
-    margin = window // 2
-    mirrored = np.pad(level, margin, mode="reflect" if margin < min(small.shape) else "edge")
-    wide = cv2.medianBlur(mirrored, window)[margin:-margin, margin:-margin]
-    paper = cv2.GaussianBlur(wide + np.float32(slope - MIDDLE), (0, 0), 3)
-    paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR)
-    blurred = cv2.GaussianBlur(pixels, (0, 0), BLUR_PX).astype(np.float32)
-    difference = paper - blurred
-    return difference / np.maximum(paper, DARKEST_PAPER), -difference / np.maximum(255 - paper, LEAST_ROOM)
-
-
-def _fit_light(small: np.ndarray) -> np.ndarray:
-    """The paper's light as a surface of second order, fitted anew without what lies far off: float32, 0 to 255."""
-    axes = [np.linspace(-1, 1, side, dtype=np.float32) for side in small.shape]
-    y, x = np.meshgrid(*axes, indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    sample = np.ascontiguousarray(terms[::3, ::3].reshape(-1, 6))
-    values = small[::3, ::3].ravel().astype(np.float32)
-    away = np.abs(values - np.median(values))
-    for _ in range(LIGHT_FITS):
-        used = away <= max(8.0, 2.5 * float(np.median(away)))
-        known = sample[used]
-        weights = np.linalg.solve(known.T @ known + RIDGE * np.eye(6, dtype=np.float32), known.T @ values[used])
-        away = np.abs(values - sample @ weights)
-    surface: np.ndarray = np.clip(terms @ weights, 0, 255)
-    return surface
-
-
-def _measure_contrast(share: np.ndarray) -> tuple[float, float, float]:
+def _measure_contrast(share: np.ndarray, cap: float = np.inf) -> tuple[float, float, float]:
     """The darkness of full ink, how much ink there is in all, and the paper's noise (one standard deviation)."""
     sample = share[::3, ::3]
     noise = 1.4826 * float(np.median(np.abs(sample - np.median(sample)))) + 1e-3
+    noise = min(noise, cap)
     strong = share[share > max(INK_NOISE * noise, LEAST_SHARE)]
     if len(strong) < LEAST_PIXELS:
         return 0.0, 0.0, noise
@@ -176,12 +147,13 @@ def _keep_marked(edge: np.ndarray, marks: np.ndarray) -> np.ndarray:
     kept = np.zeros(count, bool)
     kept[parts[marks & edge]] = True
     kept[0] = False
-    for side in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
-        along = np.bincount(side, minlength=count)
-        kept[along > FRAME_SHARE * len(side)] = False
     height, width = edge.shape
     left, top, wide, tall, areas = boxes.T
     kept[areas < THREAD_PX * np.maximum(wide, tall)] = False
+    ink_alone = kept.copy()
+    for side in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
+        along = np.bincount(side, minlength=count)
+        kept[along > FRAME_SHARE * len(side)] = False
     for start, long, flat_start, flat, across, along in (
         (left, wide, top, tall, height, width),
         (top, tall, left, wide, width, height),
@@ -189,6 +161,8 @@ def _keep_marked(edge: np.ndarray, marks: np.ndarray) -> np.ndarray:
         on_edge = (flat_start == 0) | (flat_start + flat == across)
         kept[on_edge & (flat < SLIVER_SHARE * across) & (long > SLIVER_LENGTH * flat)] = False
         kept[(start == 0) & (long == along) & (flat < CROSSING_FLATNESS * long)] = False
+    if not kept.any():  # a digit cut out along its edges reaches them as a frame does, but all four of them
+        kept = ink_alone & (wide == width) & (tall == height)
     found: np.ndarray = kept[parts]
     return found
 

@@ -19,7 +19,7 @@ NARROWEST_PAIR, LEAST_HALF = 0.75, 0.12  # of a sign's height: the width of a pa
 THICKEST_TIE = 0.3  # of the height: digits that touch share one stroke, no thicker, in a column; a letter has more
 MOST_PLACES, INK_STEP = 3, 0.05  # ways to cut; share of the height by which columns differ in ink
 LEAST_PX = 10  # of the picture as searched for ink: the largest of grain and dust is smaller
-MOST_PARTS, MOST_SIGNS = 2000, 1000  # a full page has fewer; noise has more
+MOST_PARTS = 3000  # of the largest: a full page has fewer; noise has more
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def find_signs(ink: Ink, single: bool = False) -> list[Sign]:
         single: take all ink but specks as one sign.
 
     Returns:
-        No more than `MOST_SIGNS`; none where there is no ink.
+        None where there is no ink; of `MOST_PARTS` pieces or more the largest.
     """
     import cv2
 
@@ -92,7 +92,7 @@ def find_signs(ink: Ink, single: bool = False) -> list[Sign]:
         for line, parts in enumerate(lines)
         for part in parts
     ]
-    return signs[:MOST_SIGNS]
+    return signs
 
 
 def _gather(parts: list[_Part]) -> list[_Part]:

@@ -63,6 +63,8 @@ def examine_run(
     """
     folder = path / FOLDER if output is None else output
     check_writable_folder(folder)
+    if output is not None and output.is_dir() and any(output.iterdir()) and not (output / INDEX).exists():
+        raise InputError(f"--output takes a new folder or an older examination's, but {output} is none: name another.")
     train = load_train_table(input_dir / "train.csv", input_dir / ".cache")
     runs = [load_examined_run(each, train) for each in (path, *others)]
     _check_different(runs)

@@ -88,7 +88,15 @@ def examine_fold_net(run: ExaminedRun, train: TrainTable, request: NetRequest, f
     images = prepare_images(pixels_to_images(train.pixels[shown]), preparation)
     places = [int(np.flatnonzero(shown == row)[0]) for row in asked]
     sections = [_introduce(run, fold, shown, asked, train.labels, preparation)]
-    sections += examine_network(model, images, train.labels[shown], folder, layer=request.layer, saliency_rows=places)
+    sections += examine_network(
+        model,
+        images,
+        train.labels[shown],
+        folder,
+        layer=request.layer,
+        saliency_rows=places,
+        judged=len(held_out),
+    )
     if request.letters is not None:
         letters = request.letters
         signs = prepare_images(letters.images, preparation)
@@ -160,7 +168,7 @@ def _introduce(
     if len(fitted := asked[~held_out[asked]]):
         paragraphs.append(
             f"The net WAS FITTED on {_list_rows(fitted)}, which were asked for: what is shown of them is no test of "
-            f"it. They are the last of the examples.{_tell_other_folds(run, fitted)}"
+            f"it, and counts nowhere. They are the last of the examples.{_tell_other_folds(run, fitted)}"
         )
     return Section("One net, looked into", tuple(paragraphs))
 

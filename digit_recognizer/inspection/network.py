@@ -29,6 +29,7 @@ def examine_network(
     *,
     layer: str | None = None,
     saliency_rows: Sequence[int] = (),
+    judged: int | None = None,
 ) -> list[Section]:
     """Describe and draw what a net has learned.
 
@@ -41,6 +42,8 @@ def examine_network(
             "vgg16/block1_conv1"; None for the first and the last convolution.
         saliency_rows: of `images`, counted from 0; empty for some that the net reads rightly and the wrong ones that
             it is surest of.
+        judged: so many of the first images count where the net is judged; the others, which it may have been fitted
+            on, only have their saliency drawn. None for all.
 
     Returns:
         Sections in the order of reading. The same for equal input.
@@ -55,12 +58,13 @@ def examine_network(
     place, words = find_embedding(network)
     vectors, probabilities = network.compute([place, network.model.outputs[0]], images)
     _check_numbers(network, vectors, probabilities)
-    rows = choose_rows(len(images))
+    judged = len(images) if judged is None else judged
+    rows = choose_rows(judged)
     present, classes = np.unique(labels[rows], return_inverse=True)
     return [
         *describe_filters(network, images[0], "example 1", folder),
         describe_feature_maps(network, layer, images[0], "example 1", folder),
-        _describe_readings(images, probabilities, labels, folder),
+        _describe_readings(images[:judged], probabilities[:judged], labels[:judged], folder),
         _describe_saliency(network, images, probabilities, labels, folder, saliency_rows),
         describe_embedding(
             vectors[rows].reshape(len(rows), -1),
@@ -71,7 +75,7 @@ def examine_network(
             folder,
             title="Embedding",
             place=words,
-            available=len(images),
+            available=judged,
         ),
     ]
 
@@ -139,7 +143,8 @@ def _describe_readings(images: np.ndarray, probabilities: np.ndarray, labels: np
         f"The net answers with a vector of {probabilities.shape[1]} probabilities, whose sum is 1; what it reads is "
         f"the class of the largest, the argmax. Of {len(labels):,} images it reads {int(right.sum()):,} rightly "
         f"({100 * right.mean():.2f} %); of the first {first}, which are in the table, {int(right[:first].sum())}. In "
-        f"the mean the largest probability is {probabilities.max(axis=1).mean():.3f}."
+        f"the mean the largest probability is {probabilities.max(axis=1).mean():.3f}. All this is in float32; in "
+        "a run's own, shorter numbers a few rows come out otherwise."
     )
     wrong = [str(number + 1) for number in np.flatnonzero(~right[:drawn])]
     caption = f"The first {drawn} examples, with what was read and its probability above each; " + (

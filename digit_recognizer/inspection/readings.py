@@ -19,7 +19,7 @@ WRONG = "wrong"
 
 
 def tabulate_readings(probabilities: np.ndarray, labels: np.ndarray) -> tuple[tuple[str, ...], ...]:
-    """The output vectors of the first ten examples, their largest entry's class, the label, and "wrong" if they differ.
+    """Of each of the first ten examples the class of the largest entry, the label, "wrong" if they differ, the vector.
 
     Args:
         probabilities: float (n, classes).
@@ -28,14 +28,14 @@ def tabulate_readings(probabilities: np.ndarray, labels: np.ndarray) -> tuple[tu
     Returns:
         Rows of cells, the first of them the header; examples are counted from 1.
     """
-    header = ("example", *(f"P({number})" for number in range(probabilities.shape[1])), "argmax", "label", "")
+    header = ("example", "argmax", "label", "", *(f"P({number})" for number in range(probabilities.shape[1])))
     rows = [
         (
             str(number + 1),
-            *(f"{probability:.4f}" for probability in probabilities[number]),
             str(probabilities[number].argmax()),
             str(labels[number]),
             WRONG if probabilities[number].argmax() != labels[number] else "",
+            *(f"{probability:.4f}" for probability in probabilities[number]),
         )
         for number in range(min(len(labels), TABLE_ROWS))
     ]

@@ -1,5 +1,6 @@
 """The report of a run: one HTML file with its examination, its score, and what was run."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def _check_target(target: Path) -> None:
     if target.is_dir():
         raise InputError(f"--output takes the file to write, but {target} is a folder: name a file in it.")
     check_writable_folder(target.parent)
-    if target.exists():
+    if os.path.lexists(target):
+        if not target.is_file():
+            raise InputError(f"--output takes a new file or an older report, but {target} is neither: name another.")
         with target.open("rb") as file:
             start = file.read(RECOGNISING_BYTES)
         if GENERATOR.encode() not in start:

@@ -86,7 +86,7 @@ def _draw(reading: Reading, longest_px: int) -> "Image":
     if not reading.signs:
         draw.text(below, "no digit: nothing written found", fill=COLOURS["no digit"], font=_load_font(TITLE_PX))
     for read in reading.signs:
-        _draw_sign(draw, read, scale, panel.width)
+        _draw_sign(draw, read, scale * reading.shrunk, panel.width)
     if marks := [f"{mark} {word}" for word, mark in MARKS.items() if word in {s.verdict for s in reading.signs}]:
         draw.text(below, ", ".join(marks), fill="black", font=_load_font(TITLE_PX))
     return panel

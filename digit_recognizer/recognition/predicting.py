@@ -8,19 +8,21 @@ from pathlib import Path
 from digit_recognizer.backend import import_keras
 from digit_recognizer.competition.provenance import Provenance, describe_command, find_commit
 from digit_recognizer.competition.submissions import check_new_submission_path, write_submission
+from digit_recognizer.data.csv_writer import guard_cell
 from digit_recognizer.data.photographs import load_photograph
 from digit_recognizer.data.preparation import prepare_images
 from digit_recognizer.data.tables import load_test_table, pixels_to_images
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import check_writable_folder, read_json, write_atomically
+from digit_recognizer.files import check_writable_folder, write_atomically
 from digit_recognizer.recognition.annotation import check_annotation_path, write_annotation
 from digit_recognizer.recognition.reader import NO_DIGIT, load_reader
 from digit_recognizer.recognition.reading import Reading, ReadSign, read_pictures
+from digit_recognizer.signals import make_printable
 from digit_recognizer.signals import show as tell
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+FARTHEST = 0.05  # between probabilities of one net on two machines, or in two precisions
 COLUMNS = ("file", "digit", "probability", "x", "y", "width", "height")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 
 
 def predict(
@@ -45,10 +47,12 @@ def predict(
         _predict_table(table, run, output)
         return
     paths = _list_pictures(images)
-    _check_new(output, "--output", paths)
+    _check_new(output, "--output")
     if show is not None:
         check_annotation_path(show)
-        _check_new(show, "--show", paths)
+        _check_new(show, "--show")
+        if output is not None and show.resolve() == output.resolve():
+            raise InputError(f"--output and --show take two files; received {show} for both: name another.")
     if len(paths) == 1:
         load_photograph(paths[0])  # a slip in the name is told at once, not after the seconds that Keras takes to start
     import_keras()
@@ -57,7 +61,7 @@ def predict(
     for reading in read_pictures(paths, reader, keep_pixels=show is not None):
         if reading.error is None or len(paths) > 1:  # the only one's error is the command's
             for line in describe_reading(reading):
-                tell(line)
+                tell(make_printable(line))
         readings.append(reading)
     done = [reading for reading in readings if reading.error is None]
     if output is not None and done:
@@ -102,12 +106,14 @@ def _describe_sign(read: ReadSign) -> str:
 
 def write_readings(readings: Iterable[Reading], path: Path) -> None:
     """Write what was read: a row per sign, the digit empty where there is none; pictures not read have no row."""
-    with write_atomically(path, exclusive=True) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        write_atomically(path, exclusive=True) as temporary,
+        temporary.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for reading in readings:
-            name = str(reading.path)
-            name = f"'{name}" if name.startswith(FORMULA_STARTS) else name
+            name = guard_cell(str(reading.path))
             for read in reading.signs:
                 sign = read.sign
                 place = (sign.x, sign.y, sign.width, sign.height)
@@ -125,7 +131,7 @@ def _list_pictures(images: Sequence[Path]) -> list[Path]:
     for path in images:
         if path.is_dir():
             inside = [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
-            inside = [file for file in inside if file.suffix.lower() in ENDINGS and file.is_file()]
+            inside = [file for file in inside if file.suffix.lower() in ENDINGS]
             inside = [file for file in inside if not any(p.startswith(".") for p in file.relative_to(path).parts)]
             if not inside:
                 raise InputError(
@@ -137,7 +143,7 @@ def _list_pictures(images: Sequence[Path]) -> list[Path]:
     return paths
 
 
-def _check_new(path: Path | None, flag: str, inputs: Sequence[Path]) -> None:
+def _check_new(path: Path | None, flag: str) -> None:
     if path is None:
         return
     if path.exists() or path.is_symlink():
@@ -153,29 +159,39 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
         )
     if output is None:
         raise InputError("--csv writes ImageId,Label: add --output FILE.")
-    check_new_submission_path(output, table.parent)
+    check_new_submission_path(output, None, "--output")
     import_keras()
     import numpy as np
 
+    from digit_recognizer.training.ensembling import check_probabilities
     from digit_recognizer.training.fit import predict_probabilities
+    from digit_recognizer.training.results import read_result
     from digit_recognizer.training.run_nets import load_run_nets
-    from digit_recognizer.training.runs import METRICS
+    from digit_recognizer.training.runs import load_run
 
+    finished = load_run(run)
+    result = read_result(finished)
     test = load_test_table(table)
     nets = load_run_nets(run)
     images = prepare_images(pixels_to_images(test.pixels), nets.config.preparation)
     copies = nets.config.shifted_copies
     probabilities = np.mean([predict_probabilities(net, images, copies) for net in nets.models], axis=0)
-    metrics = read_json(run / METRICS)
-    own = metrics["test_sha256"] == test.sha256
+    check_probabilities(run / "models", probabilities)
+    own = finished.metrics["test_sha256"] == test.sha256
+    kept = finished.test_probabilities
+    if own and kept.shape == probabilities.shape and np.abs(kept - probabilities).max() > FARTHEST:
+        raise InputError(
+            f"{run / 'models'} must hold the nets of the run, but they predict its test.csv otherwise than "
+            "test_probabilities.npy: restore them."
+        )
     provenance = Provenance(
         model=nets.config.model,
         command=describe_command(),
         commit=find_commit(),
-        train_sha256=metrics["train_sha256"],
+        train_sha256=finished.metrics["train_sha256"],
         test_sha256=test.sha256,
-        oof_accuracy=metrics["oof_accuracy"],
-        unfit=metrics["unfit_for_competition"] if own else "its rows were not compared with the run's training rows",
+        oof_accuracy=result.score.oof_accuracy,
+        unfit=result.unfit if own else "its rows were not compared with the run's training rows",
         run=str(run),
     )
     write_submission(output, probabilities.argmax(axis=1), len(images), provenance)

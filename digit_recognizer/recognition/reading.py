@@ -1,5 +1,7 @@
 """From pictures to digits: ink, signs, MNIST's form, a verdict on each; what touches is cut, what broke is joined."""
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from digit_recognizer.recognition.reader import NO_DIGIT, Reader
 
 SURE = 0.6  # the least probability of a digit that is told as one
 SURE_MENDED = 0.9  # the same of a digit that was cut off or joined: a letter has halves that look like digits
+KEPT_PX = 1400  # of the longer side of a picture that is kept to be drawn on
+MOST_SIGNS = 1000  # of a picture; more is no handwriting
 MOST_AT_ONCE = 32  # pictures in memory
 MOST_CUTS = 3  # a sign is cut at most so often: four digits that touch
 THREADS = 2  # decoding and filtering leave Python, so that threads run side by side
@@ -68,6 +72,7 @@ class Reading:
         signs: in the order of reading; none where nothing is written.
         notes: what was accepted with a word.
         error: why it could not be read; None if it could.
+        shrunk: px of `pixels` per px of the picture.
     """
 
     path: Path
@@ -75,6 +80,7 @@ class Reading:
     signs: tuple[ReadSign, ...]
     notes: tuple[str, ...] = ()
     error: str | None = None
+    shrunk: float = 1.0
 
 
 def read_pictures(paths: Iterable[Path], reader: Reader, *, keep_pixels: bool = False) -> Iterator[Reading]:
@@ -91,19 +97,31 @@ def read_pictures(paths: Iterable[Path], reader: Reader, *, keep_pixels: bool = 
     rest = iter(paths)
     with ThreadPoolExecutor(THREADS) as pool:
         while chosen := list(islice(rest, MOST_AT_ONCE)):
-            found = list(pool.map(_find_signs_of, chosen))
+            found = list(pool.map(functools.partial(_find_signs_of, keep_pixels=keep_pixels), chosen))
             read = _read_lines([signs for _, signs in found], reader)
             for (reading, _), signs in zip(found, read, strict=True):
-                pixels = reading.pixels if keep_pixels else None
-                yield Reading(reading.path, pixels, tuple(signs), reading.notes, reading.error)
+                yield dataclasses.replace(reading, signs=tuple(signs))
 
 
-def _find_signs_of(path: Path) -> tuple[Reading, list[Sign]]:
+def _find_signs_of(path: Path, *, keep_pixels: bool) -> tuple[Reading, list[Sign]]:
     try:
         photograph = load_photograph(path)
     except InputError as error:
         return Reading(path, None, (), error=str(error)), []
-    return Reading(path, photograph.pixels, (), photograph.notes), find_signs(find_ink(photograph.pixels))
+    signs, notes = find_signs(find_ink(photograph.pixels)), photograph.notes
+    if len(signs) > MOST_SIGNS:
+        signs, notes = signs[:MOST_SIGNS], (*notes, f"it holds {len(signs)} signs: the first {MOST_SIGNS} were read")
+    pixels, shrunk = _shrink(photograph.pixels) if keep_pixels else (None, 1.0)
+    return Reading(path, pixels, (), notes, shrunk=shrunk), signs
+
+
+def _shrink(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    """A picture no larger than it is drawn: of many, whole photographs would fill the memory."""
+    import cv2
+
+    shrunk = min(1.0, KEPT_PX / max(pixels.shape))
+    size = [max(1, round(side * shrunk)) for side in pixels.shape[::-1]]
+    return (pixels if shrunk == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)), shrunk
 
 
 def _read_lines(pictures: Sequence[list[Sign]], reader: Reader) -> list[list[ReadSign]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
@@ -11,7 +12,7 @@ from digit_recognizer.files import read_json
 from digit_recognizer.training.runs import CONFIG, METRICS
 from digit_recognizer.training.saved_models import load_saved_model
 
-IMAGE_SHAPE = (28, 28, 1)
+IMAGE_SHAPE, CLASSES = (28, 28, 1), 10
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,35 @@ def load_run_nets(path: Path, most: int | None = None) -> RunNets:
         raise InputError(f"{path} must be a run folder, with a {CONFIG}: name one that cv or train wrote.")
     if not (path / METRICS).is_file():
         raise InputError(f"{path} holds a run that has not finished: it has no {METRICS}. Finish it by --resume.")
+    if (path / "models" / "transferred.keras").exists():
+        raise InputError(
+            f"{path} is of transfer, whose net tells other classes than digits: name a run of cv or train."
+        )
     config = _read_config(path / CONFIG)
-    files = sorted((path / "models").glob("fold*.keras"), key=lambda file: (len(file.name), file.name))[:most]
-    if not files:
-        raise InputError(f"{path} must hold nets in models/, but holds none: name a run of cv or train.")
+    count = config.folds if _read_verb(path / CONFIG) == "cv" else 1
+    files = [path / "models" / f"fold{fold}.keras" for fold in range(count)][:most]
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None:
+        raise InputError(f"{missing} is missing, and the run was judged by all of its nets: restore it.")
     models = tuple(load_saved_model(file) for file in files)
     for file, model in zip(files, models, strict=True):
-        if model.input_shape[1:] != IMAGE_SHAPE:
-            raise InputError(f"{file} must take images of 28 x 28 greys, but takes {model.input_shape[1:]}.")
+        shapes = (tuple(model.input_shape[1:]), tuple(model.output_shape[1:]))
+        if shapes != (IMAGE_SHAPE, (CLASSES,)):
+            raise InputError(
+                f"{file} must be a net from images of 28 x 28 greys to ten probabilities, but goes from {shapes[0]} to "
+                f"{shapes[1]}: it is not this run's."
+            )
+        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+            raise InputError(f"{file} must hold numbers, but holds NaN or infinities: its training went astray.")
     return RunNets(models, config)
+
+
+def _read_verb(path: Path) -> str:
+    """The command that began the run; its config is read already."""
+    verb = read_json(path).get("verb")
+    if verb not in ("cv", "train"):
+        raise InputError(f"{path.parent} must be a run of cv or train, but was begun by {verb!r}: name another.")
+    return str(verb)
 
 
 def _read_config(path: Path) -> RunConfig:

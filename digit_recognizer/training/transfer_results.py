@@ -9,13 +9,13 @@ import keras
 import numpy as np
 
 from digit_recognizer.competition.metrics import compute_accuracy_interval
+from digit_recognizer.data.csv_writer import guard_cell
 from digit_recognizer.files import write_atomically
 from digit_recognizer.models._heads import count_parameters
 from digit_recognizer.models._normalization import make_plain
 from digit_recognizer.training.progress import format_seconds
 from digit_recognizer.training.runs import RunFolder
 
-FORMULA_STARTS = ("=", "+", "-", "@")  # a spreadsheet would run what begins so
 SHOWN_CLASSES = 12
 MODEL, CLASSES = "transferred.keras", "classes.json"
 
@@ -121,6 +121,7 @@ def format_result(metrics: dict[str, Any], run: RunFolder) -> str:
         rows += [
             ("judged on", f"{metrics['judged_pictures']:,} {metrics['judged']}"),
             (f"accuracy, seed {metrics['seeds'][0]}", first),
+            ("the net that is kept", f"that of seed {metrics['seeds'][0]}; figures and predictions.csv are its own"),
             ("accuracy", _span(metrics["accuracy"])),
             ("nearest class mean", _span(metrics["nearest_class_mean"])),
             (f"{metrics['neighbours']} nearest neighbours", _span(metrics["nearest_neighbours"])),
@@ -158,13 +159,10 @@ def save_model(run: RunFolder, model: keras.Model) -> None:
         make_plain(keras.Model(model.inputs, model.outputs, name=model.name)).save(temporary)
 
 
-def guard_cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-
-
 def _span(accuracy: dict[str, Any]) -> str:
     seeds = len(accuracy["per_seed"])
     if seeds == 1:
         return f"{accuracy['mean']:.5f}"
+    if accuracy["lowest"] == accuracy["highest"]:
+        return f"{accuracy['mean']:.5f} with each of {seeds} seeds"
     return f"{accuracy['mean']:.5f}, mean of {seeds} seeds ({accuracy['lowest']:.5f} to {accuracy['highest']:.5f})"

@@ -1,6 +1,5 @@
 """Letters: a net that has learned to read digits is taught another alphabet from a few pictures of each sign."""
 
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -8,20 +7,21 @@ from typing import Any
 import keras
 import numpy as np
 
+from digit_recognizer.config import Preparation
 from digit_recognizer.data.class_folders import find_classes, find_shared, load_pictures
 from digit_recognizer.data.handwriting import load_letter
+from digit_recognizer.data.preparation import prepare_images
 from digit_recognizer.errors import InputError
+from digit_recognizer.files import check_writable_folder
 from digit_recognizer.models import load_ready_model
 from digit_recognizer.models._heads import replace_head, unfreeze_from
 from digit_recognizer.training.letter_fits import LetterFits
+from digit_recognizer.training.run_nets import load_run_nets
 from digit_recognizer.training.runs import CONFIG, RunFolder
-from digit_recognizer.training.saved_models import load_saved_model
 from digit_recognizer.training.seeds import derive_seed
 from digit_recognizer.training.transfer_conclusion import conclude
 from digit_recognizer.training.transfer_config import PHOTOGRAPHS, READY, TransferConfig
 from digit_recognizer.training.transfer_results import Judgement, describe_parameters
-
-IMAGE_SHAPE = (28, 28, 1)
 
 
 def transfer(config: TransferConfig) -> dict[str, Any]:
@@ -41,14 +41,23 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
 
         return transfer_photographs(config)
     started = time.perf_counter()
+    if config.run_dir is not None:
+        check_writable_folder(config.run_dir.parent)
+        if config.images.resolve() in config.run_dir.resolve().parents:
+            raise InputError(f"--run-dir takes a place apart, but {config.run_dir} is in --images: name another.")
     train = find_classes(config.images, "--images")
     test = find_classes(config.test, "--test", train.classes) if config.test is not None else None
     keras.utils.set_random_seed(derive_seed(config.seed, "fit"))  # a loaded net draws the seeds of its dropout
-    transferred = replace_head(open_net(config.run), len(train.classes))
+    net, preparation = open_net(config.run)
+    transferred = replace_head(net, len(train.classes))
     if config.unfreeze is not None:
         unfreeze_from(transferred.model, config.unfreeze)
-    pictures = load_pictures(train.files, load_letter, "training pictures")
-    seen = load_pictures(test.files, load_letter, "test pictures") if test is not None else None
+
+    def read(path: Path) -> np.ndarray:
+        return prepare_images(load_letter(path)[None], preparation)[0]
+
+    pictures = load_pictures(train.files, read, "training pictures")
+    seen = load_pictures(test.files, read, "test pictures") if test is not None else None
     shared = find_shared(pictures.digests, seen.digests) if seen is not None else np.zeros(0, bool)
     if len(shared) and shared.all():
         raise InputError(f"--test takes other pictures than --images, but all of {config.test} are also there.")
@@ -68,23 +77,16 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
         return conclude(config, run, train, judgement, images, fits.history, fits.parameters, names, started)
 
 
-def open_net(run: str) -> keras.Model:
-    """The net of a run's first fold, or the ready model.
+def open_net(run: str) -> tuple[keras.Model, Preparation]:
+    """The net of a run's first fold, or the ready model, and what is to be done to its images first.
 
     Raises:
         InputError: if it is neither, or its images are no letters' ones.
     """
     if run == READY:
-        return load_ready_model()
+        return load_ready_model(), "none"
     folder = Path(run)
     if not (folder / CONFIG).is_file():
         raise InputError(f"RUN takes a run folder, {READY} or {PHOTOGRAPHS}, but {folder} has no {CONFIG}: name a run.")
-    found = {int(match[1]): path for path in (folder / "models").glob("fold*.keras")
-             if (match := re.fullmatch(r"fold([0-9]+)\.keras", path.name))}  # fmt: skip
-    if not found:
-        raise InputError(f"{folder} holds no net of a fold in its models: finish the run, or name another.")
-    path = found[min(found)]
-    model = load_saved_model(path)
-    if model.input_shape[1:] != IMAGE_SHAPE:
-        raise InputError(f"{path} must hold a net for images of {IMAGE_SHAPE}, but takes {model.input_shape[1:]}.")
-    return model
+    nets = load_run_nets(folder, most=1)
+    return nets.models[0], nets.config.preparation
