@@ -198,7 +198,8 @@ def test_what_a_module_imports_goes_along_and_nothing_else(tmp_path, monkeypatch
 def test_a_kernel_carries_one_model_and_no_client(tmp_path):
     names = read_package(build_script(KernelPlan(model="padded"), tmp_path / "kernel"))
     models = {name for name in names if name.startswith("digit_recognizer/models/") and name.count("/") == 2}
-    assert models == {f"digit_recognizer/models/{name}.py" for name in ("__init__", "_normalization", "padded")}
+    shared = ("__init__", "_autoencoder", "_normalization", "_options")
+    assert models == {f"digit_recognizer/models/{name}.py" for name in (*shared, "padded")}
     assert not [name for name in names if "kaggle_client" in name or name == "digit_recognizer/cv.py"]
 
 

@@ -64,7 +64,7 @@ def fit_linear_head(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit a linear head on standardised features; what standardises them is then put into its weights.
 
-    Nine letters each of three classes of KMNIST, 12 tasks: 73.3 % with features standardised, 65.4 % as they are.
+    On the tasks of benchmarks/few_shot.py: 73.9 % with features standardised, 70.6 % as they are.
 
     Returns:
         Kernel (numbers, classes) and bias (classes,), float32, for features as they are.

@@ -1,0 +1,80 @@
+"""What helps a net to learn new letters from nine each: tasks of three Kuzushiji characters, for choosing on.
+
+    python -m digit_recognizer.download PATH-OF-KMNIST --input-dir input/kmnist
+    python benchmarks/few_shot.py
+
+The settings of `transfer` were chosen on such tasks, so that the letters by which it is judged chose nothing.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import keras
+import numpy as np
+
+from digit_recognizer.data.augmentation import BatchedAffine
+from digit_recognizer.data.few_shot import AFFINE, make_copies
+from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
+from digit_recognizer.models import load_ready_model
+from digit_recognizer.models._heads import replace_head
+from digit_recognizer.training.heads import build_linear_head, embed, fit_head, fit_linear_head
+from digit_recognizer.training.neighbours import predict_by_neighbours, predict_by_prototypes
+from digit_recognizer.training.transfer_config import TransferConfig
+
+CLASSES, LETTERS, QUERIES = 3, 9, 2000
+
+
+def copy_affine(images: np.ndarray, copies: int, rng: np.random.Generator) -> np.ndarray:
+    """Copies by affine maps alone."""
+    affine = BatchedAffine(AFFINE)
+    return np.concatenate([images, *(affine(images[..., 0], rng)[..., None] for _ in range(copies))])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input-dir", type=Path, default=Path("input/kmnist"))
+    parser.add_argument("--tasks", type=int, default=12)
+    chosen = parser.parse_args()
+    table = load_train_table(chosen.input_dir / "train.csv")
+    images, labels = pixels_to_images(table.pixels), table.labels
+    unseen = pixels_to_images(load_test_table(chosen.input_dir / "test.csv").pixels)[:QUERIES]
+    answers = np.genfromtxt(chosen.input_dir / "test_labels.csv", int, delimiter=",", skip_header=1)[:QUERIES, -1]
+    body = replace_head(load_ready_model(), CLASSES).body
+    queries = embed(body, unseen)
+    config = TransferConfig(run="ready", images=Path())
+    found: dict[str, list[float]] = {}
+    for task in range(chosen.tasks):
+        rng = np.random.default_rng(task)
+        classes = rng.choice(10, CLASSES, replace=False)
+        rows = np.concatenate([rng.choice(np.flatnonzero(labels == one), LETTERS, replace=False) for one in classes])
+        asked = np.isin(answers, classes)
+        wanted = np.array([list(classes).index(answer) for answer in answers[asked]])
+        known = np.repeat(np.arange(CLASSES), LETTERS)
+
+        def judge(name: str, predicted: np.ndarray, wanted: np.ndarray = wanted) -> None:
+            found.setdefault(name, []).append(float((predicted == wanted).mean()))
+
+        for name, copy in (("affine maps", copy_affine), ("affine maps and other pens", make_copies)):
+            features = embed(body, copy(images[rows], config.copies, rng))
+            repeated = np.tile(known, config.copies + 1)
+            keras.utils.set_random_seed(task)
+            kernel, bias = fit_linear_head(features, repeated, config, task, lambda _: None)
+            judge(f"output layer, {name}", (queries[asked] @ kernel + bias).argmax(axis=1))
+        keras.utils.set_random_seed(task)
+        head = fit_head(build_linear_head, features, repeated, config, task, lambda _: None)
+        judge("the same, numbers as they are", head.predict(queries[asked], verbose=0).argmax(axis=1))
+        judge("nearest class mean", predict_by_prototypes(features[: len(known)], known, queries[asked]))
+        judge("3 nearest neighbours, copies among them", predict_by_neighbours(features, repeated, queries[asked], 3))
+        print(f"task {task + 1} of {chosen.tasks}", flush=True)
+    for name, accuracies in found.items():
+        low, high = min(accuracies), max(accuracies)
+        print(f"  {name:44s} {100 * np.mean(accuracies):.1f} % ({100 * low:.0f} to {100 * high:.0f})")
+
+
+if __name__ == "__main__":
+    main()
