@@ -4,8 +4,8 @@ import numpy as np
 
 from digit_recognizer.data.augmentation import Affine, BatchedAffine
 
-# benchmarks/few_shot.py, tasks of three Kuzushiji characters by nine letters each: affine copies alone give 72.9 %, with
-# the strokes' thickness varied 73.9 %. Elastic maps besides added nothing in an earlier trial, and are left out.
+# benchmarks/few_shot.py, tasks of three Kuzushiji characters by nine letters each: affine copies alone give 72.9 %,
+# with the strokes' thickness varied 73.9 %. Elastic maps besides added nothing in an earlier trial, and are left out.
 AFFINE = Affine()
 STEPS = ("as it is", "thinner", "thicker", "much thicker")
 LEAST_INK = 0.3  # of what there was: a thin stroke that a thinner pen would lose stays as it is
