@@ -11,7 +11,9 @@ from signs import build_document_002, write_net, write_signs
 
 from digit_recognizer import transfer
 from digit_recognizer.data.class_folders import find_classes, load_pictures
+from digit_recognizer.data.folds import assign_folds
 from digit_recognizer.data.handwriting import load_letter
+from digit_recognizer.training import letter_fits
 from digit_recognizer.training.saved_models import load_saved_model
 
 QUICK = ["--copies", "8", "--epochs", "8", "--batch-size", "32"]
@@ -144,6 +146,21 @@ def test_without_test_pictures_every_training_picture_is_held_out_once(place, tm
     with (tmp_path / "out" / "history.csv").open() as file:
         parts = dict.fromkeys(row["part"] for row in csv.DictReader(file))
     assert list(parts) == ["fold 1/4", "fold 2/4", "fold 3/4", "fold 4/4", "all"]
+
+
+def test_equal_pictures_are_held_out_together(place, tmp_path, monkeypatch):
+    shutil.copytree(place / "train", tmp_path / "train")
+    shutil.copy(tmp_path / "train" / "ring" / "0.png", tmp_path / "train" / "ring" / "again.png")
+    found = {}
+
+    def spy(labels, folds, seed, groups):
+        found["folds"] = assign_folds(labels, folds, seed, groups)
+        return found["folds"]
+
+    monkeypatch.setattr(letter_fits, "assign_folds", spy)
+    assert transfer.main([str(place / "run"), "--images", str(tmp_path / "train"), *QUICK, "--seeds", "1"]) == 0
+    names = find_classes(tmp_path / "train", "--images").names
+    assert found["folds"][names.index("ring/0.png")] == found["folds"][names.index("ring/again.png")]
 
 
 def test_where_nothing_can_be_held_out_the_accuracy_is_unknown_and_formulas_are_no_cells(place, tmp_path, capsys):

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from browser import NAMES, Browser, find_browser
 from conftest import write_run
+from PIL import Image
 
 from digit_recognizer import report as door
 from digit_recognizer.inspection.index import read_examination
-from digit_recognizer.inspection.page import build_table
+from digit_recognizer.inspection.page import build_page, build_table
 from digit_recognizer.inspection.page_style import STYLE
+from digit_recognizer.inspection.sections import FigureFile, Section
 
 VOID = {"meta", "img", "br"}
 HOSTILE = "<b onclick='x()'>\"bold\" & more</b><script>alert(1)</script>"
@@ -224,3 +226,13 @@ def test_a_browser_shows_the_whole_page_at_desk_and_phone_in_light_and_dark(page
     light, dark = ({name: pair for name, *pair in shown[scheme, 375]["colours"]} for scheme in ("light", "dark"))
     assert all(light[name][0] != dark[name][0] and light[name][1] != dark[name][1] for name in light)
     assert large > 600 and over <= 0  # of a figure opened on a phone, in a box that scrolls by itself
+
+
+def test_captions_and_cells_are_text_whatever_they_hold(tmp_path):
+    picture = tmp_path / "figure.png"
+    Image.new("L", (4, 3)).save(picture)
+    section = Section(HOSTILE, (HOSTILE,), (FigureFile(picture, HOSTILE),), ((HOSTILE,), (HOSTILE,)))
+    found = Page(build_page("title", "", [section], []))
+    assert found.list_attributes("alt") == [HOSTILE] == found.texts["figcaption"]
+    assert found.texts["td"] == found.texts["th"] == [HOSTILE]
+    assert not {"b", "script"} & {tag for tag, _ in found.tags}

@@ -4,8 +4,9 @@ Everything is drawn in a hidden folder and put in place at the end, so that what
 examination, or none.
 """
 
+import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,8 @@ def examine_run(
     runs = [load_examined_run(each, train) for each in (path, *others)]
     _check_different(runs)
     request = NetRequest(fold, layer, tuple(rows), None if images is None else load_letters(images))
-    folder.mkdir(parents=True, exist_ok=True)
     errors = find_label_errors(runs[0].run.oof_probabilities, train.labels)
-    with open_staging_folder(folder) as staging:
+    with _made(folder), open_staging_folder(folder) as staging:
         inside = examine_fold_net(runs[0], train, request, staging)  # first: it knows what cannot be had
         score, told = describe_score(runs[0], train.labels)
         found, misread = describe_misreadings(runs, train.labels, staging)
@@ -96,6 +96,17 @@ def examine_run(
         *([] if inside.gap is None else [("inside the net", f"left out: {inside.gap}")]),
     ]
     return _format(table, path, folder)
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and take it away again if nothing has come into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty, and shall stay
+            folder.rmdir()
 
 
 def _check_different(runs: Sequence[ExaminedRun]) -> None:
