@@ -1,6 +1,7 @@
 """Photographs of handwriting whose digits are known: rows of MNIST images laid on paper, under bad light."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -68,6 +69,13 @@ def lay_out(images: np.ndarray, columns: int, conditions: Conditions, seed: int 
         packed = cv2.imencode(".jpg", photograph, [cv2.IMWRITE_JPEG_QUALITY, conditions.jpeg])[1]
         photograph = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
     return photograph
+
+
+def write_page(path: Path, images: np.ndarray) -> Path:
+    """Write a page of digits, four to a row: on squared paper, turned, under a shadow."""
+    conditions = Conditions(rule=0.3, squared=True, turn_deg=2, shadow=0.3, grain=4)
+    cv2.imwrite(str(path), lay_out(images, 4, conditions))
+    return path
 
 
 def _draw_rules(page: np.ndarray, conditions: Conditions) -> np.ndarray:

@@ -1,3 +1,4 @@
+import importlib
 import os
 import signal
 import subprocess
@@ -7,43 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from digit_recognizer import (
-    compare,
-    cv,
-    download,
-    ensemble,
-    examine,
-    kernel,
-    predict,
-    report,
-    score,
-    submissions,
-    submit,
-    train,
-    transfer,
-)
+import digit_recognizer
+from digit_recognizer import cv, train
 from digit_recognizer.__main__ import main as command
 from digit_recognizer.cli import VERBS, ResumeArguments, door, parse_resume, parse_run_config
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import list_models, load_preset, load_smoke
 
+PACKAGE = Path(digit_recognizer.__file__).parent
 DOORS = {
-    module.__name__.rpartition(".")[2]: module
-    for module in (
-        compare,
-        cv,
-        download,
-        ensemble,
-        examine,
-        kernel,
-        predict,
-        report,
-        score,
-        submissions,
-        submit,
-        train,
-        transfer,
-    )
+    path.stem: importlib.import_module(f"digit_recognizer.{path.stem}")
+    for path in PACKAGE.glob("*.py")
+    if "\n@door\n" in path.read_text()
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper import CELL_PX, Conditions, lay_out
+from paper import CELL_PX, write_page
 from PIL import Image
 
 from digit_recognizer import cv, predict
@@ -33,11 +33,7 @@ def sample():
 
 @pytest.fixture
 def page(tmp_path, sample):
-    """Twelve digits on squared paper, turned, under a shadow."""
-    conditions = Conditions(rule=0.3, squared=True, turn_deg=2, shadow=0.3, grain=4)
-    path = tmp_path / "page.png"
-    Image.fromarray(lay_out(sample.test_pixels[:12].reshape(-1, 28, 28), 4, conditions)).save(path)
-    return path
+    return write_page(tmp_path / "page.png", sample.test_pixels[:12].reshape(-1, 28, 28))
 
 
 def tell(digit: int, probability: float = 1.0) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from paper import Conditions, lay_out
+from paper import write_page
 from PIL import Image
 
 from digit_recognizer.competition import submissions
@@ -36,11 +36,7 @@ def sample():
 
 @pytest.fixture
 def page(tmp_path, sample):
-    """Twelve digits on squared paper, turned, under a shadow."""
-    conditions = Conditions(rule=0.3, squared=True, turn_deg=2, shadow=0.3, grain=4)
-    path = tmp_path / "page.png"
-    Image.fromarray(lay_out(sample.test_pixels[:12].reshape(-1, 28, 28), 4, conditions)).save(path)
-    return path
+    return write_page(tmp_path / "page.png", sample.test_pixels[:12].reshape(-1, 28, 28))
 
 
 class Pretender:

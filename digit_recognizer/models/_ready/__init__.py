@@ -1,7 +1,8 @@
-"""The ready model: one champion net that travels with the package, for reading digits without training anything.
+"""What travels with the package for reading digits without training anything: the ready model and the reader.
 
-`champion.safetensors` holds its weights, `MODEL_CARD.md` beside it what it was fitted on and how well it reads.
-`benchmarks/make_ready_model.py` takes it from a run.
+Both are champion nets; the reader also knows what is no digit. `champion.safetensors` and `reader.safetensors` hold
+their weights, `MODEL_CARD.md` what they were fitted on and how well they read. `benchmarks/make_ready_model.py` takes
+the one from a run, `benchmarks/make_reader.py` fits the other.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ def load_ready_model() -> "keras.Model":
 
     Returns:
         The champion net, uncompiled, from float32 images (n, 28, 28, 1), 0 = paper, 1 = ink, to float32 probabilities
-        (n, 10). `digit_recognizer.data.photographs` brings photographs to that form.
+        (n, 10). `digit_recognizer.data.handwriting` brings photographs to that form.
 
     Raises:
         InputError: if the weights are missing, or not byte for byte those that the card describes.
