@@ -15,7 +15,7 @@ from digit_recognizer.errors import InputError
 Preparation = Literal["none", "deskew", "widen"]
 Augmentation = Literal["none", "affine", "elastic", "cutout", "all"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle", "plateau"]
-Optimizer = Literal["adam", "muon"]
+Optimizer = Literal["adam", "adagrad", "muon"]
 ShiftedCopies = Literal[1, 5, 9]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -60,6 +60,8 @@ class RunConfig:
     """Passes over the rows being fitted; the last one counts unless early stopping is on."""
     seed: int = 0
     """Every choice left to chance derives from it: folds, initial weights, order, augmentation, dropout."""
+    fold_seed: int | None = None
+    """Draws the folds alone, so that runs of several seeds hold out the same rows; None takes the seed."""
     batch_size: int = 256
     """Images in one gradient step."""
     optimizer: Optimizer = "adam"
@@ -115,8 +117,9 @@ class RunConfig:
             value = getattr(self, name)
             if not value >= lowest:  # `not >=` also refuses NaN
                 raise InputError(f"{flag(name)} takes a number of at least {lowest}; received {value}.")
-        if self.seed > HIGHEST_SEED:
-            raise InputError(f"--seed takes a number of at most {HIGHEST_SEED}; received {self.seed}.")
+        for name in ("seed", "fold_seed"):
+            if (value := getattr(self, name)) is not None and not 0 <= value <= HIGHEST_SEED:
+                raise InputError(f"{flag(name)} takes a number from 0 to {HIGHEST_SEED}; received {value}.")
         for name in ("learning_rate", "unfreeze_learning_rate"):
             value = getattr(self, name)
             if not 0 < value < 1:
@@ -175,7 +178,6 @@ MOST_GENERATED = 10  # of all 42,000 rows that takes 300 MB
 LOWEST = {
     "folds": 2,
     "epochs": 1,
-    "seed": 0,
     "batch_size": 1,
     "early_stopping_epochs": 0,
     "unfreeze_epochs": 1,

@@ -64,6 +64,7 @@ def conclude(
         submission=submission,
         unfit=unfit,
         single_split=run.verb == "train",
+        untrained_accuracy=state.untrained_accuracy,
     )
     run.say(format_result(result))
     fingerprint, inexact = environment["fingerprint"], environment["resumed_with_differences"]

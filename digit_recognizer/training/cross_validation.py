@@ -8,7 +8,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,17 +16,14 @@ from digit_recognizer.competition.submissions import SUBMISSIONS, check_new_subm
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.folds import assign_folds
 from digit_recognizer.errors import InputError, WriteError
-from digit_recognizer.files import check_free_disk, check_writable_folder, write_atomically
-from digit_recognizer.models._normalization import make_plain
+from digit_recognizer.files import check_free_disk, check_writable_folder
 from digit_recognizer.signals import show, stop_if_asked
 from digit_recognizer.training.conclusion import conclude
 from digit_recognizer.training.dataset import Dataset, load_dataset
 from digit_recognizer.training.environment import settle_environment
-from digit_recognizer.training.fit import EpochCurve, predict_probabilities
-from digit_recognizer.training.fold import fit_fold
-from digit_recognizer.training.inputs import Inputs, build_inputs, check_model_flags, load_weighted_model
+from digit_recognizer.training.fitting import EpochWatch, fit_folds
+from digit_recognizer.training.inputs import build_inputs, check_model_flags, load_weighted_model
 from digit_recognizer.training.precision import precision_policy
-from digit_recognizer.training.progress import Progress
 from digit_recognizer.training.results import CVResult, format_result, read_result
 from digit_recognizer.training.runs import METRICS, RunFolder, load_config, load_run
 from digit_recognizer.training.seeds import derive_seed
@@ -38,13 +34,21 @@ BYTES_PER_PARAMETER = 4 * 4 * 3  # float32: weight, Adam's two moments, best wei
 SPARE_BYTES = 32 << 20  # logs, history, submission, figures
 
 
-def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult:
+def cross_validate(
+    config: RunConfig,
+    *,
+    single_split: bool = False,
+    dataset: Dataset | None = None,
+    on_epoch: EpochWatch | None = None,
+) -> CVResult:
     """Run a configuration on its data set, from the CSV files to a submission.
 
     Args:
         config: what to do.
         single_split: hold out the first fold only (with 5 folds document 001's 80/20 split), fit one net, and
             record its learning curve on the held-out rows; nothing is steered by that curve.
+        dataset: what `load_dataset` gives for this configuration, if it is at hand.
+        on_epoch: watches the run.
 
     Returns:
         The result; everything else is in the run folder (see `digit_recognizer.training.runs`).
@@ -57,7 +61,7 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
     check_model_flags(config)
     if config.submission is not None:
         check_new_submission_path(config.submission, config.input_dir)
-    dataset = load_dataset(config)
+    dataset = dataset or load_dataset(config)
     if config.submission is None and dataset.whole_test and not config.smoke:
         check_writable_folder(SUBMISSIONS)
     if config.submission is not None and not dataset.whole_test:
@@ -68,16 +72,25 @@ def cross_validate(config: RunConfig, *, single_split: bool = False) -> CVResult
     fold_of_row = _assign_held_out(config, dataset, single_split)
     check_free_disk(config.run_dir or Path("runs"), _estimate_bytes(config, dataset))
     with RunFolder.create(config, "train" if single_split else "cv") as run, _told_how_to_resume(run):
-        return _work(config, dataset, fold_of_row, run, started)
+        return _work(config, dataset, fold_of_row, run, started, on_epoch=on_epoch)
 
 
-def resume(path: Path, verb: str, *, allow_inexact: bool = False) -> CVResult:
+def resume(
+    path: Path,
+    verb: str,
+    *,
+    allow_inexact: bool = False,
+    dataset: Dataset | None = None,
+    on_epoch: EpochWatch | None = None,
+) -> CVResult:
     """Go on with a run that was stopped, to the very result that it would have had.
 
     Args:
         path: its folder. A run that has finished is shown again, and nothing is written.
         verb: the command that began it, "cv" or "train".
         allow_inexact: go on even where versions, threads or other circumstances have changed; metrics.json tells.
+        dataset: as in `cross_validate`.
+        on_epoch: as there; a run that has finished is not watched.
 
     Raises:
         InputError: if there is no such run, another process is at work in it, or circumstances differ.
@@ -94,8 +107,9 @@ def resume(path: Path, verb: str, *, allow_inexact: bool = False) -> CVResult:
     run, config = RunFolder.reopen(path, verb)
     with run, _told_how_to_resume(run):
         check_model_flags(config)
-        dataset = load_dataset(config)
-        return _work(config, dataset, _assign_held_out(config, dataset, verb == "train"), run, started, allow_inexact)
+        dataset = dataset or load_dataset(config)
+        fold_of_row = _assign_held_out(config, dataset, verb == "train")
+        return _work(config, dataset, fold_of_row, run, started, allow_inexact, on_epoch)
 
 
 def _work(
@@ -105,6 +119,7 @@ def _work(
     run: RunFolder,
     started: float,
     allow_inexact: bool = False,
+    on_epoch: EpochWatch | None = None,
 ) -> CVResult:
     """From the data to the result, beginning wherever the run's state says."""
     environment = settle_environment(run, config, dataset, fold_of_row, allow_inexact)
@@ -134,64 +149,16 @@ def _work(
 
     with precision_policy(environment["fingerprint"]["precision"]):
         inputs = build_inputs(config, dataset)
-        _fit_folds(config, dataset, inputs, fold_of_row, run, state, save)
+        fit_folds(config, dataset, inputs, fold_of_row, run, state, save, on_epoch)
     result = conclude(config, dataset, fold_of_row, run, state, save, measure_elapsed, environment)
     remove_state(run.path)
     return result
 
 
-def _fit_folds(
-    config: RunConfig,
-    dataset: Dataset,
-    inputs: Inputs,
-    fold_of_row: np.ndarray,
-    run: RunFolder,
-    state: RunState,
-    save: Any,
-) -> None:
-    """Fit a fresh net per fold that is not done, into `state`."""
-    targets = np.eye(CLASSES, dtype=np.float32)[dataset.labels]
-    held_out_folds = [int(fold) for fold in np.unique(fold_of_row[fold_of_row >= 0])]
-    epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
-    left = held_out_folds[state.folds_done :]
-    begun = sum(entry["fold"] in left for entry in state.history)
-    progress = Progress(run.say, epochs_per_fold * len(left) - begun)
-    for fold in left:
-        name = f"fold {fold + 1}/{config.folds}"
-
-        def on_epoch(epoch: dict[str, Any], fold: int = fold, name: str = name) -> None:
-            state.history.append({"fold": fold, **epoch})
-            progress.report_epoch(name, epoch)
-
-        held_out = np.flatnonzero(fold_of_row == fold)
-        curve = EpochCurve(inputs.views[0][held_out], targets[held_out]) if run.verb == "train" else None
-        started, before = time.perf_counter(), state.training_seconds
-
-        def on_state(fit: FitState, started: float = started, before: float = before) -> None:
-            state.training_seconds = before + time.perf_counter() - started
-            save(fit)
-
-        rows = np.flatnonzero(fold_of_row != fold)
-        model, part = fit_fold(config, inputs, targets, rows, fold, curve, on_epoch, state.fit, on_state)
-        state.training_seconds = before + time.perf_counter() - started
-        progress.skip_epochs(epochs_per_fold - sum(entry["fold"] == fold for entry in state.history))
-        state.oof[held_out] = predict_probabilities(part, inputs.views[0][held_out], config.shifted_copies)
-        state.test += predict_probabilities(part, inputs.test, config.shifted_copies) / len(held_out_folds)
-        if not (np.isfinite(state.oof[held_out]).all() and np.isfinite(state.test).all()):
-            raise InputError(f"{name}: the fit diverged, its probabilities are no numbers. Lower --learning-rate.")
-        with write_atomically(run.path / "models" / f"fold{fold}.keras") as temporary:
-            # without compilation and optimizer: a third of the size, and plain Keras can open it
-            make_plain(keras.Model(model.inputs, model.outputs, name=model.name)).save(temporary)
-        run.write_history(state.history)
-        state.folds_done += 1
-        save(None)
-        right = state.oof[held_out].argmax(axis=1) == dataset.labels[held_out]
-        run.say(f"{name}  held-out accuracy {right.mean():.5f}  ({(~right).sum()} of {len(right)} rows wrong)")
-
-
 def _assign_held_out(config: RunConfig, dataset: Dataset, single_split: bool) -> np.ndarray:
     """The fold of each row, int16; -1 where a single split never holds it out."""
-    fold_of_row = assign_folds(dataset.labels, config.folds, derive_seed(config.seed, "folds"), dataset.groups)
+    seed = derive_seed(config.seed if config.fold_seed is None else config.fold_seed, "folds")
+    fold_of_row = assign_folds(dataset.labels, config.folds, seed, dataset.groups)
     if single_split:
         fold_of_row[fold_of_row != 0] = -1
     return fold_of_row

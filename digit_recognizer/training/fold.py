@@ -1,5 +1,6 @@
 """One fold: a fresh net, the rows it is fitted on, and the phases of its training."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import keras
@@ -35,6 +36,7 @@ def fit_fold(
     on_epoch: EpochListener | None = None,
     resumed: FitState | None = None,
     on_state: SaveFit | None = None,
+    on_untrained: Callable[[keras.Model], None] | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Build a fresh net and fit it on some rows.
 
@@ -49,6 +51,7 @@ def fit_fold(
         on_epoch: told of every epoch.
         resumed: the state after which to go on; None to begin.
         on_state: told of the state after every epoch.
+        on_untrained: given the part of the net that takes `inputs`, compiled, before its first step.
 
     Returns:
         The whole net, and the part of it that takes `inputs`; the same object unless there is a backbone.
@@ -77,6 +80,8 @@ def fit_fold(
             load_model_module(config.model).unfreeze_block(model, config.unfreeze)
         if resumed is None or resumed.phase <= phase:  # what an earlier phase did is in the state of the later one
             compile_model(part, len(batches), config, epochs=epochs, learning_rate=learning_rate)
+            if on_untrained is not None and resumed is None and phase == 0:
+                on_untrained(part)
             fit_compiled(
                 part,
                 batches,

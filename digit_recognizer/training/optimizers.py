@@ -1,4 +1,4 @@
-"""Optimizers: Adam from Keras, and Muon, which Keras has for plain matrices only, for the kernels of convolutions.
+"""Optimizers: Keras' Adam and Adagrad, and Muon, which it has for plain matrices only, for kernels of convolutions.
 
 Muon steps along the momentum after every singular value of it has been brought near 1, so that rare directions of the
 gradient count as much as common ones (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks"). What
@@ -89,8 +89,8 @@ class Muon(keras.optimizers.Optimizer):
 def build_optimizer(
     name: str, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
 ) -> keras.optimizers.Optimizer:
-    """An optimizer by its name, "adam" or "muon"; only kernels decay, since all else has no size to keep small."""
-    kind = {"adam": keras.optimizers.Adam, "muon": Muon}[name]
+    """An optimizer by its name; only kernels decay, since all else has no size to keep small."""
+    kind = {"adam": keras.optimizers.Adam, "adagrad": keras.optimizers.Adagrad, "muon": Muon}[name]
     optimizer = kind(learning_rate, weight_decay=weight_decay or None)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer

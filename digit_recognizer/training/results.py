@@ -53,6 +53,7 @@ class CVResult:
         submission: the file written; None if test rows were left out.
         unfit: why the submission must not enter the competition; None if it may.
         single_split: whether one fold only was held out (`train`).
+        untrained_accuracy: of that net on the held-out rows before its first step; None of a cross-validation.
     """
 
     score: Score
@@ -64,6 +65,7 @@ class CVResult:
     submission: Path | None
     unfit: str | None
     single_split: bool = False
+    untrained_accuracy: float | None = None
 
 
 def judge_probabilities(oof: np.ndarray, labels: np.ndarray, fold_of_row: np.ndarray) -> Score:
@@ -98,6 +100,7 @@ def format_result(result: CVResult) -> str:
             if len(result.score.fold_accuracies) > 1
         ),
         (accuracy_name, f"{result.score.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"),
+        *([("before training", f"{before:.5f}")] if (before := result.untrained_accuracy) is not None else []),
         ("expected calibration error", f"{result.score.calibration_error:.5f}"),
         ("costliest confusion", str(result.score.confusion)),
         ("time", f"{format_seconds(result.elapsed_seconds)}, of it fitting {format_seconds(result.training_seconds)}"),
@@ -134,6 +137,7 @@ def describe_metrics(
         "unfit_for_competition": result.unfit,
         "submission": str(result.submission) if result.submission else None,
         "single_split": result.single_split,
+        "untrained_accuracy": result.untrained_accuracy,
         "resumed_with_differences": inexact,
     }
 
@@ -162,6 +166,7 @@ def read_result(run: FinishedRun) -> CVResult:
             submission=Path(metrics["submission"]) if metrics["submission"] else None,
             unfit=metrics["unfit_for_competition"],
             single_split=metrics["single_split"],
+            untrained_accuracy=metrics.get("untrained_accuracy"),  # runs of earlier versions did not measure it
         )
     except (KeyError, TypeError) as error:
         raise InputError(

@@ -63,6 +63,7 @@ class RunState:
         history: one entry per finished epoch, as in history.csv.
         elapsed_seconds, training_seconds: used so far, over all sittings.
         submission: the file that this run has decided to write; None before that.
+        untrained_accuracy: of the net of `train` on its held-out rows, before the first step.
         fit: of the fold under way; None between folds.
     """
 
@@ -74,6 +75,7 @@ class RunState:
     elapsed_seconds: float = 0.0
     training_seconds: float = 0.0
     submission: str | None = None
+    untrained_accuracy: float | None = None
     fit: FitState | None = None
 
 
