@@ -14,7 +14,7 @@ from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file
-from digit_recognizer.training import cross_validation
+from digit_recognizer.training import fitting
 from digit_recognizer.training import fold as fold_room
 from digit_recognizer.training.cross_validation import cross_validate
 
@@ -173,13 +173,13 @@ def test_what_only_some_test_rows_are_predicted_for_is_no_submission(tiny_dir, t
 
 def test_a_name_taken_during_training_costs_no_result(tiny_dir, tmp_path, monkeypatch):
     path = tmp_path / "mine.csv"
-    plain = cross_validation.fit_fold
+    plain = fitting.fit_fold
 
     def fit_while_another_writes(*arguments):
         path.write_text("theirs")
         return plain(*arguments)
 
-    monkeypatch.setattr(cross_validation, "fit_fold", fit_while_another_writes)
+    monkeypatch.setattr(fitting, "fit_fold", fit_while_another_writes)
     result = cross_validate(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=path))
     assert path.read_text() == "theirs"
     assert result.submission == tmp_path / "mine-2.csv" and result.submission.exists()
@@ -228,7 +228,7 @@ def test_every_augmentation_runs_through_a_fit(tiny_dir, tmp_path, policy):
 def test_what_is_wrong_is_found_before_training_and_nothing_is_lost(tiny_dir, tmp_path, break_it, words, monkeypatch):
     run = tmp_path / "run"
     break_it(tiny_dir, run)
-    monkeypatch.setattr("digit_recognizer.training.cross_validation.fit_fold", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("digit_recognizer.training.fitting.fit_fold", lambda *_: pytest.fail("trained"))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=words) as caught:
         cross_validate(configure(tiny_dir, run_dir=run, submission=tmp_path / "mine.csv"))
@@ -237,7 +237,7 @@ def test_what_is_wrong_is_found_before_training_and_nothing_is_lost(tiny_dir, tm
 
 
 def test_a_diverged_fit_never_becomes_a_submission(tiny_dir, tmp_path, monkeypatch):
-    path = "digit_recognizer.training.cross_validation.predict_probabilities"
+    path = "digit_recognizer.training.fitting.predict_probabilities"
     monkeypatch.setattr(path, lambda model, inputs, copies: np.full((len(inputs), 10), np.nan, np.float32))
     with pytest.raises(InputError, match="fold 1/3: the fit diverged"):
         cross_validate(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=tmp_path / "mine.csv"))
