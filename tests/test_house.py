@@ -24,6 +24,7 @@ FLOORS = {
     "recognition": 3,
     "training": 3,
     "kernels": 4,
+    "sweeps": 4,
 }
 DOORS_FLOOR = 5
 WITHOUT_KERAS = ("backend", "config", "errors", "files", "locks", "signals", "cli", "data", "competition")

@@ -1,0 +1,1 @@
+"""Studies: many runs that differ in what one wants to know, and what their numbers can bear."""

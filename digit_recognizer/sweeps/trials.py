@@ -1,0 +1,159 @@
+"""The trials of a sweep: what each is, and the table of those that have ended, one line of JSON each.
+
+A trial is one setting with one seed: one `train` run. The table, trials.jsonl, is the sweep's memory: a line is added
+when a trial has ended, and a trial whose line is there is not run again. It is small enough to be kept for good.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from digit_recognizer.data.csv_header import open_regular_file
+from digit_recognizer.errors import InputError
+from digit_recognizer.sweeps.study import Setting, Study
+
+TRIALS = "trials.jsonl"
+NAME_DIGITS = 12
+LIMIT_BYTES = 1 << 30
+
+State = Literal["done", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run that a sweep means to make.
+
+    Attributes:
+        setting: values of what varies, by name.
+        seed: of the run.
+        name: of its folder: a hash of all that the study says of it, so that a study can grow without renaming any.
+    """
+
+    setting: Setting
+    seed: int
+    name: str
+
+    @classmethod
+    def of(cls, study: Study, setting: Setting, seed: int) -> "Trial":
+        """The trial of a setting and a seed."""
+        said = json.dumps({**study.fixed, **setting, "seed": seed}, sort_keys=True)
+        return cls(setting, seed, hashlib.sha256(said.encode()).hexdigest()[:NAME_DIGITS])
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What became of a trial.
+
+    Attributes:
+        name: of the trial.
+        setting, seed: of the trial.
+        state: "done", "pruned" (given up as hopeless) or "failed" (no such net, or its fit diverged).
+        reason: why it failed; empty otherwise.
+        untrained: accuracy on the held-out rows before training, 0 to 1; None if it failed before that.
+        accuracy: on the held-out rows after the last epoch that was run; None if it failed.
+        held_out_curve: accuracy on the held-out rows after each epoch.
+        fitted_curve: accuracy on the fitted rows during each epoch, on augmented images and with dropout if any.
+        confusion: rows of class i read as class j, at [i][j]; empty unless done.
+        parameters: of the net; 0 if it failed.
+        seconds: of the whole trial.
+        circumstances: commit, precision, processor, threads, train.csv (its SHA-256).
+    """
+
+    name: str
+    setting: Setting
+    seed: int
+    state: State
+    reason: str = ""
+    untrained: float | None = None
+    accuracy: float | None = None
+    held_out_curve: tuple[float, ...] = ()
+    fitted_curve: tuple[float, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    parameters: int = 0
+    seconds: float = 0.0
+    circumstances: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> "TrialRecord":
+        """The record of a line.
+
+        Raises:
+            ValueError: if the line holds no such record.
+        """
+        content = json.loads(line)
+        if not isinstance(content, dict):
+            raise ValueError("a line is no record")
+        fields = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(content) ^ fields):
+            raise ValueError(f"{unknown[0]!r} is missing or unknown")
+        for name in ("held_out_curve", "fitted_curve"):
+            content[name] = tuple(float(value) for value in content[name])
+        content["confusion"] = tuple(tuple(int(rows) for rows in row) for row in content["confusion"])
+        record = cls(**content)
+        numbers = [record.seconds, *record.held_out_curve, *record.fitted_curve]
+        numbers += [value for value in (record.untrained, record.accuracy) if value is not None]
+        if record.state not in ("done", "pruned", "failed") or not all(math.isfinite(value) for value in numbers):
+            raise ValueError("a value is none that a trial can have")
+        if record.state == "done" and not (record.accuracy is not None and record.held_out_curve):
+            raise ValueError("a trial that is done has an accuracy")
+        return record
+
+
+def load_trials(path: Path) -> list[TrialRecord]:
+    """Read trials.jsonl; a last line that was cut off, by a crash while it was written, does not count.
+
+    Raises:
+        InputError: if another line is damaged, or a trial stands there twice.
+    """
+    if not path.exists():
+        return []
+    with open_regular_file(path) as file:
+        content = file.read(LIMIT_BYTES)
+    lines = content.decode(errors="replace").split("\n")
+    records: list[TrialRecord] = []
+    for number, line in enumerate(lines[:-1], 1):  # after the last line's end there is nothing, or what was cut off
+        try:
+            records.append(TrialRecord.from_json(line))
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"{path}, line {number}: must be a trial, but {error}: restore it, or remove it."
+            ) from error
+    names = [record.name for record in records]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"{path} must hold each trial once, but {twice} stands there twice: remove one of the lines.")
+    return records
+
+
+def append_trial(path: Path, record: TrialRecord) -> None:
+    """Add a line to trials.jsonl, on the disk when this returns; what a crash left of an earlier one is cut away."""
+    with path.open("ab") as file:
+        size = file.tell()
+    whole = 0
+    if size:
+        with path.open("rb") as file:
+            content = file.read()
+        whole = content.rfind(b"\n") + 1
+    with path.open("r+b") as file:
+        file.truncate(whole)
+        file.seek(whole)
+        file.write(record.to_json().encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def group_by_setting(records: Sequence[TrialRecord]) -> list[tuple[Setting, list[TrialRecord]]]:
+    """The records of each setting, in the order in which settings first occur, each group in the order of its seeds."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        groups.setdefault(json.dumps(record.setting, sort_keys=True), []).append(record)
+    return [(group[0].setting, sorted(group, key=lambda one: one.seed)) for group in groups.values()]
