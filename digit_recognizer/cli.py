@@ -34,6 +34,7 @@ VERBS = (
     "kernel",
     "score",
     "compare",
+    "sweep",
     "examine",
     "predict",
     "transfer",

@@ -10,5 +10,9 @@ class InputError(ValueError):
     """
 
 
+class DivergedError(InputError):
+    """A fit ended in what is no number: its learning rate was too high for its net."""
+
+
 class WriteError(InputError):
     """A file could not be written: a full disk, a folder without permission. What stood there before stays."""

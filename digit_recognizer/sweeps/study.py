@@ -159,7 +159,7 @@ class Study:
         Raises:
             InputError: for a field or option that there is not, or a value that it cannot have.
         """
-        changes = {**self.fixed, **setting}
+        changes = {"test_rows": 1, **self.fixed, **setting}  # test rows are for the net that a study chooses
         model = changes.pop("model", RunConfig.model)
         net = [f"{name.removeprefix(NET)}={value}" for name, value in changes.items() if name.startswith(NET)]
         flags: dict[str, Any] = {name: value for name, value in changes.items() if not name.startswith(NET)}

@@ -30,6 +30,7 @@ def conclude(
     save: Callable[[FitState | None], None],
     measure_elapsed: Callable[[], float],
     environment: dict[str, Any],
+    draw: bool = True,
 ) -> CVResult:
     """Write all that a finished run leaves; metrics.json comes last and says that it has finished.
 
@@ -42,13 +43,14 @@ def conclude(
         save: writes the state.
         measure_elapsed: seconds used so far, over all sittings.
         environment: the content of environment.json.
+        draw: whether `train` draws its learning curves.
     """
     run.write_array("oof_probabilities", state.oof)
     run.write_array("test_probabilities", state.test)
     score = judge_probabilities(state.oof, dataset.labels, fold_of_row)
     unfit = dataset.unfit or (SMOKE_UNFIT if config.smoke else None)
     submission = _hand_out(config, dataset, run, state, save, score.oof_accuracy, environment["commit"], unfit)
-    if run.verb == "train":
+    if run.verb == "train" and draw:
         plot_learning_curves(
             state.history,
             run.path / "learning_curves.png",

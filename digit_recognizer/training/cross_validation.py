@@ -48,7 +48,7 @@ def cross_validate(
         single_split: hold out the first fold only (with 5 folds document 001's 80/20 split), fit one net, and
             record its learning curve on the held-out rows; nothing is steered by that curve.
         dataset: what `load_dataset` gives for this configuration, if it is at hand.
-        on_epoch: watches the run.
+        on_epoch: watches the run, which then draws nothing.
 
     Returns:
         The result; everything else is in the run folder (see `digit_recognizer.training.runs`).
@@ -150,7 +150,7 @@ def _work(
     with precision_policy(environment["fingerprint"]["precision"]):
         inputs = build_inputs(config, dataset)
         fit_folds(config, dataset, inputs, fold_of_row, run, state, save, on_epoch)
-    result = conclude(config, dataset, fold_of_row, run, state, save, measure_elapsed, environment)
+    result = conclude(config, dataset, fold_of_row, run, state, save, measure_elapsed, environment, on_epoch is None)
     remove_state(run.path)
     return result
 

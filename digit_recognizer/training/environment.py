@@ -112,7 +112,7 @@ def take_fingerprint(config: RunConfig, dataset: Dataset, precision: str) -> dic
         **{name: os.environ.get(name) for name in SWITCHES},
         "backend": keras.config.backend(),
         "precision": precision,
-        "processor": _name_processor(),
+        "processor": name_processor(),
         "devices": keras.distribution.list_devices(),
     }
 
@@ -176,7 +176,7 @@ def _hash_package() -> str:
     return digest.hexdigest()
 
 
-def _name_processor() -> str:
+def name_processor() -> str:
     """The processor's name, where the system tells it: kernels are chosen by it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import DivergedError
 from digit_recognizer.files import write_atomically
 from digit_recognizer.models._normalization import make_plain
 from digit_recognizer.training.dataset import Dataset
@@ -46,7 +46,7 @@ def fit_folds(
         watch: watches the run; None if nobody does.
 
     Raises:
-        InputError: if a fit diverges.
+        DivergedError: if the probabilities of a fit are no numbers.
     """
     targets = np.eye(state.oof.shape[1], dtype=np.float32)[dataset.labels]
     held_out_folds = [int(fold) for fold in np.unique(fold_of_row[fold_of_row >= 0])]
@@ -84,7 +84,7 @@ def fit_folds(
         state.oof[held_out] = predict_probabilities(part, inputs.views[0][held_out], config.shifted_copies)
         state.test += predict_probabilities(part, inputs.test, config.shifted_copies) / len(held_out_folds)
         if not (np.isfinite(state.oof[held_out]).all() and np.isfinite(state.test).all()):
-            raise InputError(f"{name}: the fit diverged, its probabilities are no numbers. Lower --learning-rate.")
+            raise DivergedError(f"{name}: the fit diverged, its probabilities are no numbers. Lower --learning-rate.")
         with write_atomically(run.path / "models" / f"fold{fold}.keras") as temporary:
             # without compilation and optimizer: a third of the size, and plain Keras can open it
             make_plain(keras.Model(model.inputs, model.outputs, name=model.name)).save(temporary)

@@ -79,7 +79,7 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"--run-dir takes a folder to write in; {path}: {error.strerror}.") from error
         taken = next((file for file in path.iterdir() if not _is_ours(file)), None)
-        lock = None if taken else _lock(path)
+        lock = None if taken else lock_run(path)
         # looked for again under the lock: of two runs that find the folder empty, one gets it
         taken = taken or next((file for file in path.iterdir() if not _is_ours(file)), None)
         if taken is not None:
@@ -107,7 +107,7 @@ class RunFolder:
             config = RunConfig.from_json(content)
         except (TypeError, ValueError) as error:
             raise InputError(f"{path / CONFIG} must hold a configuration, but {error}: restore it.") from error
-        lock = _lock(path)
+        lock = lock_run(path)
         sweep_temporaries(path, all_of_them=True)
         sweep_temporaries(path / "models", all_of_them=True)
         return cls(path, verb, str(command), lock), config
@@ -213,8 +213,12 @@ def _load_probabilities(path: Path) -> np.ndarray:
     return array
 
 
-def _lock(path: Path) -> FileLock:
-    """Keep other processes out of a run folder; the system gives the lock back when this process ends, however."""
+def lock_run(path: Path) -> FileLock:
+    """Keep other processes out of a folder; the system gives the lock back when this process ends, however.
+
+    Raises:
+        InputError: if another process holds it.
+    """
     lock = FileLock(path / LOCK, timeout=0)
     try:
         lock.acquire()

@@ -1,0 +1,42 @@
+"""`python -m digit_recognizer.sweep STUDY`: run a study of many runs, and tell what its numbers can bear."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digit_recognizer.backend import import_keras
+from digit_recognizer.cli import door, parse_arguments
+
+
+@dataclass(frozen=True)
+class SweepArguments:
+    """Run a study: every setting of its grids, or a search, with several seeds; a fresh net per trial.
+
+    Stopped by whatever, it goes on by the same command: no trial is lost, and none is run twice.
+    """
+
+    study: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY")]
+    """The study's file, or its folder, as studies/002-dropout-batch-kernel."""
+    run_dir: Path | None = None
+    """The sweep's folder, continued if there are trials in it; None stands for runs/sweep-STUDY."""
+    input_dir: Path | None = None
+    """Folder of the data; None takes the study's."""
+    page_only: bool = False
+    """Run nothing; write what the trials at hand say."""
+
+
+@door
+def main(arguments: list[str]) -> None:
+    """Sweep and print the table."""
+    chosen = parse_arguments(SweepArguments, "sweep", arguments)
+    import_keras()
+    from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
+
+    sweep(SweepConfig(chosen.study, chosen.run_dir, chosen.input_dir, chosen.page_only))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

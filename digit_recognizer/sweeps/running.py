@@ -1,0 +1,158 @@
+"""One trial: a `train` run in a folder of its own, which goes on where it was stopped, and its line for the table."""
+
+import contextlib
+import csv
+import io
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from digit_recognizer.competition.provenance import find_commit
+from digit_recognizer.config import RunConfig
+from digit_recognizer.errors import DivergedError, InputError
+from digit_recognizer.signals import stop_if_asked
+from digit_recognizer.sweeps.searching import Curve, is_hopeless
+from digit_recognizer.sweeps.trials import State, Trial, TrialRecord
+from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.dataset import Dataset
+from digit_recognizer.training.environment import count_threads, name_processor
+from digit_recognizer.training.inputs import check_model_flags, load_weighted_model
+from digit_recognizer.training.results import CVResult
+from digit_recognizer.training.runs import CONFIG
+from digit_recognizer.training.state import remove_state
+
+CLASSES = 10
+BULKY = "models"  # of a trial nothing is kept that `train` with the same flags gives again
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """A trial, ready to be run anywhere.
+
+    Attributes:
+        trial: which.
+        config: of its run; its precision is settled, so that no two trials differ in it.
+        earlier: curves that it is compared with; None if no trial is given up.
+    """
+
+    trial: Trial
+    config: RunConfig
+    earlier: Sequence[Curve] | None = None
+
+
+class _HopelessError(Exception):
+    """A trial is given up; not an error of anybody's."""
+
+
+@dataclass
+class _Watch:
+    """Follows a run's history, and gives it up where it is hopeless."""
+
+    earlier: Sequence[Curve] | None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, history: list[dict[str, Any]]) -> None:
+        self.history = list(history)
+        stop_if_asked()
+        if self.earlier is not None and is_hopeless(_read_curve(history, "held_out_accuracy"), self.earlier):
+            raise _HopelessError
+
+
+def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
+    """Run a trial to its end, from its beginning or from where it was stopped.
+
+    Args:
+        dataset: of its configuration.
+        task: the trial.
+        folder: where the trials' own folders are.
+
+    Raises:
+        InputError: for what is not the trial's own fault: no room on the disk, a folder in use.
+    """
+    started = time.perf_counter()
+    keras.backend.clear_session()  # hundreds of nets in one process would fill its memory
+    path = folder / task.trial.name
+    watch = _Watch(task.earlier)
+    state: State = "done"
+    reason, result = "", None
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # the run's own lines are in its log
+            result = _begin_or_go_on(dataset, task, path, watch)
+    except _HopelessError:
+        state = "pruned"
+    except (DivergedError, _NoSuchNetError) as error:
+        state, reason = "failed", str(error)
+    if path.exists():
+        remove_state(path)
+        shutil.rmtree(path / BULKY, ignore_errors=True)
+    history = watch.history if result is None else _load_history(path)
+    circumstances = {
+        "commit": find_commit(),
+        "precision": task.config.precision,
+        "processor": name_processor(),
+        "threads": count_threads(),
+        "train.csv": dataset.train_sha256,
+    }
+    curve = _read_curve(history, "held_out_accuracy")
+    return TrialRecord(
+        name=task.trial.name,
+        setting=task.trial.setting,
+        seed=task.trial.seed,
+        state=state,
+        reason=reason,
+        untrained=result.untrained_accuracy if result else None,
+        accuracy=result.score.oof_accuracy if result else curve[-1] if state == "pruned" else None,
+        held_out_curve=curve,
+        fitted_curve=_read_curve(history, "accuracy"),
+        confusion=_count_confusion(result, dataset.labels) if result else (),
+        parameters=0 if state == "failed" else load_weighted_model(task.config).count_params(),
+        seconds=round(time.perf_counter() - started, 3),
+        circumstances=circumstances,
+    )
+
+
+class _NoSuchNetError(Exception):
+    """No net can be built with a setting's values."""
+
+
+def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch) -> CVResult:
+    """What a run gives; one that was begun under other circumstances, or is damaged, is begun anew."""
+    if (path / CONFIG).exists():
+        try:
+            return resume(path, "train", dataset=dataset, on_epoch=watch)
+        except (DivergedError, OSError):
+            raise
+        except InputError:
+            pass  # begun by another version, say: a trial is never half of one and half of another
+    if path.exists():
+        shutil.rmtree(path)
+    try:
+        check_model_flags(task.config)
+    except InputError as error:
+        raise _NoSuchNetError(str(error)) from error
+    config = task.config.replace(run_dir=path)
+    if dataset.whole_test:
+        config = config.replace(submission=path / "submission.csv")
+    return cross_validate(config, single_split=True, dataset=dataset, on_epoch=watch)
+
+
+def _load_history(path: Path) -> list[dict[str, Any]]:
+    with (path / "history.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _read_curve(history: Sequence[Mapping[str, Any]], column: str) -> Curve:
+    return tuple(round(float(row[column]), 6) for row in history)
+
+
+def _count_confusion(result: CVResult, labels: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    judged = ~np.isnan(result.oof_probabilities[:, 0])
+    predictions = result.oof_probabilities[judged].argmax(axis=1)
+    counts = np.bincount(labels[judged] * CLASSES + predictions, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+    return tuple(tuple(int(rows) for rows in row) for row in counts)

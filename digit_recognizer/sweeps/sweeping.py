@@ -1,0 +1,160 @@
+"""A sweep: a study's trials, one after the other or many at a time, each once, and then what they say.
+
+runs/sweep-<study>/
+    trials.jsonl              a line per trial that has ended: the sweep's memory
+    results.csv, page.html    what they say
+    figures/
+    trials/<name>/            the run of each: config.json, history.csv, probabilities, metrics.json, log
+    .lock
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from digit_recognizer.competition.provenance import describe_command
+from digit_recognizer.config import RunConfig
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import check_writable_folder
+from digit_recognizer.signals import show
+from digit_recognizer.sweeps.running import TrialTask, run_trial
+from digit_recognizer.sweeps.searching import find_next_trials, list_earlier_curves
+from digit_recognizer.sweeps.study import Study
+from digit_recognizer.sweeps.study_file import load_study
+from digit_recognizer.sweeps.trials import TRIALS, Trial, TrialRecord, append_trial, load_trials
+from digit_recognizer.training.dataset import Dataset, load_dataset
+from digit_recognizer.training.precision import choose_precision
+from digit_recognizer.training.progress import format_seconds
+from digit_recognizer.training.runs import lock_run
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """What `sweep` is asked to do.
+
+    Attributes:
+        study: a study's file, or its folder.
+        run_dir: the sweep's folder; None stands for runs/sweep-<study>.
+        input_dir: the data's folder; None takes the study's.
+        page_only: run nothing, write what the trials at hand say.
+    """
+
+    study: Path
+    run_dir: Path | None = None
+    input_dir: Path | None = None
+    page_only: bool = False
+
+
+def sweep(config: SweepConfig) -> list[TrialRecord]:
+    """Run what is left of a study, and write what its trials say.
+
+    Returns:
+        The trials of the study that have ended.
+
+    Raises:
+        InputError: one line for whatever the person at the keyboard can mend.
+    """
+    study = load_study(config.study)
+    if config.input_dir is not None:
+        study = replace(study, input_dir=config.input_dir)
+    folder = config.run_dir or Path("runs") / f"sweep-{study.name}"
+    check_writable_folder(folder)
+    lock = lock_run(folder)
+    try:
+        if not config.page_only:
+            _run_trials(study, folder)
+        return load_trials(folder / TRIALS)
+    except KeyboardInterrupt as stop:
+        raise type(stop)(f"go on with the same command: {describe_command()}") from None
+    finally:
+        lock.release()
+
+
+def _run_trials(study: Study, folder: Path) -> None:
+    """Run all trials that are left, each added to the table as it ends."""
+    records = load_trials(folder / TRIALS)
+    workshop = _Workshop(study)
+    if records:
+        show(f"{folder / TRIALS} holds {len(records)} trials that have ended; they are not run again")
+    _check_data(records, workshop.load(study.build_config({}, 0)), folder)
+    progress = _Progress(study, records)
+    while wave := find_next_trials(study, records):
+        for trial in wave:
+            if study.minutes is not None and progress.spent_seconds >= 60 * study.minutes:
+                show(f"the study's {study.minutes:g} minutes are spent; trials that could begin: {progress.left(wave)}")
+                return
+            task = workshop.prepare(trial, records)
+            record = run_trial(workshop.load(task.config), task, folder / "trials")
+            append_trial(folder / TRIALS, record)
+            records.append(record)
+            progress.tell(record)
+
+
+class _Workshop:
+    """What trials share: data loaded once for all that see the same rows, and one precision."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.precisions: dict[str, str] = {}
+        self.datasets: dict[tuple[int, int], Dataset] = {}
+
+    def prepare(self, trial: Trial, records: list[TrialRecord]) -> TrialTask:
+        """A trial with its configuration and the curves that it is compared with."""
+        config = self.study.build_config(trial.setting, trial.seed)
+        if config.precision not in self.precisions:
+            self.precisions[config.precision] = choose_precision(config.precision)
+        config = config.replace(precision=self.precisions[config.precision])
+        pruned = self.study.prune != "none"
+        return TrialTask(trial, config, list_earlier_curves(self.study, trial, records) if pruned else None)
+
+    def load(self, config: RunConfig) -> Dataset:
+        """The data of a configuration."""
+        rows = (config.train_rows, config.test_rows)
+        if rows not in self.datasets:
+            self.datasets[rows] = load_dataset(config)
+        return self.datasets[rows]
+
+
+class _Progress:
+    """A line per trial, with the time left."""
+
+    def __init__(self, study: Study, records: list[TrialRecord]) -> None:
+        self.study, self.ended = study, len(records)
+        self.spent_seconds = sum(record.seconds for record in records)
+        planned = len(study.list_settings()) * study.seeds if study.method == "grid" else study.trials
+        self.planned = min(planned, study.trials) if planned and study.trials else planned
+        self.names = study.parameters
+
+    def tell(self, record: TrialRecord) -> None:
+        """Tell of a trial that has just ended."""
+        self.ended += 1
+        self.spent_seconds += record.seconds
+        values = " ".join(f"{name}={_show_value(record.setting[name])}" for name in self.names)
+        what = (
+            f"failed: {record.reason}"
+            if record.accuracy is None
+            else f"accuracy {record.accuracy:.5f}{' (given up)' if record.state == 'pruned' else ''}"
+        )
+        left = ""
+        if self.planned is not None:
+            seconds = (self.planned - self.ended) * self.spent_seconds / self.ended
+            left = f"  left about {format_seconds(max(0, seconds))}"
+        total = "" if self.planned is None else f"/{self.planned}"
+        show(f"trial {self.ended}{total}  {values} seed={record.seed}  {what}  {record.seconds:.1f} s{left}")
+
+    @staticmethod
+    def left(wave: list[Trial]) -> int:
+        """Trials of a wave."""
+        return len(wave)
+
+
+def _check_data(records: list[TrialRecord], dataset: Dataset, folder: Path) -> None:
+    """Trials of other data do not go together."""
+    for record in records:
+        if record.circumstances.get("train.csv") not in (None, dataset.train_sha256):
+            raise InputError(
+                f"{folder / TRIALS} holds trials of another train.csv: restore that, or name another --run-dir."
+            )
+
+
+def _show_value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
