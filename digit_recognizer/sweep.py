@@ -24,6 +24,10 @@ class SweepArguments:
     """The sweep's folder, continued if there are trials in it; None stands for runs/sweep-STUDY."""
     input_dir: Path | None = None
     """Folder of the data; None takes the study's."""
+    trials: int | None = None
+    """End after so many trials, those of earlier sittings included; None takes the study's number."""
+    minutes: float | None = None
+    """Begin no trial after so many minutes of them, earlier sittings included; None takes the study's number."""
     page_only: bool = False
     """Run nothing; write what the trials at hand say."""
 
@@ -35,7 +39,7 @@ def main(arguments: list[str]) -> None:
     import_keras()
     from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 
-    sweep(SweepConfig(chosen.study, chosen.run_dir, chosen.input_dir, chosen.page_only))
+    sweep(SweepConfig(**vars(chosen)))
 
 
 if __name__ == "__main__":

@@ -35,13 +35,27 @@ class SweepConfig:
         study: a study's file, or its folder.
         run_dir: the sweep's folder; None stands for runs/sweep-<study>.
         input_dir: the data's folder; None takes the study's.
+        trials, minutes: None takes the study's.
         page_only: run nothing, write what the trials at hand say.
     """
 
     study: Path
     run_dir: Path | None = None
     input_dir: Path | None = None
+    trials: int | None = None
+    minutes: float | None = None
     page_only: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse budgets of nothing.
+
+        Raises:
+            InputError: naming the flag.
+        """
+        for name in ("trials", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:  # NaN too
+                raise InputError(f"--{name} takes a number above 0; received {value}.")
 
 
 def sweep(config: SweepConfig) -> list[TrialRecord]:
@@ -54,8 +68,8 @@ def sweep(config: SweepConfig) -> list[TrialRecord]:
         InputError: one line for whatever the person at the keyboard can mend.
     """
     study = load_study(config.study)
-    if config.input_dir is not None:
-        study = replace(study, input_dir=config.input_dir)
+    said = {name: getattr(config, name) for name in ("input_dir", "trials", "minutes")}
+    study = replace(study, **{name: value for name, value in said.items() if value is not None})
     folder = config.run_dir or Path("runs") / f"sweep-{study.name}"
     check_writable_folder(folder)
     lock = lock_run(folder)
