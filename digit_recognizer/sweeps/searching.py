@@ -15,9 +15,8 @@ from digit_recognizer.sweeps.trials import Trial, TrialRecord
 if TYPE_CHECKING:
     import optuna
 
-STARTUP_SETTINGS = (
-    5  # that have ended, before one is given up for being below their median (Golovin et al. 2017, 3.2.2)
-)
+# that have ended before one is given up for being below their median (Golovin et al. 2017, section 3.2.2)
+STARTUP_SETTINGS = 5
 MOST_GROUPS = 10_000  # a search whose only end is time ends here all the same
 Curve = tuple[float, ...]
 
