@@ -71,7 +71,7 @@ def is_hopeless(curve: Curve, earlier: Sequence[Curve]) -> bool:
     trial = judge.ask()
     for epoch, accuracy in enumerate(curve, 1):
         trial.report(accuracy, epoch)
-    return trial.should_prune()
+    return bool(trial.should_prune())
 
 
 def _iterate_groups(study: Study, ended: Mapping[str, TrialRecord]) -> Any:

@@ -1,0 +1,110 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from digit_recognizer.sweeps.searching import find_next_trials, is_hopeless, list_earlier_curves
+from digit_recognizer.sweeps.study import Range, Study
+from digit_recognizer.sweeps.trials import TrialRecord
+
+GRID = Study(name="g", title="G", grids=({"epochs": (1, 2, 3), "batch_size": (10, 20)},), seeds=2)
+SEARCH = Study(
+    name="s", title="S", method="tpe", ranges={"learning_rate": Range(1e-4, 0.1, log=True)}, trials=40, seeds=2
+)
+
+
+def end(trial, accuracy=0.5, state="done"):
+    return TrialRecord(trial.name, trial.setting, trial.seed, state, accuracy=accuracy, held_out_curve=(accuracy,))
+
+
+def judge(trial):
+    """A made-up accuracy that is best at a learning rate of 0.01."""
+    return 0.9 - 0.1 * abs(math.log10(trial.setting["learning_rate"]) + 2)
+
+
+def run_all(study, judged=lambda trial: 0.5, stop_after=None, records=()):
+    records = list(records)
+    while wave := find_next_trials(study, records):
+        for trial in wave:
+            if stop_after is not None and len(records) >= stop_after:
+                return records
+            records.append(end(trial, judged(trial)))
+    return records
+
+
+def test_a_grid_is_run_whole_with_the_first_seed_before_any_other():
+    wave = find_next_trials(GRID, [])
+    assert [(trial.setting["epochs"], trial.setting["batch_size"], trial.seed) for trial in wave[:7]] == [
+        (1, 10, 0), (1, 20, 0), (2, 10, 0), (2, 20, 0), (3, 10, 0), (3, 20, 0), (1, 10, 1),
+    ]  # fmt: skip
+    assert len(wave) == 12 and find_next_trials(GRID, [end(trial) for trial in wave]) == []
+
+
+def test_trials_that_have_ended_do_not_come_again_even_where_the_grid_has_grown():
+    records = [end(trial) for trial in find_next_trials(GRID, [])]
+    grown = dataclasses.replace(GRID, grids=({"epochs": (1, 2, 3, 4), "batch_size": (10, 20)},), seeds=3)
+    left = find_next_trials(grown, records)
+    assert len(left) == 4 * 2 * 3 - 12
+    assert not {record.name for record in records} & {trial.name for trial in left}
+
+
+def test_a_budget_of_trials_ends_a_grid():
+    assert len(find_next_trials(dataclasses.replace(GRID, trials=5), [])) == 5
+    assert len(run_all(dataclasses.replace(GRID, trials=5))) == 5
+
+
+@pytest.mark.parametrize("method", ["tpe", "random"])
+def test_a_search_that_was_stopped_anywhere_suggests_what_it_would_have(method):
+    study = dataclasses.replace(SEARCH, method=method)
+    whole = run_all(study, judge)
+    assert len(whole) == 40
+    for stop_after in (1, 7, 8, 23):
+        resumed = run_all(study, judge, records=run_all(study, judge, stop_after))
+        assert [record.name for record in resumed] == [record.name for record in whole]
+
+
+def test_tpe_comes_nearer_to_the_best_value_than_chance_does():
+    def miss(method):
+        study = dataclasses.replace(SEARCH, method=method, trials=80)
+        late = run_all(study, judge)[-40:]
+        return np.median([abs(math.log10(record.setting["learning_rate"]) + 2) for record in late])
+
+    assert miss("tpe") < 0.6 * miss("random")
+
+
+def test_random_values_fill_the_range_evenly_in_their_logarithm():
+    study = dataclasses.replace(SEARCH, method="random", seeds=1, trials=200)
+    exponents = [math.log10(record.setting["learning_rate"]) for record in run_all(study)]
+    assert -4 <= min(exponents) < -3.9 and -1.1 < max(exponents) <= -1
+    assert np.mean(exponents) == pytest.approx(-2.5, abs=0.2)
+
+
+def test_what_was_given_up_with_the_first_seed_is_not_tried_with_others():
+    study = dataclasses.replace(GRID, prune="median", at_once=2)
+    first = find_next_trials(study, [])
+    assert [trial.seed for trial in first] == [0, 0], "a group's first seed comes first"
+    records = [end(first[0]), end(first[1], state="pruned")]
+    second = find_next_trials(study, records)
+    assert [(trial.setting, trial.seed) for trial in second] == [(first[0].setting, 1)]
+
+
+def test_a_trial_is_compared_with_earlier_groups_of_its_seed_only():
+    study = dataclasses.replace(GRID, prune="median", at_once=2, seeds=1)
+    records = [end(trial, accuracy) for trial, accuracy in zip(find_next_trials(study, []), (0.3, 0.4), strict=True)]
+    second = find_next_trials(study, records)
+    records.append(end(second[0], 0.5))
+    assert list_earlier_curves(study, second[1], records) == [(0.3,), (0.4,)]
+    assert list_earlier_curves(study, records[0], records) == []
+
+
+@pytest.mark.parametrize(
+    ("curve", "hopeless"), [((0.5,), False), ((0.3,), True), ((0.5, 0.55), True), ((0.5, 0.7), False)]
+)
+def test_a_trial_is_hopeless_below_the_median_of_earlier_ones_at_its_epoch(curve, hopeless):
+    earlier = [(level, level + 0.2) for level in (0.2, 0.3, 0.4, 0.5, 0.6)]
+    assert is_hopeless(curve, earlier) is hopeless
+
+
+def test_nothing_is_hopeless_while_there_is_little_to_compare_with():
+    assert not is_hopeless((0.1,), [(0.9,)] * 4) and is_hopeless((0.1,), [(0.9,)] * 5)

@@ -1,0 +1,158 @@
+import dataclasses
+
+import pytest
+from conftest import write_tiny_data
+
+from digit_recognizer.errors import DivergedError, InputError
+from digit_recognizer.sweeps import running, sweeping
+from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
+from digit_recognizer.training.cross_validation import cross_validate
+
+STUDY = """
+title = "Small"
+seeds = 2
+input_dir = "tiny"
+[fixed]
+model = "dense"
+epochs = 3
+batch_size = 10
+learning_rate = 0.1
+folds = 2
+precision = "float32"
+[[grid]]
+net.units = [4, 8]
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    write_tiny_data(tmp_path / "tiny")
+    path = tmp_path / "small.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def strip(records):
+    """What must not depend on when, or how often, a sweep was stopped."""
+    return [dataclasses.replace(record, seconds=0.0) for record in records]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The records of a sweep that nobody stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_tiny_data(folder / "tiny")
+    (folder / "small.toml").write_text(STUDY)
+    return sweep(SweepConfig(folder / "small.toml", folder / "sweep", folder / "tiny"))
+
+
+def test_every_setting_is_run_with_every_seed_and_its_line_says_what_train_finds(whole, study, tmp_path):
+    assert [(record.setting["net.units"], record.seed) for record in whole] == [(4, 0), (8, 0), (4, 1), (8, 1)]
+    config = sweeping.load_study(study).build_config({"net.units": 8}, 1)
+    result = cross_validate(config.replace(run_dir=tmp_path / "train", test_rows=0), single_split=True)
+    record = whole[3]
+    assert record.accuracy == result.score.oof_accuracy and record.untrained == result.untrained_accuracy
+    assert record.held_out_curve[-1] == pytest.approx(record.accuracy, abs=1e-6) and len(record.held_out_curve) == 3
+    assert sum(map(sum, record.confusion)) == 30, "60 rows, half of them held out"
+    assert sum(record.confusion[label][label] for label in range(10)) == round(30 * record.accuracy)
+    assert record.parameters == 784 * 8 + 8 + 8 * 8 + 8 + 8 * 10 + 10
+
+
+def test_a_sweep_that_is_stopped_again_and_again_ends_with_the_same_trials(whole, study, tmp_path, monkeypatch):
+    plain, epochs = running._Watch.__call__, []
+
+    def stop_now_and_then(watch, history):
+        plain(watch, history)
+        epochs.append(history[-1]["epoch"])
+        if len(epochs) in (1, 3, 6):  # in the first epoch, in the last, and in a later trial
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(running._Watch, "__call__", stop_now_and_then)
+    config = SweepConfig(study, tmp_path / "sweep")
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt, match="go on with the same command"):
+            sweep(config)
+    assert strip(sweep(config)) == strip(whole)
+    assert len(epochs) == 4 * 3 + 3, "the epoch that was not yet kept is run again, and no other"
+
+
+def test_a_trial_that_ended_is_not_run_again(study, tmp_path, monkeypatch, capsys):
+    config = SweepConfig(study, tmp_path / "sweep")
+    first = sweep(dataclasses.replace(config, trials=3))
+    assert len(first) == 3
+    run = []
+    plain = sweeping.run_trial
+    monkeypatch.setattr(sweeping, "run_trial", lambda *given: run.append(given) or plain(*given))
+    assert sweep(config)[:3] == first and len(run) == 1
+    assert sweep(config)[:3] == first and len(run) == 1
+    assert "holds 4 trials that have ended" in capsys.readouterr().out
+
+
+def test_a_setting_of_which_no_net_can_be_built_or_whose_fit_diverges_does_not_end_the_sweep(
+    study, tmp_path, monkeypatch
+):
+    study.write_text(STUDY.replace("[4, 8]", "[4, 2000]"))
+    plain = running.cross_validate
+
+    def diverge(config, **given):
+        if config.seed == 1:
+            raise DivergedError("the fit diverged")
+        return plain(config, **given)
+
+    monkeypatch.setattr(running, "cross_validate", diverge)
+    records = sweep(SweepConfig(study, tmp_path / "sweep"))
+    assert [record.state for record in records] == ["done", "failed", "failed", "failed"]
+    assert "units takes a number from 1 to 1024" in records[1].reason and "diverged" in records[2].reason
+    assert records[1].accuracy is None
+
+
+def test_a_hopeless_trial_is_given_up_and_its_net_with_it(study, tmp_path, monkeypatch):
+    text = STUDY.replace("[4, 8]", "[4, 8, 16]").replace("seeds = 2", 'seeds = 2\nprune = "median"\nat_once = 2')
+    study.write_text(text)
+    seen = []
+
+    def judge(curve, earlier):
+        seen.append(len(earlier))
+        return len(earlier) == 2 and len(curve) == 2
+
+    monkeypatch.setattr(running, "is_hopeless", judge)
+    records = sweep(SweepConfig(study, tmp_path / "sweep"))
+    assert [(record.setting["net.units"], record.seed, record.state) for record in records] == [
+        (4, 0, "done"), (8, 0, "done"), (4, 1, "done"), (8, 1, "done"), (16, 0, "pruned"),
+    ]  # fmt: skip
+    assert set(seen) == {0, 2} and len(records[-1].held_out_curve) == 2
+    assert records[-1].accuracy == records[-1].held_out_curve[-1]
+    left = [path.name for path in (tmp_path / "sweep" / "trials" / records[-1].name).iterdir()]
+    assert not [name for name in left if "state" in name or name == "models"]
+
+
+def test_minutes_are_counted_over_all_sittings(study, tmp_path, capsys):
+    config = SweepConfig(study, tmp_path / "sweep", minutes=1e-6)
+    assert len(sweep(config)) == 1 and len(sweep(config)) == 1
+    assert "minutes are spent" in capsys.readouterr().out
+
+
+def test_trials_of_other_data_are_not_mixed(study, tmp_path):
+    config = SweepConfig(study, tmp_path / "sweep", trials=1)
+    sweep(config)
+    table = tmp_path / "tiny" / "train.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(InputError, match=r"another train\.csv"):
+        sweep(dataclasses.replace(config, trials=2))
+
+
+@pytest.mark.parametrize("budget", [{"trials": 0}, {"minutes": -1.0}, {"minutes": float("nan")}])
+def test_a_budget_of_nothing_is_refused(study, budget):
+    with pytest.raises(InputError, match="takes a number above 0"):
+        SweepConfig(study, **budget)
+
+
+def test_two_processes_do_not_sweep_in_one_folder(study, tmp_path):
+    from digit_recognizer.training.runs import lock_run
+
+    (tmp_path / "sweep").mkdir()
+    held = lock_run(tmp_path / "sweep")
+    with pytest.raises(InputError, match="in use"):
+        sweep(SweepConfig(study, tmp_path / "sweep"))
+    held.release()
