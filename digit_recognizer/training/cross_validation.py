@@ -22,7 +22,7 @@ from digit_recognizer.training.conclusion import conclude
 from digit_recognizer.training.dataset import Dataset, load_dataset
 from digit_recognizer.training.environment import settle_environment
 from digit_recognizer.training.fitting import EpochWatch, fit_folds
-from digit_recognizer.training.inputs import build_inputs, check_model_flags, load_weighted_model
+from digit_recognizer.training.inputs import build_inputs, check_model_flags, count_parameters
 from digit_recognizer.training.precision import precision_policy
 from digit_recognizer.training.results import CVResult, format_result, read_result
 from digit_recognizer.training.runs import METRICS, RunFolder, load_config, load_run
@@ -183,7 +183,7 @@ def _introduce(config: RunConfig, dataset: Dataset, run: RunFolder, precision: s
 
 def _estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
     """Room that a run may take on its disk at most."""
-    parameters = load_weighted_model(config).count_params()
+    parameters = count_parameters(config.model, config.net)
     probabilities = 4 * CLASSES * (len(dataset.labels) + len(dataset.test_images))
     return 4 * parameters * config.folds + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
 

@@ -1,5 +1,6 @@
 """What a net is fed: images as they are, or the features that a frozen backbone makes of them, computed once."""
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def check_model_flags(config: RunConfig) -> None:
             if getattr(config, name) != getattr(RunConfig, name):
                 raise InputError(f"{flag(name)} is for transfer nets; --model {config.model} has no frozen backbone.")
         if options:
-            load_weighted_model(config)  # finds out about the values themselves
+            count_parameters(config.model, config.net)  # finds out about the values themselves
         return
     if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
         raise InputError(f"--weights takes imagenet, none or an existing file; received {config.weights}.")
@@ -116,6 +117,13 @@ def load_weighted_model(config: RunConfig) -> keras.Model:
     weights = None if config.weights == "none" else config.weights
     options: dict[str, Any] = read_options(config.model, config.net)
     return build_model(config.model, weights=weights, **options)
+
+
+@functools.cache
+def count_parameters(model: str, net: tuple[str, ...]) -> int:
+    """The parameters of a net with these options; it is built once, however many runs ask."""
+    options: dict[str, Any] = read_options(model, net)
+    return int(build_model(model, weights=None, **options).count_params())
 
 
 def select_fitted_part(config: RunConfig, model: keras.Model, inputs: Inputs) -> keras.Model:

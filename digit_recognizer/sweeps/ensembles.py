@@ -1,0 +1,115 @@
+"""Ensembles of one setting's seeds: what the mean of 1, 2, … of its nets achieves on rows that all of them held out.
+
+Document 004 wishes for "training many good models and averaging their predictions". A study whose `fold_seed` is fixed
+holds out the same rows whatever the seed, so the means of its nets' probabilities are judged without another fit. Of k
+nets out of n every choice is judged, up to a number: which k are taken must not decide.
+"""
+
+import csv
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from digit_recognizer.data.array_files import load_npy
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import write_atomically
+from digit_recognizer.sweeps.study import Study
+from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
+
+ENSEMBLES = "ensembles.csv"
+MOST_CHOICES = 100
+COLUMNS = ("nets", "choices", "accuracy", "lowest", "highest")
+
+
+@dataclass(frozen=True)
+class EnsembleScore:
+    """What the mean of several nets of one setting achieves.
+
+    Attributes:
+        setting: values of what varies, as `describe_setting` writes them.
+        nets: how many are averaged.
+        choices: ways to take so many of the setting's nets that were judged.
+        accuracy, lowest, highest: over these, on the held-out rows; 0 to 1.
+    """
+
+    setting: str
+    nets: int
+    choices: int
+    accuracy: float
+    lowest: float
+    highest: float
+
+
+def judge_ensembles(
+    study: Study, records: Sequence[TrialRecord], trials_dir: Path, labels: np.ndarray
+) -> list[EnsembleScore]:
+    """Judge the ensembles of every setting whose nets all held out the same rows.
+
+    Args:
+        study: whose parameters name a setting.
+        records: of its trials.
+        trials_dir: the trials' folders; a trial whose folder is not there is left out.
+        labels: int (n,), of all training rows.
+    """
+    scores: list[EnsembleScore] = []
+    for setting, group in group_by_setting([record for record in records if record.state == "done"]):
+        folders = [trials_dir / record.name for record in group if (trials_dir / record.name).is_dir()]
+        folds = [load_npy(folder / "folds.npy") for folder in folders]
+        if len(folders) < 2 or any(not np.array_equal(folds[0], other) for other in folds[1:]):
+            continue
+        held_out = folds[0] == 0
+        probabilities = np.stack([load_npy(folder / "oof_probabilities.npy")[held_out] for folder in folders])
+        for nets in range(1, len(folders) + 1):
+            chosen = itertools.islice(itertools.combinations(range(len(folders)), nets), MOST_CHOICES)
+            found = [
+                float((probabilities[list(one)].mean(axis=0).argmax(axis=1) == labels[held_out]).mean())
+                for one in chosen
+            ]
+            name = describe_setting(study, setting)
+            scores.append(EnsembleScore(name, nets, len(found), float(np.mean(found)), min(found), max(found)))
+    return scores
+
+
+def describe_setting(study: Study, setting: object) -> str:
+    """The values of what varies, as `net.dropout=0.3 batch_size=40`."""
+    values = dict(setting) if isinstance(setting, dict) else {}
+    return " ".join(f"{name}={values[name]}" for name in study.parameters if name in values)
+
+
+def write_ensembles(path: Path, scores: Sequence[EnsembleScore]) -> None:
+    """Write ensembles.csv, which is kept when the trials' folders are not."""
+    with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["setting", *COLUMNS])
+        for score in scores:
+            numbers = [f"{value:.6f}" for value in (score.accuracy, score.lowest, score.highest)]
+            writer.writerow([score.setting, score.nets, score.choices, *numbers])
+
+
+def load_ensembles(path: Path) -> list[EnsembleScore]:
+    """Read ensembles.csv; empty where there is none.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        return [
+            EnsembleScore(
+                row["setting"],
+                int(row["nets"]),
+                int(row["choices"]),
+                float(row["accuracy"]),
+                float(row["lowest"]),
+                float(row["highest"]),
+            )
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} must be a table of ensembles, but is damaged ({error}): remove it.") from error
