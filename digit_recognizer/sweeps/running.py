@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import io
 import shutil
 import time
@@ -22,7 +23,7 @@ from digit_recognizer.sweeps.trials import State, Trial, TrialRecord
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.dataset import Dataset
 from digit_recognizer.training.environment import count_threads, name_processor
-from digit_recognizer.training.inputs import check_model_flags, load_weighted_model
+from digit_recognizer.training.inputs import check_model_flags, count_parameters
 from digit_recognizer.training.results import CVResult
 from digit_recognizer.training.runs import CONFIG
 from digit_recognizer.training.state import remove_state
@@ -93,7 +94,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         shutil.rmtree(path / BULKY, ignore_errors=True)
     history = watch.history if result is None else _load_history(path)
     circumstances = {
-        "commit": find_commit(),
+        "commit": _find_commit(),
         "precision": task.config.precision,
         "processor": name_processor(),
         "threads": count_threads(),
@@ -111,7 +112,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         held_out_curve=curve,
         fitted_curve=_read_curve(history, "accuracy"),
         confusion=_count_confusion(result, dataset.labels) if result else (),
-        parameters=0 if state == "failed" else load_weighted_model(task.config).count_params(),
+        parameters=0 if state == "failed" else count_parameters(task.config.model, task.config.net),
         seconds=round(time.perf_counter() - started, 3),
         circumstances=circumstances,
     )
@@ -140,6 +141,12 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
     if dataset.whole_test:
         config = config.replace(submission=path / "submission.csv")
     return cross_validate(config, single_split=True, dataset=dataset, on_epoch=watch)
+
+
+@functools.cache
+def _find_commit() -> str | None:
+    """Of the code that this process has loaded."""
+    return find_commit()
 
 
 def _load_history(path: Path) -> list[dict[str, Any]]:
