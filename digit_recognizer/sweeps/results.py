@@ -1,4 +1,4 @@
-"""What a sweep leaves to be read: its trials as a table, its figures, and a page that says what the numbers can bear."""
+"""What a sweep leaves to be read: its trials as a table, its figures, and a page of what its numbers can bear."""
 
 from collections.abc import Sequence
 from pathlib import Path

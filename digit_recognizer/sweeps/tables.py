@@ -1,11 +1,150 @@
-"""A sweep's settings as rows: for the terminal, the page and results.csv."""
+"""A sweep's settings as rows of text: for the terminal, the page and results.csv."""
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 
-from digit_recognizer.sweeps.study import Study
+from digit_recognizer.data.csv_writer import guard_cell
+from digit_recognizer.files import write_atomically
+from digit_recognizer.sweeps.spread import SettingSummary, rank_settings, select_records, summarise_settings
+from digit_recognizer.sweeps.study import NET, Reported, Setting, Study, Value
 from digit_recognizer.sweeps.trials import TrialRecord
+
+MOST_ROWS = 24  # in the order of the file; of more settings the best and the worst, or nobody would read them
+BEST_ROWS, WORST_ROWS = 10, 5
+CSV_START = "trial,"  # by which our table is known again
+
+Row = tuple[str, ...]
+
+
+def name_parameter(name: str) -> str:
+    """A parameter as a reader meets it: a net's option without its mark."""
+    return name.removeprefix(NET)
+
+
+def show_value(value: Value) -> str:
+    """A value as a study file has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def label_setting(study: Study, setting: Setting) -> str:
+    """What tells a setting from the others of its study: "dropout 0.3, batch_size 40"."""
+    told = [f"{name_parameter(name)} {show_value(setting[name])}" for name in study.parameters if name in setting]
+    return ", ".join(told) or "the one setting"
+
+
+def show_accuracy(value: float | None) -> str:
+    """Four decimals; empty for None."""
+    return "" if value is None else f"{value:.4f}"
+
+
+def show_difference(value: float | None) -> str:
+    """Four decimals with their sign; empty for None."""
+    return "" if value is None else f"{value:+.4f}"
+
+
+def find_reported(study: Study, setting: Setting) -> Reported | None:
+    """What the document says of a setting: the first number whose values the setting, or what is fixed, all has."""
+    values = {**study.fixed, **setting}
+    return next((one for one in study.reported if one.setting.items() <= values.items()), None)
+
+
+def list_unmatched(study: Study, summaries: Sequence[SettingSummary]) -> list[Reported]:
+    """What the document says of settings that the study does not have."""
+    matched = [find_reported(study, one.setting) for one in summaries]
+    return [one for one in study.reported if not any(one is found for found in matched)]
+
+
+def choose_rows(study: Study, summaries: Sequence[SettingSummary]) -> list[SettingSummary]:
+    """The settings of the table: all in their order, or of many the best and the worst, and the document's."""
+    if len(summaries) <= MOST_ROWS:
+        return list(summaries)
+    ranked = rank_settings(summaries)
+    last = ranked[max(BEST_ROWS, len(ranked) - WORST_ROWS) :]
+    between = [one for one in ranked[BEST_ROWS : len(ranked) - len(last)] if find_reported(study, one.setting)]
+    return ranked[:BEST_ROWS] + between + last
+
+
+def build_setting_rows(study: Study, summaries: Sequence[SettingSummary]) -> tuple[Row, ...]:
+    """A header, and a row for each setting: the document's numbers beside ours; a cell stays empty until it is run."""
+    reported = [find_reported(study, one.setting) for one in summaries]
+    columns: list[tuple[str, list[str]]] = [
+        (name_parameter(name), [show_value(one.setting[name]) if name in one.setting else "" for one in summaries])
+        for name in study.parameters
+    ]
+    columns += [
+        ("document: untrained", [show_accuracy(one.untrained) if one else "" for one in reported]),
+        ("document: trained", [show_accuracy(one.accuracy) if one else "" for one in reported]),
+        ("untrained", [show_accuracy(one.untrained) for one in summaries]),
+        ("trained", [show_accuracy(one.mean) for one in summaries]),
+        ("spread", [show_accuracy(one.deviation) for one in summaries]),
+        ("lowest", [show_accuracy(min(one.accuracies)) if one.deviation is not None else "" for one in summaries]),
+        ("highest", [show_accuracy(max(one.accuracies)) if one.deviation is not None else "" for one in summaries]),
+        ("rows' noise", [show_accuracy(one.noise) for one in summaries]),
+    ]
+    for epochs in study.epochs_shown:
+        columns.append((f"after {epochs:,}", [show_accuracy(one.after(epochs)) for one in summaries]))
+    columns += [
+        ("seeds", [str(len(one.done)) for one in summaries]),
+        ("failed", [str(one.failed or "") for one in summaries]),
+        ("pruned", [str(one.pruned or "") for one in summaries]),
+        ("weights", ["" if one.parameters is None else f"{one.parameters:,}" for one in summaries]),
+        ("seconds", ["" if one.seconds is None else f"{one.seconds:,.1f}" for one in summaries]),
+    ]
+    columns = columns[: len(study.parameters)] + [one for one in columns[len(study.parameters) :] if any(one[1])]
+    head, cells = zip(*columns, strict=True)
+    return (tuple(head), *(tuple(row) for row in zip(*cells, strict=True)))
 
 
 def format_table(study: Study, records: Sequence[TrialRecord]) -> str:
-    """The settings with mean, spread, untrained accuracy and seeds, for the terminal."""
-    raise NotImplementedError
+    """The settings for the terminal, with what `build_setting_rows` has but for the columns of less weight."""
+    summaries = summarise_settings(study, select_records(study, records))
+    if not any(one.done or one.failed or one.pruned for one in summaries):
+        return "  no run has ended yet"
+    shown = choose_rows(study, summaries)
+    rows = build_setting_rows(study, shown)
+    kept = [place for place, name in enumerate(rows[0]) if name not in ("lowest", "highest", "rows' noise", "weights")]
+    widths = [max(len(row[place]) for row in rows) for place in kept]
+    lines = [
+        "  " + "  ".join(row[place].rjust(width) for place, width in zip(kept, widths, strict=True)) for row in rows
+    ]
+    if len(shown) < len(summaries):
+        lines.append(
+            f"  {len(shown)} of {len(summaries):,} settings, the best first; all of them stand in results.csv."
+        )
+    return "\n".join(lines)
+
+
+def write_trial_table(study: Study, records: Sequence[TrialRecord], path: Path) -> None:
+    """Write results.csv: a line per run, with cells that no spreadsheet takes for formulas.
+
+    Args:
+        study: names what varies.
+        records: in the order of the lines.
+        path: the file to write.
+    """
+    used = dict.fromkeys(name for record in records for name in record.setting)
+    names = [
+        *(name for name in study.parameters if name in used),
+        *(name for name in used if name not in study.parameters),
+    ]
+    with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        kinds = ["seed", "state", "reason", "untrained", "accuracy", "epochs", "parameters", "seconds"]
+        writer.writerow([CSV_START.rstrip(","), *map(guard_cell, names), *kinds])
+        for record in records:
+            values = [record.setting.get(name, "") for name in names]
+            writer.writerow([
+                record.name,
+                *(guard_cell(value) if isinstance(value, str) else show_value(value) for value in values),
+                record.seed,
+                record.state,
+                guard_cell(record.reason),
+                "" if record.untrained is None else record.untrained,
+                "" if record.accuracy is None else record.accuracy,
+                len(record.held_out_curve),
+                record.parameters,
+                round(record.seconds, 3),
+            ])  # fmt: skip
