@@ -60,6 +60,7 @@ tbody th { font-weight: 400; }
 .long { min-width: 11rem; max-width: 22rem; overflow-wrap: anywhere; }
 @media (max-width: 36rem) { th, td { padding: .4rem .65rem; } }
 code { font: .875em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; }
+pre { margin: 0; padding: .75rem 1rem; font: .8125rem/1.3 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 details { margin: 0 0 1rem; }
 summary { cursor: pointer; padding: .35rem 0; font-weight: 600; }
 figure { margin: 0 0 1.75rem; }

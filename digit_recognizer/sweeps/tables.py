@@ -75,14 +75,12 @@ def build_setting_rows(study: Study, summaries: Sequence[SettingSummary]) -> tup
         for name in study.parameters
     ]
     columns += [
-        ("document: untrained", [show_accuracy(one.untrained) if one else "" for one in reported]),
-        ("document: trained", [show_accuracy(one.accuracy) if one else "" for one in reported]),
-        ("untrained", [show_accuracy(one.untrained) for one in summaries]),
         ("trained", [show_accuracy(one.mean) for one in summaries]),
+        ("doc. trained", [show_accuracy(one.accuracy) if one else "" for one in reported]),
+        ("untrained", [show_accuracy(one.untrained) for one in summaries]),
+        ("doc. untrained", [show_accuracy(one.untrained) if one else "" for one in reported]),
         ("spread", [show_accuracy(one.deviation) for one in summaries]),
-        ("lowest", [show_accuracy(min(one.accuracies)) if one.deviation is not None else "" for one in summaries]),
-        ("highest", [show_accuracy(max(one.accuracies)) if one.deviation is not None else "" for one in summaries]),
-        ("rows' noise", [show_accuracy(one.noise) for one in summaries]),
+        ("range", [_show_range(one) for one in summaries]),
     ]
     for epochs in study.epochs_shown:
         columns.append((f"after {epochs:,}", [show_accuracy(one.after(epochs)) for one in summaries]))
@@ -98,6 +96,12 @@ def build_setting_rows(study: Study, summaries: Sequence[SettingSummary]) -> tup
     return (tuple(head), *(tuple(row) for row in zip(*cells, strict=True)))
 
 
+def _show_range(summary: SettingSummary) -> str:
+    if len(summary.done) < 2:
+        return ""
+    return f"{show_accuracy(min(summary.accuracies))} to {show_accuracy(max(summary.accuracies))}"
+
+
 def format_table(study: Study, records: Sequence[TrialRecord]) -> str:
     """The settings for the terminal, with what `build_setting_rows` has but for the columns of less weight."""
     summaries = summarise_settings(study, select_records(study, records))
@@ -105,7 +109,7 @@ def format_table(study: Study, records: Sequence[TrialRecord]) -> str:
         return "  no run has ended yet"
     shown = choose_rows(study, summaries)
     rows = build_setting_rows(study, shown)
-    kept = [place for place, name in enumerate(rows[0]) if name not in ("lowest", "highest", "rows' noise", "weights")]
+    kept = [place for place, name in enumerate(rows[0]) if name not in ("range", "weights")]
     widths = [max(len(row[place]) for row in rows) for place in kept]
     lines = [
         "  " + "  ".join(row[place].rjust(width) for place, width in zip(kept, widths, strict=True)) for row in rows
@@ -114,6 +118,9 @@ def format_table(study: Study, records: Sequence[TrialRecord]) -> str:
         lines.append(
             f"  {len(shown)} of {len(summaries):,} settings, the best first; all of them stand in results.csv."
         )
+    for state in ("failed", "pruned"):
+        if count := sum(getattr(one, state) for one in summaries):
+            lines.append(f"  {count:,} runs {state}: they are in no mean.")
     return "\n".join(lines)
 
 
@@ -138,7 +145,7 @@ def write_trial_table(study: Study, records: Sequence[TrialRecord], path: Path) 
             values = [record.setting.get(name, "") for name in names]
             writer.writerow([
                 record.name,
-                *(guard_cell(value) if isinstance(value, str) else show_value(value) for value in values),
+                *(guard_cell(value) if isinstance(value, str) else value for value in values),
                 record.seed,
                 record.state,
                 guard_cell(record.reason),

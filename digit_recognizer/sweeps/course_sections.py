@@ -1,0 +1,51 @@
+"""What a sweep's page says of how its runs went: learning curves, and where gains end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from digit_recognizer.inspection.sections import FigureFile, Section
+from digit_recognizer.sweeps.course_figures import plot_courses
+from digit_recognizer.sweeps.courses import Course, choose_courses, trace_courses
+from digit_recognizer.sweeps.spread import SettingSummary
+from digit_recognizer.sweeps.study import Study
+from digit_recognizer.sweeps.tables import show_difference
+
+
+def describe_courses(study: Study, summaries: Sequence[SettingSummary], folder: Path) -> list[Section]:
+    """Learning curves, and the epoch from which on nothing is gained; empty if no run has had two epochs."""
+    chosen, which = choose_courses(summaries)
+    courses = trace_courses(study, chosen)
+    if not courses:
+        return []
+    plot_courses(courses, folder / "learning_curves.png")
+    caption = (
+        f"Accuracy after each epoch: {which}. Line: mean over the seeds; band: lowest to highest seed; dashed: fitted "
+        "rows during training; dotted upright: from here on no gain that the seeds can tell."
+    )
+    figure = FigureFile(folder / "learning_curves.png", caption)
+    title = "Learning curves and diminishing returns"
+    windows = [course.plateau.window for course in courses if course.plateau]
+    if not windows:
+        words = "Where gains end cannot be told: one seed does not show which of them another would have too."
+        return [Section(title, (words,), (figure,))]
+    part = f"{max(windows)} epochs" if max(windows) > 1 else "epoch"
+    paragraphs = (
+        f"The gain at an epoch is the mean accuracy of the last {part} minus that of as many from this one on, seed by "
+        "seed. Epochs are tested in their order, and the first whose 95 % interval holds 0 is where gains can no "
+        "longer be told from the seeds' noise; more seeds would find smaller gains, and a later epoch.",
+        "The best epoch's excess is what picking each run's best epoch would add to its last. It is picked on the rows "
+        "that judge it, so it flatters, even where there is nothing but noise to pick from.",
+    )
+    rows = [("setting", "no gain from epoch", "gain left there", "interval", "best epoch's excess")]
+    return [Section(title, paragraphs, (figure,), (*rows, *map(_build_row, courses)))]
+
+
+def _build_row(course: Course) -> tuple[str, str, str, str, str]:
+    plateau = course.plateau
+    if plateau is None:
+        return course.label, "one seed cannot tell", "", "", ""
+    excess = show_difference(plateau.excess)
+    if plateau.epoch is None:
+        return course.label, f"gains still at {plateau.epochs:,}", "", "", excess
+    interval = f"{plateau.low:+.4f} to {plateau.high:+.4f}"
+    return course.label, f"{plateau.epoch:,}", show_difference(plateau.gain), interval, excess

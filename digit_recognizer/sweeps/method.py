@@ -1,0 +1,140 @@
+"""What a sweep's page says of the question, of how it was asked, and of what the answer cannot bear."""
+
+import math
+import re
+from collections.abc import Sequence
+
+from digit_recognizer.inspection.sections import Section
+from digit_recognizer.sweeps.spread import SettingSummary, count_held_out, rank_settings
+from digit_recognizer.sweeps.study import Range, Study, Value
+from digit_recognizer.sweeps.tables import label_setting, name_parameter, show_value
+from digit_recognizer.sweeps.trials import TrialRecord
+
+DATA_DIGITS = 12  # of a SHA-256
+
+
+def split_paragraphs(text: str) -> tuple[str, ...]:
+    """Paragraphs of a study file, parted by empty lines."""
+    parts = (" ".join(part.split()) for part in re.split(r"\n\s*\n", text))
+    return tuple(part for part in parts if part)
+
+
+def count_planned(study: Study) -> int | None:
+    """Runs that a study means to make, at most; None if only its minutes are limited."""
+    return study.trials if study.method != "grid" else len(study.list_settings()) * study.seeds
+
+
+def measure_hours(records: Sequence[TrialRecord]) -> float:
+    """Hours of computing, of failed and pruned runs too."""
+    return sum(record.seconds for record in records) / 3600
+
+
+def describe_question(study: Study) -> list[Section]:
+    """The hypothesis and where it comes from; empty if the study says neither."""
+    source = (f"The question comes from: {study.document}.",) if study.document else ()
+    paragraphs = (*source, *split_paragraphs(study.hypothesis))
+    return [Section("Question and hypothesis", paragraphs)] if paragraphs else []
+
+
+def describe_method(study: Study, records: Sequence[TrialRecord]) -> Section:
+    """What was fixed, what varied, how often, on which rows, where and for how long."""
+    rows: list[tuple[str, ...]] = [("what", "value")]
+    rows += [(f"fixed: {name_parameter(name)}", show_value(value)) for name, value in study.fixed.items()]
+    rows += [(f"varied: {name_parameter(name)}", _show_values(study, name)) for name in study.parameters]
+    rows += [
+        ("settings chosen by", _tell_choice(study)),
+        ("seeds of each setting", f"{study.seeds} (0 to {study.seeds - 1})" if study.seeds > 1 else "1 (0)"),
+        ("data", str(study.input_dir)),
+        *_list_rows(study, records),
+        ("hours of computing", f"{measure_hours(records):.2f}"),
+    ]
+    for name in dict.fromkeys(name for record in records for name in record.circumstances):
+        rows.append((name, _tell_circumstance(name, records)))
+    return Section("Method", split_paragraphs(study.method_text), table=tuple(rows))
+
+
+def list_limits(study: Study, records: Sequence[TrialRecord], summaries: Sequence[SettingSummary]) -> list[str]:
+    """What the numbers cannot bear, a sentence or two each."""
+    limits = []
+    planned, ended = count_planned(study), len(records)
+    if planned is not None and ended < planned and study.minutes is None:
+        limits.append(f"The sweep is under way: {ended:,} of {planned:,} runs have ended, and numbers may yet change.")
+    if study.seeds == 1:
+        limits.append("There is one seed: what another would change is not known, and every interval leaves it out.")
+    elif study.seeds < 5:
+        limits.append(
+            f"There are {study.seeds} seeds: intervals are wide, and a difference that is not found may yet be there."
+        )
+    if len(ranked := rank_settings(summaries)) > 1:
+        limits.append(
+            f"The best setting ({label_setting(study, ranked[0].setting)}) was picked among {len(ranked):,} on the "
+            "held-out rows that judge it, so its accuracy flatters: it is for comparing settings, and only rows that "
+            "had no say can tell how good it is."
+        )
+    if study.seeds > 1 and "fold_seed" in study.fixed:
+        limits.append(
+            "All seeds hold out the same rows: the spread over them is that of initial weights and of the order of "
+            "rows, and other held-out rows would differ by the rows' noise beside it."
+        )
+    elif study.seeds > 1 and "fold_seed" not in study.parameters:
+        limits.append("Each seed holds out rows of its own: the spread over seeds has the draw of the rows in it.")
+    states = [record.state for record in records]
+    if failed := states.count("failed"):
+        limits.append(f"Runs that failed, {failed:,} of {ended:,}, have no accuracy and are in no mean.")
+    if pruned := states.count("pruned"):
+        limits.append(
+            f"Runs that were pruned, {pruned:,} of {ended:,}, were given up early by what they had reached till then: "
+            "some might have caught up."
+        )
+    for name in dict.fromkeys(name for record in records for name in record.circumstances):
+        if len({str(record.circumstances.get(name)) for record in records}) > 1:
+            limits.append(
+                f"Runs differ in their circumstances: {name} was {_tell_circumstance(name, records)}. Their "
+                "differences may be due to that."
+            )
+    return limits
+
+
+def _show_values(study: Study, name: str) -> str:
+    found = study.ranges.get(name)
+    if isinstance(found, Range):
+        return f"{found.low:g} to {found.high:g}{', evenly in the logarithm' if found.log else ''}"
+    values: Sequence[Value] = found or list(
+        dict.fromkeys(setting[name] for setting in study.list_settings() if name in setting)
+    )
+    return ", ".join(map(show_value, values))
+
+
+def _tell_choice(study: Study) -> str:
+    if study.method == "grid":
+        count = len(study.list_settings())
+        whole = math.prod(len(_show_values(study, name).split(", ")) for name in study.parameters)
+        words = "every combination" if count == whole else "some combinations, as the study lists them"
+        return f"{words}: {count:,} settings"
+    words = {"random": "random draws", "tpe": "a search by a tree of Parzen estimators (TPE)"}[study.method]
+    return words + (", hopeless runs pruned by the median" if study.prune == "median" else "")
+
+
+def _list_rows(study: Study, records: Sequence[TrialRecord]) -> list[tuple[str, str]]:
+    """Rows held out and fitted, read from the records; empty before a run has finished."""
+    done = [record for record in records if record.state == "done"]
+    held_out = count_held_out(done)
+    if not held_out:
+        return []
+    folds = study.build_config(done[0].setting, done[0].seed).folds
+    return [
+        ("rows held out in each run", f"{held_out:,}, one part of {folds}"),
+        ("rows fitted", f"about {held_out * (folds - 1):,}"),
+    ]
+
+
+def _tell_circumstance(name: str, records: Sequence[TrialRecord]) -> str:
+    """The value of a circumstance; where runs differ, each with how many had it."""
+    values = [_show_circumstance(record.circumstances.get(name)) for record in records if record.circumstances]
+    kinds = list(dict.fromkeys(values))
+    return kinds[0] if len(kinds) == 1 else ", ".join(f"{kind} ({values.count(kind):,} runs)" for kind in kinds)
+
+
+def _show_circumstance(value: object) -> str:
+    text = "unknown" if value is None else str(value)
+    return f"{text[:DATA_DIGITS]}…" if re.fullmatch(r"[0-9a-f]{64}", text) else text

@@ -1,0 +1,204 @@
+"""What a sweep's page says of its settings and parameters: sections with their figures, ready to be read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from digit_recognizer.inspection.sections import FigureFile, Section
+from digit_recognizer.sweeps.claims import judge_claims
+from digit_recognizer.sweeps.effects import ERROR_RATE, Effect, ValueCount, count_states, measure_effects
+from digit_recognizer.sweeps.importance import measure_importance
+from digit_recognizer.sweeps.parameter_figures import plot_importance, plot_parameter
+from digit_recognizer.sweeps.points import Points, collect_points
+from digit_recognizer.sweeps.spread import SettingSummary, count_held_out, rank_settings
+from digit_recognizer.sweeps.study import Study
+from digit_recognizer.sweeps.tables import (
+    Row,
+    build_setting_rows,
+    choose_rows,
+    list_unmatched,
+    name_parameter,
+    show_accuracy,
+    show_difference,
+    show_value,
+)
+from digit_recognizer.sweeps.trials import TrialRecord
+
+
+def describe_settings(study: Study, summaries: Sequence[SettingSummary]) -> list[Section]:
+    """The table of settings, the document's numbers beside ours; then what the document has and the study has not."""
+    shown = choose_rows(study, summaries)
+    paragraphs = [
+        "Accuracies are shares of the held-out rows, from 0 to 1, as means over the seeds: untrained, and trained to "
+        "the last epoch; doc. are the document's. The spread is the standard deviation over the seeds."
+    ]
+    if ranked := rank_settings(summaries):
+        paragraphs += _tell_noise(ranked[0])
+    if len(shown) < len(summaries):
+        paragraphs.append(
+            f"Of {len(summaries):,} settings the best and the worst are shown, the best first, and those between them "
+            "of which the document has a number. Every run stands in results.csv."
+        )
+    if study.epochs_shown:
+        paragraphs.append(
+            "Accuracies after fewer epochs are read from the same runs; where the learning rate follows a schedule, a "
+            "run that was meant to be so short would differ."
+        )
+    sections = [Section("Settings", tuple(paragraphs), table=build_setting_rows(study, shown))]
+    if unmatched := list_unmatched(study, summaries):
+        rows = [("the document's setting", "untrained", "trained", "note")]
+        for one in unmatched:
+            named = ", ".join(f"{name_parameter(name)} {show_value(value)}" for name, value in one.setting.items())
+            rows.append((named, show_accuracy(one.untrained), show_accuracy(one.accuracy), one.note))
+        words = "Numbers of the document for settings that were not run here."
+        sections.append(Section("What was not repeated", (words,), table=tuple(rows)))
+    return sections
+
+
+def describe_effects(study: Study, records: Sequence[TrialRecord]) -> list[Section]:
+    """The effects of each parameter, how its runs ended, and the verdicts on what the document claims."""
+    effects = measure_effects(study, records)
+    if not effects:
+        return []
+    head = ("parameter", "value", "against", "verdict", "difference", "interval", "seeds", "pairs")
+    rows: list[Row] = [head, *(_build_effect_row(one) for one in effects)]
+    sections = [Section("What each value changes", tuple(_explain_effects(effects)), table=tuple(rows))]
+    if judged := judge_claims(study, effects):
+        rows = [("the document says", "verdict", "which means", "difference", "interval")]
+        for one in judged:
+            effect = one.effect
+            change = f"{name_parameter(effect.parameter)} {show_value(effect.reference)} → {show_value(effect.value)}"
+            expected = "no difference" if one.claim.expects == "none" else one.claim.expects
+            cells = (f"{change}: {expected}", show_difference(effect.mean), _show_interval(effect))
+            rows.append((one.claim.says, one.words, *cells))
+        words = (
+            "Each sentence is held against the interval that the table above has for the two values it speaks of. "
+            "What is not refuted is not thereby proved: a wide interval refutes little."
+        )
+        sections.append(Section("The document's claims", (words,), table=tuple(rows)))
+    counts = count_states(study, records)
+    if any(one.failed or one.pruned for one in counts):
+        sections.append(_describe_ends(records, counts))
+    return sections
+
+
+def describe_parameters(study: Study, records: Sequence[TrialRecord], folder: Path) -> list[Section]:
+    """A figure of each parameter; empty if no run has finished."""
+    figures = []
+    for parameter in study.parameters:
+        if points := collect_points(study, records, parameter):
+            path = folder / f"accuracy_{parameter}.png"
+            plot_parameter(points, path)
+            figures.append(FigureFile(path, _caption(points)))
+    return [Section("Accuracy against each parameter", figures=tuple(figures))] if figures else []
+
+
+def describe_importance(study: Study, summaries: Sequence[SettingSummary], folder: Path) -> list[Section]:
+    """What each parameter explains, or why that cannot be said; empty where one parameter varies, or none."""
+    if len(study.parameters) < 2:
+        return []
+    found = measure_importance(study, summaries)
+    title = "Which parameter matters most"
+    if found.gap:
+        return [Section(title, (f"Left out: {found.gap}.",))]
+    plot_importance(found.shares, folder / "importance.png")
+    told = ", ".join(f"{name_parameter(name)} {share:.2f}" for name, share in found.shares.items())
+    words = (
+        f"Shares of the variance of the accuracies of {found.settings:,} settings, means over their seeds, that each "
+        "parameter explains by itself (functional analysis of variance over a random forest; Hutter, Hoos and "
+        "Leyton-Brown 2014). They hold for the values tried here: a wider range makes a parameter more important. "
+        "They have no interval, and noise has a share as well."
+    )
+    return [Section(title, (words,), (FigureFile(folder / "importance.png", f"Shares: {told}."),))]
+
+
+def _tell_noise(best: SettingSummary) -> list[str]:
+    """Which noise is the larger at the best setting: that of seeds, or that of the held-out rows."""
+    if best.noise is None:
+        return []
+    words = (
+        f"The draw of {count_held_out(best.done):,} held-out rows alone spreads one run of the best setting by "
+        f"{best.noise:.4f}, as √(p (1 − p) / rows)"
+    )
+    if best.deviation is None:
+        return [f"{words}; what its seeds add is not known from one."]
+    return [f"{words}; over its {len(best.done)} seeds the spread is {best.deviation:.4f}."]
+
+
+def _build_effect_row(effect: Effect) -> tuple[str, ...]:
+    verdict = effect.verdict
+    if effect.mean is None:
+        verdict = "undecided: no pairs"
+    elif effect.low is None:
+        verdict = "undecided: one pair"
+    elif effect.seeds == 1:
+        verdict += ", in one seed"
+    return (
+        name_parameter(effect.parameter),
+        show_value(effect.value),
+        show_value(effect.reference),
+        verdict,
+        show_difference(effect.mean),
+        _show_interval(effect),
+        str(effect.seeds or ""),
+        str(effect.pairs or ""),
+    )
+
+
+def _show_interval(effect: Effect) -> str:
+    return "" if effect.low is None or effect.high is None else f"{effect.low:+.4f} to {effect.high:+.4f}"
+
+
+def _explain_effects(effects: Sequence[Effect]) -> list[str]:
+    paragraphs = [
+        "Each line compares runs that are equal in all else, the seed too: the mean accuracy at the value minus that "
+        "at the other. A value is compared with the one that most settings have, or else the first, of numbers the "
+        "highest with the lowest too, and with whatever the document speaks of."
+    ]
+    if any(effect.seeds > 1 for effect in effects):
+        paragraphs.append(
+            "Each seed gives one number, the mean over its pairs of runs, and the interval is Student's t over the "
+            "seeds, at 95 % for all lines of a parameter together (Bonferroni). Where it holds 0, the seeds do not "
+            "support a difference, and the verdict is none, however large the difference seems."
+        )
+    if any(effect.seeds == 1 for effect in effects):
+        paragraphs.append(
+            "Where there is one seed, the interval is over its pairs of runs: what another seed would change is not in "
+            "it."
+        )
+    if any(effect.mean is None for effect in effects):
+        paragraphs.append("Where no two runs are equal in all else, nothing can be compared.")
+    judged = {effect.parameter for effect in effects if effect.low is not None}
+    if len(judged) > 1:
+        by_chance = 100 * (1 - (1 - ERROR_RATE) ** len(judged))
+        paragraphs.append(
+            f"The 5 % hold for each parameter: of {len(judged)} parameters without any effect, one or more would show "
+            f"a difference in up to {by_chance:.0f} % of studies."
+        )
+    return paragraphs
+
+
+def _describe_ends(records: Sequence[TrialRecord], counts: Sequence[ValueCount]) -> Section:
+    rows = [("parameter", "value", "finished", "failed", "pruned")]
+    for one in counts:
+        cells = (str(one.done), str(one.failed), str(one.pruned))
+        rows.append((name_parameter(one.parameter), show_value(one.value), *cells))
+    reasons = [record.reason or "no reason told" for record in records if record.state == "failed"]
+    told = "; ".join(f"{reason} ({reasons.count(reason)})" for reason in dict.fromkeys(reasons))
+    words = [
+        "Runs that failed, or were given up as hopeless, are in no mean and no comparison. A value whose runs fail "
+        "looks better than it is, since its failures are not among them."
+    ]
+    if told:
+        words.append(f"Why they failed, and how many: {told}.")
+    return Section("Runs that did not finish", tuple(words), table=tuple(rows))
+
+
+def _caption(points: Points) -> str:
+    name = name_parameter(points.parameter)
+    words = f"Accuracy against {name}, a dot for each of {len(points.runs):,} runs, moved a little aside."
+    if points.all_settings and points.means:
+        words += " No two of them are equal in all else, so that other parameters have a part in what is seen."
+    elif points.means:
+        words += " Shown are runs that others equal in all but this."
+    told = ", ".join(f"{show_value(value)}: {one.mean:.4f}" for value, one in points.means.items())
+    return f"{words} Means: {told}." if told else words
