@@ -74,7 +74,7 @@ def _draw_parameter(points: Points) -> "Figure":
     places = _place(points, [value for value, _ in points.runs])
     accuracies = np.array([accuracy for _, accuracy in points.runs])
     others = [accuracy for _, accuracy in points.document]
-    others += [end for one in points.means.values() for end in (one.lowest, one.highest)]
+    others += [one.mean for one in points.means.values()]
     bottom, top = choose_limits(accuracies, others)
     seen = accuracies >= bottom
     axes.plot(

@@ -75,14 +75,12 @@ def count_held_out(records: Sequence[TrialRecord]) -> int:
 
 def select_records(study: Study, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The records of trials that the study, as it now reads, would make; others are of an earlier wording."""
-    listed = [tuple(sorted(setting.items())) for setting in study.list_settings()]
-    wanted = set(listed)
+    listed = {tuple(sorted(setting.items())) for setting in study.list_settings()}
     return [
         record
         for record in records
-        if record.seed < study.seeds
-        and Trial.of(study, record.setting, record.seed).name == record.name
-        and (study.method != "grid" or tuple(sorted(record.setting.items())) in wanted)
+        if Trial.of(study, record.setting, record.seed).name == record.name
+        and (study.method != "grid" or (record.seed < study.seeds and tuple(sorted(record.setting.items())) in listed))
     ]
 
 

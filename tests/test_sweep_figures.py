@@ -1,0 +1,158 @@
+"""What the figures of a sweep show, read from their axes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sweep_records import make_grid, make_record, make_records, make_study
+
+from digit_recognizer.sweeps import course_figures, parameter_figures
+from digit_recognizer.sweeps.confusions import find_confusions
+from digit_recognizer.sweeps.courses import choose_courses, trace_courses
+from digit_recognizer.sweeps.points import collect_points
+from digit_recognizer.sweeps.spread import summarise_settings
+from digit_recognizer.sweeps.study import Range, Reported
+
+
+def draw(study, records, parameter):
+    (axes,) = parameter_figures._draw_parameter(collect_points(study, records, parameter)).axes
+    return axes
+
+
+def read_dots(axes):
+    return next(line for line in axes.lines if line.get_label() == "a run").get_xydata()
+
+
+def trace(study, records):
+    return trace_courses(study, choose_courses(summarise_settings(study, records))[0])
+
+
+def test_each_run_is_a_dot_near_its_value_and_the_mean_is_over_the_seeds():
+    study = make_study(grids=({"batch_size": (40, 80)},), seeds=2)
+    accuracies = {(40, 0): 0.9, (40, 1): 0.92, (80, 0): 0.94, (80, 1): 0.94}
+    records = [make_record(study, {"batch_size": batch}, seed, value) for (batch, seed), value in accuracies.items()]
+    axes = draw(study, records, "batch_size")
+    dots = read_dots(axes)
+    assert dots[:, 1].tolist() == list(accuracies.values())
+    assert np.abs(dots[:, 0] - [40, 40, 80, 80]).max() < 2 and len(set(dots[:2, 0])) == 2
+    (bars,) = axes.containers
+    assert bars.lines[0].get_xydata() == pytest.approx(np.array([[40, 0.91], [80, 0.94]]))
+    assert [segment[:, 1].tolist() for segment in bars.lines[2][0].get_segments()] == [
+        [pytest.approx(0.9), pytest.approx(0.92)], [pytest.approx(0.94), pytest.approx(0.94)],
+    ]  # fmt: skip
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("batch_size", "accuracy on held-out rows")
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["40", "80"]
+
+
+def test_where_parameters_vary_one_at_a_time_the_others_turns_are_left_out():
+    cross = (
+        {"net.dropout": (0.3, 0.5), "batch_size": (40,)},
+        {"net.dropout": (0.5,), "batch_size": (80, 150)},
+    )
+    study = make_study(grids=cross, seeds=1)
+    points = collect_points(study, make_records(study, lambda one: 0.9), "net.dropout")
+    assert [value for value, _ in points.runs] == [0.3, 0.5] and not points.all_settings
+
+
+def test_the_documents_numbers_stand_beside_ours():
+    study = make_grid(reported=(Reported({"net.dropout": 0.5, "batch_size": 40}, 0.5),))
+    axes = draw(study, make_records(study, lambda one: 0.9), "net.dropout")
+    line = next(line for line in axes.lines if line.get_label() == "the document")
+    assert line.get_xydata().tolist() == [[0.5, 0.5]] and axes.get_ylim()[0] < 0.5
+
+
+def test_runs_that_never_learned_are_told_below_the_panel():
+    study = make_study(grids=({"batch_size": (40, 80)},), seeds=20)
+    records = make_records(study, lambda one: 0.9)
+    records[1] = make_record(study, {"batch_size": 80}, 0, 0.1)
+    axes = draw(study, records, "batch_size")
+    assert axes.get_ylim()[0] > 0.8 and len(read_dots(axes)) == 39
+    assert [(text.get_text(), text.xy[0]) for text in axes.texts] == [("1 below\n(to 0.10)", 80)]
+
+
+@pytest.mark.parametrize(("values", "scale"), [((10, 100, 400), "log"), ((50, 100, 400), "linear")])
+def test_numbers_that_span_decades_have_a_logarithmic_axis(values, scale):
+    study = make_study(grids=({"batch_size": values},), seeds=1)
+    assert draw(study, make_records(study, lambda one: 0.9), "batch_size").get_xscale() == scale
+
+
+def test_names_have_a_place_each_in_the_order_of_the_file():
+    study = make_study(grids=({"optimizer": ("muon", "adam", "adagrad")},), seeds=2)
+    axes = draw(study, make_records(study, lambda one: 0.9), "optimizer")
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["muon", "adam", "adagrad"]
+    assert np.abs(read_dots(axes)[:, 0] - [0, 1, 2, 0, 1, 2]).max() < 0.1
+
+
+def test_a_range_has_dots_and_no_means():
+    study = make_study(method="random", trials=5, ranges={"learning_rate": Range(1e-4, 1e-1, log=True)}, seeds=1)
+    records = [make_record(study, {"learning_rate": 10.0**-place}, 0, 0.9) for place in (1, 2, 3, 4)]
+    axes = draw(study, records, "learning_rate")
+    assert axes.get_xscale() == "log" and not axes.containers
+    assert np.abs(np.log10(read_dots(axes)[:, 0]) - [-1, -2, -3, -4]).max() < 0.1
+    assert axes.get_xlabel() == "learning_rate (logarithmic)"
+
+
+def test_nothing_finished_gives_no_figure():
+    study = make_grid(seeds=1)
+    pruned = [dataclasses.replace(one, state="pruned") for one in make_records(study, lambda one: 0.9)]
+    assert collect_points(study, pruned, "net.dropout") is None
+
+
+def test_importance_has_a_bar_per_parameter_the_largest_on_top():
+    (axes,) = parameter_figures._draw_importance({"net.dropout": 0.75, "batch_size": 0.25}).axes
+    assert [bar.get_width() for bar in axes.patches] == [0.75, 0.25] and axes.yaxis_inverted()
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["dropout", "batch_size"]
+
+
+def test_a_course_is_the_mean_over_seeds_in_a_band_with_its_end_of_gains():
+    study = make_study(grids=({"batch_size": (40,)},), seeds=3)
+    curves = [(0.5, 0.8, 0.9 + seed / 100, 0.9 + (seed + 1) % 3 / 100) for seed in range(3)]
+    records = [
+        make_record(study, {"batch_size": 40}, seed, curve[-1], held_out_curve=curve, fitted_curve=(0.4, 0.7, 0.8, 0.9))
+        for seed, curve in enumerate(curves)
+    ]
+    (axes,) = course_figures._draw_courses(trace(study, records)).axes
+    lines = {line.get_label(): line.get_xydata() for line in axes.lines}
+    mean = lines["held-out rows, mean over the seeds"]
+    assert mean == pytest.approx(np.array([[1, 0.5], [2, 0.8], [3, 0.91], [4, 0.91]]))
+    assert lines["from here on no gain that the seeds can tell"][:, 0].tolist() == [3, 3]
+    band = axes.collections[0].get_paths()[0].vertices
+    assert {0.9, 0.92} <= {round(float(y), 6) for x, y in band if x == 4}
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "accuracy")
+
+
+def test_of_many_settings_six_have_their_courses_drawn():
+    study = make_study(grids=({"batch_size": tuple(range(1, 10))},), seeds=2)
+    records = make_records(study, lambda one: 0.8 + one["batch_size"] / 100, noise=0)
+    figure = course_figures._draw_courses(trace(study, records))
+    titles = [axes.get_title() for axes in figure.axes if axes.lines]
+    assert titles == [f"batch_size {value}" for value in (9, 8, 7, 6, 5, 1)]
+
+
+def test_the_confusion_is_the_mean_over_seeds_under_the_names_of_the_classes():
+    study = make_study(grids=({"batch_size": (40,)},), seeds=2)
+    records = [make_record(study, {"batch_size": 40}, seed, 0.98 + seed / 100) for seed in (0, 1)]
+    found = find_confusions(records)
+    names = ["a class of many letters", *"bcdefghi", "$j$"]
+    (axes,) = course_figures._draw_mean_confusion(found.mean, names, 2).axes
+    cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
+    assert (cells[0, 0], cells[0, 1], len(cells)) == ("197", "3.0", 20)
+    assert axes.get_title() == "errors: 30.0 of 2,000 held-out rows, mean over 2 seeds"
+    assert [tick.get_text() for tick in axes.get_yticklabels()][::9] == ["a class of ma…", r"\$j\$"]
+
+
+def test_pairs_misread_in_every_seed_are_told_from_those_of_one():
+    study = make_study(grids=({"batch_size": (40,)},), seeds=2)
+    blank = np.diag([100] * 10)
+    both, first = blank.copy(), blank.copy()
+    both[4, 4], both[4, 9] = 80, 20
+    first[4, 4], first[4, 9], first[7, 7], first[7, 1] = 80, 20, 70, 30
+    records = [
+        make_record(study, {"batch_size": 40}, seed, 0.9, confusion=tuple(map(tuple, counts.tolist())))
+        for seed, counts in enumerate((first, both))
+    ]
+    found = find_confusions(records)
+    assert [(pair.label, pair.prediction) for pair in found.in_every_seed] == [(4, 9)]
+    assert [(pair.label, pair.prediction) for pair in found.in_one_seed] == [(7, 1)]
+    alone = find_confusions(records[:1])
+    assert alone.in_every_seed == alone.in_one_seed == ()
