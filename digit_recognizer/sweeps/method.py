@@ -5,8 +5,9 @@ import re
 from collections.abc import Sequence
 
 from digit_recognizer.inspection.sections import Section
+from digit_recognizer.sweeps.effects import list_values
 from digit_recognizer.sweeps.spread import SettingSummary, count_held_out, rank_settings
-from digit_recognizer.sweeps.study import Range, Study, Value
+from digit_recognizer.sweeps.study import Range, Study
 from digit_recognizer.sweeps.tables import label_setting, name_parameter, show_value
 from digit_recognizer.sweeps.trials import TrialRecord
 
@@ -99,16 +100,13 @@ def _show_values(study: Study, name: str) -> str:
     found = study.ranges.get(name)
     if isinstance(found, Range):
         return f"{found.low:g} to {found.high:g}{', evenly in the logarithm' if found.log else ''}"
-    values: Sequence[Value] = found or list(
-        dict.fromkeys(setting[name] for setting in study.list_settings() if name in setting)
-    )
-    return ", ".join(map(show_value, values))
+    return ", ".join(map(show_value, list_values(study, name)))
 
 
 def _tell_choice(study: Study) -> str:
     if study.method == "grid":
         count = len(study.list_settings())
-        whole = math.prod(len(_show_values(study, name).split(", ")) for name in study.parameters)
+        whole = math.prod(len(list_values(study, name)) for name in study.parameters)
         words = "every combination" if count == whole else "some combinations, as the study lists them"
         return f"{words}: {count:,} settings"
     words = {"random": "random draws", "tpe": "a search by a tree of Parzen estimators (TPE)"}[study.method]

@@ -67,7 +67,7 @@ def collect_points(study: Study, records: Sequence[TrialRecord], parameter: str)
     log = isinstance(found, Range) and found.log
     log = log or (numbers and not isinstance(found, Range) and 0 < LOG_FROM * min(spread) <= max(spread))
     document = {
-        (one.setting[parameter], reported.accuracy) for one in shown if (reported := find_reported(study, one.setting))
+        (one.setting[parameter], reported.accuracy) for one in shown for reported in find_reported(study, one.setting)
     }
     return Points(
         parameter,

@@ -15,6 +15,8 @@ from digit_recognizer.sweeps.tables import (
     Row,
     build_setting_rows,
     choose_rows,
+    find_reported,
+    label_setting,
     list_unmatched,
     name_parameter,
     show_accuracy,
@@ -43,6 +45,14 @@ def describe_settings(study: Study, summaries: Sequence[SettingSummary]) -> list
             "Accuracies after fewer epochs are read from the same runs; where the learning rate follows a schedule, a "
             "run that was meant to be so short would differ."
         )
+    notes = [
+        f"{label_setting(study, one.setting)} ({show_accuracy(reported.accuracy)}): {reported.note}"
+        for one in shown
+        for reported in find_reported(study, one.setting)
+        if reported.note
+    ]
+    if notes:
+        paragraphs.append(f"To the document's numbers: {'; '.join(notes)}.")
     sections = [Section("Settings", tuple(paragraphs), table=build_setting_rows(study, shown))]
     if unmatched := list_unmatched(study, summaries):
         rows = [("the document's setting", "untrained", "trained", "note")]

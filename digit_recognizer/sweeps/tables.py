@@ -1,7 +1,7 @@
 """A sweep's settings as rows of text: for the terminal, the page and results.csv."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from digit_recognizer.data.csv_writer import guard_cell
@@ -45,15 +45,15 @@ def show_difference(value: float | None) -> str:
     return "" if value is None else f"{value:+.4f}"
 
 
-def find_reported(study: Study, setting: Setting) -> Reported | None:
-    """What the document says of a setting: the first number whose values the setting, or what is fixed, all has."""
+def find_reported(study: Study, setting: Setting) -> list[Reported]:
+    """What the document says of a setting: the numbers whose values the setting, or what is fixed, all has."""
     values = {**study.fixed, **setting}
-    return next((one for one in study.reported if one.setting.items() <= values.items()), None)
+    return [one for one in study.reported if one.setting.items() <= values.items()]
 
 
 def list_unmatched(study: Study, summaries: Sequence[SettingSummary]) -> list[Reported]:
     """What the document says of settings that the study does not have."""
-    matched = [find_reported(study, one.setting) for one in summaries]
+    matched = [one for summary in summaries for one in find_reported(study, summary.setting)]
     return [one for one in study.reported if not any(one is found for found in matched)]
 
 
@@ -76,9 +76,9 @@ def build_setting_rows(study: Study, summaries: Sequence[SettingSummary]) -> tup
     ]
     columns += [
         ("trained", [show_accuracy(one.mean) for one in summaries]),
-        ("doc. trained", [show_accuracy(one.accuracy) if one else "" for one in reported]),
+        ("doc. trained", [_join(one.accuracy for one in found) for found in reported]),
         ("untrained", [show_accuracy(one.untrained) for one in summaries]),
-        ("doc. untrained", [show_accuracy(one.untrained) if one else "" for one in reported]),
+        ("doc. untrained", [_join(one.untrained for one in found) for found in reported]),
         ("spread", [show_accuracy(one.deviation) for one in summaries]),
         ("range", [_show_range(one) for one in summaries]),
     ]
@@ -94,6 +94,11 @@ def build_setting_rows(study: Study, summaries: Sequence[SettingSummary]) -> tup
     columns = columns[: len(study.parameters)] + [one for one in columns[len(study.parameters) :] if any(one[1])]
     head, cells = zip(*columns, strict=True)
     return (tuple(head), *(tuple(row) for row in zip(*cells, strict=True)))
+
+
+def _join(accuracies: Iterable[float | None]) -> str:
+    """The numbers of one cell: a document may have several for one setting."""
+    return ", ".join(show_accuracy(value) for value in accuracies if value is not None)
 
 
 def _show_range(summary: SettingSummary) -> str:

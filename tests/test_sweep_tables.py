@@ -1,0 +1,62 @@
+"""A sweep's settings as rows of text."""
+
+import dataclasses
+
+import pytest
+from sweep_records import make_grid, make_record, make_records, make_study
+
+from digit_recognizer.sweeps.spread import summarise_settings
+from digit_recognizer.sweeps.study import Reported
+from digit_recognizer.sweeps.tables import build_setting_rows, format_table, label_setting, list_unmatched
+
+
+def test_the_table_says_what_the_runs_came_to():
+    study = make_study(grids=({"batch_size": (40, 150)},), seeds=2, reported=(Reported({"batch_size": 150}, 0.5),))
+    records = [
+        make_record(study, {"batch_size": 150}, seed, accuracy, untrained=0.05 + seed / 10, seconds=10.0)
+        for seed, accuracy in enumerate((0.8, 0.9))
+    ]
+    head, empty, full = build_setting_rows(study, summarise_settings(study, records))
+    told = dict(zip(head, full, strict=True))
+    assert told == {
+        "batch_size": "150", "trained": "0.8500", "doc. trained": "0.5000", "untrained": "0.1000", "spread": "0.0707",
+        "range": "0.8000 to 0.9000", "seeds": "2", "weights": "21,840", "seconds": "10.0",
+    }  # fmt: skip
+    assert dict(zip(head, empty, strict=True)) | {"batch_size": "40", "seeds": "0"} == {
+        **dict.fromkeys(head, ""), "batch_size": "40", "seeds": "0",
+    }  # fmt: skip
+
+
+def test_the_terminal_has_each_setting_with_its_mean_spread_and_seeds():
+    study = make_grid(seeds=2)
+    records = make_records(study, lambda one: 0.9)
+    lines = format_table(study, records).splitlines()
+    assert lines[0].split() == ["dropout", "batch_size", "trained", "untrained", "spread", "seeds", "seconds"]
+    assert len(lines) == 7 and lines[1].split()[-2:] == ["2", "36.0"]
+    failed = [dataclasses.replace(records[0], state="failed", accuracy=None), *records[1:]]
+    assert "1 runs failed" in format_table(study, failed) and format_table(study, []) == "  no run has ended yet"
+
+
+def test_of_many_settings_the_terminal_has_the_best_and_the_worst():
+    study = make_study(grids=({"batch_size": tuple(range(1, 41))},), seeds=1)
+    lines = format_table(study, make_records(study, lambda one: one["batch_size"] / 50, noise=0)).splitlines()
+    assert [int(line.split()[0]) for line in lines[1:16]] == [*range(40, 30, -1), *range(5, 0, -1)]
+    assert lines[16] == "  15 of 40 settings, the best first; all of them stand in results.csv."
+
+
+def test_a_documents_number_belongs_to_the_settings_that_have_all_its_values():
+    reported = (Reported({"net.dropout": 0.3}, 0.8), Reported({"model": "narrow", "batch_size": 150}, 0.7))
+    unheard = Reported({"batch_size": 999}, 0.6)
+    study = make_grid(reported=(*reported, unheard))
+    summaries = summarise_settings(study, [])
+    head, *rows = build_setting_rows(study, summaries)
+    found = {row[:2]: row[head.index("doc. trained")] for row in rows}
+    assert (found["0.3", "40"], found["0.3", "150"]) == ("0.8000", "0.8000, 0.7000")
+    assert (found["0.5", "40"], found["0.5", "150"]) == ("", "0.7000")
+    assert list_unmatched(study, summaries) == [unheard]
+
+
+@pytest.mark.parametrize(("value", "words"), [(True, "true"), (0.5, "0.5"), (1e-05, "1e-05"), (40, "40"), ("a", "a")])
+def test_values_are_written_as_in_a_study_file(value, words):
+    study = make_study(grids=({"net.option": (value, "other")},))
+    assert label_setting(study, {"net.option": value}) == f"option {words}"
