@@ -16,11 +16,14 @@ import numpy as np
 from digit_recognizer.data.array_files import load_npy
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import write_atomically
+from digit_recognizer.inspection.figures import HELD_OUT_COLOUR, open_figure, save_figure
+from digit_recognizer.inspection.sections import FigureFile, Section
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
 
 ENSEMBLES = "ensembles.csv"
 MOST_CHOICES = 100
+MARKERS, LINES = "osD^vP*X", ("-", "--", ":", "-.")
 COLUMNS = ("nets", "choices", "accuracy", "lowest", "highest")
 
 
@@ -77,6 +80,62 @@ def describe_setting(study: Study, setting: object) -> str:
     """The values of what varies, as `net.dropout=0.3 batch_size=40`."""
     values = dict(setting) if isinstance(setting, dict) else {}
     return " ".join(f"{name}={values[name]}" for name in study.parameters if name in values)
+
+
+def describe_ensembles(scores: Sequence[EnsembleScore], folder: Path) -> list[Section]:
+    """The section of a page on ensembles, with its figure; empty where there are no scores.
+
+    Args:
+        scores: as `judge_ensembles` gives them.
+        folder: for the figure.
+    """
+    if not scores:
+        return []
+    path = folder / "ensembles.png"
+    plot_ensembles(scores, path)
+    rows = [
+        (
+            score.setting,
+            str(score.nets),
+            str(score.choices),
+            *(f"{value:.5f}" for value in (score.accuracy, score.lowest, score.highest)),
+        )
+        for score in scores
+    ]
+    caption = (
+        "Accuracy of the mean of so many nets of one setting on the held-out rows: the mean over all ways to choose "
+        "them, and the lowest and the highest as a bar."
+    )
+    words = (
+        "All nets of a setting held out the same rows, so that the mean of their probabilities can be judged there. "
+        "Every choice of so many nets counts, lest luck choose; but the choices share nets and rows, so the bars are "
+        "narrower than what other nets and rows would show."
+    )
+    head = ("setting", "nets", "choices", "mean accuracy", "lowest", "highest")
+    return [Section("Ensembles of 1 to k nets", (words,), (FigureFile(path, caption),), (head, *rows))]
+
+
+def plot_ensembles(scores: Sequence[EnsembleScore], path: Path) -> None:
+    """Draw accuracy against the number of nets, a line per setting."""
+    figure = open_figure(9, 4.8)
+    axes = figure.subplots()
+    settings = list(dict.fromkeys(score.setting for score in scores))
+    for place, setting in enumerate(settings):
+        own = [score for score in scores if score.setting == setting]
+        means = np.array([score.accuracy for score in own])
+        bars = [means - [score.lowest for score in own], [score.highest for score in own] - means]
+        nets = np.array([score.nets for score in own]) + 0.03 * (place - len(settings) / 2)
+        axes.errorbar(
+            nets, means, yerr=np.maximum(bars, 0), label=setting, marker=MARKERS[place % len(MARKERS)], capsize=2,
+            color=str(0.1 + 0.5 * place / len(settings)) if place % 2 else HELD_OUT_COLOUR,
+            linestyle=LINES[place % len(LINES)], linewidth=1,
+        )  # fmt: skip
+    axes.set_xlabel("nets of which the mean is taken")
+    axes.set_ylabel("accuracy on the held-out rows")
+    axes.set_xticks(sorted({score.nets for score in scores}))
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    save_figure(figure, path)
 
 
 def write_ensembles(path: Path, scores: Sequence[EnsembleScore]) -> None:

@@ -63,6 +63,7 @@ def write_results(
     command: str,
     class_names: Sequence[str],
     summary: str | None,
+    further: Sequence[Section] = (),
 ) -> list[Path]:
     """Write results.csv, figures/*.png and page.html; of a sweep under way, what can be said so far.
 
@@ -73,6 +74,7 @@ def write_results(
         command: by which the sweep is repeated.
         class_names: one per class.
         summary: the best net's layers, as text of several lines; None if there is none to show.
+        further: sections at the end of what was found.
 
     Returns:
         The files written, the page first.
@@ -88,7 +90,7 @@ def write_results(
     ours = select_records(study, records)
     summaries = summarise_settings(study, ours)
     write_trial_table(study, ours, folder / TABLE)
-    sections = _describe(study, ours, summaries, class_names, folder / FIGURES)
+    sections = [*_describe(study, ours, summaries, class_names, folder / FIGURES), *further]
     limits = list_limits(study, ours, summaries)
     if left := len(records) - len(ours):
         limits.append(

@@ -3,11 +3,13 @@
 runs/sweep-<study>/
     trials.jsonl              a line per trial that has ended: the sweep's memory
     results.csv, page.html    what they say
+    ensembles.csv             of studies whose seeds hold out the same rows
     figures/
     trials/<name>/            the run of each: config.json, history.csv, probabilities, metrics.json, log
     .lock
 """
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +18,23 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import check_writable_folder
 from digit_recognizer.signals import show
-from digit_recognizer.sweeps.running import TrialTask, run_trial
+from digit_recognizer.sweeps.ensembles import (
+    ENSEMBLES,
+    describe_ensembles,
+    judge_ensembles,
+    load_ensembles,
+    write_ensembles,
+)
+from digit_recognizer.sweeps.results import FIGURES, check_results, write_results
+from digit_recognizer.sweeps.running import CLASSES, TrialTask, run_trial
 from digit_recognizer.sweeps.searching import find_next_trials, list_earlier_curves
+from digit_recognizer.sweeps.spread import find_best
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.study_file import load_study
+from digit_recognizer.sweeps.tables import format_table
 from digit_recognizer.sweeps.trials import TRIALS, Trial, TrialRecord, append_trial, load_trials
 from digit_recognizer.training.dataset import Dataset, load_dataset
+from digit_recognizer.training.inputs import load_weighted_model
 from digit_recognizer.training.precision import choose_precision
 from digit_recognizer.training.progress import format_seconds
 from digit_recognizer.training.runs import lock_run
@@ -72,15 +85,43 @@ def sweep(config: SweepConfig) -> list[TrialRecord]:
     study = replace(study, **{name: value for name, value in said.items() if value is not None})
     folder = config.run_dir or Path("runs") / f"sweep-{study.name}"
     check_writable_folder(folder)
+    check_results(folder)
     lock = lock_run(folder)
     try:
         if not config.page_only:
             _run_trials(study, folder)
-        return load_trials(folder / TRIALS)
+        records = load_trials(folder / TRIALS)
+        show(format_table(study, records))
+        _write_page(config, study, records, folder)
+        return records
     except KeyboardInterrupt as stop:
         raise type(stop)(f"go on with the same command: {describe_command()}") from None
     finally:
         lock.release()
+
+
+def _write_page(config: SweepConfig, study: Study, records: list[TrialRecord], folder: Path) -> None:
+    """Write what the trials say."""
+    if not records:
+        show("no trial has ended: there is nothing to tell yet")
+        return
+    best = find_best(study, records)
+    summary = None if best is None else _summarise(study.build_config(best, 0))
+    ensembles = load_ensembles(folder / ENSEMBLES)
+    command = shlex.join(["python", "-m", "digit_recognizer.sweep", str(config.study)])
+    names = records[0].circumstances.get("classes") or [str(label) for label in range(CLASSES)]
+    further = describe_ensembles(ensembles, folder / FIGURES)
+    page, table, *_ = write_results(
+        study, records, folder, command=command, class_names=names, summary=summary, further=further
+    )
+    show(f"what they say: {page}; every trial: {table}")
+
+
+def _summarise(config: RunConfig) -> str:
+    """A net's layers as Keras lists them."""
+    lines: list[str] = []
+    load_weighted_model(config).summary(print_fn=lambda text, line_break=False: lines.append(text), line_length=90)
+    return "\n".join(lines)
 
 
 def _run_trials(study: Study, folder: Path) -> None:
@@ -101,6 +142,10 @@ def _run_trials(study: Study, folder: Path) -> None:
             append_trial(folder / TRIALS, record)
             records.append(record)
             progress.tell(record)
+    if "fold_seed" in study.fixed:
+        labels = workshop.load(study.build_config(records[0].setting, 0)).labels
+        if scores := judge_ensembles(study, records, folder / "trials", labels):
+            write_ensembles(folder / ENSEMBLES, scores)
 
 
 class _Workshop:

@@ -62,7 +62,7 @@ class TrialRecord:
         confusion: rows of class i read as class j, at [i][j]; empty unless done.
         parameters: of the net; 0 if it failed.
         seconds: of the whole trial.
-        circumstances: commit, precision, processor, threads, train.csv (its SHA-256).
+        circumstances: commit, precision, processor, threads, train.csv (its SHA-256), classes (their names).
     """
 
     name: str
