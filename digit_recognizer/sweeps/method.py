@@ -119,10 +119,10 @@ def _list_rows(study: Study, records: Sequence[TrialRecord]) -> list[tuple[str, 
     held_out = count_held_out(done)
     if not held_out:
         return []
-    folds = study.build_config(done[0].setting, done[0].seed).folds
+    fitted = sorted({record.fitted_rows for record in done})
     return [
-        ("rows held out in each run", f"{held_out:,}, one part of {folds}"),
-        ("rows fitted", f"about {held_out * (folds - 1):,}"),
+        ("rows held out in each run", f"{held_out:,}"),
+        ("rows fitted", f"{fitted[0]:,}" if len(fitted) == 1 else f"{fitted[0]:,} to {fitted[-1]:,}"),
     ]
 
 

@@ -113,6 +113,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         held_out_curve=curve,
         fitted_curve=_read_curve(history, "accuracy"),
         confusion=_count_confusion(result, dataset.labels) if result else (),
+        fitted_rows=_count_fitted(result) if result else 0,
         parameters=0 if state == "failed" else count_parameters(task.config.model, task.config.net),
         seconds=round(time.perf_counter() - started, 3),
         circumstances=circumstances,
@@ -157,6 +158,11 @@ def _load_history(path: Path) -> list[dict[str, Any]]:
 
 def _read_curve(history: Sequence[Mapping[str, Any]], column: str) -> Curve:
     return tuple(round(float(row[column]), 6) for row in history)
+
+
+def _count_fitted(result: CVResult) -> int:
+    """Rows that were not held out, and so were fitted; early stopping's slice is among them."""
+    return int(np.isnan(result.oof_probabilities[:, 0]).sum())
 
 
 def _count_confusion(result: CVResult, labels: np.ndarray) -> tuple[tuple[int, ...], ...]:

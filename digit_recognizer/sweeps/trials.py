@@ -60,6 +60,7 @@ class TrialRecord:
         held_out_curve: accuracy on the held-out rows after each epoch.
         fitted_curve: accuracy on the fitted rows during each epoch, on augmented images and with dropout if any.
         confusion: rows of class i read as class j, at [i][j]; empty unless done.
+        fitted_rows: of the training rows, those that the net was fitted on; 0 if it failed.
         parameters: of the net; 0 if it failed.
         seconds: of the whole trial.
         circumstances: commit, precision, processor, threads, train.csv (its SHA-256), classes (their names).
@@ -75,6 +76,7 @@ class TrialRecord:
     held_out_curve: tuple[float, ...] = ()
     fitted_curve: tuple[float, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
+    fitted_rows: int = 0
     parameters: int = 0
     seconds: float = 0.0
     circumstances: dict[str, Any] = dataclasses.field(default_factory=dict)
