@@ -13,7 +13,7 @@ from typing import Any, Literal
 from digit_recognizer.errors import InputError
 
 Preparation = Literal["none", "deskew", "widen"]
-Augmentation = Literal["none", "affine", "elastic", "cutout", "all"]
+Augmentation = Literal["none", "affine", "flip", "elastic", "cutout", "all"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle", "plateau"]
 Optimizer = Literal["adam", "adagrad", "muon"]
 ShiftedCopies = Literal[1, 5, 9]

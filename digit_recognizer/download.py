@@ -12,7 +12,10 @@ from digit_recognizer.cli import door, parse_arguments
 
 @dataclass(frozen=True)
 class DownloadArguments:
-    """Write train.csv, test.csv and sample_submission.csv, and test_labels.csv where the source has test labels."""
+    """Write train.csv, test.csv and sample_submission.csv, and test_labels.csv where the source has test labels.
+
+    Classes other than digits are named in classes.json; Fashion-MNIST and KMNIST are recognised by their images.
+    """
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """kaggle (needs an account and accepted rules), sample (bundled digits, no network), or a path: the competition's

@@ -1,8 +1,11 @@
 """Figures by which predictions are judged, each with its uncertainty or its definition."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from digit_recognizer.data.alphabets import DIGITS
 
 CONFIDENCE = 0.95
 CALIBRATION_BINS = 15  # the usual number since Guo et al. 2017
@@ -10,14 +13,16 @@ CALIBRATION_BINS = 15  # the usual number since Guo et al. 2017
 
 @dataclass(frozen=True)
 class Confusion:
-    """The pair of classes that costs most: `label` read as `prediction` in `rows` rows."""
+    """The pair of classes that costs most: `label` read as `prediction` in `rows` rows; `names` are for the reader."""
 
     label: int
     prediction: int
     rows: int
+    names: tuple[str, ...] = DIGITS.names
 
     def __str__(self) -> str:
-        return f"{self.label} read as {self.prediction}: {self.rows} rows" if self.rows else "none"
+        pair = f"{self.names[self.label]} read as {self.names[self.prediction]}"
+        return f"{pair}: {self.rows} rows" if self.rows else "none"
 
 
 def compute_accuracy_interval(correct: int, rows: int) -> tuple[float, float]:
@@ -58,9 +63,12 @@ def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> 
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def find_costliest_confusion(labels: np.ndarray, predictions: np.ndarray, classes: int = 10) -> Confusion:
-    """The most frequent wrong pair of (label, prediction); both int (n,), 0 to classes - 1."""
+def find_costliest_confusion(
+    labels: np.ndarray, predictions: np.ndarray, names: Sequence[str] = DIGITS.names
+) -> Confusion:
+    """The most frequent wrong pair of (label, prediction); both int (n,), 0 to len(names) - 1."""
+    classes = len(names)
     counts = np.bincount(labels * classes + predictions, minlength=classes**2).reshape(classes, classes)
     np.fill_diagonal(counts, 0)
     label, prediction = np.unravel_index(counts.argmax(), counts.shape)
-    return Confusion(int(label), int(prediction), int(counts.max()))
+    return Confusion(int(label), int(prediction), int(counts.max()), tuple(names))

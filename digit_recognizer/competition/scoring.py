@@ -5,6 +5,7 @@ from pathlib import Path
 
 from digit_recognizer.competition.metrics import compute_accuracy_interval, find_costliest_confusion
 from digit_recognizer.competition.submissions import check_submission, load_submission
+from digit_recognizer.data.alphabets import load_alphabet
 from digit_recognizer.data.csv_header import open_regular_file
 from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError
@@ -16,7 +17,7 @@ def score_submission(path: Path, input_dir: Path) -> str:
 
     Args:
         path: the submission.
-        input_dir: folder that holds test.csv and test_labels.csv.
+        input_dir: folder that holds test.csv and test_labels.csv, and classes.json where classes have names.
 
     Returns:
         One line for the screen.
@@ -33,10 +34,12 @@ def score_submission(path: Path, input_dir: Path) -> str:
     truth = load_label_table(answers)
     submission = load_submission(path)
     test = input_dir / "test.csv"
-    check_submission(submission, len(truth.labels), _hash_table(test) if os.path.lexists(test) else None)
+    test_sha256 = _hash_table(test) if os.path.lexists(test) else None
+    check_submission(submission, len(truth.labels), test_sha256)
+    names = load_alphabet(input_dir, test_sha256).names
     right = int((submission.labels == truth.labels).sum())
     low, high = compute_accuracy_interval(right, len(truth.labels))
-    confusion = find_costliest_confusion(truth.labels, submission.labels)
+    confusion = find_costliest_confusion(truth.labels, submission.labels, names)
     line = (
         f"{path}: accuracy {right / len(truth.labels):.5f} on {len(truth.labels):,} test rows "
         f"(95 % interval {low:.5f} to {high:.5f}), {len(truth.labels) - right:,} wrong; costliest confusion {confusion}"

@@ -1,16 +1,21 @@
-"""Changes to a training image that leave its digit readable: one policy, two engines.
+"""Changes to a training image that leave its class the same: one policy, two engines.
 
 A policy says what may happen and how far. The albumentations engine realises every policy, image by image. The
 batched engine realises the affine policy for a whole batch, drawing all matrices at once: it costs a few percent of
-an epoch (benchmarks/throughput.py), the other many times that. Neither flips: a mirrored 2 is no digit.
+an epoch (benchmarks/throughput.py), the other many times that. Nothing that is written is ever mirrored, since a
+mirrored 2 is no digit; clothes may be, and have a policy of their own.
 """
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
+from digit_recognizer.data.alphabets import Alphabet
+from digit_recognizer.errors import InputError
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """From uint8 images (n, height, width) and a generator to new uint8 images of the same shape."""
@@ -24,6 +29,7 @@ class Affine:
     scale: float = 0.12  # the digit grows or shrinks by up to this share, its aspect kept
     shear_deg: float = 8.5  # slant to either side, the commonest difference between hands
     shift_px: int = 2  # whole pixels, in x and in y; MNIST leaves 4 px of paper around a digit
+    mirrored: float = 0.0  # share of the images that are mirrored, left to right; of clothes only
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,31 @@ class Policy:
 POLICIES: dict[str, Policy] = {
     "none": Policy(),
     "affine": Policy(affine=Affine()),
+    # of clothes: photographed upright in one size, so that nothing is turned or scaled, and no pixel is interpolated
+    "flip": Policy(affine=Affine(rotation_deg=0.0, scale=0.0, shear_deg=0.0, mirrored=0.5)),
     "elastic": Policy(elastic=Elastic()),
     "cutout": Policy(cutout=Cutout()),
     "all": Policy(affine=Affine(), elastic=Elastic(), cutout=Cutout()),
 }
+
+
+def check_augmentation(name: str, alphabet: Alphabet, folder: Path) -> None:
+    """Refuse a policy that would make an image one of another class, or of none.
+
+    Args:
+        name: of the policy.
+        alphabet: what the images are.
+        folder: where they are, for the message.
+
+    Raises:
+        InputError: if it mirrors what must not be mirrored.
+    """
+    affine = POLICIES[name].affine
+    if affine and affine.mirrored and not alphabet.can_mirror:
+        raise InputError(
+            f"--augmentation {name} mirrors images, which only Fashion-MNIST's bear (a mirrored 2 is no digit); "
+            f"received {folder}, whose alphabet is {alphabet.key}: take affine, or name the clothes' --input-dir."
+        )
 
 
 def build_augment(policy: Policy, engine: Literal["auto", "albumentations"] = "auto") -> Augment | None:
@@ -80,7 +107,8 @@ def build_augment(policy: Policy, engine: Literal["auto", "albumentations"] = "a
 def draw_affine_matrices(affine: Affine, count: int, side_px: int, rng: np.random.Generator) -> np.ndarray:
     """Draw maps from source to target coordinates, in px: float64 (count, 2, 3).
 
-    Scale first, then rotation, slant and shift, all about the centre of the image, as albumentations' Affine does.
+    Mirroring first, then scale, rotation, slant and shift, all about the centre of the image; but for the mirroring as
+    albumentations' Affine does.
     """
     angle = np.deg2rad(rng.uniform(-affine.rotation_deg, affine.rotation_deg, count))
     scale = rng.uniform(1 - affine.scale, 1 + affine.scale, count)
@@ -91,6 +119,8 @@ def draw_affine_matrices(affine: Affine, count: int, side_px: int, rng: np.rando
     linear = scale[:, None, None] * np.stack(
         [np.stack([cos - slant * sin, sin + slant * cos], -1), np.stack([-sin, cos], -1)], 1
     )
+    if affine.mirrored:  # drawn last, and only then: other policies keep their draws
+        linear[rng.random(count) < affine.mirrored, :, 0] *= -1
     centre = np.full(2, (side_px - 1) / 2)
     return np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2)
 
@@ -132,6 +162,8 @@ def build_albumentations(policy: Policy) -> Augment:
     steps: list[albumentations.BasicTransform] = []
     if policy.affine:
         affine = policy.affine
+        if affine.mirrored:
+            steps.append(albumentations.HorizontalFlip(p=affine.mirrored))
         steps.append(
             albumentations.Affine(
                 scale=(1 - affine.scale, 1 + affine.scale),

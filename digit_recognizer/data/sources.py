@@ -2,28 +2,19 @@
 
 import contextlib
 import os
-import shutil
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.data.archives import check_member, explain_damage, shorten_name
-from digit_recognizer.data.csv_blocks import check_fits_memory
-from digit_recognizer.data.csv_header import CLASSES, open_regular_file
-from digit_recognizer.data.csv_writer import BAR_DELAY_SECONDS, write_label_csv, write_pixel_csv
-from digit_recognizer.data.image_files import ImageSet, holds_image_files, load_image_files
+from digit_recognizer.data.alphabets import CLASS_NAMES, DIGITS, Alphabet, find_alphabet, load_alphabet, write_alphabet
+from digit_recognizer.data.csv_header import CLASSES
+from digit_recognizer.data.csv_writer import write_label_csv, write_pixel_csv
+from digit_recognizer.data.source_files import KNOWN, NEEDED, SUBMISSION, TEST, TEST_LABELS, TRAIN, stage_source
 from digit_recognizer.data.tables import TestTable, TrainTable, load_label_table, load_test_table, load_train_table
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file, install_file, open_staging_folder
 from digit_recognizer.locks import lock_folder
-
-TRAIN, TEST, SUBMISSION, TEST_LABELS = "train.csv", "test.csv", "sample_submission.csv", "test_labels.csv"
-NEEDED = (TRAIN, TEST)
-KNOWN = (TRAIN, TEST, SUBMISSION, TEST_LABELS)
-MEMBER_LIMIT_BYTES = 1 << 30  # the competition's train.csv has 77 MB
-COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -32,10 +23,11 @@ class Summary:
 
     Attributes:
         source: as it was asked for.
-        files: the CSV files now in the input folder.
+        files: those of the data set that are now in the input folder.
         train_rows: rows of train.csv.
         test_rows: rows of test.csv.
         class_counts: int64 (10,), training rows per class.
+        alphabet: what the classes are called.
         notes: what the owner should know, one phrase each.
     """
 
@@ -44,13 +36,14 @@ class Summary:
     train_rows: int
     test_rows: int
     class_counts: np.ndarray
+    alphabet: Alphabet
     notes: tuple[str, ...]
 
     @property
     def text(self) -> str:
         """One paragraph for the terminal."""
         classes = np.flatnonzero(self.class_counts)
-        counts = ", ".join(f"{label}: {self.class_counts[label]}" for label in classes)
+        counts = ", ".join(f"{self.alphabet.names[label]}: {self.class_counts[label]}" for label in classes)
         names = ", ".join(path.name for path in self.files)
         notes = "".join(f" Note: {note}." for note in self.notes)
         return (
@@ -69,6 +62,7 @@ def download(
 ) -> Summary:
     """Bring a data set into `input_dir` as train.csv, test.csv, sample_submission.csv and, if known, test_labels.csv.
 
+    Classes that are not called 0 to 9 have their names in classes.json: the source's own, or those of a published set.
     Everything is made and checked in a hidden folder beside its destination; only then do files change places.
 
     Args:
@@ -90,9 +84,10 @@ def download(
         input_dir.mkdir(parents=True, exist_ok=True)
         with open_staging_folder(input_dir) as staging:
             try:
-                notes = _fill(staging, source)
+                notes = stage_source(staging, source)
                 train, test, more_notes = _check(staging)
                 _check_rows(rows, len(train.labels), len(test.pixels))
+                alphabet = _name_classes(staging, test)
             except InputError as error:  # the owner knows the source, not our hidden folder
                 raise InputError(str(error).replace(str(staging), source)) from error
             with lock_folder(input_dir):
@@ -109,80 +104,7 @@ def download(
                 folder.rmdir()
     files = tuple(input_dir / known for known in KNOWN if (input_dir / known).exists())
     counts = np.bincount(train.labels, minlength=CLASSES)
-    return Summary(name or source, files, len(train.labels), len(test.pixels), counts, (*notes, *more_notes))
-
-
-def _fill(staging: Path, source: str) -> tuple[str, ...]:
-    if source == "sample":
-        from digit_recognizer.data.sample import build_sample
-
-        return _write_image_set(staging, build_sample())
-    path = Path(source)
-    if not path.is_dir():
-        return _extract_zip(path, staging)
-    if any((path / name).exists() for name in NEEDED):
-        return _copy_folder(path, staging)
-    if holds_image_files(path):
-        return _write_image_set(staging, load_image_files(path))
-    raise InputError(
-        f"{path} must hold train.csv and test.csv, or idx or npz files of the MNIST family, but holds none: "
-        "name the folder that does, or the competition's zip."
-    )
-
-
-def _copy_folder(folder: Path, staging: Path) -> tuple[str, ...]:
-    for name in KNOWN:
-        if os.path.lexists(folder / name):
-            with open_regular_file(folder / name) as file:
-                size = os.fstat(file.fileno()).st_size
-                check_fits_memory(folder / name, size)
-                if size > shutil.disk_usage(staging).free:
-                    raise InputError(f"{folder / name} must fit on the disk, but its {size} bytes do not: make room.")
-                with (staging / name).open("wb") as copy:
-                    shutil.copyfileobj(file, copy, COPY_BYTES)
-    return ()
-
-
-def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
-    """Unpack the members that are known by name; what a member's name says never becomes a path."""
-    from tqdm import tqdm
-
-    with (
-        explain_damage(
-            f"{path} must be the competition's zip, whole and without a password",
-            "fetch it again, or name the folder of its CSV files",
-        ),
-        open_regular_file(path) as file,
-        zipfile.ZipFile(file) as archive,
-    ):
-        members = {name: [m for m in archive.infolist() if m.filename == name] for name in KNOWN}
-        wanted = {name: found[0] for name, found in members.items() if found}
-        for name, found in members.items():
-            if len(found) > 1:
-                raise InputError(f"{path} must hold {name} once, but it occurs {len(found)} times: fetch it again.")
-            if found:
-                check_member(path, found[0], MEMBER_LIMIT_BYTES)
-        size = sum(member.file_size for member in wanted.values())
-        with tqdm(total=size, desc=path.name, unit="B", unit_scale=True, delay=BAR_DELAY_SECONDS) as bar:
-            for name, member in wanted.items():
-                with archive.open(member) as packed, (staging / name).open("wb") as unpacked:
-                    while chunk := packed.read(COPY_BYTES):
-                        unpacked.write(chunk)
-                        bar.update(len(chunk))
-        others = [member.filename for member in archive.infolist() if member.filename not in KNOWN]
-    for name in NEEDED:
-        if name not in wanted:
-            listed = shorten_name(", ".join(others)) if others else "nothing else"
-            raise InputError(f"{path} must hold {name} at its top, but does not ({listed}): is this the right zip?")
-    return (f"{len(others)} other files in the zip were left there",) if others else ()
-
-
-def _write_image_set(staging: Path, images: ImageSet) -> tuple[str, ...]:
-    write_pixel_csv(staging / TRAIN, images.train_pixels, images.train_labels)
-    write_pixel_csv(staging / TEST, images.test_pixels)
-    if images.test_labels is not None:
-        write_label_csv(staging / TEST_LABELS, images.test_labels)
-    return images.notes
+    return Summary(name or source, files, len(train.labels), len(test.pixels), counts, alphabet, (*notes, *more_notes))
 
 
 def _check(staging: Path) -> tuple[TrainTable, TestTable, tuple[str, ...]]:
@@ -211,6 +133,15 @@ def _check(staging: Path) -> tuple[TrainTable, TestTable, tuple[str, ...]]:
     return train, test, tuple(notes)
 
 
+def _name_classes(staging: Path, test: TestTable) -> Alphabet:
+    """Settle what the classes are called: as the source says, or as is known of its images."""
+    told = (staging / CLASS_NAMES).exists()
+    alphabet = load_alphabet(staging, test.sha256) if told else find_alphabet(test.pixels)
+    if told or alphabet != DIGITS:
+        write_alphabet(staging, alphabet, hash_file(staging / TEST))  # the table may have been brought into form
+    return alphabet
+
+
 def _check_rows(wanted: tuple[int, int] | None, train_rows: int, test_rows: int) -> None:
     if wanted and (train_rows, test_rows) != wanted:
         raise InputError(
@@ -227,22 +158,23 @@ def _install(staging: Path, input_dir: Path, overwrite: bool) -> None:
         if os.path.lexists(input_dir / name) and not (input_dir / name).is_file():
             raise InputError(f"{input_dir / name} must be a plain file or not there, but is another thing: remove it.")
     differing = [name for name in new if (input_dir / name).exists()]
-    stale = TEST_LABELS not in staged and TEST in new and (input_dir / TEST_LABELS).exists()
-    if stale:  # labels of other images would be believed by whoever scores against them
-        differing.append(TEST_LABELS)
+    stale: list[str] = []
+    if TEST in new:  # labels and names of other images would be believed
+        stale += [name for name in (TEST_LABELS, CLASS_NAMES) if name not in staged and (input_dir / name).exists()]
+    differing += stale
     if differing and not overwrite:
         raise InputError(
             f"{input_dir} must not lose data, but its {', '.join(differing)} would change: pass --overwrite, or name "
             "another folder."
         )
     if differing:
-        # Until all files are in place there is no sample_submission.csv: whatever stops this, the two halves of
-        # different sets are not taken for one.
-        new = [*(name for name in new if name != SUBMISSION), SUBMISSION]
         (input_dir / SUBMISSION).unlink(missing_ok=True)
-    if stale:
-        (input_dir / TEST_LABELS).unlink()
-    for name in new:
+        new = [*(name for name in new if name != SUBMISSION), SUBMISSION]
+    for name in stale:
+        (input_dir / name).unlink()
+    # Until all files are in place there is no sample_submission.csv: whatever stops this, the two halves of different
+    # sets are not taken for one, nor clothes for digits.
+    for name in sorted(new, key=lambda name: name == SUBMISSION):
         install_file(staging / name, input_dir / name)
 
 

@@ -47,7 +47,7 @@ def conclude(
     """
     run.write_array("oof_probabilities", state.oof)
     run.write_array("test_probabilities", state.test)
-    score = judge_probabilities(state.oof, dataset.labels, fold_of_row)
+    score = judge_probabilities(state.oof, dataset.labels, fold_of_row, dataset.class_names)
     unfit = dataset.unfit or (SMOKE_UNFIT if config.smoke else None)
     submission = _hand_out(config, dataset, run, state, save, score.oof_accuracy, environment["commit"], unfit)
     if run.verb == "train" and draw:

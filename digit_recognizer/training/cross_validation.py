@@ -173,7 +173,8 @@ def _introduce(config: RunConfig, dataset: Dataset, run: RunFolder, precision: s
         f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
     )
     if config.generated:
-        run.say(f"each fold begins by generating {config.generated:g} further digits per digit that it is fitted on")
+        noun = dataset.alphabet.noun
+        run.say(f"each fold begins by generating {config.generated:g} further {noun}s per {noun} that it is fitted on")
     if config.smoke:
         run.say(
             "a smoke run: it shows that everything runs, and its score means nothing"

@@ -7,8 +7,9 @@ import numpy as np
 
 from digit_recognizer.competition.submissions import count_image_ids
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.alphabets import DIGITS, Alphabet, load_alphabet
+from digit_recognizer.data.augmentation import check_augmentation
 from digit_recognizer.data.cache import find_cache_dir
-from digit_recognizer.data.csv_header import CLASSES
 from digit_recognizer.data.duplicates import count_duplicates, find_duplicate_groups
 from digit_recognizer.data.folds import draw_stratified_rows
 from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
@@ -32,6 +33,7 @@ class Dataset:
         all_test_rows: rows of test.csv, also where only the first are used.
         shared_test_rows: rows of test.csv whose pixels also occur in train.csv.
         notes: what the loaders accepted with a word.
+        alphabet: what the classes are.
     """
 
     images: np.ndarray
@@ -44,6 +46,12 @@ class Dataset:
     all_test_rows: int
     shared_test_rows: int
     notes: tuple[str, ...]
+    alphabet: Alphabet = DIGITS
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What label 0 to label 9 are called; digits as they are written."""
+        return self.alphabet.names
 
     @property
     def unfit(self) -> str | None:
@@ -60,12 +68,15 @@ def load_dataset(config: RunConfig) -> Dataset:
     """Load the data set of a run from `config.input_dir`, through its binary cache.
 
     Raises:
-        InputError: one line for whatever is missing, malformed or does not fit together.
+        InputError: one line for whatever is missing, malformed or does not fit together; for augmentation that makes
+            these images another class.
     """
     folder: Path = config.input_dir
+    check_augmentation(config.augmentation, load_alphabet(folder), folder)  # before what takes longer
     cache_dir = find_cache_dir(folder)
     train = load_train_table(folder / "train.csv", cache_dir)
     test = load_test_table(folder / "test.csv", cache_dir)
+    alphabet = load_alphabet(folder, test.sha256)
     rows = count_image_ids(folder / "sample_submission.csv")
     if rows != len(test.pixels):
         raise InputError(
@@ -79,13 +90,13 @@ def load_dataset(config: RunConfig) -> Dataset:
     repeats = [f"{repeated:,} rows of train.csv repeat an earlier one, pixel for pixel"] * (repeated > 0)
     if shared_test_rows:
         repeats.append(f"{shared_test_rows:,} of {rows:,} rows of test.csv also stand in train.csv, pixel for pixel")
-    absent = ", ".join(str(label) for label in range(CLASSES) if label not in train.labels)
+    absent = ", ".join(name for label, name in enumerate(alphabet.names) if label not in train.labels)
     repeats += [f"train.csv has no row of class {absent}: no net can learn it"] * bool(absent)
     pixels, labels, test_pixels = train.pixels, train.labels, test.pixels
     if 0 < config.train_rows < len(labels):
         drawn, _ = draw_stratified_rows(labels, config.train_rows, seed=0)
         pixels, labels = pixels[drawn], labels[drawn]
-    groups = find_duplicate_groups(pixels)
+    groups = find_duplicate_groups(pixels, alphabet.near_distance)
     counts = count_duplicates(groups)
     if counts.groups:
         repeats.append(f"{counts}; the rows of a group share a fold")
@@ -103,4 +114,5 @@ def load_dataset(config: RunConfig) -> Dataset:
         all_test_rows=rows,
         shared_test_rows=shared_test_rows,
         notes=(*train.notes, *test.notes, *repeats),
+        alphabet=alphabet,
     )

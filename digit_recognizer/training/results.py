@@ -1,5 +1,6 @@
 """What cross-validation found, as an object, as the table that ends a run, and as metrics.json."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from digit_recognizer.competition.metrics import (
     find_costliest_confusion,
 )
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.alphabets import DIGITS
 from digit_recognizer.data.duplicates import count_duplicates
 from digit_recognizer.errors import InputError
 from digit_recognizer.training.dataset import Dataset
 from digit_recognizer.training.progress import format_seconds
-from digit_recognizer.training.runs import METRICS, FinishedRun
+from digit_recognizer.training.runs import CLASSES, METRICS, FinishedRun
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,16 @@ class CVResult:
     untrained_accuracy: float | None = None
 
 
-def judge_probabilities(oof: np.ndarray, labels: np.ndarray, fold_of_row: np.ndarray) -> Score:
+def judge_probabilities(
+    oof: np.ndarray, labels: np.ndarray, fold_of_row: np.ndarray, names: Sequence[str] = DIGITS.names
+) -> Score:
     """Score out-of-fold probabilities.
 
     Args:
         oof: float32 (n, classes).
         labels: int (n,).
         fold_of_row: int16 (n,): the fold in which a row was held out; -1 for rows that never were, which don't count.
+        names: of the classes.
     """
     judged = fold_of_row >= 0
     oof, labels, fold_of_row = oof[judged], labels[judged], fold_of_row[judged]
@@ -85,7 +90,7 @@ def judge_probabilities(oof: np.ndarray, labels: np.ndarray, fold_of_row: np.nda
         oof_accuracy=float(right.mean()),
         oof_accuracy_interval=compute_accuracy_interval(int(right.sum()), len(right)),
         calibration_error=compute_calibration_error(oof, labels),
-        confusion=find_costliest_confusion(labels, predictions),
+        confusion=find_costliest_confusion(labels, predictions, names),
     )
 
 
@@ -139,6 +144,7 @@ def describe_metrics(
         "single_split": result.single_split,
         "untrained_accuracy": result.untrained_accuracy,
         "resumed_with_differences": inexact,
+        **({} if dataset.alphabet == DIGITS else {CLASSES: dataset.alphabet.to_json()}),
     }
 
 
@@ -156,7 +162,7 @@ def read_result(run: FinishedRun) -> CVResult:
                 oof_accuracy=metrics["oof_accuracy"],
                 oof_accuracy_interval=tuple(metrics["oof_accuracy_interval"]),
                 calibration_error=metrics["calibration_error"],
-                confusion=Confusion(**metrics["costliest_confusion"]),
+                confusion=Confusion(**metrics["costliest_confusion"], names=run.alphabet.names),
             ),
             oof_probabilities=run.oof_probabilities,
             test_probabilities=run.test_probabilities,

@@ -7,7 +7,7 @@ runs/<time>-<model>/
     history.csv               one line per fold and epoch
     oof_probabilities.npy     float32 (n, classes); NaN in rows that were never held out (`train`)
     test_probabilities.npy    float32 (m, classes), mean over the fold models
-    metrics.json              the score, its interval, hashes of the data, seconds
+    metrics.json              the score, its interval, hashes of the data, seconds, names of other classes than digits
     models/fold<k>.keras      the fitted nets
     log.txt                   what the screen showed
     .lock                     empty; held by the process at work, it keeps a second one out
@@ -32,6 +32,7 @@ from filelock import FileLock, Timeout
 
 from digit_recognizer.competition.provenance import describe_command
 from digit_recognizer.config import RunConfig, Settings
+from digit_recognizer.data.alphabets import DIGITS, Alphabet, parse_alphabet
 from digit_recognizer.data.array_files import load_npy, write_npy
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import (
@@ -45,6 +46,7 @@ from digit_recognizer.files import (
 from digit_recognizer.signals import show
 
 CONFIG, METRICS = "config.json", "metrics.json"
+CLASSES = "classes"  # in metrics.json: what they are called; digits have no such entry
 
 REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "unfit_for_competition")
 LOCK = ".lock"
@@ -159,6 +161,12 @@ class FinishedRun:
     metrics: dict[str, Any]
     oof_probabilities: np.ndarray
     test_probabilities: np.ndarray
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """What the run's classes are called; an InputError if metrics.json says it in no way that can be read."""
+        content = self.metrics.get(CLASSES)
+        return DIGITS if content is None else parse_alphabet(content, self.path / METRICS)
 
 
 def load_run(path: Path) -> FinishedRun:
