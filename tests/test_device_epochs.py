@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.augmentation import Affine, BatchedAffine
+from digit_recognizer.data.augmentation import POLICIES, Affine, BatchedAffine
 from digit_recognizer.models import build_model
 from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import TrainingBatches
@@ -43,12 +43,13 @@ def fit(on_device, monkeypatch, augment=None, seed=0, device="cpu"):
     return model, reports, states
 
 
-def test_maps_move_images_as_opencv_does():
+@pytest.mark.parametrize("affine", [Affine(), POLICIES["flip"].affine], ids=["affine", "flip"])
+def test_maps_move_images_as_opencv_does(affine):
     import jax
 
     images = np.zeros((64, 28, 28), np.uint8)
     images[:, 8:20, 10:18] = np.random.default_rng(1).integers(0, 256, (64, 12, 8))
-    engine = BatchedAffine(Affine())
+    engine = BatchedAffine(affine)
     expected = engine(images, np.random.default_rng(7)).astype(np.float32)
     maps = engine.draw_inverse(64, 28, np.random.default_rng(7))
     found = np.asarray(jax.jit(device_epochs.warp)(images.astype(np.float32), maps))

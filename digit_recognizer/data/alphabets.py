@@ -24,7 +24,7 @@ from digit_recognizer.files import read_json, write_json
 
 CLASS_NAMES = "classes.json"
 OTHER = "other"
-LONGEST_NAME = 20  # characters: more would not fit on an axis
+LONGEST_NAME = 14  # characters: more would run into what stands beside them in figures
 SIGNS = " -/'.,&+()"  # of a name, besides letters and digits
 # Latin, Greek and Cyrillic, which matplotlib's own font has; it would draw boxes for kana
 SCRIPTS = (range(0x20, 0x250), range(0x386, 0x500))
