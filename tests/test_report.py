@@ -96,6 +96,7 @@ def test_a_report_holds_every_section_figure_and_cell_of_the_examination(examine
 def test_a_report_tells_what_was_run(examined, page):
     cells = Page(page.read_text()).texts["td"]
     settings = json.loads((examined / "run" / "config.json").read_text())
+    assert "classes" not in json.loads((examined / "run" / "metrics.json").read_text()), "of digits no names are told"
     assert {"batch_size", "20", "keras", "processor", "float32"} <= set(cells)
     assert set(settings) - {"verb", "command"} <= set(cells)
     assert settings["command"] in Page(page.read_text()).texts["code"]

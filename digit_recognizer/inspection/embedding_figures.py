@@ -8,7 +8,7 @@ import numpy as np
 
 from digit_recognizer.files import write_atomically
 from digit_recognizer.inspection.embedding import Distances, Projection
-from digit_recognizer.inspection.figures import REFERENCE_COLOUR
+from digit_recognizer.inspection.figures import REFERENCE_COLOUR, are_short, slant_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,7 @@ CLASS_COLOURS = (
 MOST_THUMBNAILS = 150  # more would hide each other
 FRAME_STROKES = ("-", "--", ":", "-.")
 THUMBNAIL_PX, NAME_POINTS = 22, 9.5
+LONGEST_LEVEL_NAME = 7  # characters: longer ones would run into each other below the columns of a matrix
 PANELS = ("principal components", "t-SNE")
 
 
@@ -32,6 +33,7 @@ def plot_embedding(
     names: Sequence[str],
     path: Path,
     *,
+    marks: Sequence[str] | None = None,
     thumbnails: np.ndarray | None = None,
 ) -> None:
     """Draw an embedding's two projections side by side; each image is marked by its class's name or by itself.
@@ -41,9 +43,10 @@ def plot_embedding(
         classes: int (n,), 0 to k - 1.
         names: of the k classes.
         path: the PNG to write.
+        marks: a sign per class, drawn in place of names that are too long for a point, and told in a legend.
         thumbnails: uint8 (n, height, width, channels), drawn in place of names where there are at most 150.
     """
-    _save(_draw_embedding(projection, classes, names, thumbnails), path)
+    _save(_draw_embedding(projection, classes, names, thumbnails, marks), path)
 
 
 def plot_distances(distances: Distances, images: np.ndarray, path: Path) -> None:
@@ -65,40 +68,50 @@ def shorten(number: float) -> str:
 
 
 def _draw_embedding(
-    projection: Projection, classes: np.ndarray, names: Sequence[str], thumbnails: np.ndarray | None
+    projection: Projection,
+    classes: np.ndarray,
+    names: Sequence[str],
+    thumbnails: np.ndarray | None,
+    marks: Sequence[str] | None = None,
 ) -> "Figure":
     drawn = [points for points in (projection.components, projection.neighbours) if points is not None]
     figure = _open(6.4 * len(drawn), 6.6)
     panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+    signs = names if marks is None or are_short(names) else marks
     for axes, points, title in zip(panels, drawn, PANELS, strict=False):
         axes.set_title(title, fontsize=13)
         if thumbnails is not None and len(thumbnails) <= MOST_THUMBNAILS:
             _put_thumbnails(axes, points, classes, names, thumbnails)
         else:
-            _put_names(axes, points, classes, names)
+            _put_names(axes, points, classes, names, signs)
         axes.tick_params(labelsize=10)
     for axis, number, share in zip((panels[0].xaxis, panels[0].yaxis), (1, 2), projection.shares, strict=True):
         axis.set_label_text(f"component {number} ({100 * share:.0f} % of the variance)", fontsize=12)
     if projection.neighbours is not None:
         panels[1].set_xlabel("dimension 1 (no unit: only who is near whom counts)", fontsize=12)
         panels[1].set_ylabel("dimension 2", fontsize=12)
+    if signs is not names:
+        handles, told = panels[0].get_legend_handles_labels()
+        figure.legend(handles, told, loc="outside lower center", ncols=5, fontsize=12, frameon=False, markerscale=1.4)
     return figure
 
 
-def _put_names(axes: "Axes", points: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> None:
+def _put_names(
+    axes: "Axes", points: np.ndarray, classes: np.ndarray, names: Sequence[str], marks: Sequence[str]
+) -> None:
     from matplotlib.textpath import TextPath
 
     axes.margins(0.08)
-    for number, name in enumerate(names):
+    for number, (name, mark) in enumerate(zip(names, marks, strict=True)):
         x, y = points[classes == number].T
-        letters = "".join(letter for letter in name if letter.isalnum())  # a name is no command to mathtext
+        letters = "".join(letter for letter in mark if letter.isalnum())  # a name is no command to mathtext
         text = letters or str(number)
         marker = rf"$\mathrm{{{text}}}$"
         # a marker's size is that of its longer side, which for equal type depends on the word
         extents = TextPath((0, 0), marker, size=NAME_POINTS).get_extents()
         longer = max(extents.width, extents.height)
         colour = CLASS_COLOURS[number % len(CLASS_COLOURS)]
-        axes.scatter(x, y, s=longer**2, marker=marker, color=colour, linewidths=0)
+        axes.scatter(x, y, s=longer**2, marker=marker, color=colour, linewidths=0, label=name)
 
 
 def _put_thumbnails(
@@ -151,6 +164,8 @@ def _draw_distances(distances: Distances, images: np.ndarray) -> "Figure":
     axes.set_ylim(count - 0.5, -1.65)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(np.arange(count), distances.names, fontsize=12, parse_math=False)
+    if max(map(len, distances.names)) > LONGEST_LEVEL_NAME:
+        slant_names(axes)
     axes.set_xlabel("prototype (above: its image)", fontsize=12)
     axes.set_ylabel("class of the images", fontsize=12)
     axes.set_title("mean sum of squared differences to the prototype", fontsize=12)

@@ -30,6 +30,7 @@ def describe_embedding(
     title: str,
     place: str,
     available: int,
+    marks: Sequence[str] | None = None,
     prefix: str = "",
     thumbnails: bool = False,
 ) -> Section:
@@ -45,13 +46,14 @@ def describe_embedding(
         title: of the section.
         place: words that say where in the net the vectors were taken.
         available: how many images there were, of which these n were chosen.
+        marks: a sign per class, which marks the places of its images where its name is long; None for the name.
         prefix: of the figures' file names.
         thumbnails: whether the images mark their own places, in place of the classes' names.
     """
     projection, clustering = project(vectors), find_clusters(vectors, classes)
     distances = measure_distances(vectors, classes, names)
     points, matrix = folder / f"{prefix}embedding.png", folder / f"{prefix}embedding_ssd.png"
-    plot_embedding(projection, classes, names, points, thumbnails=images if thumbnails else None)
+    plot_embedding(projection, classes, names, points, marks=marks, thumbnails=images if thumbnails else None)
     plot_distances(distances, images, matrix)
     return Section(
         title=title,

@@ -26,22 +26,23 @@ def describe_confusions(run: ExaminedRun, labels: np.ndarray, folder: Path) -> S
     """Which class was read as which."""
     judged = run.fold_of_row >= 0
     given, read = labels[judged], run.run.oof_probabilities[judged].argmax(axis=1)
-    plot_confusion(given, read, folder / "confusion.png")
-    counts = np.zeros((10, 10), np.int64)
+    names = run.class_names
+    plot_confusion(given, read, folder / "confusion.png", names)
+    counts = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts, (given, read), 1)
     errors = counts - np.diag(counts.diagonal())
-    label, prediction = np.unravel_index(errors.argmax(), errors.shape)
+    pair = " read as ".join(names[label] for label in np.unravel_index(errors.argmax(), errors.shape))
     costliest = (
-        f"The costliest pair is {label} read as {prediction}, {errors.max():,} of {errors.sum():,} errors."
+        f"The costliest pair is {pair}, {errors.max():,} of {errors.sum():,} errors."
         if errors.any()
         else "No row was misread."
     )
     table = [("class", "rows", "read rightly", "most often read as", "also read so, wrongly")]
-    for digit in range(10):
-        rows, wrong = int(counts[digit].sum()), errors[digit]
-        right = f"{counts[digit, digit] / rows:.4f}" if rows else "–"
-        other = f"{wrong.argmax()} ({wrong.max():,} rows)" if wrong.any() else "–"
-        table.append((str(digit), f"{rows:,}", right, other, f"{errors[:, digit].sum():,} rows"))
+    for label, name in enumerate(names):
+        rows, wrong = int(counts[label].sum()), errors[label]
+        right = f"{counts[label, label] / rows:.4f}" if rows else "–"
+        other = f"{names[wrong.argmax()]} ({wrong.max():,} rows)" if wrong.any() else "–"
+        table.append((name, f"{rows:,}", right, other, f"{errors[:, label].sum():,} rows"))
     return Section(
         "Which class is read as which",
         (f"Every held-out row, by its label and by what the net read. {costliest}",),
@@ -53,9 +54,9 @@ def describe_confusions(run: ExaminedRun, labels: np.ndarray, folder: Path) -> S
 def describe_misreadings(runs: Sequence[ExaminedRun], labels: np.ndarray, folder: Path) -> tuple[Misreadings, Section]:
     """Which pairs are misread again and again, over the folds of the run and of others of the same rows."""
     folds = [fold for run in runs for fold in list_held_out_folds(run, labels)]
-    found = find_misreadings(folds)
-    plot_misreadings(found, folder / "misreadings.png")
-    names = ", ".join(run.name for run in runs)
+    names = runs[0].class_names
+    found = find_misreadings(folds, len(names))
+    plot_misreadings(found, folder / "misreadings.png", names)
     paragraphs = [
         "Each net is judged on the rows that it was not fitted on. A pair takes more than its share of a net's errors "
         f"where it has two or more of them, and more than {100 * (1 - CHANCE):.0f} % of chance draws would give it, "
@@ -63,22 +64,23 @@ def describe_misreadings(runs: Sequence[ExaminedRun], labels: np.ndarray, folder
     ]
     if len(folds) > 1:
         paragraphs += [
-            f"{len(folds)} nets ({names}). Read as another class again and again: {tell_pairs(found)}. Chance alone "
-            f"would put {found.by_chance:.2f} of the 90 pairs there, or fewer.",
+            f"{len(folds)} nets ({', '.join(run.name for run in runs)}). Read as another class again and again: "
+            f"{tell_pairs(found, names)}. Chance alone would put {found.by_chance:.2f} of the 90 pairs there, or "
+            "fewer.",
         ]
     else:
         paragraphs.append("One net cannot show what repeats: name further runs of the same rows by --with.")
     if found.lost:
-        names = "; ".join(f"{label} in {name}" for name, label in found.lost[:SHOWN_LOST])
+        lost = "; ".join(f"{names[label]} in {fold}" for fold, label in found.lost[:SHOWN_LOST])
         more = f"; and {len(found.lost) - SHOWN_LOST} more" if len(found.lost) > SHOWN_LOST else ""
-        paragraphs.append(f"Half or more of a class's rows were misread, which is a fit gone wrong: {names}{more}.")
+        paragraphs.append(f"Half or more of a class's rows were misread, which is a fit gone wrong: {lost}{more}.")
     if len(runs) > 1:
         paragraphs.append(_tell_stubborn_rows(runs, labels))
     table = [("label", "read as", "nets", "rows", "share of the label's rows")]
     for pair in found.pairs[:SHOWN_PAIRS]:
         share = f"{100 * pair.share:.2f} %"
         nets = f"{pair.exceeding} of {len(folds)}"
-        table.append((str(pair.label), str(pair.prediction), nets, f"{pair.rows:,}", share))
+        table.append((names[pair.label], names[pair.prediction], nets, f"{pair.rows:,}", share))
     caption = f"In how many nets, of {len(folds)}, each pair took more than its share of the errors."
     section = Section(
         "Misread again and again",
@@ -91,22 +93,23 @@ def describe_misreadings(runs: Sequence[ExaminedRun], labels: np.ndarray, folder
 
 def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
     """The rows whose label got the lowest probability, and those misread with the highest."""
-    images, oof = pixels_to_images(train.pixels), run.run.oof_probabilities
-    plot_hardest(images, train.labels, oof, folder / "hardest.png")
-    plot_confidently_wrong(images, train.labels, oof, folder / "confidently_wrong.png")
+    images, oof, alphabet = pixels_to_images(train.pixels), run.run.oof_probabilities, run.run.alphabet
+    names = alphabet.names
+    plot_hardest(images, train.labels, oof, folder / "hardest.png", names=names)
+    plot_confidently_wrong(images, train.labels, oof, folder / "confidently_wrong.png", names=names)
     hardest, surest = (find(train.labels, oof, SHEET_ROWS) for find in (find_hardest, find_confidently_wrong))
     shared = len(np.intersect1d(hardest, surest))
     wrong = (oof[hardest].argmax(axis=1) != train.labels[hardest]).sum()
     paragraph = (
         f"Hard is a row whose label got next to no probability: {wrong} of the {len(hardest)} hardest were misread. "
         f"Confidently wrong is a row that was read as one other class without a doubt; {shared} of the {len(surest)} "
-        "surest errors are among the hardest as well. Look at both for digits that a person would misread, and for "
-        "labels that are wrong."
+        f"surest errors are among the hardest as well. Look at both for {alphabet.noun}s that a person would misread, "
+        "and for labels that are wrong."
     )
     table = [("data row", "label", "read as", "its probability", "the label's")]
     for row in surest[:SHOWN_ROWS]:
         label, read = train.labels[row], oof[row].argmax()
-        table.append((f"{row + 1:,}", str(label), str(read), f"{oof[row, read]:.4f}", f"{oof[row, label]:.4f}"))
+        table.append((f"{row + 1:,}", names[label], names[read], f"{oof[row, read]:.4f}", f"{oof[row, label]:.4f}"))
     return Section(
         "The hardest rows, and the most confidently wrong",
         (paragraph,),
@@ -124,15 +127,15 @@ def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Sec
     )
 
 
-def describe_label_errors(errors: LabelErrors, train: TrainTable, folder: Path) -> Section:
+def describe_label_errors(errors: LabelErrors, train: TrainTable, names: Sequence[str], folder: Path) -> Section:
     """The rows whose label is probably wrong; label_errors.csv has them all."""
     write_label_errors(errors, train, folder / "label_errors.csv")
-    plot_label_errors(errors, train.pixels, folder / "label_errors.png")
+    plot_label_errors(errors, train.pixels, folder / "label_errors.png", names)
     table: list[tuple[str, ...]] = [("data row", "label", "suggested", "the label's", "the suggestion's")]
     for number, row in enumerate(errors.rows[:SHOWN_ROWS]):
         chances = (errors.label_probabilities[number], errors.suggested_probabilities[number])
-        classes = (errors.labels[number], errors.suggestions[number])
-        table.append((f"{row + 1:,}", *map(str, classes), *(f"{chance:.4f}" for chance in chances)))
+        classes = (names[errors.labels[number]], names[errors.suggestions[number]])
+        table.append((f"{row + 1:,}", *classes, *(f"{chance:.4f}" for chance in chances)))
     return Section(
         "Labels that are probably wrong",
         (
@@ -152,12 +155,15 @@ def describe_label_errors(errors: LabelErrors, train: TrainTable, folder: Path) 
     )
 
 
-def tell_pairs(found: Misreadings) -> str:
+def tell_pairs(found: Misreadings, names: Sequence[str]) -> str:
     """The pairs that repeat, as one phrase: `4 as 9 (5 of 5 nets)`."""
     nets = len(found.counts)
     if nets == 1:
         return "one net cannot tell"
-    pairs = [f"{pair.label} as {pair.prediction} ({pair.exceeding} of {nets} nets)" for pair in found.repeated[:4]]
+    pairs = [
+        f"{names[pair.label]} as {names[pair.prediction]} ({pair.exceeding} of {nets} nets)"
+        for pair in found.repeated[:4]
+    ]
     more = len(found.repeated) - len(pairs)
     return ", ".join(pairs) + (f", and {more} more" if more else "") if pairs else "no pair in most nets"
 

@@ -69,6 +69,7 @@ def examine_run(
     train = load_train_table(input_dir / "train.csv", input_dir / ".cache")
     runs = [load_examined_run(each, train) for each in (path, *others)]
     _check_different(runs)
+    names = runs[0].class_names
     request = NetRequest(fold, layer, tuple(rows), None if images is None else load_letters(images))
     errors = find_label_errors(runs[0].run.oof_probabilities, train.labels)
     with _made(folder), open_staging_folder(folder) as staging:
@@ -77,19 +78,19 @@ def examine_run(
         found, misread = describe_misreadings(runs, train.labels, staging)
         sections = (
             told,
-            describe_data(train, staging),
+            describe_data(train, names, staging),
             describe_course(runs[0], train.labels, staging),
             describe_confusions(runs[0], train.labels, staging),
             misread,
             describe_hard_rows(runs[0], train, staging),
-            describe_label_errors(errors, train, staging),
+            describe_label_errors(errors, train, names, staging),
             *inside.sections,
         )
         publish(Examination(hash_file(path / "oof_probabilities.npy"), score, sections), staging, folder)
     figures = sum(len(section.figures) for section in sections)
     table = [
-        ("misread again and again", tell_pairs(found)),
-        *tell_label_errors(errors, train),
+        ("misread again and again", tell_pairs(found, names)),
+        *tell_label_errors(errors, train, names),
         ("list", str(folder / "label_errors.csv")),
         ("contact sheet", str(folder / "label_errors.png")),
         ("examination", f"{len(sections)} sections with {figures} figures in {folder}, listed by {INDEX}"),

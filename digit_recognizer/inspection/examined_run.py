@@ -45,6 +45,11 @@ class ExaminedRun:
         """What the screen calls it."""
         return self.run.path.name or str(self.run.path)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What label 0 to label 9 are called."""
+        return self.run.alphabet.names
+
     def find_model_path(self, fold: int) -> Path:
         """Where the net of a fold is, or would be."""
         return self.run.path / "models" / f"fold{fold}.keras"

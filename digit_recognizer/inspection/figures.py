@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from digit_recognizer.files import write_atomically
 
 if TYPE_CHECKING:  # whoever draws nothing need not wait for matplotlib
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FITTED_COLOUR, HELD_OUT_COLOUR, REFERENCE_COLOUR = (
@@ -15,6 +16,7 @@ FITTED_COLOUR, HELD_OUT_COLOUR, REFERENCE_COLOUR = (
     "#c2571a",
 )  # apart in grey print and for the colour-blind
 LONG_RUN_EPOCHS = 20
+SHORT_NAME = 3  # characters of a class's name: more have no room beside others
 
 
 def plot_learning_curves(
@@ -54,6 +56,26 @@ def plot_learning_curves(
     # below the panels: curves that rise and fall leave no corner free for certain
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     save_figure(figure, path)
+
+
+def are_short(names: Sequence[str]) -> bool:
+    """Whether the names of classes fit where a digit does."""
+    return max(map(len, names)) <= SHORT_NAME
+
+
+def name_classes(axes: "Axes", names: Sequence[str], *, down: bool = True) -> None:
+    """Put the names of classes along the x-axis, aslant where they are long, and unless `down` is off the y-axis."""
+    axes.set_xticks(range(len(names)), names)
+    if not are_short(names):
+        slant_names(axes)
+    if down:
+        axes.set_yticks(range(len(names)), names)
+
+
+def slant_names(axes: "Axes") -> None:
+    """Turn what stands along the x-axis, so that each name ends below its tick and none runs into the next."""
+    for text in axes.get_xticklabels():
+        text.set(rotation=40, ha="right", rotation_mode="anchor")
 
 
 def open_figure(width_inches: float, height_inches: float) -> "Figure":

@@ -96,6 +96,7 @@ def examine_fold_net(run: ExaminedRun, train: TrainTable, request: NetRequest, f
         layer=request.layer,
         saliency_rows=places,
         judged=len(held_out),
+        names=run.class_names,
     )
     if request.letters is not None:
         letters = request.letters

@@ -1,15 +1,17 @@
 """Rows whose given label is probably wrong, found by confident learning (Northcutt, Jiang and Chuang 2021)."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from digit_recognizer.data.alphabets import DIGITS
 from digit_recognizer.data.tables import TrainTable, pixels_to_images
 from digit_recognizer.files import write_atomically
 from digit_recognizer.inspection.contact_sheet import draw_contact_sheet
-from digit_recognizer.inspection.figures import save_figure
+from digit_recognizer.inspection.figures import are_short, save_figure
 from digit_recognizer.training.comparing import find_judged_rows
 
 SHEET_LIMIT = 60  # six rows of ten: a page that one looks through in a minute
@@ -95,17 +97,19 @@ def write_label_errors(errors: LabelErrors, train: TrainTable, path: Path) -> No
             )
 
 
-def plot_label_errors(errors: LabelErrors, pixels: np.ndarray, path: Path) -> None:
+def plot_label_errors(errors: LabelErrors, pixels: np.ndarray, path: Path, names: Sequence[str] = DIGITS.names) -> None:
     """Draw a contact sheet of the most suspicious rows: data row, label → suggestion.
 
     Args:
         errors: the first `SHEET_LIMIT` are drawn.
         pixels: uint8 (n, 784), of the whole train.csv.
         path: the PNG to write.
+        names: of the classes.
     """
+    space = " " if are_short(names) else "\n"
     drawn = min(len(errors.rows), SHEET_LIMIT)
     words = [
-        f"{row + 1:,}\n{label} → {suggestion}"
+        f"{row + 1:,}\n{names[label]}{space}→ {names[suggestion]}"
         for row, label, suggestion in zip(errors.rows, errors.labels, errors.suggestions, strict=True)
     ]
     title = (
@@ -116,7 +120,9 @@ def plot_label_errors(errors: LabelErrors, pixels: np.ndarray, path: Path) -> No
     save_figure(draw_contact_sheet(images, words[:drawn], title), path)
 
 
-def tell_label_errors(errors: LabelErrors, train: TrainTable) -> list[tuple[str, str]]:
+def tell_label_errors(
+    errors: LabelErrors, train: TrainTable, names: Sequence[str] = DIGITS.names
+) -> list[tuple[str, str]]:
     """How many suspects there are, and the first of them: names and values of a table for the screen."""
     left_out = len(train.labels) - errors.judged
     rows = [("suspected label errors", f"{len(errors.rows):,} of {errors.judged:,} rows that were held out")]
@@ -127,8 +133,8 @@ def tell_label_errors(errors: LabelErrors, train: TrainTable) -> list[tuple[str,
         line = f", line {row + 2:,}" if _has_known_lines(train) else ""
         rows.append((
             "the most suspicious",
-            f"data row {row + 1:,}{line} of {train.path}: label {errors.labels[0]} "
-            f"({errors.label_probabilities[0]:.4f}), suggested {errors.suggestions[0]} "
+            f"data row {row + 1:,}{line} of {train.path}: label {names[errors.labels[0]]} "
+            f"({errors.label_probabilities[0]:.4f}), suggested {names[errors.suggestions[0]]} "
             f"({errors.suggested_probabilities[0]:.4f})",
         ))  # fmt: skip
     return rows

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digit_recognizer.inspection.figures import REFERENCE_COLOUR, open_figure, save_figure
+from digit_recognizer.data.alphabets import DIGITS
+from digit_recognizer.inspection.figures import REFERENCE_COLOUR, are_short, name_classes, open_figure, save_figure
 
 if TYPE_CHECKING:  # whoever draws nothing need not wait for matplotlib
     from matplotlib.figure import Figure
@@ -119,23 +120,24 @@ def find_misreadings(folds: Sequence[HeldOutFold], classes: int = 10) -> Misread
     return Misreadings(counts, exceeding, tuple(pairs), named)
 
 
-def plot_misreadings(found: Misreadings, path: Path) -> None:
+def plot_misreadings(found: Misreadings, path: Path, names: Sequence[str] = DIGITS.names) -> None:
     """Draw in how many folds each pair of classes exceeds its share: the darker, the more.
 
     Args:
         found: by `find_misreadings`.
         path: the PNG to write.
+        names: of the classes.
     """
-    save_figure(_draw_misreadings(found), path)
+    save_figure(_draw_misreadings(found, names), path)
 
 
-def _draw_misreadings(found: Misreadings) -> "Figure":
+def _draw_misreadings(found: Misreadings, names: Sequence[str] = DIGITS.names) -> "Figure":
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.ticker import MaxNLocator
 
     folds, classes = found.counts.shape[:2]
     times, rows = found.exceeding.sum(axis=0), found.counts.sum(axis=0)
-    figure = open_figure(8, 7)
+    figure = open_figure(8, 7) if are_short(names) else open_figure(9, 8)
     axes = figure.subplots()
     colours = LinearSegmentedColormap.from_list("times", ["white", REFERENCE_COLOUR]).with_extremes(bad=DIAGONAL_COLOUR)
     shown = np.ma.masked_array(times, np.eye(classes, dtype=bool))
@@ -146,8 +148,8 @@ def _draw_misreadings(found: Misreadings) -> "Figure":
     axes.set_title("nets that misread a pair more often than its share; in brackets the rows")
     axes.set_xlabel("prediction")
     axes.set_ylabel("label")
+    name_classes(axes, names)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(np.arange(classes))
         axis.set_ticks(np.arange(classes + 1) - 0.5, minor=True)
     axes.grid(which="minor", color=DIAGONAL_COLOUR)
     axes.tick_params(which="both", length=0)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digit_recognizer.data.alphabets import DIGITS
 from digit_recognizer.errors import InputError
 from digit_recognizer.inspection.embedding import choose_rows
 from digit_recognizer.inspection.embedding_sections import describe_embedding
+from digit_recognizer.inspection.figures import are_short
 from digit_recognizer.inspection.filter_sections import describe_feature_maps, describe_filters
 from digit_recognizer.inspection.layers import OpenedNetwork, find_embedding, open_network
 from digit_recognizer.inspection.readings import FIGURE_ROWS, TABLE_ROWS, plot_readings, tabulate_readings
@@ -30,6 +32,7 @@ def examine_network(
     layer: str | None = None,
     saliency_rows: Sequence[int] = (),
     judged: int | None = None,
+    names: Sequence[str] = DIGITS.names,
 ) -> list[Section]:
     """Describe and draw what a net has learned.
 
@@ -44,6 +47,7 @@ def examine_network(
             it is surest of.
         judged: so many of the first images count where the net is judged; the others, which it may have been fitted
             on, only have their saliency drawn. None for all.
+        names: of the classes.
 
     Returns:
         Sections in the order of reading. The same for equal input.
@@ -64,15 +68,16 @@ def examine_network(
     return [
         *describe_filters(network, images[0], "example 1", folder),
         describe_feature_maps(network, layer, images[0], "example 1", folder),
-        _describe_readings(images[:judged], probabilities[:judged], labels[:judged], folder),
-        _describe_saliency(network, images, probabilities, labels, folder, saliency_rows),
+        _describe_readings(images[:judged], probabilities[:judged], labels[:judged], folder, names),
+        _describe_saliency(network, images, probabilities, labels, folder, saliency_rows, names),
         describe_embedding(
             vectors[rows].reshape(len(rows), -1),
             images[rows],
             [f"example {row + 1:,}" for row in rows],
             classes,
-            [str(label) for label in present],
+            [names[label] for label in present],
             folder,
+            marks=[str(label) for label in present],
             title="Embedding",
             place=words,
             available=judged,
@@ -134,9 +139,11 @@ def _check_numbers(network: OpenedNetwork, *outputs: np.ndarray) -> None:
         )
 
 
-def _describe_readings(images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, folder: Path) -> Section:
+def _describe_readings(
+    images: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, folder: Path, names: Sequence[str]
+) -> Section:
     path = folder / "readings.png"
-    plot_readings(images, probabilities, labels, path)
+    plot_readings(images, probabilities, labels, path, names)
     right = probabilities.argmax(axis=1) == labels
     first, drawn = min(len(labels), TABLE_ROWS), min(len(labels), FIGURE_ROWS)
     paragraph = (
@@ -151,7 +158,7 @@ def _describe_readings(images: np.ndarray, probabilities: np.ndarray, labels: np
         f"wrong, and framed: {', '.join(wrong)}." if wrong else "all are right."
     )
     return Section(
-        "Output vectors", (paragraph,), (FigureFile(path, caption),), tabulate_readings(probabilities, labels)
+        "Output vectors", (paragraph,), (FigureFile(path, caption),), tabulate_readings(probabilities, labels, names)
     )
 
 
@@ -162,13 +169,15 @@ def _describe_saliency(
     labels: np.ndarray,
     folder: Path,
     rows: Sequence[int],
+    names: Sequence[str],
 ) -> Section:
     chosen = list(rows) or _choose_saliency_rows(probabilities, labels)
     saliencies = [compute_saliency(network, images[row]) for row in chosen]
-    titles = []
+    titles, space = [], " " if are_short(names) else "\n"
     for row, saliency in zip(chosen, saliencies, strict=True):
-        wrong = "" if saliency.predicted == labels[row] else f",\nwrong: label {labels[row]}"
-        titles.append(f"example {row + 1:,}: read {saliency.predicted} ({saliency.probability:.3f}){wrong}")
+        wrong = "" if saliency.predicted == labels[row] else f",\nwrong: label {names[labels[row]]}"
+        read = f"read {names[saliency.predicted]} ({saliency.probability:.3f})"
+        titles.append(f"example {row + 1:,}:{space}{read}{wrong}")
     path = folder / "saliency.png"
     plot_saliency(images[chosen], titles, saliencies, path)
     patch_px = saliencies[0].patch_px
@@ -190,12 +199,16 @@ def _describe_saliency(
         "Saliency",
         (opening, summary),
         (FigureFile(path, caption),),
-        _tabulate_saliency(chosen, labels, images.shape[1:3], saliencies),
+        _tabulate_saliency(chosen, labels, images.shape[1:3], saliencies, names),
     )
 
 
 def _tabulate_saliency(
-    rows: Sequence[int], labels: np.ndarray, sides_px: tuple[int, ...], saliencies: Sequence[Saliency]
+    rows: Sequence[int],
+    labels: np.ndarray,
+    sides_px: tuple[int, ...],
+    saliencies: Sequence[Saliency],
+    names: Sequence[str],
 ) -> tuple[tuple[str, ...], ...]:
     lines = [("example", "read", "probability", "label", "largest fall", "with the patch at", "largest rise")]
     for row, saliency in zip(rows, saliencies, strict=True):
@@ -204,9 +217,9 @@ def _tabulate_saliency(
         down, right = (cell + 0.5) * sides_px / changes.shape  # the cell's middle, in px of the image
         lines.append((
             f"{row + 1:,}",
-            str(saliency.predicted),
+            names[saliency.predicted],
             f"{saliency.probability:.3f}",
-            str(labels[row]),
+            names[labels[row]],
             f"{max(float(-changes.min()), 0.0):.3f}",
             f"{right:.0f} px from the left, {down:.0f} px from the top",
             f"{max(float(changes.max()), 0.0):.3f}",

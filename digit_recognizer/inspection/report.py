@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from digit_recognizer.data.alphabets import DIGITS
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import check_writable_folder, hash_file, read_json, write_text
 from digit_recognizer.inspection.examination import FOLDER, examine_run
@@ -38,8 +39,8 @@ def write_report(path: Path, input_dir: Path, output: Path | None = None, examin
     run = load_run(path)
     _check_target(target)
     found = _find_examination(path, input_dir, examination)
-    score = found.score
-    title = f"{_name_model(run, path)}: {100 * score.accuracy:.2f} % of {score.rows:,} held-out digits read rightly"
+    score, nouns = found.score, f"{run.alphabet.noun}s"
+    title = f"{_name_model(run, path)}: {100 * score.accuracy:.2f} % of {score.rows:,} held-out {nouns} read rightly"
     page = build_page(title, _build_header(path, run, found), found.sections, [("What was run", _build_origin(path))])
     write_text(target, page)
     figures = sum(len(section.figures) for section in found.sections)
@@ -86,11 +87,12 @@ def _load_examination(path: Path, folder: Path) -> Examination:
 
 def _build_header(path: Path, run: FinishedRun, found: Examination) -> str:
     score = found.score
-    left = score.all_rows - score.rows
+    left, noun = score.all_rows - score.rows, run.alphabet.noun
+    keeper = ", whose labels Kaggle keeps," if run.alphabet.key == DIGITS.key else ""
     honest = (
-        "Every digit counted on this page was read by a net that had not been fitted on it"
+        f"Every {noun} counted on this page was read by a net that had not been fitted on it"
         + (f"; the other {left:,} of {score.all_rows:,} rows are left out of account." if left else ".")
-        + " Test digits, whose labels Kaggle keeps, play no part."
+        + f" Test {noun}s{keeper} play no part."
     )
     unfit = run.metrics["unfit_for_competition"]
     verb = VERBS.get(str(_read_settings(path).get("verb")), "Run")

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from digit_recognizer.data.alphabets import DIGITS
 from digit_recognizer.inspection.figures import (
     FITTED_COLOUR,
     HELD_OUT_COLOUR,
     REFERENCE_COLOUR,
+    are_short,
+    name_classes,
     open_figure,
     save_figure,
 )
@@ -21,22 +24,24 @@ if TYPE_CHECKING:  # whoever draws nothing need not wait for matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-CLASSES = 10
 DIAGONAL_COLOUR = "#dedede"
 LEAST_MARGIN = 1e-3  # of the y-axis: values that are all but equal must not look far apart
 
 
-def plot_class_counts(labels: np.ndarray, path: Path) -> None:
+def plot_class_counts(labels: np.ndarray, path: Path, names: Sequence[str] = DIGITS.names) -> None:
     """Draw how many rows each class has, one bar per class with its count above.
 
     Args:
         labels: int (n,), 0 to 9; a class without rows has a bar of height 0.
         path: the PNG to write.
+        names: of the classes.
     """
-    save_figure(_draw_class_counts(labels), path)
+    save_figure(_draw_class_counts(labels, names), path)
 
 
-def plot_samples(images: np.ndarray, labels: np.ndarray, path: Path, columns: int = 12) -> None:
+def plot_samples(
+    images: np.ndarray, labels: np.ndarray, path: Path, columns: int = 12, names: Sequence[str] = DIGITS.names
+) -> None:
     """Draw the first examples of every class, a row of the figure per class.
 
     Args:
@@ -44,8 +49,9 @@ def plot_samples(images: np.ndarray, labels: np.ndarray, path: Path, columns: in
         labels: int (n,), 0 to 9; a class with fewer than `columns` rows leaves gaps.
         path: the PNG to write.
         columns: examples per class, at least 1.
+        names: of the classes.
     """
-    save_figure(_draw_samples(images, labels, columns), path)
+    save_figure(_draw_samples(images, labels, columns, names), path)
 
 
 def plot_fold_curves(
@@ -66,24 +72,27 @@ def plot_fold_curves(
     save_figure(_draw_fold_curves(history, fold_accuracies, title), path)
 
 
-def plot_confusion(labels: np.ndarray, predictions: np.ndarray, path: Path) -> None:
+def plot_confusion(
+    labels: np.ndarray, predictions: np.ndarray, path: Path, names: Sequence[str] = DIGITS.names
+) -> None:
     """Draw which class was read as which: the darker a cell off the diagonal, the more rows.
 
     Args:
         labels: int (n,), 0 to 9.
         predictions: int (n,), 0 to 9; of held-out rows, or the figure flatters.
         path: the PNG to write.
+        names: of the classes.
     """
-    save_figure(_draw_confusion(labels, predictions), path)
+    save_figure(_draw_confusion(labels, predictions, names), path)
 
 
-def _draw_class_counts(labels: np.ndarray) -> "Figure":
+def _draw_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     figure = open_figure(8, 4.4)
     axes = figure.subplots()
-    bars = axes.bar(np.arange(CLASSES), np.bincount(labels, minlength=CLASSES), color=HELD_OUT_COLOUR)
+    bars = axes.bar(np.arange(len(names)), np.bincount(labels, minlength=len(names)), color=HELD_OUT_COLOUR)
     axes.bar_label(bars, fmt="{:,.0f}", padding=2)
-    axes.set_xticks(np.arange(CLASSES))
-    axes.set_xlabel("digit")
+    name_classes(axes, names, down=False)
+    axes.set_xlabel("digit" if names == DIGITS.names else "class")
     axes.set_ylabel("rows of train.csv")
     axes.yaxis.set_major_locator(_whole_ticks())
     axes.yaxis.set_major_formatter("{x:,.0f}")
@@ -92,19 +101,22 @@ def _draw_class_counts(labels: np.ndarray) -> "Figure":
     return figure
 
 
-def _draw_samples(images: np.ndarray, labels: np.ndarray, columns: int) -> "Figure":
+def _draw_samples(
+    images: np.ndarray, labels: np.ndarray, columns: int, names: Sequence[str] = DIGITS.names
+) -> "Figure":
     # one picture of all examples: 120 panels take eight times as long to draw
     height, width = images.shape[1:3]
-    sheet = np.zeros((CLASSES * height, columns * width), np.uint8)
-    for digit in range(CLASSES):
-        for column, row in enumerate(np.flatnonzero(labels == digit)[:columns]):
-            top, left = digit * height, column * width
+    sheet = np.zeros((len(names) * height, columns * width), np.uint8)
+    for label in range(len(names)):
+        for column, row in enumerate(np.flatnonzero(labels == label)[:columns]):
+            top, left = label * height, column * width
             sheet[top : top + height, left : left + width] = images[row, ..., 0]
-    figure = open_figure(0.5 + 0.6 * columns, 0.6 * CLASSES)
+    margin = 0.5 if are_short(names) else 0.15 * max(map(len, names))  # inches, for the names
+    figure = open_figure(margin + 0.6 * columns, 0.6 * len(names))
     axes = figure.subplots()
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
     axes.set_xticks([])
-    axes.set_yticks((np.arange(CLASSES) + 0.5) * height - 0.5, [str(digit) for digit in range(CLASSES)], fontsize=14)
+    axes.set_yticks((np.arange(len(names)) + 0.5) * height - 0.5, names, fontsize=14)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure
@@ -144,26 +156,27 @@ def _draw_fold_curves(history: Sequence[dict[str, Any]], fold_accuracies: Sequen
     return figure
 
 
-def _draw_confusion(labels: np.ndarray, predictions: np.ndarray) -> "Figure":
+def _draw_confusion(labels: np.ndarray, predictions: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     from matplotlib.colors import LinearSegmentedColormap
 
-    counts = np.zeros((CLASSES, CLASSES), np.int64)
+    counts = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts, (labels, predictions), 1)
     errors = counts - np.diag(counts.diagonal())
     colours = LinearSegmentedColormap.from_list("errors", ["white", REFERENCE_COLOUR])
-    figure = open_figure(7, 7)
+    side = 7 if are_short(names) else 8
+    figure = open_figure(side, side)
     axes = figure.subplots()
     # without the diagonal, next to whose thousands no error would show
-    shown = np.ma.masked_array(errors, np.eye(CLASSES, dtype=bool))
+    shown = np.ma.masked_array(errors, np.eye(len(names), dtype=bool))
     axes.imshow(shown, cmap=colours.with_extremes(bad=DIAGONAL_COLOUR), vmin=0, vmax=int(errors.max()))
     for label, prediction in np.argwhere(counts):  # black, which the darkest cell still sets off
         axes.text(prediction, label, f"{counts[label, prediction]:,}", ha="center", va="center", fontsize=11)
     axes.set_title(f"errors: {errors.sum():,} of {len(labels):,} rows")
     axes.set_xlabel("prediction")
     axes.set_ylabel("label")
+    name_classes(axes, names)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(np.arange(CLASSES))
-        axis.set_ticks(np.arange(CLASSES + 1) - 0.5, minor=True)
+        axis.set_ticks(np.arange(len(names) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color=DIAGONAL_COLOUR)
     axes.tick_params(which="both", length=0)
     return figure

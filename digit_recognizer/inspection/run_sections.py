@@ -15,18 +15,23 @@ from digit_recognizer.inspection.sections import FigureFile, Section
 from digit_recognizer.training.results import judge_probabilities
 
 
-def describe_data(train: TrainTable, folder: Path) -> Section:
+def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Section:
     """The first examples of each class, and how many rows each has."""
-    counts = np.bincount(train.labels, minlength=10)
-    plot_samples(pixels_to_images(train.pixels), train.labels, folder / "samples.png")
-    plot_class_counts(train.labels, folder / "class_counts.png")
+    counts = np.bincount(train.labels, minlength=len(names))
+    plot_samples(pixels_to_images(train.pixels), train.labels, folder / "samples.png", names=names)
+    plot_class_counts(train.labels, folder / "class_counts.png", names)
+    most, least = names[int(counts.argmax())], names[int(counts.argmin())]
+    shares = (
+        f"The most frequent class is {most} ({counts.max():,} rows), the rarest {least} ({counts.min():,})."
+        if counts.max() > counts.min()
+        else f"Every class has {counts.max():,} rows."
+    )
     ink = train.pixels.any(axis=0).sum()
     return Section(
         "The data at a glance",
         (
             f"{len(train.labels):,} rows of {train.path.name}, each a picture of 28 × 28 pixels with values from 0 "
-            f"(paper) to 255 (ink). The most frequent class is {counts.argmax()} ({counts.max():,} rows), the rarest "
-            f"{counts.argmin()} ({counts.min():,}). {784 - ink:,} of the 784 pixels are paper in every row.",
+            f"(paper) to 255 (ink). {shares} {784 - ink:,} of the 784 pixels are paper in every row.",
         ),
         (
             FigureFile(folder / "samples.png", "The first twelve examples of each class, one class to a line."),

@@ -1,0 +1,175 @@
+"""From data whose classes have names to every table and figure that a person reads."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import write_labels, write_tiny_data
+from resuming import configure
+
+from digit_recognizer import cv, examine, report, score
+from digit_recognizer.data.alphabets import FASHION
+from digit_recognizer.files import hash_file
+from digit_recognizer.inspection import embedding_figures, run_figures
+from digit_recognizer.inspection.contact_sheet import draw_contact_sheet
+from digit_recognizer.inspection.embedding import Projection
+from digit_recognizer.inspection.hard_rows import _draw_hardest
+from digit_recognizer.inspection.index import read_examination
+from digit_recognizer.inspection.misreadings import HeldOutFold, _draw_misreadings, find_misreadings
+from digit_recognizer.training.cross_validation import cross_validate
+from digit_recognizer.training.runs import load_run
+
+LABELS = np.arange(40) % 10
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 28, 28, 1), dtype=np.uint8)
+
+
+def name_clothes(folder):
+    (folder / "classes.json").write_text(json.dumps(FASHION.to_json()))
+
+
+@pytest.fixture(scope="module")
+def clothes(tmp_path_factory):
+    """A folder with `data` that are called clothes, a `run` on them that mirrored half, and its examination."""
+    folder = tmp_path_factory.mktemp("clothes")
+    name_clothes(write_tiny_data(folder / "data"))
+    answers = (folder / "data" / "test_labels.csv").read_bytes()
+    (folder / "data" / "test_labels.csv").unlink()
+    (folder / "data" / "test_labels.csv").mkdir()  # whoever opens it fails
+    recipe = {"model": "baseline", "epochs": 1, "batch_size": 20, "augmentation": "flip"}
+    cross_validate(configure(folder / "data", "run", recipe))
+    (folder / "data" / "test_labels.csv").rmdir()
+    (folder / "data" / "test_labels.csv").write_bytes(answers)
+    assert examine.main([str(folder / "run"), "--input-dir", str(folder / "data")]) == 0
+    return folder
+
+
+def list_cells(clothes, title):
+    sections = read_examination(clothes / "run" / "examination").sections
+    return next(section.table for section in sections if section.title == title)
+
+
+def test_a_run_tells_the_names_and_shows_them_again(clothes, capsys):
+    metrics = json.loads((clothes / "run" / "metrics.json").read_text())
+    assert metrics["classes"] == FASHION.to_json()
+    costliest = metrics["costliest_confusion"]
+    assert set(costliest) == {"label", "prediction", "rows"} and load_run(clothes / "run").alphabet == FASHION
+    assert cv.main(["--resume", str(clothes / "run")]) == 0
+    label, prediction = FASHION.names[costliest["label"]], FASHION.names[costliest["prediction"]]
+    assert f"{label} read as {prediction}: {costliest['rows']} rows" in capsys.readouterr().out
+
+
+def test_mirroring_digits_is_refused_before_anything_is_read(tiny_dir, capsys):
+    (tiny_dir / "train.csv").write_text("nobody looks")
+    assert cv.main(["--input-dir", str(tiny_dir), "--augmentation", "flip", "--run-dir", "run"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("cv: --augmentation flip mirrors images") and told.count("\n") == 1
+
+
+def test_every_table_of_an_examination_has_the_names(clothes):
+    names = set(FASHION.names)
+    assert [row[0] for row in list_cells(clothes, "Which class is read as which")[1:]] == list(FASHION.names)
+    for title, columns in (
+        ("Misread again and again", ("label", "read as")),
+        ("The hardest rows, and the most confidently wrong", ("label", "read as")),
+        ("Output vectors", ("argmax", "label")),
+        ("Saliency", ("read", "label")),
+        ("Embedding", ("class",)),
+    ):
+        header, *rows = list_cells(clothes, title)
+        assert rows and {row[header.index(column)] for row in rows for column in columns} <= names, title
+    assert list_cells(clothes, "Output vectors")[0][4:] == FASHION.names
+    told = " ".join(p for s in read_examination(clothes / "run" / "examination").sections for p in s.paragraphs)
+    assert "digit" not in told and "Every class has 6 rows." in told
+
+
+def test_files_for_machines_keep_numbers(clothes):
+    with (clothes / "run" / "examination" / "label_errors.csv").open(encoding="utf-8") as file:
+        assert all(row[name] in "0123456789" for row in csv.DictReader(file) for name in ("label", "suggested"))
+    assert (clothes / "run.csv").read_text().splitlines()[1].split(",")[1] in "0123456789"
+
+
+def test_a_report_on_clothes_speaks_of_images(clothes):
+    assert report.main([str(clothes / "run"), "--input-dir", str(clothes / "data")]) == 0
+    page = (clothes / "run" / "report.html").read_text()
+    assert "held-out images read rightly" in page and "Test images play no part." in page
+    assert "Kaggle" not in page and "digits" not in page
+
+
+def test_score_names_the_costliest_confusion(clothes, capsys):
+    labels = np.arange(60, 80) % 10
+    labels[[6, 16]] = 0  # both of class 6
+    write_labels(clothes / "mine.csv", labels)
+    assert score.main([str(clothes / "mine.csv"), "--input-dir", str(clothes / "data")]) == 0
+    assert "costliest confusion Shirt read as T-shirt/top: 2 rows" in capsys.readouterr().out
+
+
+def test_names_of_other_images_are_not_believed(clothes, tmp_path, capsys):
+    data = write_tiny_data(tmp_path / "data")
+    content = {**FASHION.to_json(), "test_sha256": "f" * 64}
+    (data / "classes.json").write_text(json.dumps(content))
+    assert score.main([str(clothes / "run.csv"), "--input-dir", str(data)]) == 2
+    assert cv.main(["--input-dir", str(data), "--run-dir", "run"]) == 2
+    assert capsys.readouterr().err.count("was written for another test.csv") == 2
+    (data / "classes.json").write_text(json.dumps({**content, "test_sha256": hash_file(data / "test.csv")}))
+    assert score.main([str(clothes / "run.csv"), "--input-dir", str(data)]) == 0
+
+
+def test_a_run_whose_names_are_damaged_is_refused_in_one_line(clothes, tmp_path, capsys):
+    run = shutil.copytree(clothes / "run", tmp_path / "run")
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps({**metrics, "classes": {"alphabet": "fashion", "names": ["<b>"]}}))
+    assert examine.main([str(run), "--input-dir", str(clothes / "data"), "--output", "new"]) == 2
+    assert "metrics.json must hold 10 names" in capsys.readouterr().err
+
+
+def overlaps(texts):
+    """Pairs of texts that are drawn over each other."""
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    return sum(one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number])
+
+
+@pytest.mark.parametrize("names", [FASHION.names, tuple(f"Wellingtons {n}b" for n in range(10))])
+def test_names_stand_at_the_axes_and_none_is_cut_off(names):
+    read = (LABELS + (LABELS > 5)) % 10
+    fold = HeldOutFold("one", LABELS, read)
+    for figure in (
+        run_figures._draw_confusion(LABELS, read, names),
+        run_figures._draw_class_counts(LABELS, names),
+        run_figures._draw_samples(IMAGES, LABELS, 12, names),
+        _draw_misreadings(find_misreadings([fold, fold]), names),
+    ):
+        figure.draw_without_rendering()
+        axes, whole = figure.axes[0], figure.bbox
+        for axis in (axes.xaxis, axes.yaxis):
+            labels = [label for label in axis.get_ticklabels() if label.get_text() in names]
+            assert len(labels) in (0, 10)
+            boxes = [label.get_window_extent() for label in labels]
+            assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= whole.x1 and box.y1 <= whole.y1 for box in boxes)
+        assert [label.get_text() for label in axes.get_xticklabels() + axes.get_yticklabels()].count(names[9]) >= 1
+
+
+def test_words_above_images_leave_each_other_room():
+    probabilities = np.full((40, 10), 0.01)
+    probabilities[np.arange(40), (LABELS + 1) % 10] = 0.91
+    for names in (FASHION.names, tuple(f"{n} Wellington" for n in range(10)), tuple("0123456789")):
+        figure = _draw_hardest(IMAGES, LABELS, probabilities, 40, names)
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        assert axes.texts[0].get_text().replace("\n", " ") == f"label {names[0]}, read {names[1]} (0.91)"
+        assert overlaps(axes.texts) == 0
+    figure = draw_contact_sheet(IMAGES[..., 0], ["12,345\n4 → 9"] * 40, "digits")
+    assert figure.axes[0].images[0].get_array().shape[1] == 10 * 36, "ten to a row, where there is room"
+
+
+def test_long_names_are_told_in_a_legend_and_marked_by_their_label():
+    points = np.random.default_rng(0).random((40, 2))
+    projection = Projection(points, (0.5, 0.25), points)
+    marks = [str(label) for label in range(10)]
+    named = embedding_figures._draw_embedding(projection, LABELS, FASHION.names, None, marks)
+    assert [text.get_text() for text in named.legends[0].get_texts()] == list(FASHION.names)
+    plain = embedding_figures._draw_embedding(projection, LABELS, marks, None, marks)
+    assert not plain.legends
+    for one, other in zip(named.axes[0].collections, plain.axes[0].collections, strict=True):
+        assert np.array_equal(one.get_paths()[0].vertices, other.get_paths()[0].vertices)
