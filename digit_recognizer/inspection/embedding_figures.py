@@ -8,7 +8,7 @@ import numpy as np
 
 from digit_recognizer.files import write_atomically
 from digit_recognizer.inspection.embedding import Distances, Projection
-from digit_recognizer.inspection.figures import REFERENCE_COLOUR, are_short, slant_names
+from digit_recognizer.inspection.figures import REFERENCE_COLOUR, slant_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def plot_embedding(
         classes: int (n,), 0 to k - 1.
         names: of the k classes.
         path: the PNG to write.
-        marks: a sign per class, drawn in place of names that are too long for a point, and told in a legend.
+        marks: a sign per class, drawn in place of names of several letters, and told in a legend; None for names.
         thumbnails: uint8 (n, height, width, channels), drawn in place of names where there are at most 150.
     """
     _save(_draw_embedding(projection, classes, names, thumbnails, marks), path)
@@ -77,7 +77,7 @@ def _draw_embedding(
     drawn = [points for points in (projection.components, projection.neighbours) if points is not None]
     figure = _open(6.4 * len(drawn), 6.6)
     panels = figure.subplots(1, len(drawn), squeeze=False)[0]
-    signs = names if marks is None or are_short(names) else marks
+    signs = names if marks is None or max(map(len, names)) == 1 else marks
     for axes, points, title in zip(panels, drawn, PANELS, strict=False):
         axes.set_title(title, fontsize=13)
         if thumbnails is not None and len(thumbnails) <= MOST_THUMBNAILS:

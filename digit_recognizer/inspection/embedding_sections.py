@@ -46,7 +46,8 @@ def describe_embedding(
         title: of the section.
         place: words that say where in the net the vectors were taken.
         available: how many images there were, of which these n were chosen.
-        marks: a sign per class, which marks the places of its images where its name is long; None for the name.
+        marks: a sign per class, which marks the places of its images where its name has several letters; None for the
+            name.
         prefix: of the figures' file names.
         thumbnails: whether the images mark their own places, in place of the classes' names.
     """

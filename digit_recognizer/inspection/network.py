@@ -208,7 +208,7 @@ def _tabulate_saliency(
     labels: np.ndarray,
     sides_px: tuple[int, ...],
     saliencies: Sequence[Saliency],
-    names: Sequence[str],
+    names: Sequence[str] = DIGITS.names,
 ) -> tuple[tuple[str, ...], ...]:
     lines = [("example", "read", "probability", "label", "largest fall", "with the patch at", "largest rise")]
     for row, saliency in zip(rows, saliencies, strict=True):
