@@ -77,7 +77,8 @@ class RunConfig:
     preparation: Preparation = "none"
     """What is done once to every image, test images too: nets that see digits otherwise err otherwise (ensembles)."""
     augmentation: Augmentation = "affine"
-    """What is done to every training image anew in every epoch: see digit_recognizer/data/augmentation.py."""
+    """What is done to every training image anew in every epoch: see digit_recognizer/data/augmentation.py.
+    affine suits what is written, kana as well as digits; clothes lose by it, and flip is for them alone."""
     generated: float = 0.0
     """Further digits per digit being fitted, decoded by an autoencoder between the codes of near ones (0: none)."""
     early_stopping_epochs: int = 0

@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 from conftest import write_labels, write_tiny_data
+from PIL import Image
 from resuming import configure
 
-from digit_recognizer import cv, examine, report, score
+from digit_recognizer import cv, examine, predict, report, score
 from digit_recognizer.data.alphabets import FASHION
 from digit_recognizer.files import hash_file
 from digit_recognizer.inspection import embedding_figures, run_figures
@@ -103,6 +104,15 @@ def test_score_names_the_costliest_confusion(clothes, capsys):
     write_labels(clothes / "mine.csv", labels)
     assert score.main([str(clothes / "mine.csv"), "--input-dir", str(clothes / "data")]) == 0
     assert "costliest confusion Shirt read as T-shirt/top: 2 rows" in capsys.readouterr().out
+
+
+def test_pictures_are_not_read_by_a_net_that_tells_clothes(clothes, tmp_path, capsys):
+    picture = tmp_path / "page.png"
+    Image.fromarray(IMAGES[0, ..., 0]).save(picture)
+    assert predict.main([str(picture), "--run", str(clothes / "run")]) == 2
+    assert "takes a run on digits" in capsys.readouterr().err
+    table = ["--csv", str(clothes / "data" / "test.csv"), "--run", str(clothes / "run"), "--output", "again.csv"]
+    assert predict.main(table) == 0
 
 
 def test_names_of_other_images_are_not_believed(clothes, tmp_path, capsys):

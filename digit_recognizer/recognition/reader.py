@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digit_recognizer.config import Preparation
+from digit_recognizer.data.alphabets import DIGITS, parse_alphabet
 from digit_recognizer.data.preparation import prepare_images
+from digit_recognizer.errors import InputError
+from digit_recognizer.files import read_json
 
 if TYPE_CHECKING:
     import keras
@@ -64,7 +67,8 @@ def load_reader(run: Path | None) -> Reader:
         run: a finished run folder of cv or train; None takes the net that travels with the package.
 
     Raises:
-        InputError: if the folder holds no finished run, or no nets, or nets of other images than 28 x 28 greys.
+        InputError: if the folder holds no finished run, or one on other signs than digits, or no nets, or nets of other
+            images than 28 x 28 greys.
     """
     if run is None:
         from digit_recognizer.models import load_packaged_reader
@@ -74,4 +78,20 @@ def load_reader(run: Path | None) -> Reader:
     from digit_recognizer.training.run_nets import load_run_nets
 
     nets = load_run_nets(run)
+    _check_digits(run)
     return Reader(nets.models, nets.config.preparation)
+
+
+def _check_digits(run: Path) -> None:
+    """Refuse a run on clothes or kana, whose answers would stand on the picture as digits."""
+    from digit_recognizer.training.runs import CLASSES as NAMED
+    from digit_recognizer.training.runs import METRICS
+
+    metrics = read_json(run / METRICS)
+    if isinstance(metrics, dict) and NAMED in metrics:
+        alphabet = parse_alphabet(metrics[NAMED], run / METRICS)
+        if alphabet.key != DIGITS.key:
+            raise InputError(
+                f"--run takes a run on digits, which is what pictures are read for; received {run}, whose alphabet is "
+                f"{alphabet.key}: name another, or predict a table by --csv."
+            )
