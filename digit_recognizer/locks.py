@@ -5,6 +5,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from digit_recognizer.errors import InputError
+
+LOCK = ".lock"
+
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
@@ -25,3 +31,17 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def claim_folder(path: Path) -> FileLock:
+    """Keep other processes out of a folder; the system gives the lock back when this process ends, however.
+
+    Raises:
+        InputError: if another process holds it.
+    """
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{path} is in use: another process is at work in it. Wait for it, or stop it.") from None
+    return lock

@@ -149,10 +149,10 @@ def test_a_budget_of_nothing_is_refused(study, budget):
 
 
 def test_two_processes_do_not_sweep_in_one_folder(study, tmp_path):
-    from digit_recognizer.training.runs import lock_run
+    from digit_recognizer.locks import claim_folder
 
     (tmp_path / "sweep").mkdir()
-    held = lock_run(tmp_path / "sweep")
+    held = claim_folder(tmp_path / "sweep")
     with pytest.raises(InputError, match="in use"):
         sweep(SweepConfig(study, tmp_path / "sweep"))
     held.release()

@@ -17,6 +17,7 @@ from digit_recognizer.competition.provenance import describe_command
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import check_writable_folder
+from digit_recognizer.locks import claim_folder
 from digit_recognizer.signals import show
 from digit_recognizer.sweeps.ensembles import (
     ENSEMBLES,
@@ -37,7 +38,6 @@ from digit_recognizer.training.dataset import Dataset, load_dataset
 from digit_recognizer.training.inputs import load_weighted_model
 from digit_recognizer.training.precision import choose_precision
 from digit_recognizer.training.progress import format_seconds
-from digit_recognizer.training.runs import lock_run
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def sweep(config: SweepConfig) -> list[TrialRecord]:
     folder = config.run_dir or Path("runs") / f"sweep-{study.name}"
     check_writable_folder(folder)
     check_results(folder)
-    lock = lock_run(folder)
+    lock = claim_folder(folder)
     try:
         if not config.page_only:
             _run_trials(study, folder)

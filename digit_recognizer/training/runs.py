@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from digit_recognizer.competition.provenance import describe_command
 from digit_recognizer.config import RunConfig, Settings
@@ -43,13 +43,13 @@ from digit_recognizer.files import (
     write_json,
     write_text,
 )
+from digit_recognizer.locks import LOCK, claim_folder
 from digit_recognizer.signals import show
 
 CONFIG, METRICS = "config.json", "metrics.json"
 CLASSES = "classes"  # in metrics.json: what they are called; digits have no such entry
 
 REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "unfit_for_competition")
-LOCK = ".lock"
 
 
 class RunFolder:
@@ -81,7 +81,7 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"--run-dir takes a folder to write in; {path}: {error.strerror}.") from error
         taken = next((file for file in path.iterdir() if not _is_ours(file)), None)
-        lock = None if taken else lock_run(path)
+        lock = None if taken else claim_folder(path)
         # looked for again under the lock: of two runs that find the folder empty, one gets it
         taken = taken or next((file for file in path.iterdir() if not _is_ours(file)), None)
         if taken is not None:
@@ -109,7 +109,7 @@ class RunFolder:
             config = RunConfig.from_json(content)
         except (TypeError, ValueError) as error:
             raise InputError(f"{path / CONFIG} must hold a configuration, but {error}: restore it.") from error
-        lock = lock_run(path)
+        lock = claim_folder(path)
         sweep_temporaries(path, all_of_them=True)
         sweep_temporaries(path / "models", all_of_them=True)
         return cls(path, verb, str(command), lock), config
@@ -219,20 +219,6 @@ def _load_probabilities(path: Path) -> np.ndarray:
     if array.ndim != 2 or array.dtype.kind != "f":
         raise InputError(f"{path} must hold rows of probabilities; received {array.dtype} {array.shape}. Run it anew.")
     return array
-
-
-def lock_run(path: Path) -> FileLock:
-    """Keep other processes out of a folder; the system gives the lock back when this process ends, however.
-
-    Raises:
-        InputError: if another process holds it.
-    """
-    lock = FileLock(path / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise InputError(f"{path} is in use: another process is at work in it. Wait for it, or stop it.") from None
-    return lock
 
 
 def _is_ours(file: Path) -> bool:
