@@ -53,6 +53,8 @@ class RunConfig:
     """This run's own folder; None stands for runs/<time>-<model>."""
     submission: Path | None = None
     """Submission file to write; None stands for one under submissions/, whose name carries model and score."""
+    tensorboard: bool = False
+    """Also write the curves for `tensorboard --logdir runs`, into the run folder; needs the extra `trackers`."""
 
     folds: int = 5
     """Stratified folds of cv; each row is held out in exactly one. `train` holds out one such fold (5: 20 %)."""

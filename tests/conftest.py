@@ -18,8 +18,9 @@ from digit_recognizer.training.runs import RunFolder
 
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path, monkeypatch):
-    """Relative paths (runs/, submissions/) must land nowhere in the project."""
+    """Relative paths (runs/, submissions/) must land nowhere in the project, and nothing at anybody's MLflow."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # whoever tests has a server of their own
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ def conclude(
     save: Callable[[FitState | None], None],
     measure_elapsed: Callable[[], float],
     environment: dict[str, Any],
+    tell: Callable[[dict[str, Any]], None],
     draw: bool = True,
 ) -> CVResult:
     """Write all that a finished run leaves; metrics.json comes last and says that it has finished.
@@ -43,6 +44,7 @@ def conclude(
         save: writes the state.
         measure_elapsed: seconds used so far, over all sittings.
         environment: the content of environment.json.
+        tell: given the content of metrics.json before it is written, so that a run stopped in between tells it again.
         draw: whether `train` draws its learning curves.
     """
     run.write_array("oof_probabilities", state.oof)
@@ -70,7 +72,9 @@ def conclude(
     )
     run.say(format_result(result))
     fingerprint, inexact = environment["fingerprint"], environment["resumed_with_differences"]
-    write_json(run.path / METRICS, describe_metrics(config, dataset, result, fingerprint["precision"], inexact))
+    metrics = describe_metrics(config, dataset, result, fingerprint["precision"], inexact)
+    tell(metrics)
+    write_json(run.path / METRICS, metrics)
     return result
 
 

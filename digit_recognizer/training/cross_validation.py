@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,6 +29,7 @@ from digit_recognizer.training.results import CVResult, format_result, read_resu
 from digit_recognizer.training.runs import METRICS, RunFolder, load_config, load_run
 from digit_recognizer.training.seeds import derive_seed
 from digit_recognizer.training.state import FitState, RunState, load_state, remove_state, save_state
+from digit_recognizer.training.trackers import check_trackers, open_trackers
 
 CLASSES = 10
 BYTES_PER_PARAMETER = 4 * 4 * 3  # float32: weight, Adam's two moments, best weight; two generations and the next one
@@ -59,6 +61,7 @@ def cross_validate(
     started = time.perf_counter()
     refuse_if_barred()
     check_model_flags(config)
+    check_trackers(config)
     if config.submission is not None:
         check_new_submission_path(config.submission, config.input_dir)
     dataset = dataset or load_dataset(config)
@@ -107,6 +110,7 @@ def resume(
     run, config = RunFolder.reopen(path, verb)
     with run, _told_how_to_resume(run):
         check_model_flags(config)
+        check_trackers(config)
         dataset = dataset or load_dataset(config)
         fold_of_row = _assign_held_out(config, dataset, verb == "train")
         return _work(config, dataset, fold_of_row, run, started, allow_inexact, on_epoch)
@@ -147,10 +151,29 @@ def _work(
         save_state(run.path, state)
         stop_if_asked()
 
-    with precision_policy(environment["fingerprint"]["precision"]):
-        inputs = build_inputs(config, dataset)
-        fit_folds(config, dataset, inputs, fold_of_row, run, state, save, on_epoch)
-    result = conclude(config, dataset, fold_of_row, run, state, save, measure_elapsed, environment, on_epoch is None)
+    with open_trackers(config, run, environment["commit"]) as trackers:
+
+        def watch(history: list[dict[str, Any]]) -> None:
+            trackers.follow(history)
+            if on_epoch is not None:
+                on_epoch(history)
+
+        trackers.follow(state.history)  # what earlier sittings did
+        with precision_policy(environment["fingerprint"]["precision"]):
+            inputs = build_inputs(config, dataset)
+            fit_folds(config, dataset, inputs, fold_of_row, run, state, save, watch)
+        result = conclude(
+            config,
+            dataset,
+            fold_of_row,
+            run,
+            state,
+            save,
+            measure_elapsed,
+            environment,
+            tell=trackers.conclude,
+            draw=on_epoch is None,
+        )
     remove_state(run.path)
     return result
 

@@ -28,7 +28,7 @@ RECORDED_PACKAGES = (
     *("keras", "tensorflow", "jax", "jaxlib", "numpy", "scikit-learn"),
     *("albumentations", "opencv-python-headless", "h5py"),
 )
-PLACES = ("input_dir", "run_dir", "submission")  # where things lie changes no number
+PLACES = ("input_dir", "run_dir", "submission", "tensorboard")  # where things lie, or are shown, changes no number
 SWITCHES = (
     *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS"),
     *("ONEDNN_MAX_CPU_ISA", "TF_DETERMINISTIC_OPS", "XLA_FLAGS"),

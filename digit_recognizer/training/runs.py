@@ -12,6 +12,9 @@ runs/<time>-<model>/
     log.txt                   what the screen showed
     .lock                     empty; held by the process at work, it keeps a second one out
 
+`train` adds learning_curves.png, `--tensorboard` a folder tensorboard/ of event files, and MLflow, where one is told of
+the run, mlflow.json with the id that it has there.
+
 While the run is under way there are also state.safetensors and the generation before it (see
 `digit_recognizer.training.state`).
 """
