@@ -176,6 +176,8 @@ def test_help_answers_without_heavy_imports(verb):
         "matplotlib",
         "kaggle",
         "cv2",
+        "mlflow",
+        "tensorboard",
     ]
     script = (
         "import sys\n"
