@@ -128,12 +128,12 @@ def test_both_hold_the_settings_and_the_result(tracked):
     }  # fmt: skip
     begun = json.loads((tracked.run_dir / "environment.json").read_text())
     assert run.data.tags["commit"] == (begun["commit"] or "unknown")
-    (content,) = events.PluginTagToContent("hparams").keys() & {metadata.SESSION_START_INFO_TAG}
-    settings = metadata.parse_session_start_info_plugin_data(events.PluginTagToContent("hparams")[content]).hparams
+    begun = events.PluginTagToContent("hparams")[metadata.SESSION_START_INFO_TAG]
+    settings = metadata.parse_session_start_info_plugin_data(begun).hparams
     assert settings["batch_size"].number_value == 20 and settings["tensorboard"].bool_value
     assert settings["schedule"].string_value == "one-cycle"
-    about = events.Tensors("about/text_summary" if "about/text_summary" in events.Tags()["tensors"] else "about")
-    assert f"| run_folder | {tracked.run_dir} |" in about[-1].tensor_proto.string_val[0].decode()
+    about = events.Tensors("about")[-1].tensor_proto.string_val[0].decode()
+    assert f"| run_folder | {tracked.run_dir} |" in about and "| unfit_for_competition | no |" in about
 
 
 def test_who_is_told_changes_no_number_and_so_is_no_part_of_the_fingerprint(tracked):

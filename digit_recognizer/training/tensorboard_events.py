@@ -25,8 +25,9 @@ def check_tensorboard() -> None:
     try:
         import tensorboard.summary.writer.record_writer  # noqa: F401  # a folder `tensorboard` here has no such module
     except ImportError as error:
+        package = (error.name or "tensorboard").partition(".")[0]
         raise InputError(
-            f"--tensorboard needs {error.name or 'tensorboard'}, which is not installed: pip install -e '.[trackers]'."
+            f"--tensorboard needs {package}, which is not installed: pip install -e '.[trackers]'."
         ) from error
 
 
