@@ -43,6 +43,8 @@ def test_configuration_is_frozen():
         ("unfreeze_epochs", 0),
         ("test_rows", -1),
         ("seed", 2**32),
+        ("fold_seed", -1),
+        ("fold_seed", 2**32),
     ],
 )
 def test_a_value_that_no_run_can_mean_is_refused_by_its_flag(field, value):

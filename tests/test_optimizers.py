@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from digit_recognizer.training.optimizers import UPDATE_RMS, Muon, is_hidden_kernel, orthogonalize
+from digit_recognizer.training.optimizers import UPDATE_RMS, Muon, build_optimizer, is_hidden_kernel, orthogonalize
 
 
 def to_numpy(value):
@@ -89,3 +89,15 @@ def test_its_settings_are_saved_and_its_state_counts_every_variable():
     assert again.get_config() == muon.get_config()
     hidden = [variable for variable in variables if is_hidden_kernel(variable)]
     assert len(muon.variables) == 2 + len(hidden) + 2 * (len(variables) - len(hidden))  # 2: iteration, learning rate
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", keras.optimizers.Adam), ("adagrad", keras.optimizers.Adagrad)])
+def test_what_keras_has_is_keras_own_and_only_kernels_decay(name, kind):
+    optimizer, plain = build_optimizer(name, 0.1, 0.5), kind(0.1)
+    assert type(optimizer) is kind
+    ours, theirs = ([keras.Variable(np.ones(3), name=part) for part in ("kernel", "bias")] for _ in range(2))
+    gradients = [keras.ops.convert_to_tensor(np.array([0.3, -2.0, 0.0], np.float32)) for _ in ours]
+    optimizer.apply(gradients, ours)
+    plain.apply(gradients, theirs)
+    kernel, bias = (to_numpy(mine.value) - to_numpy(other.value) for mine, other in zip(ours, theirs, strict=True))
+    assert kernel == pytest.approx(np.full(3, -0.1 * 0.5), abs=1e-6) and np.abs(bias).max() == 0
