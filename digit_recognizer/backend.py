@@ -8,6 +8,11 @@ import sys
 from digit_recognizer.errors import InputError
 
 BACKENDS = ("tensorflow", "jax")
+# Read by a backend when it starts; each may change the order of a sum, or the kernel that makes it.
+SWITCHES = (
+    *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS"),
+    *("ONEDNN_MAX_CPU_ISA", "TF_DETERMINISTIC_OPS", "XLA_FLAGS"),
+)
 
 
 def import_keras() -> None:

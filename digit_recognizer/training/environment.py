@@ -16,10 +16,12 @@ import keras
 import numpy as np
 
 from digit_recognizer import __version__
+from digit_recognizer.backend import SWITCHES
 from digit_recognizer.competition.provenance import find_commit
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file, read_json, write_json
+from digit_recognizer.training.cores import count_threads
 from digit_recognizer.training.dataset import Dataset
 from digit_recognizer.training.precision import POLICIES, choose_precision
 from digit_recognizer.training.runs import RunFolder, load_array
@@ -29,10 +31,6 @@ RECORDED_PACKAGES = (
     *("albumentations", "opencv-python-headless", "h5py"),
 )
 PLACES = ("input_dir", "run_dir", "submission", "tensorboard")  # where things lie, or are shown, changes no number
-SWITCHES = (
-    *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS"),
-    *("ONEDNN_MAX_CPU_ISA", "TF_DETERMINISTIC_OPS", "XLA_FLAGS"),
-)
 ENVIRONMENT = "environment.json"
 ESSENTIAL = ("train.csv", "test.csv", "--model", "--train-rows", "--test-rows")  # other rows, other shapes
 SHOWN_DIFFERENCES = 3
@@ -127,11 +125,6 @@ def join_differences(differences: list[str]) -> str:
     """Differences as one clause of a message."""
     more = len(differences) - SHOWN_DIFFERENCES
     return "; ".join(differences[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
-
-
-def count_threads() -> int:
-    """How many processors this process may use, from which the backends derive their threads."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_environment(path: Path) -> dict[str, Any]:
