@@ -15,13 +15,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
-from digit_recognizer.config import RunConfig
+from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.errors import InputError
 from digit_recognizer.signals import TerminatedError, make_printable, open_closed_streams, signals_raised
+from digit_recognizer.training.executors import Machines
 
 Arguments = TypeVar("Arguments")
 VERBS = (
@@ -126,8 +127,18 @@ def parse_arguments(
         raise InputError(f"{_first_sentence(messages.getvalue())} See --help.") from None
 
 
-def parse_run_config(verb: str, arguments: list[str], description: str) -> RunConfig:
-    """The configuration of a run: defaults, then the model's preset, then the smoke run's, then the flags.
+@dataclass(frozen=True, kw_only=True)
+class RunArguments(RunConfig, Machines):
+    """What a run does, and where."""
+
+    @property
+    def config(self) -> RunConfig:
+        """What it does."""
+        return RunConfig(**{field.name: getattr(self, field.name) for field in fields(RunConfig)})
+
+
+def parse_run_config(verb: str, arguments: list[str], description: str) -> RunArguments:
+    """The configuration of a run, and its machines: defaults, then the model's preset, then the smoke run's, then the flags.
 
     The model and `--smoke` are read first, because `--help` shows the defaults that hold for them.
 
@@ -148,13 +159,13 @@ def parse_run_config(verb: str, arguments: list[str], description: str) -> RunCo
         elif argument.startswith("--model="):
             model = argument.removeprefix("--model=")
     smoke = "--smoke" in arguments
-    default = build_config(model, smoke)
-    return parse_arguments(RunConfig, verb, arguments, default, f"{description} {describe_options(model)}.")
+    default = RunArguments(**vars(build_config(model, smoke)))
+    return parse_arguments(RunArguments, verb, arguments, default, f"{description} {describe_options(model)}.")
 
 
 @dataclass(frozen=True)
-class ResumeArguments:
-    """Go on with a run that was stopped, with the configuration that it was begun with."""
+class ResumeArguments(Machines):
+    """Go on with a run that was stopped, with the configuration that it was begun with, here or elsewhere."""
 
     resume: Path
     """The run's folder."""
@@ -163,7 +174,7 @@ class ResumeArguments:
 
 
 def parse_resume(verb: str, arguments: list[str]) -> ResumeArguments | None:
-    """The arguments of `--resume RUN`, which takes no other flag but `--allow-inexact`; None where it is not asked for.
+    """The arguments of `--resume RUN`, which takes few other flags; None where it is not asked for.
 
     Raises:
         InputError: for any other flag: the configuration is the run's own.
@@ -173,7 +184,8 @@ def parse_resume(verb: str, arguments: list[str]) -> ResumeArguments | None:
     try:
         return parse_arguments(ResumeArguments, verb, arguments)
     except InputError as error:
-        raise InputError(f"{error} --resume RUN takes no other flag but --allow-inexact.") from None
+        others = [flag(field.name) for field in fields(ResumeArguments) if field.name != "resume"]
+        raise InputError(f"{error} --resume RUN takes no other flag but {', '.join(others)}.") from None
 
 
 def _tell(line: str) -> None:
@@ -191,5 +203,5 @@ def _first_sentence(box: str) -> str:
                 break
             continue
         lines.append(text)
-    sentence = re.sub(r"^Error parsing ((Run|Transfer)Config: )?", "", " ".join(lines))
+    sentence = re.sub(r"^Error parsing (\w+: )?", "", " ".join(lines))
     return sentence.rstrip(".") + "."

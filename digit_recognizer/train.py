@@ -4,6 +4,7 @@ import sys
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import door, parse_resume, parse_run_config
+from digit_recognizer.training.executors import open_executor
 
 
 @door
@@ -11,23 +12,25 @@ def main(arguments: list[str]) -> None:
     """Train on the single split and print the table."""
     resumed = parse_resume("train", arguments)
     if resumed is not None:
-        import_keras()
-        from digit_recognizer.training.cross_validation import resume
+        with open_executor(resumed.machines) as executor:
+            import_keras()
+            from digit_recognizer.training.cross_validation import resume
 
-        resume(resumed.resume, "train", allow_inexact=resumed.allow_inexact)
+            resume(resumed.resume, "train", allow_inexact=resumed.allow_inexact, executor=executor)
         return
-    config = parse_run_config(
+    parsed = parse_run_config(
         "train",
         arguments,
         "Train one net on all folds but the first, draw its learning curves on that one (of 5: 20 % of the rows), and "
         "write a submission. The defaults below are those of the chosen --model. A run that was stopped is continued "
-        "by --resume RUN, with no other flag but --allow-inexact (go on although versions, threads or other "
-        "circumstances have changed, and say so in the metrics). --debug shows tracebacks.",
+        "by --resume RUN, with no other flag but those of machines and --allow-inexact (go on although versions, "
+        "threads or other circumstances have changed, and say so in the metrics). --debug shows tracebacks.",
     )
-    import_keras()
-    from digit_recognizer.training.cross_validation import cross_validate
+    with open_executor(parsed.machines) as executor:
+        import_keras()
+        from digit_recognizer.training.cross_validation import cross_validate
 
-    cross_validate(config, single_split=True)
+        cross_validate(parsed.config, single_split=True, executor=executor)
 
 
 if __name__ == "__main__":

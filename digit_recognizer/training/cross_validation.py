@@ -21,9 +21,11 @@ from digit_recognizer.files import check_free_disk, check_writable_folder
 from digit_recognizer.signals import show, stop_if_asked
 from digit_recognizer.training.conclusion import conclude
 from digit_recognizer.training.dataset import Dataset, load_dataset
-from digit_recognizer.training.environment import settle_environment
-from digit_recognizer.training.fitting import EpochWatch, fit_folds
-from digit_recognizer.training.inputs import build_inputs, check_model_flags, count_parameters
+from digit_recognizer.training.environment import record_differences, settle_environment
+from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
+from digit_recognizer.training.fitting import EpochWatch, FoldWork
+from digit_recognizer.training.fold_loop import fit_folds
+from digit_recognizer.training.inputs import check_model_flags, count_parameters, make_inputs
 from digit_recognizer.training.precision import precision_policy
 from digit_recognizer.training.results import CVResult, format_result, read_result
 from digit_recognizer.training.runs import METRICS, RunFolder, load_config, load_run
@@ -42,6 +44,7 @@ def cross_validate(
     single_split: bool = False,
     dataset: Dataset | None = None,
     on_epoch: EpochWatch | None = None,
+    executor: Executor | None = None,
 ) -> CVResult:
     """Run a configuration on its data set, from the CSV files to a submission.
 
@@ -51,6 +54,7 @@ def cross_validate(
             record its learning curve on the held-out rows; nothing is steered by that curve.
         dataset: what `load_dataset` gives for this configuration, if it is at hand.
         on_epoch: watches the run, which then draws nothing.
+        executor: fits the nets; None stands for this process.
 
     Returns:
         The result; everything else is in the run folder (see `digit_recognizer.training.runs`).
@@ -75,7 +79,7 @@ def cross_validate(
     fold_of_row = _assign_held_out(config, dataset, single_split)
     check_free_disk(config.run_dir or Path("runs"), _estimate_bytes(config, dataset))
     with RunFolder.create(config, "train" if single_split else "cv") as run, _told_how_to_resume(run):
-        return _work(config, dataset, fold_of_row, run, started, on_epoch=on_epoch)
+        return _work(config, dataset, fold_of_row, run, started, on_epoch=on_epoch, executor=executor)
 
 
 def resume(
@@ -85,6 +89,7 @@ def resume(
     allow_inexact: bool = False,
     dataset: Dataset | None = None,
     on_epoch: EpochWatch | None = None,
+    executor: Executor | None = None,
 ) -> CVResult:
     """Go on with a run that was stopped, to the very result that it would have had.
 
@@ -94,6 +99,7 @@ def resume(
         allow_inexact: go on even where versions, threads or other circumstances have changed; metrics.json tells.
         dataset: as in `cross_validate`.
         on_epoch: as there; a run that has finished is not watched.
+        executor: as there; it may be another than the run was begun with.
 
     Raises:
         InputError: if there is no such run, another process is at work in it, or circumstances differ.
@@ -113,7 +119,7 @@ def resume(
         check_trackers(config)
         dataset = dataset or load_dataset(config)
         fold_of_row = _assign_held_out(config, dataset, verb == "train")
-        return _work(config, dataset, fold_of_row, run, started, allow_inexact, on_epoch)
+        return _work(config, dataset, fold_of_row, run, started, allow_inexact, on_epoch, executor)
 
 
 def _work(
@@ -124,9 +130,11 @@ def _work(
     started: float,
     allow_inexact: bool = False,
     on_epoch: EpochWatch | None = None,
+    executor: Executor | None = None,
 ) -> CVResult:
     """From the data to the result, beginning wherever the run's state says."""
-    environment = settle_environment(run, config, dataset, fold_of_row, allow_inexact)
+    executor = executor or LocalExecutor()
+    environment = settle_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     state, complaints = load_state(run.path, environment["run"])
     for note in (*dataset.notes, *complaints):
         run.say(f"note: {note}")
@@ -151,6 +159,12 @@ def _work(
         save_state(run.path, state)
         stop_if_asked()
 
+    def note_differences(differences: list[str]) -> None:
+        for difference in differences:
+            run.say(f"WARNING: not exactly as on the run's first machine: {difference}")
+        record_differences(run, environment, differences)
+
+    fingerprint = environment["fingerprint"]
     with open_trackers(config, run, environment["commit"]) as trackers:
 
         def watch(history: list[dict[str, Any]]) -> None:
@@ -159,9 +173,11 @@ def _work(
                 on_epoch(history)
 
         trackers.follow(state.history)  # what earlier sittings did
-        with precision_policy(environment["fingerprint"]["precision"]):
-            inputs = build_inputs(config, dataset)
-            fit_folds(config, dataset, inputs, fold_of_row, run, state, save, watch)
+        inputs = do_task(executor, make_inputs, (config, fingerprint["precision"]), dataset)
+        work = FoldWork(config, inputs, dataset.labels, CLASSES, fold_of_row, run.verb == "train", fingerprint)
+        with precision_policy(fingerprint["precision"]):
+            fit_folds(work, run, state, save, watch, executor, note_differences)
+        trackers.follow(state.history)  # and what was fitted elsewhere
         result = conclude(
             config,
             dataset,

@@ -23,6 +23,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file, read_json, write_json
 from digit_recognizer.training.cores import count_threads
 from digit_recognizer.training.dataset import Dataset
+from digit_recognizer.training.executors import Executor, do_task
 from digit_recognizer.training.precision import POLICIES, choose_precision
 from digit_recognizer.training.runs import RunFolder, load_array
 
@@ -33,11 +34,17 @@ RECORDED_PACKAGES = (
 PLACES = ("input_dir", "run_dir", "submission", "tensorboard")  # where things lie, or are shown, changes no number
 ENVIRONMENT = "environment.json"
 ESSENTIAL = ("train.csv", "test.csv", "--model", "--train-rows", "--test-rows")  # other rows, other shapes
+BORNE = ("processor",)  # between the machines of one run
 SHOWN_DIFFERENCES = 3
 
 
 def settle_environment(
-    run: RunFolder, config: RunConfig, dataset: Dataset, fold_of_row: np.ndarray, allow_inexact: bool
+    run: RunFolder,
+    config: RunConfig,
+    dataset: Dataset,
+    fold_of_row: np.ndarray,
+    allow_inexact: bool,
+    executor: Executor,
 ) -> dict[str, Any]:
     """Settle the precision and record the circumstances of a run, or compare them with those recorded at its start.
 
@@ -47,6 +54,7 @@ def settle_environment(
         dataset: of the run.
         fold_of_row: int16 (n,), the fold in which each row is held out, -1 for never.
         allow_inexact: whether differences are recorded and accepted instead of refused.
+        executor: of the run; the circumstances are those of the process that it fits nets in.
 
     Returns:
         The content of environment.json: run, digit_recognizer, commit, platform, fingerprint, resumed_with_differences.
@@ -57,12 +65,14 @@ def settle_environment(
     path = run.path / ENVIRONMENT
     recorded = _read_environment(path) if path.exists() else None
     if recorded is None:
-        fingerprint = take_fingerprint(config, dataset, choose_precision(config.precision))
+        machine = do_task(executor, describe_machine, config)
+        fingerprint = take_fingerprint(config, dataset, machine["precision"], machine)
         inexact: list[str] = []
     else:
         then = recorded["fingerprint"]
         precision = then["precision"] if config.precision == "auto" else config.precision
-        fingerprint = take_fingerprint(config, dataset, precision)
+        machine = do_task(executor, describe_machine, config.replace(precision=precision))
+        fingerprint = take_fingerprint(config, dataset, precision, machine)
         differences = compare_fingerprints(then, fingerprint)
         essential = [name for name in ESSENTIAL if then.get(name) != fingerprint[name]]
         if differences and (essential or not allow_inexact):
@@ -89,19 +99,46 @@ def settle_environment(
     return environment
 
 
-def take_fingerprint(config: RunConfig, dataset: Dataset, precision: str) -> dict[str, Any]:
+def record_differences(run: RunFolder, environment: dict[str, Any], differences: list[str]) -> None:
+    """Add what differed while the run was under way, lest its numbers be taken for exactly repeatable.
+
+    Args:
+        run: its folder.
+        environment: as `settle_environment` gave it; changed in place.
+        differences: one phrase each.
+    """
+    if differences:
+        environment["resumed_with_differences"] += differences
+        write_json(run.path / ENVIRONMENT, environment)
+
+
+def take_fingerprint(
+    config: RunConfig, dataset: Dataset, precision: str, machine: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """All that must be equal for a resumed run to end byte for byte as if it had not been stopped.
 
     Args:
         config: of the run.
         dataset: as loaded; its hashes count, and the rows in use follow from them and the configuration.
         precision: as settled, not "auto".
+        machine: where nets are fitted, as `describe_machine` has it; None stands for this process.
     """
     settings = {name: value for name, value in config.to_json().items() if name not in PLACES}
     return {
         **{flag(name): value for name, value in settings.items()},
         "train.csv": dataset.train_sha256,
         "test.csv": dataset.test_sha256,
+        **(machine or describe_machine(None, config.replace(precision=precision))),
+    }
+
+
+def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:
+    """The part of a fingerprint that belongs to the process that fits nets; a task that any machine can do.
+
+    Args:
+        config: of the run; "auto" is settled here, by timing.
+    """
+    return {
         "weights file": hash_file(Path(config.weights)) if Path(config.weights).is_file() else None,
         "digit_recognizer's code": _hash_package(),
         "python": platform.python_version(),
@@ -109,10 +146,33 @@ def take_fingerprint(config: RunConfig, dataset: Dataset, precision: str) -> dic
         "threads": count_threads(),
         **{name: os.environ.get(name) for name in SWITCHES},
         "backend": keras.config.backend(),
-        "precision": precision,
+        "precision": choose_precision(config.precision),
         "processor": name_processor(),
         "devices": keras.distribution.list_devices(),
     }
+
+
+def compare_machines(fingerprint: dict[str, Any], config: RunConfig) -> list[str]:
+    """What differs here from the machine that a run's fingerprint was taken on, as far as it can be borne.
+
+    Another processor may round otherwise; in a cluster of several kinds that is to be told, and no reason to stop.
+
+    Raises:
+        InputError: for a difference in anything else.
+    """
+    here = describe_machine(None, config.replace(precision=fingerprint["precision"]))
+    then = {name: fingerprint.get(name) for name in here}
+    borne = {name for name in BORNE if then[name] != here[name]}
+    differences = compare_fingerprints(then, here | {name: then[name] for name in borne})
+    if differences:
+        raise InputError(
+            f"{platform.node()} fits nets otherwise than this run's other machines: {join_differences(differences)}: "
+            "make it equal, or take it out of the cluster."
+        )
+    return [
+        f"{phrase} on {platform.node()}"
+        for phrase in compare_fingerprints({name: then[name] for name in borne}, {name: here[name] for name in borne})
+    ]
 
 
 def compare_fingerprints(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ done anywhere, and again if a machine is lost, it returns all that it found and 
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, TypeVar
 
 from digit_recognizer.errors import InputError
@@ -44,6 +44,11 @@ class Machines:
         if self.executor == "local" and (self.ray_address is not None or self.task_gpus):
             name = "--task-gpus" if self.ray_address is None else "--ray-address"
             raise InputError(f"{name} is for --executor ray; --executor is local: name ray, or leave it out.")
+
+    @property
+    def machines(self) -> "Machines":
+        """These settings by themselves, where a command's arguments hold others beside them."""
+        return Machines(**{field.name: getattr(self, field.name) for field in fields(Machines)})
 
 
 class Executor(Protocol):

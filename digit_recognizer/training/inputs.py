@@ -15,6 +15,7 @@ from digit_recognizer.data.preparation import prepare_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import build_model, load_model_module, read_options
 from digit_recognizer.training.features import load_feature_views, load_features
+from digit_recognizer.training.precision import precision_policy
 from digit_recognizer.training.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -81,6 +82,21 @@ def check_model_flags(config: RunConfig) -> None:
             "Use --augmentation none, or an augmentation with --feature-views 8."
         )
     load_weighted_model(config)  # finds out about the weights themselves
+
+
+def make_inputs(dataset: "Dataset", task: tuple[RunConfig, str]) -> Inputs:
+    """`build_inputs` as a task: a backbone's features are made where nets are fitted, by as many threads.
+
+    Args:
+        dataset: of the run.
+        task: the run's configuration, and its precision.
+
+    Raises:
+        InputError: if the net's weights are not to be had there.
+    """
+    config, precision = task
+    with precision_policy(precision):
+        return build_inputs(config, dataset)
 
 
 def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:

@@ -43,6 +43,18 @@ class Progress:
             f"{epoch['seconds']:.1f} s  left about {format_seconds(left)}"
         )
 
+    def report_fold(self, line: str, epochs: int) -> None:
+        """Tell of a fit that was done elsewhere: a line about it, and the time left at the pace of all so far.
+
+        Args:
+            line: about it.
+            epochs: of it.
+        """
+        self.finished_epochs += epochs
+        seconds_per_epoch = (time.perf_counter() - self.started) / max(1, self.finished_epochs)
+        left = (self.total_epochs - self.finished_epochs) * seconds_per_epoch
+        self.say(f"{line}  left about {format_seconds(left)}")
+
     def _seconds_per_epoch(self, now: float) -> float:
         """Wall time per epoch; without the first one, which also compiles, as soon as there is another."""
         if self.finished_epochs == 1:

@@ -6,6 +6,7 @@ again by another: that costs its time, and nothing else.
 """
 
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -57,7 +58,7 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
         ray.init(
             address=address or "local",
             log_to_driver=False,
-            logging_level="error",
+            logging_level=logging.ERROR,
             runtime_env={"py_modules": [str(Path(digit_recognizer.__file__).parent)]},
             **size,
         )
@@ -98,7 +99,8 @@ class RayExecutor:
         remote = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=-1)(work)
         carried = {name: os.environ.get(name) for name in CARRIED}
         common = [ray.put(shared)]  # in a list, lest Ray unpack it, and import Keras, before processors are settled
-        waiting, numbers = enumerate(tasks), {}
+        waiting = enumerate(tasks)
+        numbers: dict[Any, int] = {}
         try:
             while True:
                 while len(numbers) < self.count_places() + SPARE_TASKS and (following := next(waiting, None)):
