@@ -138,7 +138,7 @@ class RunArguments(RunConfig, Machines):
 
 
 def parse_run_config(verb: str, arguments: list[str], description: str) -> RunArguments:
-    """The configuration of a run, and its machines: defaults, then the model's preset, then the smoke run's, then the flags.
+    """A run's configuration and machines: defaults, then the model's preset, then the smoke run's, then the flags.
 
     The model and `--smoke` are read first, because `--help` shows the defaults that hold for them.
 
