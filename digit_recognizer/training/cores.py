@@ -20,6 +20,7 @@ from digit_recognizer.locks import lock_folder
 RETRY_SECONDS = 0.05
 
 _allowed: list[int] = []  # what this process might use before it was bound
+_bound: list[int] = []  # how many it was first bound to, for which its backend has threads
 
 
 def count_threads() -> int:
@@ -74,6 +75,10 @@ def _is_free(folder: Path, core: int, held: contextlib.ExitStack) -> bool:
 
 
 def _list_allowed(count: int) -> list[int]:
+    if _bound and count != _bound[0]:
+        raise RuntimeError(
+            f"this process was bound to {_bound[0]} processors, and has threads for so many, not {count}"
+        )
     if not hasattr(os, "sched_setaffinity"):
         raise InputError("--task-cpus needs a system that can bind a process to processors, such as Linux: leave it.")
     if not _allowed:
@@ -84,6 +89,7 @@ def _list_allowed(count: int) -> list[int]:
 
 
 def _bind(cores: list[int]) -> None:
+    _bound[:] = [len(cores)]
     for thread in Path("/proc/self/task").iterdir():  # threads made later inherit it
         with contextlib.suppress(ProcessLookupError):  # that thread has ended meanwhile
             os.sched_setaffinity(int(thread.name), cores)
