@@ -91,6 +91,8 @@ class RunConfig:
     """Held-out and test images are judged by the mean of so many copies, moved by up to a pixel: 1, 5 or 9."""
     precision: Precision = "auto"
     """Number format of the layers' arithmetic; auto times a convolution in each and takes the faster."""
+    devices: int = 1
+    """Devices (GPUs) that one net is fitted on at once, each with its share of a batch; more than one on JAX only."""
 
     weights: str = "imagenet"
     """Transfer nets: imagenet, none, or a weights file (the official notop .h5)."""
@@ -127,6 +129,10 @@ class RunConfig:
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise InputError(f"{flag(name)} takes a number between 0 and 1; received {value}.")
+        if self.batch_size % self.devices:
+            raise InputError(f"--batch-size takes a multiple of --devices {self.devices}; received {self.batch_size}.")
+        if self.devices > 1 and self.generated:
+            raise InputError(f"--generated is for one device; received {self.generated} with --devices {self.devices}.")
         if not 0 < self.watch_fraction < 1:
             raise InputError(f"--watch-fraction takes a share between 0 and 1; received {self.watch_fraction}.")
         if not 0 <= self.generated <= MOST_GENERATED:
@@ -182,6 +188,7 @@ LOWEST = {
     "folds": 2,
     "epochs": 1,
     "batch_size": 1,
+    "devices": 1,
     "early_stopping_epochs": 0,
     "unfreeze_epochs": 1,
     "feature_views": 1,

@@ -26,6 +26,7 @@ def test_configuration_is_frozen():
         ("epochs", 0),
         ("seed", -1),
         ("batch_size", 0),
+        ("devices", 0),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("learning_rate", float("inf")),

@@ -15,6 +15,7 @@ import numpy as np
 
 from digit_recognizer.data.augmentation import BatchedAffine
 from digit_recognizer.training.batches import TrainingBatches
+from digit_recognizer.training.devices import count_devices
 
 State = tuple[list[Any], ...]
 """Trainable variables, others, the optimizer's, the metrics': what Keras' `train_step` takes and gives under JAX."""
@@ -23,9 +24,10 @@ _programs: dict[str, Callable[..., State]] = {}  # folds differ in weights and r
 
 
 def can_run(batches: TrainingBatches) -> bool:
-    """Whether the backend is JAX and the rows are plain images, augmented by affine maps or not at all."""
+    """Whether JAX runs on one device, and the rows are plain images, augmented by affine maps or not at all."""
     return (
         keras.backend.backend() == "jax"
+        and count_devices() == 1
         and batches.views.dtype == np.uint8
         and len(batches.views) == 1
         and (batches.augment is None or isinstance(batches.augment, BatchedAffine))

@@ -23,6 +23,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.files import hash_file, read_json, write_json
 from digit_recognizer.training.cores import count_threads
 from digit_recognizer.training.dataset import Dataset
+from digit_recognizer.training.devices import check_devices
 from digit_recognizer.training.executors import Executor, do_task
 from digit_recognizer.training.precision import POLICIES, choose_precision
 from digit_recognizer.training.runs import RunFolder, load_array
@@ -137,7 +138,11 @@ def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:
 
     Args:
         config: of the run; "auto" is settled here, by timing.
+
+    Raises:
+        InputError: if the run asks for more devices than there are.
     """
+    check_devices(config)
     return {
         "weights file": hash_file(Path(config.weights)) if Path(config.weights).is_file() else None,
         "digit_recognizer's code": _hash_package(),

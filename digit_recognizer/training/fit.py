@@ -11,6 +11,7 @@ import numpy as np
 from digit_recognizer.config import RunConfig
 from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, stream
+from digit_recognizer.training.devices import count_devices
 from digit_recognizer.training.optimizers import build_optimizer
 from digit_recognizer.training.schedules import build_schedule
 from digit_recognizer.training.snapshots import StateKeeper, restore_variables
@@ -126,12 +127,16 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, shifted_copies
     Returns:
         float32 (n, classes), rows sum to 1.
     """
+    devices, count = count_devices(), len(inputs)
+    if count % devices:  # batches are split evenly; what fills up the last one is dropped again
+        inputs = np.concatenate([inputs, np.zeros((-count % devices, *inputs.shape[1:]), inputs.dtype)])
+    batch_size = PREDICTION_BATCH_SIZE // devices * devices
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
     for shift_px in SHIFTS_PX[:shifted_copies] if len(inputs) else ():
         copies = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
-        probabilities = model.predict(stream(PredictionBatches(copies, None, PREDICTION_BATCH_SIZE)), verbose=0)
+        probabilities = model.predict(stream(PredictionBatches(copies, None, batch_size)), verbose=0)
         total += np.asarray(probabilities, np.float32) / shifted_copies
-    return total
+    return total[:count]
 
 
 def shift_images(images: np.ndarray, down_px: int, right_px: int) -> np.ndarray:

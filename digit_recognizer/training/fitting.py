@@ -13,6 +13,7 @@ import numpy as np
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import DivergedError, WriteError
 from digit_recognizer.models._normalization import make_plain
+from digit_recognizer.training.devices import spread_over
 from digit_recognizer.training.environment import compare_machines
 from digit_recognizer.training.fit import EpochCurve, EpochListener, predict_probabilities
 from digit_recognizer.training.fold import fit_fold
@@ -114,17 +115,20 @@ def fit_and_judge(
     curve = EpochCurve(views[0][held_out], targets[held_out]) if work.with_curve else None
     before_first = on_untrained if work.with_curve else None
     on_state = None if listener is None else listener.on_state
-    started = time.perf_counter()
-    model, part = fit_fold(config, work.inputs, targets, rows, fold, curve, on_epoch, resumed, on_state, before_first)
-    seconds = time.perf_counter() - started
-    result = FoldResult(
-        held_out=predict_probabilities(part, views[0][held_out], config.shifted_copies),
-        test=predict_probabilities(part, work.inputs.test, config.shifted_copies),
-        net=_pack_net(model),
-        seconds=seconds,
-        epochs=epochs,
-        untrained_accuracy=untrained[0] if untrained else None,
-    )
+    with spread_over(config.devices):
+        started = time.perf_counter()
+        model, part = fit_fold(
+            config, work.inputs, targets, rows, fold, curve, on_epoch, resumed, on_state, before_first
+        )
+        seconds = time.perf_counter() - started
+        result = FoldResult(
+            held_out=predict_probabilities(part, views[0][held_out], config.shifted_copies),
+            test=predict_probabilities(part, work.inputs.test, config.shifted_copies),
+            net=_pack_net(model),
+            seconds=seconds,
+            epochs=epochs,
+            untrained_accuracy=untrained[0] if untrained else None,
+        )
     if not (np.isfinite(result.held_out).all() and np.isfinite(result.test).all()):
         name = name_fold(config, fold)
         raise DivergedError(f"{name}: the fit diverged, its probabilities are no numbers. Lower --learning-rate.")

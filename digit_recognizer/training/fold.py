@@ -45,7 +45,8 @@ def fit_fold(
         inputs: of the whole run.
         targets: float32 one-hot labels (n, classes) of all training rows.
         rows: int (m,), the rows to fit on; a slice of them is set aside if the configuration watches any, and
-            generated digits come beside the rest if it asks for them.
+            generated digits come beside the rest if it asks for them. With several devices the first few are left out,
+            fewer than there are devices.
         fold: seeds derive from it.
         curve: rows measured after each epoch.
         on_epoch: told of every epoch.
@@ -56,9 +57,11 @@ def fit_fold(
     Returns:
         The whole net, and the part of it that takes `inputs`; the same object unless there is a backbone.
     """
+    devices = config.devices
+    rows = rows[len(rows) % devices :]  # batches are split evenly among devices
     fitted, watched = Fitted(inputs.views, targets, rows), None
     if config.watches:
-        count = min(max(1, round(config.watch_fraction * len(rows))), len(rows) - 1)
+        count = min(max(1, round(config.watch_fraction * len(rows) / devices)) * devices, len(rows) - devices)
         labels, watch_seed = targets[rows].argmax(axis=1), derive_seed(config.seed, "watch", fold)
         drawn, rest = draw_stratified_rows(labels, count, watch_seed)
         watched = PredictionBatches(inputs.views[0][rows[drawn]], targets[rows[drawn]], config.batch_size)

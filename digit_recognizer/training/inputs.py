@@ -14,6 +14,7 @@ from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment
 from digit_recognizer.data.preparation import prepare_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import build_model, load_model_module, read_options
+from digit_recognizer.training.devices import check_backend
 from digit_recognizer.training.features import load_feature_views, load_features
 from digit_recognizer.training.precision import precision_policy
 from digit_recognizer.training.seeds import derive_seed
@@ -45,8 +46,9 @@ def check_model_flags(config: RunConfig) -> None:
     Raises:
         InputError: for an unknown model or option of it, a value of which no net can be built, a backbone's flag on a
             net without one, weights that are no file, an unknown block, or augmentation of a transfer net without
-            cached views to hold it; for generated digits of one.
+            cached views to hold it; for generated digits of one; for several devices under another backend than JAX.
     """
+    check_backend(config)
     module = load_model_module(config.model)
     options = read_options(config.model, config.net)
     if not hasattr(module, "split"):

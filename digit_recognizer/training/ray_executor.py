@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import pickle
+import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -52,6 +53,8 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
             f"--ray-address takes host:port or auto, on a machine of the cluster; received {address}. Make this one "
             "part of it by: ray start --address=HOST:PORT --num-cpus=0"
         )
+    if address is None:  # or Ray would write a token into the home folder, for all clusters to come
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     size: dict[str, Any] = {} if address else {"num_cpus": count_threads(), "include_dashboard": False}
     handlers = _get_handlers()
     try:
@@ -64,7 +67,10 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"--ray-address {address}: no cluster answers there ({reason}). See: ray status") from error
+        raise InputError(
+            f"--ray-address {address}: no cluster answers there ({reason}). See ray status; one that asks "
+            "for a token is reached with RAY_AUTH_MODE=token."
+        ) from error
     finally:
         for number, handler in handlers.items():  # Ray's own would end this process without a word
             signal.signal(number, handler)

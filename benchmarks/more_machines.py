@@ -1,0 +1,261 @@
+"""Folds on a cluster of two nodes of one processor each, against the same run in one process with one thread.
+
+    python benchmarks/more_machines.py equal        # every file of a run byte for byte; 3 min
+    python benchmarks/more_machines.py kill         # the same when a node is killed in mid-run; 3 min
+    python benchmarks/more_machines.py overhead     # seconds and bytes of a task; 2 min
+    python benchmarks/more_machines.py scaling      # the five folds on one node and on two, in turn; 5 min
+
+The nodes are two process sessions on this machine, each with a loopback address, a Ray daemon and a processor of its
+own; the driver may use both. A node dies by SIGKILL to every process of its session. Exit code 1 if a byte differs.
+Ray must be installed (`pip install -e '.[ray]'`), and no other cluster may be at work here.
+"""
+
+import argparse
+import contextlib
+import os
+import pickle
+import secrets
+import shlex
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+os.environ |= {
+    **{"RAY_USAGE_STATS_ENABLED": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    **{"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)},  # its ports are open to the network
+    "RAY_worker_niceness": "0",  # its 15 would measure whoever else is at work
+}
+
+FLAGS = "--model narrow --folds 5 --epochs 3 --train-rows 6000 --precision float32"
+RESULTS = ("folds.npy", "oof_probabilities.npy", "test_probabilities.npy")
+NODES_PROCESSORS = ("0", "1")
+TASKS = 50
+MANY_TASKS = 2000
+
+
+def start_node(number: int, port: int) -> subprocess.Popen:
+    """A node with one processor: the head if it is the first."""
+    place = f"--node-ip-address=127.0.0.{number + 1}"
+    part = ["--head", f"--port={port}", "--include-dashboard=false"] if number == 0 else [f"--address=127.0.0.1:{port}"]
+    ray = Path(sys.executable).with_name("ray")
+    command = ["taskset", "-c", NODES_PROCESSORS[number], ray, "start", *part, place, "--num-cpus=1", "--block"]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, start_new_session=True, stdout=quiet, stderr=quiet)
+
+
+def kill_node(node: subprocess.Popen) -> int:
+    """SIGKILL to all processes of its session; how many they were."""
+    killed = 0
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(int(place.name)) == node.pid:
+                os.kill(int(place.name), signal.SIGKILL)
+                killed += 1
+    node.wait()
+    return killed
+
+
+@contextlib.contextmanager
+def run_cluster(count: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """A cluster of so many nodes; its address, and their processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nodes: list[subprocess.Popen] = []
+    try:
+        for number in range(count):
+            nodes.append(start_node(number, port))
+            wait_for_nodes(f"127.0.0.1:{port}", number + 1)
+        yield f"127.0.0.1:{port}", nodes
+    finally:
+        for node in nodes:
+            kill_node(node)
+
+
+def wait_for_nodes(address: str, count: int) -> None:
+    script = (
+        f"import ray; ray.init(address={address!r}, log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
+    )
+    for _ in range(20):
+        asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        if asked.stdout.strip() == str(count):
+            return
+        time.sleep(1)
+    sys.exit(f"the cluster does not come up: {asked.stderr}")
+
+
+def begin_cv(folder: Path, name: str, input_dir: Path, *where: str) -> subprocess.Popen:
+    places = ["--input-dir", input_dir, "--run-dir", folder / name, "--submission", folder / f"{name}.csv"]
+    command = [sys.executable, "-m", "digit_recognizer.cv", *shlex.split(FLAGS), *places, *where]
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+
+
+def run_cv(folder: Path, name: str, input_dir: Path, *where: str) -> float:
+    """Run it to its end; the seconds that it took."""
+    started = time.perf_counter()
+    if begin_cv(folder, name, input_dir, *where).wait() != 0:
+        sys.exit(f"{name} failed; see {folder}")
+    return time.perf_counter() - started
+
+
+def compare_runs(folder: Path, one: str, other: str) -> bool:
+    """Whether two runs left the same bytes; says what was compared."""
+    import keras
+
+    same = {name: (folder / one / name).read_bytes() == (folder / other / name).read_bytes() for name in RESULTS}
+    same["submission"] = (folder / f"{one}.csv").read_bytes() == (folder / f"{other}.csv").read_bytes()
+    histories = [(folder / run / "history.csv").read_text().splitlines() for run in (one, other)]
+    without_seconds = [[line.rpartition(",")[0] for line in lines] for lines in histories]
+    same["history.csv but for seconds"] = without_seconds[0] == without_seconds[1]
+    for net in sorted((folder / one / "models").iterdir()):
+        nets = [keras.saving.load_model(folder / run / "models" / net.name) for run in (one, other)]
+        pairs = zip(*(loaded.get_weights() for loaded in nets), strict=True)
+        same[f"weights of {net.name}"] = all(a.tobytes() == b.tobytes() for a, b in pairs)
+    print(f"{other} against {one}: " + "; ".join(f"{name} {'equal' if s else 'DIFFERENT'}" for name, s in same.items()))
+    return all(same.values())
+
+
+def measure_equal(folder: Path, input_dir: Path) -> bool:
+    seconds = run_cv(folder, "local", input_dir, "--task-cpus", "1")
+    with run_cluster(2) as (address, _):
+        there = run_cv(folder, "ray", input_dir, "--executor", "ray", "--ray-address", address)
+    print(f"local {seconds:.1f} s, two nodes {there:.1f} s")
+    return compare_runs(folder, "local", "ray")
+
+
+def measure_kill(folder: Path, input_dir: Path) -> bool:
+    run_cv(folder, "local", input_dir, "--task-cpus", "1")
+    with run_cluster(2) as (address, nodes):
+        started = time.perf_counter()
+        running = begin_cv(folder, "killed", input_dir, "--executor", "ray", "--ray-address", address)
+        log = folder / "killed" / "log.txt"
+        while not (log.exists() and "fold 1/5  held-out" in log.read_text()) and running.poll() is None:
+            time.sleep(0.1)
+        moment = time.perf_counter() - started
+        done = log.read_text().count("held-out accuracy")
+        processes = kill_node(nodes[1])
+        code = running.wait()
+        print(f"{processes} processes of the second node killed after {moment:.1f} s, with {done} of 5 folds written")
+        print(f"exit code {code} after {time.perf_counter() - started:.1f} s")
+    return code == 0 and compare_runs(folder, "local", "killed")
+
+
+def measure_overhead(folder: Path, input_dir: Path) -> bool:
+    """Tasks that do nothing, on a cluster of one node."""
+    with run_cluster(1) as (address, _):
+        from digit_recognizer.training.executors import Machines, do_task, map_in_order, open_executor
+
+        started = time.perf_counter()
+        with open_executor(Machines(executor="ray", ray_address=address)) as executor:
+            print(f"connecting: {time.perf_counter() - started:.2f} s")
+            started = time.perf_counter()
+            inner = do_task(executor, eval, {}, "__import__('time').process_time()")
+            print(f"first task, cold worker: {time.perf_counter() - started:.2f} s, of it processor {inner:.2f} s")
+            script = "import time; s = time.perf_counter(); from digit_recognizer.backend import import_keras as i; i()"
+            command = [sys.executable, "-c", f"{script}; print(time.perf_counter() - s)"]
+            alone = [float(subprocess.check_output(command)) for _ in range(3)]
+            print(f"import of Keras in a process by itself: {statistics.median(alone):.2f} s (median of 3)")
+            singles = [_time(lambda: do_task(executor, eval, {}, "0")) for _ in range(TASKS)]
+            print(f"a task alone, warm worker: {_describe(singles)}")
+            many = _time(lambda: list(map_in_order(executor, eval, ({"n": n} for n in range(MANY_TASKS)), "n")))
+            print(f"{MANY_TASKS} tasks in a row: {1000 * many / MANY_TASKS:.2f} ms each")
+            _measure_bytes(executor, input_dir)
+            _hand_in_at_once(executor)
+    return True
+
+
+def _measure_bytes(executor: Any, input_dir: Path) -> None:
+    """What travels: the data to each node once, a result back per fold."""
+    from digit_recognizer.backend import import_keras
+
+    import_keras()
+    from digit_recognizer.config import RunConfig
+    from digit_recognizer.training.dataset import load_dataset
+    from digit_recognizer.training.executors import do_task
+
+    dataset = load_dataset(RunConfig(input_dir=input_dir))
+    size = len(pickle.dumps(dataset))
+    sent = [_time(lambda: do_task(executor, getattr, "whole_test", dataset)) for _ in range(5)]
+    print(f"data set: {size / 1e6:.1f} MB; a task that is given it: {_describe(sent)}")
+    fold = np.zeros((len(dataset.labels) // 5 + len(dataset.test_images), 10), np.float32).nbytes
+    print(f"a fold's result: {fold / 1e6:.2f} MB of probabilities, and the net")
+
+
+def _hand_in_at_once(executor: Any) -> None:
+    """10,000 tasks handed to Ray at once, without our limit."""
+    import resource
+
+    import ray
+
+    remote = ray.remote(num_cpus=executor.cpus)(abs)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    handed_in = [remote.remote(-n) for n in range(10_000)]
+    submitted = time.perf_counter() - started
+    ray.get(handed_in)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(
+        f"10,000 at once: handed in within {submitted:.2f} s, done within {time.perf_counter() - started:.1f} s, ",
+        end="",
+    )
+    print(f"driver larger by {grown:.0f} MiB")
+
+
+def measure_scaling(folder: Path, input_dir: Path, pairs: int = 3) -> bool:
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for pair in range(pairs):
+        for count in (1, 2) if pair % 2 == 0 else (2, 1):
+            with run_cluster(count) as (address, _):
+                where = ("--executor", "ray", "--ray-address", address)
+                seconds[count].append(run_cv(folder, f"{count}-{pair}", input_dir, *where))
+            print(f"pair {pair + 1}: {count} node(s) {seconds[count][-1]:.1f} s", flush=True)
+    ratios = [one / two for one, two in zip(seconds[1], seconds[2], strict=True)]
+    print(
+        f"1 node {statistics.median(seconds[1]):.1f} s, 2 nodes {statistics.median(seconds[2]):.1f} s (medians); ",
+        end="",
+    )
+    print(
+        f"ratio, median of pairs: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); 5/3 at most"
+    )
+    return compare_runs(folder, "1-0", "2-0")
+
+
+def _time(work: Any) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _describe(seconds: list[float]) -> str:
+    lowest, middle, highest = (1000 * value for value in (min(seconds), statistics.median(seconds), max(seconds)))
+    return f"{middle:.1f} ms (median of {len(seconds)}; {lowest:.1f} to {highest:.1f})"
+
+
+MEASURES = {"equal": measure_equal, "kill": measure_kill, "overhead": measure_overhead, "scaling": measure_scaling}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=MEASURES)
+    parser.add_argument("--input-dir", type=Path, default=Path("input"), help="default: %(default)s")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a time limit must leave no nodes behind
+    folder = Path(tempfile.mkdtemp(prefix="more-machines-"))
+    print(
+        f"{arguments.part}: {FLAGS}; files in {folder}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors",
+        flush=True,
+    )
+    return int(not MEASURES[arguments.part](folder, arguments.input_dir.absolute()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
