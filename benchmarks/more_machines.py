@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import os
 import pickle
+import resource
 import secrets
 import shlex
 import signal
@@ -27,8 +28,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 os.environ |= {
     **{"RAY_USAGE_STATS_ENABLED": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
     **{"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)},  # its ports are open to the network
@@ -37,9 +36,9 @@ os.environ |= {
 
 FLAGS = "--model narrow --folds 5 --epochs 3 --train-rows 6000 --precision float32"
 RESULTS = ("folds.npy", "oof_probabilities.npy", "test_probabilities.npy")
-NODES_PROCESSORS = ("0", "1")
 TASKS = 50
 MANY_TASKS = 2000
+PAIRS = 3
 
 
 def start_node(number: int, port: int) -> subprocess.Popen:
@@ -47,13 +46,12 @@ def start_node(number: int, port: int) -> subprocess.Popen:
     place = f"--node-ip-address=127.0.0.{number + 1}"
     part = ["--head", f"--port={port}", "--include-dashboard=false"] if number == 0 else [f"--address=127.0.0.1:{port}"]
     ray = Path(sys.executable).with_name("ray")
-    command = ["taskset", "-c", NODES_PROCESSORS[number], ray, "start", *part, place, "--num-cpus=1", "--block"]
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, start_new_session=True, stdout=quiet, stderr=quiet)
+    command = ["taskset", "-c", str(number), ray, "start", *part, place, "--num-cpus=1", "--block"]
+    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
 
 
 def kill_node(node: subprocess.Popen) -> int:
-    """SIGKILL to all processes of its session; how many tasks were under way in them."""
+    """SIGKILL to all processes of its session; the number of tasks that they were at."""
     at_work = 0
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):
@@ -67,8 +65,7 @@ def kill_node(node: subprocess.Popen) -> int:
 @contextlib.contextmanager
 def run_cluster(count: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
     """A cluster of so many nodes; its address, and their processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     nodes: list[subprocess.Popen] = []
     try:
@@ -94,15 +91,15 @@ def wait_for_nodes(address: str, count: int) -> None:
 
 
 def begin_cv(folder: Path, name: str, input_dir: Path, *where: str) -> subprocess.Popen:
-    places = ["--input-dir", input_dir, "--run-dir", folder / name, "--submission", folder / f"{name}.csv"]
-    command = [sys.executable, "-m", "digit_recognizer.cv", *shlex.split(FLAGS), *places, *where]
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+    places = f"--input-dir {input_dir} --run-dir {folder / name} --submission {folder / name}.csv"
+    command = [sys.executable, "-m", "digit_recognizer.cv", *shlex.split(f"{FLAGS} {places}"), *where]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
 def run_cv(folder: Path, name: str, input_dir: Path, *where: str) -> float:
     """Run it to its end; the seconds that it took."""
     started = time.perf_counter()
-    if begin_cv(folder, name, input_dir, *where).wait() != 0:
+    if begin_cv(folder, name, input_dir, *where).wait():
         sys.exit(f"{name} failed; see {folder}")
     return time.perf_counter() - started
 
@@ -120,15 +117,14 @@ def compare_runs(folder: Path, one: str, other: str) -> bool:
         nets = [keras.saving.load_model(folder / run / "models" / net.name) for run in (one, other)]
         pairs = zip(*(loaded.get_weights() for loaded in nets), strict=True)
         same[f"weights of {net.name}"] = all(a.tobytes() == b.tobytes() for a, b in pairs)
-    print(f"{other} against {one}: " + "; ".join(f"{name} {'equal' if s else 'DIFFERENT'}" for name, s in same.items()))
+    print(f"{other} and {one}: " + "; ".join(f"{name} {'equal' if s else 'DIFFERENT'}" for name, s in same.items()))
     return all(same.values())
 
 
 def measure_equal(folder: Path, input_dir: Path) -> bool:
-    seconds = run_cv(folder, "local", input_dir, "--task-cpus", "1")
+    run_cv(folder, "local", input_dir, "--task-cpus", "1")
     with run_cluster(2) as (address, _):
-        there = run_cv(folder, "ray", input_dir, "--executor", "ray", "--ray-address", address)
-    print(f"local {seconds:.1f} s, two nodes {there:.1f} s")
+        run_cv(folder, "ray", input_dir, "--executor", "ray", "--ray-address", address)
     return compare_runs(folder, "local", "ray")
 
 
@@ -157,16 +153,14 @@ def measure_overhead(folder: Path, input_dir: Path) -> bool:
         started = time.perf_counter()
         with open_executor(Machines(executor="ray", ray_address=address)) as executor:
             print(f"connecting: {time.perf_counter() - started:.2f} s")
-            started = time.perf_counter()
-            inner = do_task(executor, eval, {}, "__import__('time').process_time()")
-            print(f"first task, cold worker: {time.perf_counter() - started:.2f} s, of it processor {inner:.2f} s")
+            print(f"first task, cold worker: {_time(lambda: do_task(executor, eval, {}, '0')):.2f} s")
             script = "import time; s = time.perf_counter(); from digit_recognizer.backend import import_keras as i; i()"
-            command = [sys.executable, "-c", f"{script}; print(time.perf_counter() - s)"]
-            alone = [float(subprocess.check_output(command)) for _ in range(3)]
+            script += "; print(time.perf_counter() - s)"
+            alone = [float(subprocess.check_output([sys.executable, "-c", script])) for _ in range(3)]
             print(f"import of Keras in a process by itself: {statistics.median(alone):.2f} s (median of 3)")
             singles = [_time(lambda: do_task(executor, eval, {}, "0")) for _ in range(TASKS)]
             print(f"a task alone, warm worker: {_describe(singles)}")
-            many = _time(lambda: list(map_in_order(executor, eval, ({"n": n} for n in range(MANY_TASKS)), "n")))
+            many = _time(lambda: list(map_in_order(executor, eval, [{}] * MANY_TASKS, "0")))
             print(f"{MANY_TASKS} tasks in a row: {1000 * many / MANY_TASKS:.2f} ms each")
             _measure_bytes(executor, input_dir)
             _hand_in_at_once(executor)
@@ -183,23 +177,20 @@ def _measure_bytes(executor: Any, input_dir: Path) -> None:
     from digit_recognizer.training.executors import do_task
 
     dataset = load_dataset(RunConfig(input_dir=input_dir))
-    size = len(pickle.dumps(dataset))
     sent = [_time(lambda: do_task(executor, getattr, "whole_test", dataset)) for _ in range(5)]
-    print(f"data set: {size / 1e6:.1f} MB; a task that is given it: {_describe(sent)}")
-    fold = np.zeros((len(dataset.labels) // 5 + len(dataset.test_images), 10), np.float32).nbytes
-    print(f"a fold's result: {fold / 1e6:.2f} MB of probabilities, and the net")
+    print(f"data set: {len(pickle.dumps(dataset)) / 1e6:.1f} MB; a task that is given it: {_describe(sent)}")
+    rows = len(dataset.labels) // 5 + len(dataset.test_images)
+    print(f"a fold's result: {rows * 10 * 4 / 1e6:.2f} MB of probabilities, and the net")
 
 
 def _hand_in_at_once(executor: Any) -> None:
     """10,000 tasks handed to Ray at once, without our limit."""
-    import resource
-
     import ray
 
-    remote = ray.remote(num_cpus=executor.cpus)(abs)
+    remote = ray.remote(lambda n: n)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
-    handed_in = [remote.remote(-n) for n in range(10_000)]
+    handed_in = [remote.remote(n) for n in range(10_000)]
     submitted = time.perf_counter() - started
     ray.get(handed_in)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -210,14 +201,13 @@ def _hand_in_at_once(executor: Any) -> None:
     print(f"driver larger by {grown:.0f} MiB")
 
 
-def measure_scaling(folder: Path, input_dir: Path, pairs: int = 3) -> bool:
+def measure_scaling(folder: Path, input_dir: Path) -> bool:
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    for pair in range(pairs):
+    for pair in range(PAIRS):
         for count in (1, 2) if pair % 2 == 0 else (2, 1):
             with run_cluster(count) as (address, _):
                 where = ("--executor", "ray", "--ray-address", address)
                 seconds[count].append(run_cv(folder, f"{count}-{pair}", input_dir, *where))
-            print(f"pair {pair + 1}: {count} node(s) {seconds[count][-1]:.1f} s", flush=True)
     ratios = [one / two for one, two in zip(seconds[1], seconds[2], strict=True)]
     print(
         f"1 node {statistics.median(seconds[1]):.1f} s, 2 nodes {statistics.median(seconds[2]):.1f} s (medians); ",
