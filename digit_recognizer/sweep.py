@@ -1,7 +1,7 @@
 """`python -m digit_recognizer.sweep STUDY`: run a study of many runs, and tell what its numbers can bear."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +9,11 @@ import tyro
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.training.executors import Machines, open_executor
 
 
-@dataclass(frozen=True)
-class SweepArguments:
+@dataclass(frozen=True, kw_only=True)
+class SweepArguments(Machines):
     """Run a study: every setting of its grids, or a search, with several seeds; a fresh net per trial.
 
     Stopped by whatever, it goes on by the same command: no trial is lost, and none is run twice.
@@ -36,10 +37,12 @@ class SweepArguments:
 def main(arguments: list[str]) -> None:
     """Sweep and print the table."""
     chosen = parse_arguments(SweepArguments, "sweep", arguments)
-    import_keras()
-    from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
+    with open_executor(chosen.machines) as executor:
+        import_keras()
+        from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 
-    sweep(SweepConfig(**vars(chosen)))
+        said = {field.name: getattr(chosen, field.name) for field in fields(SweepConfig)}
+        sweep(SweepConfig(**said), executor)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A small cluster of Ray, started once on this machine."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ from resuming import RECIPES, StopAfterSaving, configure, hash_results
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
+from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training.cores import count_threads
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.environment import compare_machines, describe_machine
@@ -121,3 +123,19 @@ def test_a_size_that_no_machine_has_is_refused(cluster, monkeypatch):
     monkeypatch.setattr(cluster, "gpus", 3)
     with pytest.raises(InputError, match="--task-gpus 3 must fit on one machine, but the cluster's have at most"):
         cluster.check_size()
+
+
+def test_a_sweep_on_a_cluster_finds_what_it_finds_here(cluster, tiny_dir, tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(
+        'title = "Small"\nseeds = 2\ninput_dir = "tiny"\n[fixed]\nmodel = "dense"\nepochs = 2\nfolds = 2\n'
+        "batch_size = 10\n[[grid]]\nnet.units = [4, 8]\n"
+    )
+    here = sweep(SweepConfig(path, tmp_path / "here"))
+    there = sweep(SweepConfig(path, tmp_path / "there"), cluster)
+    assert [replace(record, seconds=0) for record in there] == [replace(record, seconds=0) for record in here]
+    for record in here:
+        trials = [tmp_path / place / "trials" / record.name for place in ("here", "there")]
+        names = [sorted(file.name for file in trial.iterdir() if file.name != ".lock") for trial in trials]
+        assert names[0] == names[1] and "log.txt" in names[0]
+        assert len({(trial / "oof_probabilities.npy").read_bytes() for trial in trials}) == 1

@@ -81,8 +81,8 @@ def test_a_trial_that_ended_is_not_run_again(study, tmp_path, monkeypatch, capsy
     first = sweep(dataclasses.replace(config, trials=3))
     assert len(first) == 3
     run = []
-    plain = sweeping.run_trial
-    monkeypatch.setattr(sweeping, "run_trial", lambda *given: run.append(given) or plain(*given))
+    plain = running.run_trial
+    monkeypatch.setattr(running, "run_trial", lambda *given: run.append(given) or plain(*given))
     assert sweep(config)[:3] == first and len(run) == 1
     assert sweep(config)[:3] == first and len(run) == 1
     assert "holds 4 trials that have ended" in capsys.readouterr().out

@@ -5,6 +5,7 @@ import csv
 import functools
 import io
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy as np
 from digit_recognizer.competition.provenance import find_commit
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import DivergedError, InputError
+from digit_recognizer.locks import LOCK
 from digit_recognizer.signals import stop_if_asked
 from digit_recognizer.sweeps.searching import Curve, is_hopeless
 from digit_recognizer.sweeps.trials import State, Trial, TrialRecord
@@ -24,6 +26,7 @@ from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.dataset import Dataset
 from digit_recognizer.training.environment import count_threads, name_processor
 from digit_recognizer.training.inputs import check_model_flags, count_parameters
+from digit_recognizer.training.precision import choose_precision
 from digit_recognizer.training.results import CVResult
 from digit_recognizer.training.runs import CONFIG
 from digit_recognizer.training.state import remove_state
@@ -47,6 +50,27 @@ class TrialTask:
     earlier: Sequence[Curve] | None = None
 
 
+@dataclass(frozen=True)
+class Shop:
+    """What the trials of a sweep share.
+
+    Attributes:
+        datasets: by their numbers of training and test rows, as the configurations have them (0: all).
+        folder: where the trials' own folders are; None where there is no such folder, as on another machine.
+    """
+
+    datasets: dict[tuple[int, int], Dataset]
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial leaves: its record and, if it was run elsewhere, the files of its folder by name."""
+
+    record: TrialRecord
+    files: dict[str, bytes]
+
+
 class _HopelessError(Exception):
     """A trial is given up; not an error of anybody's."""
 
@@ -63,6 +87,22 @@ class _Watch:
         stop_if_asked()
         if self.earlier is not None and is_hopeless(_read_curve(history, "held_out_accuracy"), self.earlier):
             raise _HopelessError
+
+
+def do_trial(shop: Shop, task: TrialTask) -> Outcome:
+    """Run a trial in the sweep's folder or, on another machine, in a temporary one."""
+    dataset = shop.datasets[task.config.train_rows, task.config.test_rows]
+    if shop.folder is not None:
+        return Outcome(run_trial(dataset, task, shop.folder), {})
+    with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as name:
+        record = run_trial(dataset, task, Path(name))
+        files = [path for path in (Path(name) / task.trial.name).glob("*") if path.is_file() and path.name != LOCK]
+        return Outcome(record, {path.name: path.read_bytes() for path in files})
+
+
+def settle_precision(_: None, requested: str) -> str:
+    """The number format in which trials are run, where they are run."""
+    return choose_precision(requested)
 
 
 def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:

@@ -9,6 +9,7 @@ runs/sweep-<study>/
     .lock
 """
 
+import json
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from digit_recognizer.competition.provenance import describe_command
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import check_writable_folder
+from digit_recognizer.files import check_writable_folder, write_atomically
 from digit_recognizer.locks import claim_folder
 from digit_recognizer.signals import show
 from digit_recognizer.sweeps.ensembles import (
@@ -27,7 +28,7 @@ from digit_recognizer.sweeps.ensembles import (
     write_ensembles,
 )
 from digit_recognizer.sweeps.results import FIGURES, check_results, write_results
-from digit_recognizer.sweeps.running import CLASSES, TrialTask, run_trial
+from digit_recognizer.sweeps.running import CLASSES, Shop, TrialTask, do_trial, settle_precision
 from digit_recognizer.sweeps.searching import find_next_trials, list_earlier_curves
 from digit_recognizer.sweeps.spread import find_best
 from digit_recognizer.sweeps.study import Study
@@ -35,8 +36,8 @@ from digit_recognizer.sweeps.study_file import load_study
 from digit_recognizer.sweeps.tables import format_table
 from digit_recognizer.sweeps.trials import TRIALS, Trial, TrialRecord, append_trial, load_trials
 from digit_recognizer.training.dataset import Dataset, load_dataset
+from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
 from digit_recognizer.training.inputs import load_weighted_model
-from digit_recognizer.training.precision import choose_precision
 from digit_recognizer.training.progress import format_seconds
 
 
@@ -71,8 +72,12 @@ class SweepConfig:
                 raise InputError(f"--{name} takes a number above 0; received {value}.")
 
 
-def sweep(config: SweepConfig) -> list[TrialRecord]:
+def sweep(config: SweepConfig, executor: Executor | None = None) -> list[TrialRecord]:
     """Run what is left of a study, and write what its trials say.
+
+    Args:
+        config: what to do.
+        executor: runs the trials; None stands for this process.
 
     Returns:
         The trials of the study that have ended.
@@ -89,7 +94,7 @@ def sweep(config: SweepConfig) -> list[TrialRecord]:
     lock = claim_folder(folder)
     try:
         if not config.page_only:
-            _run_trials(study, folder)
+            _run_trials(study, folder, executor or LocalExecutor())
         records = load_trials(folder / TRIALS)
         show(format_table(study, records))
         _write_page(config, study, records, folder)
@@ -109,6 +114,9 @@ def _write_page(config: SweepConfig, study: Study, records: list[TrialRecord], f
     summary = None if best is None else _summarise(study.build_config(best, 0))
     ensembles = load_ensembles(folder / ENSEMBLES)
     command = shlex.join(["python", "-m", "digit_recognizer.sweep", str(config.study)])
+    order = {json.dumps(setting, sort_keys=True): place for place, setting in enumerate(study.list_settings())}
+    # machines finish in whatever order
+    records = sorted(records, key=lambda one: (one.seed, order.get(json.dumps(one.setting, sort_keys=True), 0)))
     names = records[0].circumstances.get("classes") or [str(label) for label in range(CLASSES)]
     further = describe_ensembles(ensembles, folder / FIGURES)
     page, table, *_ = write_results(
@@ -124,43 +132,61 @@ def _summarise(config: RunConfig) -> str:
     return "\n".join(lines)
 
 
-def _run_trials(study: Study, folder: Path) -> None:
+def _run_trials(study: Study, folder: Path, executor: Executor) -> None:
     """Run all trials that are left, each added to the table as it ends."""
     records = load_trials(folder / TRIALS)
-    workshop = _Workshop(study)
     if records:
         show(f"{folder / TRIALS} holds {len(records)} trials that have ended; they are not run again")
-    _check_data(records, workshop.load(study.build_config({}, 0)), folder)
+    workshop = _Workshop(study, executor, folder / "trials")
     progress = _Progress(study, records)
     while wave := find_next_trials(study, records):
-        for trial in wave:
-            if study.minutes is not None and progress.spent_seconds >= 60 * study.minutes:
-                show(f"the study's {study.minutes:g} minutes are spent; trials that could begin: {progress.left(wave)}")
-                return
-            task = workshop.prepare(trial, records)
-            record = run_trial(workshop.load(task.config), task, folder / "trials")
-            append_trial(folder / TRIALS, record)
-            records.append(record)
-            progress.tell(record)
-    if "fold_seed" in study.fixed:
+        shop = workshop.open(wave, records)
+        tasks = (workshop.prepare(trial, records) for trial in wave if not progress.is_over())
+        for _, outcome in executor.map_as_finished(do_trial, tasks, shop):
+            for name, content in outcome.files.items():
+                with write_atomically(folder / "trials" / outcome.record.name / name) as temporary:
+                    temporary.write_bytes(content)
+            append_trial(folder / TRIALS, outcome.record)
+            records.append(outcome.record)
+            progress.tell(outcome.record)
+        if progress.is_over():
+            show(f"the study's {study.minutes:g} minutes are spent")
+            break
+    if "fold_seed" in study.fixed and records:
         labels = workshop.load(study.build_config(records[0].setting, 0)).labels
         if scores := judge_ensembles(study, records, folder / "trials", labels):
             write_ensembles(folder / ENSEMBLES, scores)
 
 
 class _Workshop:
-    """What trials share: data loaded once for all that see the same rows, and one precision."""
+    """Makes trials ready: data loaded once for all that see the same rows, and one precision."""
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
+    def __init__(self, study: Study, executor: Executor, folder: Path) -> None:
+        self.study, self.executor, self.folder = study, executor, folder
         self.precisions: dict[str, str] = {}
         self.datasets: dict[tuple[int, int], Dataset] = {}
+
+    def open(self, wave: list[Trial], records: list[TrialRecord]) -> Shop:
+        """What the trials of a wave share.
+
+        Raises:
+            InputError: if the table holds trials of other data.
+        """
+        configs = [self.study.build_config(trial.setting, trial.seed) for trial in wave]
+        shared = {(config.train_rows, config.test_rows): self.load(config) for config in configs}
+        for record in records:
+            if record.circumstances.get("train.csv") != self.load(configs[0]).train_sha256:
+                raise InputError(
+                    f"{self.folder.parent / TRIALS} holds trials of another train.csv: restore that, or name another "
+                    "--run-dir."
+                )
+        return Shop(shared, self.folder if self.executor.here else None)
 
     def prepare(self, trial: Trial, records: list[TrialRecord]) -> TrialTask:
         """A trial with its configuration and the curves that it is compared with."""
         config = self.study.build_config(trial.setting, trial.seed)
         if config.precision not in self.precisions:
-            self.precisions[config.precision] = choose_precision(config.precision)
+            self.precisions[config.precision] = do_task(self.executor, settle_precision, config.precision)
         config = config.replace(precision=self.precisions[config.precision])
         pruned = self.study.prune != "none"
         return TrialTask(trial, config, list_earlier_curves(self.study, trial, records) if pruned else None)
@@ -200,19 +226,9 @@ class _Progress:
         total = "" if self.planned is None else f"/{self.planned}"
         show(f"trial {self.ended}{total}  {values} seed={record.seed}  {what}  {record.seconds:.1f} s{left}")
 
-    @staticmethod
-    def left(wave: list[Trial]) -> int:
-        """Trials of a wave."""
-        return len(wave)
-
-
-def _check_data(records: list[TrialRecord], dataset: Dataset, folder: Path) -> None:
-    """Trials of other data do not go together."""
-    for record in records:
-        if record.circumstances.get("train.csv") not in (None, dataset.train_sha256):
-            raise InputError(
-                f"{folder / TRIALS} holds trials of another train.csv: restore that, or name another --run-dir."
-            )
+    def is_over(self) -> bool:
+        """Whether the study's minutes are spent."""
+        return self.study.minutes is not None and self.spent_seconds >= 60 * self.study.minutes
 
 
 def _show_value(value: object) -> str:
