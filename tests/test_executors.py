@@ -43,7 +43,9 @@ def test_here_a_task_is_taken_only_when_the_one_before_it_has_been_used():
         (["--task-gpus", "nan"], "--task-gpus takes a number of at least 0; received nan"),
         (["--task-gpus", "1"], "--task-gpus is for --executor ray"),
         (["--ray-address", "auto"], "--ray-address is for --executor ray"),
-        (["--executor", "ray", "--ray-address", "127.0.0.1:9"], "no cluster answers there"),
+        (["--executor", "ray", "--ray-address", "127.0.0.1:9"], "--ray-address 127.0.0.1:9: nobody answers there"),
+        (["--executor", "ray", "--ray-address", "127.0.0.1:99999"], "nobody answers there"),
+        (["--executor", "ray", "--ray-address", "there"], "--ray-address takes host:port or auto"),
         (["--executor", "ray", "--ray-address", "ray://there:10001"], "--ray-address takes host:port or auto"),
     ],
 )

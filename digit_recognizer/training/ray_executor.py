@@ -11,6 +11,7 @@ import os
 import pickle
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from digit_recognizer.training.cores import count_threads, own_cores
 CARRIED = (*SWITCHES, "KERAS_BACKEND", "JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL", "NO_ALBUMENTATIONS_UPDATE")
 SPARE_TASKS = 2  # handed in beyond those that find room, so that no machine waits for this process
 WAIT_SECONDS = 30.0
+KNOCK_SECONDS = 5.0
 
 
 @contextlib.contextmanager
@@ -48,11 +50,8 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
         if error.name != "ray":
             raise
         raise InputError("--executor ray needs Ray, which is not installed: pip install -e '.[ray]'") from None
-    if address is not None and "://" in address:
-        raise InputError(
-            f"--ray-address takes host:port or auto, on a machine of the cluster; received {address}. Make this one "
-            "part of it by: ray start --address=HOST:PORT --num-cpus=0"
-        )
+    if address not in (None, "auto"):
+        _knock(str(address))
     if address is None:  # or Ray would write a token into the home folder, for all clusters to come
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     size: dict[str, Any] = {} if address else {"num_cpus": count_threads(), "include_dashboard": False}
@@ -175,6 +174,21 @@ def work(content: bytes, common: list[Any], cpus: int, carried: dict[str, str | 
         import_keras()
         function, task = pickle.loads(content)
         return function(ray.get(common[0]), task)
+
+
+def _knock(address: str) -> None:
+    """Find out at once whether anybody answers: Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()) or "://" in address:
+        raise InputError(
+            f"--ray-address takes host:port or auto, on a machine of the cluster; received {address}. Make this one "
+            "part of it by: ray start --address=HOST:PORT --num-cpus=0"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"--ray-address {address}: nobody answers there ({reason}). Start it, or mend that.") from None
 
 
 def _get(finished: Any) -> Any:
