@@ -20,7 +20,7 @@ from typing import Any
 import digit_recognizer
 from digit_recognizer.backend import SWITCHES
 from digit_recognizer.errors import InputError
-from digit_recognizer.signals import show
+from digit_recognizer.signals import show, stop_if_asked
 from digit_recognizer.training.cores import count_threads, own_cores
 
 # Set or unset at a worker as they are here: a backend reads them when it is imported, and its numbers may follow.
@@ -116,6 +116,9 @@ class RayExecutor:
                     return
                 for finished in self._wait(list(numbers)):
                     yield numbers.pop(finished), _get(finished)
+        except KeyboardInterrupt:
+            stop_if_asked()  # Ray raises its own, whatever was asked for
+            raise
         finally:
             for unfinished in numbers:
                 ray.cancel(unfinished, force=True)
