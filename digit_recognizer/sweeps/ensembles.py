@@ -23,6 +23,7 @@ from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
 
 ENSEMBLES = "ensembles.csv"
 MOST_CHOICES = 100
+MOST_SHOWN = 8  # settings
 MARKERS, LINES = "osD^vP*X", ("-", "--", ":", "-.")
 COLUMNS = ("nets", "choices", "accuracy", "lowest", "highest")
 
@@ -88,9 +89,15 @@ def describe_ensembles(scores: Sequence[EnsembleScore], folder: Path) -> list[Se
     Args:
         scores: as `judge_ensembles` gives them.
         folder: for the figure.
+
+    Returns:
+        At most one section.
     """
     if not scores:
         return []
+    settings = len({score.setting for score in scores})
+    best = sorted((score for score in scores if score.nets == 1), key=lambda score: -score.accuracy)[:MOST_SHOWN]
+    scores = [score for score in scores if score.setting in {one.setting for one in best}]
     path = folder / "ensembles.png"
     plot_ensembles(scores, path)
     rows = [
@@ -111,6 +118,8 @@ def describe_ensembles(scores: Sequence[EnsembleScore], folder: Path) -> list[Se
         "Every choice of so many nets counts, lest luck choose; but the choices share nets and rows, so the bars are "
         "narrower than what other nets and rows would show."
     )
+    if settings > MOST_SHOWN:
+        words += f" Shown are {MOST_SHOWN} of {settings} settings, those whose single nets are best."
     head = ("setting", "nets", "choices", "mean accuracy", "lowest", "highest")
     return [Section("Ensembles of 1 to k nets", (words,), (FigureFile(path, caption),), (head, *rows))]
 

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from digit_recognizer.errors import InputError
+from digit_recognizer.sweeps.ensembles import (
+    EnsembleScore,
+    describe_ensembles,
+    judge_ensembles,
+    load_ensembles,
+    write_ensembles,
+)
+from digit_recognizer.sweeps.study import Study
+from digit_recognizer.sweeps.trials import TrialRecord
+
+STUDY = Study(name="s", title="S", grids=({"epochs": (1, 2)},), fixed={"fold_seed": 0}, seeds=3)
+LABELS = np.array([0, 1, 2, 3, 0, 1])
+FOLDS = np.array([0, 0, 0, 0, 1, 1], np.int16)
+
+
+def write_trial(folder, name, wrong, folds=FOLDS, sure=0.7):
+    """A net that is wrong, and less sure than when it is right, in the held-out rows named."""
+    probabilities = np.full((6, 4), np.nan, np.float32)
+    probabilities[:4] = (1 - sure) / 3
+    for row in range(4):
+        label = LABELS[row]
+        probabilities[row, label] = sure
+        if row in wrong:
+            probabilities[row, label], probabilities[row, (label + 1) % 4] = 0.3, 0.4
+    (folder / name).mkdir(parents=True)
+    np.save(folder / name / "oof_probabilities.npy", probabilities)
+    np.save(folder / name / "folds.npy", folds)
+
+
+def record(name, seed, epochs=1, state="done"):
+    return TrialRecord(name, {"epochs": epochs}, seed, state, accuracy=0.5, held_out_curve=(0.5,))
+
+
+def test_the_mean_of_nets_that_err_in_different_rows_is_right_and_every_choice_counts(tmp_path):
+    for name, wrong in (("a", [0]), ("b", [1]), ("c", [1, 2])):
+        write_trial(tmp_path, name, wrong)
+    records = [record("a", 0), record("b", 1), record("c", 2)]
+    scores = judge_ensembles(STUDY, records, tmp_path, LABELS)
+    assert [(score.setting, score.nets, score.choices) for score in scores] == [
+        ("epochs=1", 1, 3),
+        ("epochs=1", 2, 3),
+        ("epochs=1", 3, 1),
+    ]
+    single, _, triple = scores
+    assert (single.lowest, single.highest) == (0.5, 0.75) and single.accuracy == pytest.approx((0.75 + 0.75 + 0.5) / 3)
+    assert triple.accuracy == triple.lowest == triple.highest == 1.0
+
+
+def test_nets_that_held_out_other_rows_and_trials_without_a_folder_are_not_averaged(tmp_path):
+    write_trial(tmp_path, "a", [0])
+    write_trial(tmp_path, "b", [1], folds=FOLDS[::-1].copy())
+    write_trial(tmp_path, "d", [1])
+    assert judge_ensembles(STUDY, [record("a", 0), record("b", 1)], tmp_path, LABELS) == []
+    assert judge_ensembles(STUDY, [record("a", 0), record("lost", 1)], tmp_path, LABELS) == []
+    given_up = record("d", 1, state="pruned")
+    assert judge_ensembles(STUDY, [record("a", 0), given_up], tmp_path, LABELS) == []
+
+
+def test_scores_come_back_from_their_table_and_stand_on_the_page(tmp_path):
+    for name, wrong in (("a", [0]), ("b", [1])):
+        write_trial(tmp_path / "trials", name, wrong)
+    scores = judge_ensembles(STUDY, [record("a", 0), record("b", 1)], tmp_path / "trials", LABELS)
+    path = tmp_path / "ensembles.csv"
+    assert load_ensembles(path) == []
+    write_ensembles(path, scores)
+    assert load_ensembles(path) == scores
+    (section,) = describe_ensembles(scores, tmp_path)
+    assert section.table[1][0] == "epochs=1" and section.table[1][3] == "0.75000"
+    assert section.figures[0].path.read_bytes().startswith(b"\x89PNG")
+    assert describe_ensembles([], tmp_path) == []
+
+
+def test_a_damaged_table_is_told(tmp_path):
+    path = tmp_path / "ensembles.csv"
+    path.write_text("setting,nets\na,many\n")
+    with pytest.raises(InputError, match=r"ensembles\.csv must be a table of ensembles"):
+        load_ensembles(path)
+
+
+def test_of_many_settings_those_with_the_best_nets_are_shown(tmp_path):
+    scores = [
+        EnsembleScore(f"epochs={epochs}", nets, 1, 0.5 + epochs / 100 + nets / 1000, 0.5, 0.9)
+        for epochs in range(40)
+        for nets in (1, 2)
+    ]
+    (section,) = describe_ensembles(scores, tmp_path)
+    shown = list(dict.fromkeys(row[0] for row in section.table[1:]))
+    assert shown == [f"epochs={epochs}" for epochs in range(32, 40)]
+    assert "8 of 40 settings" in section.paragraphs[0]
