@@ -7,7 +7,6 @@ import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
 from digit_recognizer.sweeps.claims import judge_claims
-from digit_recognizer.sweeps.curves import find_plateau
 from digit_recognizer.sweeps.effects import (
     compute_interval,
     count_states,
@@ -16,6 +15,7 @@ from digit_recognizer.sweeps.effects import (
     measure_effects,
 )
 from digit_recognizer.sweeps.importance import measure_importance
+from digit_recognizer.sweeps.plateau import find_plateau
 from digit_recognizer.sweeps.spread import find_best, select_records, summarise_settings
 from digit_recognizer.sweeps.study import Claim, Range
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digit_recognizer.sweeps.curves import Plateau, find_plateau
+from digit_recognizer.sweeps.plateau import Plateau, find_plateau
 from digit_recognizer.sweeps.spread import SettingSummary, count_held_out, rank_settings
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.tables import label_setting
