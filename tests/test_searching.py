@@ -54,6 +54,25 @@ def test_a_budget_of_trials_ends_a_grid():
     assert len(run_all(dataclasses.replace(GRID, trials=5))) == 5
 
 
+@pytest.mark.parametrize("trials", [1, 4, 5, 7, 12])
+def test_a_budget_of_trials_is_used_up_where_trials_may_be_given_up(trials):
+    assert len(run_all(dataclasses.replace(GRID, trials=trials, prune="median", at_once=4))) == trials
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 40])
+def test_a_search_makes_no_more_runs_than_it_may(trials):
+    assert len(run_all(dataclasses.replace(SEARCH, trials=trials, seeds=3))) == min(trials, 39)
+
+
+@pytest.mark.parametrize("method", ["tpe", "random"])
+@pytest.mark.parametrize("trials", [30, None])
+def test_a_search_among_few_choices_tries_each_once_and_ends(method, trials):
+    choices = {"optimizer": ("adam", "adagrad"), "epochs": (1, 2)}
+    study = dataclasses.replace(SEARCH, method=method, ranges=choices, trials=trials, minutes=60.0, seeds=1)
+    records = run_all(study)
+    assert len({record.name for record in records}) == len(records) == 4
+
+
 @pytest.mark.parametrize("method", ["tpe", "random"])
 def test_a_search_that_was_stopped_anywhere_suggests_what_it_would_have(method):
     study = dataclasses.replace(SEARCH, method=method)

@@ -6,6 +6,7 @@ seeded by the number of the group for which it suggests. A group has as many set
 many machines there are; its settings know of earlier groups only, so one machine finds what a hundred find.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # that have ended before one is given up for being below their median (Golovin et al. 2017, section 3.2.2)
 STARTUP_SETTINGS = 5
 MOST_GROUPS = 10_000  # a search whose only end is time ends here all the same
+MOST_IDLE_GROUPS = 20  # in a row without a new setting: of few choices all have been tried
 Curve = tuple[float, ...]
 
 
@@ -29,18 +31,14 @@ def find_next_trials(study: Study, records: Sequence[TrialRecord]) -> list[Trial
         records: trials that have ended, in any order; those of other studies do not count.
     """
     ended = {record.name: record for record in records}
-    begun = 0
+    left = math.inf if study.trials is None else study.trials
     for settings in _iterate_groups(study, ended):
         first, rest = _list_trials(study, settings, ended)
-        wave = [trial for trial in first if trial.name not in ended] or rest
-        if study.prune == "none":
-            wave = [*first, *rest]
-        begun += len(first) + len(rest)
-        if study.method == "grid" and study.trials is not None:
-            wave = wave[: max(0, len(wave) - (begun - study.trials))]
-        missing = [trial for trial in wave if trial.name not in ended]
-        if missing:
-            return missing
+        for wave in [[*first, *rest]] if study.prune == "none" else [first, rest]:
+            wanted = wave[: int(min(left, len(wave)))]
+            left -= len(wanted)
+            if missing := [trial for trial in wanted if trial.name not in ended]:
+                return missing
     return []
 
 
@@ -75,7 +73,7 @@ def is_hopeless(curve: Curve, earlier: Sequence[Curve]) -> bool:
 
 
 def _iterate_groups(study: Study, ended: Mapping[str, TrialRecord]) -> Any:
-    """Groups of settings; each may be looked at once all trials of those before it have ended."""
+    """Groups of settings, no setting twice; each may be looked at once all trials of those before it have ended."""
     if study.method == "grid":
         settings = study.list_settings()
         size = study.at_once if study.prune != "none" else max(1, len(settings))
@@ -83,14 +81,20 @@ def _iterate_groups(study: Study, ended: Mapping[str, TrialRecord]) -> Any:
         return
     known: list[tuple[Setting, list[TrialRecord]]] = []
     left = max(1, study.trials // study.seeds) if study.trials is not None else MOST_GROUPS * study.at_once
+    idle = 0
     for number in range(MOST_GROUPS):
-        settings = _suggest(study, number, min(study.at_once, left), known)
-        left -= len(settings)
-        yield settings
-        for setting in settings:
+        suggested = _suggest(study, number, min(study.at_once, left), known)
+        left -= len(suggested)
+        new: list[Setting] = []
+        for setting in suggested:  # where choices are few, they are drawn again
+            if setting not in new and all(setting != other for other, _ in known):
+                new.append(setting)
+        yield new
+        idle = 0 if new else idle + 1
+        for setting in new:
             found = [Trial.of(study, setting, seed).name for seed in range(study.seeds)]
             known.append((setting, [ended[name] for name in found if name in ended]))
-        if left <= 0:
+        if left <= 0 or idle == MOST_IDLE_GROUPS:
             return
 
 
