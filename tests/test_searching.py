@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from digit_recognizer.sweeps.method import count_planned, is_under_way
 from digit_recognizer.sweeps.searching import find_next_trials, is_hopeless, list_earlier_curves
 from digit_recognizer.sweeps.study import Range, Study
 from digit_recognizer.sweeps.trials import TrialRecord
@@ -62,6 +63,17 @@ def test_a_budget_of_trials_is_used_up_where_trials_may_be_given_up(trials):
 @pytest.mark.parametrize("trials", [1, 2, 3, 40])
 def test_a_search_makes_no_more_runs_than_it_may(trials):
     assert len(run_all(dataclasses.replace(SEARCH, trials=trials, seeds=3))) == min(trials, 39)
+
+
+def test_a_sweep_that_has_no_run_left_to_make_is_not_under_way():
+    budget, search = dataclasses.replace(GRID, trials=5), dataclasses.replace(SEARCH, trials=10, seeds=3)
+    for study, runs in ((GRID, 12), (budget, 5), (search, 9)):
+        records = run_all(study)
+        assert len(records) == count_planned(study) == runs
+        assert is_under_way(study, records[:-1]) and not is_under_way(study, records)
+    pruned = dataclasses.replace(GRID, prune="median")
+    records = [end(trial, state="pruned") for trial in find_next_trials(GRID, [])[:6]]
+    assert is_under_way(pruned, records[:4]) and not is_under_way(pruned, records)
 
 
 @pytest.mark.parametrize("method", ["tpe", "random"])

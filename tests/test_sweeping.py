@@ -5,6 +5,7 @@ from conftest import write_tiny_data
 
 from digit_recognizer.errors import DivergedError, InputError
 from digit_recognizer.sweeps import running, sweeping
+from digit_recognizer.sweeps.ensembles import ENSEMBLES, load_ensembles
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training.cross_validation import cross_validate
 
@@ -124,6 +125,28 @@ def test_a_hopeless_trial_is_given_up_and_its_net_with_it(study, tmp_path, monke
     assert records[-1].accuracy == records[-1].held_out_curve[-1]
     left = [path.name for path in (tmp_path / "sweep" / "trials" / records[-1].name).iterdir()]
     assert not [name for name in left if "state" in name or name == "models"]
+
+
+def test_ensembles_are_of_one_wording_of_the_study_and_of_one_settings_rows(study, tmp_path):
+    text = STUDY.replace('"dense"', '"dense"\nfold_seed = 0').replace("net.units = [4, 8]", "train_rows = [40, 60]")
+    config = SweepConfig(study, tmp_path / "sweep")
+    for epochs in (1, 2):
+        study.write_text(text.replace("epochs = 3", f"epochs = {epochs}"))
+        records = sweep(config)
+    assert len(records) == 8, "those of the first wording are kept"
+    scores = load_ensembles(tmp_path / "sweep" / ENSEMBLES)
+    assert [(one.setting, one.nets, one.choices) for one in scores] == [
+        ("train_rows=40", 1, 2), ("train_rows=40", 2, 1), ("train_rows=60", 1, 2), ("train_rows=60", 2, 1),
+    ]  # fmt: skip
+    assert scores[0].accuracy == pytest.approx((records[4].accuracy + records[6].accuracy) / 2, abs=1e-6)
+    assert scores[2].accuracy == pytest.approx((records[5].accuracy + records[7].accuracy) / 2, abs=1e-6)
+
+
+def test_the_minutes_of_an_earlier_wording_are_not_this_ones(study, tmp_path):
+    config = SweepConfig(study, tmp_path / "sweep", minutes=1e-6)
+    sweep(config)
+    study.write_text(STUDY.replace("epochs = 3", "epochs = 1"))
+    assert len(sweep(config)) == 2
 
 
 def test_minutes_are_counted_over_all_sittings(study, tmp_path, capsys):

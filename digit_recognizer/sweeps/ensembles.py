@@ -7,7 +7,7 @@ nets out of n every choice is judged, up to a number: which k are taken must not
 
 import csv
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.files import write_atomically
 from digit_recognizer.inspection.figures import HELD_OUT_COLOUR, open_figure, save_figure
 from digit_recognizer.inspection.sections import FigureFile, Section
-from digit_recognizer.sweeps.study import Study
+from digit_recognizer.sweeps.study import Setting, Study
 from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
 
 ENSEMBLES = "ensembles.csv"
@@ -48,15 +48,18 @@ class EnsembleScore:
 
 
 def judge_ensembles(
-    study: Study, records: Sequence[TrialRecord], trials_dir: Path, labels: np.ndarray
+    study: Study,
+    records: Sequence[TrialRecord],
+    trials_dir: Path,
+    load_labels: Callable[[Setting], np.ndarray],
 ) -> list[EnsembleScore]:
     """Judge the ensembles of every setting whose nets all held out the same rows.
 
     Args:
         study: whose parameters name a setting.
-        records: of its trials.
+        records: of its trials, as it now reads: other trials may differ in what no setting tells.
         trials_dir: the trials' folders; a trial whose folder is not there is left out.
-        labels: int (n,), of all training rows.
+        load_labels: int (n,), of all training rows that the trials of a setting see.
     """
     scores: list[EnsembleScore] = []
     for setting, group in group_by_setting([record for record in records if record.state == "done"]):
@@ -64,7 +67,7 @@ def judge_ensembles(
         folds = [load_npy(folder / "folds.npy") for folder in folders]
         if len(folders) < 2 or any(not np.array_equal(folds[0], other) for other in folds[1:]):
             continue
-        held_out = folds[0] == 0
+        held_out, labels = folds[0] == 0, load_labels(setting)
         probabilities = np.stack([load_npy(folder / "oof_probabilities.npy")[held_out] for folder in folders])
         for nets in range(1, len(folders) + 1):
             chosen = itertools.islice(itertools.combinations(range(len(folders)), nets), MOST_CHOICES)

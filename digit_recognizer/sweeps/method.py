@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from digit_recognizer.inspection.sections import Section
 from digit_recognizer.sweeps.effects import list_values
+from digit_recognizer.sweeps.searching import find_next_trials
 from digit_recognizer.sweeps.spread import SettingSummary, count_held_out, rank_settings
 from digit_recognizer.sweeps.study import Range, Study
 from digit_recognizer.sweeps.tables import label_setting, name_parameter, show_value
@@ -22,7 +23,17 @@ def split_paragraphs(text: str) -> tuple[str, ...]:
 
 def count_planned(study: Study) -> int | None:
     """Runs that a study means to make, at most; None if only its minutes are limited."""
-    return study.trials if study.method != "grid" else len(study.list_settings()) * study.seeds
+    if study.method != "grid":
+        if study.trials is None:
+            return None
+        return min(study.trials, max(1, study.trials // study.seeds) * study.seeds)
+    whole = len(study.list_settings()) * study.seeds
+    return whole if study.trials is None else min(whole, study.trials)
+
+
+def is_under_way(study: Study, records: Sequence[TrialRecord]) -> bool:
+    """Whether runs are left to make; a study whose minutes are limited may end at any time, and never is."""
+    return study.minutes is None and bool(find_next_trials(study, records))
 
 
 def measure_hours(records: Sequence[TrialRecord]) -> float:
@@ -58,7 +69,7 @@ def list_limits(study: Study, records: Sequence[TrialRecord], summaries: Sequenc
     """What the numbers cannot bear, a sentence or two each."""
     limits = []
     planned, ended = count_planned(study), len(records)
-    if planned is not None and ended < planned and study.minutes is None:
+    if planned is not None and is_under_way(study, records):
         limits.append(f"The sweep is under way: {ended:,} of {planned:,} runs have ended, and numbers may yet change.")
     if study.seeds == 1:
         limits.append("There is one seed: what another would change is not known, and every interval leaves it out.")

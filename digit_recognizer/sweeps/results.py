@@ -14,6 +14,7 @@ from digit_recognizer.sweeps.method import (
     count_planned,
     describe_method,
     describe_question,
+    is_under_way,
     list_limits,
     measure_hours,
     split_paragraphs,
@@ -140,7 +141,7 @@ def _build_header(study: Study, records: Sequence[TrialRecord], summaries: Seque
         spread = "" if best.deviation is None else f" ± {best.deviation:.4f}"
         accuracy = ("its accuracy on held-out rows", f"{best.mean:.4f}{spread}")
         facts = [("best setting", label_setting(study, best.setting)), accuracy, *facts]
-    under_way = planned is not None and len(records) < planned and study.minutes is None
+    under_way = planned is not None and is_under_way(study, records)
     return "\n".join([
         f'<p class="quiet">A study of many runs · {show(study.name)}</p>',
         build_facts(facts),

@@ -14,6 +14,8 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from digit_recognizer.competition.provenance import describe_command
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
@@ -27,11 +29,12 @@ from digit_recognizer.sweeps.ensembles import (
     load_ensembles,
     write_ensembles,
 )
+from digit_recognizer.sweeps.method import count_planned
 from digit_recognizer.sweeps.results import FIGURES, check_results, write_results
 from digit_recognizer.sweeps.running import CLASSES, Shop, TrialTask, do_trial, settle_precision
 from digit_recognizer.sweeps.searching import find_next_trials, list_earlier_curves
-from digit_recognizer.sweeps.spread import find_best
-from digit_recognizer.sweeps.study import Study
+from digit_recognizer.sweeps.spread import find_best, select_records
+from digit_recognizer.sweeps.study import Setting, Study
 from digit_recognizer.sweeps.study_file import load_study
 from digit_recognizer.sweeps.tables import format_table
 from digit_recognizer.sweeps.trials import TRIALS, Trial, TrialRecord, append_trial, load_trials
@@ -152,9 +155,13 @@ def _run_trials(study: Study, folder: Path, executor: Executor) -> None:
         if progress.is_over():
             show(f"the study's {study.minutes:g} minutes are spent")
             break
-    if "fold_seed" in study.fixed and records:
-        labels = workshop.load(study.build_config(records[0].setting, 0)).labels
-        if scores := judge_ensembles(study, records, folder / "trials", labels):
+    if "fold_seed" in study.fixed:
+
+        def load_labels(setting: Setting) -> np.ndarray:
+            return workshop.load(study.build_config(setting, 0)).labels
+
+        ours = select_records(study, records)
+        if scores := judge_ensembles(study, ours, folder / "trials", load_labels):
             write_ensembles(folder / ENSEMBLES, scores)
 
 
@@ -203,10 +210,10 @@ class _Progress:
     """A line per trial, with the time left."""
 
     def __init__(self, study: Study, records: list[TrialRecord]) -> None:
+        records = select_records(study, records)  # those of an earlier wording have used up nothing of this one's
         self.study, self.ended = study, len(records)
         self.spent_seconds = sum(record.seconds for record in records)
-        planned = len(study.list_settings()) * study.seeds if study.method == "grid" else study.trials
-        self.planned = min(planned, study.trials) if planned and study.trials else planned
+        self.planned = count_planned(study)
         self.names = study.parameters
 
     def tell(self, record: TrialRecord) -> None:
