@@ -129,6 +129,18 @@ def test_what_is_wrong_in_a_search_is_told_likewise(tmp_path, old, new, complain
     assert complaint in str(caught.value)
 
 
+@pytest.mark.parametrize(("low", "high"), [("0.3", "0.3"), ("0.3", "0.4"), ("nan", "0.5"), ('"0.3"', "0.5")])
+def test_a_claim_compares_two_values_that_are_run(tmp_path, low, high):
+    claim = f'\n[[claim]]\nsays = "More."\nparameter = "net.dropout"\nlow = {low}\nhigh = {high}\nexpects = "none"\n'
+    with pytest.raises(InputError, match=r"compares two values of net\.dropout, of 0\.3, 0\.5"):
+        load(tmp_path, GRID + claim)
+
+
+def test_a_table_of_endless_depth_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="must be a study in TOML"):
+        load(tmp_path, GRID + f"epochs = {'[' * 5000}{']' * 5000}\n")
+
+
 def test_a_claim_about_what_does_not_vary_is_refused(tmp_path):
     claim = '\n[[claim]]\nsays = "More is better."\nparameter = "epochs"\nlow = 1\nhigh = 2\nexpects = "higher"\n'
     with pytest.raises(InputError, match="about epochs, which does not vary"):

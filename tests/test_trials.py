@@ -49,6 +49,18 @@ def test_a_line_that_was_cut_off_does_not_count_and_the_next_one_takes_its_place
         ({"state": "begun"}, "none that a trial can have"),
         ({"extra": 1}, "'extra' is missing or unknown"),
         ({"held_out_curve": 3}, "not iterable"),
+        ({"confusion": [[float("inf")]]}, "infinity"),
+        ({"confusion": [[1, 2], [3]]}, "none that a trial can have"),
+        ({"confusion": [[-1]]}, "none that a trial can have"),
+        ({"setting": None}, "'setting' is of another type"),
+        ({"setting": {"epochs": [1]}}, "none that a trial can have"),
+        ({"seed": "0"}, "'seed' is of another type"),
+        ({"name": ["aa"]}, "'name' is of another type"),
+        ({"accuracy": 7.5}, "none that a trial can have"),
+        ({"accuracy": True}, "'accuracy' is of another type"),
+        ({"seconds": -1.0}, "none that a trial can have"),
+        ({"circumstances": [1]}, "'circumstances' is of another type"),
+        ({"confusion": [[1]], "circumstances": {"classes": ["a", "b"]}}, "number of classes"),
     ],
 )
 def test_a_damaged_line_is_told_with_its_number(tmp_path, change, complaint):

@@ -8,6 +8,7 @@ from typing import Any
 
 from digit_recognizer.data.csv_header import open_regular_file
 from digit_recognizer.errors import InputError
+from digit_recognizer.sweeps.effects import list_values
 from digit_recognizer.sweeps.study import NET, Claim, Range, Reported, Setting, Study, Value
 
 STUDY_FILE = "study.toml"
@@ -35,7 +36,7 @@ def load_study(path: Path) -> Study:
         if len(content) > LIMIT_BYTES:
             raise ValueError(f"it has more than {LIMIT_BYTES} bytes")
         table = tomllib.loads(content.decode())
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are such
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are such
         raise InputError(f"{file} must be a study in TOML, but {error}.") from error
     name = file.absolute().parent.name if file.name == STUDY_FILE else file.stem
     try:
@@ -132,6 +133,12 @@ def _check_study(study: Study) -> None:
     for claim in study.claims:
         if claim.parameter not in study.parameters:
             raise InputError(f"a [[claim]] is about {claim.parameter}, which does not vary.")
+        values = list_values(study, claim.parameter)
+        if claim.low == claim.high or any(values and end not in values for end in (claim.low, claim.high)):
+            raise InputError(
+                f"a [[claim]] compares two values of {claim.parameter}, of {str(values)[1:41]}; received "
+                f"{str(claim.low)[:20]!r} and {str(claim.high)[:20]!r}."
+            )
 
 
 def _read_grid(table: _Table) -> dict[str, tuple[Value, ...]]:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal
 
 from digit_recognizer.data.csv_header import open_regular_file
@@ -23,6 +24,12 @@ NAME_DIGITS = 12
 LIMIT_BYTES = 1 << 30
 
 State = Literal["done", "pruned", "failed"]
+
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "name": str, "setting": dict, "seed": int, "state": str, "reason": str, "fitted_rows": int, "parameters": int,
+    "seconds": (int, float), "untrained": (int, float, NoneType), "accuracy": (int, float, NoneType),
+    "circumstances": dict,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,17 +105,37 @@ class TrialRecord:
         fields = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(content) ^ fields):
             raise ValueError(f"{unknown[0]!r} is missing or unknown")
+        for name, kind in KINDS.items():
+            if not isinstance(content[name], kind) or isinstance(content[name], bool):
+                raise ValueError(f"{name!r} is of another type")
         for name in ("held_out_curve", "fitted_curve"):
             content[name] = tuple(float(value) for value in content[name])
         content["confusion"] = tuple(tuple(int(rows) for rows in row) for row in content["confusion"])
         record = cls(**content)
-        numbers = [record.seconds, *record.held_out_curve, *record.fitted_curve]
-        numbers += [value for value in (record.untrained, record.accuracy) if value is not None]
-        if record.state not in ("done", "pruned", "failed") or not all(math.isfinite(value) for value in numbers):
-            raise ValueError("a value is none that a trial can have")
-        if record.state == "done" and not (record.accuracy is not None and record.held_out_curve):
-            raise ValueError("a trial that is done has an accuracy")
+        _check(record)
         return record
+
+
+def _check(record: TrialRecord) -> None:
+    """Refuse values that no trial has.
+
+    Raises:
+        ValueError: saying which.
+    """
+    shares = [*record.held_out_curve, *record.fitted_curve, record.untrained or 0.0, record.accuracy or 0.0]
+    counts = [rows for row in record.confusion for rows in row]
+    square = len(counts) == len(record.confusion) ** 2 and all(len(row) ** 2 == len(counts) for row in record.confusion)
+    plain = all(isinstance(value, (bool, int, float, str)) for value in record.setting.values())
+    possible = (
+        all(0 <= share <= 1 for share in shares) and min(counts, default=0) >= 0 and 0 <= record.seconds < math.inf
+    )
+    if record.state not in ("done", "pruned", "failed") or not (square and plain and possible):
+        raise ValueError("a value is none that a trial can have")
+    if record.state == "done" and not (record.accuracy is not None and record.held_out_curve):
+        raise ValueError("a trial that is done has an accuracy")
+    names = record.circumstances.get("classes") or []
+    if not isinstance(names, list) or (counts and names and len(names) != len(record.confusion)):
+        raise ValueError("it has another number of classes than of names for them")
 
 
 def load_trials(path: Path) -> list[TrialRecord]:
@@ -126,7 +153,7 @@ def load_trials(path: Path) -> list[TrialRecord]:
     for number, line in enumerate(lines[:-1], 1):  # after the last line's end there is nothing, or what was cut off
         try:
             records.append(TrialRecord.from_json(line))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise InputError(
                 f"{path}, line {number}: must be a trial, but {error}: restore it, or remove it."
             ) from error
