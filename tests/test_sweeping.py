@@ -77,6 +77,12 @@ def test_a_sweep_that_is_stopped_again_and_again_ends_with_the_same_trials(whole
     assert len(epochs) == 4 * 3 + 3, "the epoch that was not yet kept is run again, and no other"
 
 
+def test_a_trial_names_the_commit_of_the_sweep_wherever_it_is_run(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeping, "find_commit", lambda: "abc1234")
+    (record,) = sweep(SweepConfig(study, tmp_path / "sweep", trials=1))
+    assert record.circumstances["commit"] == "abc1234"
+
+
 def test_a_trial_that_ended_is_not_run_again(study, tmp_path, monkeypatch, capsys):
     config = SweepConfig(study, tmp_path / "sweep")
     first = sweep(dataclasses.replace(config, trials=3))

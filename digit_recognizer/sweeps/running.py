@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import functools
 import io
 import shutil
 import tempfile
@@ -15,7 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from digit_recognizer.competition.provenance import find_commit
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import DivergedError, InputError
 from digit_recognizer.locks import LOCK
@@ -43,11 +41,13 @@ class TrialTask:
         trial: which.
         config: of its run; its precision is settled, so that no two trials differ in it.
         earlier: curves that it is compared with; None if no trial is given up.
+        commit: of the code, which travels to other machines without its history; None if nothing tells.
     """
 
     trial: Trial
     config: RunConfig
     earlier: Sequence[Curve] | None = None
+    commit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         shutil.rmtree(path / BULKY, ignore_errors=True)
     history = watch.history if result is None else _load_history(path)
     circumstances = {
-        "commit": _find_commit(),
+        "commit": task.commit,
         "precision": task.config.precision,
         "processor": name_processor(),
         "threads": count_threads(),
@@ -183,12 +183,6 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
     if dataset.whole_test:
         config = config.replace(submission=path / "submission.csv")
     return cross_validate(config, single_split=True, dataset=dataset, on_epoch=watch)
-
-
-@functools.cache
-def _find_commit() -> str | None:
-    """Of the code that this process has loaded."""
-    return find_commit()
 
 
 def _load_history(path: Path) -> list[dict[str, Any]]:

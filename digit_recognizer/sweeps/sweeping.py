@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.competition.provenance import describe_command
+from digit_recognizer.competition.provenance import describe_command, find_commit
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import check_writable_folder, write_atomically
@@ -170,6 +170,7 @@ class _Workshop:
 
     def __init__(self, study: Study, executor: Executor, folder: Path) -> None:
         self.study, self.executor, self.folder = study, executor, folder
+        self.commit = find_commit()
         self.precisions: dict[str, str] = {}
         self.datasets: dict[tuple[int, int], Dataset] = {}
 
@@ -196,7 +197,8 @@ class _Workshop:
             self.precisions[config.precision] = do_task(self.executor, settle_precision, config.precision)
         config = config.replace(precision=self.precisions[config.precision])
         pruned = self.study.prune != "none"
-        return TrialTask(trial, config, list_earlier_curves(self.study, trial, records) if pruned else None)
+        earlier = list_earlier_curves(self.study, trial, records) if pruned else None
+        return TrialTask(trial, config, earlier, self.commit)
 
     def load(self, config: RunConfig) -> Dataset:
         """The data of a configuration."""
