@@ -1,5 +1,6 @@
 import dataclasses
 
+import keras
 import pytest
 from conftest import write_tiny_data
 
@@ -81,6 +82,19 @@ def test_a_trial_names_the_commit_of_the_sweep_wherever_it_is_run(study, tmp_pat
     monkeypatch.setattr(sweeping, "find_commit", lambda: "abc1234")
     (record,) = sweep(SweepConfig(study, tmp_path / "sweep", trials=1))
     assert record.circumstances["commit"] == "abc1234"
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [('augmentation = ["none", "flip"]', "mirrors images"), ("devices = [1, 2]", "needs KERAS_BACKEND=jax")],
+)
+def test_what_these_data_or_this_backend_cannot_bear_is_refused_before_any_trial(study, tmp_path, values, complaint):
+    if "devices" in values and keras.config.backend() == "jax":
+        pytest.skip("JAX bears several devices")
+    study.write_text(STUDY.replace("net.units = [4, 8]", values))
+    with pytest.raises(InputError, match=complaint):
+        sweep(SweepConfig(study, tmp_path / "sweep"))
+    assert not (tmp_path / "sweep" / "trials.jsonl").exists()
 
 
 def test_a_trial_that_ended_is_not_run_again(study, tmp_path, monkeypatch, capsys):

@@ -18,6 +18,7 @@ import numpy as np
 
 from digit_recognizer.competition.provenance import describe_command, find_commit
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.augmentation import check_augmentation
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import check_writable_folder, write_atomically
 from digit_recognizer.locks import claim_folder
@@ -39,6 +40,7 @@ from digit_recognizer.sweeps.study_file import load_study
 from digit_recognizer.sweeps.tables import format_table
 from digit_recognizer.sweeps.trials import TRIALS, Trial, TrialRecord, append_trial, load_trials
 from digit_recognizer.training.dataset import Dataset, load_dataset
+from digit_recognizer.training.devices import check_backend
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
 from digit_recognizer.training.inputs import load_weighted_model
 from digit_recognizer.training.progress import format_seconds
@@ -178,10 +180,13 @@ class _Workshop:
         """What the trials of a wave share.
 
         Raises:
-            InputError: if the table holds trials of other data.
+            InputError: if the table holds trials of other data, or one cannot be run with these data or this backend.
         """
         configs = [self.study.build_config(trial.setting, trial.seed) for trial in wave]
         shared = {(config.train_rows, config.test_rows): self.load(config) for config in configs}
+        for config in configs:  # no fault of a setting, that would be noted of its trials for good
+            check_backend(config)
+            check_augmentation(config.augmentation, self.load(config).alphabet, config.input_dir)
         for record in records:
             if record.circumstances.get("train.csv") != self.load(configs[0]).train_sha256:
                 raise InputError(
