@@ -1,5 +1,6 @@
 """`python -m digit_recognizer.sweep STUDY`: run a study of many runs, and tell what its numbers can bear."""
 
+import os
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -42,7 +43,8 @@ def main(arguments: list[str]) -> None:
         from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 
         said = {field.name: getattr(chosen, field.name) for field in fields(SweepConfig)}
-        sweep(SweepConfig(**said), executor)
+        again = [sys.executable, "-m", "digit_recognizer.sweep", *arguments]
+        sweep(SweepConfig(**said), executor, restart=lambda: os.execv(sys.executable, again))
 
 
 if __name__ == "__main__":

@@ -199,3 +199,26 @@ def test_two_processes_do_not_sweep_in_one_folder(study, tmp_path):
     with pytest.raises(InputError, match="in use"):
         sweep(SweepConfig(study, tmp_path / "sweep"))
     held.release()
+
+
+def test_grids_of_different_nets_are_run_side_by_side(study, tmp_path, capsys):
+    other = '[[grid]]\nmodel = "dense"\nnet.units = 4\n[[grid]]\nmodel = "narrow"\nnet.kernel_px = 3\n'
+    study.write_text(STUDY.replace('model = "dense"\n', "").replace("[[grid]]\nnet.units = [4, 8]\n", other))
+    records = sweep(SweepConfig(study, tmp_path / "sweep", trials=2))
+    assert [record.setting["model"] for record in records] == ["dense", "narrow"]
+    assert "model=dense seed=0" in capsys.readouterr().out
+
+
+def test_a_process_that_has_grown_large_is_left_for_a_new_one(whole, study, tmp_path, monkeypatch):
+    sizes = iter([0, 0, sweeping.MOST_GROWTH_BYTES + 1, *[0] * 99])
+    monkeypatch.setattr(sweeping, "measure_memory", lambda: next(sizes))
+    config, begun = SweepConfig(study, tmp_path / "sweep"), []
+
+    def begin_anew():
+        begun.append(len(sweeping.load_trials(tmp_path / "sweep" / "trials.jsonl")))
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        sweep(config, restart=begin_anew)
+    assert begun == [1]
+    assert strip(sweep(config, restart=begin_anew)) == strip(whole) and begun == [1]

@@ -11,6 +11,7 @@ runs/sweep-<study>/
 
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +31,8 @@ from digit_recognizer.sweeps.ensembles import (
     load_ensembles,
     write_ensembles,
 )
-from digit_recognizer.sweeps.method import count_planned
+from digit_recognizer.sweeps.memory import MOST_GROWTH_BYTES, measure_memory
+from digit_recognizer.sweeps.progress import TrialProgress
 from digit_recognizer.sweeps.results import FIGURES, check_results, write_results
 from digit_recognizer.sweeps.running import CLASSES, Shop, TrialTask, do_trial, settle_precision
 from digit_recognizer.sweeps.searching import find_next_trials, list_earlier_curves
@@ -43,7 +45,6 @@ from digit_recognizer.training.dataset import Dataset, load_dataset
 from digit_recognizer.training.devices import check_backend
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
 from digit_recognizer.training.inputs import load_weighted_model
-from digit_recognizer.training.progress import format_seconds
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,16 @@ class SweepConfig:
                 raise InputError(f"--{name} takes a number above 0; received {value}.")
 
 
-def sweep(config: SweepConfig, executor: Executor | None = None) -> list[TrialRecord]:
+def sweep(
+    config: SweepConfig, executor: Executor | None = None, restart: Callable[[], None] | None = None
+) -> list[TrialRecord]:
     """Run what is left of a study, and write what its trials say.
 
     Args:
         config: what to do.
         executor: runs the trials; None stands for this process.
+        restart: called between two trials where this process has grown large; it begins the same command in a new one,
+            and does not come back.
 
     Returns:
         The trials of the study that have ended.
@@ -99,7 +104,10 @@ def sweep(config: SweepConfig, executor: Executor | None = None) -> list[TrialRe
     lock = claim_folder(folder)
     try:
         if not config.page_only:
-            _run_trials(study, folder, executor or LocalExecutor())
+            whole = _run_trials(study, folder, executor or LocalExecutor(), stop_grown=restart is not None)
+            if restart is not None and not whole:
+                lock.release()
+                restart()
         records = load_trials(folder / TRIALS)
         show(format_table(study, records))
         _write_page(config, study, records, folder)
@@ -137,16 +145,21 @@ def _summarise(config: RunConfig) -> str:
     return "\n".join(lines)
 
 
-def _run_trials(study: Study, folder: Path, executor: Executor) -> None:
-    """Run all trials that are left, each added to the table as it ends."""
+def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool) -> bool:
+    """Run all trials that are left, each added to the table as it ends; False if memory ended it before them."""
+    begun_bytes = measure_memory()
     records = load_trials(folder / TRIALS)
     if records:
         show(f"{folder / TRIALS} holds {len(records)} trials that have ended; they are not run again")
     workshop = _Workshop(study, executor, folder / "trials")
-    progress = _Progress(study, records)
+    progress = TrialProgress(study, records)
+
+    def has_grown() -> bool:
+        return stop_grown and executor.here and measure_memory() - begun_bytes > MOST_GROWTH_BYTES
+
     while wave := find_next_trials(study, records):
         shop = workshop.open(wave, records)
-        tasks = (workshop.prepare(trial, records) for trial in wave if not progress.is_over())
+        tasks = (workshop.prepare(trial, records) for trial in wave if not (progress.is_over() or has_grown()))
         for _, outcome in executor.map_as_finished(do_trial, tasks, shop):
             for name, content in outcome.files.items():
                 with write_atomically(folder / "trials" / outcome.record.name / name) as temporary:
@@ -154,6 +167,8 @@ def _run_trials(study: Study, folder: Path, executor: Executor) -> None:
             append_trial(folder / TRIALS, outcome.record)
             records.append(outcome.record)
             progress.tell(outcome.record)
+        if has_grown():
+            return False
         if progress.is_over():
             show(f"the study's {study.minutes:g} minutes are spent")
             break
@@ -165,6 +180,7 @@ def _run_trials(study: Study, folder: Path, executor: Executor) -> None:
         ours = select_records(study, records)
         if scores := judge_ensembles(study, ours, folder / "trials", load_labels):
             write_ensembles(folder / ENSEMBLES, scores)
+    return True
 
 
 class _Workshop:
@@ -211,39 +227,3 @@ class _Workshop:
         if rows not in self.datasets:
             self.datasets[rows] = load_dataset(config)
         return self.datasets[rows]
-
-
-class _Progress:
-    """A line per trial, with the time left."""
-
-    def __init__(self, study: Study, records: list[TrialRecord]) -> None:
-        records = select_records(study, records)  # those of an earlier wording have used up nothing of this one's
-        self.study, self.ended = study, len(records)
-        self.spent_seconds = sum(record.seconds for record in records)
-        self.planned = count_planned(study)
-        self.names = study.parameters
-
-    def tell(self, record: TrialRecord) -> None:
-        """Tell of a trial that has just ended."""
-        self.ended += 1
-        self.spent_seconds += record.seconds
-        values = " ".join(f"{name}={_show_value(record.setting[name])}" for name in self.names)
-        what = (
-            f"failed: {record.reason}"
-            if record.accuracy is None
-            else f"accuracy {record.accuracy:.5f}{' (given up)' if record.state == 'pruned' else ''}"
-        )
-        left = ""
-        if self.planned is not None:
-            seconds = (self.planned - self.ended) * self.spent_seconds / self.ended
-            left = f"  left about {format_seconds(max(0, seconds))}"
-        total = "" if self.planned is None else f"/{self.planned}"
-        show(f"trial {self.ended}{total}  {values} seed={record.seed}  {what}  {record.seconds:.1f} s{left}")
-
-    def is_over(self) -> bool:
-        """Whether the study's minutes are spent."""
-        return self.study.minutes is not None and self.spent_seconds >= 60 * self.study.minutes
-
-
-def _show_value(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
