@@ -7,7 +7,7 @@ import pytest
 from digit_recognizer.sweeps.method import count_planned, is_under_way
 from digit_recognizer.sweeps.searching import find_next_trials, is_hopeless, list_earlier_curves
 from digit_recognizer.sweeps.study import Range, Study
-from digit_recognizer.sweeps.trials import TrialRecord
+from digit_recognizer.sweeps.trials import Trial, TrialRecord
 
 GRID = Study(name="g", title="G", grids=({"epochs": (1, 2, 3), "batch_size": (10, 20)},), seeds=2)
 SEARCH = Study(
@@ -127,6 +127,9 @@ def test_a_trial_is_compared_with_earlier_groups_of_its_seed_only():
     records.append(end(second[0], 0.5))
     assert list_earlier_curves(study, second[1], records) == [(0.3,), (0.4,)]
     assert list_earlier_curves(study, records[0], records) == []
+    seeds = dataclasses.replace(study, seeds=2)
+    other = Trial.of(study, records[1].setting, 1)
+    assert list_earlier_curves(seeds, Trial.of(study, second[1].setting, 1), [*records, end(other, 0.7)]) == [(0.7,)]
 
 
 @pytest.mark.parametrize(

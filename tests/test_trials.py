@@ -41,6 +41,14 @@ def test_a_line_that_was_cut_off_does_not_count_and_the_next_one_takes_its_place
     assert load_trials(path) == [RECORD, other]
 
 
+def test_nothing_is_left_of_a_line_that_was_cut_off_however_long_it_was(tmp_path):
+    path = tmp_path / "trials.jsonl"
+    path.write_bytes(RECORD.to_json().encode() + b"\n" + b"x" * 10_000)
+    other = dataclasses.replace(RECORD, name="cc")
+    append_trial(path, other)
+    assert path.read_text() == f"{RECORD.to_json()}\n{other.to_json()}\n"
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
