@@ -39,7 +39,7 @@ def test_the_mean_of_nets_that_err_in_different_rows_is_right_and_every_choice_c
     for name, wrong in (("a", [0]), ("b", [1]), ("c", [1, 2])):
         write_trial(tmp_path, name, wrong)
     records = [record("a", 0), record("b", 1), record("c", 2)]
-    scores = judge_ensembles(STUDY, records, tmp_path, LABELS)
+    scores = judge_ensembles(STUDY, records, tmp_path, lambda _: LABELS)
     assert [(score.setting, score.nets, score.choices) for score in scores] == [
         ("epochs=1", 1, 3),
         ("epochs=1", 2, 3),
@@ -54,16 +54,16 @@ def test_nets_that_held_out_other_rows_and_trials_without_a_folder_are_not_avera
     write_trial(tmp_path, "a", [0])
     write_trial(tmp_path, "b", [1], folds=FOLDS[::-1].copy())
     write_trial(tmp_path, "d", [1])
-    assert judge_ensembles(STUDY, [record("a", 0), record("b", 1)], tmp_path, LABELS) == []
-    assert judge_ensembles(STUDY, [record("a", 0), record("lost", 1)], tmp_path, LABELS) == []
+    assert judge_ensembles(STUDY, [record("a", 0), record("b", 1)], tmp_path, lambda _: LABELS) == []
+    assert judge_ensembles(STUDY, [record("a", 0), record("lost", 1)], tmp_path, lambda _: LABELS) == []
     given_up = record("d", 1, state="pruned")
-    assert judge_ensembles(STUDY, [record("a", 0), given_up], tmp_path, LABELS) == []
+    assert judge_ensembles(STUDY, [record("a", 0), given_up], tmp_path, lambda _: LABELS) == []
 
 
 def test_scores_come_back_from_their_table_and_stand_on_the_page(tmp_path):
     for name, wrong in (("a", [0]), ("b", [1])):
         write_trial(tmp_path / "trials", name, wrong)
-    scores = judge_ensembles(STUDY, [record("a", 0), record("b", 1)], tmp_path / "trials", LABELS)
+    scores = judge_ensembles(STUDY, [record("a", 0), record("b", 1)], tmp_path / "trials", lambda _: LABELS)
     path = tmp_path / "ensembles.csv"
     assert load_ensembles(path) == []
     write_ensembles(path, scores)

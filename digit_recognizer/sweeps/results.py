@@ -65,6 +65,7 @@ def write_results(
     class_names: Sequence[str],
     summary: str | None,
     further: Sequence[Section] = (),
+    notes: Sequence[str] = (),
 ) -> list[Path]:
     """Write results.csv, figures/*.png and page.html; of a sweep under way, what can be said so far.
 
@@ -76,6 +77,7 @@ def write_results(
         class_names: one per class.
         summary: the best net's layers, as text of several lines; None if there is none to show.
         further: sections at the end of what was found.
+        notes: sentences that come first among the limits.
 
     Returns:
         The files written, the page first.
@@ -92,7 +94,7 @@ def write_results(
     summaries = summarise_settings(study, ours)
     write_trial_table(study, ours, folder / TABLE)
     sections = [*_describe(study, ours, summaries, class_names, folder / FIGURES), *further]
-    limits = list_limits(study, ours, summaries)
+    limits = [*notes, *list_limits(study, ours, summaries)]
     if left := len(records) - len(ours):
         limits.append(
             f"{left:,} runs in {TRIALS} are of an earlier wording of the study, or of another: they are left out here."

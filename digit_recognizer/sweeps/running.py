@@ -139,6 +139,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         "processor": name_processor(),
         "threads": count_threads(),
         "train.csv": dataset.train_sha256,
+        "data": str(task.config.input_dir),
         "classes": list(dataset.class_names),
     }
     curve = _read_curve(history, "held_out_accuracy")

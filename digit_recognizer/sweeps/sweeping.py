@@ -9,8 +9,7 @@ runs/sweep-<study>/
     .lock
 """
 
-import json
-import shlex
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,25 +25,24 @@ from digit_recognizer.locks import claim_folder
 from digit_recognizer.signals import show
 from digit_recognizer.sweeps.ensembles import (
     ENSEMBLES,
-    describe_ensembles,
     judge_ensembles,
-    load_ensembles,
     write_ensembles,
 )
 from digit_recognizer.sweeps.memory import MOST_GROWTH_BYTES, measure_memory
 from digit_recognizer.sweeps.progress import TrialProgress
-from digit_recognizer.sweeps.results import FIGURES, check_results, write_results
-from digit_recognizer.sweeps.running import CLASSES, Shop, TrialTask, do_trial, settle_precision
+from digit_recognizer.sweeps.recipe import list_cautions, list_impossible
+from digit_recognizer.sweeps.results import check_results
+from digit_recognizer.sweeps.running import Shop, TrialTask, do_trial, settle_precision
 from digit_recognizer.sweeps.searching import find_next_trials, list_earlier_curves
-from digit_recognizer.sweeps.spread import find_best, select_records
+from digit_recognizer.sweeps.spread import select_records
 from digit_recognizer.sweeps.study import Setting, Study
 from digit_recognizer.sweeps.study_file import load_study
 from digit_recognizer.sweeps.tables import format_table
+from digit_recognizer.sweeps.telling import tell_results
 from digit_recognizer.sweeps.trials import TRIALS, Trial, TrialRecord, append_trial, load_trials
 from digit_recognizer.training.dataset import Dataset, load_dataset
 from digit_recognizer.training.devices import check_backend
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
-from digit_recognizer.training.inputs import load_weighted_model
 
 
 @dataclass(frozen=True)
@@ -110,47 +108,27 @@ def sweep(
                 restart()
         records = load_trials(folder / TRIALS)
         show(format_table(study, records))
-        _write_page(config, study, records, folder)
+        tell_results(config.study, study, records, folder)
         return records
     except KeyboardInterrupt as stop:
-        raise type(stop)(f"go on with the same command: {describe_command()}") from None
+        raise type(stop)(
+            f"--page-only tells what has ended so far; go on with the same command: {describe_command()}"
+        ) from None
     finally:
         lock.release()
-
-
-def _write_page(config: SweepConfig, study: Study, records: list[TrialRecord], folder: Path) -> None:
-    """Write what the trials say."""
-    if not records:
-        show("no trial has ended: there is nothing to tell yet")
-        return
-    best = find_best(study, records)
-    summary = None if best is None else _summarise(study.build_config(best, 0))
-    ensembles = load_ensembles(folder / ENSEMBLES)
-    command = shlex.join(["python", "-m", "digit_recognizer.sweep", str(config.study)])
-    order = {json.dumps(setting, sort_keys=True): place for place, setting in enumerate(study.list_settings())}
-    # machines finish in whatever order
-    records = sorted(records, key=lambda one: (one.seed, order.get(json.dumps(one.setting, sort_keys=True), 0)))
-    names = records[0].circumstances.get("classes") or [str(label) for label in range(CLASSES)]
-    further = describe_ensembles(ensembles, folder / FIGURES)
-    page, table, *_ = write_results(
-        study, records, folder, command=command, class_names=names, summary=summary, further=further
-    )
-    show(f"what they say: {page}; every trial: {table}")
-
-
-def _summarise(config: RunConfig) -> str:
-    """A net's layers as Keras lists them."""
-    lines: list[str] = []
-    load_weighted_model(config).summary(print_fn=lambda text, line_break=False: lines.append(text), line_length=90)
-    return "\n".join(lines)
 
 
 def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool) -> bool:
     """Run all trials that are left, each added to the table as it ends; False if memory ended it before them."""
     begun_bytes = measure_memory()
     records = load_trials(folder / TRIALS)
+    ours = select_records(study, records)
     if records:
-        show(f"{folder / TRIALS} holds {len(records)} trials that have ended; they are not run again")
+        others = f"; {len(records) - len(ours)} are of other studies" if len(records) > len(ours) else ""
+        show(f"{folder / TRIALS} holds {len(ours)} trials that have ended; they are not run again{others}")
+    left = [trial.setting for trial in find_next_trials(study, records) if trial.seed == 0]
+    for caution in (*list_cautions(study, study.list_settings()), *list_impossible(study, left)):
+        show(f"note: {caution}")
     workshop = _Workshop(study, executor, folder / "trials")
     progress = TrialProgress(study, records)
 
@@ -159,7 +137,8 @@ def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool
 
     while wave := find_next_trials(study, records):
         shop = workshop.open(wave, records)
-        tasks = (workshop.prepare(trial, records) for trial in wave if not (progress.is_over() or has_grown()))
+        in_time = itertools.takewhile(lambda _: not (progress.is_over() or has_grown()), wave)
+        tasks = (workshop.prepare(trial, records) for trial in in_time)
         for _, outcome in executor.map_as_finished(do_trial, tasks, shop):
             for name, content in outcome.files.items():
                 with write_atomically(folder / "trials" / outcome.record.name / name) as temporary:

@@ -70,7 +70,8 @@ class TrialRecord:
         fitted_rows: of the training rows, those that the net was fitted on; 0 if it failed.
         parameters: of the net; 0 if it failed.
         seconds: of the whole trial.
-        circumstances: commit, precision, processor, threads, train.csv (its SHA-256), classes (their names).
+        circumstances: commit, precision, processor, threads, train.csv (its SHA-256), data (the
+            folder), classes (their names).
     """
 
     name: str
