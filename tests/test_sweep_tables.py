@@ -7,7 +7,13 @@ from sweep_records import make_grid, make_record, make_records, make_study
 
 from digit_recognizer.sweeps.spread import summarise_settings
 from digit_recognizer.sweeps.study import Reported
-from digit_recognizer.sweeps.tables import build_setting_rows, format_table, label_setting, list_unmatched
+from digit_recognizer.sweeps.tables import (
+    build_setting_rows,
+    format_table,
+    label_setting,
+    list_unmatched,
+    show_interval,
+)
 
 
 def test_the_table_says_what_the_runs_came_to():
@@ -42,6 +48,11 @@ def test_of_many_settings_the_terminal_has_the_best_and_the_worst():
     lines = format_table(study, make_records(study, lambda one: one["batch_size"] / 50, noise=0)).splitlines()
     assert [int(line.split()[0]) for line in lines[1:16]] == [*range(40, 30, -1), *range(5, 0, -1)]
     assert lines[16] == "  15 of 40 settings, the best first; all of them stand in results.csv."
+
+
+def test_an_interval_is_shown_no_wider_than_accuracies_can_differ():
+    assert show_interval(-6.08, 6.45) == "-1.0000 to +1.0000" and show_interval(None, None) == ""
+    assert show_interval(-0.01, 0.02) == "-0.0100 to +0.0200"
 
 
 def test_a_documents_number_belongs_to_the_settings_that_have_all_its_values():

@@ -8,7 +8,7 @@ from digit_recognizer.sweeps.course_figures import plot_courses
 from digit_recognizer.sweeps.courses import Course, choose_courses, trace_courses
 from digit_recognizer.sweeps.spread import SettingSummary
 from digit_recognizer.sweeps.study import Study
-from digit_recognizer.sweeps.tables import show_difference
+from digit_recognizer.sweeps.tables import show_difference, show_interval
 
 
 def describe_courses(study: Study, summaries: Sequence[SettingSummary], folder: Path) -> list[Section]:
@@ -47,5 +47,5 @@ def _build_row(course: Course) -> tuple[str, str, str, str, str]:
     excess = show_difference(plateau.excess)
     if plateau.epoch is None:
         return course.label, f"gains still at {plateau.epochs:,}", "", "", excess
-    interval = f"{plateau.low:+.4f} to {plateau.high:+.4f}"
+    interval = show_interval(plateau.low, plateau.high)
     return course.label, f"{plateau.epoch:,}", show_difference(plateau.gain), interval, excess

@@ -71,11 +71,14 @@ def list_limits(study: Study, records: Sequence[TrialRecord], summaries: Sequenc
     planned, ended = count_planned(study), len(records)
     if planned is not None and is_under_way(study, records):
         limits.append(f"The sweep is under way: {ended:,} of {planned:,} runs have ended, and numbers may yet change.")
-    if study.seeds == 1:
+    seeds = len({record.seed for record in records if record.state == "done"})  # a study may mean to have more
+    if seeds == 1:
         limits.append("There is one seed: what another would change is not known, and every interval leaves it out.")
-    elif study.seeds < 5:
+    elif seeds == 2:
+        limits.append("Two seeds give intervals so wide that hardly any effect can be shown: run three or more.")
+    elif 2 < seeds < 5:
         limits.append(
-            f"There are {study.seeds} seeds: intervals are wide, and a difference that is not found may yet be there."
+            f"There are {seeds} seeds: intervals are wide, and a difference that is not found may yet be there."
         )
     if len(ranked := rank_settings(summaries)) > 1:
         limits.append(
@@ -83,12 +86,12 @@ def list_limits(study: Study, records: Sequence[TrialRecord], summaries: Sequenc
             "held-out rows that judge it, so its accuracy flatters: it is for comparing settings, and only rows that "
             "had no say can tell how good it is."
         )
-    if study.seeds > 1 and "fold_seed" in study.fixed:
+    if seeds > 1 and "fold_seed" in study.fixed:
         limits.append(
             "All seeds hold out the same rows: the spread over them is that of initial weights and of the order of "
             "rows, and other held-out rows would differ by the rows' noise beside it."
         )
-    elif study.seeds > 1 and "fold_seed" not in study.parameters:
+    elif seeds > 1 and "fold_seed" not in study.parameters:
         limits.append("Each seed holds out rows of its own: the spread over seeds has the draw of the rows in it.")
     states = [record.state for record in records]
     if failed := states.count("failed"):

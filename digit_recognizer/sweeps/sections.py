@@ -21,6 +21,7 @@ from digit_recognizer.sweeps.tables import (
     name_parameter,
     show_accuracy,
     show_difference,
+    show_interval,
     show_value,
 )
 from digit_recognizer.sweeps.trials import TrialRecord
@@ -78,7 +79,7 @@ def describe_effects(study: Study, records: Sequence[TrialRecord]) -> list[Secti
             effect = one.effect
             change = f"{name_parameter(effect.parameter)} {show_value(effect.reference)} → {show_value(effect.value)}"
             expected = "no difference" if one.claim.expects == "none" else one.claim.expects
-            cells = (f"{change}: {expected}", show_difference(effect.mean), _show_interval(effect))
+            cells = (f"{change}: {expected}", show_difference(effect.mean), show_interval(effect.low, effect.high))
             rows.append((one.claim.says, one.words, *cells))
         words = (
             "Each sentence is held against the interval that the table above has for the two values it speaks of. "
@@ -148,14 +149,10 @@ def _build_effect_row(effect: Effect) -> tuple[str, ...]:
         show_value(effect.reference),
         verdict,
         show_difference(effect.mean),
-        _show_interval(effect),
+        show_interval(effect.low, effect.high),
         str(effect.seeds or ""),
         str(effect.pairs or ""),
     )
-
-
-def _show_interval(effect: Effect) -> str:
-    return "" if effect.low is None or effect.high is None else f"{effect.low:+.4f} to {effect.high:+.4f}"
 
 
 def _explain_effects(effects: Sequence[Effect]) -> list[str]:

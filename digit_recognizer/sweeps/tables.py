@@ -45,6 +45,13 @@ def show_difference(value: float | None) -> str:
     return "" if value is None else f"{value:+.4f}"
 
 
+def show_interval(low: float | None, high: float | None) -> str:
+    """Two signed ends, no further out than accuracies can differ; empty for None."""
+    if low is None or high is None:
+        return ""
+    return f"{max(low, -1.0):+.4f} to {min(high, 1.0):+.4f}"
+
+
 def find_reported(study: Study, setting: Setting) -> list[Reported]:
     """What the document says of a setting: the numbers whose values the setting, or what is fixed, all has."""
     values = {**study.fixed, **setting}
