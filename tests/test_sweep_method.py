@@ -13,9 +13,7 @@ def tell_limits(study, records):
 def test_limits_go_by_the_seeds_that_were_run():
     study = make_grid(seeds=5)
     records = make_records(study, lambda one: 0.9)
-    one, two, three = (
-        tell_limits(study, [record for record in records if record.seed < seeds]) for seeds in (1, 2, 3)
-    )
+    one, two, three = (tell_limits(study, [record for record in records if record.seed < seeds]) for seeds in (1, 2, 3))
     assert "There is one seed: what another would change" in one and "holds out rows of its own" not in one
     assert "Two seeds give intervals so wide" in two and "There is one seed" not in two
     assert "There are 3 seeds: intervals are wide" in three and "holds out rows of its own" in three

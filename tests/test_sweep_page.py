@@ -67,7 +67,7 @@ def whole(tmp_path_factory):
         reported=reported,
         claims=(Claim(f"Claim {HOSTILE}", "net.dropout", 0.3, 0.7, "lower"),),
     )
-    records = make_records(study, slope)
+    records = make_records(study, slope, noise=0.001)
     lost = dataclasses.replace(records[5], state="failed", accuracy=None, reason=f"=Reason {HOSTILE}", confusion=())
     records = [lost if record is records[5] else record for record in records]
     folder = tmp_path_factory.mktemp("sweep")

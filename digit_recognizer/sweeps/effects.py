@@ -7,6 +7,7 @@ replicate here, pairs within it are not. Of several comparisons of one parameter
 together. One seed alone has an interval over its pairs, which says nothing of another seed.
 """
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from digit_recognizer.sweeps.study import Setting, Study, Value
 from digit_recognizer.sweeps.trials import TrialRecord
 
 ERROR_RATE = 0.05  # of all comparisons of one parameter together, if none of its values differ
+MOST_PAIRED = 4  # values of a parameter: of more, all pairs would leave each too little of the 5 %
 SEED_SHARE = 0.5  # of the fullest seed's pairs: a seed that has just begun would leave too few pairs to all
 
 _Base = tuple[tuple[str, Value], ...]  # all of a setting but one parameter
@@ -92,13 +94,17 @@ def find_reference(study: Study, parameter: str) -> Value | None:
 def list_comparisons(study: Study, parameter: str) -> list[tuple[Value, Value]]:
     """The comparisons of a parameter, each a value and what it is compared with.
 
-    Each value with the reference, of numbers the highest with the lowest too, and what the document makes a claim of.
+    Each value with the reference, of numbers the highest with the lowest too, and what the document makes a claim of;
+    of a few values all pairs.
     """
     values, reference = list_values(study, parameter), find_reference(study, parameter)
     wanted = [(value, reference) for value in values if value != reference and reference is not None]
     if len(values) > 1 and are_numbers(values):
         wanted.append((max(values), min(values)))
     wanted += [(claim.high, claim.low) for claim in study.claims if claim.parameter == parameter]
+    if len(values) <= MOST_PAIRED:
+        ordered = sorted(values) if are_numbers(values) else values
+        wanted += [(later, earlier) for earlier, later in itertools.combinations(ordered, 2)]
     listed: list[tuple[Value, Value]] = []
     for value, other in wanted:
         if (value, other) not in listed and (other, value) not in listed:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from digit_recognizer.inspection.sections import FigureFile, Section
 from digit_recognizer.sweeps.claims import judge_claims
-from digit_recognizer.sweeps.effects import ERROR_RATE, Effect, ValueCount, count_states, measure_effects
+from digit_recognizer.sweeps.effects import ERROR_RATE, MOST_PAIRED, Effect, ValueCount, count_states, measure_effects
 from digit_recognizer.sweeps.importance import measure_importance
 from digit_recognizer.sweeps.parameter_figures import plot_importance, plot_parameter
 from digit_recognizer.sweeps.points import Points, collect_points
@@ -159,7 +159,8 @@ def _explain_effects(effects: Sequence[Effect]) -> list[str]:
     paragraphs = [
         "Each line compares runs that are equal in all else, the seed too: the mean accuracy at the value minus that "
         "at the other. A value is compared with the one that most settings have, or else the first, of numbers the "
-        "highest with the lowest too, and with whatever the document speaks of."
+        "highest with the lowest too, and with whatever the document speaks of; of a parameter with at most "
+        f"{MOST_PAIRED} values all pairs are compared."
     ]
     if any(effect.seeds > 1 for effect in effects):
         paragraphs.append(
