@@ -1,4 +1,4 @@
-"""What a sweep's page says of confusions: pairs misread in every seed, and runs that never read some class."""
+"""What a sweep's page says of confusions: pairs misread in every seed, and runs that never predicted some class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,12 +62,13 @@ def _tell(pairs: Sequence[Pair], names: Sequence[str]) -> str:
 
 
 def _tell_lost(records: Sequence[TrialRecord], names: Sequence[str]) -> str:
-    """How many runs of all settings never read some class."""
+    """How many runs of all settings never predicted some class."""
     done = [record for record in records if record.state == "done" and record.confusion]
     lost = find_unread_classes(done)
-    words = f"Of all {len(done):,} finished runs {len(lost):,} never read some class at all"
     if not lost:
-        return f"{words}."
+        return "Every run predicted every class at least once."
     times = [label for _, labels in lost for label in labels]
-    told = ", ".join(f"{names[label]} ({times.count(label)})" for label in sorted(set(times)))
-    return f"{words}, though their held-out rows have it: {told}."
+    told = ", ".join(f"{names[label]} (in {times.count(label):,})" for label in sorted(set(times)))
+    return (
+        f"Of {len(done):,} finished runs, {len(lost):,} never predicted a class that their held-out rows have: {told}."
+    )

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from digit_recognizer.inspection.sections import Section
 from digit_recognizer.sweeps.effects import list_values
 from digit_recognizer.sweeps.searching import find_next_trials
-from digit_recognizer.sweeps.spread import SettingSummary, count_held_out, rank_settings
+from digit_recognizer.sweeps.spread import SettingSummary, rank_settings
 from digit_recognizer.sweeps.study import Range, Study
 from digit_recognizer.sweeps.tables import label_setting, name_parameter, show_value
 from digit_recognizer.sweeps.trials import TrialRecord
+from digit_recognizer.training.progress import format_seconds
 
 DATA_DIGITS = 12  # of a SHA-256
 
@@ -58,7 +59,7 @@ def describe_method(study: Study, records: Sequence[TrialRecord]) -> Section:
         ("seeds of each setting", f"{study.seeds} (0 to {study.seeds - 1})" if study.seeds > 1 else "1 (0)"),
         ("data", str(study.input_dir)),
         *_list_rows(study, records),
-        ("hours of computing", f"{measure_hours(records):.2f}"),
+        ("time of computing", format_seconds(3600 * measure_hours(records))),
     ]
     for name in dict.fromkeys(name for record in records for name in record.circumstances):
         rows.append((name, _tell_circumstance(name, records)))
@@ -129,15 +130,17 @@ def _tell_choice(study: Study) -> str:
 
 def _list_rows(study: Study, records: Sequence[TrialRecord]) -> list[tuple[str, str]]:
     """Rows held out and fitted, read from the records; empty before a run has finished."""
-    done = [record for record in records if record.state == "done"]
-    held_out = count_held_out(done)
-    if not held_out:
+    done = [record for record in records if record.state == "done" and record.confusion]
+    if not done:
         return []
-    fitted = sorted({record.fitted_rows for record in done})
-    return [
-        ("rows held out in each run", f"{held_out:,}"),
-        ("rows fitted", f"{fitted[0]:,}" if len(fitted) == 1 else f"{fitted[0]:,} to {fitted[-1]:,}"),
-    ]
+    held_out = [sum(map(sum, record.confusion)) for record in done]
+    fitted = [record.fitted_rows for record in done]
+    return [("rows held out in each run", _show_counts(held_out)), ("rows fitted", _show_counts(fitted))]
+
+
+def _show_counts(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _tell_circumstance(name: str, records: Sequence[TrialRecord]) -> str:
@@ -148,5 +151,7 @@ def _tell_circumstance(name: str, records: Sequence[TrialRecord]) -> str:
 
 
 def _show_circumstance(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
     text = "unknown" if value is None else str(value)
     return f"{text[:DATA_DIGITS]}…" if re.fullmatch(r"[0-9a-f]{64}", text) else text
