@@ -6,9 +6,10 @@ import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
 from digit_recognizer.sweeps.spread import summarise_settings
-from digit_recognizer.sweeps.study import Reported
+from digit_recognizer.sweeps.study import Range, Reported
 from digit_recognizer.sweeps.tables import (
     build_setting_rows,
+    choose_rows,
     format_table,
     label_setting,
     list_unmatched,
@@ -53,6 +54,20 @@ def test_of_many_settings_the_terminal_has_the_best_and_the_worst():
 def test_an_interval_is_shown_no_wider_than_accuracies_can_differ():
     assert show_interval(-6.08, 6.45) == "-1.0000 to +1.0000" and show_interval(None, None) == ""
     assert show_interval(-0.01, 0.02) == "-0.0100 to +0.0200"
+
+
+def test_a_search_has_its_best_setting_first_and_its_drawn_numbers_to_three_digits():
+    ranges = {"learning_rate": Range(1e-4, 1e-1, log=True), "batch_size": (40, 1234)}
+    study = make_study(method="tpe", trials=3, ranges=ranges, seeds=1)
+    drawn = [(0.00123456, 40, 0.8), (0.0123456, 1234, 0.9), (0.05, 40, None)]
+    records = [
+        make_record(study, {"learning_rate": rate, "batch_size": batch}, 0, accuracy or 0.1)
+        for rate, batch, accuracy in drawn
+    ]
+    records[2] = dataclasses.replace(records[2], state="failed", accuracy=None)
+    rows = build_setting_rows(study, choose_rows(study, summarise_settings(study, records)))
+    assert [row[:2] for row in rows[1:]] == [("0.0123", "1234"), ("0.00123", "40"), ("0.05", "40")]
+    assert label_setting(study, records[1].setting) == "learning_rate 0.0123, batch_size 1234"
 
 
 def test_a_documents_number_belongs_to_the_settings_that_have_all_its_values():

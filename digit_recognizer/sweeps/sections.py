@@ -10,8 +10,9 @@ from digit_recognizer.sweeps.importance import measure_importance
 from digit_recognizer.sweeps.parameter_figures import plot_importance, plot_parameter
 from digit_recognizer.sweeps.points import Points, collect_points
 from digit_recognizer.sweeps.spread import SettingSummary, count_held_out, rank_settings
-from digit_recognizer.sweeps.study import Study
+from digit_recognizer.sweeps.study import Range, Study
 from digit_recognizer.sweeps.tables import (
+    DRAWN_DIGITS,
     Row,
     build_setting_rows,
     choose_rows,
@@ -30,10 +31,14 @@ from digit_recognizer.sweeps.trials import TrialRecord
 def describe_settings(study: Study, summaries: Sequence[SettingSummary]) -> list[Section]:
     """The table of settings, the document's numbers beside ours; then what the document has and the study has not."""
     shown = choose_rows(study, summaries)
-    paragraphs = [
+    words = (
         "Accuracies are shares of the held-out rows, from 0 to 1, as means over the seeds: untrained, and trained to "
-        "the last epoch; doc. are the document's. The spread is the standard deviation over the seeds."
-    ]
+        "the last epoch"
+    )
+    words += "; doc. are the document's." if any(find_reported(study, one.setting) for one in shown) else "."
+    if any(one.deviation is not None for one in shown):
+        words += " The spread is the standard deviation over the seeds."
+    paragraphs = [words]
     if ranked := rank_settings(summaries):
         paragraphs += _tell_noise(ranked[0])
     if len(shown) < len(summaries):
@@ -41,6 +46,10 @@ def describe_settings(study: Study, summaries: Sequence[SettingSummary]) -> list
             f"Of {len(summaries):,} settings the best and the worst are shown, the best first, and those between them "
             "of which the document has a number. Every run stands in results.csv."
         )
+    elif study.method != "grid":
+        paragraphs.append("The settings of the search stand with the best first.")
+    if any(isinstance(found, Range) for found in study.ranges.values()):
+        paragraphs.append(f"Numbers drawn from a range are rounded to {DRAWN_DIGITS} digits here; results.csv has all.")
     if study.epochs_shown:
         paragraphs.append(
             "Accuracies after fewer epochs are read from the same runs; where the learning rate follows a schedule, a "
@@ -70,16 +79,17 @@ def describe_effects(study: Study, records: Sequence[TrialRecord]) -> list[Secti
     effects = measure_effects(study, records)
     if not effects:
         return []
-    head = ("parameter", "value", "against", "verdict", "difference", "interval", "seeds", "pairs")
+    head = ("parameter", "value", "compared with", "verdict", "difference", "interval", "seeds", "pairs")
     rows: list[Row] = [head, *(_build_effect_row(one) for one in effects)]
     sections = [Section("What each value changes", tuple(_explain_effects(effects)), table=tuple(rows))]
     if judged := judge_claims(study, effects):
         rows = [("the document says", "verdict", "which means", "difference", "interval")]
         for one in judged:
             effect = one.effect
-            change = f"{name_parameter(effect.parameter)} {show_value(effect.reference)} → {show_value(effect.value)}"
             expected = "no difference" if one.claim.expects == "none" else one.claim.expects
-            cells = (f"{change}: {expected}", show_difference(effect.mean), show_interval(effect.low, effect.high))
+            change = f"{name_parameter(effect.parameter)} {show_value(effect.value)}"
+            meant = f"{expected} at {change} compared with {show_value(effect.reference)}"
+            cells = (meant, show_difference(effect.mean), show_interval(effect.low, effect.high))
             rows.append((one.claim.says, one.words, *cells))
         words = (
             "Each sentence is held against the interval that the table above has for the two values it speaks of. "

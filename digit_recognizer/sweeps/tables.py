@@ -7,11 +7,14 @@ from pathlib import Path
 from digit_recognizer.data.csv_writer import guard_cell
 from digit_recognizer.files import write_atomically
 from digit_recognizer.sweeps.spread import SettingSummary, rank_settings, select_records, summarise_settings
-from digit_recognizer.sweeps.study import NET, Reported, Setting, Study, Value
+from digit_recognizer.sweeps.study import NET, Range, Reported, Setting, Study, Value
 from digit_recognizer.sweeps.trials import TrialRecord
 
-MOST_ROWS = 24  # in the order of the file; of more settings the best and the worst, or nobody would read them
+MOST_ROWS = (
+    24  # in the order of the file; of a search the best first; of more the best and worst, or nobody would read them
+)
 BEST_ROWS, WORST_ROWS = 10, 5
+DRAWN_DIGITS = 3  # of a number that a search drew: the others fill a table and tell nothing
 CSV_START = "trial,"  # by which our table is known again
 
 Row = tuple[str, ...]
@@ -29,9 +32,20 @@ def show_value(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def show_drawn(study: Study, name: str, value: Value) -> str:
+    """A value as tables and labels have it: as in a study file, but a number drawn from a range to a few digits."""
+    if isinstance(value, float) and isinstance(study.ranges.get(name), Range):
+        return f"{value:.{DRAWN_DIGITS}g}"
+    return show_value(value)
+
+
 def label_setting(study: Study, setting: Setting) -> str:
     """What tells a setting from the others of its study: "dropout 0.3, batch_size 40"."""
-    told = [f"{name_parameter(name)} {show_value(setting[name])}" for name in study.parameters if name in setting]
+    told = [
+        f"{name_parameter(name)} {show_drawn(study, name, setting[name])}"
+        for name in study.parameters
+        if name in setting
+    ]
     return ", ".join(told) or "the one setting"
 
 
@@ -65,10 +79,13 @@ def list_unmatched(study: Study, summaries: Sequence[SettingSummary]) -> list[Re
 
 
 def choose_rows(study: Study, summaries: Sequence[SettingSummary]) -> list[SettingSummary]:
-    """The settings of the table: all in their order, or of many the best and the worst, and the document's."""
-    if len(summaries) <= MOST_ROWS:
-        return list(summaries)
+    """The settings of the table: all, of a search the best first; of many the best, the worst and the document's.
+
+    Settings without a finished run stand last in a search, and are left out of many.
+    """
     ranked = rank_settings(summaries)
+    if len(summaries) <= MOST_ROWS:
+        return list(summaries) if study.method == "grid" else ranked + [one for one in summaries if not one.done]
     last = ranked[max(BEST_ROWS, len(ranked) - WORST_ROWS) :]
     between = [one for one in ranked[BEST_ROWS : len(ranked) - len(last)] if find_reported(study, one.setting)]
     return ranked[:BEST_ROWS] + between + last
@@ -78,7 +95,10 @@ def build_setting_rows(study: Study, summaries: Sequence[SettingSummary]) -> tup
     """A header, and a row for each setting: the document's numbers beside ours; a cell stays empty until it is run."""
     reported = [find_reported(study, one.setting) for one in summaries]
     columns: list[tuple[str, list[str]]] = [
-        (name_parameter(name), [show_value(one.setting[name]) if name in one.setting else "" for one in summaries])
+        (
+            name_parameter(name),
+            [show_drawn(study, name, one.setting[name]) if name in one.setting else "" for one in summaries],
+        )
         for name in study.parameters
     ]
     columns += [
