@@ -228,3 +228,11 @@ def test_a_process_that_has_grown_large_is_left_for_a_new_one(study, tmp_path, m
         sweep(config, restart=begin_anew)
     assert begun == [2]
     assert len(sweep(config)) == 4, "whoever cannot begin anew goes on"
+
+
+def test_weights_that_cannot_be_had_stop_the_sweep_and_are_no_trials_fault(study, tmp_path):
+    text = STUDY.replace('model = "dense"', 'model = "vgg16"\nweights = "gone.h5"\naugmentation = "none"')
+    study.write_text(text.replace("net.units = [4, 8]", "batch_size = [5, 10]").replace("batch_size = 10\n", ""))
+    with pytest.raises(InputError, match=r"--weights takes .* gone\.h5"):
+        sweep(SweepConfig(study, tmp_path / "sweep"))
+    assert sweeping.load_trials(tmp_path / "sweep" / "trials.jsonl") == []

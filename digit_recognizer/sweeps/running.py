@@ -23,7 +23,7 @@ from digit_recognizer.sweeps.trials import State, Trial, TrialRecord
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.dataset import Dataset
 from digit_recognizer.training.environment import count_threads, name_processor
-from digit_recognizer.training.inputs import check_model_flags, count_parameters
+from digit_recognizer.training.inputs import count_parameters
 from digit_recognizer.training.precision import choose_precision
 from digit_recognizer.training.results import CVResult
 from digit_recognizer.training.runs import CONFIG
@@ -177,7 +177,7 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
     if path.exists():
         shutil.rmtree(path)
     try:
-        check_model_flags(task.config)
+        count_parameters(task.config.model, task.config.net)
     except InputError as error:
         raise _NoSuchNetError(str(error)) from error
     config = task.config.replace(run_dir=path)
