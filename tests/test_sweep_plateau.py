@@ -27,3 +27,18 @@ def test_a_net_that_gains_to_the_last_epoch_has_no_plateau_and_one_seed_none_to_
 def test_the_best_epoch_exceeds_the_last_by_the_mean_over_seeds():
     plateau = find_plateau([[0.5, 0.9, 0.8], [0.5, 0.7, 0.7]])
     assert plateau.excess == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("spread", "rows", "undecided"),
+    [(0.001, 1000, False), (0.02, 1000, True), (0.02, 100, False), (0.001, 10**6, False)],
+)
+def test_an_end_of_gains_is_undecided_where_more_may_be_left_than_a_hundredth_and_twice_the_rows_noise(
+    spread, rows, undecided
+):
+    curves = [[0.8, 0.8 + spread], [0.8, 0.8], [0.8, 0.8 - spread]]  # Student's t: 0 plus and minus 2.48 spreads
+    plateau = find_plateau(curves)
+    assert plateau.high == pytest.approx(4.303 * spread / 3**0.5, rel=1e-3)
+    plateau = find_plateau(curves, 1 / rows)
+    assert plateau.epoch == 1 and plateau.noise == pytest.approx((0.16 / rows) ** 0.5)
+    assert plateau.undecided is undecided

@@ -93,7 +93,7 @@ def _draw_course(axes: "Axes", course: Course) -> None:
         )  # fmt: skip
     words = "held-out rows, mean over the seeds" if seeds > 1 else "held-out rows"
     axes.plot(numbers, course.held_out.mean(axis=0), color=HELD_OUT_COLOUR, marker=marker, linewidth=1.6, label=words)
-    if course.plateau and course.plateau.epoch:
+    if course.plateau and course.plateau.epoch and not course.plateau.undecided:
         axes.axvline(
             course.plateau.epoch, color=REFERENCE_COLOUR, linestyle=":", linewidth=2,
             label="from here on no gain that the seeds can tell",

@@ -1,11 +1,13 @@
 """From which epoch on further training gains nothing that the seeds can tell, and what the best epoch seems to gain."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from digit_recognizer.sweeps.effects import compute_interval
 
+LEAST_GAIN = 0.01  # that matters to whoever asks when to stop, however many rows are held out
 LAST_PART = 10  # the last tenth of the epochs stands for what training comes to
 
 
@@ -19,6 +21,7 @@ class Plateau:
         window: epochs whose mean stands for each epoch, and for the end.
         gain, low, high: what training on from there still gained, with its interval; 0 if there is no such epoch.
         seeds: whose curves count.
+        noise: what the draw of the held-out rows alone spreads one run's accuracy at the end by.
         excess: of the best epoch over the last, mean over the seeds; it flatters, being picked on the rows that judge.
     """
 
@@ -29,7 +32,17 @@ class Plateau:
     low: float
     high: float
     seeds: int
+    noise: float
     excess: float
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the seeds are too few to say that gains end at `epoch`: much may still be gained within the interval.
+
+        Much is what exceeds both LEAST_GAIN and twice `noise`. A smaller gain is either of no weight, or such that
+        these rows would hardly show it in any one run.
+        """
+        return self.epoch is not None and self.high > max(LEAST_GAIN, 2 * self.noise)
 
 
 def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> Plateau | None:
@@ -41,11 +54,12 @@ def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> 
     plateau is 2.5 % at most, however many epochs there are (fixed-sequence tests; Westfall and Krishen 2001, "Optimally
     weighted, fixed sequence and gatekeeper multiple testing procedures"). To ask for an epoch after which no single
     interval ever leaves 0 out would lead to the end of any long curve: of a hundred epochs without a gain some five
-    seem to have one. With few seeds intervals are wide and the epoch is early: the gain that may be left stands beside.
+    seem to have one. With few seeds intervals are wide and the epoch is early, so that
+    `Plateau.undecided` tells where much may be left.
 
     Args:
         curves: held-out accuracy after each epoch, a curve per seed; shorter ones than the longest do not count.
-        resolution: steps in which accuracies are counted, as in `compute_interval`.
+        resolution: steps in which accuracies are counted, 1 / rows, as in `compute_interval`.
 
     Returns:
         None of fewer than two curves, or curves of fewer than two epochs.
@@ -56,6 +70,8 @@ def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> 
         return None
     window = max(1, epochs // LAST_PART)
     ends = [statistics.fmean(curve[-window:]) for curve in whole]
+    accuracy = statistics.fmean(ends)
+    noise = math.sqrt(accuracy * (1 - accuracy) * resolution)  # a binomial's, as resolution is 1 / rows
     excess = statistics.fmean(max(curve) - curve[-1] for curve in whole)
     for first in range(epochs - window):
         starts = [statistics.fmean(curve[first : first + window]) for curve in whole]
@@ -63,5 +79,5 @@ def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> 
         interval = compute_interval(gains, resolution=resolution / window**0.5)
         if interval is not None and interval[0] <= 0:
             gain = statistics.fmean(gains)
-            return Plateau(first + 1, epochs, window, gain, *interval, len(whole), excess)
-    return Plateau(None, epochs, window, 0.0, 0.0, 0.0, len(whole), excess)
+            return Plateau(first + 1, epochs, window, gain, *interval, len(whole), noise, excess)
+    return Plateau(None, epochs, window, 0.0, 0.0, 0.0, len(whole), noise, excess)
