@@ -8,8 +8,10 @@ from sweep_records import make_grid, make_record, make_records, make_study
 
 from digit_recognizer.sweeps import course_figures, parameter_figures
 from digit_recognizer.sweeps.confusions import find_confusions
+from digit_recognizer.sweeps.course_sections import describe_courses
 from digit_recognizer.sweeps.courses import choose_courses, trace_courses
 from digit_recognizer.sweeps.points import collect_points
+from digit_recognizer.sweeps.sections import describe_importance
 from digit_recognizer.sweeps.spread import summarise_settings
 from digit_recognizer.sweeps.study import Range, Reported
 
@@ -104,9 +106,18 @@ def test_importance_has_a_bar_per_parameter_the_largest_on_top():
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["dropout", "batch_size"]
 
 
+def test_importance_is_drawn_of_twenty_settings_and_said_to_be_left_out_of_fewer(tmp_path):
+    for batch_sizes, left_out in (((40, 80, 100, 150), False), ((40, 80, 100), True)):
+        study = make_study(grids=({"net.dropout": (0.1, 0.2, 0.3, 0.4, 0.5), "batch_size": batch_sizes},), seeds=1)
+        records = make_records(study, lambda one: 0.9 - one["net.dropout"] / 10)
+        (section,) = describe_importance(study, summarise_settings(study, records), tmp_path / str(left_out))
+        assert section.paragraphs[0].startswith("Left out: of 15 settings" if left_out else "Drawn is each parameter's")
+        assert [figure.path.is_file() for figure in section.figures] == ([] if left_out else [True])
+
+
 def test_a_course_is_the_mean_over_seeds_in_a_band_with_its_end_of_gains():
     study = make_study(grids=({"batch_size": (40,)},), seeds=3)
-    curves = [(0.5, 0.8, 0.9 + seed / 100, 0.9 + (seed + 1) % 3 / 100) for seed in range(3)]
+    curves = [(0.5, 0.8, 0.9 + seed / 1000, 0.9 + (seed + 1) % 3 / 1000) for seed in range(3)]
     records = [
         make_record(study, {"batch_size": 40}, seed, curve[-1], held_out_curve=curve, fitted_curve=(0.4, 0.7, 0.8, 0.9))
         for seed, curve in enumerate(curves)
@@ -114,11 +125,28 @@ def test_a_course_is_the_mean_over_seeds_in_a_band_with_its_end_of_gains():
     (axes,) = course_figures._draw_courses(trace(study, records)).axes
     lines = {line.get_label(): line.get_xydata() for line in axes.lines}
     mean = lines["held-out rows, mean over the seeds"]
-    assert mean == pytest.approx(np.array([[1, 0.5], [2, 0.8], [3, 0.91], [4, 0.91]]))
+    assert mean == pytest.approx(np.array([[1, 0.5], [2, 0.8], [3, 0.901], [4, 0.901]]))
     assert lines["from here on no gain that the seeds can tell"][:, 0].tolist() == [3, 3]
     band = axes.collections[0].get_paths()[0].vertices
-    assert {0.9, 0.92} <= {round(float(y), 6) for x, y in band if x == 4}
+    assert {0.9, 0.902} <= {round(float(y), 6) for x, y in band if x == 4}
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "accuracy")
+
+
+def test_where_the_end_of_gains_is_undecided_no_line_is_drawn(tmp_path):
+    study = make_study(grids=({"batch_size": (40,)},), seeds=2)
+    curves = [(0.5, 0.7, 0.8), (0.7, 0.75, 0.8)]
+    records = [
+        make_record(study, {"batch_size": 40}, seed, 0.8, held_out_curve=curve, fitted_curve=())
+        for seed, curve in enumerate(curves)
+    ]
+    (axes,) = course_figures._draw_courses(trace(study, records)).axes
+    assert [line.get_label() for line in axes.lines] == ["held-out rows, mean over the seeds"]
+    (section,) = describe_courses(study, summarise_settings(study, records), tmp_path)
+    assert "band:" in section.figures[0].caption
+    assert not {"dashed", "dotted"} & set(section.figures[0].caption.replace(":", "").split())
+    words, gain, interval = section.table[1][1:4]
+    assert words == "undecided: with 2 seeds a gain of up to 1.00 after epoch 1 is within noise"
+    assert (gain, interval) == ("+0.2000", "-1.0000 to +1.0000")
 
 
 def test_of_many_settings_six_have_their_courses_drawn():

@@ -124,7 +124,7 @@ def test_every_figure_is_drawn_and_shown(whole):
     _, _, folder, page = whole
     names = {path.name for path in (folder / "figures").iterdir()}
     assert names == {
-        "accuracy_net.dropout.png", "accuracy_batch_size.png", "importance.png", "learning_curves.png", "confusion.png",
+        "accuracy_net.dropout.png", "accuracy_batch_size.png", "learning_curves.png", "confusion.png",
     }  # fmt: skip
     assert page.count("<img ") == len(names)
 

@@ -12,13 +12,13 @@ from digit_recognizer.sweeps.study import Range, Study, Value
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-LEAST_SETTINGS = 4
+LEAST_SETTINGS = 20  # a forest over fewer mostly learns their noise
 FOREST_SEED = 0
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Shares of the variance of accuracy over the settings.
+    """Each parameter's part of what the parameters explain one by one in the accuracies of the settings.
 
     Attributes:
         shares: by parameter, the largest first; they sum to 1. Empty if they cannot be had.
@@ -46,7 +46,11 @@ def measure_importance(study: Study, summaries: Sequence[SettingSummary]) -> Imp
     names = [name for name in study.parameters if all(name in one.setting for one in done)]
     names = [name for name in names if len({one.setting[name] for one in done}) > 1]
     if len(done) < LEAST_SETTINGS:
-        return Importance({}, f"{len(done)} settings have finished, and fewer than {LEAST_SETTINGS} say nothing", 0)
+        gap = f"of {len(done)} settings noise cannot be told from what a parameter explains; it takes {LEAST_SETTINGS}"
+        return Importance({}, gap, 0)
+    if study.method != "grid" and all(len(one.done) == 1 for one in done):
+        gap = "the search ran each setting with one seed, so that noise cannot be told from what a parameter explains"
+        return Importance({}, gap, 0)
     if len(names) < 2:
         return Importance({}, "fewer than two parameters vary in all settings that have finished", 0)
     if len({one.mean for one in done}) == 1:

@@ -124,12 +124,13 @@ def describe_importance(study: Study, summaries: Sequence[SettingSummary], folde
     plot_importance(found.shares, folder / "importance.png")
     told = ", ".join(f"{name_parameter(name)} {share:.2f}" for name, share in found.shares.items())
     words = (
-        f"Shares of the variance of the accuracies of {found.settings:,} settings, means over their seeds, that each "
-        "parameter explains by itself (functional analysis of variance over a random forest; Hutter, Hoos and "
-        "Leyton-Brown 2014). They hold for the values tried here: a wider range makes a parameter more important. "
-        "They have no interval, and noise has a share as well."
+        f"Drawn is each parameter's part of what the parameters explain one by one in the accuracies of "
+        f"{found.settings:,} settings, means over their seeds; what they explain only together is left out, and the "
+        "parts add up to 1 (functional analysis of variance over a random forest; Hutter, Hoos and Leyton-Brown 2014). "
+        "They hold for the values tried here: a wider range makes a parameter more important. They have no interval, "
+        "and noise alone gives a parameter without any effect a part as well."
     )
-    return [Section(title, (words,), (FigureFile(folder / "importance.png", f"Shares: {told}."),))]
+    return [Section(title, (words,), (FigureFile(folder / "importance.png", f"Parts: {told}."),))]
 
 
 def _tell_noise(best: SettingSummary) -> list[str]:
