@@ -161,8 +161,8 @@ def test_a_study_without_texts_has_no_empty_parts(tmp_path, undrawn):
     page = write(study, [make_record(study, {"batch_size": 40}, seed, 0.9) for seed in (0, 1)], tmp_path, summary=None)
     titles = re.findall(r"<h2[^>]*>([^<]*)</h2>", page)
     assert titles == [
-        "Contents", "Method", "Settings", "Learning curves and diminishing returns", "What is read as what", "Limits",
-        "How to repeat it",
+        "Contents", "What these runs say", "Method", "Settings", "Learning curves and diminishing returns",
+        "What is read as what", "Limits", "How to repeat it",
     ]  # fmt: skip
 
 

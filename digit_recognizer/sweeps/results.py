@@ -8,6 +8,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.files import check_writable_folder, write_text
 from digit_recognizer.inspection.page import GENERATOR, build_facts, build_page, show
 from digit_recognizer.inspection.sections import Section
+from digit_recognizer.sweeps.answer import describe_answer
 from digit_recognizer.sweeps.confusion_sections import describe_confusions
 from digit_recognizer.sweeps.course_sections import describe_courses
 from digit_recognizer.sweeps.method import (
@@ -117,7 +118,8 @@ def _describe(
     class_names: Sequence[str],
     folder: Path,
 ) -> list[Section]:
-    sections = [*describe_question(study), describe_method(study, records)]
+    answer = describe_answer(study, records, summaries)
+    sections = [*answer, *describe_question(study), describe_method(study, records)]
     if not records:
         return sections
     sections += describe_settings(study, summaries)
