@@ -30,7 +30,8 @@ def describe_courses(study: Study, summaries: Sequence[SettingSummary], folder: 
         gain = f"mean accuracy of the last {part} epochs minus that of as many from this one on"
     paragraphs = (
         f"The gain at an epoch is the {gain}, seed by seed. Epochs are tested in their order, and the first whose 95 % "
-        "interval holds 0 is where gains can no longer be told from the seeds' noise; more seeds would find smaller gains, and a later epoch.",
+        "interval holds 0 is where gains can no longer be told from the seeds' noise; more seeds would find smaller "
+        "gains, and a later epoch.",
         f"Where that interval goes beyond {LEAST_GAIN:g}, and beyond twice what the draw of the held-out rows spreads "
         "one run by, so much may still be gained that the end of gains is undecided, and no line is drawn.",
         "The best epoch's excess is what picking each run's best epoch would add to its last. It is picked on the rows "
