@@ -88,7 +88,8 @@ def describe_effects(study: Study, records: Sequence[TrialRecord]) -> list[Secti
             effect = one.effect
             expected = "no difference" if one.claim.expects == "none" else one.claim.expects
             change = f"{name_parameter(effect.parameter)} {show_value(effect.value)}"
-            meant = f"{expected} at {change} compared with {show_value(effect.reference)}"
+            other = "and" if one.claim.expects == "none" else "than at"
+            meant = f"{expected} at {change} {other} {show_value(effect.reference)}"
             cells = (meant, show_difference(effect.mean), show_interval(effect.low, effect.high))
             rows.append((one.claim.says, one.words, *cells))
         words = (
