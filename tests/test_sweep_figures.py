@@ -145,7 +145,7 @@ def test_where_the_end_of_gains_is_undecided_no_line_is_drawn(tmp_path):
     assert "band:" in section.figures[0].caption
     assert not {"dashed", "dotted"} & set(section.figures[0].caption.replace(":", "").split())
     words, gain, interval = section.table[1][1:4]
-    assert words == "undecided: with 2 seeds a gain of up to 1.00 after epoch 1 is within noise"
+    assert words == "undecided: with 2 seeds a gain of up to 1.000 after epoch 1 is within noise"
     assert (gain, interval) == ("+0.2000", "-1.0000 to +1.0000")
 
 

@@ -33,7 +33,7 @@ def test_the_best_epoch_exceeds_the_last_by_the_mean_over_seeds():
     ("spread", "rows", "undecided"),
     [(0.001, 1000, False), (0.02, 1000, True), (0.02, 100, False), (0.001, 10**6, False)],
 )
-def test_an_end_of_gains_is_undecided_where_more_may_be_left_than_a_hundredth_and_twice_the_rows_noise(
+def test_an_end_of_gains_is_undecided_where_more_may_be_left_than_a_tenth_of_the_errors_and_twice_the_rows_noise(
     spread, rows, undecided
 ):
     curves = [[0.8, 0.8 + spread], [0.8, 0.8], [0.8, 0.8 - spread]]  # Student's t: 0 plus and minus 2.48 spreads
@@ -42,3 +42,8 @@ def test_an_end_of_gains_is_undecided_where_more_may_be_left_than_a_hundredth_an
     plateau = find_plateau(curves, 1 / rows)
     assert plateau.epoch == 1 and plateau.noise == pytest.approx((0.16 / rows) ** 0.5)
     assert plateau.undecided is undecided
+
+
+def test_a_gain_that_is_nothing_beside_many_errors_is_much_beside_few():
+    few, many = (find_plateau([[end, end + 0.002], [end, end], [end, end - 0.002]], 1e-6) for end in (0.98, 0.8))
+    assert few.high == pytest.approx(many.high) and few.undecided and not many.undecided

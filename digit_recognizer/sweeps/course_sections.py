@@ -6,7 +6,7 @@ from pathlib import Path
 from digit_recognizer.inspection.sections import FigureFile, Section
 from digit_recognizer.sweeps.course_figures import plot_courses
 from digit_recognizer.sweeps.courses import Course, choose_courses, trace_courses
-from digit_recognizer.sweeps.plateau import LEAST_GAIN
+from digit_recognizer.sweeps.plateau import LEAST_SHARE
 from digit_recognizer.sweeps.spread import SettingSummary
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.tables import show_difference, show_interval
@@ -32,8 +32,9 @@ def describe_courses(study: Study, summaries: Sequence[SettingSummary], folder: 
         f"The gain at an epoch is the {gain}, seed by seed. Epochs are tested in their order, and the first whose 95 % "
         "interval holds 0 is where gains can no longer be told from the seeds' noise; more seeds would find smaller "
         "gains, and a later epoch.",
-        f"Where that interval goes beyond {LEAST_GAIN:g}, and beyond twice what the draw of the held-out rows spreads "
-        "one run by, so much may still be gained that the end of gains is undecided, and no line is drawn.",
+        f"Where that interval goes beyond {LEAST_SHARE:g} of the errors left, and beyond twice what the draw of the "
+        "held-out rows spreads one run by, so much may still be gained that the end of gains is undecided, and no line "
+        "is drawn.",
         "The best epoch's excess is what picking each run's best epoch would add to its last. It is picked on the rows "
         "that judge it, so it flatters, even where there is nothing but noise to pick from.",
     )
@@ -65,5 +66,5 @@ def _build_row(course: Course) -> tuple[str, str, str, str, str]:
     told = f"{plateau.epoch:,}"
     if plateau.undecided:
         most = min(plateau.high, 1.0)
-        told = f"undecided: with {plateau.seeds} seeds a gain of up to {most:.2f} after epoch {told} is within noise"
+        told = f"undecided: with {plateau.seeds} seeds a gain of up to {most:.3f} after epoch {told} is within noise"
     return course.label, told, show_difference(plateau.gain), interval, excess

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from digit_recognizer.sweeps.effects import compute_interval
 
-LEAST_GAIN = 0.01  # that matters to whoever asks when to stop, however many rows are held out
+LEAST_SHARE = 0.1  # of the errors left: a gain that matters to whoever asks when to stop, at 0.98 as at 0.8
 LAST_PART = 10  # the last tenth of the epochs stands for what training comes to
 
 
@@ -21,6 +21,7 @@ class Plateau:
         window: epochs whose mean stands for each epoch, and for the end.
         gain, low, high: what training on from there still gained, with its interval; 0 if there is no such epoch.
         seeds: whose curves count.
+        accuracy: at the end, the mean over the seeds.
         noise: what the draw of the held-out rows alone spreads one run's accuracy at the end by.
         excess: of the best epoch over the last, mean over the seeds; it flatters, being picked on the rows that judge.
     """
@@ -32,6 +33,7 @@ class Plateau:
     low: float
     high: float
     seeds: int
+    accuracy: float
     noise: float
     excess: float
 
@@ -39,10 +41,10 @@ class Plateau:
     def undecided(self) -> bool:
         """Whether the seeds are too few to say that gains end at `epoch`: much may still be gained within the interval.
 
-        Much is what exceeds both LEAST_GAIN and twice `noise`. A smaller gain is either of no weight, or such that
-        these rows would hardly show it in any one run.
+        Much is what exceeds both a tenth of the errors at the end and twice `noise`. A smaller gain is either of no
+        weight, or such that these rows would hardly show it in any one run.
         """
-        return self.epoch is not None and self.high > max(LEAST_GAIN, 2 * self.noise)
+        return self.epoch is not None and self.high > max(LEAST_SHARE * (1 - self.accuracy), 2 * self.noise)
 
 
 def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> Plateau | None:
@@ -79,5 +81,5 @@ def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> 
         interval = compute_interval(gains, resolution=resolution / window**0.5)
         if interval is not None and interval[0] <= 0:
             gain = statistics.fmean(gains)
-            return Plateau(first + 1, epochs, window, gain, *interval, len(whole), noise, excess)
-    return Plateau(None, epochs, window, 0.0, 0.0, 0.0, len(whole), noise, excess)
+            return Plateau(first + 1, epochs, window, gain, *interval, len(whole), accuracy, noise, excess)
+    return Plateau(None, epochs, window, 0.0, 0.0, 0.0, len(whole), accuracy, noise, excess)
