@@ -177,6 +177,18 @@ def test_a_claim_is_judged_by_its_interval(expects, slope, verdict):
     assert (judged.verdict, judged.effect.value, judged.effect.reference) == (verdict, 0.7, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("slope", "margin", "verdict"), [(0.0, 0.02, "supported"), (0.05, 0.02, "supported"), (0.05, 0.005, "contradicted")]
+)
+def test_that_there_is_no_difference_is_supported_where_the_whole_interval_is_too_small_to_matter(
+    slope, margin, verdict
+):
+    study = make_grid(seeds=5, claims=(Claim("It is so.", "net.dropout", 0.5, 0.7, "none", margin),))
+    records = make_records(study, lambda one: 0.9 + slope * one["net.dropout"])
+    (judged,) = judge_claims(study, measure_effects(study, records))
+    assert judged.verdict == verdict
+
+
 def test_a_claim_about_what_was_compared_the_other_way_round_turns_the_interval():
     study = make_grid(seeds=5, claims=(Claim("Less is less.", "net.dropout", 0.7, 0.3, "higher"),))
     (judged,) = judge_claims(study, measure_effects(study, make_records(study, lambda one: 1 - one["net.dropout"])))

@@ -122,9 +122,14 @@ def _tell_claim(judged: JudgedClaim) -> str:
     claim = f"The document's claim “{judged.claim.says.rstrip('.')}”"
     pair = f"{name_parameter(effect.parameter)} {show_value(effect.value)} compared with {show_value(effect.reference)}"
     alone = ", in one seed alone" if effect.seeds == 1 else ""
+    interval = show_interval(effect.low, effect.high)
+    if judged.verdict == "supported" and judged.claim.expects == "none":
+        return (
+            f"{claim} is supported: at {pair} the difference is from {interval}, all of it smaller than the "
+            f"{judged.claim.margin:g} that would matter{alone}."
+        )
     if judged.verdict in ("supported", "contradicted"):
         return f"{claim} is {judged.verdict}: {_tell_change(effect)}."
-    interval = show_interval(effect.low, effect.high)
     if judged.verdict == "none":
         return (
             f"{claim} is neither supported nor contradicted: the difference at {pair} may be anything from {interval}"

@@ -17,9 +17,11 @@ class JudgedClaim:
     Attributes:
         claim: of the study.
         effect: of its higher value against its lower one.
-        verdict: "supported" or "contradicted" where the interval leaves 0 out; "none" where it holds 0 although the
-            claim expects a difference; "not refuted" where it holds 0 and none is expected, which a wide interval does
-            as well; "undecided" without an interval.
+        verdict: for a claim of no difference with a margin: "supported" where the whole interval is within the margin,
+            "contradicted" where all of it is beyond, else "not refuted". For the others: "supported" or "contradicted"
+            where the interval leaves 0 out; "none" where it holds 0 although the claim expects a difference; "not
+            refuted" where it holds 0 and none is expected, which a wide interval does as well. "undecided" without an
+            interval.
     """
 
     claim: Claim
@@ -70,8 +72,13 @@ def _find_effect(effects: Sequence[Effect], claim: Claim) -> Effect:
 
 
 def _judge(claim: Claim, effect: Effect) -> Verdict:
-    if effect.verdict == "undecided":
+    if effect.low is None or effect.high is None:
         return "undecided"
+    if claim.expects == "none" and claim.margin:
+        # that there is no difference can only be shown of one that would matter (Schuirmann 1987, two one-sided tests)
+        if max(-effect.low, effect.high) < claim.margin:
+            return "supported"
+        return "contradicted" if max(effect.low, -effect.high) > claim.margin else "not refuted"
     if effect.verdict == "none":
         return "not refuted" if claim.expects == "none" else "none"
     return "supported" if effect.verdict == claim.expects else "contradicted"

@@ -30,6 +30,7 @@ from digit_recognizer.sweeps.spread import SettingSummary, rank_settings, select
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.tables import CSV_START, label_setting, write_trial_table
 from digit_recognizer.sweeps.trials import TRIALS, TrialRecord
+from digit_recognizer.training.progress import format_seconds
 
 PAGE, TABLE, FIGURES = "page.html", "results.csv", "figures"
 RECOGNISING_BYTES = 4096  # within which our files name their maker
@@ -139,7 +140,7 @@ def _build_header(study: Study, records: Sequence[TrialRecord], summaries: Seque
     planned = count_planned(study)
     of_planned = "" if planned is None else f" of {planned:,}"
     facts = [("runs that have ended", f"{len(records):,}{of_planned}"), ("settings", f"{len(summaries):,}")]
-    facts.append(("hours of computing", f"{measure_hours(records):.2f}"))
+    facts.append(("time of computing", format_seconds(3600 * measure_hours(records))))
     if ranked := rank_settings(summaries):
         best = ranked[0]
         spread = "" if best.deviation is None else f" ± {best.deviation:.4f}"

@@ -81,6 +81,7 @@ class Claim:
         parameter: a name that varies.
         low, high: two of its values.
         expects: what the accuracy at `high` is, compared with that at `low`, if the sentence is right.
+        margin: of "none": a difference that is smaller, the whole interval of it, is no difference worth the name.
     """
 
     says: str
@@ -88,6 +89,7 @@ class Claim:
     low: Value
     high: Value
     expects: Literal["higher", "lower", "none"]
+    margin: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

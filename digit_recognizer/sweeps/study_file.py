@@ -210,7 +210,10 @@ def _read_claim(table: _Table) -> Claim:
         low=table.take("low", VALUES),
         high=table.take("high", VALUES),
         expects=_choose(table, "expects", EXPECTATIONS, ...),
+        margin=table.take("margin", (int, float), 0.0),
     )
+    if not 0 <= claim.margin <= 1:
+        raise InputError(f"{table.where}margin must be from 0 to 1; received {claim.margin}.")
     table.close()
     return claim
 
