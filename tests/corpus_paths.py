@@ -117,10 +117,7 @@ WEIGHTS = "--weights takes imagenet, none or an existing file; received {value}.
 UNKNOWN = "Unrecognized options: ‹›. See --help."
 FLAGS: dict[tuple[str, ...], str] = {
     **{("--epochs", value): NUMBER for value in ("three", "2.5", "nan", "", "1e3", "٣x", "0x3")},
-    **{
-        (flag, "-1"): LOWEST
-        for flag in ("--epochs", "--folds", "--batch-size", "--seed", "--train-rows", "--test-rows")
-    },
+    **{(flag, "-1"): LOWEST for flag in ("--epochs", "--folds", "--batch-size", "--train-rows", "--test-rows")},
     **{(flag, "0"): LOWEST for flag in ("--epochs", "--folds", "--batch-size")},
     **{("--learning-rate", value): BETWEEN for value in ("nan", "inf", "0", "-0.1", "1e999", "1")},
     **{("--watch-fraction", value): BETWEEN for value in ("nan", "1", "0", "-inf")},
@@ -138,8 +135,10 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("--model",): "Missing value for argument '--model'. ‹›",
     ("--epochs", "3", "4"): UNKNOWN,
     ("--folds", "21"): "--folds takes at most the rows of the rarest class‹›; class 0 has 2, received 21.",
-    ("--seed", "4294967296"): "--seed takes a number of at most 4294967295; received 4294967296. See --help.",
-    ("--seed", "1" + "0" * 400): "--seed takes a number of at most 4294967295; received 1000‹›",
+    ("--seed", "-1"): "--seed takes a number from 0 to 4294967295; received -1. See --help.",
+    ("--fold-seed", "-1"): "--fold-seed takes a number from 0 to 4294967295; received -1. See --help.",
+    ("--seed", "4294967296"): "--seed takes a number from 0 to 4294967295; received 4294967296. See --help.",
+    ("--seed", "1" + "0" * 400): "--seed takes a number from 0 to 4294967295; received 1000‹›",
     ("--learning-rate", "0,001"): NUMBER,
     ("--schedule", "one cycle"): CHOICE,
     ("--schedule", ""): CHOICE,

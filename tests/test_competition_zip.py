@@ -3,7 +3,7 @@ import zipfile
 import pytest
 from image_sets import draw_image_set, write_idx_folder, zip_folder
 
-from digit_recognizer.data import sources
+from digit_recognizer.data import source_files
 from digit_recognizer.data.sources import download
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import TEMPORARY
@@ -56,7 +56,7 @@ def test_other_members_of_a_zip_stay_in_it(tmp_path, csv_dir, target):
 
 
 def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, csv_dir, target, monkeypatch):
-    monkeypatch.setattr(sources, "MEMBER_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(source_files, "MEMBER_LIMIT_BYTES", 1000)
     assert "1000 bytes at most" in refusal(zip_folder(csv_dir, tmp_path / "digits.zip"), target)
 
 
