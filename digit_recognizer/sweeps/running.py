@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.csv_header import CLASSES
 from digit_recognizer.errors import DivergedError, InputError
 from digit_recognizer.locks import LOCK
 from digit_recognizer.signals import stop_if_asked
@@ -29,7 +30,6 @@ from digit_recognizer.training.results import CVResult
 from digit_recognizer.training.runs import CONFIG
 from digit_recognizer.training.state import remove_state
 
-CLASSES = 10
 BULKY = "models"  # of a trial nothing is kept that `train` with the same flags gives again
 
 

@@ -1,6 +1,6 @@
 """A study: which runs to make in order to know what, read from a short file that can be kept beside its results.
 
-The file is TOML. `studies/` holds some; this one says all that there is to say:
+The file is TOML. `studies/` holds some; this one is a whole study:
 
     title = "Dropout and batch size of the narrow net"
     hypothesis = "Less dropout and smaller batches are better."
@@ -25,6 +25,10 @@ In place of grids, ranges may be searched:
     learning_rate = { low = 1e-4, high = 1e-1, log = true }
     net.dropout = { low = 0.0, high = 0.7 }
     optimizer = ["adam", "adagrad"]
+
+What else a file may say is listed by `Study`, under the same names; its `reported` and `claims` are written as tables
+[[reported]] (the setting's values, accuracy, untrained, note) and [[claim]] (says, parameter, low, high, expects,
+margin).
 """
 
 import itertools

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.csv_header import CLASSES
 from digit_recognizer.signals import show
 from digit_recognizer.sweeps.ensembles import ENSEMBLES, describe_ensembles, load_ensembles
 from digit_recognizer.sweeps.recipe import describe_recipe
 from digit_recognizer.sweeps.results import FIGURES, write_results
-from digit_recognizer.sweeps.running import CLASSES
 from digit_recognizer.sweeps.spread import find_best, select_records
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
