@@ -16,8 +16,8 @@ class CompareArguments:
 
     runs: Annotated[tuple[Path, Path], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN")]
     """Two run folders; their folds and seeds may differ."""
-    input_dir: Path = Path("input")
-    """Folder that holds the train.csv which both were made from."""
+    input_dir: Path | None = None
+    """Folder that holds the train.csv which both were made from; None stands for the first one's own."""
 
 
 @door

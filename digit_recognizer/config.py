@@ -173,7 +173,7 @@ class RunConfig:
                 value = tuple(value)
             values[name] = value
             if not _fits(values[name], kind):
-                raise InputError(f"{name!r} is {value!r}")
+                raise InputError(f"{name!r} takes {_name_kind(kind)}; received {repr(content[name])[:40]}")
         return cls(**values)
 
     @property
@@ -209,6 +209,18 @@ def _fits(value: Any, kind: Any) -> bool:
     if typing.get_args(kind):  # a choice of types, of which one may be None
         return any(_fits(value, one) for one in typing.get_args(kind))
     return isinstance(value, (float, int) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
+
+
+def _name_kind(kind: Any) -> str:
+    """What a field takes, in words."""
+    if typing.get_origin(kind) is Literal:
+        *first, last = map(str, typing.get_args(kind))
+        return f"{', '.join(first)} or {last}"
+    if typing.get_origin(kind) is tuple:
+        return "a list of texts"
+    if typing.get_args(kind):
+        return " or ".join(_name_kind(one) for one in typing.get_args(kind))
+    return {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}.get(kind, "a text")
 
 
 def flag(name: str) -> str:

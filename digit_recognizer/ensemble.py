@@ -19,8 +19,8 @@ class EnsembleArguments:
     method: Literal["mean", "vote"] = "mean"
     """mean of probabilities (runs only), or the majority's vote (ties go to the higher summed probability, then to the
     member named first)."""
-    input_dir: Path = Path("input")
-    """Folder that holds the data set which the members were made for."""
+    input_dir: Path | None = None
+    """Folder that holds the data set which the members were made for; None stands for the first run's own."""
     submission: Path | None = None
     """Submission file to write; None stands for one under submissions/."""
 

@@ -20,8 +20,8 @@ class ExamineArguments:
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder, of all training rows."""
-    input_dir: Path = Path("input")
-    """Folder that holds the train.csv which the run was made from."""
+    input_dir: Path | None = None
+    """Folder that holds the train.csv which the run was made from; None stands for the run's own."""
     output: Path | None = None
     """Folder for figures, label_errors.csv and examination.json, written anew; None stands for RUN/examination."""
     others: Annotated[tuple[Path, ...], tyro.conf.arg(name="with", metavar="RUN [RUN ...]")] = ()

@@ -23,8 +23,9 @@ class ReportArguments:
     """The file to write, in place of an older report; None stands for RUN/report.html."""
     examination: Path | None = None
     """The folder that `examine --output` filled; None stands for RUN/examination."""
-    input_dir: Path = Path("input")
-    """Folder that holds the train.csv which the run was made from; read where the run is examined first."""
+    input_dir: Path | None = None
+    """Folder that holds the train.csv which the run was made from, read where the run is examined first; None stands
+    for the run's own."""
 
 
 @door

@@ -1,6 +1,7 @@
 """What every test shares: quiet libraries and small data sets in the competition's form."""
 
 import functools
+import json
 import os
 import time
 
@@ -72,7 +73,7 @@ def write_run(folder: Path, data_dir: Path, oof: np.ndarray, test: np.ndarray, *
     """A finished run folder with given probabilities, without a net."""
     run = RunFolder(folder)
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text(json.dumps({"input_dir": str(data_dir)}))
     run.write_array("folds", np.zeros(len(oof), np.int8))
     run.write_array("oof_probabilities", oof.astype(np.float32))
     run.write_array("test_probabilities", test.astype(np.float32))

@@ -43,6 +43,14 @@ def test_a_lead_of_few_rows_is_no_difference(tiny_dir, tmp_path, capsys):
     assert "no difference that these rows can show" in out and "is better" not in out
 
 
+def test_runs_know_where_their_rows_are(tiny_dir, tmp_path, capsys):
+    runs = [write_wrong_run(tmp_path / str(n), tiny_dir, range(n)) for n in (0, 12)]
+    assert "0 is better by 20.00" in compare(capsys, *runs)[1]
+    (runs[0] / "config.json").write_text("{}")  # of a run that does not say it: in input/, where there is nothing
+    code, _, err = compare(capsys, *runs)
+    assert code == 2 and "input/train.csv" in err
+
+
 def test_only_rows_that_both_held_out_are_compared(tiny_dir, tmp_path, capsys):
     half = one_hot(TRAIN)
     half[30:] = np.nan

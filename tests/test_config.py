@@ -64,15 +64,17 @@ def test_a_configuration_comes_back_from_json():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"epochs": "3"}, "'epochs' is '3'"),
-        ({"epochs": True}, "'epochs' is True"),
+        ({"epochs": "3"}, "'epochs' takes a whole number; received '3'"),
+        ({"epochs": True}, "'epochs' takes a whole number; received True"),
         ({"epochs": 0}, "--epochs"),
-        ({"learning_rate": None}, "'learning_rate' is None"),
+        ({"learning_rate": None}, "'learning_rate' takes a number; received None"),
         ({"momentum": 0.9}, "'momentum' is no setting"),
-        ({"input_dir": 5}, "'input_dir' is 5"),
-        ({"net": "blocks=2"}, "'net' is 'blocks=2'"),
-        ({"net": [2]}, r"'net' is \(2,\)"),
-        ({"net": None}, "'net' is None"),
+        ({"precision": "int8"}, "'precision' takes auto, float32, bfloat16 or float16; received 'int8'"),
+        ({"fold_seed": 0.5}, "'fold_seed' takes a whole number or null; received 0.5"),
+        ({"input_dir": 5}, "'input_dir' takes a text; received 5"),
+        ({"net": "blocks=2"}, "'net' takes a list of texts; received 'blocks=2'"),
+        ({"net": [2]}, r"'net' takes a list of texts; received \[2\]"),
+        ({"net": None}, "'net' takes a list of texts; received None"),
     ],
 )
 def test_a_configuration_of_another_version_or_hand_is_refused(changes, words):

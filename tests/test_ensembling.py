@@ -39,6 +39,12 @@ def test_an_ensemble_is_right_where_most_members_are(runs, tiny_dir, method, cap
     assert submission.provenance.model == "ensemble"
 
 
+def test_members_know_where_their_rows_are(runs, tiny_dir, tmp_path):
+    theirs = write_labels(tmp_path / "theirs.csv", np.arange(60, 80) % 10)
+    assert door.main(["--method", "vote", str(theirs), *map(str, runs[:2]), "--submission", "out.csv"]) == 0
+    assert np.array_equal(load_submission(Path("out.csv")).labels, np.arange(60, 80) % 10)
+
+
 def test_submissions_of_others_join_by_vote_and_leave_no_out_of_fold_score(runs, tiny_dir, tmp_path):
     theirs = write_labels(tmp_path / "theirs.csv", np.arange(60, 80) % 10)
     out = tmp_path / "out.csv"

@@ -42,7 +42,7 @@ def clothes(tmp_path_factory):
     cross_validate(configure(folder / "data", "run", recipe))
     (folder / "data" / "test_labels.csv").rmdir()
     (folder / "data" / "test_labels.csv").write_bytes(answers)
-    assert examine.main([str(folder / "run"), "--input-dir", str(folder / "data")]) == 0
+    assert examine.main([str(folder / "run")]) == 0  # the run knows where its data are
     return folder
 
 

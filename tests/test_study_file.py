@@ -117,7 +117,7 @@ def test_what_is_wrong_in_a_study_is_one_line_that_names_file_and_entry(tmp_path
         ("low = 16", "low = 300", "low must be below high"),
         ("low = 1e-4", "low = 0.0", "and above 0"),
         ("low = 16, high = 256", "low = 16", "high is missing"),
-        ('["adam", "adagrad"]', '["adam", "sgd"]', "'optimizer' is 'sgd'"),
+        ('["adam", "adagrad"]', '["adam", "sgd"]', "'optimizer' takes adam, adagrad or muon; received 'sgd'"),
         ('["adam", "adagrad"]', '"adam"', "must be a list of values"),
         ('method = "tpe"', 'method = "grid"', "needs one [[grid]] at least"),
         ('method = "tpe"', 'method = "guess"', "method must be one of grid, random, tpe"),

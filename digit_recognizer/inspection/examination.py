@@ -27,13 +27,14 @@ from digit_recognizer.inspection.index import INDEX, Examination, publish
 from digit_recognizer.inspection.label_errors import find_label_errors, tell_label_errors
 from digit_recognizer.inspection.letters import load_letters
 from digit_recognizer.inspection.run_sections import describe_course, describe_data, describe_score
+from digit_recognizer.training.runs import find_input_dir
 
 FOLDER = "examination"  # within the run's
 
 
 def examine_run(
     path: Path,
-    input_dir: Path,
+    input_dir: Path | None = None,
     output: Path | None = None,
     *,
     others: Sequence[Path] = (),
@@ -46,7 +47,7 @@ def examine_run(
 
     Args:
         path: a run folder.
-        input_dir: folder that holds the train.csv which it was made from.
+        input_dir: folder that holds the train.csv which it was made from; None for the one that the run names.
         output: folder for examination.json, label_errors.csv and the figures, which are written anew if they are
             there; None for `<run>/examination`.
         others: further runs of the same rows, for what is misread again and again.
@@ -66,6 +67,7 @@ def examine_run(
     check_writable_folder(folder)
     if output is not None and output.is_dir() and any(output.iterdir()) and not (output / INDEX).exists():
         raise InputError(f"--output takes a new folder or an older examination's, but {output} is none: name another.")
+    input_dir = input_dir or find_input_dir(path)
     train = load_train_table(input_dir / "train.csv", input_dir / ".cache")
     runs = [load_examined_run(each, train) for each in (path, *others)]
     _check_different(runs)

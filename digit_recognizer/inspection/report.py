@@ -20,12 +20,15 @@ RECOGNISING_BYTES = 4096  # within which a page names its maker
 VERBS = {"cv": "Cross-validated", "train": "Trained on one split"}
 
 
-def write_report(path: Path, input_dir: Path, output: Path | None = None, examination: Path | None = None) -> str:
+def write_report(
+    path: Path, input_dir: Path | None = None, output: Path | None = None, examination: Path | None = None
+) -> str:
     """Write a run's report, and examine the run first where that has not been done.
 
     Args:
         path: a run folder.
-        input_dir: folder that holds the train.csv which it was made from; read only if the run is examined now.
+        input_dir: folder that holds the train.csv which it was made from, read only if the run is examined now; None
+            for the one that the run names.
         output: the file to write; an older report there is replaced. None for `<run>/report.html`.
         examination: folder of an examination; None for `<run>/examination`.
 
@@ -61,7 +64,7 @@ def _check_target(target: Path) -> None:
             raise InputError(f"--output takes a new file or an older report, but {target} is neither: name another.")
 
 
-def _find_examination(path: Path, input_dir: Path, examination: Path | None) -> Examination:
+def _find_examination(path: Path, input_dir: Path | None, examination: Path | None) -> Examination:
     """The run's examination as it lies there; made now if there is none that can be read."""
     folder = path / FOLDER if examination is None else examination
     try:

@@ -19,11 +19,11 @@ In place of grids, ranges may be searched:
 
     method = "tpe"                         # or "random"
     trials = 40                            # at most so many runs (or minutes = 60, counted over all sittings)
-    prune = "median"                       # stop a run that is below the median of the earlier ones at its epoch
+    prune = "median"                       # stop a run below the median of the earlier ones, once five settings ended
 
     [search]
     learning_rate = { low = 1e-4, high = 1e-1, log = true }
-    net.dropout = { low = 0.0, high = 0.7 }
+    net.dropout = { low = 0.0, high = 0.7 }                     # 0 and 1 would draw whole numbers
     optimizer = ["adam", "adagrad"]
 
 What else a file may say is listed by `Study`, under the same names; its `reported` and `claims` are written as tables

@@ -8,16 +8,16 @@ from digit_recognizer.competition.comparison import Comparison, compare_predicti
 from digit_recognizer.data.tables import TrainTable, load_train_table
 from digit_recognizer.errors import InputError
 from digit_recognizer.training.ensembling import check_probabilities
-from digit_recognizer.training.runs import FinishedRun, load_run
+from digit_recognizer.training.runs import FinishedRun, find_input_dir, load_run
 
 
-def compare_runs(one: Path, other: Path, input_dir: Path) -> str:
+def compare_runs(one: Path, other: Path, input_dir: Path | None = None) -> str:
     """Compare two runs of the same train.csv.
 
     Args:
         one: a run folder.
         other: another; folds and seeds may differ.
-        input_dir: folder that holds the train.csv which both were made from.
+        input_dir: folder that holds the train.csv which both were made from; None for the one that `one` names.
 
     Returns:
         A table for the screen: accuracies, the exact McNemar test, the difference with its interval, a conclusion.
@@ -25,6 +25,7 @@ def compare_runs(one: Path, other: Path, input_dir: Path) -> str:
     Raises:
         InputError: if a run is of other data or part of it, or the two cannot be told apart or share no row.
     """
+    input_dir = input_dir or find_input_dir(one)
     train = load_train_table(input_dir / "train.csv", input_dir / ".cache")
     oof_one, oof_other = (load_run_of(path, train).oof_probabilities for path in (one, other))
     if np.array_equal(oof_one, oof_other, equal_nan=True):

@@ -24,7 +24,7 @@ from digit_recognizer.competition.submissions import (
 )
 from digit_recognizer.data.tables import load_test_table, load_train_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.runs import FinishedRun, load_run
+from digit_recognizer.training.runs import FinishedRun, find_input_dir, load_run
 
 CLASSES = 10
 SUM_TOLERANCE = 0.01  # float16 rounds each of ten probabilities by up to 5e-4
@@ -48,13 +48,14 @@ class EnsembleScore:
     member_accuracies: list[float]
 
 
-def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: Path | None) -> str:
+def ensemble(members: Sequence[Path], method: str, input_dir: Path | None, submission: Path | None) -> str:
     """Combine members and write a submission.
 
     Args:
         members: run folders and submission files, at least two.
         method: "mean" of probabilities (runs only), or "vote".
-        input_dir: folder that holds the data set which the members were made for.
+        input_dir: folder that holds the data set which the members were made for; None for the one that the first run
+            names.
         submission: file to write; None for one under submissions/.
 
     Returns:
@@ -66,6 +67,7 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path, submission: 
     refuse_if_barred()
     if len(members) < 2:
         raise InputError(f"an ensemble takes two or more runs or submissions; received {len(members)}.")
+    input_dir = input_dir or find_input_dir(*members)
     if submission is not None:
         check_new_submission_path(submission, input_dir)
     rows = count_image_ids(input_dir / "sample_submission.csv")

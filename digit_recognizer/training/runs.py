@@ -208,6 +208,15 @@ def load_config(path: Path, verb: str) -> dict[str, Any]:
     return content
 
 
+def find_input_dir(*paths: Path) -> Path:
+    """The folder that the first run among `paths` was made from, as its config.json says; input/ where none says it."""
+    for path in paths:
+        content = read_json(path / CONFIG) if (path / CONFIG).is_file() else None
+        if isinstance(content, dict) and isinstance(content.get("input_dir"), str):
+            return Path(content["input_dir"])
+    return Path("input")
+
+
 def load_array(path: Path) -> np.ndarray:
     """Read an array that a run wrote; pickled objects, which could run code, are refused.
 
