@@ -177,6 +177,7 @@ def test_a_search_is_told_by_its_ranges_and_its_pruned_runs(tmp_path, undrawn):
     text = read_text(write(study, records, tmp_path))
     assert "0.0001 to 0.1, evenly in the logarithm" in text and "Runs that were pruned, 1 of 6" in text
     assert "undecided: no pairs" in text
+    assert "python -m digit_recognizer.download FOLDER --input-dir input " in text
 
 
 def test_differing_circumstances_are_named_among_the_limits(tmp_path, undrawn):

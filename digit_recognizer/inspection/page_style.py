@@ -49,8 +49,8 @@ nav li { padding: .2rem 0; break-inside: avoid; }
   overflow-x: auto; width: fit-content; max-width: 100%; margin: 0 0 1.25rem; border: 1px solid var(--line);
   border-radius: .5rem;
 }
-table { border-collapse: collapse; width: max-content; font-size: .9375rem; line-height: 1.4; }
-th, td { padding: .4rem .9rem; text-align: left; vertical-align: top; overflow-wrap: normal; }
+table { border-collapse: collapse; font-size: .9375rem; line-height: 1.4; }
+th, td { padding: .4rem .65rem; text-align: left; vertical-align: top; overflow-wrap: normal; }
 td { font-variant-numeric: tabular-nums; }
 thead th { background: var(--panel); font-weight: 600; }
 tbody tr + tr :is(td, th) { border-top: 1px solid var(--line); }
@@ -58,7 +58,6 @@ tbody th { font-weight: 400; }
 .short { white-space: nowrap; }
 .number { text-align: right; }
 .long { min-width: 11rem; max-width: 22rem; overflow-wrap: anywhere; }
-@media (max-width: 36rem) { th, td { padding: .4rem .65rem; } }
 code { font: .875em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; }
 pre { margin: 0; padding: .75rem 1rem; font: .8125rem/1.3 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 details { margin: 0 0 1rem; }

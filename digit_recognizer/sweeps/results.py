@@ -1,6 +1,7 @@
 """What a sweep leaves to be read: its trials as a table, its figures, and a page of what its numbers can bear."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -176,9 +177,12 @@ def _build_footer(
         )
         paragraphs = "".join(f"<p>{show(paragraph)}</p>" for paragraph in conclusion)
         parts.append(("Conclusion of the authors", f'<p class="quiet">{show(words)}</p>{paragraphs}'))
+    fetch = f"python -m digit_recognizer.download FOLDER --input-dir {shlex.quote(str(study.input_dir))}"
     parts.append((
         "How to repeat it",
         f"<p><code>{show(command)}</code></p><p>The same command continues a sweep that was interrupted. Every run "
-        f"stands in {show(TABLE)}, and with its learning curve and its confusions in {show(TRIALS)}.</p>",
+        f"stands in {show(TABLE)}, and with its learning curve and its confusions in {show(TRIALS)}.</p>"
+        f"<p>The data are brought into place by <code>{show(fetch)}</code>; another train.csv than the one under "
+        "Method gives other numbers.</p>",
     ))  # fmt: skip
     return parts
