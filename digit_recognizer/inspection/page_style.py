@@ -49,13 +49,14 @@ nav li { padding: .2rem 0; break-inside: avoid; }
   overflow-x: auto; width: fit-content; max-width: 100%; margin: 0 0 1.25rem; border: 1px solid var(--line);
   border-radius: .5rem;
 }
+@media (min-width: 64rem) { .scroll { max-width: calc(50vw + 28.5rem); } }  /* into the right margin */
 table { border-collapse: collapse; font-size: .9375rem; line-height: 1.4; }
 th, td { padding: .4rem .65rem; text-align: left; vertical-align: top; overflow-wrap: normal; }
 td { font-variant-numeric: tabular-nums; }
-thead th { background: var(--panel); font-weight: 600; }
+thead th { background: var(--panel); font-weight: 600; vertical-align: bottom; }
 tbody tr + tr :is(td, th) { border-top: 1px solid var(--line); }
 tbody th { font-weight: 400; }
-.short { white-space: nowrap; }
+td.short { white-space: nowrap; }
 .number { text-align: right; }
 .long { min-width: 11rem; max-width: 22rem; overflow-wrap: anywhere; }
 code { font: .875em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; }

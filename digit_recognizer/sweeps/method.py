@@ -61,8 +61,7 @@ def describe_method(study: Study, records: Sequence[TrialRecord]) -> Section:
         *_list_rows(study, records),
         ("time of computing", format_seconds(3600 * measure_hours(records))),
     ]
-    for name in dict.fromkeys(name for record in records for name in record.circumstances):
-        rows.append((name, _tell_circumstance(name, records)))
+    rows += [(name, _tell_circumstance(name, records)) for name in _list_circumstances(records)]
     return Section("Method", split_paragraphs(study.method_text), table=tuple(rows))
 
 
@@ -102,13 +101,19 @@ def list_limits(study: Study, records: Sequence[TrialRecord], summaries: Sequenc
             f"Runs that were pruned, {pruned:,} of {ended:,}, were given up early by what they had reached till then: "
             "some might have caught up."
         )
-    for name in dict.fromkeys(name for record in records for name in record.circumstances):
+    for name in _list_circumstances(records):
         if len({str(record.circumstances.get(name)) for record in records}) > 1:
             limits.append(
                 f"Runs differ in their circumstances: {name} was {_tell_circumstance(name, records)}. Their "
                 "differences may be due to that."
             )
     return limits
+
+
+def _list_circumstances(records: Sequence[TrialRecord]) -> list[str]:
+    """Names of those that numbers may depend on: where the data lie is none of them, what they are is `train.csv`."""
+    names = dict.fromkeys(name for record in records for name in record.circumstances)
+    return [name for name in names if name != "data"]
 
 
 def _show_values(study: Study, name: str) -> str:

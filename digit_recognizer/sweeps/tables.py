@@ -107,7 +107,6 @@ def build_setting_rows(study: Study, summaries: Sequence[SettingSummary]) -> tup
         ("untrained", [show_accuracy(one.untrained) for one in summaries]),
         ("doc. untrained", [_join(one.untrained for one in found) for found in reported]),
         ("spread", [show_accuracy(one.deviation) for one in summaries]),
-        ("range", [_show_range(one) for one in summaries]),
     ]
     for epochs in study.epochs_shown:
         columns.append((f"after {epochs:,}", [show_accuracy(one.after(epochs)) for one in summaries]))
@@ -128,12 +127,6 @@ def _join(accuracies: Iterable[float | None]) -> str:
     return ", ".join(show_accuracy(value) for value in accuracies if value is not None)
 
 
-def _show_range(summary: SettingSummary) -> str:
-    if len(summary.done) < 2:
-        return ""
-    return f"{show_accuracy(min(summary.accuracies))} to {show_accuracy(max(summary.accuracies))}"
-
-
 def format_table(study: Study, records: Sequence[TrialRecord]) -> str:
     """The settings for the terminal, with what `build_setting_rows` has but for the columns of less weight."""
     summaries = summarise_settings(study, select_records(study, records))
@@ -141,7 +134,7 @@ def format_table(study: Study, records: Sequence[TrialRecord]) -> str:
         return "  no run has ended yet"
     shown = choose_rows(study, summaries)
     rows = build_setting_rows(study, shown)
-    kept = [place for place, name in enumerate(rows[0]) if name not in ("range", "weights")]
+    kept = [place for place, name in enumerate(rows[0]) if name != "weights"]
     widths = [max(len(row[place]) for row in rows) for place in kept]
     lines = [
         "  " + "  ".join(row[place].rjust(width) for place, width in zip(kept, widths, strict=True)) for row in rows
