@@ -169,18 +169,22 @@ def test_the_confusion_is_the_mean_over_seeds_under_the_names_of_the_classes():
     assert [tick.get_text() for tick in axes.get_yticklabels()][::9] == ["a class of ma…", r"\$j\$"]
 
 
-def test_pairs_misread_in_every_seed_are_told_from_those_of_one():
-    study = make_study(grids=({"batch_size": (40,)},), seeds=2)
+def test_pairs_misread_in_every_seed_are_told_from_those_of_some_and_of_one():
+    study = make_study(grids=({"batch_size": (40,)},), seeds=3)
     blank = np.diag([100] * 10)
-    both, first = blank.copy(), blank.copy()
-    both[4, 4], both[4, 9] = 80, 20
-    first[4, 4], first[4, 9], first[7, 7], first[7, 1] = 80, 20, 70, 30
+    last, second, first = blank.copy(), blank.copy(), blank.copy()
+    for counts in (first, second, last):
+        counts[4, 4], counts[4, 9] = 80, 20
+    for counts in (first, second):
+        counts[3, 3], counts[3, 5] = 75, 25
+    first[7, 7], first[7, 1] = 70, 30
     records = [
         make_record(study, {"batch_size": 40}, seed, 0.9, confusion=tuple(map(tuple, counts.tolist())))
-        for seed, counts in enumerate((first, both))
+        for seed, counts in enumerate((first, second, last))
     ]
     found = find_confusions(records)
     assert [(pair.label, pair.prediction) for pair in found.in_every_seed] == [(4, 9)]
+    assert [(pair.label, pair.prediction) for pair in found.in_some_seeds] == [(3, 5)]
     assert [(pair.label, pair.prediction) for pair in found.in_one_seed] == [(7, 1)]
     alone = find_confusions(records[:1])
-    assert alone.in_every_seed == alone.in_one_seed == ()
+    assert alone.in_every_seed == alone.in_some_seeds == alone.in_one_seed == ()

@@ -32,11 +32,12 @@ def describe_confusions(
     paragraphs = []
     if seeds > 1:
         every, one = _tell(found.in_every_seed, names), _tell(found.in_one_seed, names)
+        some = f"In some of the seeds, but not all: {_tell(found.in_some_seeds, names)}. " if seeds > 2 else ""
         paragraphs.append(
             "A pair of classes is a habit of a net, rather than an accident, where it takes more of the errors than "
             f"its share in every seed. Of the best setting ({label_setting(study, best.setting)}) these are, with the "
-            f"share of their rows: {every}. In one seed alone: {one}. By chance any one pair takes more than its share "
-            "in one run of twenty."
+            f"share of their rows: {every}. {some}In one seed alone: {one}. By chance any one pair takes more than its "
+            "share in one run of twenty."
         )
     else:
         paragraphs.append(

@@ -29,6 +29,11 @@ class SeedConfusions:
         return tuple(pair for pair in self.found.pairs if pair.exceeding == len(self.seeds) > 1)
 
     @property
+    def in_some_seeds(self) -> tuple[Pair, ...]:
+        """Pairs that exceed it in two runs or more, but not in all."""
+        return tuple(pair for pair in self.found.pairs if 1 < pair.exceeding < len(self.seeds))
+
+    @property
     def in_one_seed(self) -> tuple[Pair, ...]:
         """Pairs that exceed it in one run alone, of two at least."""
         return tuple(pair for pair in self.found.pairs if pair.exceeding == 1 < len(self.seeds))
