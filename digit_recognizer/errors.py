@@ -14,5 +14,9 @@ class DivergedError(InputError):
     """A fit ended in what is no number: its learning rate was too high for its net."""
 
 
+class LostError(InputError):
+    """The machines that did the work are gone. What was finished till then is kept."""
+
+
 class WriteError(InputError):
     """A file could not be written: a full disk, a folder without permission. What stood there before stays."""

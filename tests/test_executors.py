@@ -1,14 +1,19 @@
 """Where tasks are done, as far as no cluster is needed."""
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
+from resuming import configure
 
 from digit_recognizer import cv
 from digit_recognizer.config import RunConfig
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, LostError
+from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
+from digit_recognizer.training import ray_executor
+from digit_recognizer.training.cross_validation import cross_validate
 from digit_recognizer.training.executors import LocalExecutor, Machines, do_task, map_in_order
 
 
@@ -25,6 +30,34 @@ class Backwards:
 def test_results_come_in_the_order_of_the_tasks(executor):
     assert list(map_in_order(executor, pow, [3, 1, 2], 10)) == [1000, 10, 100]
     assert do_task(executor, pow, 3, 2) == 8
+
+
+class Lost:
+    """Machines that are gone before they have done anything."""
+
+    here = False
+
+    def map_as_finished(self, function, tasks, shared):
+        raise LostError("nobody answers: start a cluster.")
+
+
+def test_whoever_loses_the_machines_is_told_how_to_go_on(tiny_dir, tmp_path):
+    run = configure(tiny_dir, "run", {"model": "dense", "epochs": 1, "batch_size": 10})
+    with pytest.raises(LostError, match=r"start a cluster\. Then go on with: .*--resume .*run"):
+        cross_validate(run, executor=Lost())
+    study = tmp_path / "small.toml"
+    study.write_text('title = "Small"\ninput_dir = "tiny"\n[fixed]\nmodel = "dense"\n[[grid]]\nepochs = 1\n')
+    with pytest.raises(LostError, match=r"start a cluster\. Then go on with the same command"):
+        sweep(SweepConfig(study, tmp_path / "swept"), Lost())
+
+
+def test_a_head_that_is_gone_is_given_up_and_one_that_answers_is_not(monkeypatch):
+    monkeypatch.setattr(ray_executor, "HEAD_SECONDS", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        ray_executor._await_head(address)
+    with pytest.raises(LostError, match=f"head of the Ray cluster, {address}, does not answer any more: start one"):
+        ray_executor._await_head(address)
 
 
 def test_here_a_task_is_taken_only_when_the_one_before_it_has_been_used():

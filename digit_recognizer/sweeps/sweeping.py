@@ -19,7 +19,7 @@ import numpy as np
 from digit_recognizer.competition.provenance import describe_command, find_commit
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import check_augmentation
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, LostError
 from digit_recognizer.files import check_writable_folder, write_atomically
 from digit_recognizer.locks import claim_folder
 from digit_recognizer.signals import show
@@ -114,6 +114,8 @@ def sweep(
         raise type(stop)(
             f"--page-only tells what has ended so far; go on with the same command: {describe_command()}"
         ) from None
+    except LostError as error:
+        raise LostError(f"{error} Then go on with the same command: {describe_command()}") from error
     finally:
         lock.release()
 

@@ -16,7 +16,7 @@ import numpy as np
 from digit_recognizer.competition.submissions import SUBMISSIONS, check_new_submission_path, refuse_if_barred
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.folds import assign_folds
-from digit_recognizer.errors import InputError, WriteError
+from digit_recognizer.errors import InputError, LostError, WriteError
 from digit_recognizer.files import check_free_disk, check_writable_folder
 from digit_recognizer.signals import show, stop_if_asked
 from digit_recognizer.training.conclusion import conclude
@@ -230,10 +230,10 @@ def _estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
 
 @contextlib.contextmanager
 def _told_how_to_resume(run: RunFolder) -> Iterator[None]:
-    """Whoever stops a run, or its disk, is told how to go on."""
+    """Whoever stops a run, or meets a full disk or a lost cluster, is told how to go on."""
     try:
         yield
     except KeyboardInterrupt as stop:
         raise type(stop)(f"go on with: {run.resume_command}") from None
-    except WriteError as error:
-        raise WriteError(f"{error} Then go on with: {run.resume_command}") from error
+    except (LostError, WriteError) as error:
+        raise type(error)(f"{error} Then go on with: {run.resume_command}") from error

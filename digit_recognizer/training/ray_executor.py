@@ -13,21 +13,23 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import digit_recognizer
 from digit_recognizer.backend import SWITCHES
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, LostError
 from digit_recognizer.signals import show, stop_if_asked
 from digit_recognizer.training.cores import count_threads, own_cores
 
 # Set or unset at a worker as they are here: a backend reads them when it is imported, and its numbers may follow.
 CARRIED = (*SWITCHES, "KERAS_BACKEND", "JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL", "NO_ALBUMENTATIONS_UPDATE")
 SPARE_TASKS = 2  # handed in beyond those that find room, so that no machine waits for this process
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 15.0
 KNOCK_SECONDS = 5.0
+HEAD_SECONDS = 20.0  # without an answer, before the head is given up; Ray ends this process without a word after 60
 
 
 @contextlib.contextmanager
@@ -56,6 +58,7 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     size: dict[str, Any] = {} if address else {"num_cpus": count_threads(), "include_dashboard": False}
     handlers = _get_handlers()
+    show(f"connecting to the Ray cluster of {address}" if address else "starting Ray on this machine")
     try:
         ray.init(
             address=address or "local",
@@ -118,6 +121,9 @@ class RayExecutor:
                     yield numbers.pop(finished), _get(finished)
         except KeyboardInterrupt:
             stop_if_asked()  # Ray raises its own, whatever was asked for
+            raise
+        except LostError:
+            numbers.clear()  # nobody is left to be told to stop
             raise
         finally:
             for unfinished in numbers:
@@ -194,6 +200,25 @@ def _knock(address: str) -> None:
         raise InputError(f"--ray-address {address}: nobody answers there ({reason}). Start it, or mend that.") from None
 
 
+def _await_head(address: str) -> None:
+    """Wait until a cluster's head answers, but not as long as Ray would.
+
+    Raises:
+        LostError: if it does not.
+    """
+    host, _, port = address.rpartition(":")
+    given_up = time.monotonic() + HEAD_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+            return
+        except OSError as error:
+            if time.monotonic() > given_up:
+                told = f"the head of the Ray cluster, {address}, does not answer any more: start one (ray start)."
+                raise LostError(told) from error
+            time.sleep(1)
+
+
 def _get(finished: Any) -> Any:
     import ray
 
@@ -206,9 +231,14 @@ def _get(finished: Any) -> Any:
 
 
 def _list_machines() -> list[dict[str, float]]:
-    """What each machine of the cluster has to give."""
+    """What each machine of the cluster has to give.
+
+    Raises:
+        LostError: if its head, which knows them, does not answer any more.
+    """
     import ray
 
+    _await_head(ray.get_runtime_context().gcs_address)
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
