@@ -69,9 +69,16 @@ def test_scores_come_back_from_their_table_and_stand_on_the_page(tmp_path):
     write_ensembles(path, scores)
     assert load_ensembles(path) == scores
     (section,) = describe_ensembles(scores, tmp_path)
-    assert section.table[1][0] == "epochs=1" and section.table[1][3] == "0.75000"
+    assert section.table == (("setting", "1 net", "2 nets"), ("epochs 1", "0.75000", "1.00000"))
     assert section.figures[0].path.read_bytes().startswith(b"\x89PNG")
     assert describe_ensembles([], tmp_path) == []
+
+
+def test_of_many_nets_the_fewest_and_all_of_them_are_tabulated(tmp_path):
+    scores = [EnsembleScore("net.dropout=0.5 epochs=3", nets, 1, nets / 100, 0.0, 0.9) for nets in range(1, 31)]
+    (section,) = describe_ensembles(scores, tmp_path)
+    assert section.table[0] == ("setting", "1 net", *(f"{nets} nets" for nets in (*range(2, 8), 30)))
+    assert section.table[1][::8] == ("dropout 0.5, epochs 3", "0.30000")
 
 
 def test_a_damaged_table_is_told(tmp_path):
@@ -89,5 +96,5 @@ def test_of_many_settings_those_with_the_best_nets_are_shown(tmp_path):
     ]
     (section,) = describe_ensembles(scores, tmp_path)
     shown = list(dict.fromkeys(row[0] for row in section.table[1:]))
-    assert shown == [f"epochs={epochs}" for epochs in range(32, 40)]
+    assert shown == [f"epochs {epochs}" for epochs in range(32, 40)]
     assert "8 of 40 settings" in section.paragraphs[0]

@@ -18,12 +18,13 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.files import write_atomically
 from digit_recognizer.inspection.figures import HELD_OUT_COLOUR, open_figure, save_figure
 from digit_recognizer.inspection.sections import FigureFile, Section
-from digit_recognizer.sweeps.study import Setting, Study
+from digit_recognizer.sweeps.study import NET, Setting, Study
 from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
 
 ENSEMBLES = "ensembles.csv"
 MOST_CHOICES = 100
 MOST_SHOWN = 8  # settings
+MOST_COLUMNS = 8
 MARKERS, LINES = "osD^vP*X", ("-", "--", ":", "-.")
 COLUMNS = ("nets", "choices", "accuracy", "lowest", "highest")
 
@@ -103,14 +104,12 @@ def describe_ensembles(scores: Sequence[EnsembleScore], folder: Path) -> list[Se
     scores = [score for score in scores if score.setting in {one.setting for one in best}]
     path = folder / "ensembles.png"
     plot_ensembles(scores, path)
+    means = {(score.setting, score.nets): f"{score.accuracy:.5f}" for score in scores}
+    nets = sorted({score.nets for score in scores})
+    nets = [*nets[: MOST_COLUMNS - 1], nets[-1]] if len(nets) > MOST_COLUMNS else nets
     rows = [
-        (
-            score.setting,
-            str(score.nets),
-            str(score.choices),
-            *(f"{value:.5f}" for value in (score.accuracy, score.lowest, score.highest)),
-        )
-        for score in scores
+        (_label(setting), *(means.get((setting, count), "") for count in nets))
+        for setting in dict.fromkeys(score.setting for score in scores)
     ]
     caption = (
         "Accuracy of the mean of so many nets of one setting on the held-out rows: the mean over all ways to choose "
@@ -119,12 +118,18 @@ def describe_ensembles(scores: Sequence[EnsembleScore], folder: Path) -> list[Se
     words = (
         "All nets of a setting held out the same rows, so that the mean of their probabilities can be judged there. "
         "Every choice of so many nets counts, lest luck choose; but the choices share nets and rows, so the bars are "
-        "narrower than what other nets and rows would show."
+        "narrower than what other nets and rows would show. The table has the mean over the choices; how many there "
+        f"are, and the lowest and the highest, stand in {ENSEMBLES}."
     )
     if settings > MOST_SHOWN:
         words += f" Shown are {MOST_SHOWN} of {settings} settings, those whose single nets are best."
-    head = ("setting", "nets", "choices", "mean accuracy", "lowest", "highest")
+    head = ("setting", *(f"{count} net{'s' if count > 1 else ''}" for count in nets))
     return [Section("Ensembles of 1 to k nets", (words,), (FigureFile(path, caption),), (head, *rows))]
+
+
+def _label(setting: str) -> str:
+    """A setting as the page's other tables have it."""
+    return ", ".join(part.removeprefix(NET).replace("=", " ", 1) for part in setting.split(" "))
 
 
 def plot_ensembles(scores: Sequence[EnsembleScore], path: Path) -> None:
@@ -137,10 +142,11 @@ def plot_ensembles(scores: Sequence[EnsembleScore], path: Path) -> None:
         means = np.array([score.accuracy for score in own])
         bars = [means - [score.lowest for score in own], [score.highest for score in own] - means]
         nets = np.array([score.nets for score in own]) + 0.03 * (place - len(settings) / 2)
+        grey = str(0.1 + 0.5 * place / len(settings))
         axes.errorbar(
-            nets, means, yerr=np.maximum(bars, 0), label=setting, marker=MARKERS[place % len(MARKERS)], capsize=2,
-            color=str(0.1 + 0.5 * place / len(settings)) if place % 2 else HELD_OUT_COLOUR,
-            linestyle=LINES[place % len(LINES)], linewidth=1,
+            nets, means, yerr=np.maximum(bars, 0), label=_label(setting), capsize=2,
+            color=grey if place % 2 else HELD_OUT_COLOUR,
+            marker=MARKERS[place % len(MARKERS)], linestyle=LINES[place % len(LINES)], linewidth=1,
         )  # fmt: skip
     axes.set_xlabel("nets of which the mean is taken")
     axes.set_ylabel("accuracy on the held-out rows")
