@@ -17,7 +17,6 @@ from digit_recognizer.sweeps.tables import (
     build_setting_rows,
     choose_rows,
     find_reported,
-    label_setting,
     list_unmatched,
     name_parameter,
     show_accuracy,
@@ -55,15 +54,13 @@ def describe_settings(study: Study, summaries: Sequence[SettingSummary]) -> list
             "Accuracies after fewer epochs are read from the same runs; where the learning rate follows a schedule, a "
             "run that was meant to be so short would differ."
         )
-    notes = [
-        f"{label_setting(study, one.setting)} ({show_accuracy(reported.accuracy)}): {reported.note}"
-        for one in shown
-        for reported in find_reported(study, one.setting)
-        if reported.note
-    ]
-    if notes:
-        paragraphs.append(f"To the document's numbers: {'; '.join(notes)}.")
-    sections = [Section("Settings", tuple(paragraphs), table=build_setting_rows(study, shown))]
+    notes: dict[str, list[str]] = {}
+    for summary in shown:
+        for reported in find_reported(study, summary.setting):
+            notes.setdefault(reported.note, []).append(show_accuracy(reported.accuracy))
+    paragraphs += [f"The document's {', '.join(told)}: {note}." for note, told in notes.items() if note]
+    known = ("seeds",) if all(len(one.done) == study.seeds for one in shown) else ()  # the method has said it
+    sections = [Section("Settings", tuple(paragraphs), table=build_setting_rows(study, shown, known))]
     if unmatched := list_unmatched(study, summaries):
         rows = [("the document's setting", "untrained", "trained", "note")]
         for one in unmatched:

@@ -1,7 +1,7 @@
 """A sweep's settings as rows of text: for the terminal, the page and results.csv."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from digit_recognizer.data.csv_writer import guard_cell
@@ -91,8 +91,16 @@ def choose_rows(study: Study, summaries: Sequence[SettingSummary]) -> list[Setti
     return ranked[:BEST_ROWS] + between + last
 
 
-def build_setting_rows(study: Study, summaries: Sequence[SettingSummary]) -> tuple[Row, ...]:
-    """A header, and a row for each setting: the document's numbers beside ours; a cell stays empty until it is run."""
+def build_setting_rows(
+    study: Study, summaries: Sequence[SettingSummary], without: Collection[str] = ()
+) -> tuple[Row, ...]:
+    """A header, and a row for each setting: the document's numbers beside ours; a cell stays empty until it is run.
+
+    Args:
+        study: whose settings they are.
+        summaries: of these.
+        without: columns that are left out, by their header; empty ones always are.
+    """
     reported = [find_reported(study, one.setting) for one in summaries]
     columns: list[tuple[str, list[str]]] = [
         (
@@ -117,7 +125,8 @@ def build_setting_rows(study: Study, summaries: Sequence[SettingSummary]) -> tup
         ("weights", ["" if one.parameters is None else f"{one.parameters:,}" for one in summaries]),
         ("seconds", ["" if one.seconds is None else f"{one.seconds:,.1f}" for one in summaries]),
     ]
-    columns = columns[: len(study.parameters)] + [one for one in columns[len(study.parameters) :] if any(one[1])]
+    measured = [one for one in columns[len(study.parameters) :] if any(one[1]) and one[0] not in without]
+    columns = columns[: len(study.parameters)] + measured
     head, cells = zip(*columns, strict=True)
     return (tuple(head), *(tuple(row) for row in zip(*cells, strict=True)))
 
@@ -133,12 +142,9 @@ def format_table(study: Study, records: Sequence[TrialRecord]) -> str:
     if not any(one.done or one.failed or one.pruned for one in summaries):
         return "  no run has ended yet"
     shown = choose_rows(study, summaries)
-    rows = build_setting_rows(study, shown)
-    kept = [place for place, name in enumerate(rows[0]) if name != "weights"]
-    widths = [max(len(row[place]) for row in rows) for place in kept]
-    lines = [
-        "  " + "  ".join(row[place].rjust(width) for place, width in zip(kept, widths, strict=True)) for row in rows
-    ]
+    rows = build_setting_rows(study, shown, without=("weights",))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     if len(shown) < len(summaries):
         lines.append(
             f"  {len(shown)} of {len(summaries):,} settings, the best first; all of them stand in results.csv."
