@@ -145,3 +145,11 @@ def test_a_claim_about_what_does_not_vary_is_refused(tmp_path):
     claim = '\n[[claim]]\nsays = "More is better."\nparameter = "epochs"\nlow = 1\nhigh = 2\nexpects = "higher"\n'
     with pytest.raises(InputError, match="about epochs, which does not vary"):
         load(tmp_path, GRID + claim)
+
+
+@pytest.mark.parametrize("where", ["net.dropout = 0.5", "batch_size = 41", 'optimizer = "adam"', 'net.dropout = "0.3"'])
+def test_a_claim_holds_where_something_else_has_a_value_that_is_run(tmp_path, where):
+    claim = '\n[[claim]]\nsays = "More."\nparameter = "net.dropout"\nlow = 0.3\nhigh = 0.5\nexpects = "higher"\n'
+    assert load(tmp_path, GRID + claim + "where = { batch_size = 40 }\n").claims[0].where == {"batch_size": 40}
+    with pytest.raises(InputError, match=rf"holds where {where.split(' ')[0]} is .*, but no setting has that"):
+        load(tmp_path, GRID + claim + f"where = {{ {where} }}\n")

@@ -7,11 +7,10 @@ import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
 from digit_recognizer.sweeps.claims import judge_claims
+from digit_recognizer.sweeps.comparisons import find_reference, list_comparisons
 from digit_recognizer.sweeps.effects import (
     compute_interval,
     count_states,
-    find_reference,
-    list_comparisons,
     measure_effects,
 )
 from digit_recognizer.sweeps.importance import measure_importance
@@ -172,8 +171,8 @@ def test_a_seed_that_has_just_begun_does_not_take_the_others_pairs():
 def test_a_claim_is_judged_by_its_interval(expects, slope, verdict):
     claim = Claim("It is so.", "net.dropout", 0.5, 0.7, expects)
     study = make_grid(seeds=5, claims=(claim,))
-    effects = measure_effects(study, make_records(study, lambda one: 0.9 + 2 * slope * one["net.dropout"]))
-    (judged,) = judge_claims(study, effects)
+    records = make_records(study, lambda one: 0.9 + 2 * slope * one["net.dropout"])
+    (judged,) = judge_claims(study, measure_effects(study, records), records)
     assert (judged.verdict, judged.effect.value, judged.effect.reference) == (verdict, 0.7, 0.5)
 
 
@@ -185,13 +184,14 @@ def test_that_there_is_no_difference_is_supported_where_the_whole_interval_is_to
 ):
     study = make_grid(seeds=5, claims=(Claim("It is so.", "net.dropout", 0.5, 0.7, "none", margin),))
     records = make_records(study, lambda one: 0.9 + slope * one["net.dropout"])
-    (judged,) = judge_claims(study, measure_effects(study, records))
+    (judged,) = judge_claims(study, measure_effects(study, records), records)
     assert judged.verdict == verdict
 
 
 def test_a_claim_about_what_was_compared_the_other_way_round_turns_the_interval():
     study = make_grid(seeds=5, claims=(Claim("Less is less.", "net.dropout", 0.7, 0.3, "higher"),))
-    (judged,) = judge_claims(study, measure_effects(study, make_records(study, lambda one: 1 - one["net.dropout"])))
+    records = make_records(study, lambda one: 1 - one["net.dropout"])
+    (judged,) = judge_claims(study, measure_effects(study, records), records)
     assert judged.verdict == "supported" and 0.39 < judged.effect.low < judged.effect.mean < judged.effect.high < 0.41
 
 

@@ -133,8 +133,8 @@ def test_each_run_has_its_line_in_the_table_and_none_is_a_formula(whole):
     _, records, folder, _ = whole
     rows = list(csv.DictReader((folder / "results.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["trial"] for row in rows] == [record.name for record in records]
-    assert {name: rows[0][name] for name in ("net.dropout", "batch_size", "seed", "state", "epochs")} == {
-        "net.dropout": "0.3", "batch_size": "40", "seed": "0", "state": "done", "epochs": "5",
+    assert {name: rows[0][name] for name in ("net.dropout", "batch_size", "seed", "state", "epochs_run")} == {
+        "net.dropout": "0.3", "batch_size": "40", "seed": "0", "state": "done", "epochs_run": "5",
     }  # fmt: skip
     assert float(rows[0]["accuracy"]) == records[0].accuracy and float(rows[0]["untrained"]) == 0.1
     assert (rows[5]["accuracy"], rows[5]["reason"]) == ("", f"'=Reason {HOSTILE}")

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 from digit_recognizer.inspection.sections import Section
 from digit_recognizer.sweeps.claims import JudgedClaim, judge_claims
-from digit_recognizer.sweeps.effects import Effect, list_values, measure_effects
+from digit_recognizer.sweeps.comparisons import list_values
+from digit_recognizer.sweeps.effects import Effect, measure_effects
+from digit_recognizer.sweeps.interactions import Interaction, measure_interactions
 from digit_recognizer.sweeps.method import count_planned, is_under_way
 from digit_recognizer.sweeps.spread import SettingSummary, rank_settings
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.tables import (
     label_setting,
+    label_values,
     name_parameter,
     show_accuracy,
     show_difference,
@@ -18,6 +21,7 @@ from digit_recognizer.sweeps.tables import (
 )
 from digit_recognizer.sweeps.trials import TrialRecord
 
+MOST_INTERACTIONS = 3
 MOST_TOLD = 5  # parameters, and as many claims: of more sentences nobody would read the first
 
 
@@ -29,12 +33,17 @@ def describe_answer(study: Study, records: Sequence[TrialRecord], summaries: Seq
     if not rank_settings(summaries):
         return [Section(title, ("No run has finished, so that there is no accuracy to speak of.",))]
     effects = measure_effects(study, records)
-    claims = judge_claims(study, effects) if effects else []
+    claims = judge_claims(study, effects, records) if effects else []
     told = [_tell_claim(one) for one in claims[:MOST_TOLD]]
     if (left := len(claims) - MOST_TOLD) > 0:
         told.append(f"The verdicts on {left} more claims stand in their table below.")
     parameters = _tell_parameters(study, effects)
-    return [Section(title, (_tell_best(study, records, summaries), *parameters, *told))]
+    supported = [one for one in measure_interactions(study, records) if one.change.supported]
+    supported.sort(key=lambda one: -abs(one.change.mean or 0))
+    depending = [_tell_interaction(one) for one in supported[:MOST_INTERACTIONS]]
+    if (left := len(supported) - MOST_INTERACTIONS) > 0:
+        depending.append(f"{left} more such dependences stand in their table below.")
+    return [Section(title, (_tell_best(study, records, summaries), *parameters, *depending, *told))]
 
 
 def _tell_best(study: Study, records: Sequence[TrialRecord], summaries: Sequence[SettingSummary]) -> str:
@@ -98,6 +107,17 @@ def _tell_change(effect: Effect) -> str:
     )
 
 
+def _tell_interaction(found: Interaction) -> str:
+    """That a parameter's effect is another where a second parameter is another, so that its mean holds for neither."""
+    change, name, other = found.change, name_parameter(found.change.parameter), name_parameter(found.other)
+    return (
+        f"What {name} does depends on {other}: {show_value(change.value)} in place of {show_value(change.reference)} "
+        f"changes accuracy by {show_difference(found.at_reference)} at {other} {show_value(found.reference)} and by "
+        f"{show_difference(found.at_value)} at {show_value(found.value)}; the second minus the first has an interval "
+        f"from {show_interval(change.low, change.high)}{', in one seed alone' if change.seeds == 1 else ''}."
+    )
+
+
 def _tell_none(effect: Effect) -> str:
     """That no effect is shown, with the comparison whose mean is the furthest from 0."""
     name = name_parameter(effect.parameter)
@@ -120,13 +140,15 @@ def _find_reason(study: Study, parameter: str, effects: Sequence[Effect]) -> str
 def _tell_claim(judged: JudgedClaim) -> str:
     effect = judged.effect
     claim = f"The document's claim “{judged.claim.says.rstrip('.')}”"
+    if judged.claim.where:
+        claim += f" (for {label_values(judged.claim.where)})"
     pair = f"{name_parameter(effect.parameter)} {show_value(effect.value)} compared with {show_value(effect.reference)}"
     alone = ", in one seed alone" if effect.seeds == 1 else ""
     interval = show_interval(effect.low, effect.high)
     if judged.verdict == "supported" and judged.claim.expects == "none":
         return (
-            f"{claim} is supported: at {pair} the difference is from {interval}, all of it smaller than the "
-            f"{judged.claim.margin:g} that would matter{alone}."
+            f"{claim} is supported: at {pair} the difference is from {interval}, all of it smaller than "
+            f"the study's margin of {judged.claim.margin:g}{alone}."
         )
     if judged.verdict in ("supported", "contradicted"):
         return f"{claim} is {judged.verdict}: {_tell_change(effect)}."

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from digit_recognizer.sweeps.effects import Effect
+from digit_recognizer.sweeps.effects import Effect, measure_effect
+from digit_recognizer.sweeps.spread import count_held_out
 from digit_recognizer.sweeps.study import Claim, Study
+from digit_recognizer.sweeps.trials import TrialRecord
 
 Verdict = Literal["supported", "contradicted", "none", "not refuted", "undecided"]
 
@@ -45,15 +47,20 @@ class JudgedClaim:
         return words + (", in one seed alone" if effect.seeds == 1 else "")
 
 
-def judge_claims(study: Study, effects: Sequence[Effect]) -> list[JudgedClaim]:
+def judge_claims(study: Study, effects: Sequence[Effect], records: Sequence[TrialRecord]) -> list[JudgedClaim]:
     """Judge each claim of a study by the effects that `measure_effects` finds in its runs.
 
     The interval is the one that the table of effects has, adjusted for the parameter's other comparisons, so that no
-    claim is called supported by a difference which the table calls none.
+    claim is called supported by a difference which the table calls none. A claim about certain values of other
+    parameters is judged by the runs with these, with the same adjustment.
     """
+    resolution = 1 / (count_held_out(records) or float("inf"))
     judged = []
     for claim in study.claims:
         effect = _find_effect(effects, claim)
+        if claim.where:
+            own = [one for one in records if all(one.setting.get(name) == it for name, it in claim.where.items())]
+            effect = measure_effect(own, claim.parameter, claim.high, claim.low, effect.comparisons, resolution)
         judged.append(JudgedClaim(claim, effect, _judge(claim, effect)))
     return judged
 

@@ -7,20 +7,21 @@ replicate here, pairs within it are not. Of several comparisons of one parameter
 together. One seed alone has an interval over its pairs, which says nothing of another seed.
 """
 
-import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from digit_recognizer.sweeps.comparisons import list_comparisons, list_values
 from digit_recognizer.sweeps.spread import count_held_out
 from digit_recognizer.sweeps.study import Setting, Study, Value
 from digit_recognizer.sweeps.trials import TrialRecord
 
 ERROR_RATE = 0.05  # of all comparisons of one parameter together, if none of its values differ
-MOST_PAIRED = 4  # values of a parameter: of more, all pairs would leave each too little of the 5 %
 SEED_SHARE = 0.5  # of the fullest seed's pairs: a seed that has just begun would leave too few pairs to all
 
-_Base = tuple[tuple[str, Value], ...]  # all of a setting but one parameter
+Base = tuple[tuple[str, Value], ...]  # all of a setting but one parameter
+Runs = dict[int, dict[Base, float]]
+"""Accuracies, or their differences, by seed and all else."""
 
 
 @dataclass(frozen=True)
@@ -73,50 +74,6 @@ class ValueCount:
     pruned: int
 
 
-def list_values(study: Study, parameter: str) -> list[Value]:
-    """The values that a parameter is given, in the order of the file; none if they are drawn from a range."""
-    if study.method != "grid":
-        values = study.ranges[parameter]
-        return list(values) if isinstance(values, tuple) else []
-    return list(dict.fromkeys(setting[parameter] for setting in study.list_settings() if parameter in setting))
-
-
-def find_reference(study: Study, parameter: str) -> Value | None:
-    """The value with which others are compared: that of more than half of the settings, else the one listed first."""
-    values = [setting[parameter] for setting in study.list_settings() if parameter in setting]
-    values = values or list_values(study, parameter)
-    if not values:
-        return None
-    usual = statistics.mode(values)
-    return usual if values.count(usual) > len(values) / 2 else values[0]
-
-
-def list_comparisons(study: Study, parameter: str) -> list[tuple[Value, Value]]:
-    """The comparisons of a parameter, each a value and what it is compared with.
-
-    Each value with the reference, of numbers the highest with the lowest too, and what the document makes a claim of;
-    of a few values all pairs.
-    """
-    values, reference = list_values(study, parameter), find_reference(study, parameter)
-    wanted = [(value, reference) for value in values if value != reference and reference is not None]
-    if len(values) > 1 and are_numbers(values):
-        wanted.append((max(values), min(values)))
-    wanted += [(claim.high, claim.low) for claim in study.claims if claim.parameter == parameter]
-    if len(values) <= MOST_PAIRED:
-        ordered = sorted(values) if are_numbers(values) else values
-        wanted += [(later, earlier) for earlier, later in itertools.combinations(ordered, 2)]
-    listed: list[tuple[Value, Value]] = []
-    for value, other in wanted:
-        if (value, other) not in listed and (other, value) not in listed:
-            listed.append((value, other))
-    return listed
-
-
-def are_numbers(values: Sequence[Value]) -> bool:
-    """Whether values have an order and distances: true and false have neither."""
-    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-
-
 def measure_effects(study: Study, records: Sequence[TrialRecord]) -> list[Effect]:
     """Compare the values of each parameter.
 
@@ -130,12 +87,23 @@ def measure_effects(study: Study, records: Sequence[TrialRecord]) -> list[Effect
     resolution = 1 / (count_held_out(records) or float("inf"))
     effects = []
     for parameter in study.parameters:
-        runs = _sort_runs(records, parameter)
         comparisons = list_comparisons(study, parameter)
-        for value, reference in comparisons:
-            differences = _pair(runs.get(value, {}), runs.get(reference, {}))
-            effects.append(_judge(parameter, value, reference, differences, len(comparisons), resolution))
+        effects += [measure_effect(records, parameter, *pair, len(comparisons), resolution) for pair in comparisons]
     return effects
+
+
+def measure_effect(
+    records: Sequence[TrialRecord],
+    parameter: str,
+    value: Value,
+    reference: Value,
+    comparisons: int,
+    resolution: float,
+) -> Effect:
+    """Compare two values of a parameter; the last two arguments as `compute_interval` has them."""
+    runs = sort_runs(records, parameter)
+    differences = pair_runs(runs.get(value, {}), runs.get(reference, {}))
+    return judge_differences(parameter, value, reference, differences, comparisons, resolution)
 
 
 def count_states(study: Study, records: Sequence[TrialRecord]) -> list[ValueCount]:
@@ -176,23 +144,23 @@ def compute_interval(
     return mean - reach, mean + reach
 
 
-def find_shared_bases(records: Sequence[TrialRecord], parameter: str) -> set[_Base]:
+def find_shared_bases(records: Sequence[TrialRecord], parameter: str) -> set[Base]:
     """What else settings have in common that were run with two values or more of a parameter."""
-    values: dict[_Base, set[Value]] = {}
+    values: dict[Base, set[Value]] = {}
     for record in records:
         if record.state == "done" and parameter in record.setting:
             values.setdefault(find_base(record.setting, parameter), set()).add(record.setting[parameter])
     return {base for base, found in values.items() if len(found) > 1}
 
 
-def find_base(setting: Setting, parameter: str) -> _Base:
+def find_base(setting: Setting, parameter: str) -> Base:
     """A setting without one parameter, to tell settings that differ in nothing else."""
     return tuple(sorted((name, value) for name, value in setting.items() if name != parameter))
 
 
-def _sort_runs(records: Sequence[TrialRecord], parameter: str) -> dict[Value, dict[int, dict[_Base, float]]]:
+def sort_runs(records: Sequence[TrialRecord], parameter: str) -> dict[Value, Runs]:
     """Accuracies of finished runs by value, seed and all else."""
-    runs: dict[Value, dict[int, dict[_Base, float]]] = {}
+    runs: dict[Value, Runs] = {}
     for record in records:
         if record.state == "done" and record.accuracy is not None and parameter in record.setting:
             of_seed = runs.setdefault(record.setting[parameter], {}).setdefault(record.seed, {})
@@ -200,7 +168,7 @@ def _sort_runs(records: Sequence[TrialRecord], parameter: str) -> dict[Value, di
     return runs
 
 
-def _pair(ours: dict[int, dict[_Base, float]], theirs: dict[int, dict[_Base, float]]) -> list[list[float]]:
+def pair_runs(ours: Runs, theirs: Runs) -> list[list[float]]:
     """Differences of equal runs, a list for each seed that counts, all over the same pairs.
 
     Seeds over different pairs would differ by their pairs too. So a seed counts if it has half as many as the fullest,
@@ -220,7 +188,7 @@ def _pair(ours: dict[int, dict[_Base, float]], theirs: dict[int, dict[_Base, flo
     return [[pairs[base] for base in common] for pairs in counted]
 
 
-def _judge(
+def judge_differences(
     parameter: str,
     value: Value,
     reference: Value,
@@ -228,6 +196,7 @@ def _judge(
     comparisons: int,
     resolution: float,
 ) -> Effect:
+    """The effect that differences show, a list of them for each seed, none empty."""
     if not differences:
         return Effect(parameter, value, reference, None, None, None, 0, 0, comparisons)
     pairs = len(differences[0])

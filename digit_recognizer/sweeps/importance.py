@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from digit_recognizer.sweeps.effects import are_numbers
+from digit_recognizer.sweeps.comparisons import are_numbers
 from digit_recognizer.sweeps.spread import SettingSummary
 from digit_recognizer.sweeps.study import Range, Study, Value
 

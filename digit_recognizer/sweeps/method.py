@@ -5,15 +5,13 @@ import re
 from collections.abc import Sequence
 
 from digit_recognizer.inspection.sections import Section
-from digit_recognizer.sweeps.effects import list_values
+from digit_recognizer.sweeps.comparisons import list_values
 from digit_recognizer.sweeps.searching import find_next_trials
 from digit_recognizer.sweeps.spread import SettingSummary, rank_settings
 from digit_recognizer.sweeps.study import Range, Study
 from digit_recognizer.sweeps.tables import label_setting, name_parameter, show_value
 from digit_recognizer.sweeps.trials import TrialRecord
 from digit_recognizer.training.progress import format_seconds
-
-DATA_DIGITS = 12  # of a SHA-256
 
 
 def split_paragraphs(text: str) -> tuple[str, ...]:
@@ -53,6 +51,7 @@ def describe_method(study: Study, records: Sequence[TrialRecord]) -> Section:
     """What was fixed, what varied, how often, on which rows, where and for how long."""
     rows: list[tuple[str, ...]] = [("what", "value")]
     rows += [(f"fixed: {name_parameter(name)}", show_value(value)) for name, value in study.fixed.items()]
+    rows += [(f"fixed in part: {name_parameter(name)}", told) for name, told in _list_constants(study)]
     rows += [(f"varied: {name_parameter(name)}", _show_values(study, name)) for name in study.parameters]
     rows += [
         ("settings chosen by", _tell_choice(study)),
@@ -92,7 +91,11 @@ def list_limits(study: Study, records: Sequence[TrialRecord], summaries: Sequenc
             "rows, and other held-out rows would differ by the rows' noise beside it."
         )
     elif seeds > 1 and "fold_seed" not in study.parameters:
-        limits.append("Each seed holds out rows of its own: the spread over seeds has the draw of the rows in it.")
+        limits.append(
+            "Each seed holds out rows of its own: the spread over seeds has the draw of the rows in it. But the seeds "
+            "share most of the rows that they fit, so that intervals are somewhat too narrow for other rows than these "
+            "(Nadeau and Bengio 2003)."
+        )
     states = [record.state for record in records]
     if failed := states.count("failed"):
         limits.append(f"Runs that failed, {failed:,} of {ended:,}, have no accuracy and are in no mean.")
@@ -108,6 +111,12 @@ def list_limits(study: Study, records: Sequence[TrialRecord], summaries: Sequenc
                 "differences may be due to that."
             )
     return limits
+
+
+def _list_constants(study: Study) -> list[tuple[str, str]]:
+    """What grids give one value to, beside those that vary: of several grids, those that do not have it differ."""
+    values = {name: value for grid in study.grids for name, (value, *_) in grid.items() if name not in study.parameters}
+    return [(name, show_value(value)) for name, value in values.items()]
 
 
 def _list_circumstances(records: Sequence[TrialRecord]) -> list[str]:
@@ -159,4 +168,4 @@ def _show_circumstance(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     text = "unknown" if value is None else str(value)
-    return f"{text[:DATA_DIGITS]}…" if re.fullmatch(r"[0-9a-f]{64}", text) else text
+    return text

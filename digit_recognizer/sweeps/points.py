@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digit_recognizer.sweeps.effects import are_numbers, find_base, find_shared_bases, list_values
+from digit_recognizer.sweeps.comparisons import are_numbers, list_values
+from digit_recognizer.sweeps.effects import find_base, find_shared_bases
 from digit_recognizer.sweeps.study import Range, Study, Value
 from digit_recognizer.sweeps.tables import find_reported
 from digit_recognizer.sweeps.trials import TrialRecord

@@ -12,6 +12,7 @@ from digit_recognizer.inspection.sections import Section
 from digit_recognizer.sweeps.answer import describe_answer
 from digit_recognizer.sweeps.confusion_sections import describe_confusions
 from digit_recognizer.sweeps.course_sections import describe_courses
+from digit_recognizer.sweeps.effect_sections import describe_effects
 from digit_recognizer.sweeps.method import (
     count_planned,
     describe_method,
@@ -22,7 +23,6 @@ from digit_recognizer.sweeps.method import (
     split_paragraphs,
 )
 from digit_recognizer.sweeps.sections import (
-    describe_effects,
     describe_importance,
     describe_parameters,
     describe_settings,
@@ -180,9 +180,11 @@ def _build_footer(
     fetch = f"python -m digit_recognizer.download FOLDER --input-dir {shlex.quote(str(study.input_dir))}"
     parts.append((
         "How to repeat it",
-        f"<p><code>{show(command)}</code></p><p>The same command continues a sweep that was interrupted. Every run "
-        f"stands in {show(TABLE)}, and with its learning curve and its confusions in {show(TRIALS)}.</p>"
-        f"<p>The data are brought into place by <code>{show(fetch)}</code>; another train.csv than the one under "
-        "Method gives other numbers.</p>",
+        f"<p><code>{show(command)}</code></p><p>The same command continues a sweep that was interrupted; runs, table "
+        f"and page go into <code>runs/sweep-{show(study.name)}</code>. Every run stands in {show(TABLE)}, and with "
+        f"its learning curve and its confusions in {show(TRIALS)}.</p><p>Before it, in the package's folder (the "
+        "commits that made these runs stand under Method): <code>pip install -c constraints.txt -e .</code>, and for "
+        f"the data <code>{show(fetch)}</code>, where FOLDER holds the files that the method tells of. Another "
+        "train.csv than the one with the SHA-256 under Method gives other numbers.</p>",
     ))  # fmt: skip
     return parts

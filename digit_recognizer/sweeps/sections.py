@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digit_recognizer.inspection.sections import FigureFile, Section
-from digit_recognizer.sweeps.claims import judge_claims
-from digit_recognizer.sweeps.effects import ERROR_RATE, MOST_PAIRED, Effect, ValueCount, count_states, measure_effects
 from digit_recognizer.sweeps.importance import measure_importance
 from digit_recognizer.sweeps.parameter_figures import plot_importance, plot_parameter
 from digit_recognizer.sweeps.points import Points, collect_points
@@ -13,15 +11,13 @@ from digit_recognizer.sweeps.spread import SettingSummary, count_held_out, rank_
 from digit_recognizer.sweeps.study import Range, Study
 from digit_recognizer.sweeps.tables import (
     DRAWN_DIGITS,
-    Row,
     build_setting_rows,
     choose_rows,
     find_reported,
+    label_values,
     list_unmatched,
     name_parameter,
     show_accuracy,
-    show_difference,
-    show_interval,
     show_value,
 )
 from digit_recognizer.sweeps.trials import TrialRecord
@@ -64,39 +60,11 @@ def describe_settings(study: Study, summaries: Sequence[SettingSummary]) -> list
     if unmatched := list_unmatched(study, summaries):
         rows = [("the document's setting", "untrained", "trained", "note")]
         for one in unmatched:
-            named = ", ".join(f"{name_parameter(name)} {show_value(value)}" for name, value in one.setting.items())
-            rows.append((named, show_accuracy(one.untrained), show_accuracy(one.accuracy), one.note))
+            rows.append(
+                (label_values(one.setting), show_accuracy(one.untrained), show_accuracy(one.accuracy), one.note)
+            )
         words = "Numbers of the document for settings that were not run here."
         sections.append(Section("What was not repeated", (words,), table=tuple(rows)))
-    return sections
-
-
-def describe_effects(study: Study, records: Sequence[TrialRecord]) -> list[Section]:
-    """The effects of each parameter, how its runs ended, and the verdicts on what the document claims."""
-    effects = measure_effects(study, records)
-    if not effects:
-        return []
-    head = ("parameter", "value", "compared with", "verdict", "difference", "interval", "seeds", "pairs")
-    rows: list[Row] = [head, *(_build_effect_row(one) for one in effects)]
-    sections = [Section("What each value changes", tuple(_explain_effects(effects)), table=tuple(rows))]
-    if judged := judge_claims(study, effects):
-        rows = [("the document says", "verdict", "which means", "difference", "interval")]
-        for one in judged:
-            effect = one.effect
-            expected = "no difference" if one.claim.expects == "none" else one.claim.expects
-            change = f"{name_parameter(effect.parameter)} {show_value(effect.value)}"
-            other = "and" if one.claim.expects == "none" else "than at"
-            meant = f"{expected} at {change} {other} {show_value(effect.reference)}"
-            cells = (meant, show_difference(effect.mean), show_interval(effect.low, effect.high))
-            rows.append((one.claim.says, one.words, *cells))
-        words = (
-            "Each sentence is held against the interval that the table above has for the two values it speaks of. "
-            "What is not refuted is not thereby proved: a wide interval refutes little."
-        )
-        sections.append(Section("The document's claims", (words,), table=tuple(rows)))
-    counts = count_states(study, records)
-    if any(one.failed or one.pruned for one in counts):
-        sections.append(_describe_ends(records, counts))
     return sections
 
 
@@ -142,72 +110,6 @@ def _tell_noise(best: SettingSummary) -> list[str]:
     if best.deviation is None:
         return [f"{words}; what its seeds add is not known from one."]
     return [f"{words}; over its {len(best.done)} seeds the spread is {best.deviation:.4f}."]
-
-
-def _build_effect_row(effect: Effect) -> tuple[str, ...]:
-    verdict = effect.verdict
-    if effect.mean is None:
-        verdict = "undecided: no pairs"
-    elif effect.low is None:
-        verdict = "undecided: one pair"
-    elif effect.seeds == 1:
-        verdict += ", in one seed"
-    return (
-        name_parameter(effect.parameter),
-        show_value(effect.value),
-        show_value(effect.reference),
-        verdict,
-        show_difference(effect.mean),
-        show_interval(effect.low, effect.high),
-        str(effect.seeds or ""),
-        str(effect.pairs or ""),
-    )
-
-
-def _explain_effects(effects: Sequence[Effect]) -> list[str]:
-    paragraphs = [
-        "Each line compares runs that are equal in all else, the seed too: the mean accuracy at the value minus that "
-        "at the other. A value is compared with the one that most settings have, or else the first, of numbers the "
-        "highest with the lowest too, and with whatever the document speaks of; of a parameter with at most "
-        f"{MOST_PAIRED} values all pairs are compared."
-    ]
-    if any(effect.seeds > 1 for effect in effects):
-        paragraphs.append(
-            "Each seed gives one number, the mean over its pairs of runs, and the interval is Student's t over the "
-            "seeds, at 95 % for all lines of a parameter together (Bonferroni). Where it holds 0, the seeds do not "
-            "support a difference, and the verdict is none, however large the difference seems."
-        )
-    if any(effect.seeds == 1 for effect in effects):
-        paragraphs.append(
-            "Where there is one seed, the interval is over its pairs of runs: what another seed would change is not in "
-            "it."
-        )
-    if any(effect.mean is None for effect in effects):
-        paragraphs.append("Where no two runs are equal in all else, nothing can be compared.")
-    judged = {effect.parameter for effect in effects if effect.low is not None}
-    if len(judged) > 1:
-        by_chance = 100 * (1 - (1 - ERROR_RATE) ** len(judged))
-        paragraphs.append(
-            f"The 5 % hold for each parameter: of {len(judged)} parameters without any effect, one or more would show "
-            f"a difference in up to {by_chance:.0f} % of studies."
-        )
-    return paragraphs
-
-
-def _describe_ends(records: Sequence[TrialRecord], counts: Sequence[ValueCount]) -> Section:
-    rows = [("parameter", "value", "finished", "failed", "pruned")]
-    for one in counts:
-        cells = (str(one.done), str(one.failed), str(one.pruned))
-        rows.append((name_parameter(one.parameter), show_value(one.value), *cells))
-    reasons = [record.reason or "no reason told" for record in records if record.state == "failed"]
-    told = "; ".join(f"{reason} ({reasons.count(reason)})" for reason in dict.fromkeys(reasons))
-    words = [
-        "Runs that failed, or were given up as hopeless, are in no mean and no comparison. A value whose runs fail "
-        "looks better than it is, since its failures are not among them."
-    ]
-    if told:
-        words.append(f"Why they failed, and how many: {told}.")
-    return Section("Runs that did not finish", tuple(words), table=tuple(rows))
 
 
 def _caption(points: Points) -> str:

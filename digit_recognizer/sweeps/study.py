@@ -28,7 +28,7 @@ In place of grids, ranges may be searched:
 
 What else a file may say is listed by `Study`, under the same names; its `reported` and `claims` are written as tables
 [[reported]] (the setting's values, accuracy, untrained, note) and [[claim]] (says, parameter, low, high, expects,
-margin).
+margin, where).
 """
 
 import itertools
@@ -86,6 +86,7 @@ class Claim:
         low, high: two of its values.
         expects: what the accuracy at `high` is, compared with that at `low`, if the sentence is right.
         margin: of "none": a difference that is smaller, the whole interval of it, is no difference worth the name.
+        where: values of other parameters that the sentence is about; empty if it is about all.
     """
 
     says: str
@@ -94,6 +95,7 @@ class Claim:
     high: Value
     expects: Literal["higher", "lower", "none"]
     margin: float = 0.0
+    where: Setting = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from digit_recognizer.data.csv_header import open_regular_file
 from digit_recognizer.errors import InputError
-from digit_recognizer.sweeps.effects import list_values
+from digit_recognizer.sweeps.comparisons import list_values
 from digit_recognizer.sweeps.study import NET, Claim, Range, Reported, Setting, Study, Value
 
 STUDY_FILE = "study.toml"
@@ -139,6 +139,10 @@ def _check_study(study: Study) -> None:
                 f"a [[claim]] compares two values of {claim.parameter}, of {str(values)[1:41]}; received "
                 f"{str(claim.low)[:20]!r} and {str(claim.high)[:20]!r}."
             )
+        for name, value in claim.where.items():
+            known = list_values(study, name) if name in study.parameters else []
+            if name == claim.parameter or value not in known:
+                raise InputError(f"a [[claim]] holds where {name} is {str(value)[:20]!r}, but no setting has that.")
 
 
 def _read_grid(table: _Table) -> dict[str, tuple[Value, ...]]:
@@ -211,6 +215,7 @@ def _read_claim(table: _Table) -> Claim:
         high=table.take("high", VALUES),
         expects=_choose(table, "expects", EXPECTATIONS, ...),
         margin=table.take("margin", (int, float), 0.0),
+        where=_read_values(_Table(table.take("where", dict, {}), f"{table.where}where: ")),
     )
     if not 0 <= claim.margin <= 1:
         raise InputError(f"{table.where}margin must be from 0 to 1; received {claim.margin}.")

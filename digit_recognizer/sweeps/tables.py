@@ -49,6 +49,11 @@ def label_setting(study: Study, setting: Setting) -> str:
     return ", ".join(told) or "the one setting"
 
 
+def label_values(values: Setting) -> str:
+    """Values with their names: "epochs 15, schedule step"."""
+    return ", ".join(f"{name_parameter(name)} {show_value(value)}" for name, value in values.items())
+
+
 def show_accuracy(value: float | None) -> str:
     """Four decimals; empty for None."""
     return "" if value is None else f"{value:.4f}"
@@ -170,7 +175,7 @@ def write_trial_table(study: Study, records: Sequence[TrialRecord], path: Path) 
     ]
     with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        kinds = ["seed", "state", "reason", "untrained", "accuracy", "epochs", "parameters", "seconds"]
+        kinds = ["seed", "state", "reason", "untrained", "accuracy", "epochs_run", "parameters", "seconds"]
         writer.writerow([CSV_START.rstrip(","), *map(guard_cell, names), *kinds])
         for record in records:
             values = [record.setting.get(name, "") for name in names]
