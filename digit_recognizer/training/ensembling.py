@@ -54,8 +54,7 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path | None, submi
     Args:
         members: run folders and submission files, at least two.
         method: "mean" of probabilities (runs only), or "vote".
-        input_dir: folder that holds the data set which the members were made for; None for the one that the first run
-            names.
+        input_dir: folder of the data set that the members were made for; None for the one that the first run names.
         submission: file to write; None for one under submissions/.
 
     Returns:
@@ -70,8 +69,7 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path | None, submi
     input_dir = input_dir or find_input_dir(*members)
     if submission is not None:
         check_new_submission_path(submission, input_dir)
-    rows = count_image_ids(input_dir / "sample_submission.csv")
-    cache_dir = input_dir / ".cache"
+    rows, cache_dir = count_image_ids(input_dir / "sample_submission.csv"), input_dir / ".cache"
     test_sha256 = load_test_table(input_dir / "test.csv", cache_dir).sha256
     loaded = _load_members(members, rows, test_sha256)
     runs = [member for member in loaded if isinstance(member, FinishedRun)]
