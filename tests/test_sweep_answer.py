@@ -108,3 +108,23 @@ def test_where_no_run_has_finished_there_is_no_answer():
     failed = [dataclasses.replace(one, state="failed", accuracy=None) for one in make_records(study, fall)]
     assert describe_answer(study, [], summarise_settings(study, [])) == []
     assert tell(study, failed) == ("No run has finished, so that there is no accuracy to speak of.",)
+
+
+def test_an_effect_that_depends_on_another_parameter_is_told_with_both_of_its_sizes():
+    study = make_grid(seeds=5, claims=(Claim("Less.", "net.dropout", 0.3, 0.7, "lower", where={"batch_size": 40}),))
+    turned = {40: -0.1, 150: 0.1}
+    records = make_records(study, lambda one: 0.9 + turned[one["batch_size"]] * one["net.dropout"], noise=0.0)
+    *_, depends, claim = tell(study, records)
+    assert depends.startswith(
+        "What dropout does depends on batch_size: 0.7 in place of 0.3 changes accuracy by -0.0400 at batch_size 40 and "
+        "by +0.0400 at 150; the second minus the first has an interval from +0.0"
+    )
+    assert claim.startswith("The document's claim “Less” (for batch_size 40) is supported: accuracy is lower by 0.0400")
+
+
+def test_of_many_dependences_three_are_told():
+    names = [f"net.p{number}" for number in range(4)]
+    study = make_study(grids=(dict.fromkeys(names, (0, 1)),), seeds=3)
+    records = make_records(study, lambda one: 0.5 + 0.1 * sum(one[name] for name in names) ** 2 / 16, noise=0.0001)
+    told = [words for words in tell(study, records) if "depend" in words]
+    assert len(told) == 4 and told[-1] == "3 more such dependences stand in their table below."
