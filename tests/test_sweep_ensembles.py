@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer.errors import InputError
+from digit_recognizer.sweeps import ensembles
 from digit_recognizer.sweeps.ensembles import (
     EnsembleScore,
     describe_ensembles,
@@ -79,6 +80,19 @@ def test_of_many_nets_the_fewest_and_all_of_them_are_tabulated(tmp_path):
     (section,) = describe_ensembles(scores, tmp_path)
     assert section.table[0] == ("setting", "1 net", *(f"{nets} nets" for nets in (*range(2, 8), 30)))
     assert section.table[1][::8] == ("dropout 0.5, epochs 3", "0.30000")
+
+
+@pytest.mark.parametrize("name", ["epochs", "net.a_parameter_with_quite_a_long_name"])
+def test_under_the_figure_every_setting_has_its_whole_label(name):
+    settings = [f"{name}={first} {name}_too={first}" for first in range(8)]
+    scores = [EnsembleScore(setting, nets, 1, 0.5, 0.4, 0.6) for setting in settings for nets in (1, 2)]
+    figure = ensembles._draw_ensembles(scores)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    inside, around = legend.get_window_extent(), figure.bbox
+    assert around.x0 <= inside.x0 and inside.x1 <= around.x1 and around.y0 <= inside.y0
+    assert len(legend.get_texts()) == 8
+    assert figure.axes[0].get_window_extent().height > 0.5 * around.height
 
 
 def test_a_damaged_table_is_told(tmp_path):

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,10 +22,14 @@ from digit_recognizer.inspection.sections import FigureFile, Section
 from digit_recognizer.sweeps.study import NET, Setting, Study
 from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ENSEMBLES = "ensembles.csv"
 MOST_CHOICES = 100
 MOST_SHOWN = 8  # settings
 MOST_COLUMNS = 8
+LONG_LABEL = 50  # characters, of which two do not stand side by side under the figure
 MARKERS, LINES = "osD^vP*X", ("-", "--", ":", "-.")
 COLUMNS = ("nets", "choices", "accuracy", "lowest", "highest")
 
@@ -134,9 +139,14 @@ def _label(setting: str) -> str:
 
 def plot_ensembles(scores: Sequence[EnsembleScore], path: Path) -> None:
     """Draw accuracy against the number of nets, a line per setting."""
-    figure = open_figure(9, 4.8)
-    axes = figure.subplots()
+    save_figure(_draw_ensembles(scores), path)
+
+
+def _draw_ensembles(scores: Sequence[EnsembleScore]) -> "Figure":
     settings = list(dict.fromkeys(score.setting for score in scores))
+    columns = 2 if max(map(len, settings)) <= LONG_LABEL else 1
+    figure = open_figure(9, 4 + 0.2 * len(settings) / columns)
+    axes = figure.subplots()
     for place, setting in enumerate(settings):
         own = [score for score in scores if score.setting == setting]
         means = np.array([score.accuracy for score in own])
@@ -152,8 +162,8 @@ def plot_ensembles(scores: Sequence[EnsembleScore], path: Path) -> None:
     axes.set_ylabel("accuracy on the held-out rows")
     axes.set_xticks(sorted({score.nets for score in scores}))
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
-    save_figure(figure, path)
+    figure.legend(loc="outside lower center", ncols=columns, fontsize="small")
+    return figure
 
 
 def write_ensembles(path: Path, scores: Sequence[EnsembleScore]) -> None:
