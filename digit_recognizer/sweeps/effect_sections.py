@@ -18,7 +18,7 @@ from digit_recognizer.sweeps.tables import (
 )
 from digit_recognizer.sweeps.trials import TrialRecord
 
-MOST_INTERACTIONS = 6  # that the runs do not support
+MOST_INTERACTIONS = 6  # in the table, unless the runs support more
 
 
 def describe_effects(study: Study, records: Sequence[TrialRecord]) -> list[Section]:
