@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import keras
 import pytest
@@ -77,7 +78,11 @@ def test_a_sweep_that_is_stopped_again_and_again_ends_with_the_same_trials(whole
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt, match="go on with the same command"):
             sweep(config)
-    assert strip(sweep(config)) == strip(whole)
+    records = sweep(config)
+    assert strip(records) == strip(whole)
+    for record in records:
+        metrics = json.loads((tmp_path / "sweep" / "trials" / record.name / "metrics.json").read_text())
+        assert record.seconds >= round(metrics["elapsed_seconds"], 3), "the time of all sittings"
     assert len(epochs) == 4 * 3 + 3, "the epoch that was not yet kept is run again, and no other"
 
 

@@ -143,6 +143,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         "classes": list(dataset.class_names),
     }
     curve = _read_curve(history, "held_out_accuracy")
+    seconds = time.perf_counter() - started
     return TrialRecord(
         name=task.trial.name,
         setting=task.trial.setting,
@@ -156,7 +157,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         confusion=_count_confusion(result, dataset.labels) if result else (),
         fitted_rows=_count_fitted(result) if result else 0,
         parameters=0 if state == "failed" else count_parameters(task.config.model, task.config.net),
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=round(max(seconds, result.elapsed_seconds) if result else seconds, 3),
         circumstances=circumstances,
     )
 

@@ -69,7 +69,7 @@ class TrialRecord:
         confusion: rows of class i read as class j, at [i][j]; empty unless done.
         fitted_rows: of the training rows, those that the net was fitted on; 0 if it failed.
         parameters: of the net; 0 if it failed.
-        seconds: of the whole trial.
+        seconds: of the whole trial, over all its sittings; of one that is not done, of the last.
         circumstances: commit, precision, processor, threads, train.csv (its SHA-256), data (the
             folder), classes (their names).
     """
