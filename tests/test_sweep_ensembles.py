@@ -20,8 +20,8 @@ FOLDS = np.array([0, 0, 0, 0, 1, 1], np.int16)
 
 def write_trial(folder, name, wrong, folds=FOLDS, sure=0.7):
     """A net that is wrong, and less sure than when it is right, in the held-out rows named."""
-    probabilities = np.full((6, 4), np.nan, np.float32)
-    probabilities[:4] = (1 - sure) / 3
+    probabilities = np.full((6, 10), np.nan, np.float32)
+    probabilities[:4] = (1 - sure) / 9
     for row in range(4):
         label = LABELS[row]
         probabilities[row, label] = sure
@@ -59,6 +59,18 @@ def test_nets_that_held_out_other_rows_and_trials_without_a_folder_are_not_avera
     assert judge_ensembles(STUDY, [record("a", 0), record("lost", 1)], tmp_path, lambda _: LABELS) == []
     given_up = record("d", 1, state="pruned")
     assert judge_ensembles(STUDY, [record("a", 0), given_up], tmp_path, lambda _: LABELS) == []
+
+
+def test_a_damaged_folder_costs_its_net_alone(tmp_path, capsys):
+    for name, wrong in (("a", [0]), ("b", [1]), ("c", [1, 2]), ("d", [2])):
+        write_trial(tmp_path, name, wrong)
+    (tmp_path / "c" / "folds.npy").write_bytes(b"no array")
+    np.save(tmp_path / "d" / "oof_probabilities.npy", np.zeros((5, 10), np.float32))
+    records = [record(name, seed) for seed, name in enumerate("abcd")]
+    scores = judge_ensembles(STUDY, records, tmp_path, lambda _: LABELS)
+    assert [(score.nets, score.choices) for score in scores] == [(1, 2), (2, 1)]
+    notes = capsys.readouterr().out.splitlines()
+    assert len(notes) == 2 and "c/folds.npy" in notes[0] and f"{tmp_path / 'd'} must hold" in notes[1]
 
 
 def test_scores_come_back_from_their_table_and_stand_on_the_page(tmp_path):

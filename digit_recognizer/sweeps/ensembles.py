@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digit_recognizer.data.array_files import load_npy
+from digit_recognizer.data.csv_header import CLASSES
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import write_atomically
 from digit_recognizer.inspection.figures import HELD_OUT_COLOUR, open_figure, save_figure
 from digit_recognizer.inspection.sections import FigureFile, Section
+from digit_recognizer.signals import show
 from digit_recognizer.sweeps.study import NET, Setting, Study
 from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
 
@@ -64,19 +66,24 @@ def judge_ensembles(
     Args:
         study: whose parameters name a setting.
         records: of its trials, as it now reads: other trials may differ in what no setting tells.
-        trials_dir: the trials' folders; a trial whose folder is not there is left out.
+        trials_dir: the trials' folders; a trial whose folder is not there is left out, and so is one whose folder is
+            damaged, with a line that says so.
         load_labels: int (n,), of all training rows that the trials of a setting see.
     """
     scores: list[EnsembleScore] = []
     for setting, group in group_by_setting([record for record in records if record.state == "done"]):
         folders = [trials_dir / record.name for record in group if (trials_dir / record.name).is_dir()]
-        folds = [load_npy(folder / "folds.npy") for folder in folders]
-        if len(folders) < 2 or any(not np.array_equal(folds[0], other) for other in folds[1:]):
+        if len(folders) < 2:
             continue
-        held_out, labels = folds[0] == 0, load_labels(setting)
-        probabilities = np.stack([load_npy(folder / "oof_probabilities.npy")[held_out] for folder in folders])
-        for nets in range(1, len(folders) + 1):
-            chosen = itertools.islice(itertools.combinations(range(len(folders)), nets), MOST_CHOICES)
+        labels = load_labels(setting)
+        loaded = [one for folder in folders if (one := _load_net(folder, len(labels))) is not None]
+        folds = [one[0] for one in loaded]
+        if len(folds) < 2 or any(not np.array_equal(folds[0], other) for other in folds[1:]):
+            continue
+        held_out = folds[0] == 0
+        probabilities = np.stack([one[1][held_out] for one in loaded])
+        for nets in range(1, len(folds) + 1):
+            chosen = itertools.islice(itertools.combinations(range(len(folds)), nets), MOST_CHOICES)
             found = [
                 float((probabilities[list(one)].mean(axis=0).argmax(axis=1) == labels[held_out]).mean())
                 for one in chosen
@@ -84,6 +91,18 @@ def judge_ensembles(
             name = describe_setting(study, setting)
             scores.append(EnsembleScore(name, nets, len(found), float(np.mean(found)), min(found), max(found)))
     return scores
+
+
+def _load_net(folder: Path, rows: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """A trial's folds and out-of-fold probabilities; None, and a line that says so, if they cannot be used."""
+    try:
+        folds, probabilities = load_npy(folder / "folds.npy"), load_npy(folder / "oof_probabilities.npy")
+        if folds.shape != (rows,) or probabilities.shape != (rows, CLASSES):
+            raise InputError(f"{folder} must hold folds and probabilities of {rows} rows, but holds others.")
+    except InputError as error:  # the trial's line in the table is whole: one damaged folder must not hide the page
+        show(f"note: {error} The ensembles are judged without this net.")
+        return None
+    return folds, probabilities
 
 
 def describe_setting(study: Study, setting: object) -> str:
