@@ -37,6 +37,7 @@ FLAGS = "--model narrow --folds 5 --epochs 3 --train-rows 6000 --precision float
 RESULTS = ("folds.npy", "oof_probabilities.npy", "test_probabilities.npy")
 TASKS = 50
 MANY_TASKS = 2000
+NET_BYTES = 130_000  # of `narrow` with its optimizer
 PAIRS = 3
 LONGER = ("--epochs", "12")  # for scaling: a fold should take longer than a worker's start
 
@@ -164,6 +165,7 @@ def measure_overhead(folder: Path, input_dir: Path) -> bool:
             print(f"{MANY_TASKS} tasks in a row: {1000 * many / MANY_TASKS:.2f} ms each")
             _measure_bytes(executor, input_dir)
             _hand_in_at_once()
+            _keep_folds(folder, input_dir)
     return True
 
 
@@ -193,6 +195,29 @@ def _hand_in_at_once() -> None:
     submitted = time.perf_counter() - started
     ray.get(handed_in)
     print(f"10,000 at once: handed in within {submitted:.2f} s, done within {time.perf_counter() - started:.1f} s")
+
+
+def _keep_folds(folder: Path, input_dir: Path) -> None:
+    """What the driver does with each fold that comes back: its net and the run's state go to the disk."""
+    import numpy as np
+
+    from digit_recognizer.config import RunConfig
+    from digit_recognizer.files import write_atomically
+    from digit_recognizer.training.dataset import load_dataset
+    from digit_recognizer.training.state import RunState, save_state
+
+    dataset = load_dataset(RunConfig(input_dir=input_dir))
+    shapes = [(len(rows), 10) for rows in (dataset.labels, dataset.test_images)]
+    state = RunState("kept", *(np.zeros(shape, np.float32) for shape in shapes))
+    net = os.urandom(NET_BYTES)
+
+    def keep() -> None:
+        with write_atomically(folder / "net.keras") as temporary:
+            temporary.write_bytes(net)
+        save_state(folder, state)
+
+    kept = [_time(keep) for _ in range(30)]
+    print(f"keeping a fold (a net of {NET_BYTES / 1e6:.2f} MB, and the state): {_describe(kept)}")
 
 
 def measure_scaling(folder: Path, input_dir: Path) -> bool:

@@ -54,6 +54,8 @@ def test_of_many_settings_the_terminal_has_the_best_and_the_worst():
 def test_an_interval_is_shown_no_wider_than_accuracies_can_differ():
     assert show_interval(-6.08, 6.45) == "-1.0000 to +1.0000" and show_interval(None, None) == ""
     assert show_interval(-0.01, 0.02) == "-0.0100 to +0.0200"
+    assert show_interval(0.00004, 0.0068) == "+0.00004 to +0.0068", "an end that is not 0 does not look like it"
+    assert show_interval(-1e-12, 0.0) == "-0.0000 to +0.0000", "what rounding leaves is not told"
 
 
 def test_a_search_has_its_best_setting_first_and_its_drawn_numbers_to_three_digits():

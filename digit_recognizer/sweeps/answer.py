@@ -101,7 +101,7 @@ def _tell_change(effect: Effect) -> str:
     mean, low, high = effect.mean or 0.0, effect.low or 0.0, effect.high or 0.0
     near, far = sorted((abs(low), min(abs(high), 1.0)) if mean > 0 else (abs(high), min(abs(low), 1.0)))
     return (
-        f"accuracy is {effect.verdict} by {abs(mean):.4f} (interval {near:.4f} to {far:.4f}) at "
+        f"accuracy is {effect.verdict} by {abs(mean):.4f} (interval {show_difference(near)[1:]} to {far:.4f}) at "
         f"{name_parameter(effect.parameter)} {show_value(effect.value)} than at {show_value(effect.reference)}"
         f"{', in one seed alone' if effect.seeds == 1 else ''}"
     )

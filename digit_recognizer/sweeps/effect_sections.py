@@ -95,7 +95,8 @@ def _describe_interactions(interactions: Sequence[Interaction]) -> Section:
     words = (
         "The table before this one averages over all else. Here each change is measured at two values of another "
         "parameter; where the interval of the difference leaves 0 out, the average describes neither. The intervals "
-        "hold at 95 % for all lines together (Bonferroni); they are wide, since each difference is of four runs."
+        "hold at 95 % for all lines together (Bonferroni); they are wide, since each is of a difference between two "
+        "differences."
     )
     if len(shown) < len(ordered):
         words += f" Of {len(ordered)} pairs of parameters {len(shown)} are shown."

@@ -60,15 +60,18 @@ def show_accuracy(value: float | None) -> str:
 
 
 def show_difference(value: float | None) -> str:
-    """Four decimals with their sign; empty for None."""
-    return "" if value is None else f"{value:+.4f}"
+    """Four decimals with their sign, up to six where fewer would make it 0; empty for None."""
+    if value is None:
+        return ""
+    decimals = next((places for places in (4, 5, 6) if round(value, places)), 4)
+    return f"{value:+.{decimals}f}"
 
 
 def show_interval(low: float | None, high: float | None) -> str:
     """Two signed ends, no further out than accuracies can differ; empty for None."""
     if low is None or high is None:
         return ""
-    return f"{max(low, -1.0):+.4f} to {min(high, 1.0):+.4f}"
+    return f"{show_difference(max(low, -1.0))} to {show_difference(min(high, 1.0))}"
 
 
 def find_reported(study: Study, setting: Setting) -> list[Reported]:
