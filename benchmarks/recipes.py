@@ -78,7 +78,7 @@ def fit_once(config: RunConfig, folder: Path) -> Judged:
     """Fit a recipe on a third of the rows and judge it on the others, unless that has been done."""
     from digit_recognizer.data.folds import assign_folds
     from digit_recognizer.training.dataset import load_dataset
-    from digit_recognizer.training.environment import take_fingerprint
+    from digit_recognizer.training.fingerprint import take_fingerprint
     from digit_recognizer.training.fit import predict_probabilities
     from digit_recognizer.training.fold import fit_fold
     from digit_recognizer.training.inputs import build_inputs

@@ -79,7 +79,7 @@ def main() -> None:
     import_keras()
     print(f"import: {time.perf_counter() - started:.1f} s")
     from digit_recognizer.training.dataset import load_dataset
-    from digit_recognizer.training.environment import take_fingerprint
+    from digit_recognizer.training.fingerprint import take_fingerprint
     from digit_recognizer.training.precision import choose_precision
 
     precision = choose_precision("auto")  # timed once, so that all fits have the same

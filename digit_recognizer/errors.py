@@ -1,5 +1,8 @@
 """The one kind of error that a person at the keyboard can mend."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class InputError(ValueError):
     """Something handed in is wrong: a file, a flag, a combination of both.
@@ -20,3 +23,24 @@ class LostError(InputError):
 
 class WriteError(InputError):
     """A file could not be written: a full disk, a folder without permission. What stood there before stays."""
+
+
+class UnusableRunError(InputError):
+    """A run that was begun cannot go on as it is: it was begun otherwise, or its files are damaged."""
+
+
+class GivenUpError(Exception):
+    """A run is given up by whoever watches it. Nobody's mistake, and never shown."""
+
+
+@contextlib.contextmanager
+def reading_its_own_files() -> Iterator[None]:
+    """Whatever is wrong with a file that is read here, it is the run's own: it cannot go on.
+
+    Raises:
+        UnusableRunError: in the place of any InputError, with its words.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise UnusableRunError(str(error)) from error

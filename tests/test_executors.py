@@ -112,7 +112,7 @@ import os, sys
 from digit_recognizer.training.cores import bind_process
 bind_process(1)
 from digit_recognizer.training.cross_validation import CLASSES
-from digit_recognizer.training.environment import describe_machine
+from digit_recognizer.training.fingerprint import describe_machine
 from digit_recognizer.config import RunConfig
 print(describe_machine(None, RunConfig(precision="float32"))["threads"], len(os.sched_getaffinity(0)))
 """

@@ -13,8 +13,8 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training.cores import count_threads
 from digit_recognizer.training.cross_validation import cross_validate, resume
-from digit_recognizer.training.environment import compare_machines, describe_machine
 from digit_recognizer.training.executors import Machines, do_task, map_in_order, open_executor
+from digit_recognizer.training.fingerprint import compare_machines, describe_machine
 
 RECIPE = RECIPES["dropout, augmentation, one cycle"]
 

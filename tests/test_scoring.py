@@ -42,3 +42,9 @@ def test_without_test_labels_the_answer_says_who_has_them(tiny_dir):
     path = write_labels(tiny_dir.parent / "mine.csv", np.zeros(20, int))
     with pytest.raises(InputError, match="Kaggle keeps its own"):
         score_submission(path, tiny_dir)
+
+
+def test_without_test_images_it_is_told_that_the_submission_may_be_for_others(tiny_dir):
+    (tiny_dir / "test.csv").unlink()
+    path = write_labels(tiny_dir.parent / "mine.csv", np.arange(60, 80) % 10)
+    assert "test.csv is missing, so that nothing tells" in score_submission(path, tiny_dir)

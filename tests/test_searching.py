@@ -6,6 +6,7 @@ import pytest
 
 from digit_recognizer.sweeps.method import count_planned, is_under_way
 from digit_recognizer.sweeps.searching import find_next_trials, is_hopeless, list_earlier_curves
+from digit_recognizer.sweeps.spread import select_records
 from digit_recognizer.sweeps.study import Range, Study
 from digit_recognizer.sweeps.trials import Trial, TrialRecord
 
@@ -142,3 +143,28 @@ def test_a_trial_is_hopeless_below_the_median_of_earlier_ones_at_its_epoch(curve
 
 def test_nothing_is_hopeless_while_there_is_little_to_compare_with():
     assert not is_hopeless((0.1,), [(0.9,)] * 4) and is_hopeless((0.1,), [(0.9,)] * 5)
+
+
+def test_a_fit_that_diverged_is_nothing_to_be_compared_with():
+    study = dataclasses.replace(GRID, prune="median", at_once=2, seeds=1)
+    first, second = find_next_trials(study, [])
+    records = [end(first, 0.1, state="failed"), end(second, 0.4)]
+    assert list_earlier_curves(study, find_next_trials(study, records)[0], records) == [(0.4,)]
+
+
+@pytest.mark.parametrize("method", ["tpe", "random"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"at_once": 3},
+        {"ranges": {"learning_rate": Range(1e-4, 0.05, log=True)}},
+        {"ranges": {**SEARCH.ranges, "epochs": Range(1, 9, whole=True)}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_trials_of_a_search_that_drew_otherwise_are_of_another_wording(method, change):
+    study = dataclasses.replace(SEARCH, method=method, trials=8)
+    records = run_all(study)
+    assert select_records(study, records) == records
+    assert select_records(dataclasses.replace(study, trials=20), records) == records, "more runs are no other search"
+    assert select_records(dataclasses.replace(study, **change), records) == []

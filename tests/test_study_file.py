@@ -91,6 +91,7 @@ def test_every_study_that_ships_can_be_run(path):
         ("epochs = 3", "epoch = 3", "'epoch'"),
         ("epochs = 3", "seed = 3", "seed is settled by the sweep"),
         ("epochs = 3", "net = 3", "net is settled by the sweep"),
+        ("epochs = 3", 'name = "x"', "'name'"),
         ("epochs = 3", "epochs = [3, 4]", "epochs must be one value"),
         ("epochs = 3", "batch_size = 3", "batch_size stands in [fixed] and varies"),
         ('"narrow"', '"narow"', "--model takes one of"),

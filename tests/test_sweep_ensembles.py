@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.sweeps import ensembles
+from digit_recognizer.sweeps import ensemble_sections, ensembles
+from digit_recognizer.sweeps.ensemble_sections import describe_ensembles
 from digit_recognizer.sweeps.ensembles import (
     EnsembleScore,
-    describe_ensembles,
     judge_ensembles,
     load_ensembles,
+    merge_ensembles,
     write_ensembles,
 )
 from digit_recognizer.sweeps.study import Study
@@ -73,6 +74,25 @@ def test_a_damaged_folder_costs_its_net_alone(tmp_path, capsys):
     assert len(notes) == 2 and "c/folds.npy" in notes[0] and f"{tmp_path / 'd'} must hold" in notes[1]
 
 
+def test_of_many_nets_no_one_is_in_more_of_the_choices_than_chance_has_it():
+    chosen = ensembles._choose(30, 3)
+    assert len(set(chosen)) == ensembles.MOST_CHOICES and all(len(set(one)) == 3 for one in chosen)
+    times = np.bincount(np.concatenate(chosen), minlength=30)
+    assert times.min() >= 1 and times.max() <= 25, "each in 10 of 100 in the mean"
+    assert ensembles._choose(4, 2) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+
+
+def test_of_kept_and_new_scores_those_of_more_nets_count_and_none_of_other_trials():
+    def score(setting, names):
+        return [EnsembleScore(setting, nets, 1, 0.5, 0.5, 0.5, tuple(names)) for nets in range(1, len(names) + 1)]
+
+    records = [record("a", 0), record("b", 1), record("c", 2), record("x", 0, epochs=2), record("y", 1, epochs=2)]
+    kept = [*score("epochs=1", "abc"), *score("epochs=2", "xz")]
+    judged = [*score("epochs=2", "xy"), *score("epochs=1", "ab")]
+    assert merge_ensembles(STUDY, kept, judged, records) == [*score("epochs=1", "abc"), *score("epochs=2", "xy")]
+    assert merge_ensembles(STUDY, kept, [], records[1:]) == []
+
+
 def test_scores_come_back_from_their_table_and_stand_on_the_page(tmp_path):
     for name, wrong in (("a", [0]), ("b", [1])):
         write_trial(tmp_path / "trials", name, wrong)
@@ -88,7 +108,7 @@ def test_scores_come_back_from_their_table_and_stand_on_the_page(tmp_path):
 
 
 def test_of_many_nets_the_fewest_and_all_of_them_are_tabulated(tmp_path):
-    scores = [EnsembleScore("net.dropout=0.5 epochs=3", nets, 1, nets / 100, 0.0, 0.9) for nets in range(1, 31)]
+    scores = [EnsembleScore("net.dropout=0.5 epochs=3", nets, 1, nets / 100, 0.0, 0.9, ()) for nets in range(1, 31)]
     (section,) = describe_ensembles(scores, tmp_path)
     assert section.table[0] == ("setting", "1 net", *(f"{nets} nets" for nets in (*range(2, 8), 30)))
     assert section.table[1][::8] == ("dropout 0.5, epochs 3", "0.30000")
@@ -97,8 +117,8 @@ def test_of_many_nets_the_fewest_and_all_of_them_are_tabulated(tmp_path):
 @pytest.mark.parametrize("name", ["epochs", "net.a_parameter_with_quite_a_long_name"])
 def test_under_the_figure_every_setting_has_its_whole_label(name):
     settings = [f"{name}={first} {name}_too={first}" for first in range(8)]
-    scores = [EnsembleScore(setting, nets, 1, 0.5, 0.4, 0.6) for setting in settings for nets in (1, 2)]
-    figure = ensembles._draw_ensembles(scores)
+    scores = [EnsembleScore(setting, nets, 1, 0.5, 0.4, 0.6, ()) for setting in settings for nets in (1, 2)]
+    figure = ensemble_sections._draw_ensembles(scores)
     figure.draw_without_rendering()
     (legend,) = figure.legends
     inside, around = legend.get_window_extent(), figure.bbox
@@ -116,7 +136,7 @@ def test_a_damaged_table_is_told(tmp_path):
 
 def test_of_many_settings_those_with_the_best_nets_are_shown(tmp_path):
     scores = [
-        EnsembleScore(f"epochs={epochs}", nets, 1, 0.5 + epochs / 100 + nets / 1000, 0.5, 0.9)
+        EnsembleScore(f"epochs={epochs}", nets, 1, 0.5 + epochs / 100 + nets / 1000, 0.5, 0.9, ())
         for epochs in range(40)
         for nets in (1, 2)
     ]

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
-from digit_recognizer.sweeps.spread import summarise_settings
+from digit_recognizer.sweeps.spread import rank_settings, summarise_settings
 from digit_recognizer.sweeps.study import Range, Reported
 from digit_recognizer.sweeps.tables import (
     build_setting_rows,
@@ -88,3 +88,16 @@ def test_a_documents_number_belongs_to_the_settings_that_have_all_its_values():
 def test_values_are_written_as_in_a_study_file(value, words):
     study = make_study(grids=({"net.option": (value, "other")},))
     assert label_setting(study, {"net.option": value}) == f"option {words}"
+
+
+@pytest.mark.parametrize("state", ["pruned", "failed"])
+def test_a_setting_of_which_a_run_went_wrong_stands_behind_those_that_went_well(state):
+    study = make_study(grids=({"batch_size": (40, 80, 150)},), seeds=2)
+    accuracies = {40: (0.98, 0.97), 80: (0.99, 0.5), 150: (0.96, 0.97)}
+    records = [
+        make_record(study, {"batch_size": size}, seed, found, state="done" if found > 0.9 else state)
+        for size, both in accuracies.items()
+        for seed, found in enumerate(both)
+    ]
+    ranked = rank_settings(summarise_settings(study, records))
+    assert [one.setting["batch_size"] for one in ranked] == [40, 150, 80]

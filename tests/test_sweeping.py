@@ -94,7 +94,11 @@ def test_a_trial_names_the_commit_of_the_sweep_wherever_it_is_run(study, tmp_pat
 
 @pytest.mark.parametrize(
     ("values", "complaint"),
-    [('augmentation = ["none", "flip"]', "mirrors images"), ("devices = [1, 2]", "needs KERAS_BACKEND=jax")],
+    [
+        ('augmentation = ["none", "flip"]', "mirrors images"),
+        ("devices = [1, 2]", "needs KERAS_BACKEND=jax"),
+        ("feature_views = [1, 8]", "--feature-views is for transfer nets"),
+    ],
 )
 def test_what_these_data_or_this_backend_cannot_bear_is_refused_before_any_trial(study, tmp_path, values, complaint):
     if "devices" in values and keras.config.backend() == "jax":

@@ -12,7 +12,7 @@ import pytest
 
 from digit_recognizer import cv
 from digit_recognizer.config import RunConfig
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import DivergedError, GivenUpError, InputError, WriteError
 from digit_recognizer.training import mlflow_tracking
 from digit_recognizer.training.runs import RunFolder
 from digit_recognizer.training.trackers import Trackers, open_trackers
@@ -68,6 +68,7 @@ def test_a_wrong_address_is_told_before_anything_is_written(address, tiny_dir, t
     [
         ("http://user:pass@host:5000/path", "http://host:5000/path"),
         ("postgresql://user:p@ss@host/db?password=secret", "postgresql://host/db"),
+        ("postgresql://user:pa/ss@host/db", "postgresql://host/db"),
         ("sqlite:///runs/mlflow.db", "sqlite:///runs/mlflow.db"),
     ],
 )
@@ -118,11 +119,18 @@ def test_a_tracker_that_fails_costs_one_line_and_no_training():
 
 
 @pytest.mark.parametrize(
-    ("stop", "status"), [(KeyboardInterrupt, "KILLED"), (InputError("it diverged"), "FAILED")], ids=str
+    ("stop", "status"),
+    [
+        (KeyboardInterrupt, "KILLED"),
+        (GivenUpError, "KILLED"),
+        (WriteError("no room"), "KILLED"),
+        (DivergedError("it diverged"), "FAILED"),
+    ],
+    ids=str,
 )
 def test_how_a_run_ended_is_told(stop, status):
     listener = Listener()
-    with pytest.raises((KeyboardInterrupt, InputError)), Trackers(print, [listener]):
+    with pytest.raises((KeyboardInterrupt, GivenUpError, InputError)), Trackers(print, [listener]):
         raise stop
     assert listener.status == status
 

@@ -20,10 +20,10 @@ def score_submission(path: Path, input_dir: Path) -> str:
         input_dir: folder that holds test.csv and test_labels.csv, and classes.json where classes have names.
 
     Returns:
-        One line for the screen.
+        A line for the screen; further ones if the submission is unfit for the competition, or test.csv is missing.
 
     Raises:
-        InputError: if a file is missing or malformed, or the submission was made for another test.csv.
+        InputError: if the submission or the labels are missing or malformed, or it was made for another test.csv.
     """
     answers = input_dir / "test_labels.csv"
     if not os.path.lexists(answers):
@@ -46,6 +46,8 @@ def score_submission(path: Path, input_dir: Path) -> str:
     )
     if submission.provenance and submission.provenance.unfit:
         line += f"\nUNFIT FOR THE COMPETITION: {submission.provenance.unfit}"
+    if test_sha256 is None:
+        line += f"\nnote: {test} is missing, so that nothing tells whether the submission was made for its images"
     return line
 
 

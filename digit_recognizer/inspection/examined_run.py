@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from digit_recognizer.data.array_files import load_npy
 from digit_recognizer.data.csv_header import open_regular_file
 from digit_recognizer.data.tables import TrainTable
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import read_json
 from digit_recognizer.inspection.misreadings import HeldOutFold
 from digit_recognizer.training.comparing import find_judged_rows, load_run_of
-from digit_recognizer.training.runs import CONFIG, FinishedRun, load_array
+from digit_recognizer.training.runs import CONFIG, FinishedRun
 
 MOST_HISTORY_BYTES = 1 << 24  # a thousand epochs of ten folds have 1 MB
 COURSE = ("fold", "epoch", "loss", "accuracy")
@@ -68,7 +69,7 @@ def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:
     settings = read_json(path / CONFIG)
     if not isinstance(settings, dict):
         raise InputError(f"{path / CONFIG} must hold a configuration, but is a {type(settings).__name__}: restore it.")
-    folds = load_array(path / "folds.npy")
+    folds = load_npy(path / "folds.npy")
     if folds.dtype.kind != "i" or folds.shape != (len(train.labels),) or (folds[judged] < 0).any():
         raise InputError(
             f"{path / 'folds.npy'} must tell the fold of each of {len(train.labels):,} rows, but holds {folds.dtype} "

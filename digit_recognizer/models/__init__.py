@@ -63,7 +63,7 @@ def describe_options(name: str) -> str:
     return _options.describe_options(load_model_module(name).build, name)
 
 
-def build_config(name: str, smoke: bool = False, **changes: Any) -> RunConfig:
+def build_config(name: str, /, smoke: bool = False, **changes: Any) -> RunConfig:
     """A model's recipe: the defaults, then its preset, then the smoke run's, then `changes`.
 
     Raises:

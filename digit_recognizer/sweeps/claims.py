@@ -1,5 +1,6 @@
 """Sentences of a document, held against the runs: supported, contradicted, or neither."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -40,10 +41,10 @@ class JudgedClaim:
             return "undecided: one pair of runs has no interval"
         seeds = "these seeds show" if effect.seeds > 1 else "this one seed shows"
         if self.verdict == "none":
-            return f"none: {seeds} no difference"
+            return f"neither supported nor contradicted: {seeds} no difference"
         words: str = self.verdict
         if self.verdict == "not refuted":
-            words += f": the interval is {effect.high - effect.low:.4f} wide"
+            words = f"not contradicted, nor proved: the interval is {effect.high - effect.low:.4f} wide"
         return words + (", in one seed alone" if effect.seeds == 1 else "")
 
 
@@ -52,15 +53,17 @@ def judge_claims(study: Study, effects: Sequence[Effect], records: Sequence[Tria
 
     The interval is the one that the table of effects has, adjusted for the parameter's other comparisons, so that no
     claim is called supported by a difference which the table calls none. A claim about certain values of other
-    parameters is judged by the runs with these, with the same adjustment.
+    parameters is judged by the runs with these; each such claim is one more comparison of its parameter.
     """
     resolution = 1 / (count_held_out(records) or float("inf"))
+    narrower = Counter(claim.parameter for claim in study.claims if claim.where)
     judged = []
     for claim in study.claims:
         effect = _find_effect(effects, claim)
         if claim.where:
             own = [one for one in records if all(one.setting.get(name) == it for name, it in claim.where.items())]
-            effect = measure_effect(own, claim.parameter, claim.high, claim.low, effect.comparisons, resolution)
+            comparisons = effect.comparisons + narrower[claim.parameter]
+            effect = measure_effect(own, claim.parameter, claim.high, claim.low, comparisons, resolution)
         judged.append(JudgedClaim(claim, effect, _judge(claim, effect)))
     return judged
 

@@ -58,7 +58,8 @@ def _caption(courses: Sequence[Course], which: str) -> str:
 def _build_row(course: Course) -> tuple[str, str, str, str, str]:
     plateau = course.plateau
     if plateau is None:
-        return course.label, "one seed cannot tell", "", "", ""
+        told = "one seed cannot tell" if course.seeds == 1 else "seeds that end at different epochs cannot tell"
+        return course.label, told, "", "", ""
     excess = show_difference(plateau.excess)
     if plateau.epoch is None:
         return course.label, f"gains still at {plateau.epochs:,}", "", "", excess

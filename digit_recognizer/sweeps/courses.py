@@ -23,12 +23,14 @@ class Course:
         held_out: float64 (seeds, epochs), accuracy on the held-out rows after each epoch.
         fitted: float64 (epochs,), mean accuracy on the fitted rows during each epoch; empty if no record has it.
         plateau: where gains end; None of one seed or one epoch.
+        seeds: that have finished, those whose curves are shorter among them.
     """
 
     label: str
     held_out: np.ndarray
     fitted: np.ndarray
     plateau: Plateau | None
+    seeds: int
 
 
 def choose_courses(summaries: Sequence[SettingSummary]) -> tuple[list[SettingSummary], str]:
@@ -55,6 +57,7 @@ def trace_courses(study: Study, summaries: Sequence[SettingSummary]) -> list[Cou
                 np.array([record.held_out_curve for record in whole]),
                 np.array(fitted).mean(axis=0) if fitted else np.empty(0),
                 find_plateau(curves, 1 / (count_held_out(summary.done) or float("inf"))),
+                len(curves),
             )
         )
     return courses

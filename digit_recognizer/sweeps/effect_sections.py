@@ -45,8 +45,8 @@ def describe_effects(study: Study, records: Sequence[TrialRecord]) -> list[Secti
             rows.append((one.claim.says, one.words, *cells))
         words = (
             "Each sentence is held against the interval that the table of values has for the two it speaks of, or, if "
-            "it is about some settings only, against theirs. "
-            "What is not refuted is not thereby proved: a wide interval refutes little."
+            "it is about some settings only, against theirs, which is one more comparison. What is not contradicted is "
+            "not thereby proved: a wide interval contradicts little."
         )
         sections.append(Section("The document's claims", (words,), table=tuple(rows)))
     counts = count_states(study, records)

@@ -7,10 +7,10 @@ nets out of n every choice is judged, up to a number: which k are taken must not
 
 import csv
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,22 +18,13 @@ from digit_recognizer.data.array_files import load_npy
 from digit_recognizer.data.csv_header import CLASSES
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import write_atomically
-from digit_recognizer.inspection.figures import HELD_OUT_COLOUR, open_figure, save_figure
-from digit_recognizer.inspection.sections import FigureFile, Section
 from digit_recognizer.signals import show
-from digit_recognizer.sweeps.study import NET, Setting, Study
+from digit_recognizer.sweeps.study import Setting, Study
 from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 ENSEMBLES = "ensembles.csv"
 MOST_CHOICES = 100
-MOST_SHOWN = 8  # settings
-MOST_COLUMNS = 8
-LONG_LABEL = 50  # characters, of which two do not stand side by side under the figure
-MARKERS, LINES = "osD^vP*X", ("-", "--", ":", "-.")
-COLUMNS = ("nets", "choices", "accuracy", "lowest", "highest")
+COLUMNS = ("nets", "choices", "accuracy", "lowest", "highest", "trials")
 
 
 @dataclass(frozen=True)
@@ -45,6 +36,7 @@ class EnsembleScore:
         nets: how many are averaged.
         choices: ways to take so many of the setting's nets that were judged.
         accuracy, lowest, highest: over these, on the held-out rows; 0 to 1.
+        trials: the names of all nets of the setting, from which they are taken.
     """
 
     setting: str
@@ -53,6 +45,7 @@ class EnsembleScore:
     accuracy: float
     lowest: float
     highest: float
+    trials: tuple[str, ...]
 
 
 def judge_ensembles(
@@ -76,21 +69,52 @@ def judge_ensembles(
         if len(folders) < 2:
             continue
         labels = load_labels(setting)
-        loaded = [one for folder in folders if (one := _load_net(folder, len(labels))) is not None]
-        folds = [one[0] for one in loaded]
+        found_nets = {folder.name: one for folder in folders if (one := _load_net(folder, len(labels))) is not None}
+        folds = [one[0] for one in found_nets.values()]
         if len(folds) < 2 or any(not np.array_equal(folds[0], other) for other in folds[1:]):
             continue
         held_out = folds[0] == 0
-        probabilities = np.stack([one[1][held_out] for one in loaded])
+        probabilities = np.stack([one[1][held_out] for one in found_nets.values()])
+        name, trials = describe_setting(study, setting), tuple(found_nets)
         for nets in range(1, len(folds) + 1):
-            chosen = itertools.islice(itertools.combinations(range(len(folds)), nets), MOST_CHOICES)
             found = [
                 float((probabilities[list(one)].mean(axis=0).argmax(axis=1) == labels[held_out]).mean())
-                for one in chosen
+                for one in _choose(len(folds), nets)
             ]
-            name = describe_setting(study, setting)
-            scores.append(EnsembleScore(name, nets, len(found), float(np.mean(found)), min(found), max(found)))
+            scores.append(EnsembleScore(name, nets, len(found), float(np.mean(found)), min(found), max(found), trials))
     return scores
+
+
+def merge_ensembles(
+    study: Study, kept: Sequence[EnsembleScore], judged: Sequence[EnsembleScore], records: Sequence[TrialRecord]
+) -> list[EnsembleScore]:
+    """The scores of the study as it now reads, of each setting those of the most nets.
+
+    Args:
+        study: whose settings' order is taken.
+        kept: from ensembles.csv: their trials' folders may be gone since then.
+        judged: just now.
+        records: of the study's trials; scores of other trials do not count.
+    """
+    names = {record.name for record in records if record.state == "done"}
+    best: dict[str, list[EnsembleScore]] = {}
+    for scores in (judged, kept):
+        for setting in dict.fromkeys(score.setting for score in scores):
+            own = [score for score in scores if score.setting == setting and names.issuperset(score.trials)]
+            best[setting] = max(best.get(setting, []), own, key=len)  # of k nets there are k scores
+    settings = [describe_setting(study, setting) for setting, _ in group_by_setting(records)]
+    return [score for setting in dict.fromkeys(settings) for score in best.get(setting, [])]
+
+
+def _choose(nets: int, of_them: int) -> list[tuple[int, ...]]:
+    """All ways to take so many of the nets; of more than `MOST_CHOICES` as many drawn evenly, each once."""
+    if math.comb(nets, of_them) <= MOST_CHOICES:
+        return list(itertools.combinations(range(nets), of_them))
+    random = np.random.default_rng(0)
+    drawn: dict[tuple[int, ...], None] = {}
+    while len(drawn) < MOST_CHOICES:
+        drawn.setdefault(tuple(sorted(random.choice(nets, of_them, replace=False).tolist())))
+    return list(drawn)
 
 
 def _load_net(folder: Path, rows: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -111,80 +135,6 @@ def describe_setting(study: Study, setting: object) -> str:
     return " ".join(f"{name}={values[name]}" for name in study.parameters if name in values)
 
 
-def describe_ensembles(scores: Sequence[EnsembleScore], folder: Path) -> list[Section]:
-    """The section of a page on ensembles, with its figure; empty where there are no scores.
-
-    Args:
-        scores: as `judge_ensembles` gives them.
-        folder: for the figure.
-
-    Returns:
-        At most one section.
-    """
-    if not scores:
-        return []
-    settings = len({score.setting for score in scores})
-    best = sorted((score for score in scores if score.nets == 1), key=lambda score: -score.accuracy)[:MOST_SHOWN]
-    scores = [score for score in scores if score.setting in {one.setting for one in best}]
-    path = folder / "ensembles.png"
-    plot_ensembles(scores, path)
-    means = {(score.setting, score.nets): f"{score.accuracy:.5f}" for score in scores}
-    nets = sorted({score.nets for score in scores})
-    nets = [*nets[: MOST_COLUMNS - 1], nets[-1]] if len(nets) > MOST_COLUMNS else nets
-    rows = [
-        (_label(setting), *(means.get((setting, count), "") for count in nets))
-        for setting in dict.fromkeys(score.setting for score in scores)
-    ]
-    caption = (
-        "Accuracy of the mean of so many nets of one setting on the held-out rows: the mean over all ways to choose "
-        "them, and the lowest and the highest as a bar."
-    )
-    words = (
-        "All nets of a setting held out the same rows, so that the mean of their probabilities can be judged there. "
-        "Every choice of so many nets counts, lest luck choose; but the choices share nets and rows, so the bars are "
-        "narrower than what other nets and rows would show. The table has the mean over the choices; how many there "
-        f"are, and the lowest and the highest, stand in {ENSEMBLES}."
-    )
-    if settings > MOST_SHOWN:
-        words += f" Shown are {MOST_SHOWN} of {settings} settings, those whose single nets are best."
-    head = ("setting", *(f"{count} net{'s' if count > 1 else ''}" for count in nets))
-    return [Section("Ensembles of 1 to k nets", (words,), (FigureFile(path, caption),), (head, *rows))]
-
-
-def _label(setting: str) -> str:
-    """A setting as the page's other tables have it."""
-    return ", ".join(part.removeprefix(NET).replace("=", " ", 1) for part in setting.split(" "))
-
-
-def plot_ensembles(scores: Sequence[EnsembleScore], path: Path) -> None:
-    """Draw accuracy against the number of nets, a line per setting."""
-    save_figure(_draw_ensembles(scores), path)
-
-
-def _draw_ensembles(scores: Sequence[EnsembleScore]) -> "Figure":
-    settings = list(dict.fromkeys(score.setting for score in scores))
-    columns = 2 if max(map(len, settings)) <= LONG_LABEL else 1
-    figure = open_figure(9, 4 + 0.2 * len(settings) / columns)
-    axes = figure.subplots()
-    for place, setting in enumerate(settings):
-        own = [score for score in scores if score.setting == setting]
-        means = np.array([score.accuracy for score in own])
-        bars = [means - [score.lowest for score in own], [score.highest for score in own] - means]
-        nets = np.array([score.nets for score in own]) + 0.03 * (place - len(settings) / 2)
-        grey = str(0.1 + 0.5 * place / len(settings))
-        axes.errorbar(
-            nets, means, yerr=np.maximum(bars, 0), label=_label(setting), capsize=2,
-            color=grey if place % 2 else HELD_OUT_COLOUR,
-            marker=MARKERS[place % len(MARKERS)], linestyle=LINES[place % len(LINES)], linewidth=1,
-        )  # fmt: skip
-    axes.set_xlabel("nets of which the mean is taken")
-    axes.set_ylabel("accuracy on the held-out rows")
-    axes.set_xticks(sorted({score.nets for score in scores}))
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=columns, fontsize="small")
-    return figure
-
-
 def write_ensembles(path: Path, scores: Sequence[EnsembleScore]) -> None:
     """Write ensembles.csv, which is kept when the trials' folders are not."""
     with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
@@ -192,7 +142,7 @@ def write_ensembles(path: Path, scores: Sequence[EnsembleScore]) -> None:
         writer.writerow(["setting", *COLUMNS])
         for score in scores:
             numbers = [f"{value:.6f}" for value in (score.accuracy, score.lowest, score.highest)]
-            writer.writerow([score.setting, score.nets, score.choices, *numbers])
+            writer.writerow([score.setting, score.nets, score.choices, *numbers, " ".join(score.trials)])
 
 
 def load_ensembles(path: Path) -> list[EnsembleScore]:
@@ -214,8 +164,9 @@ def load_ensembles(path: Path) -> list[EnsembleScore]:
                 float(row["accuracy"]),
                 float(row["lowest"]),
                 float(row["highest"]),
+                tuple(row["trials"].split()),
             )
             for row in rows
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} must be a table of ensembles, but is damaged ({error}): remove it.") from error

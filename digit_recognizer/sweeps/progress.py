@@ -1,5 +1,7 @@
 """A line per trial of a sweep, with the time left."""
 
+import time
+
 from digit_recognizer.signals import show
 from digit_recognizer.sweeps.method import count_planned
 from digit_recognizer.sweeps.spread import select_records
@@ -15,6 +17,7 @@ class TrialProgress:
         records = select_records(study, records)  # those of an earlier wording have used up nothing of this one's
         self.study, self.ended = study, len(records)
         self.spent_seconds = sum(record.seconds for record in records)
+        self.sitting_seconds, self.begun = 0.0, time.perf_counter()  # of trials, that many machines may make at once
         self.planned = count_planned(study)
         self.names = study.parameters
 
@@ -22,6 +25,7 @@ class TrialProgress:
         """Tell of a trial that has just ended."""
         self.ended += 1
         self.spent_seconds += record.seconds
+        self.sitting_seconds += record.seconds
         values = " ".join(
             f"{name}={_show_value(record.setting[name])}" for name in self.names if name in record.setting
         )
@@ -32,7 +36,8 @@ class TrialProgress:
         )
         left = ""
         if self.planned is not None:
-            seconds = (self.planned - self.ended) * self.spent_seconds / self.ended
+            at_once = max(1.0, self.sitting_seconds / (time.perf_counter() - self.begun))
+            seconds = (self.planned - self.ended) * self.spent_seconds / self.ended / at_once
             left = f"  left about {format_seconds(max(0, seconds))}"
         total = "" if self.planned is None else f"/{self.planned}"
         show(f"trial {self.ended}{total}  {values} seed={record.seed}  {what}  {record.seconds:.1f} s{left}")

@@ -16,14 +16,16 @@ import numpy as np
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.csv_header import CLASSES
-from digit_recognizer.errors import DivergedError, InputError
+from digit_recognizer.errors import DivergedError, GivenUpError, InputError, UnusableRunError
 from digit_recognizer.locks import LOCK
-from digit_recognizer.signals import stop_if_asked
+from digit_recognizer.signals import show, stop_if_asked
 from digit_recognizer.sweeps.searching import Curve, is_hopeless
 from digit_recognizer.sweeps.trials import State, Trial, TrialRecord
+from digit_recognizer.training.cores import count_threads
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.dataset import Dataset
-from digit_recognizer.training.environment import count_threads, name_processor
+from digit_recognizer.training.environment import ENVIRONMENT, load_fingerprint
+from digit_recognizer.training.fingerprint import name_processor
 from digit_recognizer.training.inputs import count_parameters
 from digit_recognizer.training.precision import choose_precision
 from digit_recognizer.training.results import CVResult
@@ -65,28 +67,26 @@ class Shop:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial leaves: its record and, if it was run elsewhere, the files of its folder by name."""
+    """What a trial leaves: its record and, if it was run elsewhere, the files of its folder by path."""
 
     record: TrialRecord
     files: dict[str, bytes]
 
 
-class _HopelessError(Exception):
-    """A trial is given up; not an error of anybody's."""
-
-
 @dataclass
 class _Watch:
-    """Follows a run's history, and gives it up where it is hopeless."""
+    """Follows a run's history, and gives it up where it is hopeless: not in its last epoch, when all is done."""
 
     earlier: Sequence[Curve] | None
+    epochs: int
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, history: list[dict[str, Any]]) -> None:
         self.history = list(history)
         stop_if_asked()
-        if self.earlier is not None and is_hopeless(_read_curve(history, "held_out_accuracy"), self.earlier):
-            raise _HopelessError
+        curve = _read_curve(history, "held_out_accuracy")
+        if self.earlier is not None and len(curve) < self.epochs and is_hopeless(curve, self.earlier):
+            raise GivenUpError
 
 
 def do_trial(shop: Shop, task: TrialTask) -> Outcome:
@@ -96,8 +96,9 @@ def do_trial(shop: Shop, task: TrialTask) -> Outcome:
         return Outcome(run_trial(dataset, task, shop.folder), {})
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as name:
         record = run_trial(dataset, task, Path(name))
-        files = [path for path in (Path(name) / task.trial.name).glob("*") if path.is_file() and path.name != LOCK]
-        return Outcome(record, {path.name: path.read_bytes() for path in files})
+        own = Path(name) / task.trial.name
+        files = [path for path in own.rglob("*") if path.is_file() and path.name != LOCK]
+        return Outcome(record, {path.relative_to(own).as_posix(): path.read_bytes() for path in files})
 
 
 def settle_precision(_: None, requested: str) -> str:
@@ -114,18 +115,18 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         folder: where the trials' own folders are.
 
     Raises:
-        InputError: for what is not the trial's own fault: no room on the disk, a folder in use.
+        InputError: for what is not the trial's own fault: no room on the disk, a folder in use, a tracker that does not
+            answer. What the trial has done till then is kept.
     """
     started = time.perf_counter()
     keras.backend.clear_session()  # hundreds of nets in one process would fill its memory
     path = folder / task.trial.name
-    watch = _Watch(task.earlier)
+    watch = _Watch(task.earlier, task.config.epochs + (task.config.unfreeze_epochs if task.config.unfreeze else 0))
     state: State = "done"
     reason, result = "", None
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # the run's own lines are in its log
-            result = _begin_or_go_on(dataset, task, path, watch)
-    except _HopelessError:
+        result = _begin_or_go_on(dataset, task, path, watch)
+    except GivenUpError:
         state = "pruned"
     except (DivergedError, _NoSuchNetError) as error:
         state, reason = "failed", str(error)
@@ -133,15 +134,6 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         remove_state(path)
         shutil.rmtree(path / BULKY, ignore_errors=True)
     history = watch.history if result is None else _load_history(path)
-    circumstances = {
-        "commit": task.commit,
-        "precision": task.config.precision,
-        "processor": name_processor(),
-        "threads": count_threads(),
-        "train.csv": dataset.train_sha256,
-        "data": str(task.config.input_dir),
-        "classes": list(dataset.class_names),
-    }
     curve = _read_curve(history, "held_out_accuracy")
     seconds = time.perf_counter() - started
     return TrialRecord(
@@ -158,7 +150,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         fitted_rows=_count_fitted(result) if result else 0,
         parameters=0 if state == "failed" else count_parameters(task.config.model, task.config.net),
         seconds=round(max(seconds, result.elapsed_seconds) if result else seconds, 3),
-        circumstances=circumstances,
+        circumstances=_tell_circumstances(dataset, task, path),
     )
 
 
@@ -170,11 +162,10 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
     """What a run gives; one that was begun under other circumstances, or is damaged, is begun anew."""
     if (path / CONFIG).exists():
         try:
-            return resume(path, "train", dataset=dataset, on_epoch=watch)
-        except (DivergedError, OSError):
-            raise
-        except InputError:
-            pass  # begun by another version, say: a trial is never half of one and half of another
+            with _silence():
+                return resume(path, "train", dataset=dataset, on_epoch=watch)
+        except UnusableRunError as error:  # a trial is never half of one version and half of another
+            show(f"note: {error} This trial is begun anew.")
     if path.exists():
         shutil.rmtree(path)
     try:
@@ -184,7 +175,32 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
     config = task.config.replace(run_dir=path)
     if dataset.whole_test:
         config = config.replace(submission=path / "submission.csv")
-    return cross_validate(config, single_split=True, dataset=dataset, on_epoch=watch)
+    with _silence():
+        return cross_validate(config, single_split=True, dataset=dataset, on_epoch=watch)
+
+
+def _silence() -> contextlib.AbstractContextManager[object]:
+    """The run's own lines are in its log."""
+    return contextlib.redirect_stdout(io.StringIO())
+
+
+def _tell_circumstances(dataset: Dataset, task: TrialTask, path: Path) -> dict[str, Any]:
+    """What a trial's numbers depend on: those that its run was made under, or these here if no run was begun."""
+    made_under: dict[str, Any] = {
+        "precision": task.config.precision,
+        "processor": name_processor(),
+        "threads": count_threads(),
+        "train.csv": dataset.train_sha256,
+    }
+    if (path / ENVIRONMENT).exists():
+        recorded = load_fingerprint(path)
+        made_under = {name: recorded[name] for name in made_under}
+    return {
+        "commit": task.commit,
+        **made_under,
+        "data": str(task.config.input_dir),
+        "classes": list(dataset.class_names),
+    }
 
 
 def _load_history(path: Path) -> list[dict[str, Any]]:

@@ -50,7 +50,8 @@ def list_earlier_curves(study: Study, trial: Trial, records: Sequence[TrialRecor
         names = [Trial.of(study, setting, trial.seed).name for setting in settings]
         if trial.name in names:
             return curves
-        curves += [ended[name].held_out_curve for name in names if name in ended and ended[name].held_out_curve]
+        known = [ended[name] for name in names if name in ended and ended[name].state != "failed"]
+        curves += [record.held_out_curve for record in known if record.held_out_curve]
     return curves
 
 

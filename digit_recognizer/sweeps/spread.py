@@ -79,8 +79,9 @@ def select_records(study: Study, records: Sequence[TrialRecord]) -> list[TrialRe
     return [
         record
         for record in records
-        if Trial.of(study, record.setting, record.seed).name == record.name
-        and (study.method != "grid" or (record.seed < study.seeds and tuple(sorted(record.setting.items())) in listed))
+        if record.seed < study.seeds
+        and Trial.of(study, record.setting, record.seed).name == record.name
+        and (study.method != "grid" or tuple(sorted(record.setting.items())) in listed)
     ]
 
 
@@ -98,11 +99,16 @@ def summarise_settings(study: Study, records: Sequence[TrialRecord]) -> list[Set
 
 
 def rank_settings(summaries: Sequence[SettingSummary]) -> list[SettingSummary]:
-    """The settings with a finished run, the highest mean first; of equal ones the earlier first."""
-    return sorted((one for one in summaries if one.done), key=lambda one: -(one.mean or 0))
+    """The settings with a finished run, the highest mean first; of equal ones the earlier first.
+
+    Those of which another run was pruned or failed come last: a mean over the runs that went well flatters.
+    """
+    return sorted(
+        (one for one in summaries if one.done), key=lambda one: (one.pruned + one.failed > 0, -(one.mean or 0))
+    )
 
 
 def find_best(study: Study, records: Sequence[TrialRecord]) -> Setting | None:
-    """The setting with the highest mean accuracy; None before any run has finished."""
+    """The first setting of `rank_settings`; None before any run has finished."""
     ranked = rank_settings(summarise_settings(study, select_records(study, records)))
     return ranked[0].setting if ranked else None

@@ -19,13 +19,15 @@ import numpy as np
 from digit_recognizer.competition.provenance import describe_command, find_commit
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import check_augmentation
-from digit_recognizer.errors import InputError, LostError
+from digit_recognizer.errors import InputError, LostError, WriteError
 from digit_recognizer.files import check_writable_folder, write_atomically
 from digit_recognizer.locks import claim_folder
 from digit_recognizer.signals import show
 from digit_recognizer.sweeps.ensembles import (
     ENSEMBLES,
     judge_ensembles,
+    load_ensembles,
+    merge_ensembles,
     write_ensembles,
 )
 from digit_recognizer.sweeps.memory import MOST_GROWTH_BYTES, measure_memory
@@ -41,8 +43,9 @@ from digit_recognizer.sweeps.tables import format_table
 from digit_recognizer.sweeps.telling import tell_results
 from digit_recognizer.sweeps.trials import TRIALS, Trial, TrialRecord, append_trial, load_trials
 from digit_recognizer.training.dataset import Dataset, load_dataset
-from digit_recognizer.training.devices import check_backend
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
+from digit_recognizer.training.inputs import check_flags_apart
+from digit_recognizer.training.precision import POLICIES
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def sweep(
             and does not come back.
 
     Returns:
-        The trials of the study that have ended.
+        All trials that the sweep's table holds; `select_records` tells the study's from those of earlier wordings.
 
     Raises:
         InputError: one line for whatever the person at the keyboard can mend.
@@ -114,8 +117,9 @@ def sweep(
         raise type(stop)(
             f"--page-only tells what has ended so far; go on with the same command: {describe_command()}"
         ) from None
-    except LostError as error:
-        raise LostError(f"{error} Then go on with the same command: {describe_command()}") from error
+    except (LostError, WriteError) as error:
+        first = error.__cause__ if isinstance(error.__cause__, InputError) else error  # a trial's own advice is less
+        raise type(error)(f"{first} Then go on with the same command: {describe_command()}") from error
     finally:
         lock.release()
 
@@ -159,7 +163,10 @@ def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool
             return workshop.load(study.build_config(setting, 0)).labels
 
         ours = select_records(study, records)
-        if scores := judge_ensembles(study, ours, folder / "trials", load_labels):
+        if ours:
+            workshop.check_data(study.build_config(ours[0].setting, ours[0].seed), records)
+        judged = judge_ensembles(study, ours, folder / "trials", load_labels)
+        if scores := merge_ensembles(study, load_ensembles(folder / ENSEMBLES), judged, ours):
             write_ensembles(folder / ENSEMBLES, scores)
     return True
 
@@ -182,25 +189,41 @@ class _Workshop:
         configs = [self.study.build_config(trial.setting, trial.seed) for trial in wave]
         shared = {(config.train_rows, config.test_rows): self.load(config) for config in configs}
         for config in configs:  # no fault of a setting, that would be noted of its trials for good
-            check_backend(config)
+            check_flags_apart(config)
             check_augmentation(config.augmentation, self.load(config).alphabet, config.input_dir)
-        for record in records:
-            if record.circumstances.get("train.csv") != self.load(configs[0]).train_sha256:
-                raise InputError(
-                    f"{self.folder.parent / TRIALS} holds trials of another train.csv: restore that, or name another "
-                    "--run-dir."
-                )
+        self.check_data(configs[0], records)
         return Shop(shared, self.folder if self.executor.here else None)
+
+    def check_data(self, config: RunConfig, records: list[TrialRecord]) -> None:
+        """Refuse to mix trials of different rows.
+
+        Raises:
+            InputError: if the table holds trials of another train.csv than the configuration's.
+        """
+        here = self.load(config).train_sha256
+        if any(record.circumstances.get("train.csv") != here for record in records):
+            raise InputError(
+                f"{self.folder.parent / TRIALS} holds trials of another train.csv: restore that, or name another "
+                "--run-dir."
+            )
 
     def prepare(self, trial: Trial, records: list[TrialRecord]) -> TrialTask:
         """A trial with its configuration and the curves that it is compared with."""
         config = self.study.build_config(trial.setting, trial.seed)
         if config.precision not in self.precisions:
-            self.precisions[config.precision] = do_task(self.executor, settle_precision, config.precision)
+            self.precisions[config.precision] = self._settle_precision(config.precision, records)
         config = config.replace(precision=self.precisions[config.precision])
         pruned = self.study.prune != "none"
         earlier = list_earlier_curves(self.study, trial, records) if pruned else None
         return TrialTask(trial, config, earlier, self.commit)
+
+    def _settle_precision(self, requested: str, records: list[TrialRecord]) -> str:
+        """The one that earlier sittings settled on, since a timing may come out otherwise; else what a timing says."""
+        for record in select_records(self.study, records):
+            settled = record.circumstances.get("precision")
+            if self.study.build_config(record.setting, record.seed).precision == requested and settled in POLICIES:
+                return str(settled)
+        return do_task(self.executor, settle_precision, requested)
 
     def load(self, config: RunConfig) -> Dataset:
         """The data of a configuration."""

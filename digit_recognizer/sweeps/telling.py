@@ -4,17 +4,19 @@ import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.csv_header import CLASSES
+from digit_recognizer.models import build_model, read_options
 from digit_recognizer.signals import show
-from digit_recognizer.sweeps.ensembles import ENSEMBLES, describe_ensembles, load_ensembles
+from digit_recognizer.sweeps.ensemble_sections import describe_ensembles
+from digit_recognizer.sweeps.ensembles import ENSEMBLES, load_ensembles, merge_ensembles
 from digit_recognizer.sweeps.recipe import describe_recipe
 from digit_recognizer.sweeps.results import FIGURES, write_results
 from digit_recognizer.sweeps.spread import find_best, select_records
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
-from digit_recognizer.training.inputs import load_weighted_model
 
 
 def tell_results(source: Path, study: Study, records: list[TrialRecord], folder: Path) -> None:
@@ -31,7 +33,7 @@ def tell_results(source: Path, study: Study, records: list[TrialRecord], folder:
     said_dir, study = study.input_dir, replace(study, input_dir=_find_data(study, records))
     best = find_best(study, records)
     summary = None if best is None else _summarise(study.build_config(best, 0))
-    ensembles = load_ensembles(folder / ENSEMBLES)
+    ensembles = merge_ensembles(study, load_ensembles(folder / ENSEMBLES), [], select_records(study, records))
     command = ["python", "-m", "digit_recognizer.sweep", str(source)]
     notes = []
     if said_dir != study.input_dir:
@@ -68,7 +70,8 @@ def _find_data(study: Study, records: list[TrialRecord]) -> Path:
 
 def _summarise(config: RunConfig) -> str:
     """A net's layers, one per line: name, kind, shape of what it gives, parameters."""
-    model = load_weighted_model(config)
+    options: dict[str, Any] = read_options(config.model, config.net)
+    model = build_model(config.model, weights=None, **options)
     rows = [("layer", "kind", "output", "parameters")]
     rows += [
         (layer.name, type(layer).__name__, str(tuple(layer.output.shape[1:])), f"{layer.count_params():,}")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,8 @@ class Trial:
     Attributes:
         setting: values of what varies, by name.
         seed: of the run.
-        name: of its folder: a hash of all that the study says of it, so that a study can grow without renaming any.
+        name: of its folder: a hash of all that the study says of it, so that a study can grow without renaming any. A
+            search that draws otherwise draws other trials, and so its ranges are in it.
     """
 
     setting: Setting
@@ -49,8 +51,20 @@ class Trial:
     @classmethod
     def of(cls, study: Study, setting: Setting, seed: int) -> "Trial":
         """The trial of a setting and a seed."""
-        said = json.dumps({**study.fixed, **setting, "seed": seed}, sort_keys=True)
+        said = json.dumps({**study.fixed, **setting, "seed": seed, **_describe_search(study)}, sort_keys=True)
         return cls(setting, seed, hashlib.sha256(said.encode()).hexdigest()[:NAME_DIGITS])
+
+
+def _describe_search(study: Study) -> dict[str, Any]:
+    """All that settles which settings are drawn; nothing for grids. TPE draws by means over the seeds."""
+    if study.method == "grid":
+        return {}
+    ranges = {
+        name: list(found) if isinstance(found, tuple) else dataclasses.asdict(found)
+        for name, found in study.ranges.items()
+    }
+    seeds = study.seeds if study.method == "tpe" else 1
+    return {"search": {"method": study.method, "ranges": ranges, "at_once": study.at_once, "seeds": seeds}}
 
 
 @dataclass(frozen=True)
@@ -159,7 +173,7 @@ def load_trials(path: Path) -> list[TrialRecord]:
                 f"{path}, line {number}: must be a trial, but {error}: restore it, or remove it."
             ) from error
     names = [record.name for record in records]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    if twice := next((name for name, times in Counter(names).items() if times > 1), None):
         raise InputError(f"{path} must hold each trial once, but {twice} stands there twice: remove one of the lines.")
     return records
 

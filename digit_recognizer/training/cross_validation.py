@@ -16,12 +16,12 @@ import numpy as np
 from digit_recognizer.competition.submissions import SUBMISSIONS, check_new_submission_path, refuse_if_barred
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.folds import assign_folds
-from digit_recognizer.errors import InputError, LostError, WriteError
+from digit_recognizer.errors import InputError, LostError, WriteError, reading_its_own_files
 from digit_recognizer.files import check_free_disk, check_writable_folder
 from digit_recognizer.signals import show, stop_if_asked
 from digit_recognizer.training.conclusion import conclude
 from digit_recognizer.training.dataset import Dataset, load_dataset
-from digit_recognizer.training.environment import record_differences, settle_environment
+from digit_recognizer.training.environment import check_finished, record_differences, settle_environment
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
 from digit_recognizer.training.fitting import EpochWatch, FoldWork
 from digit_recognizer.training.fold_loop import fit_folds
@@ -97,18 +97,23 @@ def resume(
         path: its folder. A run that has finished is shown again, and nothing is written.
         verb: the command that began it, "cv" or "train".
         allow_inexact: go on even where versions, threads or other circumstances have changed; metrics.json tells.
-        dataset: as in `cross_validate`.
+        dataset: as in `cross_validate`; a run that has finished is then compared with it, and with the code at hand.
         on_epoch: as there; a run that has finished is not watched.
         executor: as there; it may be another than the run was begun with.
 
     Raises:
-        InputError: if there is no such run, another process is at work in it, or circumstances differ.
+        InputError: if another process is at work in it, or for what lies outside it: a package that is missing.
+        UnusableRunError: if there is no such run, circumstances differ, or its files are damaged.
     """
     started = time.perf_counter()
     refuse_if_barred()
-    load_config(path, verb)
+    with reading_its_own_files():
+        load_config(path, verb)
     if (path / METRICS).exists():
-        result = read_result(load_run(path))
+        with reading_its_own_files():
+            result = read_result(load_run(path))
+            if dataset is not None:
+                check_finished(path, verb, dataset)
         with contextlib.suppress(OSError):  # a run that was stopped in its very last step; or is kept where none writes
             remove_state(path)
         show(f"{path} has finished.\n{format_result(result)}")

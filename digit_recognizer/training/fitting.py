@@ -14,7 +14,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import DivergedError, WriteError
 from digit_recognizer.models._normalization import make_plain
 from digit_recognizer.training.devices import spread_over
-from digit_recognizer.training.environment import compare_machines
+from digit_recognizer.training.fingerprint import compare_machines
 from digit_recognizer.training.fit import EpochCurve, EpochListener, predict_probabilities
 from digit_recognizer.training.fold import fit_fold
 from digit_recognizer.training.inputs import Inputs

@@ -44,19 +44,28 @@ def check_model_flags(config: RunConfig) -> None:
     """Refuse what a model cannot do, before anything is loaded or written.
 
     Raises:
-        InputError: for an unknown model or option of it, a value of which no net can be built, a backbone's flag on a
-            net without one, weights that are no file, an unknown block, or augmentation of a transfer net without
-            cached views to hold it; for generated digits of one; for several devices under another backend than JAX.
+        InputError: as `check_flags_apart`, and for values of options of which no net can be built.
+    """
+    check_flags_apart(config)
+    if read_options(config.model, config.net):
+        count_parameters(config.model, config.net)  # finds out about the values themselves
+
+
+def check_flags_apart(config: RunConfig) -> None:
+    """Refuse what a model cannot do, whatever its net's options are.
+
+    Raises:
+        InputError: for an unknown model or option of it, a backbone's flag on a net without one, weights that are no
+            file, an unknown block, or augmentation of a transfer net without cached views to hold it; for generated
+            digits of one; for several devices under another backend than JAX.
     """
     check_backend(config)
     module = load_model_module(config.model)
-    options = read_options(config.model, config.net)
+    read_options(config.model, config.net)
     if not hasattr(module, "split"):
         for name in ("weights", "unfreeze", "unfreeze_epochs", "unfreeze_learning_rate", "feature_views"):
             if getattr(config, name) != getattr(RunConfig, name):
                 raise InputError(f"{flag(name)} is for transfer nets; --model {config.model} has no frozen backbone.")
-        if options:
-            count_parameters(config.model, config.net)  # finds out about the values themselves
         return
     if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
         raise InputError(f"--weights takes imagenet, none or an existing file; received {config.weights}.")

@@ -117,7 +117,7 @@ def read_run_id(folder: Path) -> str | None:
 
 def hide_secrets(text: str) -> str:
     """An address, or a message that holds one, without user, password and what follows a question mark."""
-    return re.sub(r"\?\S*", "", re.sub(r"//[^/\s]*@", "//", text))
+    return re.sub(r"\?\S*", "", re.sub(r"//\S*@", "//", text))
 
 
 def _import_mlflow() -> Any:

@@ -103,19 +103,14 @@ class RunFolder:
             verb: the command that wants to go on with it, cv or train.
 
         Raises:
-            InputError: if there is no run in it, another command began it, or another process is at work in it.
+            InputError: if there is no run in it, another command began it, its configuration cannot be read, or another
+                process is at work in it.
         """
-        content = load_config(path, verb)
-        content.pop("verb")
-        command = content.pop("command", "")
-        try:
-            config = RunConfig.from_json(content)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path / CONFIG} must hold a configuration, but {error}: restore it.") from error
+        config, command = load_run_config(path, verb)
         lock = claim_folder(path)
         sweep_temporaries(path, all_of_them=True)
         sweep_temporaries(path / "models", all_of_them=True)
-        return cls(path, verb, str(command), lock), config
+        return cls(path, verb, command, lock), config
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -208,6 +203,21 @@ def load_config(path: Path, verb: str) -> dict[str, Any]:
     return content
 
 
+def load_run_config(path: Path, verb: str) -> tuple[RunConfig, str]:
+    """The configuration of a run of `cv` or `train`, and the command line that began it.
+
+    Raises:
+        InputError: as `load_config`, or if it is no configuration of this version.
+    """
+    content = load_config(path, verb)
+    content.pop("verb")
+    command = str(content.pop("command", ""))
+    try:
+        return RunConfig.from_json(content), command
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path / CONFIG} must hold a configuration, but {error}: restore it.") from error
+
+
 def find_input_dir(*paths: Path) -> Path:
     """The folder that the first run among `paths` was made from, as its config.json says; input/ where none says it."""
     for path in paths:
@@ -217,17 +227,8 @@ def find_input_dir(*paths: Path) -> Path:
     return Path("input")
 
 
-def load_array(path: Path) -> np.ndarray:
-    """Read an array that a run wrote; pickled objects, which could run code, are refused.
-
-    Raises:
-        InputError: if the file is missing, damaged or of another kind.
-    """
-    return load_npy(path)
-
-
 def _load_probabilities(path: Path) -> np.ndarray:
-    array = load_array(path)
+    array = load_npy(path)
     if array.ndim != 2 or array.dtype.kind != "f":
         raise InputError(f"{path} must hold rows of probabilities; received {array.dtype} {array.shape}. Run it anew.")
     return array

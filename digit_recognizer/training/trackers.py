@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from digit_recognizer.config import RunConfig
+from digit_recognizer.errors import GivenUpError, LostError, WriteError
 from digit_recognizer.training.mlflow_tracking import ADDRESS, RUN_ID, MLflowTracker, check_mlflow
 from digit_recognizer.training.runs import RunFolder
 from digit_recognizer.training.tensorboard_events import TensorBoardTracker, check_tensorboard
@@ -35,7 +36,7 @@ class Tracker(Protocol):
         """Tell what is no number."""
 
     def close(self, status: str) -> None:
-        """End the telling; the status is FINISHED, KILLED (it can go on) or FAILED."""
+        """End the telling; the status is FINISHED, KILLED (stopped, or given up) or FAILED."""
 
 
 class Trackers:
@@ -53,7 +54,8 @@ class Trackers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._close("KILLED" if kind is not None and issubclass(kind, KeyboardInterrupt) else "FAILED")
+        stopped = kind is not None and issubclass(kind, (KeyboardInterrupt, GivenUpError, LostError, WriteError))
+        self._close("KILLED" if stopped else "FAILED")
 
     def follow(self, history: list[dict[str, Any]]) -> None:
         """Tell those rows of the history that have not been told; it only ever grows.

@@ -1,0 +1,175 @@
+"""What a sweep takes over from earlier sittings, and what it must not."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import write_table, write_tiny_data
+
+from digit_recognizer.errors import GivenUpError, InputError, WriteError
+from digit_recognizer.sweeps import running, sweeping
+from digit_recognizer.sweeps.ensembles import ENSEMBLES, load_ensembles
+from digit_recognizer.sweeps.running import Shop, TrialTask, do_trial
+from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
+from digit_recognizer.sweeps.trials import TRIALS, Trial
+from digit_recognizer.training.dataset import load_dataset
+
+STUDY = """
+title = "Small"
+seeds = 2
+input_dir = "tiny"
+[fixed]
+model = "dense"
+epochs = 3
+batch_size = 10
+learning_rate = 0.1
+folds = 2
+fold_seed = 0
+precision = "float32"
+[[grid]]
+net.units = [4]
+"""
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_tiny_data(tmp_path / "tiny")
+    (tmp_path / "small.toml").write_text(STUDY)
+    return SweepConfig(tmp_path / "small.toml", tmp_path / "sweep")
+
+
+def change_data(folder, rows=60):
+    """Other images under the same labels."""
+    pixels = np.random.default_rng(2).integers(0, 250, (60, 784))
+    write_table(folder / "train.csv", pixels[:rows], (np.arange(60) % 10)[:rows])
+
+
+@pytest.mark.parametrize("rows", [60, 50])
+def test_a_finished_trial_of_other_data_is_made_anew(config, tmp_path, rows, capsys):
+    first = sweep(config)
+    (tmp_path / "sweep" / TRIALS).unlink()
+    change_data(tmp_path / "tiny", rows)
+    again = sweep(config)
+    assert again[0].name == first[0].name and again[0].fitted_curve != first[0].fitted_curve
+    assert again[0].circumstances["train.csv"] != first[0].circumstances["train.csv"]
+    assert sum(map(sum, again[0].confusion)) == rows // 2
+    assert "train.csv: " in capsys.readouterr().out
+
+
+def test_a_finished_trial_whose_line_is_lost_is_read_again(config, tmp_path, monkeypatch):
+    first = sweep(config)
+    (tmp_path / "sweep" / TRIALS).unlink()
+    monkeypatch.setattr(running, "cross_validate", None)
+    assert [dataclasses.replace(one, seconds=0) for one in sweep(config)] == [
+        dataclasses.replace(one, seconds=0) for one in first
+    ]
+
+
+def test_a_line_tells_the_precision_that_its_run_was_made_in(config, tmp_path, monkeypatch):
+    (tmp_path / "small.toml").write_text(STUDY.replace('precision = "float32"\n', ""))
+    monkeypatch.setattr(sweeping, "settle_precision", lambda _, requested: "float32")
+    sweep(dataclasses.replace(config, trials=1))
+    monkeypatch.setattr(sweeping, "settle_precision", lambda _, requested: "bfloat16")  # a timing came out otherwise
+    assert [one.circumstances["precision"] for one in sweep(config)] == ["float32", "float32"]
+    path = tmp_path / "sweep" / "trials" / sweep(config)[0].name / "environment.json"
+    recorded = json.loads(path.read_text())
+    path.write_text(json.dumps({**recorded, "fingerprint": {**recorded["fingerprint"], "precision": "bfloat16"}}))
+    task = TrialTask(Trial.of(sweeping.load_study(config.study), {"net.units": 4}, 0), None)
+    told = running._tell_circumstances(
+        load_dataset(sweeping.load_study(config.study).build_config({}, 0)),
+        dataclasses.replace(task, config=sweeping.load_study(config.study).build_config({}, 0)),
+        path.parent,
+    )
+    assert told["precision"] == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    "fault", [InputError("MLFLOW_TRACKING_URI must answer"), WriteError("no room.")], ids=["tracker", "disk"]
+)
+def test_what_is_no_fault_of_a_half_done_trial_leaves_it_as_it_is(config, tmp_path, monkeypatch, fault):
+    plain = running._Watch.__call__
+
+    def stop_late(watch, history):
+        plain(watch, history)
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(running._Watch, "__call__", stop_late)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(config)
+    monkeypatch.setattr(running._Watch, "__call__", plain)
+    (folder,) = (tmp_path / "sweep" / "trials").iterdir()
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("state")}
+    assert before
+
+    def fail(*_, **__):
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr("digit_recognizer.training.cross_validation.check_trackers", fail)
+        with pytest.raises(InputError) as raised:
+            sweep(config)
+    if isinstance(fault, WriteError):
+        assert str(raised.value).count("go on with") == 1 and "the same command" in str(raised.value)
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("state")}
+    epochs = []
+    monkeypatch.setattr(running._Watch, "__call__", lambda watch, history: epochs.append(plain(watch, history)))
+    sweep(dataclasses.replace(config, trials=1))
+    assert len(epochs) <= 2, "the epochs that were kept are not run again"
+
+
+def test_ensembles_of_other_data_are_refused_and_those_kept_stay(config, tmp_path):
+    sweep(config)
+    kept = (tmp_path / "sweep" / ENSEMBLES).read_bytes()
+    change_data(tmp_path / "tiny")
+    with pytest.raises(InputError, match=r"another train\.csv"):
+        sweep(config)
+    assert (tmp_path / "sweep" / ENSEMBLES).read_bytes() == kept
+
+
+def test_ensembles_of_an_earlier_wording_are_on_no_page(config, tmp_path):
+    sweep(config)
+    page = tmp_path / "sweep" / "page.html"
+    assert "Ensembles of 1 to k nets" in page.read_text()
+    (tmp_path / "small.toml").write_text(STUDY.replace("epochs = 3", "epochs = 2"))
+    sweep(dataclasses.replace(config, page_only=True))
+    assert "Ensembles of 1 to k nets" not in page.read_text()
+
+
+def test_ensembles_of_more_nets_are_kept_where_some_of_their_folders_are_gone(config, tmp_path):
+    sweep(config)
+    path = tmp_path / "sweep" / ENSEMBLES
+    kept = load_ensembles(path)
+    for folder in (tmp_path / "sweep" / "trials").iterdir():
+        folder.rename(tmp_path / folder.name)
+    assert sweep(config) and load_ensembles(path) == kept
+    (tmp_path / "small.toml").write_text(STUDY.replace("seeds = 2", "seeds = 3"))
+    sweep(config)
+    assert load_ensembles(path) == kept, "the one net that has a folder makes no ensemble"
+
+
+def test_what_a_trial_leaves_elsewhere_comes_back_with_its_folders(config, monkeypatch):
+    study = sweeping.load_study(config.study)
+    run_config = study.build_config({"net.units": 4}, 0)
+    plain = running.cross_validate
+
+    def track(config, **given):
+        result = plain(config, **given)
+        (config.run_dir / "tensorboard").mkdir()
+        (config.run_dir / "tensorboard" / "events").write_bytes(b"curves")
+        return result
+
+    monkeypatch.setattr(running, "cross_validate", track)
+    shop = Shop({(0, 1): load_dataset(run_config)}, None)
+    outcome = do_trial(shop, TrialTask(Trial.of(study, {"net.units": 4}, 0), run_config))
+    assert outcome.files["tensorboard/events"] == b"curves" and "history.csv" in outcome.files
+
+
+def test_a_run_in_its_last_epoch_is_not_given_up(monkeypatch):
+    monkeypatch.setattr(running, "is_hopeless", lambda curve, earlier: True)
+    watch = running._Watch([(0.9, 0.9)], epochs=2)
+    watch([{"held_out_accuracy": 0.1}, {"held_out_accuracy": 0.1}])
+    with pytest.raises(GivenUpError):
+        watch([{"held_out_accuracy": 0.1}])
