@@ -5,33 +5,27 @@
     python benchmarks/more_machines.py overhead     # seconds and bytes of a task; 2 min
     python benchmarks/more_machines.py scaling      # the five folds on one node and on two, in turn; 5 min
 
-The nodes are two process sessions on this machine, each with a loopback address, a Ray daemon and a processor of its
-own; the driver may use both. A node dies by SIGKILL to every process of its session. Exit code 1 if a byte differs.
-Ray must be installed (`pip install -e '.[ray]'`), and no other cluster may be at work here.
+The nodes are two process sessions on this machine (`benchmarks/ray_nodes.py`); the driver may use the processors of
+both. Exit code 1 if a byte differs. Ray must be installed (`pip install -e '.[ray]'`), and no other cluster may be at
+work here.
 """
 
 import argparse
-import contextlib
 import os
 import pickle
-import secrets
 import shlex
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ |= {
-    **{"RAY_USAGE_STATS_ENABLED": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    **{"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)},  # its ports are open to the network
-    "RAY_worker_niceness": "0",  # its 15 would measure whoever else is at work
-}
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.ray_nodes import kill_node, run_cluster  # sets what Ray and the nodes read from the environment
 
 FLAGS = "--model narrow --folds 5 --epochs 3 --train-rows 6000 --precision float32"
 RESULTS = ("folds.npy", "oof_probabilities.npy", "test_probabilities.npy")
@@ -40,55 +34,6 @@ MANY_TASKS = 2000
 NET_BYTES = 130_000  # of `narrow` with its optimizer
 PAIRS = 3
 LONGER = ("--epochs", "12")  # for scaling: a fold should take longer than a worker's start
-
-
-def start_node(number: int, port: int) -> subprocess.Popen:
-    """A node with one processor: the head if it is the first."""
-    place = f"--node-ip-address=127.0.0.{number + 1}"
-    part = ["--head", f"--port={port}", "--include-dashboard=false"] if number == 0 else [f"--address=127.0.0.1:{port}"]
-    ray = Path(sys.executable).with_name("ray")
-    command = ["taskset", "-c", str(number), ray, "start", *part, place, "--num-cpus=1", "--block"]
-    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
-
-
-def kill_node(node: subprocess.Popen) -> int:
-    """SIGKILL to all processes of its session; the number of tasks that they were at."""
-    at_work = 0
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-            if os.getsid(int(place.name)) == node.pid:
-                at_work += (place / "cmdline").read_bytes().startswith(b"ray::work")
-                os.kill(int(place.name), signal.SIGKILL)
-    node.wait()
-    return at_work
-
-
-@contextlib.contextmanager
-def run_cluster(count: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
-    """A cluster of so many nodes; its address, and their processes."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    nodes: list[subprocess.Popen] = []
-    try:
-        for number in range(count):
-            nodes.append(start_node(number, port))
-            wait_for_nodes(f"127.0.0.1:{port}", number + 1)
-        yield f"127.0.0.1:{port}", nodes
-    finally:
-        for node in nodes:
-            kill_node(node)
-
-
-def wait_for_nodes(address: str, count: int) -> None:
-    script = (
-        f"import ray; ray.init(address={address!r}, log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
-    )
-    for _ in range(20):
-        asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-        if asked.stdout.strip() == str(count):
-            return
-        time.sleep(1)
-    sys.exit(f"the cluster does not come up: {asked.stderr}")
 
 
 def begin_cv(folder: Path, name: str, input_dir: Path, *where: str) -> subprocess.Popen:

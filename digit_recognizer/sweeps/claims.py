@@ -1,6 +1,5 @@
 """Sentences of a document, held against the runs: supported, contradicted, or neither."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -53,17 +52,16 @@ def judge_claims(study: Study, effects: Sequence[Effect], records: Sequence[Tria
 
     The interval is the one that the table of effects has, adjusted for the parameter's other comparisons, so that no
     claim is called supported by a difference which the table calls none. A claim about certain values of other
-    parameters is judged by the runs with these; each such claim is one more comparison of its parameter.
+    parameters is judged by the runs with these, with the same adjustment. No claim is adjusted for the other claims:
+    each is a question of its own, asked before the runs.
     """
     resolution = 1 / (count_held_out(records) or float("inf"))
-    narrower = Counter(claim.parameter for claim in study.claims if claim.where)
     judged = []
     for claim in study.claims:
         effect = _find_effect(effects, claim)
         if claim.where:
             own = [one for one in records if all(one.setting.get(name) == it for name, it in claim.where.items())]
-            comparisons = effect.comparisons + narrower[claim.parameter]
-            effect = measure_effect(own, claim.parameter, claim.high, claim.low, comparisons, resolution)
+            effect = measure_effect(own, claim.parameter, claim.high, claim.low, effect.comparisons, resolution)
         judged.append(JudgedClaim(claim, effect, _judge(claim, effect)))
     return judged
 

@@ -45,7 +45,8 @@ def describe_effects(study: Study, records: Sequence[TrialRecord]) -> list[Secti
             rows.append((one.claim.says, one.words, *cells))
         words = (
             "Each sentence is held against the interval that the table of values has for the two it speaks of, or, if "
-            "it is about some settings only, against theirs, which is one more comparison. What is not contradicted is "
+            "it is about some settings only, against theirs. Each is a question of its own: if nothing had an effect, "
+            "up to one claim in twenty would still be called supported or contradicted. What is not contradicted is "
             "not thereby proved: a wide interval contradicts little."
         )
         sections.append(Section("The document's claims", (words,), table=tuple(rows)))
