@@ -31,16 +31,28 @@ def describe_recipe(study: Study, settings: Sequence[Setting]) -> list[Section]:
 
 
 def list_cautions(study: Study, settings: Sequence[Setting]) -> list[str]:
-    """What varies without what it must be tuned with: a sentence each."""
+    """What varies without what it must be tuned with, and where a run's accuracy is not its curve's: a sentence each."""
     said = {*study.fixed, *(name for setting in settings for name in setting)}
-    optimizers = {study.build_config(setting, 0).optimizer for setting in settings}
+    configs = [study.build_config(setting, 0) for setting in settings]
+    cautions = []
+    optimizers = {config.optimizer for config in configs}
     if len(optimizers) > 1 and "learning_rate" not in said:
-        rates = sorted({study.build_config(setting, 0).learning_rate for setting in settings})
-        return [
+        rates = sorted({config.learning_rate for config in configs})
+        cautions.append(
             f"The optimizers {', '.join(sorted(optimizers))} were compared at a learning rate that the file does not "
             f"name ({', '.join(f'{rate:g}' for rate in rates)}), which suits at most one of them: name one for each."
-        ]
-    return []
+        )
+    if any(config.early_stopping_epochs for config in configs):
+        cautions.append(
+            "Runs stop early, with the weights of the epoch that was best on rows set aside: their accuracy is that "
+            "epoch's, and their learning curve goes on beyond it."
+        )
+    if any(config.shifted_copies > 1 for config in configs):
+        cautions.append(
+            "At its end a net judges several shifted copies of each image (shifted_copies), on its learning curve the "
+            "image alone: the curve's last point is another accuracy than the run's."
+        )
+    return cautions
 
 
 def list_impossible(study: Study, settings: Sequence[Setting]) -> list[str]:
