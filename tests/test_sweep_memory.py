@@ -136,6 +136,11 @@ def test_ensembles_of_an_earlier_wording_are_on_no_page(config, tmp_path):
     (tmp_path / "small.toml").write_text(STUDY.replace("epochs = 3", "epochs = 2"))
     sweep(dataclasses.replace(config, page_only=True))
     assert "Ensembles of 1 to k nets" not in page.read_text()
+    kept = load_ensembles(tmp_path / "sweep" / ENSEMBLES)
+    sweep(config)
+    assert "Ensembles of 1 to k nets" in page.read_text()
+    both = load_ensembles(tmp_path / "sweep" / ENSEMBLES)
+    assert len(both) == 2 * len(kept) and both[len(kept) :] == kept, "whoever goes back to it finds it"
 
 
 def test_ensembles_of_more_nets_are_kept_where_some_of_their_folders_are_gone(config, tmp_path):

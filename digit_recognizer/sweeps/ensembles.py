@@ -47,6 +47,10 @@ class EnsembleScore:
     highest: float
     trials: tuple[str, ...]
 
+    def is_of(self, records: Sequence[TrialRecord]) -> bool:
+        """Whether all its nets are of these trials."""
+        return {record.name for record in records if record.state == "done"}.issuperset(self.trials)
+
 
 def judge_ensembles(
     study: Study,
@@ -96,11 +100,10 @@ def merge_ensembles(
         judged: just now.
         records: of the study's trials; scores of other trials do not count.
     """
-    names = {record.name for record in records if record.state == "done"}
     best: dict[str, list[EnsembleScore]] = {}
     for scores in (judged, kept):
         for setting in dict.fromkeys(score.setting for score in scores):
-            own = [score for score in scores if score.setting == setting and names.issuperset(score.trials)]
+            own = [score for score in scores if score.setting == setting and score.is_of(records)]
             best[setting] = max(best.get(setting, []), own, key=len)  # of k nets there are k scores
     settings = [describe_setting(study, setting) for setting, _ in group_by_setting(records)]
     return [score for setting in dict.fromkeys(settings) for score in best.get(setting, [])]

@@ -31,7 +31,7 @@ def describe_recipe(study: Study, settings: Sequence[Setting]) -> list[Section]:
 
 
 def list_cautions(study: Study, settings: Sequence[Setting]) -> list[str]:
-    """What varies without what it must be tuned with, and where a run's accuracy is not its curve's: a sentence each."""
+    """What varies without what it must be tuned with; where a run's accuracy is not its curve's. A sentence each."""
     said = {*study.fixed, *(name for setting in settings for name in setting)}
     configs = [study.build_config(setting, 0) for setting in settings]
     cautions = []

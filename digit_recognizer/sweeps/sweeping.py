@@ -165,9 +165,10 @@ def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool
         ours = select_records(study, records)
         if ours:
             workshop.check_data(study.build_config(ours[0].setting, ours[0].seed), records)
-        judged = judge_ensembles(study, ours, folder / "trials", load_labels)
-        if scores := merge_ensembles(study, load_ensembles(folder / ENSEMBLES), judged, ours):
-            write_ensembles(folder / ENSEMBLES, scores)
+        kept = load_ensembles(folder / ENSEMBLES)
+        if judged := judge_ensembles(study, ours, folder / "trials", load_labels):
+            others = [score for score in kept if not score.is_of(ours)]
+            write_ensembles(folder / ENSEMBLES, [*merge_ensembles(study, kept, judged, ours), *others])
     return True
 
 
