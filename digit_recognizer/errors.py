@@ -26,7 +26,19 @@ class WriteError(InputError):
 
 
 class UnusableRunError(InputError):
-    """A run that was begun cannot go on as it is: it was begun otherwise, or its files are damaged."""
+    """A run that was begun cannot go on as it is: it was begun otherwise, or its files are damaged.
+
+    Args:
+        reason: why not.
+        way_out: the rest of the line; empty where the reason has it.
+    """
+
+    def __init__(self, reason: str, way_out: str = "") -> None:
+        super().__init__(reason, way_out)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return "".join(self.args)
 
 
 class GivenUpError(Exception):

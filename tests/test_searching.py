@@ -160,7 +160,7 @@ def test_a_fit_that_diverged_is_nothing_to_be_compared_with():
         {"ranges": {"learning_rate": Range(1e-4, 0.05, log=True)}},
         {"ranges": {**SEARCH.ranges, "epochs": Range(1, 9, whole=True)}},
     ],
-    ids=lambda change: next(iter(change)),
+    ids=["at_once", "narrower", "a second parameter"],
 )
 def test_trials_of_a_search_that_drew_otherwise_are_of_another_wording(method, change):
     study = dataclasses.replace(SEARCH, method=method, trials=8)
@@ -168,3 +168,6 @@ def test_trials_of_a_search_that_drew_otherwise_are_of_another_wording(method, c
     assert select_records(study, records) == records
     assert select_records(dataclasses.replace(study, trials=20), records) == records, "more runs are no other search"
     assert select_records(dataclasses.replace(study, **change), records) == []
+    both = dataclasses.replace(study, ranges={**SEARCH.ranges, "batch_size": Range(16, 64, whole=True)})
+    turned = dataclasses.replace(both, ranges=dict(reversed(both.ranges.items())))
+    assert select_records(turned, run_all(both)) == [], "parameters are drawn in their order"

@@ -91,6 +91,9 @@ def test_of_kept_and_new_scores_those_of_more_nets_count_and_none_of_other_trial
     judged = [*score("epochs=2", "xy"), *score("epochs=1", "ab")]
     assert merge_ensembles(STUDY, kept, judged, records) == [*score("epochs=1", "abc"), *score("epochs=2", "xy")]
     assert merge_ensembles(STUDY, kept, [], records[1:]) == []
+    several = [*score("epochs=1", "ab"), *score("epochs=1", "abc"), *score("epochs=1", "bc")]
+    assert merge_ensembles(STUDY, several, score("epochs=1", "abc"), records) == score("epochs=1", "abc")
+    assert merge_ensembles(STUDY, score("before epochs varied", "ab"), [], records) == score("epochs=1", "ab")
 
 
 def test_scores_come_back_from_their_table_and_stand_on_the_page(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
-from digit_recognizer.sweeps import course_figures, course_sections, parameter_figures
+from digit_recognizer.sweeps import course_figures, parameter_figures
 from digit_recognizer.sweeps.confusions import find_confusions
 from digit_recognizer.sweeps.course_sections import describe_courses
 from digit_recognizer.sweeps.courses import choose_courses, trace_courses
@@ -190,13 +190,15 @@ def test_pairs_misread_in_every_seed_are_told_from_those_of_some_and_of_one():
     assert alone.in_every_seed == alone.in_some_seeds == alone.in_one_seed == ()
 
 
-def test_why_the_end_of_gains_cannot_be_told_is_said_of_one_seed_and_of_curves_of_several_lengths():
-    study = make_study(grids=({"batch_size": (40,)},), seeds=2)
-    curves = [make_record(study, {"batch_size": 40}, seed, 0.9) for seed in (0, 1)]
-    shorter = dataclasses.replace(curves[1], held_out_curve=(0.5, 0.6))
-    for records, reason in (
-        (curves[:1], "one seed cannot tell"),
-        ([curves[0], shorter], "seeds that end at different"),
-    ):
-        (course,) = trace_courses(study, summarise_settings(study, records))
-        assert course_sections._build_row(course)[1].startswith(reason)
+def test_why_the_end_of_gains_cannot_be_told_is_said_of_one_seed_and_of_curves_of_several_lengths(tmp_path):
+    study = make_study(grids=({"batch_size": (40, 80)},), seeds=2)
+    one, other, third, fourth = make_records(study, lambda one: 0.9)
+    shorter = dataclasses.replace(third, held_out_curve=(0.5, 0.6))
+
+    def tell(records):
+        return describe_courses(study, summarise_settings(study, records), tmp_path)[0]
+
+    assert "one seed does not show" in tell([one, other]).paragraphs[0]
+    assert "two seeds at least that end at the same epoch" in tell([one, shorter]).paragraphs[0]
+    cells = {row[0]: row[1] for row in tell([one, shorter, other, fourth]).table[1:]}
+    assert cells["batch_size 40"] == "seeds that end at different epochs cannot tell" != cells["batch_size 80"]

@@ -58,6 +58,21 @@ def test_a_finished_trial_of_other_data_is_made_anew(config, tmp_path, rows, cap
     assert "train.csv: " in capsys.readouterr().out
 
 
+def test_a_finished_trial_is_not_lost_for_what_lies_outside_it(config, tmp_path, monkeypatch):
+    first = sweep(dataclasses.replace(config, trials=1))
+    (tmp_path / "sweep" / TRIALS).unlink()
+
+    def miss_devices(_):
+        raise InputError("one device is there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("digit_recognizer.training.fingerprint.check_devices", miss_devices)
+        with pytest.raises(InputError, match="one device"):
+            sweep(config)
+    monkeypatch.setattr(running, "cross_validate", None)
+    assert sweep(dataclasses.replace(config, trials=1))[0].accuracy == first[0].accuracy
+
+
 def test_a_finished_trial_whose_line_is_lost_is_read_again(config, tmp_path, monkeypatch):
     first = sweep(config)
     (tmp_path / "sweep" / TRIALS).unlink()
@@ -67,22 +82,22 @@ def test_a_finished_trial_whose_line_is_lost_is_read_again(config, tmp_path, mon
     ]
 
 
-def test_a_line_tells_the_precision_that_its_run_was_made_in(config, tmp_path, monkeypatch):
+def test_a_precision_that_was_settled_once_is_kept(config, tmp_path, monkeypatch):
     (tmp_path / "small.toml").write_text(STUDY.replace('precision = "float32"\n', ""))
     monkeypatch.setattr(sweeping, "settle_precision", lambda _, requested: "float32")
     sweep(dataclasses.replace(config, trials=1))
     monkeypatch.setattr(sweeping, "settle_precision", lambda _, requested: "bfloat16")  # a timing came out otherwise
     assert [one.circumstances["precision"] for one in sweep(config)] == ["float32", "float32"]
-    path = tmp_path / "sweep" / "trials" / sweep(config)[0].name / "environment.json"
-    recorded = json.loads(path.read_text())
-    path.write_text(json.dumps({**recorded, "fingerprint": {**recorded["fingerprint"], "precision": "bfloat16"}}))
-    task = TrialTask(Trial.of(sweeping.load_study(config.study), {"net.units": 4}, 0), None)
-    told = running._tell_circumstances(
-        load_dataset(sweeping.load_study(config.study).build_config({}, 0)),
-        dataclasses.replace(task, config=sweeping.load_study(config.study).build_config({}, 0)),
-        path.parent,
-    )
-    assert told["precision"] == "bfloat16"
+
+
+def test_a_line_tells_what_its_run_was_made_under_and_not_what_is_there_now(config, tmp_path):
+    study = sweeping.load_study(config.study)
+    recorded = {"precision": "bfloat16", "processor": "of another machine", "threads": 64, "train.csv": "f" * 64}
+    content = {"run": "r", "commit": None, "resumed_with_differences": [], "fingerprint": recorded}
+    (tmp_path / "environment.json").write_text(json.dumps(content))
+    run_config = study.build_config({"net.units": 4}, 0)
+    task = TrialTask(Trial.of(study, {"net.units": 4}, 0), run_config)
+    assert running._tell_circumstances(load_dataset(run_config), task, tmp_path).items() >= recorded.items()
 
 
 @pytest.mark.parametrize(
@@ -118,6 +133,21 @@ def test_what_is_no_fault_of_a_half_done_trial_leaves_it_as_it_is(config, tmp_pa
     monkeypatch.setattr(running._Watch, "__call__", lambda watch, history: epochs.append(plain(watch, history)))
     sweep(dataclasses.replace(config, trials=1))
     assert len(epochs) <= 2, "the epochs that were kept are not run again"
+
+
+def test_a_trial_that_another_version_began_is_begun_anew(config, tmp_path, monkeypatch, capsys):
+    def stop(watch, history):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running._Watch, "__call__", stop)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(config)
+    (folder,) = (tmp_path / "sweep" / "trials").iterdir()
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "of_another_version": 1}))
+    (record,) = sweep(dataclasses.replace(config, trials=1))
+    assert record.state == "done" and f"{folder} is begun anew: " in capsys.readouterr().out
 
 
 def test_ensembles_of_other_data_are_refused_and_those_kept_stay(config, tmp_path):

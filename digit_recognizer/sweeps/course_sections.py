@@ -23,7 +23,11 @@ def describe_courses(study: Study, summaries: Sequence[SettingSummary], folder: 
     title = "Learning curves and diminishing returns"
     windows = [course.plateau.window for course in courses if course.plateau]
     if not windows:
-        words = "Where gains end cannot be told: one seed does not show which of them another would have too."
+        words = "Where gains end cannot be told: "
+        if all(course.seeds == 1 for course in courses):
+            words += "one seed does not show which of them another would have too."
+        else:
+            words += "it takes two seeds at least that end at the same epoch."
         return [Section(title, (words,), (figure,))]
     gain = "accuracy of the last epoch minus that of this one"
     if (part := max(windows)) > 1:

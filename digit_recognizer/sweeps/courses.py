@@ -40,7 +40,7 @@ def choose_courses(summaries: Sequence[SettingSummary]) -> tuple[list[SettingSum
         return ranked, f"all {len(ranked)} settings" if len(ranked) > 1 else "the one setting"
     middle = len(ranked) // 2
     chosen = [*ranked[:BEST_COURSES], ranked[middle], ranked[-1]]
-    return chosen, f"of {len(ranked):,} settings the best {BEST_COURSES}, the middle one and the worst"
+    return chosen, f"of {len(ranked):,} settings the best {BEST_COURSES}, the middle one and the last"
 
 
 def trace_courses(study: Study, summaries: Sequence[SettingSummary]) -> list[Course]:

@@ -9,7 +9,7 @@ import csv
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,8 @@ class EnsembleScore:
 
     def is_of(self, records: Sequence[TrialRecord]) -> bool:
         """Whether all its nets are of these trials."""
-        return {record.name for record in records if record.state == "done"}.issuperset(self.trials)
+        names = {record.name for record in records if record.state == "done"}
+        return bool(self.trials) and names.issuperset(self.trials)
 
 
 def judge_ensembles(
@@ -100,13 +101,20 @@ def merge_ensembles(
         judged: just now.
         records: of the study's trials; scores of other trials do not count.
     """
-    best: dict[str, list[EnsembleScore]] = {}
-    for scores in (judged, kept):
-        for setting in dict.fromkeys(score.setting for score in scores):
-            own = [score for score in scores if score.setting == setting and score.is_of(records)]
-            best[setting] = max(best.get(setting, []), own, key=len)  # of k nets there are k scores
-    settings = [describe_setting(study, setting) for setting, _ in group_by_setting(records)]
-    return [score for setting in dict.fromkeys(settings) for score in best.get(setting, [])]
+    settings = {record.name: describe_setting(study, record.setting) for record in records}
+    found: dict[tuple[str, ...], dict[int, EnsembleScore]] = {}
+    for score in (*judged, *kept):
+        if score.is_of(records):
+            found.setdefault(score.trials, {}).setdefault(score.nets, score)
+    most: dict[str, tuple[str, ...]] = {}
+    for trials in found:
+        setting = settings[trials[0]]  # as it is called now: when it was judged, less may have varied
+        most[setting] = max(most.get(setting, ()), trials, key=len)
+    return [
+        replace(score, setting=setting)
+        for setting in dict.fromkeys(settings.values())
+        for score in found.get(most.get(setting, ()), {}).values()
+    ]
 
 
 def _choose(nets: int, of_them: int) -> list[tuple[int, ...]]:

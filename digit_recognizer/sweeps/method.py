@@ -99,14 +99,14 @@ def list_limits(study: Study, records: Sequence[TrialRecord], summaries: Sequenc
     states = [record.state for record in records]
     if failed := states.count("failed"):
         limits.append(
-            f"Runs that failed, {failed:,} of {ended:,}, have no accuracy and are in no mean, which is the higher for "
-            "it; their settings stand behind those of which every run has finished."
+            f"Runs that failed, {failed:,} of {ended:,}, have no accuracy and are left out of their setting's mean, "
+            "which is higher for that; such settings stand behind those of which every run has finished."
         )
     if pruned := states.count("pruned"):
         limits.append(
             f"Runs that were pruned, {pruned:,} of {ended:,}, were given up early by what they had reached till then: "
-            "some might have caught up. The mean of a setting's other runs is the higher for it, and such settings "
-            "stand behind those of which every run has finished."
+            "some might have caught up. They are left out of their setting's mean, which is higher for that; such "
+            "settings stand behind those of which every run has finished."
         )
     for name in _list_circumstances(records):
         if len({str(record.circumstances.get(name)) for record in records}) > 1:

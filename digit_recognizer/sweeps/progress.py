@@ -11,13 +11,19 @@ from digit_recognizer.training.progress import format_seconds
 
 
 class TrialProgress:
-    """A line per trial, with the time left."""
+    """A line per trial, with the time left.
 
-    def __init__(self, study: Study, records: list[TrialRecord]) -> None:
+    Args:
+        study: of which trials are run.
+        records: trials that have ended in earlier sittings.
+        here: whether they are run by this process, one after the other; if not, many machines may run them at once.
+    """
+
+    def __init__(self, study: Study, records: list[TrialRecord], here: bool = True) -> None:
         records = select_records(study, records)  # those of an earlier wording have used up nothing of this one's
         self.study, self.ended = study, len(records)
         self.spent_seconds = sum(record.seconds for record in records)
-        self.sitting_seconds, self.begun = 0.0, time.perf_counter()  # of trials, that many machines may make at once
+        self.here, self.sitting_seconds, self.begun = here, 0.0, time.perf_counter()
         self.planned = count_planned(study)
         self.names = study.parameters
 
@@ -36,7 +42,7 @@ class TrialProgress:
         )
         left = ""
         if self.planned is not None:
-            at_once = max(1.0, self.sitting_seconds / (time.perf_counter() - self.begun))
+            at_once = 1.0 if self.here else max(1.0, self.sitting_seconds / (time.perf_counter() - self.begun))
             seconds = (self.planned - self.ended) * self.spent_seconds / self.ended / at_once
             left = f"  left about {format_seconds(max(0, seconds))}"
         total = "" if self.planned is None else f"/{self.planned}"

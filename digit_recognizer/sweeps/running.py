@@ -6,7 +6,7 @@ import io
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.csv_header import CLASSES
-from digit_recognizer.errors import DivergedError, GivenUpError, InputError, UnusableRunError
+from digit_recognizer.errors import DivergedError, GivenUpError, InputError, UnusableRunError, WriteError
 from digit_recognizer.locks import LOCK
 from digit_recognizer.signals import show, stop_if_asked
 from digit_recognizer.sweeps.searching import Curve, is_hopeless
@@ -116,7 +116,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
 
     Raises:
         InputError: for what is not the trial's own fault: no room on the disk, a folder in use, a tracker that does not
-            answer. What the trial has done till then is kept.
+            answer. What the trial has done till then stays in its folder.
     """
     started = time.perf_counter()
     keras.backend.clear_session()  # hundreds of nets in one process would fill its memory
@@ -162,10 +162,10 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
     """What a run gives; one that was begun under other circumstances, or is damaged, is begun anew."""
     if (path / CONFIG).exists():
         try:
-            with _silence():
+            with _silence(), _own_advice_left_out():
                 return resume(path, "train", dataset=dataset, on_epoch=watch)
         except UnusableRunError as error:  # a trial is never half of one version and half of another
-            show(f"note: {error} This trial is begun anew.")
+            show(f"note: {path} is begun anew: {error.reason}")
     if path.exists():
         shutil.rmtree(path)
     try:
@@ -175,13 +175,22 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
     config = task.config.replace(run_dir=path)
     if dataset.whole_test:
         config = config.replace(submission=path / "submission.csv")
-    with _silence():
+    with _silence(), _own_advice_left_out():
         return cross_validate(config, single_split=True, dataset=dataset, on_epoch=watch)
 
 
 def _silence() -> contextlib.AbstractContextManager[object]:
     """The run's own lines are in its log."""
     return contextlib.redirect_stdout(io.StringIO())
+
+
+@contextlib.contextmanager
+def _own_advice_left_out() -> Iterator[None]:
+    """How to go on is the sweep's to say: `train --resume` would finish one trial, and no table would have it."""
+    try:
+        yield
+    except WriteError as error:
+        raise (error.__cause__ if isinstance(error.__cause__, WriteError) else error) from None
 
 
 def _tell_circumstances(dataset: Dataset, task: TrialTask, path: Path) -> dict[str, Any]:

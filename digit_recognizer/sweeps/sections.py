@@ -38,7 +38,7 @@ def describe_settings(study: Study, summaries: Sequence[SettingSummary]) -> list
         paragraphs += _tell_noise(ranked[0])
     if len(shown) < len(summaries):
         paragraphs.append(
-            f"Of {len(summaries):,} settings the best and the worst are shown, the best first, and those between them "
+            f"Of {len(summaries):,} settings the best and the last are shown, the best first, and those between them "
             "of which the document has a number. Every run stands in results.csv."
         )
     elif study.method != "grid":

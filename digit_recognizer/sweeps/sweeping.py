@@ -118,8 +118,7 @@ def sweep(
             f"--page-only tells what has ended so far; go on with the same command: {describe_command()}"
         ) from None
     except (LostError, WriteError) as error:
-        first = error.__cause__ if isinstance(error.__cause__, InputError) else error  # a trial's own advice is less
-        raise type(error)(f"{first} Then go on with the same command: {describe_command()}") from error
+        raise type(error)(f"{error} Then go on with the same command: {describe_command()}") from error
     finally:
         lock.release()
 
@@ -127,7 +126,7 @@ def sweep(
 def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool) -> bool:
     """Run all trials that are left, each added to the table as it ends; False if memory ended it before them."""
     begun_bytes = measure_memory()
-    records = load_trials(folder / TRIALS)
+    records, kept = load_trials(folder / TRIALS), load_ensembles(folder / ENSEMBLES)
     ours = select_records(study, records)
     if records:
         others = f"; {len(records) - len(ours)} are of other studies" if len(records) > len(ours) else ""
@@ -136,7 +135,7 @@ def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool
     for caution in (*list_cautions(study, study.list_settings()), *list_impossible(study, left)):
         show(f"note: {caution}")
     workshop = _Workshop(study, executor, folder / "trials")
-    progress = TrialProgress(study, records)
+    progress = TrialProgress(study, records, here=executor.here)
 
     def has_grown() -> bool:
         return stop_grown and executor.here and measure_memory() - begun_bytes > MOST_GROWTH_BYTES
@@ -160,15 +159,15 @@ def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool
     if "fold_seed" in study.fixed:
 
         def load_labels(setting: Setting) -> np.ndarray:
-            return workshop.load(study.build_config(setting, 0)).labels
+            config = study.build_config(setting, 0)
+            workshop.check_data(config, records)
+            return workshop.load(config).labels
 
         ours = select_records(study, records)
-        if ours:
-            workshop.check_data(study.build_config(ours[0].setting, ours[0].seed), records)
-        kept = load_ensembles(folder / ENSEMBLES)
         if judged := judge_ensembles(study, ours, folder / "trials", load_labels):
-            others = [score for score in kept if not score.is_of(ours)]
-            write_ensembles(folder / ENSEMBLES, [*merge_ensembles(study, kept, judged, ours), *others])
+            scores = merge_ensembles(study, kept, judged, ours)
+            earlier = [score for score in kept if score.trials not in {one.trials for one in scores}]
+            write_ensembles(folder / ENSEMBLES, [*scores, *earlier])
     return True
 
 

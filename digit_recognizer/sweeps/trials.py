@@ -59,10 +59,9 @@ def _describe_search(study: Study) -> dict[str, Any]:
     """All that settles which settings are drawn; nothing for grids. TPE draws by means over the seeds."""
     if study.method == "grid":
         return {}
-    ranges = {
-        name: list(found) if isinstance(found, tuple) else dataclasses.asdict(found)
-        for name, found in study.ranges.items()
-    }
+    ranges = [  # a list, since they are drawn in their order
+        (name, found if isinstance(found, tuple) else dataclasses.asdict(found)) for name, found in study.ranges.items()
+    ]
     seeds = study.seeds if study.method == "tpe" else 1
     return {"search": {"method": study.method, "ranges": ranges, "at_once": study.at_once, "seeds": seeds}}
 

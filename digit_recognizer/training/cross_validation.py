@@ -28,7 +28,7 @@ from digit_recognizer.training.fold_loop import fit_folds
 from digit_recognizer.training.inputs import check_model_flags, count_parameters, make_inputs
 from digit_recognizer.training.precision import precision_policy
 from digit_recognizer.training.results import CVResult, format_result, read_result
-from digit_recognizer.training.runs import METRICS, RunFolder, load_config, load_run
+from digit_recognizer.training.runs import METRICS, RunFolder, load_config, load_run, load_run_config
 from digit_recognizer.training.seeds import derive_seed
 from digit_recognizer.training.state import FitState, RunState, load_state, remove_state, save_state
 from digit_recognizer.training.trackers import check_trackers, open_trackers
@@ -112,12 +112,14 @@ def resume(
     if (path / METRICS).exists():
         with reading_its_own_files():
             result = read_result(load_run(path))
-            if dataset is not None:
-                check_finished(path, verb, dataset)
+        if dataset is not None:
+            check_finished(path, verb, dataset)
         with contextlib.suppress(OSError):  # a run that was stopped in its very last step; or is kept where none writes
             remove_state(path)
         show(f"{path} has finished.\n{format_result(result)}")
         return result
+    with reading_its_own_files():
+        load_run_config(path, verb)
     run, config = RunFolder.reopen(path, verb)
     with run, _told_how_to_resume(run):
         check_model_flags(config)

@@ -76,7 +76,7 @@ def settle_environment(
                 if essential
                 else "restore that, or accept a result that is not exactly the same by --allow-inexact."
             )
-            raise UnusableRunError(f"{run.path} was begun otherwise: {join_differences(differences)}: {advice}")
+            raise UnusableRunError(f"{run.path} was begun otherwise: {join_differences(differences)}", f": {advice}")
         inexact = [*recorded["resumed_with_differences"], *differences]
         with reading_its_own_files():
             _check_folds(run.path / "folds.npy", fold_of_row)
@@ -108,7 +108,7 @@ def load_fingerprint(path: Path) -> dict[str, Any]:
 
 
 def check_finished(path: Path, verb: str, dataset: Dataset) -> None:
-    """Refuse a finished run of which other data, code or versions than those at hand were the beginning.
+    """Refuse a finished run that was made with other data, code or versions than those at hand.
 
     The processor may be another: a machine of a cluster's, say.
 
@@ -118,13 +118,16 @@ def check_finished(path: Path, verb: str, dataset: Dataset) -> None:
         dataset: at hand.
 
     Raises:
-        InputError: naming what differs, or the file that does not tell.
+        UnusableRunError: naming what differs, or the file that does not tell.
+        InputError: if the run asks for more devices than there are.
     """
-    config, _ = load_run_config(path, verb)
-    then = load_fingerprint(path)
+    with reading_its_own_files():
+        config, _ = load_run_config(path, verb)
+        then = load_fingerprint(path)
     now = take_fingerprint(config, dataset, then["precision"])
     if differences := compare_fingerprints({**then, **{name: now[name] for name in BORNE}}, now):
-        raise InputError(f"{path} was made otherwise: {join_differences(differences)}: restore that, or run it anew.")
+        told = f"{path} was made otherwise: {join_differences(differences)}"
+        raise UnusableRunError(told, ": restore that, or run it anew.")
 
 
 def record_differences(run: RunFolder, environment: dict[str, Any], differences: list[str]) -> None:

@@ -44,15 +44,18 @@ def check_model_flags(config: RunConfig) -> None:
     """Refuse what a model cannot do, before anything is loaded or written.
 
     Raises:
-        InputError: as `check_flags_apart`, and for values of options of which no net can be built.
+        InputError: as `check_flags_apart`, for values of options of which no net can be built, and for weights that
+            cannot be had.
     """
     check_flags_apart(config)
-    if read_options(config.model, config.net):
-        count_parameters(config.model, config.net)  # finds out about the values themselves
+    if hasattr(load_model_module(config.model), "split"):
+        load_weighted_model(config)
+    elif read_options(config.model, config.net):
+        count_parameters(config.model, config.net)
 
 
 def check_flags_apart(config: RunConfig) -> None:
-    """Refuse what a model cannot do, whatever its net's options are.
+    """Refuse what a model cannot do, as far as that can be told without building its net.
 
     Raises:
         InputError: for an unknown model or option of it, a backbone's flag on a net without one, weights that are no
@@ -92,7 +95,6 @@ def check_flags_apart(config: RunConfig) -> None:
             f"views: received --augmentation {config.augmentation} with --feature-views {config.feature_views}. "
             "Use --augmentation none, or an augmentation with --feature-views 8."
         )
-    load_weighted_model(config)  # finds out about the weights themselves
 
 
 def make_inputs(dataset: "Dataset", task: tuple[RunConfig, str]) -> Inputs:

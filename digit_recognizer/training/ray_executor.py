@@ -105,7 +105,8 @@ class RayExecutor:
 
         # without limit: a task fails by itself only if its machine does, or an error that would come again
         remote = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=-1)(work)
-        trackers = [name for name in os.environ if name.startswith("MLFLOW_")]  # a trial tells of itself
+        # a trial tells MLflow of itself; a run's id is for the one run that takes it first
+        trackers = [name for name in os.environ if name.startswith("MLFLOW_") and name != "MLFLOW_RUN_ID"]
         carried = {name: os.environ.get(name) for name in (*CARRIED, *trackers)}
         common = [ray.put(shared)]  # in a list, lest Ray unpack it, and import Keras, before processors are settled
         waiting = enumerate(tasks)
