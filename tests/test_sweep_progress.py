@@ -6,7 +6,7 @@ from sweep_records import make_record, make_study
 from digit_recognizer.sweeps.progress import TrialProgress
 
 
-@pytest.mark.parametrize(("here", "left"), [(True, "left about 3 min"), (False, "left about 1 min 30 s")])
+@pytest.mark.parametrize(("here", "left"), [(True, "left about 3 min 00 s"), (False, "left about 1 min 30 s")])
 def test_the_time_left_follows_from_how_many_trials_are_made_at_once(here, left, monkeypatch, capsys):
     clock = [100.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
