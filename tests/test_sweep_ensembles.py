@@ -33,14 +33,14 @@ def write_trial(folder, name, wrong, folds=FOLDS, sure=0.7):
     np.save(folder / name / "folds.npy", folds)
 
 
-def record(name, seed, epochs=1, state="done"):
-    return TrialRecord(name, {"epochs": epochs}, seed, state, accuracy=0.5, held_out_curve=(0.5,))
+def record(name, seed, epochs=1, state="done", accuracy=0.75):
+    return TrialRecord(name, {"epochs": epochs}, seed, state, accuracy=accuracy, held_out_curve=(0.5,))
 
 
 def test_the_mean_of_nets_that_err_in_different_rows_is_right_and_every_choice_counts(tmp_path):
     for name, wrong in (("a", [0]), ("b", [1]), ("c", [1, 2])):
         write_trial(tmp_path, name, wrong)
-    records = [record("a", 0), record("b", 1), record("c", 2)]
+    records = [record("a", 0), record("b", 1), record("c", 2, accuracy=0.5)]
     scores = judge_ensembles(STUDY, records, tmp_path, lambda _: LABELS)
     assert [(score.setting, score.nets, score.choices) for score in scores] == [
         ("epochs=1", 1, 3),
@@ -63,15 +63,16 @@ def test_nets_that_held_out_other_rows_and_trials_without_a_folder_are_not_avera
 
 
 def test_a_damaged_folder_costs_its_net_alone(tmp_path, capsys):
-    for name, wrong in (("a", [0]), ("b", [1]), ("c", [1, 2]), ("d", [2])):
+    for name, wrong in (("a", [0]), ("b", [1]), ("c", [1]), ("d", [2]), ("e", [1, 2])):
         write_trial(tmp_path, name, wrong)
     (tmp_path / "c" / "folds.npy").write_bytes(b"no array")
     np.save(tmp_path / "d" / "oof_probabilities.npy", np.zeros((5, 10), np.float32))
-    records = [record(name, seed) for seed, name in enumerate("abcd")]
+    records = [record(name, seed) for seed, name in enumerate("abcde")]
     scores = judge_ensembles(STUDY, records, tmp_path, lambda _: LABELS)
     assert [(score.nets, score.choices) for score in scores] == [(1, 2), (2, 1)]
     notes = capsys.readouterr().out.splitlines()
-    assert len(notes) == 2 and "c/folds.npy" in notes[0] and f"{tmp_path / 'd'} must hold" in notes[1]
+    assert len(notes) == 3 and "c/folds.npy" in notes[0] and f"{tmp_path / 'd'} must hold" in notes[1]
+    assert "must hold the net that 0.75 was measured of" in notes[2], "e is another's"
 
 
 def test_of_many_nets_no_one_is_in_more_of_the_choices_than_chance_has_it():
@@ -82,10 +83,11 @@ def test_of_many_nets_no_one_is_in_more_of_the_choices_than_chance_has_it():
     assert ensembles._choose(4, 2) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
 
 
-def test_of_kept_and_new_scores_those_of_more_nets_count_and_none_of_other_trials():
-    def score(setting, names):
-        return [EnsembleScore(setting, nets, 1, 0.5, 0.5, 0.5, tuple(names)) for nets in range(1, len(names) + 1)]
+def score(setting, names, accuracy=0.75):
+    return [EnsembleScore(setting, nets, 1, accuracy, 0.5, 0.9, tuple(names)) for nets in range(1, len(names) + 1)]
 
+
+def test_of_kept_and_new_scores_those_of_more_nets_count_and_none_of_other_trials():
     records = [record("a", 0), record("b", 1), record("c", 2), record("x", 0, epochs=2), record("y", 1, epochs=2)]
     kept = [*score("epochs=1", "abc"), *score("epochs=2", "xz")]
     judged = [*score("epochs=2", "xy"), *score("epochs=1", "ab")]
@@ -93,7 +95,12 @@ def test_of_kept_and_new_scores_those_of_more_nets_count_and_none_of_other_trial
     assert merge_ensembles(STUDY, kept, [], records[1:]) == []
     several = [*score("epochs=1", "ab"), *score("epochs=1", "abc"), *score("epochs=1", "bc")]
     assert merge_ensembles(STUDY, several, score("epochs=1", "abc"), records) == score("epochs=1", "abc")
+
+
+def test_kept_scores_take_the_name_that_their_setting_has_now_and_count_only_for_the_trials_as_they_are():
+    records = [record("a", 0), record("b", 1)]
     assert merge_ensembles(STUDY, score("before epochs varied", "ab"), [], records) == score("epochs=1", "ab")
+    assert merge_ensembles(STUDY, score("epochs=1", "ab", accuracy=0.7), [], records) == [], "of other data"
 
 
 def test_scores_come_back_from_their_table_and_stand_on_the_page(tmp_path):
@@ -130,9 +137,15 @@ def test_under_the_figure_every_setting_has_its_whole_label(name):
     assert figure.axes[0].get_window_extent().height > 0.5 * around.height
 
 
-def test_a_damaged_table_is_told(tmp_path):
+@pytest.mark.parametrize(
+    "row",
+    [b"a,many,1,0.5,0.5,0.5,x", b"a,2,1,0.5,0.5,0.5,x", b"a,1,1,7,7,7,x", b"a,1,1,nan,nan,nan,x", b"a,1", b"\xff",
+     b'"' + 200_000 * b"a" + b'",1,1,0.5,0.5,0.5,x'],
+    ids=["no number", "more nets than trials", "no share", "NaN", "cut off", "no text", "endless"],
+)  # fmt: skip
+def test_a_damaged_table_is_told(tmp_path, row):
     path = tmp_path / "ensembles.csv"
-    path.write_text("setting,nets\na,many\n")
+    path.write_bytes(b"setting,nets,choices,accuracy,lowest,highest,trials\n" + row + b"\n")
     with pytest.raises(InputError, match=r"ensembles\.csv must be a table of ensembles"):
         load_ensembles(path)
 

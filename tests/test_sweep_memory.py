@@ -3,47 +3,22 @@
 import dataclasses
 import json
 
-import numpy as np
 import pytest
-from conftest import write_table, write_tiny_data
+from small_sweep import STUDY, change_data, prepare_sweep
 
 from digit_recognizer.errors import GivenUpError, InputError, WriteError
 from digit_recognizer.sweeps import running, sweeping
 from digit_recognizer.sweeps.ensembles import ENSEMBLES, load_ensembles
 from digit_recognizer.sweeps.running import Shop, TrialTask, do_trial
-from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
+from digit_recognizer.sweeps.sweeping import sweep
 from digit_recognizer.sweeps.trials import TRIALS, Trial
 from digit_recognizer.training.dataset import load_dataset
-
-STUDY = """
-title = "Small"
-seeds = 2
-input_dir = "tiny"
-[fixed]
-model = "dense"
-epochs = 3
-batch_size = 10
-learning_rate = 0.1
-folds = 2
-fold_seed = 0
-precision = "float32"
-[[grid]]
-net.units = [4]
-"""
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_tiny_data(tmp_path / "tiny")
-    (tmp_path / "small.toml").write_text(STUDY)
-    return SweepConfig(tmp_path / "small.toml", tmp_path / "sweep")
-
-
-def change_data(folder, rows=60):
-    """Other images under the same labels."""
-    pixels = np.random.default_rng(2).integers(0, 250, (60, 784))
-    write_table(folder / "train.csv", pixels[:rows], (np.arange(60) % 10)[:rows])
+    return prepare_sweep(tmp_path)
 
 
 @pytest.mark.parametrize("rows", [60, 50])
@@ -164,7 +139,7 @@ def test_ensembles_of_an_earlier_wording_are_on_no_page(config, tmp_path):
     page = tmp_path / "sweep" / "page.html"
     assert "Ensembles of 1 to k nets" in page.read_text()
     (tmp_path / "small.toml").write_text(STUDY.replace("epochs = 3", "epochs = 2"))
-    sweep(dataclasses.replace(config, page_only=True))
+    sweep(dataclasses.replace(config, trials=1))
     assert "Ensembles of 1 to k nets" not in page.read_text()
     kept = load_ensembles(tmp_path / "sweep" / ENSEMBLES)
     sweep(config)
@@ -208,3 +183,12 @@ def test_a_run_in_its_last_epoch_is_not_given_up(monkeypatch):
     watch([{"held_out_accuracy": 0.1}, {"held_out_accuracy": 0.1}])
     with pytest.raises(GivenUpError):
         watch([{"held_out_accuracy": 0.1}])
+
+
+def test_a_page_of_no_trial_does_not_take_the_place_of_one(config, tmp_path):
+    sweep(config)
+    page = (tmp_path / "sweep" / "page.html").read_bytes()
+    (tmp_path / "small.toml").write_text(STUDY.replace("epochs = 3", "epochs = 2"))
+    with pytest.raises(InputError, match="holds 2 trials, but none that"):
+        sweep(dataclasses.replace(config, page_only=True))
+    assert (tmp_path / "sweep" / "page.html").read_bytes() == page

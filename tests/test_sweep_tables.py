@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
-from digit_recognizer.sweeps.spread import rank_settings, summarise_settings
+from digit_recognizer.sweeps.spread import rank_settings, select_records, summarise_settings
 from digit_recognizer.sweeps.study import Range, Reported
 from digit_recognizer.sweeps.tables import (
     build_setting_rows,
@@ -88,6 +88,16 @@ def test_a_documents_number_belongs_to_the_settings_that_have_all_its_values():
 def test_values_are_written_as_in_a_study_file(value, words):
     study = make_study(grids=({"net.option": (value, "other")},))
     assert label_setting(study, {"net.option": value}) == f"option {words}"
+
+
+def test_a_trial_counts_wherever_its_values_stand_in_the_study_by_now():
+    fixed = make_study(fixed={"model": "narrow", "batch_size": 40}, grids=({"epochs": (1, 2)},), seeds=2)
+    varied = make_study(grids=({"epochs": (1, 2), "batch_size": (40, 80)},), seeds=2)
+    records = make_records(fixed, lambda one: 0.9)
+    ours = select_records(varied, records)
+    assert [record.setting for record in ours] == [{**record.setting, "batch_size": 40} for record in records]
+    assert [one.accuracies for one in summarise_settings(varied, ours)].count([]) == 2
+    assert select_records(fixed, ours) == records
 
 
 @pytest.mark.parametrize("state", ["pruned", "failed"])

@@ -98,12 +98,14 @@ def test_a_trial_names_the_commit_of_the_sweep_wherever_it_is_run(study, tmp_pat
         ('augmentation = ["none", "flip"]', "mirrors images"),
         ("devices = [1, 2]", "needs KERAS_BACKEND=jax"),
         ("feature_views = [1, 8]", "--feature-views is for transfer nets"),
+        ("folds = [2, 50]", "--folds takes at most"),
     ],
 )
 def test_what_these_data_or_this_backend_cannot_bear_is_refused_before_any_trial(study, tmp_path, values, complaint):
     if "devices" in values and keras.config.backend() == "jax":
         pytest.skip("JAX bears several devices")
-    study.write_text(STUDY.replace("net.units = [4, 8]", values))
+    text = STUDY.replace("net.units = [4, 8]", values)
+    study.write_text(text.replace("folds = 2\n", "") if "folds" in values else text)
     with pytest.raises(InputError, match=complaint):
         sweep(SweepConfig(study, tmp_path / "sweep"))
     assert not (tmp_path / "sweep" / "trials.jsonl").exists()

@@ -29,7 +29,7 @@ def test_records_come_back_as_they_were_written(tmp_path):
     assert load_trials(tmp_path / "none.jsonl") == []
 
 
-@pytest.mark.parametrize("cut", [1, 20, -1])
+@pytest.mark.parametrize("cut", [1, 20, -2])
 def test_a_line_that_was_cut_off_does_not_count_and_the_next_one_takes_its_place(tmp_path, cut):
     path = tmp_path / "trials.jsonl"
     append_trial(path, RECORD)
@@ -39,6 +39,22 @@ def test_a_line_that_was_cut_off_does_not_count_and_the_next_one_takes_its_place
     other = dataclasses.replace(RECORD, name="cc")
     append_trial(path, other)
     assert load_trials(path) == [RECORD, other]
+
+
+def test_a_whole_line_counts_though_its_end_is_missing(tmp_path):
+    path = tmp_path / "trials.jsonl"
+    path.write_text(RECORD.to_json())
+    assert load_trials(path) == [RECORD]
+    other = dataclasses.replace(RECORD, name="cc")
+    append_trial(path, other)
+    assert path.read_text() == f"{RECORD.to_json()}\n{other.to_json()}\n" and load_trials(path) == [RECORD, other]
+
+
+def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path):
+    path = tmp_path / "trials.jsonl"
+    with pytest.raises(ValueError, match="has an accuracy"):
+        append_trial(path, dataclasses.replace(RECORD, held_out_curve=()))
+    assert not path.exists()
 
 
 def test_nothing_is_left_of_a_line_that_was_cut_off_however_long_it_was(tmp_path):

@@ -6,6 +6,7 @@ nets out of n every choice is judged, up to a number: which k are taken must not
 """
 
 import csv
+import io
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -15,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer.data.array_files import load_npy
-from digit_recognizer.data.csv_header import CLASSES
+from digit_recognizer.data.csv_header import CLASSES, open_regular_file
 from digit_recognizer.errors import InputError
 from digit_recognizer.files import write_atomically
 from digit_recognizer.signals import show
 from digit_recognizer.sweeps.study import Setting, Study
-from digit_recognizer.sweeps.trials import TrialRecord, group_by_setting
+from digit_recognizer.sweeps.trials import LIMIT_BYTES, TrialRecord, group_by_setting
 
 ENSEMBLES = "ensembles.csv"
 MOST_CHOICES = 100
@@ -70,11 +71,13 @@ def judge_ensembles(
     """
     scores: list[EnsembleScore] = []
     for setting, group in group_by_setting([record for record in records if record.state == "done"]):
-        folders = [trials_dir / record.name for record in group if (trials_dir / record.name).is_dir()]
-        if len(folders) < 2:
+        there = [record for record in group if (trials_dir / record.name).is_dir()]
+        if len(there) < 2:
             continue
         labels = load_labels(setting)
-        found_nets = {folder.name: one for folder in folders if (one := _load_net(folder, len(labels))) is not None}
+        found_nets = {
+            record.name: one for record in there if (one := _load_net(trials_dir, record, labels)) is not None
+        }
         folds = [one[0] for one in found_nets.values()]
         if len(folds) < 2 or any(not np.array_equal(folds[0], other) for other in folds[1:]):
             continue
@@ -101,13 +104,16 @@ def merge_ensembles(
         judged: just now.
         records: of the study's trials; scores of other trials do not count.
     """
-    settings = {record.name: describe_setting(study, record.setting) for record in records}
+    named = {record.name: record for record in records}
+    settings = {name: describe_setting(study, record.setting) for name, record in named.items()}
     found: dict[tuple[str, ...], dict[int, EnsembleScore]] = {}
     for score in (*judged, *kept):
         if score.is_of(records):
             found.setdefault(score.trials, {}).setdefault(score.nets, score)
     most: dict[str, tuple[str, ...]] = {}
-    for trials in found:
+    for trials, scores in found.items():
+        if 1 not in scores or not _agree(scores[1].accuracy, *(named[name] for name in trials)):
+            continue  # judged when the trials of these names were of other data, say
         setting = settings[trials[0]]  # as it is called now: when it was judged, less may have varied
         most[setting] = max(most.get(setting, ()), trials, key=len)
     return [
@@ -119,7 +125,7 @@ def merge_ensembles(
 
 def _choose(nets: int, of_them: int) -> list[tuple[int, ...]]:
     """All ways to take so many of the nets; of more than `MOST_CHOICES` as many drawn evenly, each once."""
-    if math.comb(nets, of_them) <= MOST_CHOICES:
+    if of_them == 1 or math.comb(nets, of_them) <= MOST_CHOICES:
         return list(itertools.combinations(range(nets), of_them))
     random = np.random.default_rng(0)
     drawn: dict[tuple[int, ...], None] = {}
@@ -128,16 +134,26 @@ def _choose(nets: int, of_them: int) -> list[tuple[int, ...]]:
     return list(drawn)
 
 
-def _load_net(folder: Path, rows: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _load_net(trials_dir: Path, record: TrialRecord, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """A trial's folds and out-of-fold probabilities; None, and a line that says so, if they cannot be used."""
+    folder, rows = trials_dir / record.name, len(labels)
     try:
         folds, probabilities = load_npy(folder / "folds.npy"), load_npy(folder / "oof_probabilities.npy")
         if folds.shape != (rows,) or probabilities.shape != (rows, CLASSES):
             raise InputError(f"{folder} must hold folds and probabilities of {rows} rows, but holds others.")
+        held_out = folds == 0
+        right = (probabilities[held_out].argmax(axis=1) == labels[held_out]).mean() if held_out.any() else 0.0
+        if not _agree(float(right), record):
+            raise InputError(f"{folder} must hold the net that {record.accuracy} was measured of, but holds another.")
     except InputError as error:  # the trial's line in the table is whole: one damaged folder must not hide the page
         show(f"note: {error} The ensembles are judged without this net.")
         return None
     return folds, probabilities
+
+
+def _agree(accuracy: float, *records: TrialRecord) -> bool:
+    """Whether an accuracy is the mean of these trials', as far as the table's six decimals tell."""
+    return abs(accuracy - float(np.mean([record.accuracy or 0.0 for record in records]))) < 1.5e-6
 
 
 def describe_setting(study: Study, setting: object) -> str:
@@ -164,10 +180,10 @@ def load_ensembles(path: Path) -> list[EnsembleScore]:
     """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     try:
-        return [
+        with open_regular_file(path) as file:
+            rows = list(csv.DictReader(io.StringIO(file.read(LIMIT_BYTES).decode(), newline="")))
+        scores = [
             EnsembleScore(
                 row["setting"],
                 int(row["nets"]),
@@ -179,5 +195,9 @@ def load_ensembles(path: Path) -> list[EnsembleScore]:
             )
             for row in rows
         ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        for score in scores:
+            if not (1 <= score.nets <= len(score.trials) and 0 <= score.lowest <= score.highest <= 1):
+                raise ValueError(f"{score.setting}: a number is none that a score can have")
+    except (AttributeError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{path} must be a table of ensembles, but is damaged ({error}): remove it.") from error
+    return scores

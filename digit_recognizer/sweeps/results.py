@@ -139,7 +139,7 @@ def _describe(
 
 def _build_header(study: Study, records: Sequence[TrialRecord], summaries: Sequence[SettingSummary]) -> str:
     planned = count_planned(study)
-    of_planned = "" if planned is None else f" of {planned:,}"
+    of_planned = "" if planned is None or planned < len(records) else f" of {planned:,}"
     facts = [("runs that have ended", f"{len(records):,}{of_planned}"), ("settings", f"{len(summaries):,}")]
     facts.append(("time of computing", format_seconds(3600 * measure_hours(records))))
     if ranked := rank_settings(summaries):

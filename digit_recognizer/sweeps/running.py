@@ -1,12 +1,10 @@
 """One trial: a `train` run in a folder of its own, which goes on where it was stopped, and its line for the table."""
 
 import contextlib
-import csv
-import io
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,14 @@ import numpy as np
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.csv_header import CLASSES
-from digit_recognizer.errors import DivergedError, GivenUpError, InputError, UnusableRunError, WriteError
+from digit_recognizer.errors import DivergedError, GivenUpError, InputError, UnusableRunError
 from digit_recognizer.locks import LOCK
 from digit_recognizer.signals import show, stop_if_asked
+from digit_recognizer.sweeps.continuing import go_on, load_history, read_curve, remove_folder, silence
 from digit_recognizer.sweeps.searching import Curve, is_hopeless
 from digit_recognizer.sweeps.trials import State, Trial, TrialRecord
 from digit_recognizer.training.cores import count_threads
-from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.cross_validation import cross_validate
 from digit_recognizer.training.dataset import Dataset
 from digit_recognizer.training.environment import ENVIRONMENT, load_fingerprint
 from digit_recognizer.training.fingerprint import name_processor
@@ -84,7 +83,7 @@ class _Watch:
     def __call__(self, history: list[dict[str, Any]]) -> None:
         self.history = list(history)
         stop_if_asked()
-        curve = _read_curve(history, "held_out_accuracy")
+        curve = read_curve(history, "held_out_accuracy")
         if self.earlier is not None and len(curve) < self.epochs and is_hopeless(curve, self.earlier):
             raise GivenUpError
 
@@ -131,10 +130,11 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
     except (DivergedError, _NoSuchNetError) as error:
         state, reason = "failed", str(error)
     if path.exists():
-        remove_state(path)
+        with contextlib.suppress(OSError):  # a finished trial may be kept where nobody writes
+            remove_state(path)
         shutil.rmtree(path / BULKY, ignore_errors=True)
-    history = watch.history if result is None else _load_history(path)
-    curve = _read_curve(history, "held_out_accuracy")
+    history = watch.history if result is None else load_history(path)
+    curve = read_curve(history, "held_out_accuracy")
     seconds = time.perf_counter() - started
     return TrialRecord(
         name=task.trial.name,
@@ -145,7 +145,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         untrained=result.untrained_accuracy if result else None,
         accuracy=result.score.oof_accuracy if result else curve[-1] if state == "pruned" else None,
         held_out_curve=curve,
-        fitted_curve=_read_curve(history, "accuracy"),
+        fitted_curve=read_curve(history, "accuracy"),
         confusion=_count_confusion(result, dataset.labels) if result else (),
         fitted_rows=_count_fitted(result) if result else 0,
         parameters=0 if state == "failed" else count_parameters(task.config.model, task.config.net),
@@ -162,12 +162,10 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
     """What a run gives; one that was begun under other circumstances, or is damaged, is begun anew."""
     if (path / CONFIG).exists():
         try:
-            with _silence(), _own_advice_left_out():
-                return resume(path, "train", dataset=dataset, on_epoch=watch)
+            return go_on(task.config, dataset, path, watch)
         except UnusableRunError as error:  # a trial is never half of one version and half of another
             show(f"note: {path} is begun anew: {error.reason}")
-    if path.exists():
-        shutil.rmtree(path)
+    remove_folder(path)
     try:
         count_parameters(task.config.model, task.config.net)
     except InputError as error:
@@ -175,22 +173,8 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
     config = task.config.replace(run_dir=path)
     if dataset.whole_test:
         config = config.replace(submission=path / "submission.csv")
-    with _silence(), _own_advice_left_out():
+    with silence():
         return cross_validate(config, single_split=True, dataset=dataset, on_epoch=watch)
-
-
-def _silence() -> contextlib.AbstractContextManager[object]:
-    """The run's own lines are in its log."""
-    return contextlib.redirect_stdout(io.StringIO())
-
-
-@contextlib.contextmanager
-def _own_advice_left_out() -> Iterator[None]:
-    """How to go on is the sweep's to say: `train --resume` would finish one trial, and no table would have it."""
-    try:
-        yield
-    except WriteError as error:
-        raise (error.__cause__ if isinstance(error.__cause__, WriteError) else error) from None
 
 
 def _tell_circumstances(dataset: Dataset, task: TrialTask, path: Path) -> dict[str, Any]:
@@ -210,15 +194,6 @@ def _tell_circumstances(dataset: Dataset, task: TrialTask, path: Path) -> dict[s
         "data": str(task.config.input_dir),
         "classes": list(dataset.class_names),
     }
-
-
-def _load_history(path: Path) -> list[dict[str, Any]]:
-    with (path / "history.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _read_curve(history: Sequence[Mapping[str, Any]], column: str) -> Curve:
-    return tuple(round(float(row[column]), 6) for row in history)
 
 
 def _count_fitted(result: CVResult) -> int:

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from digit_recognizer.sweeps.study import Setting, Study
 from digit_recognizer.sweeps.trials import Trial, TrialRecord, group_by_setting
@@ -74,15 +74,19 @@ def count_held_out(records: Sequence[TrialRecord]) -> int:
 
 
 def select_records(study: Study, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The records of trials that the study, as it now reads, would make; others are of an earlier wording."""
-    listed = {tuple(sorted(setting.items())) for setting in study.list_settings()}
-    return [
-        record
-        for record in records
-        if record.seed < study.seeds
-        and Trial.of(study, record.setting, record.seed).name == record.name
-        and (study.method != "grid" or tuple(sorted(record.setting.items())) in listed)
-    ]
+    """The records of trials that the study, as it now reads, would make; others are of an earlier wording.
+
+    Of a grid each has the setting that the study now gives it: what stood among the fixed values may vary by now.
+    """
+    seeds = {record.seed for record in records if record.seed < study.seeds}
+    if study.method != "grid":
+        return [
+            record
+            for record in records
+            if record.seed in seeds and Trial.of(study, record.setting, record.seed).name == record.name
+        ]
+    made = {Trial.of(study, setting, seed).name: setting for setting in study.list_settings() for seed in seeds}
+    return [replace(record, setting=made[record.name]) for record in records if record.name in made]
 
 
 def summarise_settings(study: Study, records: Sequence[TrialRecord]) -> list[SettingSummary]:

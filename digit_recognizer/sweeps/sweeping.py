@@ -19,6 +19,7 @@ import numpy as np
 from digit_recognizer.competition.provenance import describe_command, find_commit
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import check_augmentation
+from digit_recognizer.data.folds import assign_folds
 from digit_recognizer.errors import InputError, LostError, WriteError
 from digit_recognizer.files import check_writable_folder, write_atomically
 from digit_recognizer.locks import claim_folder
@@ -110,6 +111,11 @@ def sweep(
                 lock.release()
                 restart()
         records = load_trials(folder / TRIALS)
+        if records and not select_records(study, records):
+            raise InputError(
+                f"{folder / TRIALS} holds {len(records):,} trials, but none that {config.study} asks for as it now "
+                "reads: name another --run-dir, or run some."
+            )
         show(format_table(study, records))
         tell_results(config.study, study, records, folder)
         return records
@@ -179,6 +185,7 @@ class _Workshop:
         self.commit = find_commit()
         self.precisions: dict[str, str] = {}
         self.datasets: dict[tuple[int, int], Dataset] = {}
+        self.folds: set[tuple[int, int]] = set()  # with how many rows, found to be possible
 
     def open(self, wave: list[Trial], records: list[TrialRecord]) -> Shop:
         """What the trials of a wave share.
@@ -189,8 +196,12 @@ class _Workshop:
         configs = [self.study.build_config(trial.setting, trial.seed) for trial in wave]
         shared = {(config.train_rows, config.test_rows): self.load(config) for config in configs}
         for config in configs:  # no fault of a setting, that would be noted of its trials for good
+            dataset = self.load(config)
             check_flags_apart(config)
-            check_augmentation(config.augmentation, self.load(config).alphabet, config.input_dir)
+            check_augmentation(config.augmentation, dataset.alphabet, config.input_dir)
+            if (config.folds, config.train_rows) not in self.folds:
+                assign_folds(dataset.labels, config.folds, 0, dataset.groups)
+                self.folds.add((config.folds, config.train_rows))
         self.check_data(configs[0], records)
         return Shop(shared, self.folder if self.executor.here else None)
 

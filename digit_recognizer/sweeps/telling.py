@@ -43,8 +43,12 @@ def tell_results(source: Path, study: Study, records: list[TrialRecord], folder:
             f"{said_dir}, and their numbers are of other rows."
         )
     order = {json.dumps(setting, sort_keys=True): place for place, setting in enumerate(study.list_settings())}
+    ours = {record.name: record for record in select_records(study, records)}
     # machines finish in whatever order
-    records = sorted(records, key=lambda one: (one.seed, order.get(json.dumps(one.setting, sort_keys=True), 0)))
+    records = sorted(
+        (ours.get(record.name, record) for record in records),
+        key=lambda one: (one.seed, order.get(json.dumps(one.setting, sort_keys=True), 0)),
+    )
     names = records[0].circumstances.get("classes") or [str(label) for label in range(CLASSES)]
     further = describe_ensembles(ensembles, folder / FIGURES)
     settings = [setting for setting, _ in group_by_setting(select_records(study, records))]

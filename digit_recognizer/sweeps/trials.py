@@ -17,7 +17,7 @@ from types import NoneType
 from typing import Any, Literal
 
 from digit_recognizer.data.csv_header import open_regular_file
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.sweeps.study import Setting, Study
 
 TRIALS = "trials.jsonl"
@@ -164,7 +164,9 @@ def load_trials(path: Path) -> list[TrialRecord]:
         content = file.read(LIMIT_BYTES)
     lines = content.decode(errors="replace").split("\n")
     records: list[TrialRecord] = []
-    for number, line in enumerate(lines[:-1], 1):  # after the last line's end there is nothing, or what was cut off
+    if not _is_whole(lines[-1]):  # after the last line's end there is nothing, or what was cut off
+        lines.pop()
+    for number, line in enumerate(lines, 1):
         try:
             records.append(TrialRecord.from_json(line))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -178,20 +180,37 @@ def load_trials(path: Path) -> list[TrialRecord]:
 
 
 def append_trial(path: Path, record: TrialRecord) -> None:
-    """Add a line to trials.jsonl, on the disk when this returns; what a crash left of an earlier one is cut away."""
-    with path.open("ab") as file:
-        size = file.tell()
-    whole = 0
-    if size:
-        with path.open("rb") as file:
-            content = file.read()
-        whole = content.rfind(b"\n") + 1
-    with path.open("r+b") as file:
-        file.truncate(whole)
-        file.seek(whole)
-        file.write(record.to_json().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Add a line to trials.jsonl, on the disk when this returns; what a crash left of an earlier one is cut away.
+
+    Raises:
+        WriteError: if there is no room, say; what stood there is kept.
+        ValueError: if the record is none that could be read again.
+    """
+    line = record.to_json()
+    TrialRecord.from_json(line)
+    try:
+        content = path.read_bytes() if path.exists() else b""
+        before, end, last = content.rpartition(b"\n")
+        if _is_whole(last.decode(errors="replace")):
+            before, end = content, b"\n"
+        kept = before + end
+        with path.open("ab") as file:
+            file.truncate(min(len(kept), len(content)))
+            file.write(kept[len(content) :] + line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise WriteError(f"{path} must be writable, but {reason}: make room there.") from error
+
+
+def _is_whole(line: str) -> bool:
+    """Whether a line that has no end, by a crash or by an editor, holds all of a record."""
+    try:
+        TrialRecord.from_json(line)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return False
+    return True
 
 
 def group_by_setting(records: Sequence[TrialRecord]) -> list[tuple[Setting, list[TrialRecord]]]:

@@ -1,5 +1,6 @@
 """What cross-validation found, as an object, as the table that ends a run, and as metrics.json."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.training.dataset import Dataset
 from digit_recognizer.training.progress import format_seconds
 from digit_recognizer.training.runs import CLASSES, METRICS, FinishedRun
+
+LARGEST = {"oof_accuracy": 1.0, "calibration_error": 1.0, "elapsed_seconds": math.inf, "training_seconds": math.inf}
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ def read_result(run: FinishedRun) -> CVResult:
     """
     metrics = run.metrics
     try:
+        _check_numbers(metrics)
         return CVResult(
             score=Score(
                 fold_accuracies=metrics["fold_accuracies"],
@@ -178,3 +182,19 @@ def read_result(run: FinishedRun) -> CVResult:
         raise InputError(
             f"{run.path / METRICS} must be that of a finished run, but lacks {error}: run it anew."
         ) from error
+    except ValueError as error:
+        raise InputError(f"{run.path / METRICS} must be that of a finished run, but {error}: run it anew.") from error
+
+
+def _check_numbers(metrics: dict[str, Any]) -> None:
+    """Refuse numbers that no run has.
+
+    Raises:
+        KeyError: for one that is missing.
+        ValueError: for one that is none, or out of its range.
+    """
+    measured = metrics.get("untrained_accuracy") is not None
+    for name, most in {**LARGEST, **({"untrained_accuracy": 1.0} if measured else {})}.items():
+        value = metrics[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+            raise ValueError(f"{name} is {str(value)[:20]!r}")
