@@ -15,8 +15,7 @@ import numpy as np
 from scipy.special import betaincinv
 from scipy.stats import binom, norm
 
-from digit_recognizer.competition.comparison import compute_difference_interval
-from digit_recognizer.competition.metrics import compute_accuracy_interval
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval, compute_difference_interval
 
 REQUIRED = 0.94
 Z = norm.ppf(0.975)

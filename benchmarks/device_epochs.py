@@ -35,9 +35,9 @@ def main() -> None:
     import_keras()
     import jax
 
+    from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.training import device_epochs
-    from digit_recognizer.training.dataset import load_dataset
-    from digit_recognizer.training.precision import choose_precision
+    from digit_recognizer.training.hardware import choose_precision
 
     config = RunConfig(model="champion", input_dir=chosen.input_dir, **load_preset("champion"))
     config = config.replace(epochs=chosen.epochs, precision=choose_precision("auto"))
@@ -63,8 +63,8 @@ def fit(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[fl
     from digit_recognizer.data.augmentation import POLICIES, build_augment
     from digit_recognizer.models import build_model
     from digit_recognizer.training.batches import TrainingBatches
-    from digit_recognizer.training.fit import compile_model, fit_compiled, predict_probabilities
-    from digit_recognizer.training.precision import precision_policy
+    from digit_recognizer.training.hardware import precision_policy
+    from digit_recognizer.training.trainer import compile_model, fit_compiled, predict_probabilities
 
     order = np.random.default_rng(0).permutation(len(dataset.labels))
     judged, rows = order[:JUDGED_ROWS], order[JUDGED_ROWS : JUDGED_ROWS + count]

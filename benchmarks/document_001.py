@@ -13,7 +13,7 @@ import csv
 import sys
 from pathlib import Path
 
-from digit_recognizer.inspection.figures import plot_learning_curves
+from digit_recognizer.reporting.plots import plot_learning_curves
 
 DOCUMENT_ACCURACY = 0.994
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digit_recognizer.models import vgg16
-from digit_recognizer.training.features import load_features
+from digit_recognizer.training.inputs import load_features
 
 if TYPE_CHECKING:
     import keras

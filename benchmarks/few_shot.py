@@ -18,13 +18,20 @@ import keras
 import numpy as np
 
 from digit_recognizer.data.augmentation import BatchedAffine
-from digit_recognizer.data.few_shot import AFFINE, make_copies
 from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
 from digit_recognizer.models import load_ready_model
-from digit_recognizer.models._heads import replace_head
-from digit_recognizer.training.heads import build_linear_head, embed, fit_head, fit_linear_head
-from digit_recognizer.training.neighbours import predict_by_neighbours, predict_by_prototypes
-from digit_recognizer.training.transfer_config import TransferConfig
+from digit_recognizer.models._blocks import replace_head
+from digit_recognizer.transfer_learning.config import TransferConfig
+from digit_recognizer.transfer_learning.letters import (
+    AFFINE,
+    build_linear_head,
+    embed,
+    fit_head,
+    fit_linear_head,
+    make_copies,
+    predict_by_neighbours,
+    predict_by_prototypes,
+)
 
 CLASSES, LETTERS, QUERIES = 3, 9, 2000
 

@@ -54,7 +54,7 @@ def main() -> None:
     table = load_train_table(train)
     images, labels = pixels_to_images(table.pixels[:rows]), table.labels[:rows]
     import_keras()
-    from digit_recognizer.training.generation import generate_digits
+    from digit_recognizer.training.synthetic import generate_digits
 
     started = time.perf_counter()
     digits = generate_digits(images, labels, DIGITS, seed=0)

@@ -28,12 +28,12 @@ import numpy as np
 
 from benchmarks.reader_others import set_side_by_side
 from digit_recognizer.backend import import_keras
-from digit_recognizer.competition.metrics import compute_accuracy_interval
-from digit_recognizer.data.folds import assign_folds
+from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.splits import assign_folds
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.models import build_config
-from digit_recognizer.recognition.reader import Reader, load_reader
-from digit_recognizer.recognition.reading import read_pictures
-from digit_recognizer.training.dataset import load_dataset
+from digit_recognizer.vision.classifier import Reader, load_reader
+from digit_recognizer.vision.recognition import read_pictures
 from tests.paper import Conditions, lay_out
 
 CONDITIONS = {

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer.backend import import_keras
-from digit_recognizer.files import TEMPORARY, hash_file
+from digit_recognizer.io import TEMPORARY, hash_file
 
 KILLS_PER_RUN = 8
 NOTE_TIME_SECONDS = 0.005

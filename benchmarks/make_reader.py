@@ -24,16 +24,16 @@ from safetensors.numpy import save_file
 
 from benchmarks.reader_digits import EUROPEAN, draw_european, print_text, vary_digit
 from benchmarks.reader_others import KINDS, draw_other
-from digit_recognizer.competition.provenance import find_commit
+from digit_recognizer.competition.submissions import find_commit
 from digit_recognizer.data.augmentation import POLICIES, build_augment
-from digit_recognizer.data.folds import assign_folds
+from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.data.tables import load_train_table, pixels_to_images
-from digit_recognizer.files import hash_file, write_atomically
+from digit_recognizer.io import hash_file, write_atomically
 from digit_recognizer.models import build_config, build_model
 from digit_recognizer.models._ready import READER_WEIGHTS
 from digit_recognizer.training.batches import TrainingBatches
-from digit_recognizer.training.dataset import load_dataset
-from digit_recognizer.training.fit import compile_model, fit_compiled, predict_probabilities
+from digit_recognizer.training.trainer import compile_model, fit_compiled, predict_probabilities
 
 NO_DIGIT = 10
 VARIANTS, EUROPEANS, PRINTED = 3, 12_000, 6_000  # per row; in all; in all

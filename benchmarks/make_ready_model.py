@@ -15,13 +15,13 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.files import hash_file, read_json, write_atomically
+from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.io import hash_file, read_json, write_atomically
 from digit_recognizer.models import build_model
 from digit_recognizer.models._ready import KIND, WEIGHTS
-from digit_recognizer.training.dataset import load_dataset
-from digit_recognizer.training.fit import predict_probabilities
-from digit_recognizer.training.runs import load_config
+from digit_recognizer.training.run import load_config
 from digit_recognizer.training.saved_models import load_saved_model
+from digit_recognizer.training.trainer import predict_probabilities
 
 FOLD = 0
 

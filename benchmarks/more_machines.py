@@ -120,7 +120,7 @@ def _measure_bytes(executor: Any, input_dir: Path) -> None:
 
     import_keras()
     from digit_recognizer.config import RunConfig
-    from digit_recognizer.training.dataset import load_dataset
+    from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.training.executors import do_task
 
     dataset = load_dataset(RunConfig(input_dir=input_dir))
@@ -147,9 +147,9 @@ def _keep_folds(folder: Path, input_dir: Path) -> None:
     import numpy as np
 
     from digit_recognizer.config import RunConfig
-    from digit_recognizer.files import write_atomically
-    from digit_recognizer.training.dataset import load_dataset
-    from digit_recognizer.training.state import RunState, save_state
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.io import write_atomically
+    from digit_recognizer.training.checkpoint import RunState, save_state
 
     dataset = load_dataset(RunConfig(input_dir=input_dir))
     shapes = [(len(rows), 10) for rows in (dataset.labels, dataset.test_images)]

@@ -13,8 +13,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from digit_recognizer.data.handwriting import form_image
-from digit_recognizer.data.signs import Sign
+from digit_recognizer.vision.normalize import form_image
+from digit_recognizer.vision.segment import Sign
 
 CANVAS_PX = 160
 FONT_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"

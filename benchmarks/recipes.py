@@ -25,7 +25,7 @@ import numpy as np
 from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import parse_run_config
 from digit_recognizer.config import RunConfig
-from digit_recognizer.files import hash_file, write_atomically
+from digit_recognizer.io import hash_file, write_atomically
 
 CHOSEN_ON = 5, 0  # folds and seed: fold 0 of these is not used
 PARTS = 3  # one is fitted, the others are judged
@@ -54,7 +54,7 @@ def main() -> None:
     if any(config.train_rows for config in configs.values()):
         parser.error("recipes take all rows: among fewer, the fifth that takes no part would be another")
     import_keras()
-    from digit_recognizer.training.precision import choose_precision
+    from digit_recognizer.training.hardware import choose_precision
 
     precision = choose_precision("auto")  # timed once, so that all fits have the same
     configs = {
@@ -76,14 +76,12 @@ def add_model(flags: list[str]) -> list[str]:
 
 def fit_once(config: RunConfig, folder: Path) -> Judged:
     """Fit a recipe on a third of the rows and judge it on the others, unless that has been done."""
-    from digit_recognizer.data.folds import assign_folds
-    from digit_recognizer.training.dataset import load_dataset
-    from digit_recognizer.training.fingerprint import take_fingerprint
-    from digit_recognizer.training.fit import predict_probabilities
-    from digit_recognizer.training.fold import fit_fold
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.data.splits import assign_folds
+    from digit_recognizer.training.hardware import precision_policy
     from digit_recognizer.training.inputs import build_inputs
-    from digit_recognizer.training.precision import precision_policy
-    from digit_recognizer.training.seeds import derive_seed
+    from digit_recognizer.training.reproducibility import derive_seed, take_fingerprint
+    from digit_recognizer.training.trainer import fit_fold, predict_probabilities
 
     dataset = load_dataset(config)
     fingerprint = take_fingerprint(config, dataset, config.precision)

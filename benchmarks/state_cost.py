@@ -22,7 +22,9 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=12)
     arguments = parser.parse_args()
     import_keras()
-    from digit_recognizer.training import runs, snapshots, state
+    from digit_recognizer.training import checkpoint as snapshots
+    from digit_recognizer.training import checkpoint as state
+    from digit_recognizer.training import run as runs
     from digit_recognizer.training.cross_validation import cross_validate
 
     spent = {"state": [], "log": []}

@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--flips", type=int, default=200_000, help="in the rest of the file")
     arguments = parser.parse_args()
     content = make_state()
-    from digit_recognizer.training.state import unpack_state
+    from digit_recognizer.training.checkpoint import unpack_state
 
     unpack_state(content)
     header_bytes = 8 + int.from_bytes(content[:8], "little")
@@ -46,7 +46,7 @@ def make_state() -> bytes:
     """The state of a small run after its first epoch."""
     import_keras()
     from digit_recognizer.training import cross_validation
-    from digit_recognizer.training.state import STATE
+    from digit_recognizer.training.checkpoint import STATE
 
     plain = cross_validation.save_state
 

@@ -26,8 +26,8 @@ def main() -> None:
     from digit_recognizer.config import RunConfig
     from digit_recognizer.models import build_model, load_preset
     from digit_recognizer.training.batches import TrainingBatches, stream
-    from digit_recognizer.training.fit import compile_model
-    from digit_recognizer.training.precision import choose_precision, precision_policy
+    from digit_recognizer.training.hardware import choose_precision, precision_policy
+    from digit_recognizer.training.trainer import compile_model
 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (1, chosen.images, 28, 28, 1), dtype=np.uint8)

@@ -39,7 +39,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=6, help="of three settings; the first setting's warm up")
     arguments = parser.parse_args()
     import_keras()
-    from digit_recognizer.sweeps import running, sweeping
+    from digit_recognizer.sweeps import sweeping
+    from digit_recognizer.sweeps import trials as running
 
     folder = Path(tempfile.mkdtemp(prefix="sweep-overhead-"))
     if arguments.input_dir is None:
@@ -79,12 +80,12 @@ def fit_bare(dataset, config) -> None:
     import keras
     import numpy as np
 
-    from digit_recognizer.data.folds import assign_folds
+    from digit_recognizer.data.splits import assign_folds
     from digit_recognizer.training.batches import TrainingBatches, stream
-    from digit_recognizer.training.fit import compile_model, predict_probabilities
+    from digit_recognizer.training.hardware import precision_policy
     from digit_recognizer.training.inputs import load_weighted_model
-    from digit_recognizer.training.precision import precision_policy
-    from digit_recognizer.training.seeds import derive_seed
+    from digit_recognizer.training.reproducibility import derive_seed
+    from digit_recognizer.training.trainer import compile_model, predict_probabilities
 
     keras.backend.clear_session()
     with precision_policy(config.precision):

@@ -47,8 +47,8 @@ def build_ours(
     from digit_recognizer.data.augmentation import POLICIES, build_augment
     from digit_recognizer.models import build_model, load_preset
     from digit_recognizer.training.batches import TrainingBatches
-    from digit_recognizer.training.fit import compile_model, fit_compiled
-    from digit_recognizer.training.precision import precision_policy
+    from digit_recognizer.training.hardware import precision_policy
+    from digit_recognizer.training.trainer import compile_model, fit_compiled
 
     config = RunConfig(model=net, **load_preset(net)).replace(optimizer=optimizer)
     augment = build_augment(POLICIES[augmentation])
@@ -238,7 +238,7 @@ def main() -> None:
     chosen = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import_keras()
-    from digit_recognizer.training.precision import choose_precision
+    from digit_recognizer.training.hardware import choose_precision
 
     precision = choose_precision("auto")  # timed here: among contenders that are starting it would be luck
     print(f"ours in {precision}")

@@ -28,16 +28,16 @@ import deotte
 import numpy as np
 
 from digit_recognizer.backend import import_keras
-from digit_recognizer.competition.comparison import compare_predictions
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import Affine, Augment, BatchedAffine
-from digit_recognizer.files import hash_file, read_json, write_json
+from digit_recognizer.evaluation.metrics import compare_predictions
+from digit_recognizer.io import hash_file, read_json, write_json
 from digit_recognizer.models import load_preset
 
 if TYPE_CHECKING:
     import keras
 
-    from digit_recognizer.training.dataset import Dataset
+    from digit_recognizer.data.dataset import Dataset
 
 TARGETS = (0.990, 0.994, 0.995, 0.996)
 CHAMPION_EPOCHS = (1, 2, 4, 8, 16)  # doubled from the first that fold 1 asks for, to the whole recipe
@@ -78,9 +78,9 @@ def main() -> None:
     started = time.perf_counter()
     import_keras()
     print(f"import: {time.perf_counter() - started:.1f} s")
-    from digit_recognizer.training.dataset import load_dataset
-    from digit_recognizer.training.fingerprint import take_fingerprint
-    from digit_recognizer.training.precision import choose_precision
+    from digit_recognizer.data.dataset import load_dataset
+    from digit_recognizer.training.hardware import choose_precision
+    from digit_recognizer.training.reproducibility import take_fingerprint
 
     precision = choose_precision("auto")  # timed once, so that all fits have the same
     contenders = build_contenders(chosen.input_dir, sorted(set(chosen.champion_epochs)), precision)
@@ -147,11 +147,11 @@ def fit(contender: Contender, dataset: "Dataset", seed: int, fold: int) -> dict[
     """One fit: accuracy after each epoch (the last one only, where the schedule has an end) and seconds up to it."""
     import keras
 
-    from digit_recognizer.data.folds import assign_folds
+    from digit_recognizer.data.splits import assign_folds
     from digit_recognizer.training.batches import TrainingBatches, stream
-    from digit_recognizer.training.fit import compile_model, predict_probabilities
-    from digit_recognizer.training.precision import precision_policy
-    from digit_recognizer.training.seeds import derive_seed
+    from digit_recognizer.training.hardware import precision_policy
+    from digit_recognizer.training.reproducibility import derive_seed
+    from digit_recognizer.training.trainer import compile_model, predict_probabilities
 
     config = contender.config
     held_out = assign_folds(dataset.labels, 5, derive_seed(0, "folds"), dataset.groups) == fold

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from digit_recognizer.competition.submissions import load_submission
-from digit_recognizer.data.array_files import load_npy
-from digit_recognizer.files import TEMPORARY, read_json
-from digit_recognizer.training.state import unpack_state
+from digit_recognizer.io import TEMPORARY, load_npy, read_json
+from digit_recognizer.training.checkpoint import unpack_state
 
 
 def find_torn(folder: Path) -> list[Path]:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from digit_recognizer.config import RunConfig, flag
+from digit_recognizer.console import TerminatedError, make_printable, open_closed_streams, signals_raised
 from digit_recognizer.errors import InputError
-from digit_recognizer.signals import TerminatedError, make_printable, open_closed_streams, signals_raised
 from digit_recognizer.training.executors import Machines
 
 Arguments = TypeVar("Arguments")

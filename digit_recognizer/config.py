@@ -75,7 +75,7 @@ class RunConfig:
     label_smoothing: float = 0.0
     """Share of each target that is spread evenly over all classes (Szegedy et al. 2016, section 7)."""
     schedule: Schedule = "one-cycle"
-    """How the learning rate changes: see digit_recognizer/training/schedules.py."""
+    """How the learning rate changes: see digit_recognizer/training/optimizers.py."""
     preparation: Preparation = "none"
     """What is done once to every image, test images too: nets that see digits otherwise err otherwise (ensembles)."""
     augmentation: Augmentation = "affine"

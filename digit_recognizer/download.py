@@ -30,7 +30,7 @@ class DownloadArguments:
 def main(arguments: list[str]) -> None:
     """Download and print the summary."""
     chosen = parse_arguments(DownloadArguments, "download", arguments)
-    from digit_recognizer.competition.fetching import download_competition
+    from digit_recognizer.competition.client import download_competition
     from digit_recognizer.data.sources import download
 
     if chosen.source == "kaggle":

@@ -40,7 +40,7 @@ class ExamineArguments:
 def main(arguments: list[str]) -> None:
     """Examine and print the table."""
     chosen = parse_arguments(ExamineArguments, "examine", arguments)
-    from digit_recognizer.inspection.examination import examine_run
+    from digit_recognizer.reporting.examination import examine_run
 
     print(
         examine_run(

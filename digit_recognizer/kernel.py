@@ -96,8 +96,7 @@ def main(arguments: list[str]) -> None:
     if isinstance(chosen, BuildArguments):
         print(_build(chosen))
         return
-    from digit_recognizer.kernels.output import fetch_output, find_free_folder
-    from digit_recognizer.kernels.pushing import push, tell_status
+    from digit_recognizer.competition.kernels import fetch_output, find_free_folder, push, tell_status
 
     if isinstance(chosen, StatusArguments):
         print(tell_status(chosen.folder, chosen.owner, wait=chosen.wait))
@@ -109,8 +108,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _build(chosen: BuildArguments) -> str:
-    from digit_recognizer.kernels.building import KernelPlan, build_script
-    from digit_recognizer.kernels.notebook import build_notebook
+    from digit_recognizer.competition.kernel_notebook import build_notebook
+    from digit_recognizer.competition.kernels import KernelPlan, build_script
 
     plan = KernelPlan(
         model=chosen.model,

@@ -30,7 +30,7 @@ class PredictArguments:
 def main(arguments: list[str]) -> None:
     """Predict and print."""
     chosen = parse_arguments(PredictArguments, "predict", arguments)
-    from digit_recognizer.recognition.predicting import predict
+    from digit_recognizer.vision.recognition import predict
 
     predict(chosen.images, run=chosen.run, show=chosen.show, output=chosen.output, table=chosen.csv)
 

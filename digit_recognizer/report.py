@@ -32,7 +32,7 @@ class ReportArguments:
 def main(arguments: list[str]) -> None:
     """Write the page and print where it is."""
     chosen = parse_arguments(ReportArguments, "report", arguments)
-    from digit_recognizer.inspection.report import write_report
+    from digit_recognizer.reporting.examination import write_report
 
     print(write_report(chosen.run, chosen.input_dir, chosen.output, chosen.examination))
 

@@ -24,7 +24,7 @@ class ScoreArguments:
 def main(arguments: list[str]) -> None:
     """Score and print."""
     chosen = parse_arguments(ScoreArguments, "score", arguments)
-    from digit_recognizer.competition.scoring import score_submission
+    from digit_recognizer.competition.submissions import score_submission
 
     print(score_submission(chosen.submission, chosen.input_dir))
 

@@ -18,8 +18,7 @@ class SubmissionsArguments:
 def main(arguments: list[str]) -> None:
     """Show the ledger."""
     chosen = parse_arguments(SubmissionsArguments, "submissions", arguments)
-    from digit_recognizer.competition.ledger import format_ledger, load_ledger
-    from digit_recognizer.competition.scores import refresh_ledger
+    from digit_recognizer.competition.ledger import format_ledger, load_ledger, refresh_ledger
 
     awaited = refresh_ledger() if chosen.refresh else 0
     print(format_ledger(load_ledger()))

@@ -35,7 +35,7 @@ class SubmitArguments:
 def main(arguments: list[str]) -> None:
     """Hand in."""
     chosen = parse_arguments(SubmitArguments, "submit", arguments)
-    from digit_recognizer.competition.submitting import submit
+    from digit_recognizer.competition.submit import submit
 
     submit(
         chosen.submission,

@@ -4,7 +4,7 @@ import sys
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import door, parse_arguments
-from digit_recognizer.training.transfer_config import TransferConfig, choose_defaults
+from digit_recognizer.transfer_learning.config import TransferConfig, choose_defaults
 
 
 @door
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
         "trained on ImageNet, takes colour photographs instead. --debug shows tracebacks.",
     )
     import_keras()
-    from digit_recognizer.training.transferring import transfer
+    from digit_recognizer.transfer_learning.letters import transfer
 
     transfer(config)
 

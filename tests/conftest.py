@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digit_recognizer.files import hash_file
-from digit_recognizer.training.runs import RunFolder
+from digit_recognizer.io import hash_file
+from digit_recognizer.training.run import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def write_run(folder: Path, data_dir: Path, oof: np.ndarray, test: np.ndarray, *
     run.write_array("folds", np.zeros(len(oof), np.int8))
     run.write_array("oof_probabilities", oof.astype(np.float32))
     run.write_array("test_probabilities", test.astype(np.float32))
-    from digit_recognizer.files import write_json
+    from digit_recognizer.io import write_json
 
     write_json(
         folder / "metrics.json",
@@ -154,7 +154,7 @@ def kaggle(competition_zip, tmp_path, monkeypatch):
     from kaggle_commands import client_environment
     from kaggle_server import KaggleServer
 
-    from digit_recognizer.competition import scores
+    from digit_recognizer.competition import ledger as scores
 
     with KaggleServer(*competition_zip) as server:
         for name in [name for name in os.environ if name.startswith("KAGGLE") or "proxy" in name.lower()]:
@@ -227,7 +227,7 @@ def built():
 def pushed(kaggle, built, monkeypatch):
     """The same, sent to the server."""
     from digit_recognizer import kernel
-    from digit_recognizer.kernels import pushing
+    from digit_recognizer.competition import kernels as pushing
 
     monkeypatch.setattr(pushing, "POLL_SECONDS", 0)
     assert kernel.main(["push", "kernels/baseline"]) == 0

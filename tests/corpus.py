@@ -20,9 +20,8 @@ import pytest
 from conftest import write_labels, write_run, write_table
 from image_sets import draw_image_set, write_idx_folder, write_npz_folder, zip_folder
 
-from digit_recognizer.competition.provenance import Provenance
-from digit_recognizer.competition.submissions import write_submission
-from digit_recognizer.files import hash_file
+from digit_recognizer.competition.submissions import Provenance, write_submission
+from digit_recognizer.io import hash_file
 
 TRAIN_ROWS, TEST_ROWS = 20, 6
 CV = ("cv", "--input-dir", "data", "--folds", "2", "--run-dir", "run", "--submission", "out/new.csv")

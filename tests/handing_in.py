@@ -2,9 +2,8 @@
 
 from digit_recognizer import submit
 from digit_recognizer.competition.ledger import load_ledger
-from digit_recognizer.competition.provenance import Provenance
-from digit_recognizer.competition.submissions import write_submission
-from digit_recognizer.files import hash_file
+from digit_recognizer.competition.submissions import Provenance, write_submission
+from digit_recognizer.io import hash_file
 
 
 def write(folder, labels, unfit=None, name="champion.csv"):

@@ -1,7 +1,7 @@
 """Small runs that are stopped, for the tests of resuming."""
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.files import hash_file
+from digit_recognizer.io import hash_file
 from digit_recognizer.models import load_preset
 from digit_recognizer.training import cross_validation
 

@@ -7,12 +7,13 @@ from image_sets import draw_image_set, write_idx_folder, write_npz_folder, zip_f
 
 from digit_recognizer import download as door
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data import alphabets, sources
-from digit_recognizer.data.alphabets import DIGITS, FASHION, KUZUSHIJI, load_alphabet
+from digit_recognizer.data import labels as alphabets
+from digit_recognizer.data import sources
+from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, load_alphabet
 from digit_recognizer.data.sources import download
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import hash_file, install_file
-from digit_recognizer.training.dataset import load_dataset
+from digit_recognizer.io import hash_file, install_file
 
 VEGETABLES = ["leek", "beet", "kale", "okra", "pea", "yam", "maize", "chard", "cress", "Brüssel (1)"]
 OWN = {"alphabet": "other", "names": VEGETABLES}

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from digit_recognizer.data.alphabets import DIGITS, FASHION, KUZUSHIJI, Alphabet
 from digit_recognizer.data.augmentation import (
     POLICIES,
     Affine,
@@ -15,6 +14,7 @@ from digit_recognizer.data.augmentation import (
     check_augmentation,
     draw_affine_matrices,
 )
+from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, Alphabet
 from digit_recognizer.errors import InputError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digit_recognizer.files import hash_file
+from digit_recognizer.io import hash_file
 
 RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")
 

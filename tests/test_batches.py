@@ -54,7 +54,7 @@ def test_keras_asks_for_a_new_order_in_each_epoch():
             return super().__getitem__(index)
 
     from digit_recognizer.config import RunConfig
-    from digit_recognizer.training.fit import compile_model, fit_compiled
+    from digit_recognizer.training.trainer import compile_model, fit_compiled
 
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(23, "softmax")])
     batches = Spy(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from digit_recognizer.data import cache as cache_module
-from digit_recognizer.data import csv_blocks
+from digit_recognizer.data import csv as csv_blocks
+from digit_recognizer.data import tables as cache_module
 from digit_recognizer.data.tables import load_test_table, load_train_table
 from digit_recognizer.errors import InputError
 

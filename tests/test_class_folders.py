@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from signs import write_signs
 
-from digit_recognizer.data import class_folders
-from digit_recognizer.data.class_folders import find_classes, find_shared, load_pictures
-from digit_recognizer.data.handwriting import load_letter
 from digit_recognizer.errors import InputError
+from digit_recognizer.vision import class_folders
+from digit_recognizer.vision.class_folders import find_classes, find_shared, load_pictures
+from digit_recognizer.vision.normalize import load_letter
 
 
 @pytest.fixture

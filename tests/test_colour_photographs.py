@@ -6,8 +6,8 @@ from corpus_photographs import READ, RED, mark_orientation, save
 from corpus_picture_files import REFUSED
 from PIL import Image
 
-from digit_recognizer.data.photographs import load_colours, load_photograph
 from digit_recognizer.errors import InputError
+from digit_recognizer.vision.photos import load_colours, load_photograph
 
 CORNERS = np.zeros((40, 60, 3), np.uint8)  # red top left, green top right, blue bottom left
 CORNERS[:20, :30], CORNERS[:20, 30:], CORNERS[20:, :30] = (255, 0, 0), (0, 255, 0), (0, 0, 255)

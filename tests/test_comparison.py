@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from digit_recognizer.competition.comparison import compare_predictions, compute_difference_interval
+from digit_recognizer.evaluation.metrics import compare_predictions, compute_difference_interval
 
 
 def right(both, only_one, only_other, neither):

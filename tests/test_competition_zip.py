@@ -3,10 +3,10 @@ import zipfile
 import pytest
 from image_sets import draw_image_set, write_idx_folder, zip_folder
 
-from digit_recognizer.data import source_files
+from digit_recognizer.data import sources as source_files
 from digit_recognizer.data.sources import download
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import TEMPORARY
+from digit_recognizer.io import TEMPORARY
 
 CSV_NAMES = ["sample_submission.csv", "test.csv", "train.csv"]
 

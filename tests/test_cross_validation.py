@@ -9,13 +9,13 @@ import pytest
 from conftest import write_tiny_data
 
 from digit_recognizer import cv, train
-from digit_recognizer.competition.metrics import compute_accuracy_interval
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import hash_file
-from digit_recognizer.training import fitting
-from digit_recognizer.training import fold as fold_room
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval
+from digit_recognizer.io import hash_file
+from digit_recognizer.training import cross_validation as fitting
+from digit_recognizer.training import trainer as fold_room
 from digit_recognizer.training.cross_validation import cross_validate
 
 
@@ -65,7 +65,7 @@ def test_out_of_fold_rows_are_predicted_by_the_net_that_did_not_see_them(finishe
 
 def test_a_run_folder_holds_all_that_its_docstring_names(finished):
     data, result = finished
-    from digit_recognizer.training import runs
+    from digit_recognizer.training import run as runs
 
     named = [line.split()[0] for line in runs.__doc__.split("<model>/\n")[1].split("\n\n")[0].splitlines()]
     for name in named:
@@ -228,7 +228,7 @@ def test_every_augmentation_runs_through_a_fit(tiny_dir, tmp_path, policy):
 def test_what_is_wrong_is_found_before_training_and_nothing_is_lost(tiny_dir, tmp_path, break_it, words, monkeypatch):
     run = tmp_path / "run"
     break_it(tiny_dir, run)
-    monkeypatch.setattr("digit_recognizer.training.fitting.fit_fold", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("digit_recognizer.training.cross_validation.fit_fold", lambda *_: pytest.fail("trained"))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=words) as caught:
         cross_validate(configure(tiny_dir, run_dir=run, submission=tmp_path / "mine.csv"))
@@ -237,7 +237,7 @@ def test_what_is_wrong_is_found_before_training_and_nothing_is_lost(tiny_dir, tm
 
 
 def test_a_diverged_fit_never_becomes_a_submission(tiny_dir, tmp_path, monkeypatch):
-    path = "digit_recognizer.training.fitting.predict_probabilities"
+    path = "digit_recognizer.training.cross_validation.predict_probabilities"
     monkeypatch.setattr(path, lambda model, inputs, copies: np.full((len(inputs), 10), np.nan, np.float32))
     with pytest.raises(InputError, match="fold 1/3: the fit diverged"):
         cross_validate(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=tmp_path / "mine.csv"))

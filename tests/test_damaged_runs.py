@@ -5,9 +5,9 @@ import shutil
 import pytest
 from resuming import RECIPES, StopAfterSaving, configure, hash_results
 
-from digit_recognizer import signals
+from digit_recognizer import console as signals
+from digit_recognizer.training.checkpoint import STATE
 from digit_recognizer.training.cross_validation import cross_validate, resume
-from digit_recognizer.training.state import STATE
 
 
 def test_a_run_without_the_record_of_its_beginning_begins_anew(stopped, whole, capsys):

@@ -5,8 +5,8 @@ import pytest
 from conftest import write_labels, write_table
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.cache import find_cache_dir
-from digit_recognizer.training.dataset import load_dataset
+from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.tables import find_cache_dir
 
 
 def write_data(folder, train, test):

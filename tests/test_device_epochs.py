@@ -9,7 +9,7 @@ from digit_recognizer.data.augmentation import POLICIES, Affine, BatchedAffine
 from digit_recognizer.models import build_model
 from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import TrainingBatches
-from digit_recognizer.training.fit import compile_model, fit_compiled, predict_probabilities
+from digit_recognizer.training.trainer import compile_model, fit_compiled, predict_probabilities
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="of the JAX backend: test_backends.py starts a process that has it"
@@ -95,7 +95,7 @@ def test_a_second_net_shares_the_program_and_not_the_weights(monkeypatch):
 
 
 def test_a_resumed_fit_in_float16_keeps_the_scale_of_its_loss():
-    from digit_recognizer.training.precision import precision_policy
+    from digit_recognizer.training.hardware import precision_policy
 
     images, labels = make_images()
     targets = np.eye(10, dtype=np.float32)[labels]

@@ -12,7 +12,7 @@ import pytest
 from digit_recognizer import train
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.devices import check_devices
+from digit_recognizer.training.hardware import check_devices
 
 RUN = """
 import sys

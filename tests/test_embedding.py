@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from digit_recognizer.inspection.embedding import MOST_IMAGES, choose_rows, find_clusters, measure_distances, project
+from digit_recognizer.reporting.embedding import MOST_IMAGES, choose_rows, find_clusters, measure_distances, project
 
 RNG = np.random.default_rng(0)
 CLASSES = np.repeat([0, 1, 2], 20)

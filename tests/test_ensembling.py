@@ -5,10 +5,9 @@ import pytest
 from conftest import write_labels, write_run
 
 from digit_recognizer import ensemble as door
-from digit_recognizer.competition.provenance import Provenance
-from digit_recognizer.competition.submissions import load_submission, write_submission
+from digit_recognizer.competition.submissions import Provenance, load_submission, write_submission
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.ensembling import combine, ensemble
+from digit_recognizer.evaluation.ensemble import combine, ensemble
 
 
 def one_hot(labels, sure=0.9):

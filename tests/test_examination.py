@@ -8,12 +8,13 @@ from letter_pictures import STROKES, draw_sign
 from matplotlib.figure import Figure
 
 from digit_recognizer import examine as door
-from digit_recognizer.data.preparation import prepare_images
+from digit_recognizer.data.augmentation import prepare_images
 from digit_recognizer.data.tables import load_train_table, pixels_to_images
-from digit_recognizer.inspection import examination, network
-from digit_recognizer.inspection.index import read_examination
-from digit_recognizer.inspection.letters import load_letters
-from digit_recognizer.inspection.sections import Section
+from digit_recognizer.reporting import examination
+from digit_recognizer.reporting import model_report as network
+from digit_recognizer.reporting.held_out import read_examination
+from digit_recognizer.reporting.html import Section
+from digit_recognizer.reporting.model_report import load_letters
 from digit_recognizer.training import saved_models
 
 TITLES = [

@@ -4,8 +4,8 @@ from conftest import write_run
 
 from digit_recognizer.data.tables import load_train_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.inspection.examined_run import list_held_out_folds, load_examined_run, load_history
-from digit_recognizer.inspection.run_sections import describe_course
+from digit_recognizer.reporting.held_out import list_held_out_folds, load_examined_run, load_history
+from digit_recognizer.reporting.run_report import describe_course
 
 HISTORY = "fold,epoch,loss,accuracy,held_out_loss,held_out_accuracy\n"
 

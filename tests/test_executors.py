@@ -109,10 +109,10 @@ def test_machines_are_no_settings_of_a_run():
 
 BIND = """
 import os, sys
-from digit_recognizer.training.cores import bind_process
+from digit_recognizer.training.hardware import bind_process
 bind_process(1)
 from digit_recognizer.training.cross_validation import CLASSES
-from digit_recognizer.training.fingerprint import describe_machine
+from digit_recognizer.training.reproducibility import describe_machine
 from digit_recognizer.config import RunConfig
 print(describe_machine(None, RunConfig(precision="float32"))["threads"], len(os.sched_getaffinity(0)))
 """
@@ -126,7 +126,7 @@ def test_a_bound_process_has_so_many_threads():
 HOLD = """
 import os, sys
 from pathlib import Path
-from digit_recognizer.training.cores import own_cores
+from digit_recognizer.training.hardware import own_cores
 with own_cores(int(sys.argv[1]), Path("locks")):
     print(*sorted(os.sched_getaffinity(0)), flush=True)
     sys.stdin.readline()

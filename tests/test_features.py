@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.training import features as features_module
-from digit_recognizer.training.features import load_feature_views, load_features
+from digit_recognizer.training import inputs as features_module
+from digit_recognizer.training.inputs import load_feature_views, load_features
 
 
 def build_lower(activation: str = "relu", dtype: str | None = None) -> keras.Model:
@@ -243,7 +243,7 @@ def test_an_augmentation_that_changes_the_shape_is_found(lower: keras.Model, pix
 
 def test_names_presets_and_features_are_imported_without_keras() -> None:
     code = (
-        "import sys, digit_recognizer.models.vgg16, digit_recognizer.training.features;"
+        "import sys, digit_recognizer.models.vgg16, digit_recognizer.training.inputs;"
         "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'jax', 'tqdm')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

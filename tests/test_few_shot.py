@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from signs import draw_sign
 
-from digit_recognizer.data.few_shot import make_copies, vary_strokes
+from digit_recognizer.transfer_learning.letters import make_copies, vary_strokes
 
 
 @pytest.fixture

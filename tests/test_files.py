@@ -7,10 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from digit_recognizer import files
-from digit_recognizer.data.array_files import write_npy
+from digit_recognizer import io as files
 from digit_recognizer.errors import InputError, WriteError
-from digit_recognizer.files import (
+from digit_recognizer.io import (
     check_free_disk,
     check_writable_folder,
     hash_file,
@@ -18,6 +17,7 @@ from digit_recognizer.files import (
     sweep_temporaries,
     write_atomically,
     write_json,
+    write_npy,
     write_text,
 )
 
@@ -141,7 +141,7 @@ def test_a_disk_that_fails_is_told_in_one_line_and_costs_nothing_that_was_there(
 def test_what_a_killed_writer_left_goes_with_the_next_write_and_what_a_living_one_is_writing_stays(tmp_path):
     script = (
         "import os, sys, pathlib\n"
-        "from digit_recognizer.files import write_atomically\n"
+        "from digit_recognizer.io import write_atomically\n"
         "with write_atomically(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half')\n"
         "    os.kill(os.getpid(), 9)\n"

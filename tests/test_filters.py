@@ -3,9 +3,14 @@ import numpy as np
 import pytest
 from keras import layers
 
-from digit_recognizer.inspection.filters import can_filter, compute_filter_effects, measure_gradients, read_filters
-from digit_recognizer.inspection.layers import open_network
 from digit_recognizer.models import build_model
+from digit_recognizer.reporting.filters import (
+    can_filter,
+    compute_filter_effects,
+    measure_gradients,
+    open_network,
+    read_filters,
+)
 
 RNG = np.random.default_rng(0)
 SOBEL = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])

@@ -4,7 +4,8 @@ import pytest
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
-from digit_recognizer.training.fit import (
+from digit_recognizer.training.reproducibility import derive_seed
+from digit_recognizer.training.trainer import (
     PLATEAU_FACTOR,
     SHIFTS_PX,
     EpochCurve,
@@ -13,7 +14,6 @@ from digit_recognizer.training.fit import (
     predict_probabilities,
     shift_images,
 )
-from digit_recognizer.training.seeds import derive_seed
 
 LABELS = np.arange(40) % 10
 TARGETS = np.eye(10, dtype=np.float32)[LABELS]

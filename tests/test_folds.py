@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.data.folds import assign_folds, draw_stratified_rows
+from digit_recognizer.data.splits import assign_folds, draw_stratified_rows
 from digit_recognizer.errors import InputError
 
 LABELS = np.repeat(np.arange(10), [50, 60, 40, 50, 50, 30, 50, 70, 50, 50])

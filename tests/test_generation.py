@@ -8,12 +8,18 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data.tables import load_train_table, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import list_models
-from digit_recognizer.models._autoencoder import CODE_UNITS, build_autoencoder
-from digit_recognizer.training import fold as fold_room
-from digit_recognizer.training import generation
+from digit_recognizer.training import synthetic as generation
+from digit_recognizer.training import trainer as fold_room
 from digit_recognizer.training.cross_validation import cross_validate, resume
-from digit_recognizer.training.generation import GeneratedDigits, draw_neighbours, fit_autoencoder, generate_digits
 from digit_recognizer.training.inputs import check_model_flags
+from digit_recognizer.training.synthetic import (
+    CODE_UNITS,
+    GeneratedDigits,
+    build_autoencoder,
+    draw_neighbours,
+    fit_autoencoder,
+    generate_digits,
+)
 
 
 def draw_bars(count):

@@ -7,11 +7,10 @@ import pytest
 from paper import CELL_PX, Conditions, lay_out
 from PIL import Image
 
-from digit_recognizer.data.handwriting import form_image, load_letter
-from digit_recognizer.data.ink import find_ink
-from digit_recognizer.data.sample import build_sample
-from digit_recognizer.data.signs import Sign, find_signs, join_signs, list_cuts
+from digit_recognizer.data.sources import build_sample
 from digit_recognizer.errors import InputError
+from digit_recognizer.vision.normalize import form_image, load_letter
+from digit_recognizer.vision.segment import Sign, find_ink, find_signs, join_signs, list_cuts
 
 CONDITIONS = {
     "perfect": Conditions(),

@@ -8,11 +8,10 @@ from signs import build_document_002
 
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import build_model
-from digit_recognizer.models._heads import count_parameters, replace_head, unfreeze_from
-from digit_recognizer.training.heads import fit_linear_head
-from digit_recognizer.training.neighbours import predict_by_neighbours, predict_by_prototypes
-from digit_recognizer.training.transfer_config import TransferConfig
-from digit_recognizer.training.transfer_results import describe_parameters
+from digit_recognizer.models._blocks import count_parameters, replace_head, unfreeze_from
+from digit_recognizer.transfer_learning.config import TransferConfig
+from digit_recognizer.transfer_learning.letters import fit_linear_head, predict_by_neighbours, predict_by_prototypes
+from digit_recognizer.transfer_learning.results import describe_parameters
 
 
 def test_document_002s_table_is_reproduced():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from image_sets import draw_image_set, write_idx_folder, write_npz_folder
 
-from digit_recognizer.data.image_files import load_image_files
+from digit_recognizer.data.sources import load_image_files
 from digit_recognizer.errors import InputError
 
 

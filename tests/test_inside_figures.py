@@ -3,18 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from digit_recognizer.inspection import embedding_figures, filter_figures
-from digit_recognizer.inspection.embedding import Projection, measure_distances
-from digit_recognizer.inspection.embedding_figures import shorten
-from digit_recognizer.inspection.filters import FilterEffects
-from digit_recognizer.inspection.sheets import (
-    build_colours,
-    choose_scale,
-    compose_sheet,
-    enlarge,
-    find_corners,
-    frame,
-)
+from digit_recognizer.reporting import embedding as embedding_figures
+from digit_recognizer.reporting import filters as filter_figures
+from digit_recognizer.reporting.embedding import Projection, measure_distances, shorten
+from digit_recognizer.reporting.filters import FilterEffects
+from digit_recognizer.reporting.plots import build_colours, choose_scale, compose_sheet, enlarge, find_corners, frame
 
 RNG = np.random.default_rng(0)
 POINTS = Projection(RNG.standard_normal((12, 2)), (0.5, 0.251), RNG.standard_normal((12, 2)))

@@ -4,7 +4,7 @@ import pytest
 from keras import layers
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.inspection.layers import BATCH_SIZE, find_embedding, open_network
+from digit_recognizer.reporting.filters import BATCH_SIZE, find_embedding, open_network
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)

@@ -6,8 +6,9 @@ import pytest
 import requests
 
 from digit_recognizer import download
-from digit_recognizer.competition import fetching, kaggle_client
-from digit_recognizer.competition.fetching import PARTIAL, download_competition
+from digit_recognizer.competition import client as fetching
+from digit_recognizer.competition import client as kaggle_client
+from digit_recognizer.competition.client import PARTIAL, download_competition
 from digit_recognizer.errors import InputError
 
 INPUT = Path("input")

@@ -9,7 +9,7 @@ from kaggle_commands import assert_no_credentials, finish
 from kaggle_server import USER
 
 from digit_recognizer import kernel
-from digit_recognizer.kernels import pushing
+from digit_recognizer.competition import kernels as pushing
 
 SLUG = "digit-recognizer-baseline"
 FOLDER = "kernels/baseline"

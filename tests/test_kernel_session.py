@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from conftest import write_tiny_data
 
-from digit_recognizer.competition.provenance import find_commit
-from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.competition.kernel_session import Session, find_competition_data, find_earlier_run, run_session
+from digit_recognizer.competition.submissions import find_commit, load_submission
+from digit_recognizer.console import TerminatedError
 from digit_recognizer.errors import InputError
-from digit_recognizer.kernels.session import Session, find_competition_data, find_earlier_run, run_session
-from digit_recognizer.signals import TerminatedError
 from digit_recognizer.training import cross_validation
 
 QUICK = {"epochs": 3, "folds": 2, "precision": "float32"}
@@ -145,7 +144,7 @@ def test_a_transfer_net_finds_its_weights_or_says_what_to_attach(inputs):
 
 
 def test_the_commit_is_told_where_there_is_no_checkout(tmp_path, monkeypatch):
-    from digit_recognizer.competition import provenance
+    from digit_recognizer.competition import submissions as provenance
 
     package = tmp_path / "digit_recognizer"
     (package / "competition").mkdir(parents=True)

@@ -11,11 +11,17 @@ import nbformat
 import pytest
 
 from digit_recognizer import __version__, kernel
+from digit_recognizer.competition import kernels as bundle
+from digit_recognizer.competition.kernel_notebook import build_notebook
+from digit_recognizer.competition.kernels import (
+    OWNER,
+    KernelPlan,
+    build_script,
+    list_needed,
+    pack_package,
+    unpack_package,
+)
 from digit_recognizer.errors import InputError
-from digit_recognizer.kernels import bundle
-from digit_recognizer.kernels.building import OWNER, KernelPlan, build_script
-from digit_recognizer.kernels.bundle import list_needed, pack_package, unpack_package
-from digit_recognizer.kernels.notebook import build_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = {"baseline": build_script, "champion": build_script, "notebook-champion": build_notebook}

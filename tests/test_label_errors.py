@@ -6,7 +6,7 @@ from conftest import write_run
 
 from digit_recognizer import examine as door
 from digit_recognizer.data.tables import load_train_table
-from digit_recognizer.inspection.label_errors import LabelErrors, find_label_errors, plot_label_errors
+from digit_recognizer.reporting.error_report import LabelErrors, find_label_errors, plot_label_errors
 
 TRAIN, TEST = np.arange(60) % 10, np.full((20, 10), 0.1)
 
@@ -134,7 +134,7 @@ def test_blank_lines_leave_the_file_line_empty(run, tiny_dir, tmp_path):
     data.mkdir()
     text = (tiny_dir / "train.csv").read_text().replace("\n", "\n\n", 3)
     (data / "train.csv").write_text(text)
-    from digit_recognizer.files import hash_file
+    from digit_recognizer.io import hash_file
 
     oof = np.load(run / "oof_probabilities.npy")
     other = write_run(tmp_path / "other", tiny_dir, oof, TEST, train_sha256=hash_file(data / "train.csv"))

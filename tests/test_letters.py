@@ -10,11 +10,11 @@ import pytest
 from signs import build_document_002, write_net, write_signs
 
 from digit_recognizer import transfer
-from digit_recognizer.data.class_folders import find_classes, load_pictures
-from digit_recognizer.data.folds import assign_folds
-from digit_recognizer.data.handwriting import load_letter
-from digit_recognizer.training import letter_fits
+from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.training.saved_models import load_saved_model
+from digit_recognizer.transfer_learning import letters as letter_fits
+from digit_recognizer.vision.class_folders import find_classes, load_pictures
+from digit_recognizer.vision.normalize import load_letter
 
 QUICK = ["--copies", "8", "--epochs", "8", "--batch-size", "32"]
 

@@ -7,8 +7,8 @@ import types
 
 import pytest
 
-from digit_recognizer.competition import kaggle_client
-from digit_recognizer.competition.kaggle_client import load_client
+from digit_recognizer.competition import client as kaggle_client
+from digit_recognizer.competition.client import load_client
 from digit_recognizer.errors import InputError
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from digit_recognizer.competition.metrics import (
+from digit_recognizer.evaluation.metrics import (
     compute_accuracy_interval,
     compute_calibration_error,
     find_costliest_confusion,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.inspection import misreadings
-from digit_recognizer.inspection.misreadings import HeldOutFold, find_misreadings
+from digit_recognizer.reporting import held_out as misreadings
+from digit_recognizer.reporting.held_out import HeldOutFold, find_misreadings
 
 EVEN = np.repeat(np.arange(10), 100)
 

@@ -22,11 +22,10 @@ from mutations import mutated, near_valid_cells
 from reference_reader import RefusedError, read_label_reference, read_reference
 
 from digit_recognizer.competition.submissions import load_submission
-from digit_recognizer.data.image_files import load_idx, load_npz
-from digit_recognizer.data.sources import download
+from digit_recognizer.data.sources import download, load_idx, load_npz
 from digit_recognizer.data.tables import load_label_table, load_test_table, load_train_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.ensembling import ensemble
+from digit_recognizer.evaluation.ensemble import ensemble
 
 LONGEST_MESSAGE = 500
 EXAMPLES = "DIGIT_RECOGNIZER_FUZZ_EXAMPLES"

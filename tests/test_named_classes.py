@@ -11,16 +11,16 @@ from PIL import Image
 from resuming import configure
 
 from digit_recognizer import cv, examine, predict, report, score
-from digit_recognizer.data.alphabets import FASHION
-from digit_recognizer.files import hash_file
-from digit_recognizer.inspection import embedding_figures, run_figures
-from digit_recognizer.inspection.contact_sheet import draw_contact_sheet
-from digit_recognizer.inspection.embedding import Projection
-from digit_recognizer.inspection.hard_rows import _draw_hardest
-from digit_recognizer.inspection.index import read_examination
-from digit_recognizer.inspection.misreadings import HeldOutFold, _draw_misreadings, find_misreadings
+from digit_recognizer.data.labels import FASHION
+from digit_recognizer.io import hash_file
+from digit_recognizer.reporting import embedding as embedding_figures
+from digit_recognizer.reporting import run_report as run_figures
+from digit_recognizer.reporting.embedding import Projection
+from digit_recognizer.reporting.error_report import _draw_hardest
+from digit_recognizer.reporting.held_out import HeldOutFold, _draw_misreadings, find_misreadings, read_examination
+from digit_recognizer.reporting.plots import draw_contact_sheet
 from digit_recognizer.training.cross_validation import cross_validate
-from digit_recognizer.training.runs import load_run
+from digit_recognizer.training.run import load_run
 
 LABELS = np.arange(40) % 10
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 28, 28, 1), dtype=np.uint8)

@@ -4,9 +4,9 @@ import pytest
 from keras import layers
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.inspection import embedding, network
-from digit_recognizer.inspection.network import examine_foreign_images, examine_network
-from digit_recognizer.inspection.saliency import Saliency
+from digit_recognizer.reporting import embedding
+from digit_recognizer.reporting import model_report as network
+from digit_recognizer.reporting.model_report import Saliency, examine_foreign_images, examine_network
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(40) % 4

@@ -98,7 +98,7 @@ def test_help_tells_the_options_of_the_chosen_net(capsys):
 
 
 def test_a_run_is_of_the_net_with_its_options_and_goes_on_with_them(tiny_dir, tmp_path, capsys):
-    from digit_recognizer.training.runs import RunFolder
+    from digit_recognizer.training.run import RunFolder
     from digit_recognizer.training.saved_models import load_saved_model
 
     run = tmp_path / "run"
@@ -115,7 +115,7 @@ def test_a_run_is_of_the_net_with_its_options_and_goes_on_with_them(tiny_dir, tm
 def test_a_kernel_tells_its_options_as_a_command_would(tiny_dir):
     import sys
 
-    from digit_recognizer.kernels.session import _named_as_command
+    from digit_recognizer.competition.kernel_session import _named_as_command
     from digit_recognizer.models import build_config
 
     config = build_config("resnet", net=["blocks=2"])

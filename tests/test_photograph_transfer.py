@@ -10,7 +10,7 @@ from PIL import Image
 from test_resnet152v2 import build_small_backbone
 
 from digit_recognizer import transfer
-from digit_recognizer.models import _resnet152v2
+from digit_recognizer.models import _pretrained as _resnet152v2
 from digit_recognizer.training.saved_models import load_saved_model
 
 COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_result_and_equal_pictures_are_held_out_tog
 
 
 def test_every_picture_passes_the_backbone_once(images, tmp_path, monkeypatch):
-    from digit_recognizer.training import photograph_transfer
+    from digit_recognizer.transfer_learning import photographs as photograph_transfer
 
     passed = []
     compute = photograph_transfer.compute_features

@@ -36,9 +36,8 @@ from mutations import mutated
 from PIL import Image, ImageFile, TiffImagePlugin
 from test_mutations import ci, load_or_refuse
 
-from digit_recognizer.data.photographs import load_photograph
-from digit_recognizer.data.picture_files import MOST_BYTES
 from digit_recognizer.errors import InputError
+from digit_recognizer.vision.photos import MOST_BYTES, load_photograph
 
 
 @pytest.mark.parametrize("case", READ, ids=lambda case: case[0])
@@ -107,7 +106,7 @@ def test_pillow_warnings_and_logging_are_left_as_they_were(tmp_path):
 
 
 def test_pillow_is_imported_when_a_picture_is_read_and_not_before():
-    script = "import sys, digit_recognizer.data.photographs; print('PIL' in sys.modules)"
+    script = "import sys, digit_recognizer.vision.photos; print('PIL' in sys.modules)"
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert finished.stdout == "False\n"
 
@@ -117,7 +116,7 @@ def test_damaged_tiffs_let_neither_pillow_nor_libtiff_say_a_word(tmp_path):
     (tmp_path / "cut.tif").write_bytes(save(LARGE.convert("1"), "TIFF", compression="group4")[:-9])
     script = (
         "from pathlib import Path\n"
-        "from digit_recognizer.data.photographs import load_photograph\n"
+        "from digit_recognizer.vision.photos import load_photograph\n"
         "for name in ('logged.tif', 'cut.tif'):\n"
         "    try:\n"
         "        load_photograph(Path(name))\n"
@@ -164,7 +163,7 @@ def test_a_failing_disk_is_told_as_such(tmp_path, monkeypatch):
     disk = MagicMock()
     disk.__enter__.return_value.read = fail_with(OSError(errno.EIO, "Input/output error"))
     disk.__exit__.return_value = False
-    monkeypatch.setattr("digit_recognizer.data.picture_files.open_regular_file", lambda _: disk)
+    monkeypatch.setattr("digit_recognizer.vision.photos.open_regular_file", lambda _: disk)
     check_refusal(
         tmp_path / "picture.png", "{path} must be readable, but Input/output error: mend that, or name another."
     )

@@ -7,10 +7,10 @@ import pytest
 from conftest import write_run
 from hostile_models import PickledMark
 
-from digit_recognizer.data.image_files import load_npz
+from digit_recognizer.data.sources import load_npz
 from digit_recognizer.data.tables import load_train_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.runs import load_run
+from digit_recognizer.training.run import load_run
 
 
 @pytest.fixture

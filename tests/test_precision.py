@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from digit_recognizer.training import precision
+from digit_recognizer.training import hardware as precision
 
 
 @pytest.mark.parametrize(

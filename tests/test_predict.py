@@ -11,13 +11,11 @@ from PIL import Image
 from digit_recognizer import cv, predict
 from digit_recognizer.competition import submissions
 from digit_recognizer.competition.submissions import load_submission
-from digit_recognizer.data.sample import build_sample
-from digit_recognizer.data.signs import Sign
-from digit_recognizer.files import read_json
-from digit_recognizer.recognition.annotation import MARGIN_PX, write_annotation
-from digit_recognizer.recognition.predicting import write_readings
-from digit_recognizer.recognition.reader import NO_DIGIT
-from digit_recognizer.recognition.reading import Reading, ReadSign
+from digit_recognizer.data.sources import build_sample
+from digit_recognizer.io import read_json
+from digit_recognizer.vision.classifier import NO_DIGIT
+from digit_recognizer.vision.recognition import MARGIN_PX, Reading, ReadSign, write_annotation, write_readings
+from digit_recognizer.vision.segment import Sign
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.preparation import prepare_images
+from digit_recognizer.data.augmentation import prepare_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.training.inputs import check_model_flags
 
@@ -65,7 +65,7 @@ def test_a_backbone_takes_images_as_they_are():
 
 
 def test_training_and_test_rows_are_prepared_alike(tiny_dir):
-    from digit_recognizer.training.dataset import load_dataset
+    from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.training.inputs import build_inputs
 
     config = RunConfig(input_dir=tiny_dir, preparation="widen")

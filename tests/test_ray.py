@@ -11,10 +11,10 @@ from resuming import RECIPES, StopAfterSaving, configure, hash_results
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
-from digit_recognizer.training.cores import count_threads
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.executors import Machines, do_task, map_in_order, open_executor
-from digit_recognizer.training.fingerprint import compare_machines, describe_machine
+from digit_recognizer.training.hardware import count_threads
+from digit_recognizer.training.reproducibility import compare_machines, describe_machine
 
 RECIPE = RECIPES["dropout, augmentation, one cycle"]
 
@@ -105,7 +105,7 @@ def test_a_machine_that_would_round_otherwise_is_refused_by_name_and_another_pro
 
 
 def test_a_run_on_machines_of_two_kinds_says_so_for_ever(cluster, tiny_dir, monkeypatch, capsys):
-    monkeypatch.setattr("digit_recognizer.training.environment.do_task", pretend_another_processor)
+    monkeypatch.setattr("digit_recognizer.training.reproducibility.do_task", pretend_another_processor)
     config = configure(tiny_dir, "mixed", RECIPE)
     cross_validate(config, executor=cluster)
     recorded = json.loads((config.run_dir / "metrics.json").read_text())["resumed_with_differences"]

@@ -6,13 +6,12 @@ from paper import write_page
 from PIL import Image
 
 from digit_recognizer.competition import submissions
-from digit_recognizer.data.sample import build_sample
-from digit_recognizer.data.signs import Sign
+from digit_recognizer.data.sources import build_sample
 from digit_recognizer.models import _ready
-from digit_recognizer.recognition import reading
-from digit_recognizer.recognition.predicting import describe_reading
-from digit_recognizer.recognition.reader import NO_DIGIT, Reader, load_reader
-from digit_recognizer.recognition.reading import ReadSign, read_pictures
+from digit_recognizer.vision import recognition as reading
+from digit_recognizer.vision.classifier import NO_DIGIT, Reader, load_reader
+from digit_recognizer.vision.recognition import ReadSign, describe_reading, read_pictures
+from digit_recognizer.vision.segment import Sign
 
 
 @pytest.fixture(autouse=True)

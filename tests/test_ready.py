@@ -8,9 +8,9 @@ import pytest
 from digit_recognizer.competition import submissions
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
+from digit_recognizer.evaluation.ensemble import ensemble
 from digit_recognizer.models import _ready, load_ready_model
 from digit_recognizer.training.cross_validation import cross_validate, resume
-from digit_recognizer.training.ensembling import ensemble
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def unbarred(monkeypatch):
 
 def test_it_reads_digits_that_it_has_never_seen():
     """Drawn from scikit-learn's, which other people wrote: far from MNIST's own accuracy, and as far from guessing."""
-    from digit_recognizer.data.sample import build_sample
+    from digit_recognizer.data.sources import build_sample
 
     sample = build_sample()
     images = sample.test_pixels[:200].reshape(-1, 28, 28, 1)

@@ -9,10 +9,8 @@ from conftest import write_run
 from PIL import Image
 
 from digit_recognizer import report as door
-from digit_recognizer.inspection.index import read_examination
-from digit_recognizer.inspection.page import build_page, build_table
-from digit_recognizer.inspection.page_style import STYLE
-from digit_recognizer.inspection.sections import FigureFile, Section
+from digit_recognizer.reporting.held_out import read_examination
+from digit_recognizer.reporting.html import STYLE, FigureFile, Section, build_page, build_table
 
 VOID = {"meta", "img", "br"}
 HOSTILE = "<b onclick='x()'>\"bold\" & more</b><script>alert(1)</script>"

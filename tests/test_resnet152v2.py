@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.models import _resnet152v2, list_models
-from digit_recognizer.models._heads import count_parameters
+from digit_recognizer.models import _pretrained as _resnet152v2
+from digit_recognizer.models import list_models
+from digit_recognizer.models._blocks import count_parameters
 
 # Document 002's table, with the preprocessing that it does before the net.
 TABLE = [

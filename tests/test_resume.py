@@ -10,11 +10,11 @@ from resuming import RECIPES, StopAfterSaving, configure, hash_results
 
 from digit_recognizer import cv, train
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import hash_file
+from digit_recognizer.io import hash_file
 from digit_recognizer.models import vgg16
 from digit_recognizer.training import cross_validation
+from digit_recognizer.training.checkpoint import PREVIOUS, STATE, load_state
 from digit_recognizer.training.cross_validation import cross_validate, resume
-from digit_recognizer.training.state import PREVIOUS, STATE, load_state
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_lock_left_by_a_dead_process_is_no_hindrance_but_that_of_a_living_one_
 
 
 def test_other_circumstances_are_refused_by_name_or_recorded(stopped, monkeypatch, capsys):
-    monkeypatch.setattr("digit_recognizer.training.fingerprint.count_threads", lambda: 64)
+    monkeypatch.setattr("digit_recognizer.training.reproducibility.count_threads", lambda: 64)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = {path: path.stat().st_mtime_ns for path in stopped.run_dir.rglob("*") if path.is_file()}
     assert cv.main(["--resume", str(stopped.run_dir)]) == 2

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.inspection import hard_rows, run_figures
-from digit_recognizer.inspection.hard_rows import find_confidently_wrong, find_hardest
+from digit_recognizer.reporting import error_report as hard_rows
+from digit_recognizer.reporting import run_report as run_figures
+from digit_recognizer.reporting.error_report import find_confidently_wrong, find_hardest
 
 RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1, 1, 2, 4, 4, 4, 5, 6, 7, 8, 9])  # no 3

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from digit_recognizer.inspection import readings, saliency
-from digit_recognizer.inspection.layers import open_network
-from digit_recognizer.inspection.readings import tabulate_readings
-from digit_recognizer.inspection.saliency import Saliency, compute_saliency
+from digit_recognizer.reporting import model_report as readings
+from digit_recognizer.reporting import model_report as saliency
+from digit_recognizer.reporting.filters import open_network
+from digit_recognizer.reporting.model_report import Saliency, compute_saliency, tabulate_readings
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 28, 28, 1), dtype=np.uint8)
 LABELS = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.data.sample import build_sample, centre_by_mass, draw_digit
+from digit_recognizer.data.sources import build_sample, centre_by_mass, draw_digit
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.training.schedules import build_schedule
+from digit_recognizer.training.optimizers import build_schedule
 
 
 def rates(name, steps=600, peak=2.0):

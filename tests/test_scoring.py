@@ -3,9 +3,7 @@ import pytest
 from conftest import write_labels
 
 from digit_recognizer import score
-from digit_recognizer.competition.provenance import Provenance
-from digit_recognizer.competition.scoring import score_submission
-from digit_recognizer.competition.submissions import write_submission
+from digit_recognizer.competition.submissions import Provenance, score_submission, write_submission
 from digit_recognizer.errors import InputError
 
 

@@ -4,11 +4,10 @@ import math
 import numpy as np
 import pytest
 
-from digit_recognizer.sweeps.method import count_planned, is_under_way
-from digit_recognizer.sweeps.searching import find_next_trials, is_hopeless, list_earlier_curves
-from digit_recognizer.sweeps.spread import select_records
+from digit_recognizer.sweeps.report import count_planned, is_under_way
+from digit_recognizer.sweeps.statistics import select_records
 from digit_recognizer.sweeps.study import Range, Study
-from digit_recognizer.sweeps.trials import Trial, TrialRecord
+from digit_recognizer.sweeps.trials import Trial, TrialRecord, find_next_trials, is_hopeless, list_earlier_curves
 
 GRID = Study(name="g", title="G", grids=({"epochs": (1, 2, 3), "batch_size": (10, 20)},), seeds=2)
 SEARCH = Study(

@@ -6,11 +6,11 @@ from image_sets import draw_image_set, write_idx_folder, write_npz_folder, zip_f
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data import sources
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.sources import download
 from digit_recognizer.data.tables import load_label_table, load_test_table, load_train_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.files import TEMPORARY, install_file
-from digit_recognizer.training.dataset import load_dataset
+from digit_recognizer.io import TEMPORARY, install_file
 
 CSV_NAMES = ["sample_submission.csv", "test.csv", "train.csv"]
 

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from digit_recognizer.files import write_atomically
-from digit_recognizer.training.state import (
+from digit_recognizer.io import write_atomically
+from digit_recognizer.training.checkpoint import (
     PREVIOUS,
     STATE,
     FitState,

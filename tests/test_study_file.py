@@ -4,8 +4,7 @@ import pytest
 
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import build_config
-from digit_recognizer.sweeps.study import Range
-from digit_recognizer.sweeps.study_file import load_study
+from digit_recognizer.sweeps.study import Range, load_study
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 GRID = """

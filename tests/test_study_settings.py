@@ -12,7 +12,7 @@ from digit_recognizer import train
 from digit_recognizer.data.tables import load_train_table, pixels_to_images
 from digit_recognizer.models import build_model
 from digit_recognizer.training.cross_validation import cross_validate, resume
-from digit_recognizer.training.seeds import derive_seed
+from digit_recognizer.training.reproducibility import derive_seed
 
 RECIPE = {"model": "dense", "epochs": 6, "batch_size": 10, "learning_rate": 0.05, "augmentation": "none"}
 

@@ -6,9 +6,8 @@ import pytest
 from handing_in import hand_in, one_line, only_entry
 
 from digit_recognizer import submissions
-from digit_recognizer.competition import kaggle_client
-from digit_recognizer.competition.ledger import LEDGER, load_ledger, record_entry
-from digit_recognizer.competition.scores import PATIENCE_ERRORS
+from digit_recognizer.competition import client as kaggle_client
+from digit_recognizer.competition.ledger import LEDGER, PATIENCE_ERRORS, load_ledger, record_entry
 
 STEPS = ("GetSubmissionLimits", "ListSubmissions", "StartSubmissionUpload", "PUT", "CreateSubmission")
 REFUSALS = {

@@ -8,11 +8,12 @@ import pytest
 from conftest import write_labels
 
 from digit_recognizer.competition import submissions
-from digit_recognizer.competition.provenance import Provenance, describe_command
 from digit_recognizer.competition.submissions import (
+    Provenance,
     check_new_submission_path,
     check_submission,
     count_image_ids,
+    describe_command,
     find_free_path,
     load_submission,
     name_submission,

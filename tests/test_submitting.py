@@ -11,7 +11,7 @@ from handing_in import hand_in, one_line, only_entry, write
 
 from digit_recognizer import submissions
 from digit_recognizer.competition.ledger import LEDGER, load_ledger
-from digit_recognizer.files import hash_file
+from digit_recognizer.io import hash_file
 
 
 def test_the_score_stands_in_the_ledger_beside_the_run_that_made_it(kaggle, noted_file, capsys):
@@ -94,7 +94,7 @@ def test_what_kaggle_finds_wrong_is_shown_and_recorded_and_the_file_may_be_sent_
 
 
 def test_a_score_that_does_not_come_is_told(kaggle, noted_file, capsys, monkeypatch):
-    monkeypatch.setattr("digit_recognizer.competition.scores.PATIENCE_MINUTES", 1e-4)
+    monkeypatch.setattr("digit_recognizer.competition.ledger.PATIENCE_MINUTES", 1e-4)
     kaggle.polls = 10**9
     assert hand_in(noted_file) == 2
     assert "must be scored, but is not" in one_line(capsys)

@@ -6,9 +6,8 @@ import re
 import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
-from digit_recognizer.sweeps.answer import MOST_TOLD, describe_answer
-from digit_recognizer.sweeps.effects import measure_effects
-from digit_recognizer.sweeps.spread import summarise_settings
+from digit_recognizer.sweeps.report import MOST_TOLD, describe_answer
+from digit_recognizer.sweeps.statistics import measure_effects, summarise_settings
 from digit_recognizer.sweeps.study import Claim, Range
 
 

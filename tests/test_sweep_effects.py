@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
-from digit_recognizer.sweeps.claims import judge_claims
-from digit_recognizer.sweeps.comparisons import find_reference, list_comparisons
-from digit_recognizer.sweeps.effects import (
+from digit_recognizer.sweeps.statistics import (
     compute_interval,
     count_states,
+    find_best,
+    judge_claims,
     measure_effects,
+    measure_importance,
+    select_records,
+    summarise_settings,
 )
-from digit_recognizer.sweeps.importance import measure_importance
-from digit_recognizer.sweeps.spread import find_best, select_records, summarise_settings
-from digit_recognizer.sweeps.study import Claim, Range
+from digit_recognizer.sweeps.study import Claim, Range, find_reference, list_comparisons
 
 SIMULATIONS = 2000
 CROSS = (

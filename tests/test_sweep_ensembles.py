@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.sweeps import ensemble_sections, ensembles
-from digit_recognizer.sweeps.ensemble_sections import describe_ensembles
+from digit_recognizer.sweeps import ensembles
+from digit_recognizer.sweeps import report as ensemble_sections
 from digit_recognizer.sweeps.ensembles import (
     EnsembleScore,
     judge_ensembles,
@@ -11,6 +11,7 @@ from digit_recognizer.sweeps.ensembles import (
     merge_ensembles,
     write_ensembles,
 )
+from digit_recognizer.sweeps.report import describe_ensembles
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.trials import TrialRecord
 

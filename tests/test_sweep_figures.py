@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
-from digit_recognizer.sweeps import course_figures, parameter_figures
-from digit_recognizer.sweeps.confusions import find_confusions
-from digit_recognizer.sweeps.course_sections import describe_courses
-from digit_recognizer.sweeps.courses import choose_courses, trace_courses
-from digit_recognizer.sweeps.points import collect_points
-from digit_recognizer.sweeps.sections import describe_importance
-from digit_recognizer.sweeps.spread import summarise_settings
+from digit_recognizer.sweeps import figures as course_figures
+from digit_recognizer.sweeps import figures as parameter_figures
+from digit_recognizer.sweeps.report import describe_courses, describe_importance
+from digit_recognizer.sweeps.statistics import (
+    choose_courses,
+    collect_points,
+    find_confusions,
+    summarise_settings,
+    trace_courses,
+)
 from digit_recognizer.sweeps.study import Range, Reported
 
 

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
-from digit_recognizer.sweeps.claims import judge_claims
-from digit_recognizer.sweeps.effect_sections import describe_effects
-from digit_recognizer.sweeps.effects import measure_effects
-from digit_recognizer.sweeps.interactions import measure_interactions
+from digit_recognizer.sweeps.report import describe_effects
+from digit_recognizer.sweeps.statistics import judge_claims, measure_effects, measure_interactions
 from digit_recognizer.sweeps.study import Claim
 
 TITLE = "Whether one parameter's effect depends on another"

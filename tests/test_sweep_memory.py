@@ -6,13 +6,13 @@ import json
 import pytest
 from small_sweep import STUDY, change_data, prepare_sweep
 
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import GivenUpError, InputError, WriteError
-from digit_recognizer.sweeps import running, sweeping
+from digit_recognizer.sweeps import sweeping
+from digit_recognizer.sweeps import trials as running
 from digit_recognizer.sweeps.ensembles import ENSEMBLES, load_ensembles
-from digit_recognizer.sweeps.running import Shop, TrialTask, do_trial
 from digit_recognizer.sweeps.sweeping import sweep
-from digit_recognizer.sweeps.trials import TRIALS, Trial
-from digit_recognizer.training.dataset import load_dataset
+from digit_recognizer.sweeps.trials import TRIALS, Shop, Trial, TrialTask, do_trial
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_finished_trial_is_not_lost_for_what_lies_outside_it(config, tmp_path,
         raise InputError("one device is there")
 
     with monkeypatch.context() as patch:
-        patch.setattr("digit_recognizer.training.fingerprint.check_devices", miss_devices)
+        patch.setattr("digit_recognizer.training.reproducibility.check_devices", miss_devices)
         with pytest.raises(InputError, match="one device"):
             sweep(config)
     monkeypatch.setattr(running, "cross_validate", None)

@@ -4,8 +4,8 @@ import dataclasses
 
 from sweep_records import make_grid, make_records
 
-from digit_recognizer.sweeps.method import describe_method, list_limits
-from digit_recognizer.sweeps.spread import summarise_settings
+from digit_recognizer.sweeps.report import describe_method, list_limits
+from digit_recognizer.sweeps.statistics import summarise_settings
 
 
 def tell_limits(study, records):

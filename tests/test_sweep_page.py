@@ -10,11 +10,11 @@ import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.sweeps import course_figures, parameter_figures
-from digit_recognizer.sweeps.results import check_results, write_results
-from digit_recognizer.sweeps.spread import summarise_settings
+from digit_recognizer.sweeps import figures as course_figures
+from digit_recognizer.sweeps import figures as parameter_figures
+from digit_recognizer.sweeps.report import check_results, write_results
+from digit_recognizer.sweeps.statistics import build_setting_rows, summarise_settings
 from digit_recognizer.sweeps.study import Claim, Range, Reported
-from digit_recognizer.sweeps.tables import build_setting_rows
 
 DIGITS = [str(digit) for digit in range(10)]
 HOSTILE = '<script>alert("1")</script> & more'

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.sweeps.plateau import find_plateau
+from digit_recognizer.sweeps.statistics import find_plateau
 
 
 def test_gains_end_where_they_cannot_be_told_from_the_seeds_noise():

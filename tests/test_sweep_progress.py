@@ -3,7 +3,7 @@
 import pytest
 from sweep_records import make_record, make_study
 
-from digit_recognizer.sweeps.progress import TrialProgress
+from digit_recognizer.sweeps.sweeping import TrialProgress
 
 
 @pytest.mark.parametrize(("here", "left"), [(True, "left about 3 min 00 s"), (False, "left about 1 min 30 s")])

@@ -1,7 +1,6 @@
 from pathlib import Path
 
-from digit_recognizer.sweeps.recipe import describe_recipe, list_cautions
-from digit_recognizer.sweeps.study import Study
+from digit_recognizer.sweeps.study import Study, describe_recipe, list_cautions
 
 
 def study_of(fixed, grid):

@@ -5,16 +5,18 @@ import dataclasses
 import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
-from digit_recognizer.sweeps.spread import rank_settings, select_records, summarise_settings
-from digit_recognizer.sweeps.study import Range, Reported
-from digit_recognizer.sweeps.tables import (
+from digit_recognizer.sweeps.statistics import (
     build_setting_rows,
     choose_rows,
     format_table,
     label_setting,
     list_unmatched,
+    rank_settings,
+    select_records,
     show_interval,
+    summarise_settings,
 )
+from digit_recognizer.sweeps.study import Range, Reported
 
 
 def test_the_table_says_what_the_runs_came_to():

@@ -6,7 +6,8 @@ import pytest
 from conftest import write_tiny_data
 
 from digit_recognizer.errors import DivergedError, InputError
-from digit_recognizer.sweeps import running, sweeping
+from digit_recognizer.sweeps import sweeping
+from digit_recognizer.sweeps import trials as running
 from digit_recognizer.sweeps.ensembles import ENSEMBLES, load_ensembles
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training.cross_validation import cross_validate
@@ -207,7 +208,7 @@ def test_a_budget_of_nothing_is_refused(study, budget):
 
 
 def test_two_processes_do_not_sweep_in_one_folder(study, tmp_path):
-    from digit_recognizer.locks import claim_folder
+    from digit_recognizer.io import claim_folder
 
     (tmp_path / "sweep").mkdir()
     held = claim_folder(tmp_path / "sweep")

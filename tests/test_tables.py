@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.data import csv_blocks
+from digit_recognizer.data import csv as csv_blocks
 from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
 from digit_recognizer.errors import InputError
 
@@ -49,7 +49,7 @@ def test_a_train_table_holds_what_the_file_says(tmp_path, cells, pixels):
 
 
 def test_the_hash_is_that_of_the_files_bytes(tmp_path, cells):
-    from digit_recognizer.files import hash_file
+    from digit_recognizer.io import hash_file
 
     path = write(tmp_path, "\n" + join(cells) + "\n\n")
     assert load_train_table(path).sha256 == hash_file(path)

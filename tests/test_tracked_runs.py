@@ -8,7 +8,8 @@ from conftest import write_tiny_data
 from resuming import configure
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.training import cross_validation, mlflow_tracking
+from digit_recognizer.training import cross_validation
+from digit_recognizer.training import trackers as mlflow_tracking
 from digit_recognizer.training.cross_validation import cross_validate, resume
 
 ADDRESS = "MLFLOW_TRACKING_URI"

@@ -13,8 +13,8 @@ import pytest
 from digit_recognizer import cv
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import DivergedError, GivenUpError, InputError, WriteError
-from digit_recognizer.training import mlflow_tracking
-from digit_recognizer.training.runs import RunFolder
+from digit_recognizer.training import trackers as mlflow_tracking
+from digit_recognizer.training.run import RunFolder
 from digit_recognizer.training.trackers import Trackers, open_trackers
 
 ADDRESS = "MLFLOW_TRACKING_URI"

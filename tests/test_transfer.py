@@ -18,7 +18,7 @@ def run(tiny_dir, folder, *flags):
 
 
 def test_a_smoke_run_reuses_its_features_and_leaves_whole_nets(tiny_dir, tmp_path, monkeypatch):
-    from digit_recognizer.training import features
+    from digit_recognizer.training import inputs as features
 
     assert run(tiny_dir, tmp_path / "first") == 0
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.inspection import transfer_figures as figures
+from digit_recognizer.transfer_learning import results as figures
 
 CLASSES = ("alpha", "a class of many letters", "$c$")
 LABELS = np.array([0, 0, 1, 2])

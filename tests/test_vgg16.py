@@ -11,7 +11,7 @@ import pytest
 
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import vgg16
-from digit_recognizer.training.features import load_features
+from digit_recognizer.training.inputs import load_features
 
 # Document 001's table, with the names that the rest of the package reads. Shapes are per image.
 TABLE = [

@@ -1,22 +1,123 @@
-"""Submission files: `ImageId,Label` as Kaggle takes them, and beside each a note of what it was made from.
-
-`baseline.csv` travels with `baseline.csv.json`: hashes of train.csv, test.csv and of the submission itself, the
-command, the commit and the out-of-fold score. The note lets later commands refuse a file made for other rows.
-"""
+"""A submission judged by the labels that came with the test images."""
 
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+import shlex
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from digit_recognizer.competition.provenance import Provenance, describe_command, read_provenance
+from digit_recognizer.data.csv import open_regular_file
+from digit_recognizer.data.labels import load_alphabet
 from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError, WriteError
-from digit_recognizer.files import check_writable_folder, hash_file, read_json, write_atomically
-from digit_recognizer.locks import lock_folder
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval, find_costliest_confusion
+from digit_recognizer.io import check_writable_folder, hash_file, lock_folder, read_json, write_atomically
+
+# What a run or a submission says of its origin: the command, the commit, and the note beside a submission.
+
+COMMIT = "COMMIT"  # a file in the package that names its commit, where it has left its checkout: inside a kernel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a submission comes from.
+
+    `unfit` says why it must not enter the competition; None if it may. `run` names the run folders that it was made
+    from; None in notes that were written before it was kept.
+    """
+
+    model: str
+    command: str
+    commit: str | None
+    train_sha256: str | None
+    test_sha256: str | None
+    submission_sha256: str = ""
+    oof_accuracy: float | None
+    unfit: str | None
+    run: str | None = None
+
+
+def describe_command() -> str:
+    """The command line that is running, as one could type it again; marks that cannot be shown are escaped."""
+    verb = Path(sys.argv[0]).stem
+    command = shlex.join(["python", "-m", f"digit_recognizer.{verb}", *sys.argv[1:]])
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in command)
+
+
+def find_commit() -> str | None:
+    """The commit that this package's code stands at, with `+` if files differ from it; None where nothing tells."""
+    package = Path(__file__).resolve().parents[1]
+    here = package.parent
+    if not (here / ".git").exists():
+        told = package / COMMIT
+        return told.read_text(encoding="utf-8").strip() or None if told.is_file() else None
+    try:
+        commit = _git(here, "rev-parse", "--short=12", "HEAD")
+        return commit + ("+" if _git(here, "status", "--porcelain", "--", "digit_recognizer") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def find_package_commit() -> str | None:
+    """The commit that last changed this package's code, with `+` if files differ from it; None where nothing tells."""
+    commit = find_commit()
+    package = Path(__file__).resolve().parents[1]
+    if commit is None or commit.endswith("+") or not (package.parent / ".git").exists():
+        return commit
+    return _git(package.parent, "log", "-1", "--format=%h", "--abbrev=12", "--", package.name) or commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
+    ).stdout.strip()
+
+
+def read_provenance(note: Path) -> Provenance:
+    """Read the note of a submission.
+
+    Raises:
+        InputError: if it is none.
+    """
+    content = read_json(note)
+    if not isinstance(content, dict):
+        raise InputError(f"{note} must be the note of a submission, but is a {type(content).__name__}: remove it.")
+    names = [field.name for field in fields(Provenance)]
+    for name in names:
+        if name == "run" and name not in content:
+            continue
+        if name not in content:
+            raise InputError(f"{note} must be the note of a submission, but lacks {name}: remove it.")
+        value = content[name]
+        wanted = _is_score(value) if name == "oof_accuracy" else value is None or _is_line(value)
+        if not wanted:
+            raise InputError(
+                f"{note} must be the note of a submission, but its {name} is {repr(value)[:40]}: remove it."
+            )
+    if surplus := sorted(set(content) - set(names)):
+        raise InputError(f"{note} must be the note of a submission, but tells of {surplus[0][:40]!r}: remove it.")
+    return Provenance(**content)
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # not NaN either
+
+
+def _is_line(value: Any) -> bool:
+    """Whether it can be shown: a note from anywhere must not move the cursor or fake a second message."""
+    return isinstance(value, str) and value.isprintable()
+
+
+# Submission files: `ImageId,Label` as Kaggle takes them, and beside each a note of what it was made from.
+#
+# `baseline.csv` travels with `baseline.csv.json`: hashes of train.csv, test.csv and of the submission itself, the
+# command, the commit and the out-of-fold score. The note lets later commands refuse a file made for other rows.
 
 SUBMISSIONS = Path("submissions")  # where a file goes that is given no place
 
@@ -204,3 +305,47 @@ def find_free_path(folder: Path, stem: str) -> Path:
 
 def _note_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
+
+
+def score_submission(path: Path, input_dir: Path) -> str:
+    """Score a submission.
+
+    Args:
+        path: the submission.
+        input_dir: folder that holds test.csv and test_labels.csv, and classes.json where classes have names.
+
+    Returns:
+        A line for the screen; further ones if the submission is unfit for the competition, or test.csv is missing.
+
+    Raises:
+        InputError: if the submission or the labels are missing or malformed, or it was made for another test.csv.
+    """
+    answers = input_dir / "test_labels.csv"
+    if not os.path.lexists(answers):
+        raise InputError(
+            f"{answers} is missing: name the data's folder with --input-dir. Only sources that carry test labels "
+            "(sample, idx, .npz) can be scored here; Kaggle keeps its own, and scores what is submitted."
+        )
+    truth = load_label_table(answers)
+    submission = load_submission(path)
+    test = input_dir / "test.csv"
+    test_sha256 = _hash_table(test) if os.path.lexists(test) else None
+    check_submission(submission, len(truth.labels), test_sha256)
+    names = load_alphabet(input_dir, test_sha256).names
+    right = int((submission.labels == truth.labels).sum())
+    low, high = compute_accuracy_interval(right, len(truth.labels))
+    confusion = find_costliest_confusion(truth.labels, submission.labels, names)
+    line = (
+        f"{path}: accuracy {right / len(truth.labels):.5f} on {len(truth.labels):,} test rows "
+        f"(95 % interval {low:.5f} to {high:.5f}), {len(truth.labels) - right:,} wrong; costliest confusion {confusion}"
+    )
+    if submission.provenance and submission.provenance.unfit:
+        line += f"\nUNFIT FOR THE COMPETITION: {submission.provenance.unfit}"
+    if test_sha256 is None:
+        line += f"\nnote: {test} is missing, so that nothing tells whether the submission was made for its images"
+    return line
+
+
+def _hash_table(path: Path) -> str:
+    with open_regular_file(path):  # a pipe under that name would keep hash_file waiting for ever
+        return hash_file(path)

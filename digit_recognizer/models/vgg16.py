@@ -4,7 +4,7 @@ Document 001's third model ("MNIST data deep learning", T. Shan), layer by layer
 head's 268,810 are trained. The backbone is Simonyan and Zisserman's configuration D (2015, arXiv 1409.1556, table 1).
 
 A frozen backbone gives the same features for the same image, in every epoch and fold. `split` cuts the net in two, so
-that `digit_recognizer.training.features` computes them once.
+that `digit_recognizer.training.inputs` computes them once.
 """
 
 from typing import TYPE_CHECKING, Any

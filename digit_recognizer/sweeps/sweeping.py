@@ -10,20 +10,24 @@ runs/sweep-<study>/
 """
 
 import itertools
+import os
+import resource
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.competition.provenance import describe_command, find_commit
+from digit_recognizer.competition.submissions import describe_command, find_commit
 from digit_recognizer.config import RunConfig
+from digit_recognizer.console import show
 from digit_recognizer.data.augmentation import check_augmentation
-from digit_recognizer.data.folds import assign_folds
+from digit_recognizer.data.dataset import Dataset, load_dataset
+from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError, LostError, WriteError
-from digit_recognizer.files import check_writable_folder, write_atomically
-from digit_recognizer.locks import claim_folder
-from digit_recognizer.signals import show
+from digit_recognizer.io import check_writable_folder, claim_folder, write_atomically
 from digit_recognizer.sweeps.ensembles import (
     ENSEMBLES,
     judge_ensembles,
@@ -31,22 +35,94 @@ from digit_recognizer.sweeps.ensembles import (
     merge_ensembles,
     write_ensembles,
 )
-from digit_recognizer.sweeps.memory import MOST_GROWTH_BYTES, measure_memory
-from digit_recognizer.sweeps.progress import TrialProgress
-from digit_recognizer.sweeps.recipe import list_cautions, list_impossible
-from digit_recognizer.sweeps.results import check_results
-from digit_recognizer.sweeps.running import Shop, TrialTask, do_trial, settle_precision
-from digit_recognizer.sweeps.searching import find_next_trials, list_earlier_curves
-from digit_recognizer.sweeps.spread import select_records
-from digit_recognizer.sweeps.study import Setting, Study
-from digit_recognizer.sweeps.study_file import load_study
-from digit_recognizer.sweeps.tables import format_table
-from digit_recognizer.sweeps.telling import tell_results
-from digit_recognizer.sweeps.trials import TRIALS, Trial, TrialRecord, append_trial, load_trials
-from digit_recognizer.training.dataset import Dataset, load_dataset
+from digit_recognizer.sweeps.report import check_results, count_planned, tell_results
+from digit_recognizer.sweeps.statistics import format_table, select_records
+from digit_recognizer.sweeps.study import Setting, Study, list_cautions, list_impossible, load_study
+from digit_recognizer.sweeps.trials import (
+    TRIALS,
+    Shop,
+    Trial,
+    TrialRecord,
+    TrialTask,
+    append_trial,
+    do_trial,
+    find_next_trials,
+    list_earlier_curves,
+    load_trials,
+    settle_precision,
+)
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
+from digit_recognizer.training.hardware import POLICIES
 from digit_recognizer.training.inputs import check_flags_apart
-from digit_recognizer.training.precision import POLICIES
+from digit_recognizer.training.progress import format_seconds
+
+# How large this process has grown: a long sweep needs a new one now and then.
+#
+# TensorFlow 2.21 keeps the variables of every net that was fitted for as long as its process lives, some 120 MB of a net
+# of seven million parameters. No reference of ours holds them: a bare `fit` on plain arrays, its model deleted and the
+# garbage collected, leaves the same.
+
+MOST_GROWTH_BYTES = 3 << 30
+
+
+def measure_memory() -> int:
+    """Bytes of memory that this process holds now or, where the system does not tell, the most that it has held."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+
+
+# A line per trial of a sweep, with the time left.
+
+
+class TrialProgress:
+    """A line per trial, with the time left.
+
+    Args:
+        study: of which trials are run.
+        records: trials that have ended in earlier sittings.
+        here: whether they are run by this process, one after the other; if not, many machines may run them at once.
+    """
+
+    def __init__(self, study: Study, records: list[TrialRecord], here: bool = True) -> None:
+        records = select_records(study, records)  # those of an earlier wording have used up nothing of this one's
+        self.study, self.ended = study, len(records)
+        self.spent_seconds = sum(record.seconds for record in records)
+        self.here, self.sitting_seconds, self.begun = here, 0.0, time.perf_counter()
+        self.planned = count_planned(study)
+        self.names = study.parameters
+
+    def tell(self, record: TrialRecord) -> None:
+        """Tell of a trial that has just ended."""
+        self.ended += 1
+        self.spent_seconds += record.seconds
+        self.sitting_seconds += record.seconds
+        values = " ".join(
+            f"{name}={_show_value(record.setting[name])}" for name in self.names if name in record.setting
+        )
+        what = (
+            f"failed: {record.reason}"
+            if record.accuracy is None
+            else f"accuracy {record.accuracy:.5f}{' (given up)' if record.state == 'pruned' else ''}"
+        )
+        left = ""
+        if self.planned is not None:
+            at_once = 1.0 if self.here else max(1.0, self.sitting_seconds / (time.perf_counter() - self.begun))
+            seconds = (self.planned - self.ended) * self.spent_seconds / self.ended / at_once
+            left = f"  left about {format_seconds(max(0, seconds))}"
+        total = "" if self.planned is None else f"/{self.planned}"
+        show(f"trial {self.ended}{total}  {values} seed={record.seed}  {what}  {record.seconds:.1f} s{left}")
+
+    def is_over(self) -> bool:
+        """Whether the study's minutes are spent."""
+        return self.study.minutes is not None and self.spent_seconds >= 60 * self.study.minutes
+
+
+def _show_value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,55 @@
-"""The trials of a sweep: what each is, and the table of those that have ended, one line of JSON each.
+"""One trial: a `train` run in a folder of its own, which goes on where it was stopped, and its line for the table."""
 
-A trial is one setting with one seed: one `train` run. The table, trials.jsonl, is the sweep's memory: a line is added
-when a trial has ended, and a trial whose line is there is not run again. It is small enough to be kept for good.
-"""
-
+import contextlib
+import csv
 import dataclasses
 import hashlib
+import io
 import json
 import math
 import os
+import shutil
+import tempfile
+import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from digit_recognizer.data.csv_header import open_regular_file
-from digit_recognizer.errors import InputError, WriteError
-from digit_recognizer.sweeps.study import Setting, Study
+import keras
+import numpy as np
+
+from digit_recognizer.config import RunConfig, flag
+from digit_recognizer.console import show, stop_if_asked
+from digit_recognizer.data.csv import CLASSES, open_regular_file
+from digit_recognizer.data.dataset import Dataset
+from digit_recognizer.errors import (
+    DivergedError,
+    GivenUpError,
+    InputError,
+    UnusableRunError,
+    WriteError,
+    reading_its_own_files,
+)
+from digit_recognizer.io import LOCK
+from digit_recognizer.sweeps.study import Range, Setting, Study
+from digit_recognizer.training.checkpoint import remove_state
+from digit_recognizer.training.cross_validation import CVResult, EpochWatch, cross_validate, resume
+from digit_recognizer.training.hardware import choose_precision, count_threads
+from digit_recognizer.training.inputs import count_parameters
+from digit_recognizer.training.reproducibility import ENVIRONMENT, PLACES, load_fingerprint, name_processor
+from digit_recognizer.training.run import CONFIG, METRICS, load_run_config
+
+if TYPE_CHECKING:
+    import optuna
+
+
+# The trials of a sweep: what each is, and the table of those that have ended, one line of JSON each.
+#
+# A trial is one setting with one seed: one `train` run. The table, trials.jsonl, is the sweep's memory: a line is added
+# when a trial has ended, and a trial whose line is there is not run again. It is small enough to be kept for good.
 
 TRIALS = "trials.jsonl"
 NAME_DIGITS = 12
@@ -219,3 +250,410 @@ def group_by_setting(records: Sequence[TrialRecord]) -> list[tuple[Setting, list
     for record in records:
         groups.setdefault(json.dumps(record.setting, sort_keys=True), []).append(record)
     return [(group[0].setting, sorted(group, key=lambda one: one.seed)) for group in groups.values()]
+
+
+# Which trials come next: every setting of the grids, or those that Optuna suggests from what has ended.
+#
+# What comes next follows from the study and the table of trials alone, so that a sweep that was stopped goes on as it
+# would have. Optuna (Akiba et al. 2019) is asked anew each time: its study is rebuilt from the table, and its sampler is
+# seeded by the number of the group for which it suggests. A group has as many settings as the study's `at_once`, however
+# many machines there are; its settings know of earlier groups only, so one machine finds what a hundred find.
+
+# that have ended before one is given up for being below their median (Golovin et al. 2017, section 3.2.2)
+STARTUP_SETTINGS = 5
+MOST_GROUPS = 10_000  # a search whose only end is time ends here all the same
+MOST_IDLE_GROUPS = 20  # in a row without a new setting: of few choices all have been tried
+Curve = tuple[float, ...]
+
+
+def find_next_trials(study: Study, records: Sequence[TrialRecord]) -> list[Trial]:
+    """The trials that can begin now, in order; none if all that the study asks for have ended.
+
+    Args:
+        study: what is wanted.
+        records: trials that have ended, in any order; those of other studies do not count.
+    """
+    ended = {record.name: record for record in records}
+    left = math.inf if study.trials is None else study.trials
+    for settings in _iterate_groups(study, ended):
+        first, rest = _list_trials(study, settings, ended)
+        for wave in [[*first, *rest]] if study.prune == "none" else [first, rest]:
+            wanted = wave[: int(min(left, len(wave)))]
+            left -= len(wanted)
+            if missing := [trial for trial in wanted if trial.name not in ended]:
+                return missing
+    return []
+
+
+def list_earlier_curves(study: Study, trial: Trial, records: Sequence[TrialRecord]) -> list[Curve]:
+    """The held-out curves with which a trial is compared: of earlier groups, with the same seed, not failed."""
+    ended = {record.name: record for record in records}
+    curves: list[Curve] = []
+    for settings in _iterate_groups(study, ended):
+        names = [Trial.of(study, setting, trial.seed).name for setting in settings]
+        if trial.name in names:
+            return curves
+        known = [ended[name] for name in names if name in ended and ended[name].state != "failed"]
+        curves += [record.held_out_curve for record in known if record.held_out_curve]
+    return curves
+
+
+def is_hopeless(curve: Curve, earlier: Sequence[Curve]) -> bool:
+    """Whether the best accuracy so far is below the median of earlier trials' at this epoch (Optuna's MedianPruner).
+
+    Args:
+        curve: accuracy after each epoch so far, at least one.
+        earlier: whole curves, or as far as they went.
+    """
+    import optuna
+
+    judge = _open_study(optuna.samplers.RandomSampler(), optuna.pruners.MedianPruner(STARTUP_SETTINGS))
+    for other in earlier:
+        judge.add_trial(optuna.trial.create_trial(value=other[-1], intermediate_values=dict(enumerate(other, 1))))
+    trial = judge.ask()
+    for epoch, accuracy in enumerate(curve, 1):
+        trial.report(accuracy, epoch)
+    return bool(trial.should_prune())
+
+
+def _iterate_groups(study: Study, ended: Mapping[str, TrialRecord]) -> Any:
+    """Groups of settings, no setting twice; each may be looked at once all trials of those before it have ended."""
+    if study.method == "grid":
+        settings = study.list_settings()
+        size = study.at_once if study.prune != "none" else max(1, len(settings))
+        yield from (settings[start : start + size] for start in range(0, len(settings), size))
+        return
+    known: list[tuple[Setting, list[TrialRecord]]] = []
+    left = max(1, study.trials // study.seeds) if study.trials is not None else MOST_GROUPS * study.at_once
+    idle = 0
+    for number in range(MOST_GROUPS):
+        suggested = _suggest(study, number, min(study.at_once, left), known)
+        left -= len(suggested)
+        new: list[Setting] = []
+        for setting in suggested:  # where choices are few, they are drawn again
+            if setting not in new and all(setting != other for other, _ in known):
+                new.append(setting)
+        yield new
+        idle = 0 if new else idle + 1
+        for setting in new:
+            found = [Trial.of(study, setting, seed).name for seed in range(study.seeds)]
+            known.append((setting, [ended[name] for name in found if name in ended]))
+        if left <= 0 or idle == MOST_IDLE_GROUPS:
+            return
+
+
+def _list_trials(
+    study: Study, settings: Sequence[Setting], ended: Mapping[str, TrialRecord]
+) -> tuple[list[Trial], list[Trial]]:
+    """The first seed's trials of a group, and those of the other seeds of settings that were not given up."""
+    first = [Trial.of(study, setting, 0) for setting in settings]
+    kept = [trial.setting for trial in first if trial.name not in ended or ended[trial.name].state != "pruned"]
+    return first, [Trial.of(study, setting, seed) for seed in range(1, study.seeds) for setting in kept]
+
+
+def _suggest(
+    study: Study, group: int, count: int, known: Sequence[tuple[Setting, Sequence[TrialRecord]]]
+) -> list[Setting]:
+    """Settings for a group, from the mean accuracy of each earlier one."""
+    import optuna
+
+    distributions = {name: _describe_range(found) for name, found in study.ranges.items()}
+    sampler: optuna.samplers.BaseSampler = (
+        optuna.samplers.TPESampler(seed=group, constant_liar=True)
+        if study.method == "tpe"
+        else optuna.samplers.RandomSampler(seed=group)
+    )
+    search = _open_study(sampler, optuna.pruners.NopPruner())
+    states = optuna.trial.TrialState
+    for setting, records in known:
+        accuracies = [record.accuracy for record in records if record.state == "done" and record.accuracy is not None]
+        curve = next((record.held_out_curve for record in records if record.held_out_curve), ())
+        search.add_trial(
+            optuna.trial.create_trial(
+                state=states.COMPLETE if accuracies else states.PRUNED if curve else states.FAIL,
+                value=sum(accuracies) / len(accuracies) if accuracies else None,
+                params=setting,
+                distributions=distributions,
+                intermediate_values=dict(enumerate(curve, 1)),
+            )
+        )
+    return [dict(search.ask(distributions).params) for _ in range(count)]
+
+
+def _describe_range(found: Range | tuple[Any, ...]) -> "optuna.distributions.BaseDistribution":
+    import optuna
+
+    if isinstance(found, tuple):
+        return optuna.distributions.CategoricalDistribution(found)
+    if found.whole:
+        return optuna.distributions.IntDistribution(int(found.low), int(found.high), log=found.log)
+    return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
+
+
+def _open_study(sampler: "optuna.samplers.BaseSampler", pruner: "optuna.pruners.BasePruner") -> "optuna.Study":
+    """An Optuna study in memory; what must last is in the sweep's own table."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(sampler=sampler, pruner=pruner, direction="maximize")
+
+
+# A trial that an earlier sitting began: whether its folder is this trial's, and what it holds is whole.
+
+SETTLED_THEN = (*PLACES, "precision")  # an automatic precision was settled when the run was begun
+
+
+def go_on(config: RunConfig, dataset: Dataset, path: Path, watch: EpochWatch) -> CVResult:
+    """Finish a trial's run, or read it again where it has finished.
+
+    Args:
+        config: that the trial has.
+        dataset: that it sees.
+        path: the run's folder.
+        watch: of its epochs.
+
+    Raises:
+        UnusableRunError: if the folder is of another run, was begun otherwise or is damaged.
+        InputError: for what lies outside it.
+    """
+    with reading_its_own_files():
+        begun, _ = load_run_config(path, "train")
+    was, is_now = begun.to_json(), config.to_json()
+    if differing := [flag(name) for name in was if name not in SETTLED_THEN and was[name] != is_now[name]]:
+        raise UnusableRunError(f"it holds a run with another {', '.join(differing)}")
+    finished = (path / METRICS).exists()
+    with silence():
+        result = resume(path, "train", dataset=dataset, on_epoch=watch)
+    if finished:
+        _check_result(result, dataset, path)
+    return result
+
+
+def load_history(path: Path) -> list[dict[str, str]]:
+    """The rows of history.csv in a run's folder."""
+    with (path / "history.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_curve(history: Sequence[Mapping[str, Any]], column: str) -> Curve:
+    """A column of the history, to six decimals."""
+    return tuple(round(float(row[column]), 6) for row in history)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a trial's folder, if there is one; of a link to one, the link alone."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Keep a run's own lines, which are in its log, from the screen, and its advice from the message of a full disk.
+
+    How to go on is the sweep's to say: `train --resume` would finish one trial, and no table would have it.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except WriteError as error:
+        raise (error.__cause__ if isinstance(error.__cause__, WriteError) else error) from None
+
+
+def _check_result(result: CVResult, dataset: Dataset, path: Path) -> None:
+    """Refuse what a finished run left if its files do not agree with each other.
+
+    Raises:
+        UnusableRunError: saying which.
+    """
+    oof = result.oof_probabilities
+    if oof.shape != (len(dataset.labels), CLASSES):
+        raise UnusableRunError(f"its out-of-fold probabilities have the shape {oof.shape}")
+    judged = ~np.isnan(oof[:, 0])
+    right = oof[judged].argmax(axis=1) == dataset.labels[judged]
+    if not judged.any() or abs(right.mean() - result.score.oof_accuracy) > 1e-6:
+        raise UnusableRunError("its out-of-fold probabilities are not those that its accuracy is of")
+    try:
+        curves = [read_curve(load_history(path), name) for name in ("held_out_accuracy", "accuracy")]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise UnusableRunError(f"its history.csv cannot be read ({error})") from error
+    if not curves[0]:
+        raise UnusableRunError("its history.csv is empty")
+
+
+BULKY = "models"  # of a trial nothing is kept that `train` with the same flags gives again
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """A trial, ready to be run anywhere.
+
+    Attributes:
+        trial: which.
+        config: of its run; its precision is settled, so that no two trials differ in it.
+        earlier: curves that it is compared with; None if no trial is given up.
+        commit: of the code, which travels to other machines without its history; None if nothing tells.
+    """
+
+    trial: Trial
+    config: RunConfig
+    earlier: Sequence[Curve] | None = None
+    commit: str | None = None
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What the trials of a sweep share.
+
+    Attributes:
+        datasets: by their numbers of training and test rows, as the configurations have them (0: all).
+        folder: where the trials' own folders are; None where there is no such folder, as on another machine.
+    """
+
+    datasets: dict[tuple[int, int], Dataset]
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial leaves: its record and, if it was run elsewhere, the files of its folder by path."""
+
+    record: TrialRecord
+    files: dict[str, bytes]
+
+
+@dataclass
+class _Watch:
+    """Follows a run's history, and gives it up where it is hopeless: not in its last epoch, when all is done."""
+
+    earlier: Sequence[Curve] | None
+    epochs: int
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, history: list[dict[str, Any]]) -> None:
+        self.history = list(history)
+        stop_if_asked()
+        curve = read_curve(history, "held_out_accuracy")
+        if self.earlier is not None and len(curve) < self.epochs and is_hopeless(curve, self.earlier):
+            raise GivenUpError
+
+
+def do_trial(shop: Shop, task: TrialTask) -> Outcome:
+    """Run a trial in the sweep's folder or, on another machine, in a temporary one."""
+    dataset = shop.datasets[task.config.train_rows, task.config.test_rows]
+    if shop.folder is not None:
+        return Outcome(run_trial(dataset, task, shop.folder), {})
+    with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as name:
+        record = run_trial(dataset, task, Path(name))
+        own = Path(name) / task.trial.name
+        files = [path for path in own.rglob("*") if path.is_file() and path.name != LOCK]
+        return Outcome(record, {path.relative_to(own).as_posix(): path.read_bytes() for path in files})
+
+
+def settle_precision(_: None, requested: str) -> str:
+    """The number format in which trials are run, where they are run."""
+    return choose_precision(requested)
+
+
+def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
+    """Run a trial to its end, from its beginning or from where it was stopped.
+
+    Args:
+        dataset: of its configuration.
+        task: the trial.
+        folder: where the trials' own folders are.
+
+    Raises:
+        InputError: for what is not the trial's own fault: no room on the disk, a folder in use, a tracker that does not
+            answer. What the trial has done till then stays in its folder.
+    """
+    started = time.perf_counter()
+    keras.backend.clear_session()  # hundreds of nets in one process would fill its memory
+    path = folder / task.trial.name
+    watch = _Watch(task.earlier, task.config.epochs + (task.config.unfreeze_epochs if task.config.unfreeze else 0))
+    state: State = "done"
+    reason, result = "", None
+    try:
+        result = _begin_or_go_on(dataset, task, path, watch)
+    except GivenUpError:
+        state = "pruned"
+    except (DivergedError, _NoSuchNetError) as error:
+        state, reason = "failed", str(error)
+    if path.exists():
+        with contextlib.suppress(OSError):  # a finished trial may be kept where nobody writes
+            remove_state(path)
+        shutil.rmtree(path / BULKY, ignore_errors=True)
+    history = watch.history if result is None else load_history(path)
+    curve = read_curve(history, "held_out_accuracy")
+    seconds = time.perf_counter() - started
+    return TrialRecord(
+        name=task.trial.name,
+        setting=task.trial.setting,
+        seed=task.trial.seed,
+        state=state,
+        reason=reason,
+        untrained=result.untrained_accuracy if result else None,
+        accuracy=result.score.oof_accuracy if result else curve[-1] if state == "pruned" else None,
+        held_out_curve=curve,
+        fitted_curve=read_curve(history, "accuracy"),
+        confusion=_count_confusion(result, dataset.labels) if result else (),
+        fitted_rows=_count_fitted(result) if result else 0,
+        parameters=0 if state == "failed" else count_parameters(task.config.model, task.config.net),
+        seconds=round(max(seconds, result.elapsed_seconds) if result else seconds, 3),
+        circumstances=_tell_circumstances(dataset, task, path),
+    )
+
+
+class _NoSuchNetError(Exception):
+    """No net can be built with a setting's values."""
+
+
+def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch) -> CVResult:
+    """What a run gives; one that was begun under other circumstances, or is damaged, is begun anew."""
+    if (path / CONFIG).exists():
+        try:
+            return go_on(task.config, dataset, path, watch)
+        except UnusableRunError as error:  # a trial is never half of one version and half of another
+            show(f"note: {path} is begun anew: {error.reason}")
+    remove_folder(path)
+    try:
+        count_parameters(task.config.model, task.config.net)
+    except InputError as error:
+        raise _NoSuchNetError(str(error)) from error
+    config = task.config.replace(run_dir=path)
+    if dataset.whole_test:
+        config = config.replace(submission=path / "submission.csv")
+    with silence():
+        return cross_validate(config, single_split=True, dataset=dataset, on_epoch=watch)
+
+
+def _tell_circumstances(dataset: Dataset, task: TrialTask, path: Path) -> dict[str, Any]:
+    """What a trial's numbers depend on: those that its run was made under, or these here if no run was begun."""
+    made_under: dict[str, Any] = {
+        "precision": task.config.precision,
+        "processor": name_processor(),
+        "threads": count_threads(),
+        "train.csv": dataset.train_sha256,
+    }
+    if (path / ENVIRONMENT).exists():
+        recorded = load_fingerprint(path)
+        made_under = {name: recorded[name] for name in made_under}
+    return {
+        "commit": task.commit,
+        **made_under,
+        "data": str(task.config.input_dir),
+        "classes": list(dataset.class_names),
+    }
+
+
+def _count_fitted(result: CVResult) -> int:
+    """Rows that were not held out, and so were fitted; early stopping's slice is among them."""
+    return int(np.isnan(result.oof_probabilities[:, 0]).sum())
+
+
+def _count_confusion(result: CVResult, labels: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    judged = ~np.isnan(result.oof_probabilities[:, 0])
+    predictions = result.oof_probabilities[judged].argmax(axis=1)
+    counts = np.bincount(labels[judged] * CLASSES + predictions, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+    return tuple(tuple(int(rows) for rows in row) for row in counts)

@@ -15,7 +15,7 @@ import numpy as np
 
 from digit_recognizer.data.augmentation import BatchedAffine
 from digit_recognizer.training.batches import TrainingBatches
-from digit_recognizer.training.devices import count_devices
+from digit_recognizer.training.hardware import count_devices
 
 State = tuple[list[Any], ...]
 """Trainable variables, others, the optimizer's, the metrics': what Keras' `train_step` takes and gives under JAX."""

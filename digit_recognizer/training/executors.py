@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, TypeVar
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.cores import bind_process, count_threads
+from digit_recognizer.training.hardware import bind_process, count_threads
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

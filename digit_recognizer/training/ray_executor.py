@@ -20,9 +20,9 @@ from typing import Any
 
 import digit_recognizer
 from digit_recognizer.backend import SWITCHES
+from digit_recognizer.console import show, stop_if_asked
 from digit_recognizer.errors import InputError, LostError
-from digit_recognizer.signals import show, stop_if_asked
-from digit_recognizer.training.cores import count_threads, own_cores
+from digit_recognizer.training.hardware import count_threads, own_cores
 
 # Set or unset at a worker as they are here: a backend reads them when it is imported, and its numbers may follow.
 CARRIED = (*SWITCHES, "KERAS_BACKEND", "JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL", "NO_ALBUMENTATIONS_UPDATE")

@@ -34,7 +34,7 @@ def load_ready_model() -> "keras.Model":
 
     Returns:
         The champion net, uncompiled, from float32 images (n, 28, 28, 1), 0 = paper, 1 = ink, to float32 probabilities
-        (n, 10). `digit_recognizer.data.handwriting` brings photographs to that form.
+        (n, 10). `digit_recognizer.vision.normalize` brings photographs to that form.
 
     Raises:
         InputError: if the weights are missing, or not byte for byte those that the card describes.

@@ -1,0 +1,157 @@
+"""What the ten classes of a data set are called, and what its images bear.
+
+Labels are 0 to 9 in every file; names are for eyes. They stand in classes.json, beside train.csv:
+
+    {"alphabet": "kuzushiji", "names": ["o", "ki", ...], "test_sha256": "3a58..."}
+
+`alphabet` is digits, fashion, kuzushiji, or other for classes of one's own; `names` are ten, by ascending label;
+`test_sha256` is the hash of the test.csv that they belong to, and may be left out. `download` writes the file for
+images that it knows. Without it they are digits.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from digit_recognizer.data.csv import CLASSES
+from digit_recognizer.data.duplicates import NEAR_DISTANCE, NEAR_DISTANCE_OF_CLOTHES
+from digit_recognizer.errors import InputError
+from digit_recognizer.io import read_json, write_json
+
+CLASS_NAMES = "classes.json"
+OTHER = "other"
+LONGEST_NAME = 14  # characters: more would run into what stands beside them in figures
+SIGNS = " -/'.,&+()"  # of a name, besides letters and digits
+# Latin, Greek and Cyrillic, which matplotlib's own font has; it would draw boxes for kana
+SCRIPTS = (range(0x20, 0x250), range(0x386, 0x500))
+FIELDS = {"alphabet", "names", "test_sha256"}
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """The classes of a data set.
+
+    Attributes:
+        key: digits, fashion, kuzushiji or other.
+        names: of class 0 to class 9, all different.
+        noun: what one image is called in a sentence.
+        can_mirror: whether an image and its mirror image are of one class.
+        near_distance: below which two images count as copies of one, see `digit_recognizer.data.duplicates`.
+    """
+
+    key: str
+    names: tuple[str, ...]
+    noun: str = "image"
+    can_mirror: bool = False
+    near_distance: float = NEAR_DISTANCE
+
+    def to_json(self) -> dict[str, Any]:
+        """What `parse_alphabet` reads."""
+        return {"alphabet": self.key, "names": list(self.names)}
+
+
+DIGITS: Alphabet = Alphabet("digits", tuple(map(str, range(CLASSES))), noun="digit")
+# Xiao, Rasul and Vollgraf 2017, table 2
+FASHION = Alphabet(
+    "fashion",
+    ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    can_mirror=True,
+    near_distance=NEAR_DISTANCE_OF_CLOTHES,
+)
+# Clanuwat et al. 2018: the hiragana お き す つ な は ま や れ を
+KUZUSHIJI = Alphabet("kuzushiji", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"))
+ALPHABETS = {alphabet.key: alphabet for alphabet in (DIGITS, FASHION, KUZUSHIJI)}
+# By the SHA-256 of all 10,000 test images, uint8 (n, 784): file names tell nothing, Fashion-MNIST's are MNIST's.
+KNOWN_TEST_IMAGES = {
+    "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a": FASHION,
+    "dc10e73c6e83fb3fb3586eafece217ab6602e7825fa7d49399359bde3fc66f07": KUZUSHIJI,
+}
+
+
+def find_alphabet(test_pixels: np.ndarray) -> Alphabet:
+    """Recognise a published data set by its test images, uint8 (n, 784); what is not recognised counts as digits."""
+    digest = hashlib.sha256(test_pixels.tobytes()).hexdigest()
+    return KNOWN_TEST_IMAGES.get(digest, DIGITS)
+
+
+def load_alphabet(folder: Path, test_sha256: str | None = None) -> Alphabet:
+    """Load a data folder's classes.json; without one its images are digits.
+
+    Args:
+        folder: of train.csv and test.csv.
+        test_sha256: hash of its test.csv; None leaves unchecked whether the names belong to it.
+
+    Raises:
+        InputError: if the file is damaged, or was written for another test.csv.
+    """
+    path = folder / CLASS_NAMES
+    if not os.path.lexists(path):
+        return DIGITS
+    content = read_json(path)
+    alphabet = parse_alphabet(content, path)
+    made_for = content.get("test_sha256")
+    if test_sha256 and made_for and made_for != test_sha256:
+        raise InputError(
+            f"{path} was written for another test.csv than that beside it: download the data anew, or remove the file."
+        )
+    return alphabet
+
+
+def write_alphabet(folder: Path, alphabet: Alphabet, test_sha256: str) -> None:
+    """Write a data folder's classes.json for the test.csv of that hash."""
+    write_json(folder / CLASS_NAMES, {**alphabet.to_json(), "test_sha256": test_sha256})
+
+
+def parse_alphabet(content: Any, path: Path) -> Alphabet:
+    """Read what `Alphabet.to_json` gave, or somebody wrote by hand.
+
+    Args:
+        content: as JSON held it.
+        path: of the file, for messages.
+
+    Returns:
+        A known alphabet with the names that stand there, which may be in another language.
+
+    Raises:
+        InputError: naming the first thing that is not allowed.
+    """
+    if not isinstance(content, dict) or not FIELDS.issuperset(content):
+        _refuse(path, f"an object of {', '.join(sorted(FIELDS))} and nothing else", content)
+    key, names, made_for = content.get("alphabet"), content.get("names"), content.get("test_sha256")
+    if not isinstance(key, str) or key not in (*ALPHABETS, OTHER):
+        _refuse(path, f"as alphabet one of {', '.join((*ALPHABETS, OTHER))}", key)
+    if made_for is not None and not isinstance(made_for, str):
+        _refuse(path, "as test_sha256 a hash, or none", made_for)
+    if not isinstance(names, list) or len(names) != CLASSES:
+        _refuse(path, f"{CLASSES} names, by ascending label", names)
+    for name in names:
+        if not isinstance(name, str) or not _is_name(name):
+            _refuse(
+                path,
+                f"names of 1 to {LONGEST_NAME} letters (Latin, Greek or Cyrillic), digits, spaces and "
+                f"{SIGNS.strip()} within",
+                name,
+            )
+        if names.count(name) > 1:
+            _refuse(path, "different names", name)
+    return replace(ALPHABETS.get(key, Alphabet(OTHER, ())), names=tuple(names))
+
+
+def _is_name(name: str) -> bool:
+    """Whether a name can stand on a screen, on a page and on an axis as it is."""
+    return (
+        0 < len(name) <= LONGEST_NAME
+        and name == name.strip()
+        and all(any(ord(sign) in script for script in SCRIPTS) for sign in name)
+        and all(sign.isalnum() or sign in SIGNS for sign in name)
+    )
+
+
+def _refuse(path: Path, rule: str, received: Any) -> NoReturn:
+    shown = repr(received)
+    shown = shown if len(shown) <= LONGEST_NAME * 2 else f"{shown[: LONGEST_NAME * 2]}…"
+    raise InputError(f"{path} must hold {rule}, but holds {shown}: correct it, or remove it for digits.")

@@ -1,0 +1,1 @@
+"""Metrics, comparisons and ensembles of saved predictions; imports no Keras."""

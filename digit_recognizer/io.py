@@ -1,0 +1,368 @@
+"""NumPy's own files, written whole and read with suspicion: nothing is unpickled, and no claim is believed unseen."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import socket
+import stat
+import tempfile
+import time
+import tokenize
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from digit_recognizer.data.csv import open_regular_file
+from digit_recognizer.errors import InputError, WriteError
+
+# The one way in which this package writes: whole files or none; and the hashes by which data is recognised.
+
+JSON_LIMIT_BYTES = 1 << 24  # ours have a few kB; what goes on for ever must not fill the memory
+HASH_CHUNK_BYTES = 1 << 20
+TEMPORARY = ".writing-"
+UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # by some network file systems, of a folder
+ABANDONED_AFTER_SECONDS = 24 * 3600  # of a writer on another machine, whose process cannot be looked up
+
+
+@contextlib.contextmanager
+def write_atomically(path: Path, *, exclusive: bool = False, previous: Path | None = None) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it vanishes.
+
+    A reader sees the old file or the new one, never half of either, whatever ends this process or this machine: the
+    bytes reach the disk before the name changes hands, and the change of names before this returns.
+
+    Args:
+        path: the file to write; its folder is made if need be. The temporary name ends like `path`, because some
+            writers choose their format by the ending.
+        exclusive: whether an existing file must stay: of two writers, one succeeds.
+        previous: where the file that stood at `path` goes, in place of what is there; None drops it.
+
+    Raises:
+        WriteError: if the file or its folder cannot be written, with the system's reason. What stood there stays.
+        FileExistsError: if `exclusive` and the file exists by now.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_temporaries(path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{_writer()}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise _explain(path, error) from error
+    temporary = Path(name)
+    try:
+        os.close(handle)
+        yield temporary
+        _sync_file(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; ours are as open as any other
+        if previous is not None and path.exists():
+            os.replace(path, previous)  # killed here, a reader finds `previous`
+        if exclusive:
+            _claim(temporary, path)
+        else:
+            os.replace(temporary, path)
+        try:
+            _sync_folder(path.parent)
+        except OSError:
+            if exclusive:  # what failed leaves no new file behind
+                path.unlink()
+            raise
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise _explain(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):  # a disk that fails here has failed above already
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def open_staging_folder(folder: Path) -> Iterator[Path]:
+    """Yield a hidden folder in `folder`, in which files wait until all of them are ready for `install_file`.
+
+    It vanishes at the end; what a killed process left of its own goes first.
+
+    Raises:
+        OSError: if `folder` cannot be written to.
+    """
+    sweep_temporaries(folder)
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{_writer()}-", dir=folder) as name:
+        yield Path(name)
+
+
+def install_file(staged: Path, path: Path) -> None:
+    """Let a finished file on the same disk take the place of `path`, as `write_atomically` does.
+
+    Raises:
+        OSError: if it cannot; what stood there stays.
+    """
+    _sync_file(staged)
+    os.replace(staged, path)
+    _sync_folder(path.parent)
+
+
+def sweep_temporaries(folder: Path, *, all_of_them: bool = False) -> None:
+    """Remove the temporary files and staging folders of writers that were killed.
+
+    Args:
+        folder: where they are.
+        all_of_them: for who holds the folder's lock: nobody else can be writing there.
+    """
+    for file in folder.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or another's: then it is not in the way
+            if all_of_them or _is_abandoned(file):
+                shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
+
+
+def check_writable_folder(folder: Path) -> None:
+    """Find out, before hours of work and without a trace, whether a folder can be made and written to.
+
+    Raises:
+        InputError: if it cannot.
+    """
+    there = _find_existing(folder)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder} must be a folder that can be written to, but {there} is not: name another place.")
+
+
+def check_free_disk(folder: Path, needed_bytes: int) -> None:
+    """Find out, before hours of work, whether their result will have room.
+
+    Raises:
+        InputError: if the disk that holds the folder, or will hold it, has less free.
+    """
+    free_bytes = shutil.disk_usage(_find_existing(folder)).free
+    if free_bytes < needed_bytes:
+        raise InputError(
+            f"{folder} must have room for {needed_bytes:,} bytes, but its disk has {free_bytes:,} free: make room or "
+            "name another place."
+        )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, atomically; bytes of a path that are no text are escaped."""
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def write_json(path: Path, content: Any, *, exclusive: bool = False) -> None:
+    """Write `content` to `path` as indented JSON, atomically; NaN and infinities are refused, as JSON has none."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    with write_atomically(path, exclusive=exclusive) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: if the file is missing or no JSON.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path} must hold JSON, but is no plain file: name another.")
+        with path.open("rb") as file:
+            content = file.read(JSON_LIMIT_BYTES + 1)
+        if len(content) > JSON_LIMIT_BYTES:
+            raise InputError(f"{path} must hold JSON, but is longer than {JSON_LIMIT_BYTES} bytes: write it anew.")
+        return json.loads(content.decode("utf-8"))
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: name a folder or file that this package wrote.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} must hold JSON, but {error}: write it anew.") from error
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _claim(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, unless the name is taken."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: the name is claimed empty and then filled
+        path.touch(exist_ok=False)
+        os.replace(temporary, path)
+    else:
+        temporary.unlink()
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a change of names to the disk, on systems where a folder can be opened for that."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+    finally:
+        os.close(handle)
+
+
+def _writer() -> str:
+    """Who is writing: machine and process, so that others can tell whether it still lives."""
+    return f"{re.sub('[^A-Za-z0-9]', '', socket.gethostname())[:40]}-{os.getpid()}"
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    named = re.match(f"{re.escape(TEMPORARY)}([^-]*)-([0-9]+)-", temporary.name)
+    if os.name == "posix" and named and named[1] == _writer().split("-")[0]:
+        try:
+            os.kill(int(named[2]), 0)  # signal 0 is no signal, only the question whether it could be sent
+        except ProcessLookupError:
+            return True
+        except OSError:
+            pass
+        return False
+    return time.time() - temporary.stat().st_mtime > ABANDONED_AFTER_SECONDS
+
+
+def _explain(path: Path, error: OSError) -> WriteError:
+    reason = error.strerror or str(error) or type(error).__name__
+    return WriteError(f"{path} must be writable, but {reason}: make room there, or name another place.")
+
+
+def _find_existing(folder: Path) -> Path:
+    """The folder itself or the nearest above it that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+
+
+def _umask() -> int:
+    mask = os.umask(0)  # the only portable way to read it is to set it
+    os.umask(mask)
+    return mask
+
+
+# One process at a time: locks that the system gives back when their holder ends, however it ends.
+
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Wait until no other process is within this for the same folder; no file is left there.
+
+    For steps that take moments: several files that must change together. Where the system cannot lock a folder
+    (Windows, some network file systems) nothing is waited for.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def claim_folder(path: Path) -> FileLock:
+    """Keep other processes out of a folder; the system gives the lock back when this process ends, however.
+
+    Raises:
+        InputError: if another process holds it.
+    """
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{path} is in use: another process is at work in it. Wait for it, or stop it.") from None
+    return lock
+
+
+HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+# all that NumPy's reading of a damaged header has been seen to raise
+HEADER_ERRORS = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError, OverflowError)
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Write numbers to `path` as .npy, atomically.
+
+    NumPy's own `save` goes round Python, and of a full disk it says only how many numbers were written.
+    """
+    array = np.require(array, requirements="C")
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
+def load_npy(path: Path) -> np.ndarray:
+    """Load an .npy file of numbers.
+
+    Raises:
+        InputError: naming the file, if it is missing, no plain file, damaged, or holds anything but numbers.
+    """
+    with open_regular_file(path) as file:
+        size_bytes = file.seek(0, 2)
+        file.seek(0)
+        return read_npy(path, file, size_bytes)
+
+
+def read_npy(path: Path, file: IO[bytes], size_bytes: int) -> np.ndarray:
+    """Read an .npy file, or the member of an .npz, that stands open at its start.
+
+    The header is judged before its claims are believed: `numpy.load` would allocate whatever shape it names.
+
+    Args:
+        path: named in the message.
+        file: at its start.
+        size_bytes: of the file, as found or as its archive says.
+
+    Returns:
+        An array of bool, integers, floats or complex numbers; read-only.
+
+    Raises:
+        InputError: as `load_npy`.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in HEADER_READERS:
+            raise ValueError(f"version {version}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python 2's way to write a shape: it is read all the same
+            shape, fortran_order, dtype = HEADER_READERS[version](file)
+    except HEADER_ERRORS as error:
+        raise InputError(f"{path} must be a NumPy array, but its header is none: make or fetch it again.") from error
+    shape = tuple(int(length) for length in shape)  # a header may say True
+    if dtype.kind not in "biufc":
+        raise InputError(f"{path} must hold numbers, but holds {str(dtype)[:40]}: make or fetch it again.")
+    expected_bytes = math.prod(shape) * dtype.itemsize
+    held_bytes = size_bytes - file.tell()
+    if min(shape, default=0) < 0 or expected_bytes != held_bytes:
+        raise InputError(
+            f"{path} must hold {dtype} of shape {str(shape)[:60]} as its header says, but has {held_bytes} bytes for "
+            "them: make or fetch it again."
+        )
+    content = file.read(expected_bytes)
+    if len(content) != expected_bytes:
+        raise InputError(f"{path} is cut short after {len(content)} of {expected_bytes} bytes: make or fetch it again.")
+    try:
+        return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
+    except ValueError as error:  # nothing, in too many dimensions
+        raise InputError(f"{path} must hold an array, but of no such shape: make or fetch it again.") from error

@@ -1,1 +1,0 @@
-"""What is carried to Kaggle, and what runs there."""

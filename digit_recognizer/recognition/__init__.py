@@ -1,1 +1,0 @@
-"""Digits on photographs, scans and drawings, found and read."""

@@ -1,0 +1,327 @@
+"""The nets of a finished run, opened again for reading, looking inside, or teaching something new."""
+
+import contextlib
+import csv
+import itertools
+import shlex
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from filelock import FileLock
+
+from digit_recognizer.competition.submissions import describe_command
+from digit_recognizer.config import RunConfig, Settings
+from digit_recognizer.console import show
+from digit_recognizer.data.labels import DIGITS, Alphabet, parse_alphabet
+from digit_recognizer.errors import InputError
+from digit_recognizer.io import (
+    LOCK,
+    TEMPORARY,
+    claim_folder,
+    load_npy,
+    read_json,
+    sweep_temporaries,
+    write_atomically,
+    write_json,
+    write_npy,
+    write_text,
+)
+from digit_recognizer.training.saved_models import load_saved_model
+
+# Run folders: what a run leaves behind, and how it is read again.
+#
+# runs/<time>-<model>/
+#     config.json               every field of the configuration, and the command
+#     environment.json          versions, machine, commit, precision: the fingerprint that resuming compares
+#     folds.npy                 int16 (n,): the fold in which each row was held out
+#     history.csv               one line per fold and epoch
+#     oof_probabilities.npy     float32 (n, classes); NaN in rows that were never held out (`train`)
+#     test_probabilities.npy    float32 (m, classes), mean over the fold models
+#     metrics.json              the score, its interval, hashes of the data, seconds, names of other classes than digits
+#     models/fold<k>.keras      the fitted nets
+#     log.txt                   what the screen showed
+#     .lock                     empty; held by the process at work, it keeps a second one out
+#
+# `train` adds learning_curves.png, `--tensorboard` a folder tensorboard/ of event files, and MLflow, where one is told of
+# the run, mlflow.json with the id that it has there.
+#
+# While the run is under way there are also state.safetensors and the generation before it (see
+# `digit_recognizer.training.checkpoint`).
+
+CONFIG, METRICS = "config.json", "metrics.json"
+CLASSES = "classes"  # in metrics.json: what they are called; digits have no such entry
+
+REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "unfit_for_competition")
+
+
+class RunFolder:
+    """A run folder being written, by this process alone. Make one with `create` or `reopen`; close it at the end.
+
+    Attributes:
+        path: the folder.
+        verb: the command that fills it: cv, train or transfer.
+        command: the command line that began it.
+    """
+
+    def __init__(self, path: Path, verb: str = "cv", command: str = "", lock: FileLock | None = None) -> None:
+        self.path, self.verb, self.command, self.lock = path, verb, command, lock
+        log = path / "log.txt"
+        self.log = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+
+    @classmethod
+    def create(cls, config: Settings, verb: str) -> "RunFolder":
+        """Make the folder, before anything that takes time.
+
+        Raises:
+            InputError: if it cannot be made, or holds something already.
+        """
+        try:
+            path = config.run_dir or _make_free_folder(Path("runs"), f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}")
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise InputError(f"--run-dir takes a folder, but {path} is a file: name another.") from None
+        except OSError as error:
+            raise InputError(f"--run-dir takes a folder to write in; {path}: {error.strerror}.") from error
+        taken = next((file for file in path.iterdir() if not _is_ours(file)), None)
+        lock = None if taken else claim_folder(path)
+        # looked for again under the lock: of two runs that find the folder empty, one gets it
+        taken = taken or next((file for file in path.iterdir() if not _is_ours(file)), None)
+        if taken is not None:
+            advice = f"name another, or continue it by --resume {path}" if taken.name == CONFIG else "name another"
+            raise InputError(f"--run-dir takes a new or empty folder, but {path} holds {taken.name}: {advice}.")
+        folder = cls(path, verb, describe_command(), lock)
+        write_json(path / CONFIG, {"verb": verb, "command": folder.command, **config.to_json()})
+        return folder
+
+    @classmethod
+    def reopen(cls, path: Path, verb: str) -> tuple["RunFolder", RunConfig]:
+        """Open the folder of a run that was stopped, or has finished.
+
+        Args:
+            path: the folder.
+            verb: the command that wants to go on with it, cv or train.
+
+        Raises:
+            InputError: if there is no run in it, another command began it, its configuration cannot be read, or another
+                process is at work in it.
+        """
+        config, command = load_run_config(path, verb)
+        lock = claim_folder(path)
+        sweep_temporaries(path, all_of_them=True)
+        sweep_temporaries(path / "models", all_of_them=True)
+        return cls(path, verb, command, lock), config
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.lock is not None:
+            self.lock.release()
+
+    @property
+    def resume_command(self) -> str:
+        """What to type in order to go on."""
+        # whoever has not activated the environment types its interpreter
+        python = shutil.which("python")
+        ours = python is not None and Path(python).absolute() == Path(sys.executable).absolute()
+        return shlex.join(
+            ["python" if ours else sys.executable, "-m", f"digit_recognizer.{self.verb}", "--resume", str(self.path)]
+        )
+
+    def say(self, text: str) -> None:
+        """Show a line, and keep it in the log."""
+        show(text)
+        self.log += text + "\n"
+        write_text(self.path / "log.txt", self.log)
+
+    def write_array(self, name: str, array: np.ndarray) -> None:
+        """Write `<name>.npy`."""
+        write_npy(self.path / f"{name}.npy", array)
+
+    def write_history(self, history: list[dict[str, Any]]) -> None:
+        """Write history.csv; a column that an epoch lacks stays empty."""
+        columns = list(dict.fromkeys(key for row in history for key in row))
+        with (
+            write_atomically(self.path / "history.csv") as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(history)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run folder read again; arrays as in the module's docstring."""
+
+    path: Path
+    metrics: dict[str, Any]
+    oof_probabilities: np.ndarray
+    test_probabilities: np.ndarray
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """What the run's classes are called; an InputError if metrics.json says it in no way that can be read."""
+        content = self.metrics.get(CLASSES)
+        return DIGITS if content is None else parse_alphabet(content, self.path / METRICS)
+
+
+def load_run(path: Path) -> FinishedRun:
+    """Read a finished run.
+
+    Raises:
+        InputError: if `path` is no run folder, or its run has not finished.
+    """
+    if not (path / CONFIG).exists():
+        raise InputError(f"{path} must be a run folder, with a {CONFIG}: name one that cv or train wrote.")
+    if not (path / METRICS).exists():
+        raise InputError(f"{path} holds a run that has not finished: it has no {METRICS}. Finish it by --resume.")
+    metrics = read_json(path / METRICS)
+    missing = [name for name in REQUIRED_METRICS if not isinstance(metrics, dict) or name not in metrics]
+    if missing:
+        raise InputError(f"{path / 'metrics.json'} must hold {missing[0]}, but does not: it is no run's. Run it anew.")
+    oof, test = (_load_probabilities(path / f"{name}_probabilities.npy") for name in ("oof", "test"))
+    return FinishedRun(path, metrics, oof, test)
+
+
+def load_config(path: Path, verb: str) -> dict[str, Any]:
+    """Read the config.json of a run folder.
+
+    Raises:
+        InputError: if `path` is no run folder, or another command than `verb` began it.
+    """
+    if not (path / CONFIG).exists():
+        raise InputError(f"{path} must be a run folder, with a {CONFIG}, but nothing was begun there: name another.")
+    content = read_json(path / CONFIG)
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path / CONFIG} must hold a configuration, but holds a {type(content).__name__}: restore it."
+        )
+    if content.get("verb") != verb:
+        raise InputError(f"{path} was begun by {content.get('verb')}, not by {verb}: continue it with that command.")
+    return content
+
+
+def load_run_config(path: Path, verb: str) -> tuple[RunConfig, str]:
+    """The configuration of a run of `cv` or `train`, and the command line that began it.
+
+    Raises:
+        InputError: as `load_config`, or if it is no configuration of this version.
+    """
+    content = load_config(path, verb)
+    content.pop("verb")
+    command = str(content.pop("command", ""))
+    try:
+        return RunConfig.from_json(content), command
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path / CONFIG} must hold a configuration, but {error}: restore it.") from error
+
+
+def find_input_dir(*paths: Path) -> Path:
+    """The folder that the first run among `paths` was made from, as its config.json says; input/ where none says it."""
+    for path in paths:
+        content = read_json(path / CONFIG) if (path / CONFIG).is_file() else None
+        if isinstance(content, dict) and isinstance(content.get("input_dir"), str):
+            return Path(content["input_dir"])
+    return Path("input")
+
+
+def _load_probabilities(path: Path) -> np.ndarray:
+    array = load_npy(path)
+    if array.ndim != 2 or array.dtype.kind != "f":
+        raise InputError(f"{path} must hold rows of probabilities; received {array.dtype} {array.shape}. Run it anew.")
+    return array
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file says nothing about a folder's use: the lock, and what a killed writer left."""
+    return file.name == LOCK or file.name.startswith(TEMPORARY)
+
+
+def _make_free_folder(parent: Path, name: str) -> Path:
+    """Of two runs that begin in the same second each gets its own."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError  # never: the numbers do not end
+
+
+IMAGE_SHAPE, CLASS_COUNT = (28, 28, 1), 10
+
+
+@dataclass(frozen=True)
+class RunNets:
+    """Nets of a run.
+
+    Attributes:
+        models: uncompiled, from float32 (n, 28, 28, 1) in [0, 1] to probabilities; one per fold, by ascending fold.
+        config: what they were fitted by; its `preparation` must be done to every image first.
+    """
+
+    models: tuple[keras.Model, ...]
+    config: RunConfig
+
+
+def load_run_nets(path: Path, most: int | None = None) -> RunNets:
+    """Open the nets of a finished run of cv or train.
+
+    Args:
+        path: the run folder.
+        most: so many nets at most, those of the first folds; None opens all.
+
+    Raises:
+        InputError: if it is no run folder, the run has not finished, or a net is missing, damaged, or of other images.
+    """
+    if not (path / CONFIG).is_file():
+        raise InputError(f"{path} must be a run folder, with a {CONFIG}: name one that cv or train wrote.")
+    if not (path / METRICS).is_file():
+        raise InputError(f"{path} holds a run that has not finished: it has no {METRICS}. Finish it by --resume.")
+    if (path / "models" / "transferred.keras").exists():
+        raise InputError(
+            f"{path} is of transfer, whose net tells other classes than digits: name a run of cv or train."
+        )
+    config = _read_config(path / CONFIG)
+    count = config.folds if _read_verb(path / CONFIG) == "cv" else 1
+    files = [path / "models" / f"fold{fold}.keras" for fold in range(count)][:most]
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None:
+        raise InputError(f"{missing} is missing, and the run was judged by all of its nets: restore it.")
+    models = tuple(load_saved_model(file) for file in files)
+    for file, model in zip(files, models, strict=True):
+        shapes = (tuple(model.input_shape[1:]), tuple(model.output_shape[1:]))
+        if shapes != (IMAGE_SHAPE, (CLASS_COUNT,)):
+            raise InputError(
+                f"{file} must be a net from images of 28 x 28 greys to ten probabilities, but goes from {shapes[0]} to "
+                f"{shapes[1]}: it is not this run's."
+            )
+        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+            raise InputError(f"{file} must hold numbers, but holds NaN or infinities: its training went astray.")
+    return RunNets(models, config)
+
+
+def _read_verb(path: Path) -> str:
+    """The command that began the run; its config is read already."""
+    verb = read_json(path).get("verb")
+    if verb not in ("cv", "train"):
+        raise InputError(f"{path.parent} must be a run of cv or train, but was begun by {verb!r}: name another.")
+    return str(verb)
+
+
+def _read_config(path: Path) -> RunConfig:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold a configuration, but holds a {type(content).__name__}: restore it.")
+    known = RunConfig().to_json()  # a run of an older version lacks younger settings
+    try:
+        return RunConfig.from_json(known | {name: value for name, value in content.items() if name in known})
+    except (InputError, TypeError, ValueError) as error:
+        raise InputError(f"{path} must hold a configuration, but {error}: restore it.") from error

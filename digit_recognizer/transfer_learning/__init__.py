@@ -1,0 +1,1 @@
+"""A fitted model is taught new classes from a few pictures."""

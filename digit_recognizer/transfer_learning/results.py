@@ -1,0 +1,440 @@
+"""How a transfer ends: its figures and tables, and its metrics last.
+
+runs/<time>-transfer/
+    config.json               every field of the configuration, and the command
+    history.csv               one line per seed, part (all pictures, or all but a fold) and epoch
+    predictions.csv           what the first seed's net read: file, label, predicted, probability
+    metrics.json              accuracies per seed and class, intervals, counts, seconds
+    models/transferred.keras  the first seed's net, fitted on all training pictures (resnet152v2: but those held out,
+                              and only what was trained, from its 2048 features to probabilities)
+    models/classes.json       the names of its classes, in the order of its outputs
+    learning_curves.png       loss and accuracy against epochs
+    class_counts.png          training pictures per class
+    confusion.png             which class was read as which
+    misread.png               the pictures that were misread; no file where there are none
+    log.txt                   what the screen showed
+"""
+
+import csv
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from digit_recognizer.data.csv import guard_cell
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval
+from digit_recognizer.io import write_atomically, write_json
+from digit_recognizer.models._blocks import count_parameters
+from digit_recognizer.models._normalization import make_plain
+from digit_recognizer.reporting.plots import FITTED_COLOUR, HELD_OUT_COLOUR, REFERENCE_COLOUR
+from digit_recognizer.training.progress import format_seconds
+from digit_recognizer.training.run import METRICS, RunFolder
+from digit_recognizer.transfer_learning.config import TransferConfig
+from digit_recognizer.vision.class_folders import ClassFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+
+# What a transfer found: as the table that ends it, as metrics.json and as predictions.csv.
+
+SHOWN_CLASSES = 12
+MODEL, CLASSES = "transferred.keras", "classes.json"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Pictures judged by nets that were not fitted on them, once per seed.
+
+    Attributes:
+        what: these pictures, in words.
+        files: m names.
+        labels: int64 (m,).
+        probabilities: float32 (seeds, m, classes), of the net.
+        prototypes: int64 (seeds, m): the class with the nearest mean.
+        neighbours: int64 (seeds, m): the class that the nearest pictures vote for.
+    """
+
+    what: str
+    files: list[str]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    prototypes: np.ndarray
+    neighbours: np.ndarray
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """int64 (seeds, m), of the net."""
+        found: np.ndarray = self.probabilities.argmax(axis=2)
+        return found
+
+    def compute_accuracies(self, predictions: np.ndarray) -> list[float]:
+        """The accuracy of predictions (seeds, m) with each seed."""
+        accuracies: list[float] = (predictions == self.labels).mean(axis=1).tolist()
+        return accuracies
+
+
+def describe_parameters(model: keras.Model) -> str:
+    """The layers that have parameters, those of frozen ones in brackets as document 002 has them, and the sums."""
+    lines = []
+    for layer in model.layers:
+        trained, frozen = count_parameters(layer)
+        if trained:
+            lines.append(f"  {layer.name:<28}{trained:>12,}" + (f"  ({frozen:,})" if frozen else ""))
+        elif frozen:
+            lines.append(f"  {layer.name:<28}{f'({frozen:,})':>13}")
+    trained, frozen = count_parameters(model)
+    return "\n".join([*lines, f"  {trained + frozen:,} parameters: {trained:,} trained, {frozen:,} frozen"])
+
+
+def describe_judgement(judgement: Judgement, classes: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+    """The part of metrics.json that says how well the pictures were read."""
+    right = judgement.predictions == judgement.labels
+    rows = len(judgement.labels)
+    of_class = [judgement.labels == label for label in range(len(classes))]
+    return {
+        "judged": judgement.what,
+        "judged_pictures": rows,
+        "accuracy": {
+            **summarise(judgement.compute_accuracies(judgement.predictions)),
+            "intervals": [list(compute_accuracy_interval(int(hits.sum()), rows)) for hits in right],
+        },
+        "seeds": list(seeds),
+        "nearest_class_mean": summarise(judgement.compute_accuracies(judgement.prototypes)),
+        "nearest_neighbours": summarise(judgement.compute_accuracies(judgement.neighbours)),
+        "accuracy_per_class": {
+            name: right[:, chosen].mean(axis=1).tolist()
+            for name, chosen in zip(classes, of_class, strict=True)
+            if chosen.any()
+        },
+    }
+
+
+def summarise(accuracies: Sequence[float]) -> dict[str, Any]:
+    """Accuracies of several seeds, with their mean and their extremes."""
+    return {
+        "per_seed": list(accuracies),
+        "mean": float(np.mean(accuracies)),
+        "lowest": min(accuracies),
+        "highest": max(accuracies),
+    }
+
+
+def format_result(metrics: dict[str, Any], run: RunFolder) -> str:
+    """The table that ends a transfer.
+
+    Args:
+        metrics: the content of metrics.json.
+        run: its folder.
+    """
+    counts = list(metrics["training_pictures"].values())
+    each = (
+        f"{min(counts):,} of each class"
+        if min(counts) == max(counts)
+        else f"{min(counts):,} to {max(counts):,} of a class"
+    )
+    rows = [("training pictures", f"{sum(counts):,}, {each}")]
+    if metrics["shared_pictures"]:
+        shared = f"{len(metrics['shared_pictures']):,} that are also among the training pictures: left out"
+        rows.append(("test pictures", shared))
+    if "accuracy" in metrics:
+        low, high = metrics["accuracy"]["intervals"][0]
+        first = f"{metrics['accuracy']['per_seed'][0]:.5f}  (95 % interval {low:.5f} to {high:.5f})"
+        rows += [
+            ("judged on", f"{metrics['judged_pictures']:,} {metrics['judged']}"),
+            (f"accuracy, seed {metrics['seeds'][0]}", first),
+            ("the net that is kept", f"that of seed {metrics['seeds'][0]}; figures and predictions.csv are its own"),
+            ("accuracy", _span(metrics["accuracy"])),
+            ("nearest class mean", _span(metrics["nearest_class_mean"])),
+            (f"{metrics['neighbours']} nearest neighbours", _span(metrics["nearest_neighbours"])),
+        ]
+        means = {name: float(np.mean(values)) for name, values in metrics["accuracy_per_class"].items()}
+        worst = sorted(means, key=lambda name: means[name])[:SHOWN_CLASSES]
+        which = "the worst classes" if len(worst) < len(means) else "classes, worst first"
+        rows.append((which, ", ".join(f"{name} {means[name]:.3f}" for name in worst)))
+    else:
+        rows.append(("accuracy", "unknown: without --test every class needs two different pictures to hold one out"))
+    if metrics["warning"]:
+        rows.append(("MEANINGLESS", metrics["warning"]))
+    rows += [("time", format_seconds(metrics["elapsed_seconds"])), ("run folder", str(run.path))]
+    return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
+
+
+def write_predictions(run: RunFolder, judgement: Judgement, classes: Sequence[str]) -> None:
+    """Write predictions.csv: what the first seed's net read."""
+    probabilities = judgement.probabilities[0]
+    with (
+        write_atomically(run.path / "predictions.csv") as temporary,
+        temporary.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "label", "predicted", "probability"])
+        for name, label, row in zip(judgement.files, judgement.labels, probabilities, strict=True):
+            cells = [guard_cell(text) for text in (name, classes[label], classes[row.argmax()])]
+            writer.writerow([*cells, f"{row.max():.6f}"])
+
+
+def save_model(run: RunFolder, model: keras.Model) -> None:
+    """Save a net as `load_saved_model` and plain Keras open it."""
+    with write_atomically(run.path / "models" / MODEL) as temporary:
+        # without compilation and optimizer, which fine-tuning leaves on it
+        make_plain(keras.Model(model.inputs, model.outputs, name=model.name)).save(temporary)
+
+
+def _span(accuracy: dict[str, Any]) -> str:
+    seeds = len(accuracy["per_seed"])
+    if seeds == 1:
+        return f"{accuracy['mean']:.5f}"
+    if accuracy["lowest"] == accuracy["highest"]:
+        return f"{accuracy['mean']:.5f} with each of {seeds} seeds"
+    return f"{accuracy['mean']:.5f}, mean of {seeds} seeds ({accuracy['lowest']:.5f} to {accuracy['highest']:.5f})"
+
+
+# The figures of a transfer: pictures per class, the course of the fits, and what was read as what.
+#
+# Each `plot_` function writes one PNG; what it draws is made by a `_draw_` function, which tests can read.
+
+DIAGONAL_COLOUR = "#dedede"
+MOST_CONFUSED = 20  # classes in a confusion matrix; of more, names and numbers could not be read
+MOST_BARS = 60
+MOST_MISREAD, MISREAD_COLUMNS = 40, 8
+NAME_LETTERS = 14  # of a class's name on an axis or above a picture
+
+
+def plot_picture_counts(counts: dict[str, int], path: Path) -> None:
+    """Draw how many pictures each class has, one bar per class, the largest first.
+
+    Args:
+        counts: pictures by the name of their class; of more than 60 classes the 60 largest are drawn.
+        path: the PNG to write.
+    """
+    _save(_draw_picture_counts(counts), path)
+
+
+def plot_transfer_curves(history: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+    """Draw loss and accuracy against epochs, a line per fit.
+
+    Args:
+        history: one dict per fit and epoch with seed, part, epoch (from 1), loss and accuracy; held_out_loss and
+            held_out_accuracy where some pictures are measured after every epoch.
+        path: the PNG to write.
+        title: one line above both panels.
+    """
+    _save(_draw_transfer_curves(history, title), path)
+
+
+def plot_class_confusion(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str], path: Path) -> None:
+    """Draw which class was read as which: the darker a cell off the diagonal, the more pictures.
+
+    Args:
+        labels: int (n,), 0 to classes - 1.
+        predictions: int (n,), of pictures that were not fitted on, or the figure flatters.
+        classes: their names; of more than 20 classes the 20 with most errors are drawn.
+        path: the PNG to write.
+    """
+    _save(_draw_class_confusion(labels, predictions, classes), path)
+
+
+def plot_misread(
+    images: Sequence[np.ndarray], labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], path: Path
+) -> None:
+    """Draw the pictures that were misread, the most confident errors first.
+
+    Args:
+        images: n of them, uint8 (height, width, 1), 0 = paper, 255 = ink; or (height, width, 3), red, green and blue.
+            Only those that are drawn are asked for.
+        labels: int (n,), 0 to classes - 1.
+        probabilities: float32 (n, classes); at least one picture is misread.
+        classes: their names.
+        path: the PNG to write.
+    """
+    _save(_draw_misread(images, labels, probabilities, classes), path)
+
+
+def _draw_picture_counts(counts: dict[str, int]) -> "Figure":
+    names = sorted(counts, key=lambda name: -counts[name])[:MOST_BARS]
+    figure = _open_figure(8, 1.1 + 0.3 * len(names))
+    axes = figure.subplots()
+    bars = axes.barh(np.arange(len(names)), [counts[name] for name in names], color=HELD_OUT_COLOUR)
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3)
+    axes.set_yticks(np.arange(len(names)), [_shorten(name) for name in names])
+    axes.invert_yaxis()  # the largest on top
+    axes.set_xlabel("pictures")
+    axes.set_ylabel("class" if len(names) == len(counts) else f"the {len(names)} largest of {len(counts)} classes")
+    axes.xaxis.set_major_locator(_whole_ticks())
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.margins(x=0.08, y=0.02)  # room for the count beside the longest bar
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _draw_transfer_curves(history: Sequence[dict[str, Any]], title: str) -> "Figure":
+    fits: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
+    for row in history:
+        fits.setdefault((row["seed"], row["part"]), []).append(row)
+    figure = _open_figure(10, 4.6)
+    figure.suptitle(title)
+    for axes, name, unit in zip(
+        figure.subplots(1, 2), ("loss", "accuracy"), ("cross-entropy", "accuracy"), strict=True
+    ):
+        for key, colour, words in (
+            (name, FITTED_COLOUR, f"fitted pictures and their copies, if any: {len(fits)} fit{'s' * (len(fits) > 1)}"),
+            (f"held_out_{name}", HELD_OUT_COLOUR, "held-out pictures"),
+        ):
+            for number, rows in enumerate(fits.values()):
+                if key in rows[0]:
+                    points = [(row["epoch"], row[key]) for row in rows]
+                    label = None if number else words
+                    axes.plot(*zip(*points, strict=True), color=colour, marker=".", linewidth=1, label=label)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(unit)
+        axes.xaxis.set_major_locator(_whole_ticks())
+        axes.ticklabel_format(axis="y", useOffset=False)
+        axes.grid(alpha=0.3)
+    # below the panels: curves that rise and fall leave no corner free for certain
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _draw_class_confusion(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]) -> "Figure":
+    from matplotlib.colors import LinearSegmentedColormap
+
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, (labels, predictions), 1)
+    errors = counts - np.diag(counts.diagonal())
+    chosen = np.arange(len(classes))
+    if len(classes) > MOST_CONFUSED:
+        chosen = np.sort(np.argsort(-(errors.sum(axis=0) + errors.sum(axis=1)), kind="stable")[:MOST_CONFUSED])
+    counts, shown = counts[np.ix_(chosen, chosen)], errors[np.ix_(chosen, chosen)]
+    side = max(4.5, 2 + 0.5 * len(chosen))
+    figure = _open_figure(side, side)
+    axes = figure.subplots()
+    colours = LinearSegmentedColormap.from_list("errors", ["white", REFERENCE_COLOUR])
+    # without the diagonal, next to which no error would show
+    cells = np.ma.masked_array(shown, np.eye(len(chosen), dtype=bool))
+    axes.imshow(cells, cmap=colours.with_extremes(bad=DIAGONAL_COLOUR), vmin=0, vmax=max(1, int(shown.max())))
+    for label, prediction in np.argwhere(counts):  # black, which the darkest cell still sets off
+        axes.text(prediction, label, f"{counts[label, prediction]:,}", ha="center", va="center", fontsize=11)
+    part = "" if len(chosen) == len(classes) else f"\nthe {len(chosen)} of {len(classes)} classes with most errors"
+    axes.set_title(f"errors: {errors.sum():,} of {len(labels):,} pictures{part}", fontsize="large")
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("label")
+    names = [_shorten(classes[label]) for label in chosen.tolist()]
+    axes.set_xticks(np.arange(len(chosen)), names, rotation=90 if max(map(len, names)) > 3 else 0)
+    axes.set_yticks(np.arange(len(chosen)), names)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(np.arange(len(chosen) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color=DIAGONAL_COLOUR)
+    axes.tick_params(which="both", length=0)
+    return figure
+
+
+def _draw_misread(
+    images: Sequence[np.ndarray], labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
+) -> "Figure":
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    shown = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:MOST_MISREAD]]
+    columns = min(MISREAD_COLUMNS, max(4, len(shown)))
+    lines = -(-len(shown) // columns)
+    figure = _open_figure(1.5 * columns, 0.9 + 2 * lines)
+    part = "" if len(shown) == len(wrong) else f", the {len(shown)} most confident"
+    figure.suptitle(f"{len(wrong):,} of {len(labels):,} pictures misread{part};\nin brackets the probability")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, row in zip(panels, shown.tolist(), strict=False):
+        read = int(probabilities[row].argmax())
+        image = images[row]
+        if image.shape[-1] == 1:
+            axes.imshow(image[..., 0], cmap="gray_r", vmin=0, vmax=255)
+        else:
+            axes.imshow(image)
+        names = _shorten(classes[int(labels[row])]), _shorten(classes[read])
+        axes.set_title(f"{names[0]},\nread {names[1]}\n({probabilities[row, read]:.2f})", fontsize=11)
+    return figure
+
+
+def _shorten(name: str) -> str:
+    """A class's name as it fits beside a bar; a dollar sign would begin a formula."""
+    short = name if len(name) <= NAME_LETTERS else f"{name[: NAME_LETTERS - 1]}…"
+    return short.replace("$", r"\$")
+
+
+def _whole_ticks() -> "MaxNLocator":
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)  # even where there is one epoch
+
+
+def _open_figure(width_inches: float, height_inches: float) -> "Figure":
+    from matplotlib.figure import Figure  # not pyplot: no window, no global state
+
+    return Figure(figsize=(width_inches, height_inches), layout="constrained")
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    with write_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def conclude(
+    config: TransferConfig,
+    run: RunFolder,
+    train: ClassFolder,
+    judgement: Judgement | None,
+    images: Sequence[np.ndarray],
+    history: list[dict[str, Any]],
+    parameters: tuple[int, int],
+    shared: list[str],
+    started: float,
+    warning: str | None = None,
+) -> dict[str, Any]:
+    """Write all that a finished transfer leaves; metrics.json comes last and says that it has finished.
+
+    Args:
+        config: what was done.
+        run: its folder.
+        train: the training pictures.
+        judgement: None where nothing could be judged.
+        images: of the pictures judged, to be shown: uint8 (height, width, channels) each.
+        history: a row per epoch.
+        parameters: how many were trained, and how many frozen.
+        shared: names of the test pictures left out, as they are training pictures too.
+        started: by `time.perf_counter`.
+        warning: why the accuracy means nothing; None if it means what it says.
+
+    Returns:
+        The content of metrics.json.
+    """
+    seeds = list(range(config.seed, config.seed + config.seeds))
+    write_json(run.path / "models" / CLASSES, list(train.classes))
+    run.write_history(history)
+    plot_transfer_curves(
+        history, run.path / "learning_curves.png", f"{config.run}: a new output layer for {len(train.classes)} classes"
+    )
+    plot_picture_counts(train.counts, run.path / "class_counts.png")
+    metrics: dict[str, Any] = {
+        "run": config.run,
+        "classes": list(train.classes),
+        "training_pictures": train.counts,
+        "shared_pictures": shared,
+        "parameters": {"trained": parameters[0], "frozen": parameters[1]},
+        "neighbours": config.neighbours,
+        "warning": warning,
+    }
+    if judgement is not None:
+        metrics |= describe_judgement(judgement, train.classes, seeds)
+        write_predictions(run, judgement, train.classes)
+        predictions = judgement.predictions[0]
+        plot_class_confusion(judgement.labels, predictions, train.classes, run.path / "confusion.png")
+        if (predictions != judgement.labels).any():
+            plot_misread(images, judgement.labels, judgement.probabilities[0], train.classes, run.path / "misread.png")
+    metrics["elapsed_seconds"] = time.perf_counter() - started
+    run.say(format_result(metrics, run))
+    write_json(run.path / METRICS, metrics)
+    return metrics
