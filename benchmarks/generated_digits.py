@@ -4,7 +4,7 @@ A third argument takes only so many of the first rows. What the digits are worth
 they cost, tell runs with and without them, of several seeds, all else equal:
 
     python -m digit_recognizer.cv --model journal --seed 0 --run-dir runs/journal-0
-    python -m digit_recognizer.cv --model journal --seed 0 --run-dir runs/generated-0 --generated 1
+    python -m digit_recognizer.cv --model journal --seed 0 --run-dir runs/generated-0 --synthetic-ratio 1
     python -m digit_recognizer.compare runs/journal-0 runs/generated-0
 """
 
@@ -36,7 +36,7 @@ def draw(images: np.ndarray, digits, path: Path) -> None:
     axes = figure.subplots()
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
     starts = np.arange(TRIPLETS)[:, None] * width_px + np.arange(3) * side_px
-    axes.set_xticks((starts + side_px / 2 - 0.5).ravel(), ["written", "generated", "written"] * TRIPLETS, fontsize=11,
+    axes.set_xticks((starts + side_px / 2 - 0.5).ravel(), ["written", "synthetic_ratio", "written"] * TRIPLETS, fontsize=11,
                     rotation=60, ha="right", rotation_mode="anchor")  # fmt: skip
     axes.set_yticks((np.arange(10) + 0.5) * side_px - 0.5, [str(label) for label in range(10)], fontsize=14)
     for start in starts[:, 1]:

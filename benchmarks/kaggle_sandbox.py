@@ -89,7 +89,19 @@ def run_on_kaggle(
         places = [place / "root", project, place / "input", output.resolve(), place / "src"]
         inside = ["/usr/bin/env", "-C", "/kaggle/working", *settings, *command]
         return subprocess.run(
-            ["unshare", "--user", "--map-root-user", "--mount", "--net", "bash", "-c", PLACE, "bash", *places, *inside],
+            [
+                "unshare",
+                "--user",
+                "--map-root-user",
+                "--mount",
+                "--model-args",
+                "bash",
+                "-c",
+                PLACE,
+                "bash",
+                *places,
+                *inside,
+            ],
             capture_output=True,
             text=True,
         )

@@ -28,15 +28,15 @@ from digit_recognizer.io import TEMPORARY, hash_file
 
 KILLS_PER_RUN = 8
 NOTE_TIME_SECONDS = 0.005
-SMALL = "--folds 2 --train-rows 500 --batch-size 50 --submission {submission}"
+SMALL = "--folds 2 --limit-train 500 --batch-size 50 --submission {submission}"
 RECIPES = {
     "dropout, augmentation, one cycle": f"--model baseline --epochs 4 {SMALL}",
     "normalisation, plateau, early stopping": (
-        f"--model padded --epochs 6 --schedule plateau --early-stopping-epochs 2 --learning-rate 0.03 {SMALL}"
+        f"--model padded --epochs 6 --schedule plateau --patience 2 --learning-rate 0.03 {SMALL}"
     ),
     "frozen features, then fine-tuning": (
         "--model vgg16 --weights none --augmentation none --epochs 2 --unfreeze block5 --unfreeze-epochs 2 --folds 2 "
-        "--train-rows 60 --test-rows 30 --batch-size 10"
+        "--limit-train 60 --limit-test 30 --batch-size 10"
     ),
 }
 RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")

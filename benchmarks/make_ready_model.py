@@ -37,7 +37,7 @@ def main() -> None:
         raise SystemExit(f"{path} is of {config.model}; the ready model is a {KIND}.")
     environment = read_json(path / "environment.json")
     dataset = load_dataset(config)
-    if config.preparation != "none" or dataset.train_sha256 != environment["fingerprint"]["train.csv"]:
+    if config.preprocess != "none" or dataset.train_sha256 != environment["fingerprint"]["train.csv"]:
         raise SystemExit(
             f"{path} is not of this {config.input_dir / 'train.csv'} as it is: its folds fit no other rows."
         )

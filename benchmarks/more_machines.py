@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.ray_nodes import kill_node, run_cluster  # sets what Ray and the nodes read from the environment
 
-FLAGS = "--model narrow --folds 5 --epochs 3 --train-rows 6000 --precision float32"
+FLAGS = "--model narrow --folds 5 --epochs 3 --limit-train 6000 --precision float32"
 RESULTS = ("folds.npy", "oof_probabilities.npy", "test_probabilities.npy")
 TASKS = 50
 MANY_TASKS = 2000

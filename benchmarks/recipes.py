@@ -51,7 +51,7 @@ def main() -> None:
         recipe: parse_run_config("cv", add_model(shlex.split(recipe)), "").replace(input_dir=chosen.input_dir)
         for recipe in chosen.recipes
     }
-    if any(config.train_rows for config in configs.values()):
+    if any(config.limit_train for config in configs.values()):
         parser.error("recipes take all rows: among fewer, the fifth that takes no part would be another")
     import_keras()
     from digit_recognizer.training.hardware import choose_precision
@@ -102,7 +102,7 @@ def fit_once(config: RunConfig, folder: Path) -> Judged:
         started = time.perf_counter()
         _, net = fit_fold(config, inputs, targets, fitted)
         seconds = time.perf_counter() - started
-        probabilities = predict_probabilities(net, inputs.views[0][rows], config.shifted_copies)
+        probabilities = predict_probabilities(net, inputs.views[0][rows], config.tta)
     wrong = probabilities.argmax(axis=1) != dataset.labels[rows]
     with write_atomically(path) as temporary:
         np.savez(temporary, rows=rows, wrong=wrong, seconds=seconds)

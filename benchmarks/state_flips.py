@@ -60,7 +60,7 @@ def make_state() -> bytes:
         download("sample", folder / "input")
         config = RunConfig(
             input_dir=folder / "input",
-            train_rows=500,
+            limit_train=500,
             folds=2,
             epochs=2,
             run_dir=folder / "run",

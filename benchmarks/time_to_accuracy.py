@@ -177,7 +177,7 @@ def fit(contender: Contender, dataset: "Dataset", seed: int, fold: int) -> dict[
                 if not accuracies:  # predicting is traced, apart from the clock
                     predict_probabilities(model, dataset.images[:1])
                 started = time.perf_counter()
-                probabilities = predict_probabilities(model, dataset.images[held_out], config.shifted_copies)
+                probabilities = predict_probabilities(model, dataset.images[held_out], config.tta)
                 judging = time.perf_counter() - started
                 right = probabilities.argmax(axis=1) == dataset.labels[held_out]
                 accuracies.append(float(right.mean()))

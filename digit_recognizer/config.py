@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from digit_recognizer.errors import InputError
 
-Preparation = Literal["none", "deskew", "widen"]
+Preprocess = Literal["none", "deskew", "widen"]
 Augmentation = Literal["none", "affine", "flip", "elastic", "cutout", "all"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle", "plateau"]
 Optimizer = Literal["adam", "adagrad", "muon"]
-ShiftedCopies = Literal[1, 5, 9]
+TestTimeAugmentation = Literal[1, 5, 9]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -45,7 +45,7 @@ class RunConfig:
     model: str = "baseline"
     """Which network: alexnet, baseline, champion, convolutional, dense, journal, lenet5, narrow, padded, residual,
     resnet, vgg16, wide, or a file of digit_recognizer/models/."""
-    net: tuple[str, ...] = ()
+    model_args: tuple[str, ...] = ()
     """Options of the network, as dropout=0.3 kernel_px=4; --help with its --model tells which it has."""
     input_dir: Path = Path("input")
     """Folder that holds train.csv, test.csv and sample_submission.csv."""
@@ -62,7 +62,7 @@ class RunConfig:
     """Passes over the rows being fitted; the last one counts unless early stopping is on."""
     seed: int = 0
     """Every choice left to chance derives from it: folds, initial weights, order, augmentation, dropout."""
-    fold_seed: int | None = None
+    split_seed: int | None = None
     """Draws the folds alone, so that runs of several seeds hold out the same rows; None takes the seed."""
     batch_size: int = 256
     """Images in one gradient step."""
@@ -76,18 +76,18 @@ class RunConfig:
     """Share of each target that is spread evenly over all classes (Szegedy et al. 2016, section 7)."""
     schedule: Schedule = "one-cycle"
     """How the learning rate changes: see digit_recognizer/training/optimizers.py."""
-    preparation: Preparation = "none"
+    preprocess: Preprocess = "none"
     """What is done once to every image, test images too: nets that see digits otherwise err otherwise (ensembles)."""
     augmentation: Augmentation = "affine"
     """What is done to every training image anew in every epoch: see digit_recognizer/data/augmentation.py.
     affine suits what is written, kana as well as digits; clothes lose by it, and flip is for them alone."""
-    generated: float = 0.0
+    synthetic_ratio: float = 0.0
     """Further digits per digit being fitted, decoded by an autoencoder between the codes of near ones (0: none)."""
-    early_stopping_epochs: int = 0
+    patience: int = 0
     """Stop after this many epochs without a lower loss on the watched rows, and take the best epoch (0: off)."""
-    watch_fraction: float = 0.1
+    validation_fraction: float = 0.1
     """Share of the fitted rows set aside for early stopping and plateau; never the fold that is reported."""
-    shifted_copies: ShiftedCopies = 1
+    tta: TestTimeAugmentation = 1
     """Held-out and test images are judged by the mean of so many copies, moved by up to a pixel: 1, 5 or 9."""
     precision: Precision = "auto"
     """Number format of the layers' arithmetic; auto times a convolution in each and takes the faster."""
@@ -102,12 +102,12 @@ class RunConfig:
     """Transfer nets: epochs of fine-tuning."""
     unfreeze_learning_rate: float = 1e-5
     """Transfer nets: adam's learning rate while fine-tuning (muon's is larger); small, or the filters are lost."""
-    feature_views: int = 1
+    cached_augmentations: int = 1
     """Transfer nets: cached views of each image, the first unaugmented; augmentation needs 2 or more."""
 
-    train_rows: int = 0
+    limit_train: int = 0
     """Use only this many rows of train.csv, drawn evenly from every class (0: all)."""
-    test_rows: int = 0
+    limit_test: int = 0
     """Predict only the first rows of test.csv (0: all); with fewer than all there is no submission."""
     smoke: bool = False
     """Any run in seconds, to see that it runs: few rows, one epoch, two folds. Its score means nothing."""
@@ -122,7 +122,7 @@ class RunConfig:
             value = getattr(self, name)
             if not value >= lowest:  # `not >=` also refuses NaN
                 raise InputError(f"{flag(name)} takes a number of at least {lowest}; received {value}.")
-        for name in ("seed", "fold_seed"):
+        for name in ("seed", "split_seed"):
             if (value := getattr(self, name)) is not None and not 0 <= value <= HIGHEST_SEED:
                 raise InputError(f"{flag(name)} takes a number from 0 to {HIGHEST_SEED}; received {value}.")
         for name in ("learning_rate", "unfreeze_learning_rate"):
@@ -131,12 +131,18 @@ class RunConfig:
                 raise InputError(f"{flag(name)} takes a number between 0 and 1; received {value}.")
         if self.batch_size % self.devices:
             raise InputError(f"--batch-size takes a multiple of --devices {self.devices}; received {self.batch_size}.")
-        if self.devices > 1 and self.generated:
-            raise InputError(f"--generated is for one device; received {self.generated} with --devices {self.devices}.")
-        if not 0 < self.watch_fraction < 1:
-            raise InputError(f"--watch-fraction takes a share between 0 and 1; received {self.watch_fraction}.")
-        if not 0 <= self.generated <= MOST_GENERATED:
-            raise InputError(f"--generated takes a number from 0 to {MOST_GENERATED}; received {self.generated}.")
+        if self.devices > 1 and self.synthetic_ratio:
+            raise InputError(
+                f"--synthetic-ratio is for one device; received {self.synthetic_ratio} with --devices {self.devices}."
+            )
+        if not 0 < self.validation_fraction < 1:
+            raise InputError(
+                f"--validation-fraction takes a share between 0 and 1; received {self.validation_fraction}."
+            )
+        if not 0 <= self.synthetic_ratio <= MOST_GENERATED:
+            raise InputError(
+                f"--synthetic-ratio takes a number from 0 to {MOST_GENERATED}; received {self.synthetic_ratio}."
+            )
         for name in ("weight_decay", "label_smoothing"):
             value = getattr(self, name)
             if not 0 <= value < 1:
@@ -179,7 +185,7 @@ class RunConfig:
     @property
     def watches(self) -> bool:
         """Whether a slice of the fitted rows is set aside to steer the run."""
-        return self.early_stopping_epochs > 0 or self.schedule == "plateau"
+        return self.patience > 0 or self.schedule == "plateau"
 
 
 HIGHEST_SEED = 2**32 - 1
@@ -189,15 +195,15 @@ LOWEST = {
     "epochs": 1,
     "batch_size": 1,
     "devices": 1,
-    "early_stopping_epochs": 0,
+    "patience": 0,
     "unfreeze_epochs": 1,
-    "feature_views": 1,
-    "train_rows": 0,
-    "test_rows": 0,
+    "cached_augmentations": 1,
+    "limit_train": 0,
+    "limit_test": 0,
 }
 
 # 500 rows hold about fifty of each class, so two folds stay stratified; one epoch of a few steps shows that all runs.
-SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "train_rows": 500, "batch_size": 50}
+SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "limit_train": 500, "batch_size": 50}
 
 
 def _fits(value: Any, kind: Any) -> bool:

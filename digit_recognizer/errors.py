@@ -1,58 +1,106 @@
-"""The one kind of error that a person at the keyboard can mend."""
+"""Errors that a user can mend. Each is an object with a code and a place; the wording is in `messages.toml`."""
 
 import contextlib
+import functools
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+MESSAGES = Path(__file__).with_name("messages.toml")
 
 
 class InputError(ValueError):
-    """Something handed in is wrong: a file, a flag, a combination of both.
+    """Something that the user passed in is wrong: a file, a flag, or a combination of both.
 
-    The message is one line: the rule, then what was received, then the way out. Every command prints it as it is,
-    without a traceback, and exits with code 2. Anything else that is raised is a defect of this package and keeps its
-    traceback.
+    Every command prints the message as one line without a traceback, and exits with code 2. Any other exception is a
+    defect of this package and keeps its traceback.
+
+    Args:
+        code: `area.name`, the entry of `messages.toml` that has the wording.
+        path: the file or folder at fault.
+        line: in that file, from 1.
+        column: name of the column, or of the field.
+        received: the offending value.
+        **details: what else the wording names.
+
+    Example:
+        >>> str(InputError("csv.pixel_range", path="train.csv", line=7, column="pixel3", received="256"))
+        'train.csv, line 7, column pixel3: pixels are whole numbers from 0 to 255, not 256.'
     """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        column: str | None = None,
+        received: Any = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(code)
+        self.code, self.path, self.line, self.column, self.received = code, path, line, column, received
+        self.details = details
+        self.remedy = ""  # a sentence that a caller adds, such as how to resume
+
+    def __str__(self) -> str:
+        template = load_messages().get(self.code, self.code)
+        place = {"path": self.path, "line": self.line, "column": self.column, "received": self.received}
+        message = template.format(**place, **self.details) if template is not self.code else template
+        return f"{message} {self.remedy}".rstrip()
+
+    def __reduce__(self) -> tuple[Any, ...]:  # errors travel between processes, and take no positional details
+        return _rebuild, (type(self), vars(self))
+
+    def with_remedy(self, remedy: str) -> Self:
+        """The same error, whose message ends with one more sentence."""
+        self.remedy = f"{self.remedy} {remedy}".lstrip()
+        return self
+
+    def as_type(self, kind: "type[InputError]") -> "InputError":
+        """An error of another class with the same code, place and wording."""
+        error: InputError = _rebuild(kind, dict(vars(self)))
+        return error
 
 
 class DivergedError(InputError):
-    """A fit ended in what is no number: its learning rate was too high for its net."""
+    """Training ended in predictions that are NaN or infinite."""
 
 
 class LostError(InputError):
-    """The machines that did the work are gone. What was finished till then is kept."""
+    """The machines that did the work are gone. What was finished until then is kept."""
 
 
 class WriteError(InputError):
-    """A file could not be written: a full disk, a folder without permission. What stood there before stays."""
+    """A file could not be written: a full disk, or a folder without permission. The old file is untouched."""
 
 
 class UnusableRunError(InputError):
-    """A run that was begun cannot go on as it is: it was begun otherwise, or its files are damaged.
-
-    Args:
-        reason: why not.
-        way_out: the rest of the line; empty where the reason has it.
-    """
-
-    def __init__(self, reason: str, way_out: str = "") -> None:
-        super().__init__(reason, way_out)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return "".join(self.args)
+    """A run cannot be resumed: it was started with other settings, or its files are damaged."""
 
 
-class GivenUpError(Exception):
-    """A run is given up by whoever watches it. Nobody's mistake, and never shown."""
+class PrunedError(Exception):
+    """A trial is stopped early because it is unpromising. Nobody's mistake, and never shown."""
 
 
 @contextlib.contextmanager
 def reading_its_own_files() -> Iterator[None]:
-    """Whatever is wrong with a file that is read here, it is the run's own: it cannot go on.
-
-    Raises:
-        UnusableRunError: in the place of any InputError, with its words.
-    """
+    """Turn every InputError raised inside into an UnusableRunError: the file at fault is the run's own."""
     try:
         yield
     except InputError as error:
-        raise UnusableRunError(str(error)) from error
+        raise error.as_type(UnusableRunError) from error
+
+
+@functools.cache
+def load_messages() -> dict[str, str]:
+    """The wording of every error: `area.name` -> template with {fields} in the style of `str.format`."""
+    areas = tomllib.loads(MESSAGES.read_text(encoding="utf-8"))
+    return {f"{area}.{name}": text for area, entries in areas.items() for name, text in entries.items()}
+
+
+def _rebuild(kind: type[InputError], state: dict[str, Any]) -> InputError:
+    error = kind(state["code"])
+    vars(error).update(state)
+    return error

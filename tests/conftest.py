@@ -1,5 +1,6 @@
 """What every test shares: quiet libraries and small data sets in the competition's form."""
 
+import contextlib
 import functools
 import json
 import os
@@ -13,8 +14,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file
-from digit_recognizer.training.run import RunFolder
+from digit_recognizer.training.run import Run
+
+
+@contextlib.contextmanager
+def expect_error(code, kind=InputError, **place):
+    """Inside, an InputError with this code and these attributes or details must be raised. Wording is not compared.
+
+    A command's `main([..., "--debug"])` raises its error in place of printing it.
+    """
+    with pytest.raises(kind) as caught:
+        yield caught
+    error = caught.value
+    assert error.code == code, f"{error.code}: {error}"
+    assert str(error) and "\n" not in str(error)
+    for name, value in place.items():
+        found = error.details[name] if name in error.details else getattr(error, name)
+        assert found == value or str(found) == str(value), f"{name}: {found!r}, not {value!r}"
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +89,7 @@ def write_labels(path: Path, labels: np.ndarray) -> Path:
 
 def write_run(folder: Path, data_dir: Path, oof: np.ndarray, test: np.ndarray, **metrics: object) -> Path:
     """A finished run folder with given probabilities, without a net."""
-    run = RunFolder(folder)
+    run = Run(folder)
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"input_dir": str(data_dir)}))
     run.write_array("folds", np.zeros(len(oof), np.int8))
@@ -85,7 +103,7 @@ def write_run(folder: Path, data_dir: Path, oof: np.ndarray, test: np.ndarray, *
             "oof_accuracy": 0.5,
             "train_sha256": hash_file(data_dir / "train.csv"),
             "test_sha256": hash_file(data_dir / "test.csv"),
-            "unfit_for_competition": None,
+            "ineligible": None,
             "submission": "somewhere.csv",
             **metrics,
         },

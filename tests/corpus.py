@@ -58,7 +58,7 @@ def build_place(folder: Path) -> None:
     write_labels(data / "sample_submission.csv", np.zeros(TEST_ROWS, int))
     write_labels(data / "test_labels.csv", answers)
     note = Provenance(
-        model="baseline", command="python -m digit_recognizer.cv", commit=None, oof_accuracy=0.9, unfit=None,
+        model="baseline", command="python -m digit_recognizer.cv", commit=None, oof_accuracy=0.9, ineligible=None,
         train_sha256=hash_file(data / "train.csv"), test_sha256=hash_file(data / "test.csv"),
     )  # fmt: skip
     write_submission(folder / "mine.csv", answers, TEST_ROWS, note)

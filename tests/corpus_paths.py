@@ -110,25 +110,32 @@ MODEL = (
     "--model takes one of alexnet, baseline, champion, convolutional, dense, journal, lenet5, narrow, padded, "
     "residual, resnet, vgg16, wide; received {value!r}."
 )
-NET = "--model narrow takes --net NAME=VALUE of these, ‹›: dropout=0.5 kernel_px=5; received {value!r}, which ‹›."
+NET = (
+    "--model narrow takes --model-args NAME=VALUE of these, ‹›: dropout=0.5 kernel_px=5; received {value!r}, which ‹›."
+)
 LOWEST = "{flag} takes a number of at least ‹›; received {value}. See --help."
 BETWEEN = "{flag} takes a ‹› between 0 and 1; received ‹›. See --help."
 WEIGHTS = "--weights takes imagenet, none or an existing file; received {value}."
 UNKNOWN = "Unrecognized options: ‹›. See --help."
 FLAGS: dict[tuple[str, ...], str] = {
     **{("--epochs", value): NUMBER for value in ("three", "2.5", "nan", "", "1e3", "٣x", "0x3")},
-    **{(flag, "-1"): LOWEST for flag in ("--epochs", "--folds", "--batch-size", "--train-rows", "--test-rows")},
+    **{(flag, "-1"): LOWEST for flag in ("--epochs", "--folds", "--batch-size", "--limit-train", "--limit-test")},
     **{(flag, "0"): LOWEST for flag in ("--epochs", "--folds", "--batch-size")},
     **{("--learning-rate", value): BETWEEN for value in ("nan", "inf", "0", "-0.1", "1e999", "1")},
-    **{("--watch-fraction", value): BETWEEN for value in ("nan", "1", "0", "-inf")},
+    **{("--validation-fraction", value): BETWEEN for value in ("nan", "1", "0", "-inf")},
     **{("--model", value): MODEL for value in ("lenet", "../baseline", "", "a\nb", "__init__", "baseline.py")},
     **{
-        ("--model", "narrow", "--net", value): NET
+        ("--model", "narrow", "--model-args", value): NET
         for value in ("dropot=0.3", "dropout", "dropout=", "dropout=nan", "dropout=1e999", "kernel_px=4.0", "a\nb", "")
     },
-    ("--model", "narrow", "--net", "dropout=1"): "--net dropout takes a number from 0 to below 1; received 1.0.",
-    ("--model", "narrow", "--net", "kernel_px=10"): "--net leaves 9 px of an image's side at layer ‹›",
-    ("--net", "blocks=2"): "--model baseline takes no --net: ‹›; received 'blocks=2', which can be none.",
+    (
+        "--model",
+        "narrow",
+        "--model-args",
+        "dropout=1",
+    ): "--model-args dropout takes a number from 0 to below 1; received 1.0.",
+    ("--model", "narrow", "--model-args", "kernel_px=10"): "--model-args leaves 9 px of an image's side at layer ‹›",
+    ("--model-args", "blocks=2"): "--model baseline takes no --model-args: ‹›; received 'blocks=2', which can be none.",
     **{("--model", "vgg16", "--weights", value): WEIGHTS for value in ("gone.h5", "pipe", "data")},
     ("--epochs", "9" * 5000): "--epochs‹›4300 digits‹›",
     ("--epochs",): "Missing value for argument '--epochs'. ‹›",
@@ -136,7 +143,7 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("--epochs", "3", "4"): UNKNOWN,
     ("--folds", "21"): "--folds takes at most the rows of the rarest class‹›; class 0 has 2, received 21.",
     ("--seed", "-1"): "--seed takes a number from 0 to 4294967295; received -1. See --help.",
-    ("--fold-seed", "-1"): "--fold-seed takes a number from 0 to 4294967295; received -1. See --help.",
+    ("--split-seed", "-1"): "--split-seed takes a number from 0 to 4294967295; received -1. See --help.",
     ("--seed", "4294967296"): "--seed takes a number from 0 to 4294967295; received 4294967296. See --help.",
     ("--seed", "1" + "0" * 400): "--seed takes a number from 0 to 4294967295; received 1000‹›",
     ("--learning-rate", "0,001"): NUMBER,
@@ -144,12 +151,12 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("--schedule", ""): CHOICE,
     ("--precision", "float8"): CHOICE,
     ("--optimizer", "sgd"): CHOICE,
-    ("--shifted-copies", "2"): CHOICE,
+    ("--tta", "2"): CHOICE,
     ("--weight-decay", "1"): "--weight-decay takes a number from 0 to below 1; received 1.0. See --help.",
     ("--label-smoothing", "nan"): "--label-smoothing takes a number from 0 to below 1; received nan. See --help.",
     ("--weights", "gone.h5"): "--weights is for transfer nets; --model baseline has no frozen backbone.",
-    ("--train-rows", "3"): "--folds takes at most the rows of the rarest class‹›; class 0 has 1, received 2.",
-    ("--test-rows", "2"): "--submission needs a prediction for every test row, but --test-rows leaves 2 of 6: ‹›",
+    ("--limit-train", "3"): "--folds takes at most the rows of the rarest class‹›; class 0 has 1, received 2.",
+    ("--limit-test", "2"): "--submission needs a prediction for every test row, but --limit-test leaves 2 of 6: ‹›",
     **dict.fromkeys([("--smoke", "yes"), ("--no-such-flag",), ("-x",), ("train.csv",), ("a\nb",)], UNKNOWN),
     ("\x1b[2J",): r"Unrecognized options: \x1b[2J. See --help.",
     ("\udcff",): r"Unrecognized options: \udcff. See --help.",

@@ -68,9 +68,12 @@ def build_note_cases() -> list[Case]:
         "with a key more": (lambda content: content.update({"x\ny": 1}), "tells of 'x\\ny'"),
         "model a number": (lambda content: content.update(model=5), "its model is 5"),
         "command a list": (lambda content: content.update(command=["cv"]), "its command is ['cv']"),
-        "unfit true": (lambda content: content.update(unfit=True), "its unfit is True"),
-        "unfit with escapes": (lambda content: content.update(unfit="\x1b[2J"), "its unfit is '\\x1b[2J'"),
-        "unfit of two lines": (lambda content: content.update(unfit="a\nb"), "its unfit is 'a\\nb'"),
+        "ineligible true": (lambda content: content.update(ineligible=True), "its ineligible is True"),
+        "ineligible with escapes": (
+            lambda content: content.update(ineligible="\x1b[2J"),
+            "its ineligible is '\\x1b[2J'",
+        ),
+        "ineligible of two lines": (lambda content: content.update(ineligible="a\nb"), "its ineligible is 'a\\nb'"),
         "score NaN": (lambda content: content.update(oof_accuracy=float("nan")), "its oof_accuracy is nan"),
         "score infinite": (lambda content: content.update(oof_accuracy=float("inf")), "its oof_accuracy is inf"),
         "score 99": (lambda content: content.update(oof_accuracy=99), "its oof_accuracy is 99"),
@@ -99,7 +102,7 @@ def build_metrics_cases() -> list[Case]:
         Case(f"{path} {content}", ENSEMBLE, write(path, content), lacks)
         for content in ("[]", "null", "5", '"text"', "{}", "NaN", '{"oof_accuracy": 1}')
     ]
-    for key in ("oof_accuracy", "train_sha256", "test_sha256", "unfit_for_competition"):
+    for key in ("oof_accuracy", "train_sha256", "test_sha256", "ineligible"):
         cases.append(Case(f"{path} without {key}", ENSEMBLE, edit_json(path, lambda content, key=key: {
             name: value for name, value in content.items() if name != key}), lacks.replace("‹›", key)))  # fmt: skip
     for value in (5, None, [], "0" * 64, "ab\x1b[2J"):
@@ -117,9 +120,9 @@ def build_metrics_cases() -> list[Case]:
                 f"{path} test_sha256 {value!r}", ENSEMBLE, set_key(path, "test_sha256", value), other.format("test.csv")
             )
         )
-    unfit = "one/metrics.json must give its unfit_for_competition as a line or null, but gives ‹›: leave the run out."
+    ineligible = "one/metrics.json must give its ineligible as a line or null, but gives ‹›: leave the run out."
     for value in (5, {}, [], True, "a\nb", "\x1b[2J"):
-        cases.append(Case(f"{path} unfit {value!r}", ENSEMBLE, set_key(path, "unfit_for_competition", value), unfit))
+        cases.append(Case(f"{path} ineligible {value!r}", ENSEMBLE, set_key(path, "ineligible", value), ineligible))
     return [*cases, *build_json_cases(path, ENSEMBLE)]
 
 
@@ -188,9 +191,7 @@ def build_array_cases(kind: str, rows: int) -> list[Case]:
     columns = f"{path} must have 10 columns, one per class, but has {{}}: leave the run out."
     change("of nine classes", columns.format(9), lambda array: array[:, :9])
     change("of no class", columns.format(0), lambda array: array[:, :0])
-    used = (
-        "one used ‹› of 20 training rows and ‹› of 6 test rows (--train-rows, ‹›): leave it out, or run it on all rows."
-    )
+    used = "one used ‹› of 20 training rows and ‹› of 6 test rows (--limit-train, ‹›): leave it out, or run it on all rows."
     change("of fewer rows", used, lambda array: array[:-1])
     change("of more rows", used, lambda array: np.vstack([array, array]))
     change("of no row", used, lambda array: array[:0])

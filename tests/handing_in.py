@@ -6,7 +6,7 @@ from digit_recognizer.competition.submissions import Provenance, write_submissio
 from digit_recognizer.io import hash_file
 
 
-def write(folder, labels, unfit=None, name="champion.csv"):
+def write(folder, labels, ineligible=None, name="champion.csv"):
     test_sha256 = hash_file(folder / "input" / "test.csv")
     command = "python -m digit_recognizer.cv --model champion"
     note = Provenance(
@@ -16,7 +16,7 @@ def write(folder, labels, unfit=None, name="champion.csv"):
         train_sha256=None,
         test_sha256=test_sha256,
         oof_accuracy=0.9125,
-        unfit=unfit,
+        ineligible=ineligible,
         run="runs/champion-0",
     )
     path = folder / "submissions" / name

@@ -9,15 +9,15 @@ RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")
 RECIPES = {
     "dropout, augmentation, one cycle": {"model": "baseline", "epochs": 2, "batch_size": 20},
     "normalisation, plateau, early stopping": {
-        "model": "padded", "epochs": 5, "schedule": "plateau", "early_stopping_epochs": 2, "batch_size": 10,
-        "learning_rate": 0.3, "watch_fraction": 0.3,
+        "model": "padded", "epochs": 5, "schedule": "plateau", "patience": 2, "batch_size": 10,
+        "learning_rate": 0.3, "validation_fraction": 0.3,
     },
     "muon, weight decay, smoothed targets, shifted copies": {
         "model": "champion", **load_preset("champion"), "epochs": 2, "batch_size": 20, "precision": "bfloat16",
     },
     "fine-tuning": {
         "model": "vgg16", "weights": "none", "augmentation": "none", "epochs": 1, "unfreeze": "block5",
-        "unfreeze_epochs": 1, "train_rows": 20, "batch_size": 5, "schedule": "constant",
+        "unfreeze_epochs": 1, "limit_train": 20, "batch_size": 5, "schedule": "constant",
     },
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ epochs = 3
 batch_size = 10
 learning_rate = 0.1
 folds = 2
-fold_seed = 0
+split_seed = 0
 precision = "float32"
 [[grid]]
 net.units = [4]

@@ -10,7 +10,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data import labels as alphabets
 from digit_recognizer.data import sources
 from digit_recognizer.data.dataset import load_dataset
-from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, load_alphabet
+from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, load_label_set
 from digit_recognizer.data.sources import download
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file, install_file
@@ -61,7 +61,7 @@ def test_a_published_set_is_known_by_its_test_images_whatever_its_files_are_call
 
 def test_other_images_are_digits_and_get_no_file(idx_dir, target):
     assert download(str(idx_dir), target).alphabet == DIGITS
-    assert not (target / "classes.json").exists() and load_alphabet(target) == DIGITS
+    assert not (target / "classes.json").exists() and load_label_set(target) == DIGITS
 
 
 def test_names_of_ones_own_come_with_the_source_and_are_bound_to_its_test_images(idx_dir, target, tmp_path):
@@ -74,7 +74,7 @@ def test_names_of_ones_own_come_with_the_source_and_are_bound_to_its_test_images
     put(target, OWN)  # bound to no table
     download(str(target), tmp_path / "copy")
     assert (tmp_path / "copy" / "test.csv").read_bytes() == table
-    assert load_alphabet(tmp_path / "copy", hash_file(tmp_path / "copy" / "test.csv")).names == tuple(VEGETABLES)
+    assert load_label_set(tmp_path / "copy", hash_file(tmp_path / "copy" / "test.csv")).names == tuple(VEGETABLES)
 
 
 def test_names_of_earlier_images_do_not_stay_behind(known, idx_dir, target, tmp_path):
@@ -92,7 +92,7 @@ def test_names_of_the_same_images_stay_and_are_not_overwritten_unasked(known, id
     put(target, german)
     with pytest.raises(InputError, match=r"its classes\.json would change"):
         download(str(idx_dir), target)
-    kept = load_alphabet(target)
+    kept = load_label_set(target)
     assert list(kept.names) == german["names"] and kept.can_mirror and kept.near_distance == FASHION.near_distance
 
 
@@ -133,7 +133,7 @@ def test_a_download_stopped_before_the_names_came_is_not_taken_for_digits(known,
 def test_names_that_cannot_be_shown_are_refused_in_one_line(tmp_path, content, words):
     put(tmp_path, content)
     with pytest.raises(InputError) as caught:
-        load_alphabet(tmp_path)
+        load_label_set(tmp_path)
     assert words in str(caught.value) and "\n" not in str(caught.value) and str(caught.value).isprintable()
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_file_of_names_is_named_as_the_source_calls_it(idx_dir, target
 def test_the_names_of_known_alphabets_are_such_as_a_file_may_hold(tmp_path):
     for alphabet in (DIGITS, FASHION, KUZUSHIJI):
         put(tmp_path, alphabet.to_json())
-        assert load_alphabet(tmp_path) == alphabet
+        assert load_label_set(tmp_path) == alphabet
 
 
 def test_matplotlibs_own_font_has_every_letter_that_a_name_may_have():

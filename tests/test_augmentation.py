@@ -14,7 +14,7 @@ from digit_recognizer.data.augmentation import (
     check_augmentation,
     draw_affine_matrices,
 )
-from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, Alphabet
+from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, LabelSet
 from digit_recognizer.errors import InputError
 
 
@@ -122,7 +122,7 @@ def test_what_never_mirrors_draws_what_it_always_drew():
     assert (np.linalg.det(matrices[:, :, :2]) > 0).all()
 
 
-@pytest.mark.parametrize("alphabet", [DIGITS, KUZUSHIJI, Alphabet("other", FASHION.names)], ids=lambda one: one.key)
+@pytest.mark.parametrize("alphabet", [DIGITS, KUZUSHIJI, LabelSet("other", FASHION.names)], ids=lambda one: one.key)
 def test_nothing_but_clothes_is_mirrored(alphabet):
     for name in POLICIES:
         check_augmentation(name, FASHION, Path("clothes"))

@@ -35,7 +35,7 @@ def test_a_preset_holds_until_a_flag_says_otherwise():
 
 def test_smoke_shrinks_a_run_and_yields_to_flags():
     config = parse_run_config("cv", ["--smoke", "--epochs", "2"], "")
-    assert (config.train_rows, config.folds, config.epochs) == (500, 2, 2)
+    assert (config.limit_train, config.folds, config.epochs) == (500, 2, 2)
 
 
 @pytest.mark.parametrize("model", list_models())
@@ -104,7 +104,7 @@ def test_an_unknown_backend_is_one_line():
 
 
 def test_a_models_own_smoke_run_comes_before_the_common_one():
-    assert parse_run_config("cv", ["--model", "vgg16", "--smoke"], "").train_rows == load_smoke("vgg16")["train_rows"]
+    assert parse_run_config("cv", ["--model", "vgg16", "--smoke"], "").train_rows == load_smoke("vgg16")["limit_train"]
 
 
 def test_debug_brings_the_traceback_back():

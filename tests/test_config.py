@@ -31,21 +31,21 @@ def test_configuration_is_frozen():
         ("learning_rate", float("nan")),
         ("learning_rate", float("inf")),
         ("unfreeze_learning_rate", -1e-5),
-        ("watch_fraction", 1.0),
+        ("validation_fraction", 1.0),
         ("weight_decay", -0.1),
         ("weight_decay", float("nan")),
         ("label_smoothing", 1.0),
-        ("generated", -0.5),
-        ("generated", 11.0),
-        ("generated", float("nan")),
-        ("train_rows", -1),
-        ("feature_views", 0),
-        ("early_stopping_epochs", -1),
+        ("synthetic_ratio", -0.5),
+        ("synthetic_ratio", 11.0),
+        ("synthetic_ratio", float("nan")),
+        ("limit_train", -1),
+        ("cached_augmentations", 0),
+        ("patience", -1),
         ("unfreeze_epochs", 0),
-        ("test_rows", -1),
+        ("limit_test", -1),
         ("seed", 2**32),
-        ("fold_seed", -1),
-        ("fold_seed", 2**32),
+        ("split_seed", -1),
+        ("split_seed", 2**32),
     ],
 )
 def test_a_value_that_no_run_can_mean_is_refused_by_its_flag(field, value):
@@ -55,9 +55,7 @@ def test_a_value_that_no_run_can_mean_is_refused_by_its_flag(field, value):
 
 
 def test_a_configuration_comes_back_from_json():
-    config = RunConfig(
-        model="padded", run_dir=Path("runs/a"), early_stopping_epochs=3, unfreeze="block5", net=("blocks=2",)
-    )
+    config = RunConfig(model="padded", run_dir=Path("runs/a"), patience=3, unfreeze="block5", model_args=("blocks=2",))
     assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
@@ -70,7 +68,7 @@ def test_a_configuration_comes_back_from_json():
         ({"learning_rate": None}, "'learning_rate' takes a number; received None"),
         ({"momentum": 0.9}, "'momentum' is no setting"),
         ({"precision": "int8"}, "'precision' takes auto, float32, bfloat16 or float16; received 'int8'"),
-        ({"fold_seed": 0.5}, "'fold_seed' takes a whole number or null; received 0.5"),
+        ({"split_seed": 0.5}, "'split_seed' takes a whole number or null; received 0.5"),
         ({"input_dir": 5}, "'input_dir' takes a text; received 5"),
         ({"net": "blocks=2"}, "'net' takes a list of texts; received 'blocks=2'"),
         ({"net": [2]}, r"'net' takes a list of texts; received \[2\]"),

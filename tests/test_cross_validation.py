@@ -120,7 +120,7 @@ def test_what_steers_a_fit_is_cut_from_the_fitted_rows(tiny_dir, tmp_path, monke
     monkeypatch.setattr(fold_room, "fit_compiled", spy)
     result = cross_validate(
         configure(
-            tiny_dir, epochs=30, early_stopping_epochs=1, learning_rate=0.02, watch_fraction=0.4, folds=2,
+            tiny_dir, epochs=30, patience=1, learning_rate=0.02, validation_fraction=0.4, folds=2,
             schedule="plateau", run_dir=tmp_path / "run",
         )
     )  # fmt: skip
@@ -159,16 +159,16 @@ def test_training_rows_that_hold_the_test_rows_are_called_unfit(tiny_dir, capsys
     (tiny_dir / "train.csv").write_text("\n".join([*lines, f"4,{test[3]}"]) + "\n")
     assert cv.main(["--input-dir", str(tiny_dir), "--smoke", "--run-dir", "run", "--submission", "mine.csv"]) == 0
     printed = capsys.readouterr().out
-    assert "UNFIT FOR THE COMPETITION: 1 OF 20 TEST ROWS" in printed
+    assert "INELIGIBLE FOR THE COMPETITION: 1 OF 20 TEST ROWS" in printed
     assert json.loads(Path("run/metrics.json").read_text())["shared_test_rows"] == 1
-    assert "1 of 20 test rows" in load_submission(Path("mine.csv")).provenance.unfit
+    assert "1 of 20 test rows" in load_submission(Path("mine.csv")).provenance.ineligible
 
 
 def test_what_only_some_test_rows_are_predicted_for_is_no_submission(tiny_dir, tmp_path):
-    result = cross_validate(configure(tiny_dir, epochs=1, test_rows=5, run_dir=tmp_path / "run"))
+    result = cross_validate(configure(tiny_dir, epochs=1, limit_test=5, run_dir=tmp_path / "run"))
     assert result.submission is None and result.test_probabilities.shape == (5, 10)
-    with pytest.raises(InputError, match="--test-rows leaves 5 of 20"):
-        cross_validate(configure(tiny_dir, test_rows=5, submission=tmp_path / "mine.csv"))
+    with pytest.raises(InputError, match="--limit-test leaves 5 of 20"):
+        cross_validate(configure(tiny_dir, limit_test=5, submission=tmp_path / "mine.csv"))
 
 
 def test_a_name_taken_during_training_costs_no_result(tiny_dir, tmp_path, monkeypatch):

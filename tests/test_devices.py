@@ -24,7 +24,7 @@ flags += ["--precision", "float32", "--schedule", "constant", "--optimizer", "ad
 for name, more in {
     "one": ["--augmentation", "none"],
     "two": ["--augmentation", "none", "--devices", "2"],
-    "odd": ["--devices", "2", "--train-rows", "59", "--early-stopping-epochs", "2"],
+    "odd": ["--devices", "2", "--limit-train", "59", "--patience", "2"],
 }.items():
     code = train.main([*flags, *more, "--run-dir", name, "--submission", f"{name}.csv"])
     assert code == 0, name
@@ -62,7 +62,7 @@ def test_another_backend_than_jax_is_refused_before_anything_is_written(tiny_dir
     ("changes", "words"),
     [
         ({"batch_size": 25}, "--batch-size takes a multiple of --devices 2; received 25"),
-        ({"generated": 1.0}, "--generated is for one device; received 1.0 with --devices 2"),
+        ({"synthetic_ratio": 1.0}, "--synthetic-ratio is for one device; received 1.0 with --devices 2"),
     ],
 )
 def test_what_cannot_be_split_is_refused(changes, words):

@@ -123,10 +123,10 @@ def test_members_are_scored_on_the_rows_that_all_of_them_held_out(tiny_dir, tmp_
 
 def test_an_unfit_member_makes_the_ensemble_unfit(runs, tiny_dir, tmp_path):
     test = one_hot(np.arange(60, 80) % 10, 0.8)
-    leaky = write_run(tmp_path / "leaky", tiny_dir, one_hot(np.arange(60) % 10), test, unfit_for_competition="leaks")
+    leaky = write_run(tmp_path / "leaky", tiny_dir, one_hot(np.arange(60) % 10), test, ineligible="leaks")
     table = ensemble([runs[0], leaky], "mean", tiny_dir, tmp_path / "out.csv")
-    assert "UNFIT" in table
-    assert load_submission(tmp_path / "out.csv").provenance.unfit == "leaks"
+    assert "INELIGIBLE" in table
+    assert load_submission(tmp_path / "out.csv").provenance.ineligible == "leaks"
 
 
 def test_a_run_and_its_own_submission_count_once(runs, tiny_dir, tmp_path):
@@ -139,8 +139,8 @@ def test_a_file_made_for_other_rows_or_unfit_stays_so(runs, tiny_dir, tmp_path):
     note = {"model": "m", "command": "c", "commit": None, "train_sha256": None, "oof_accuracy": None}
     labels = np.arange(60, 80) % 10
     foreign, leaky = tmp_path / "foreign.csv", tmp_path / "leaky.csv"
-    write_submission(foreign, labels, 20, Provenance(**note, test_sha256="f" * 64, unfit=None))
-    write_submission(leaky, labels, 20, Provenance(**note, test_sha256=None, unfit="leaks"))
+    write_submission(foreign, labels, 20, Provenance(**note, test_sha256="f" * 64, ineligible=None))
+    write_submission(leaky, labels, 20, Provenance(**note, test_sha256=None, ineligible="leaks"))
     with pytest.raises(InputError, match=r"another test\.csv"):
         ensemble([runs[0], foreign], "vote", tiny_dir, tmp_path / "out.csv")
-    assert "UNFIT" in ensemble([runs[0], leaky], "vote", tiny_dir, tmp_path / "out.csv")
+    assert "INELIGIBLE" in ensemble([runs[0], leaky], "vote", tiny_dir, tmp_path / "out.csv")

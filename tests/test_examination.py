@@ -8,7 +8,7 @@ from letter_pictures import STROKES, draw_sign
 from matplotlib.figure import Figure
 
 from digit_recognizer import examine as door
-from digit_recognizer.data.augmentation import prepare_images
+from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.tables import load_train_table, pixels_to_images
 from digit_recognizer.reporting import examination
 from digit_recognizer.reporting import model_report as network
@@ -88,13 +88,13 @@ def test_the_score_is_the_runs_own(examined):
 
 def test_a_net_is_shown_prepared_images_of_the_rows_that_it_never_saw(examined, run, shown):
     settings = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**settings, "preparation": "deskew"}))
+    (run / "config.json").write_text(json.dumps({**settings, "preprocess": "deskew"}))
     held_out = np.flatnonzero(np.load(run / "folds.npy") == 1)
     train = load_train_table(examined / "data" / "train.csv")
     wanted = [held_out[4] + 1, held_out[2] + 1]
     assert examine(examined, run, "--fold", 2, "--layer", "some", "--row", *wanted) == 0
     (call,) = shown
-    assert np.array_equal(call["images"], prepare_images(pixels_to_images(train.pixels[held_out]), "deskew"))
+    assert np.array_equal(call["images"], preprocess_images(pixels_to_images(train.pixels[held_out]), "deskew"))
     assert np.array_equal(call["labels"], train.labels[held_out])
     assert (call["layer"], call["saliency_rows"]) == ("some", [2, 4])
     (told,) = [s for s in read_examination(run / "examination").sections if s.title == "One net, looked into"]
@@ -185,10 +185,10 @@ def test_a_net_that_cannot_be_opened_is_told_of(examined, run, monkeypatch, caps
     assert examine(examined, run) == 0
     assert "left out: " in capsys.readouterr().out
     settings = json.loads((run / "config.json").read_text())
-    del settings["preparation"]
+    del settings["preprocess"]
     (run / "config.json").write_text(json.dumps(settings))
     assert examine(examined, run, "--fold", 2) == 2
-    assert "--preparation" in capsys.readouterr().err
+    assert "--preprocess" in capsys.readouterr().err
 
 
 def test_a_stopped_examination_leaves_the_one_before(examined, run, shown, monkeypatch):

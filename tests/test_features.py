@@ -12,7 +12,7 @@ import pytest
 
 from digit_recognizer.errors import InputError
 from digit_recognizer.training import inputs as features_module
-from digit_recognizer.training.inputs import load_feature_views, load_features
+from digit_recognizer.training.inputs import load_cached_augmentations, load_features
 
 
 def build_lower(activation: str = "relu", dtype: str | None = None) -> keras.Model:
@@ -201,7 +201,7 @@ def test_progress_is_shown_only_where_one_waits(
 def test_the_first_view_is_the_image_as_it_is_and_the_others_are_augmented(
     lower: keras.Model, pixels: np.ndarray, tmp_path: Path
 ) -> None:
-    views = load_feature_views(lower, pixels, 3, darken, 7, tmp_path, "data", "darker", batch_size=4)
+    views = load_cached_augmentations(lower, pixels, 3, darken, 7, tmp_path, "data", "darker", batch_size=4)
     assert views.shape == (3, 10, 4)
     np.testing.assert_allclose(views[0], predict(lower, pixels), atol=1e-6)
     images = pixels.reshape(-1, 28, 28)
@@ -214,10 +214,10 @@ def test_every_view_is_kept_and_more_views_leave_the_first_ones_as_they_are(
     pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build_lower()
-    three = load_feature_views(model, pixels, 3, darken, 7, tmp_path, "data", "darker")
+    three = load_cached_augmentations(model, pixels, 3, darken, 7, tmp_path, "data", "darker")
     forbid_computing(model, monkeypatch)
     np.testing.assert_array_equal(load_features(model, pixels, tmp_path, "data"), three[0])
-    two = load_feature_views(model, pixels, 2, darken, 7, tmp_path, "data", "darker")
+    two = load_cached_augmentations(model, pixels, 2, darken, 7, tmp_path, "data", "darker")
     np.testing.assert_array_equal(two, three[:2])
 
 
@@ -225,20 +225,22 @@ def test_every_view_is_kept_and_more_views_leave_the_first_ones_as_they_are(
 def test_another_seed_augmentation_or_batch_gives_views_of_its_own(
     lower: keras.Model, pixels: np.ndarray, tmp_path: Path, seed: int, key: str, batch_size: int
 ) -> None:
-    load_feature_views(lower, pixels, 2, darken, 7, tmp_path, "data", "darker")
-    load_feature_views(lower, pixels, 2, darken, seed, tmp_path, "data", key, batch_size)
+    load_cached_augmentations(lower, pixels, 2, darken, 7, tmp_path, "data", "darker")
+    load_cached_augmentations(lower, pixels, 2, darken, seed, tmp_path, "data", key, batch_size)
     assert len(list(tmp_path.iterdir())) == 3, "the unaugmented view is shared, the other is not"
 
 
 def test_a_single_view_needs_no_augmentation_and_more_views_do(lower: keras.Model, pixels: np.ndarray) -> None:
-    assert load_feature_views(lower, pixels, 1, None, 0, None, "data", "none").shape == (1, 10, 4)
-    with pytest.raises(InputError, match=r"^--feature-views above 1 takes an augmentation; received 2 with none: .*$"):
-        load_feature_views(lower, pixels, 2, None, 0, None, "data", "none")
+    assert load_cached_augmentations(lower, pixels, 1, None, 0, None, "data", "none").shape == (1, 10, 4)
+    with pytest.raises(
+        InputError, match=r"^--cached-augmentations above 1 takes an augmentation; received 2 with none: .*$"
+    ):
+        load_cached_augmentations(lower, pixels, 2, None, 0, None, "data", "none")
 
 
 def test_an_augmentation_that_changes_the_shape_is_found(lower: keras.Model, pixels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="augment must return uint8"):
-        load_feature_views(lower, pixels, 2, lambda images, _: images[:, 1:], 0, None, "data", "cropped")
+        load_cached_augmentations(lower, pixels, 2, lambda images, _: images[:, 1:], 0, None, "data", "cropped")
 
 
 def test_names_presets_and_features_are_imported_without_keras() -> None:

@@ -47,7 +47,7 @@ def test_plateau_lowers_the_rate_when_the_watched_loss_does_not_fall():
 
 def test_early_stopping_keeps_the_best_epochs_weights():
     watched = PredictionBatches(IMAGES, np.roll(TARGETS, 1, axis=0), batch_size=40)
-    config = RunConfig(schedule="constant", early_stopping_epochs=3)
+    config = RunConfig(schedule="constant", patience=3)
     model, reports = fit(config, epochs=50, learning_rate=0.05, watched=watched)
     losses = [report["watched_loss"] for report in reports]
     assert len(losses) == int(np.argmin(losses)) + 4 < 50

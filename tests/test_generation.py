@@ -100,7 +100,7 @@ def test_digits_are_generated_from_fitted_rows_alone(tiny_dir, tmp_path, monkeyp
 
     monkeypatch.setattr(fold_room, "generate_digits", generate)
     monkeypatch.setattr(fold_room, "fit_compiled", fit)
-    recipe = {"model": "padded", "epochs": 1, "early_stopping_epochs": 1, "watch_fraction": 0.4, "generated": 0.5}
+    recipe = {"model": "padded", "epochs": 1, "patience": 1, "validation_fraction": 0.4, "synthetic_ratio": 0.5}
     result = cross_validate(configure(tiny_dir, "run", recipe))
     train = load_train_table(tiny_dir / "train.csv")
     folds = np.load(result.run_dir / "folds.npy")
@@ -118,7 +118,7 @@ def test_digits_are_generated_from_fitted_rows_alone(tiny_dir, tmp_path, monkeyp
 
 def test_a_run_with_generated_digits_is_resumed_exactly(tiny_dir, monkeypatch, capsys):
     monkeypatch.setattr(generation, "LEAST_STEPS", 5)
-    recipe = {"model": "padded", "epochs": 2, "batch_size": 20, "generated": 1.0}
+    recipe = {"model": "padded", "epochs": 2, "batch_size": 20, "synthetic_ratio": 1.0}
     whole, stopped = (configure(tiny_dir, name, recipe) for name in ("whole", "stopped"))
     cross_validate(whole, single_split=True)
     assert "generating 1 further digits per digit" in capsys.readouterr().out
@@ -131,5 +131,5 @@ def test_a_run_with_generated_digits_is_resumed_exactly(tiny_dir, monkeypatch, c
 
 
 def test_a_transfer_net_cannot_be_fed_generated_digits():
-    with pytest.raises(InputError, match=r"^--generated makes images, but --model vgg16 is fed features"):
-        check_model_flags(RunConfig(model="vgg16", weights="none", augmentation="none", generated=1.0))
+    with pytest.raises(InputError, match=r"^--synthetic-ratio makes images, but --model vgg16 is fed features"):
+        check_model_flags(RunConfig(model="vgg16", weights="none", augmentation="none", synthetic_ratio=1.0))

@@ -5,7 +5,7 @@ from scipy.stats import binom
 from digit_recognizer.evaluation.metrics import (
     compute_accuracy_interval,
     compute_calibration_error,
-    find_costliest_confusion,
+    find_most_frequent_confusion,
 )
 
 
@@ -52,6 +52,6 @@ def test_calibration_error_is_the_mean_gap_over_fifteen_bins():
 
 
 def test_costliest_confusion_is_the_most_frequent_wrong_pair():
-    confusion = find_costliest_confusion(np.array([4, 4, 4, 7, 9]), np.array([4, 9, 9, 1, 9]))
+    confusion = find_most_frequent_confusion(np.array([4, 4, 4, 7, 9]), np.array([4, 9, 9, 1, 9]))
     assert (confusion.label, confusion.prediction, confusion.rows) == (4, 9, 2)
-    assert str(find_costliest_confusion(np.array([1]), np.array([1]))) == "none"
+    assert str(find_most_frequent_confusion(np.array([1]), np.array([1]))) == "none"

@@ -54,7 +54,7 @@ def list_cells(clothes, title):
 def test_a_run_tells_the_names_and_shows_them_again(clothes, capsys):
     metrics = json.loads((clothes / "run" / "metrics.json").read_text())
     assert metrics["classes"] == FASHION.to_json()
-    costliest = metrics["costliest_confusion"]
+    costliest = metrics["most_frequent_confusion"]
     assert set(costliest) == {"label", "prediction", "rows"} and load_run(clothes / "run").alphabet == FASHION
     assert cv.main(["--resume", str(clothes / "run")]) == 0
     label, prediction = FASHION.names[costliest["label"]], FASHION.names[costliest["prediction"]]
@@ -103,7 +103,7 @@ def test_score_names_the_costliest_confusion(clothes, capsys):
     labels[[6, 16]] = 0  # both of class 6
     write_labels(clothes / "mine.csv", labels)
     assert score.main([str(clothes / "mine.csv"), "--input-dir", str(clothes / "data")]) == 0
-    assert "costliest confusion Shirt read as T-shirt/top: 2 rows" in capsys.readouterr().out
+    assert "most frequent confusion Shirt read as T-shirt/top: 2 rows" in capsys.readouterr().out
 
 
 def test_pictures_are_not_read_by_a_net_that_tells_clothes(clothes, tmp_path, capsys):

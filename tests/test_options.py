@@ -23,7 +23,7 @@ def test_a_nets_options_are_its_builds_keyword_numbers(model):
     build = load_model_module(model).build
     assert list_options(build) == OPTIONS.get(model, {})
     extra = list(inspect.signature(build).parameters)[3:]
-    assert extra == list(OPTIONS.get(model, {})), "an argument that --net cannot set"
+    assert extra == list(OPTIONS.get(model, {})), "an argument that --model-args cannot set"
 
 
 def test_pairs_are_read_as_the_kinds_of_their_defaults():
@@ -51,7 +51,7 @@ def test_a_wrong_pair_is_answered_with_what_the_net_takes(pairs, fault):
 
 
 def test_a_net_without_options_says_so():
-    with pytest.raises(InputError, match=r"^--model champion takes no --net: .*received 'a=1'"):
+    with pytest.raises(InputError, match=r"^--model champion takes no --model-args: .*received 'a=1'"):
         read_options("champion", ("a=1",))
 
 
@@ -78,14 +78,14 @@ def test_a_net_without_options_says_so():
     ],
 )
 def test_a_value_of_which_no_net_can_be_built_is_one_line(model, pair, words):
-    with pytest.raises(InputError, match=f"^--net {words}") as caught:
+    with pytest.raises(InputError, match=f"^--model-args {words}") as caught:
         build_model(model, **read_options(model, (pair,)))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("pair", ["dropout=1", "width=3"])
 def test_a_wrong_option_is_told_before_the_data_is_read(pair, capsys):
-    assert train.main(["--model", "narrow", "--net", pair, "--input-dir", "nowhere"]) == 2
+    assert train.main(["--model", "narrow", "--model-args", pair, "--input-dir", "nowhere"]) == 2
     message = capsys.readouterr().err
     assert message.startswith("train: --") and "nowhere" not in message and message.count("\n") == 1
 
@@ -98,18 +98,28 @@ def test_help_tells_the_options_of_the_chosen_net(capsys):
 
 
 def test_a_run_is_of_the_net_with_its_options_and_goes_on_with_them(tiny_dir, tmp_path, capsys):
-    from digit_recognizer.training.run import RunFolder
+    from digit_recognizer.training.run import Run
     from digit_recognizer.training.saved_models import load_saved_model
 
     run = tmp_path / "run"
-    arguments = ["--model", "dense", "--net", "layers=1", "units=5", "--input-dir", str(tiny_dir), "--epochs", "1"]
+    arguments = [
+        "--model",
+        "dense",
+        "--model-args",
+        "layers=1",
+        "units=5",
+        "--input-dir",
+        str(tiny_dir),
+        "--epochs",
+        "1",
+    ]
     assert train.main([*arguments, "--run-dir", str(run), "--submission", str(tmp_path / "mine.csv")]) == 0
     assert "dense layers=1 units=5: 60 training rows" in capsys.readouterr().out
     assert load_saved_model(run / "models" / "fold0.keras").count_params() == 785 * 5 + 6 * 10
     assert json.loads((run / "config.json").read_text())["net"] == ["layers=1", "units=5"]
-    folder, config = RunFolder.reopen(run, "train")
+    folder, config = Run.reopen(run, "train")
     with folder:
-        assert config.net == ("layers=1", "units=5")
+        assert config.model_args == ("layers=1", "units=5")
 
 
 def test_a_kernel_tells_its_options_as_a_command_would(tiny_dir):
@@ -118,6 +128,6 @@ def test_a_kernel_tells_its_options_as_a_command_would(tiny_dir):
     from digit_recognizer.competition.kernel_session import _named_as_command
     from digit_recognizer.models import build_config
 
-    config = build_config("resnet", net=["blocks=2"])
+    config = build_config("resnet", model_args=["blocks=2"])
     with _named_as_command(config):
-        assert sys.argv[-2:] == ["--net", "blocks=2"]
+        assert sys.argv[-2:] == ["--model-args", "blocks=2"]

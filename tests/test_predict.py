@@ -134,7 +134,7 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(arguments, line,
 @pytest.fixture
 def finished(tiny_dir, tmp_path):
     arguments = ["--model", "padded", "--input-dir", str(tiny_dir), "--folds", "2", "--epochs", "1"]
-    assert cv.main([*arguments, "--run-dir", str(tmp_path / "run"), "--preparation", "deskew"]) == 0
+    assert cv.main([*arguments, "--run-dir", str(tmp_path / "run"), "--preprocess", "deskew"]) == 0
     return tmp_path / "run"
 
 
@@ -143,7 +143,7 @@ def test_a_runs_nets_read_pictures_and_predict_its_test_csv_as_the_run_did(finis
     probabilities = np.load(finished / "test_probabilities.npy")
     submission = load_submission(Path("again.csv"))
     assert submission.labels.tolist() == probabilities.argmax(axis=1).tolist()
-    assert submission.provenance is not None and submission.provenance.unfit is None
+    assert submission.provenance is not None and submission.provenance.ineligible is None
     assert submission.provenance.run == str(finished)
     assert submission.provenance.oof_accuracy == read_json(finished / "metrics.json")["oof_accuracy"]
     assert run(page, "--run", finished) == 0
@@ -158,8 +158,8 @@ def test_another_test_csv_than_the_runs_own_is_predicted_and_marked_unfit(finish
     assert run("--csv", other, "--run", finished, "--output", "out/other.csv") == 0
     submission = load_submission(tmp_path / "out" / "other.csv")
     assert len(submission.labels) == 10
-    assert submission.provenance is not None and "were not compared" in submission.provenance.unfit
-    assert "UNFIT" in capsys.readouterr().out
+    assert submission.provenance is not None and "were not compared" in submission.provenance.ineligible
+    assert "INELIGIBLE" in capsys.readouterr().out
 
 
 def test_nets_that_are_not_the_runs_are_refused(finished, page, tiny_dir, capsys):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.augmentation import prepare_images
+from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.training.inputs import check_model_flags
 
@@ -27,7 +27,7 @@ def measure(image):
 @pytest.mark.parametrize("slant", [-0.6, -0.2, 0.0, 0.5])
 def test_deskewing_stands_a_bar_upright_in_the_middle(slant):
     before, _ = measure(draw_bar(slant))
-    after, centre = measure(prepare_images(draw_bar(slant), "deskew"))
+    after, centre = measure(preprocess_images(draw_bar(slant), "deskew"))
     assert before == pytest.approx(slant, abs=0.05)
     assert after == pytest.approx(0, abs=0.02)
     assert centre == pytest.approx((13.5, 13.5), abs=0.1)
@@ -35,32 +35,32 @@ def test_deskewing_stands_a_bar_upright_in_the_middle(slant):
 
 @pytest.mark.parametrize(("wide", "expected"), [(14, 20), (24, 20), (4, 7), (28, 20)])
 def test_widening_fills_the_box_within_bounds_and_leaves_the_height(wide, expected):
-    widened = prepare_images(draw_bar(0, left=(28 - wide) // 2, wide=wide), "widen")[0, ..., 0]
+    widened = preprocess_images(draw_bar(0, left=(28 - wide) // 2, wide=wide), "widen")[0, ..., 0]
     columns, rows = (np.flatnonzero((widened > 127).any(axis=axis)) for axis in (0, 1))
     assert abs(len(columns) - expected) <= 1
     assert (columns[0] + columns[-1]) / 2 == pytest.approx(13.5, abs=1)
     assert list(rows) == list(range(6, 22))
 
 
-@pytest.mark.parametrize("preparation", ["none", "deskew", "widen"])
-def test_what_holds_no_digit_stays_and_nothing_is_changed_in_place(preparation):
+@pytest.mark.parametrize("preprocess", ["none", "deskew", "widen"])
+def test_what_holds_no_digit_stays_and_nothing_is_changed_in_place(preprocess):
     images = np.concatenate([np.zeros((1, 28, 28, 1), np.uint8), draw_bar(0.5)])
     kept = images.copy()
-    prepared = prepare_images(images, preparation)
+    prepared = preprocess_images(images, preprocess)
     assert prepared.dtype == np.uint8 and prepared.shape == images.shape
     assert np.array_equal(images, kept) and not prepared[0].any()
-    assert (preparation == "none") == np.array_equal(prepared, images)
+    assert (preprocess == "none") == np.array_equal(prepared, images)
 
 
 def test_a_line_of_one_row_has_no_slant():
     image = np.zeros((1, 28, 28, 1), np.uint8)
     image[0, 9, 5:20] = 255
-    assert np.array_equal(prepare_images(image, "deskew"), image)
+    assert np.array_equal(preprocess_images(image, "deskew"), image)
 
 
 def test_a_backbone_takes_images_as_they_are():
-    config = RunConfig(model="vgg16", weights="none", augmentation="none", preparation="deskew")
-    with pytest.raises(InputError, match=r"^--preparation changes images, but --model vgg16 .*received deskew"):
+    config = RunConfig(model="vgg16", weights="none", augmentation="none", preprocess="deskew")
+    with pytest.raises(InputError, match=r"^--preprocess changes images, but --model vgg16 .*received deskew"):
         check_model_flags(config)
 
 
@@ -68,9 +68,9 @@ def test_training_and_test_rows_are_prepared_alike(tiny_dir):
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.training.inputs import build_inputs
 
-    config = RunConfig(input_dir=tiny_dir, preparation="widen")
+    config = RunConfig(input_dir=tiny_dir, preprocess="widen")
     dataset = load_dataset(config)
     inputs = build_inputs(config, dataset)
-    assert np.array_equal(inputs.views[0], prepare_images(dataset.images, "widen"))
-    assert np.array_equal(inputs.test, prepare_images(dataset.test_images, "widen"))
+    assert np.array_equal(inputs.views[0], preprocess_images(dataset.images, "widen"))
+    assert np.array_equal(inputs.test, preprocess_images(dataset.test_images, "widen"))
     assert not np.array_equal(inputs.test, dataset.test_images)

@@ -132,7 +132,7 @@ def test_several_nets_are_averaged_and_images_prepared_as_their_run_did():
     images[0, 4:24, 13:15] = 255  # a bar, which widening makes a block
     nets = (Pretender(lambda width: tell(1)), Pretender(lambda width: tell(width % 10)))
     plain = Reader(nets).read(images)
-    widened = Reader(nets, preparation="widen").read(images)
+    widened = Reader(nets, preprocess="widen").read(images)
     assert plain.sum() == pytest.approx(1) and plain[0, 1] == pytest.approx(0.5) and plain[0, 2] == pytest.approx(0.5)
     assert widened[0, 2] == pytest.approx(0, abs=1e-6) and widened[0, 1] >= 0.5
 

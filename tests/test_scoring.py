@@ -19,7 +19,7 @@ def test_score_counts_what_is_right(tiny_dir, capsys):
 def test_a_submission_for_other_test_rows_is_not_scored(tiny_dir):
     path = tiny_dir.parent / "mine.csv"
     note = Provenance(
-        model="m", command="c", commit=None, train_sha256=None, test_sha256="f" * 64, oof_accuracy=None, unfit=None
+        model="m", command="c", commit=None, train_sha256=None, test_sha256="f" * 64, oof_accuracy=None, ineligible=None
     )
     write_submission(path, np.zeros(20, int), 20, note)
     with pytest.raises(InputError, match=r"another test\.csv"):
@@ -29,10 +29,10 @@ def test_a_submission_for_other_test_rows_is_not_scored(tiny_dir):
 def test_an_unfit_submission_is_scored_and_called_so(tiny_dir, tmp_path):
     path = tmp_path / "mine.csv"
     note = Provenance(
-        model="m", command="c", commit=None, train_sha256=None, test_sha256=None, oof_accuracy=None, unfit="leaks"
+        model="m", command="c", commit=None, train_sha256=None, test_sha256=None, oof_accuracy=None, ineligible="leaks"
     )
     write_submission(path, np.arange(60, 80) % 10, 20, note)
-    assert "UNFIT FOR THE COMPETITION: leaks" in score_submission(path, tiny_dir)
+    assert "INELIGIBLE FOR THE COMPETITION: leaks" in score_submission(path, tiny_dir)
 
 
 def test_without_test_labels_the_answer_says_who_has_them(tiny_dir):

@@ -142,7 +142,7 @@ HOSTILE: dict[str, tuple[Fill, str]] = {
     "records": (lambda file: file.update(record=np.zeros(2, "f4,f4")), "no little-endian floats"),
     "a type with a name": (lambda file: file.update(kind=np.dtype("f4")), "neither a group nor an array"),
     "nothing in an array": (lambda file: file.update(nothing=np.zeros((0, 5), np.float32)), "claims 0 bytes"),
-    "too deep": (lambda file: file.create_group("/".join("a" * 30)), "unfit name"),
+    "too deep": (lambda file: file.create_group("/".join("a" * 30)), "ineligible name"),
 }  # fmt: skip
 
 

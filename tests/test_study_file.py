@@ -48,7 +48,7 @@ def test_grids_are_combined_and_joined_and_no_setting_comes_twice(tmp_path):
 def test_a_run_is_what_train_does_with_the_same_flags_but_for_test_rows_that_nobody_needs(tmp_path):
     study = load(tmp_path, GRID)
     config = study.build_config({"net.dropout": 0.3, "batch_size": 40}, 7)
-    expected = build_config("narrow", epochs=3, net=["dropout=0.3"], batch_size=40, seed=7, test_rows=1)
+    expected = build_config("narrow", epochs=3, model_args=["dropout=0.3"], batch_size=40, seed=7, limit_test=1)
     assert config == expected
 
 
@@ -94,7 +94,7 @@ def test_every_study_that_ships_can_be_run(path):
         ("epochs = 3", "epochs = [3, 4]", "epochs must be one value"),
         ("epochs = 3", "batch_size = 3", "batch_size stands in [fixed] and varies"),
         ('"narrow"', '"narow"', "--model takes one of"),
-        ("net.dropout = 0.5", "net.kernels = 0.5", "takes --net NAME=VALUE of these"),
+        ("net.dropout = 0.5", "net.kernels = 0.5", "takes --model-args NAME=VALUE of these"),
         ("[0.3, 0.5]", "[0.3, 0.3]", "names a value twice"),
         ("[0.3, 0.5]", "[]", "must be a value or a list of some"),
         ("[[grid]]", "[[grids]]", "is no entry of a study"),

@@ -23,8 +23,8 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     data = write_tiny_data(folder / "data")
     results = {}
-    for seed, fold_seed in [(3, 7), (4, 7), (7, None)]:
-        config = configure(data, f"run{seed}", RECIPE, seed=seed, fold_seed=fold_seed, optimizer="adagrad")
+    for seed, split_seed in [(3, 7), (4, 7), (7, None)]:
+        config = configure(data, f"run{seed}", RECIPE, seed=seed, split_seed=split_seed, optimizer="adagrad")
         results[seed] = config, cross_validate(config, single_split=True)
     return results
 
@@ -60,7 +60,7 @@ def test_cross_validation_has_no_one_net_to_tell_it_of(tiny_dir, capsys):
 
 def test_it_is_kept_when_the_run_is_stopped_and_resumed(runs, tiny_dir, monkeypatch):
     _, whole = runs[3]
-    config = configure(tiny_dir, "stopped", RECIPE, seed=3, fold_seed=7, optimizer="adagrad")
+    config = configure(tiny_dir, "stopped", RECIPE, seed=3, split_seed=7, optimizer="adagrad")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         StopAfterSaving(patch)
         cross_validate(config, single_split=True)
@@ -78,5 +78,5 @@ def test_runs_of_several_seeds_hold_out_the_same_rows_and_start_from_other_nets(
 
 
 def test_the_seed_of_the_folds_is_part_of_what_resuming_compares(runs):
-    told = [read_json(runs[seed][1], "environment.json")["fingerprint"]["--fold-seed"] for seed in (3, 7)]
+    told = [read_json(runs[seed][1], "environment.json")["fingerprint"]["--split-seed"] for seed in (3, 7)]
     assert told == [7, None]

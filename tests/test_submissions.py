@@ -29,7 +29,7 @@ PROVENANCE = Provenance(
     train_sha256="a" * 64,
     test_sha256="b" * 64,
     oof_accuracy=0.99,
-    unfit=None,
+    ineligible=None,
 )
 
 
@@ -90,7 +90,7 @@ def test_nothing_is_overwritten(tmp_path):
 def test_names_keep_data_sets_and_leaks_apart():
     assert name_submission("baseline-0.99000", Path("input"), None) == "baseline-0.99000"
     assert name_submission("m", Path("input/sample"), None) == "sample-m"
-    assert name_submission("m", Path("input"), "leaks") == "m-UNFIT"
+    assert name_submission("m", Path("input"), "leaks") == "m-INELIGIBLE"
 
 
 def test_the_number_of_ids_comes_from_the_sample_submission(tmp_path):

@@ -93,7 +93,7 @@ def test_what_is_undecided_says_why():
 
 
 def test_of_many_parameters_and_claims_the_first_are_told_and_the_rest_counted():
-    names = ("batch_size", "epochs", "train_rows", "folds", "fold_seed", "net.a", "net.b")
+    names = ("batch_size", "epochs", "limit_train", "folds", "split_seed", "net.a", "net.b")
     claims = tuple(Claim(f"Claim of {name}.", name, 2, 3, "none") for name in names)
     study = make_study(grids=(dict.fromkeys(names, (2, 3)),), seeds=2, claims=claims)
     told = tell(study, make_records(study, lambda one: 0.8 + 0.05 * one["net.b"], noise=0.0001))

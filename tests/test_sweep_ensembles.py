@@ -15,7 +15,7 @@ from digit_recognizer.sweeps.report import describe_ensembles
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.trials import TrialRecord
 
-STUDY = Study(name="s", title="S", grids=({"epochs": (1, 2)},), fixed={"fold_seed": 0}, seeds=3)
+STUDY = Study(name="s", title="S", grids=({"epochs": (1, 2)},), fixed={"split_seed": 0}, seeds=3)
 LABELS = np.array([0, 1, 2, 3, 0, 1])
 FOLDS = np.array([0, 0, 0, 0, 1, 1], np.int16)
 

@@ -7,7 +7,7 @@ import pytest
 from small_sweep import STUDY, change_data, prepare_sweep
 
 from digit_recognizer.data.dataset import load_dataset
-from digit_recognizer.errors import GivenUpError, InputError, WriteError
+from digit_recognizer.errors import InputError, PrunedError, WriteError
 from digit_recognizer.sweeps import sweeping
 from digit_recognizer.sweeps import trials as running
 from digit_recognizer.sweeps.ensembles import ENSEMBLES, load_ensembles
@@ -181,7 +181,7 @@ def test_a_run_in_its_last_epoch_is_not_given_up(monkeypatch):
     monkeypatch.setattr(running, "is_hopeless", lambda curve, earlier: True)
     watch = running._Watch([(0.9, 0.9)], epochs=2)
     watch([{"held_out_accuracy": 0.1}, {"held_out_accuracy": 0.1}])
-    with pytest.raises(GivenUpError):
+    with pytest.raises(PrunedError):
         watch([{"held_out_accuracy": 0.1}])
 
 

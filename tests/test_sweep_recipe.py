@@ -29,8 +29,8 @@ def test_optimizers_that_share_a_learning_rate_nobody_chose_are_told():
 
 
 def test_it_is_told_where_a_runs_accuracy_is_not_its_curves():
-    fixed = {"model": "narrow", "early_stopping_epochs": 3}
-    study = study_of(fixed, {"shifted_copies": (1, 5)})
+    fixed = {"model": "narrow", "patience": 3}
+    study = study_of(fixed, {"tta": (1, 5)})
     early, copies = list_cautions(study, study.list_settings())
     assert early.startswith("Runs stop early") and "shifted copies" in copies
     assert list_cautions(study_of({"model": "narrow"}, {"epochs": (1, 2)}), [{"epochs": 1}]) == []

@@ -56,7 +56,7 @@ def whole(tmp_path_factory):
 def test_every_setting_is_run_with_every_seed_and_its_line_says_what_train_finds(whole, study, tmp_path):
     assert [(record.setting["net.units"], record.seed) for record in whole] == [(4, 0), (8, 0), (4, 1), (8, 1)]
     config = sweeping.load_study(study).build_config({"net.units": 8}, 1)
-    result = cross_validate(config.replace(run_dir=tmp_path / "train", test_rows=0), single_split=True)
+    result = cross_validate(config.replace(run_dir=tmp_path / "train", limit_test=0), single_split=True)
     record = whole[3]
     assert record.accuracy == result.score.oof_accuracy and record.untrained == result.untrained_accuracy
     assert record.held_out_curve[-1] == pytest.approx(record.accuracy, abs=1e-6) and len(record.held_out_curve) == 3
@@ -98,7 +98,7 @@ def test_a_trial_names_the_commit_of_the_sweep_wherever_it_is_run(study, tmp_pat
     [
         ('augmentation = ["none", "flip"]', "mirrors images"),
         ("devices = [1, 2]", "needs KERAS_BACKEND=jax"),
-        ("feature_views = [1, 8]", "--feature-views is for transfer nets"),
+        ("cached_augmentations = [1, 8]", "--cached-augmentations is for transfer nets"),
         ("folds = [2, 50]", "--folds takes at most"),
     ],
 )
@@ -172,7 +172,7 @@ def test_ensembles_are_of_one_wording_of_the_study_and_of_one_settings_rows(stud
     assert len(records) == 8, "those of the first wording are kept"
     scores = [one for one in load_ensembles(tmp_path / "sweep" / ENSEMBLES) if one.is_of(records[4:])]
     assert [(one.setting, one.nets, one.choices) for one in scores] == [
-        ("train_rows=40", 1, 2), ("train_rows=40", 2, 1), ("train_rows=60", 1, 2), ("train_rows=60", 2, 1),
+        ("limit_train=40", 1, 2), ("limit_train=40", 2, 1), ("limit_train=60", 1, 2), ("limit_train=60", 2, 1),
     ]  # fmt: skip
     assert scores[0].accuracy == pytest.approx((records[4].accuracy + records[6].accuracy) / 2, abs=1e-6)
     assert scores[2].accuracy == pytest.approx((records[5].accuracy + records[7].accuracy) / 2, abs=1e-6)

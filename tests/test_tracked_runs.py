@@ -24,7 +24,7 @@ def told(tmp_path_factory):
     pytest.importorskip("mlflow", reason=EXTRA)
     pytest.importorskip("tensorboard", reason=EXTRA)
     folder = tmp_path_factory.mktemp("tracked")
-    recipe = {"model": "baseline", "epochs": 2, "batch_size": 20, "tensorboard": True, "test_rows": 5}
+    recipe = {"model": "baseline", "epochs": 2, "batch_size": 20, "tensorboard": True, "limit_test": 5}
     config = configure(write_tiny_data(folder / "data"), "run", recipe, submission=None)
     plain, calls = cross_validation.save_state, []
 
@@ -123,9 +123,9 @@ def test_both_hold_the_settings_and_the_result(tracked):
     assert [run.data.metrics[f"fold{fold}/oof_accuracy"] for fold in (0, 1)] == metrics["fold_accuracies"]
     assert (run.info.run_name, run.info.status) == ("run", "FINISHED")
     assert run.data.params["batch_size"] == "20" and run.data.params["model"] == "baseline"
-    told = {name: run.data.tags[name] for name in ("verb", "model", "run_folder", "unfit_for_competition")}
+    told = {name: run.data.tags[name] for name in ("verb", "model", "run_folder", "ineligible")}
     assert told == {
-        "verb": "cv", "model": "baseline", "run_folder": str(tracked.run_dir), "unfit_for_competition": "no",
+        "verb": "cv", "model": "baseline", "run_folder": str(tracked.run_dir), "ineligible": "no",
     }  # fmt: skip
     begun = json.loads((tracked.run_dir / "environment.json").read_text())
     assert run.data.tags["commit"] == (begun["commit"] or "unknown")
@@ -134,7 +134,7 @@ def test_both_hold_the_settings_and_the_result(tracked):
     assert settings["batch_size"].number_value == 20 and settings["tensorboard"].bool_value
     assert settings["schedule"].string_value == "one-cycle"
     about = events.Tensors("about")[-1].tensor_proto.string_val[0].decode()
-    assert f"| run_folder | {tracked.run_dir} |" in about and "| unfit_for_competition | no |" in about
+    assert f"| run_folder | {tracked.run_dir} |" in about and "| ineligible | no |" in about
 
 
 def test_who_is_told_changes_no_number_and_so_is_no_part_of_the_fingerprint(tracked):

@@ -12,9 +12,9 @@ import pytest
 
 from digit_recognizer import cv
 from digit_recognizer.config import RunConfig
-from digit_recognizer.errors import DivergedError, GivenUpError, InputError, WriteError
+from digit_recognizer.errors import DivergedError, InputError, PrunedError, WriteError
 from digit_recognizer.training import trackers as mlflow_tracking
-from digit_recognizer.training.run import RunFolder
+from digit_recognizer.training.run import Run
 from digit_recognizer.training.trackers import Trackers, open_trackers
 
 ADDRESS = "MLFLOW_TRACKING_URI"
@@ -122,7 +122,7 @@ def test_a_tracker_that_fails_costs_one_line_and_no_training():
     ("stop", "status"),
     [
         (KeyboardInterrupt, "KILLED"),
-        (GivenUpError, "KILLED"),
+        (PrunedError, "KILLED"),
         (WriteError("no room"), "KILLED"),
         (DivergedError("it diverged"), "FAILED"),
     ],
@@ -130,7 +130,7 @@ def test_a_tracker_that_fails_costs_one_line_and_no_training():
 )
 def test_how_a_run_ended_is_told(stop, status):
     listener = Listener()
-    with pytest.raises((KeyboardInterrupt, GivenUpError, InputError)), Trackers(print, [listener]):
+    with pytest.raises((KeyboardInterrupt, PrunedError, InputError)), Trackers(print, [listener]):
         raise stop
     assert listener.status == status
 
@@ -155,7 +155,7 @@ def test_an_mlflow_server_that_goes_away_ends_the_telling_and_leaves_no_run_acti
     monkeypatch.setitem(sys.modules, "mlflow", fake)
     monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
     monkeypatch.setenv(ADDRESS, "http://user:secret@host")
-    with RunFolder.create(RunConfig(run_dir=tmp_path / "run"), "train") as run:
+    with Run.create(RunConfig(run_dir=tmp_path / "run"), "train") as run:
         with open_trackers(RunConfig(), run, None) as trackers:
             assert active[0]["run_name"] == "run" and active[0]["tags"]["verb"] == "train"
             trackers.follow(make_rows(epochs=5))

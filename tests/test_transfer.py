@@ -36,8 +36,8 @@ def test_a_smoke_run_reuses_its_features_and_leaves_whole_nets(tiny_dir, tmp_pat
 
 
 def test_unfreezing_adds_a_phase_that_changes_its_block_and_no_other(tiny_dir, tmp_path):
-    flags = ["--unfreeze", "block5", "--unfreeze-learning-rate", "0.00002", "--train-rows", "20"]
-    assert run(tiny_dir, tmp_path / "run", *flags, "--early-stopping-epochs", "0", "--schedule", "constant") == 0
+    flags = ["--unfreeze", "block5", "--unfreeze-learning-rate", "0.00002", "--limit-train", "20"]
+    assert run(tiny_dir, tmp_path / "run", *flags, "--patience", "0", "--schedule", "constant") == 0
     with (tmp_path / "run" / "history.csv").open() as file:
         rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
     assert rates == pytest.approx([1e-3, 2e-5] * 2), "two folds, an epoch of the head and one of the block"
@@ -55,8 +55,8 @@ def test_unfreezing_adds_a_phase_that_changes_its_block_and_no_other(tiny_dir, t
 def test_augmentation_takes_cached_views_or_is_refused_in_one_line(tiny_dir, tmp_path, capsys):
     assert run(tiny_dir, tmp_path / "refused", "--augmentation", "affine") == 2
     message = capsys.readouterr().err
-    assert message.count("\n") == 1 and "--feature-views 8" in message
-    assert run(tiny_dir, tmp_path / "views", "--augmentation", "affine", "--feature-views", "2") == 0
+    assert message.count("\n") == 1 and "--cached-augmentations 8" in message
+    assert run(tiny_dir, tmp_path / "views", "--augmentation", "affine", "--cached-augmentations", "2") == 0
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_augmentation_takes_cached_views_or_is_refused_in_one_line(tiny_dir, tmp
     [
         (["--weights", "gone.h5"], "gone.h5"),
         (["--unfreeze", "block9"], "block1, block2, block3, block4, block5"),
-        (["--shifted-copies", "5"], "--shifted-copies moves images"),
+        (["--tta", "5"], "--tta moves images"),
     ],
 )
 def test_what_a_backbone_cannot_do_is_one_line_before_the_run_folder_is_made(tiny_dir, tmp_path, flags, words, capsys):
@@ -75,7 +75,7 @@ def test_what_a_backbone_cannot_do_is_one_line_before_the_run_folder_is_made(tin
 
 
 def test_backbone_flags_on_a_net_without_one_are_refused(tiny_dir, tmp_path, capsys):
-    for flag in (["--unfreeze", "block5"], ["--feature-views", "2"], ["--weights", "none"]):
+    for flag in (["--unfreeze", "block5"], ["--cached-augmentations", "2"], ["--weights", "none"]):
         arguments = ["--model", "padded", "--smoke", "--input-dir", str(tiny_dir), "--run-dir", str(tmp_path / "run")]
         assert cv.main([*arguments, *flag]) == 2
         assert flag[0] in capsys.readouterr().err

@@ -82,7 +82,7 @@ import pandas
 if result is not None:
     low, high = result.score.oof_accuracy_interval
     print(f"out-of-fold accuracy {result.score.oof_accuracy:.5f}, 95 % interval {low:.5f} to {high:.5f}")
-    print(f"costliest confusion: {result.score.confusion}")
+    print(f"most frequent confusion: {result.score.confusion}")
     display(pandas.read_csv(result.submission).head(10))""",
 )
 

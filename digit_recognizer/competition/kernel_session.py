@@ -73,7 +73,7 @@ class Session:
         self.config = config.replace(
             input_dir=find_competition_data(self.inputs),
             run_dir=self.working / RUN,
-            submission=self.working / SUBMISSION if not config.test_rows else None,
+            submission=self.working / SUBMISSION if not config.limit_test else None,
             weights=self._find_weights(config),
         )
 

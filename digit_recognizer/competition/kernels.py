@@ -19,7 +19,7 @@ import digit_recognizer
 from digit_recognizer import __version__
 from digit_recognizer.competition.client import COMPETITION, STATUS_ADVICE, UNREADABLE, ask_kaggle, load_client, quote
 from digit_recognizer.competition.submissions import COMMIT, find_package_commit
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import MESSAGES, InputError
 from digit_recognizer.io import check_writable_folder, open_staging_folder, read_json, write_json, write_text
 from digit_recognizer.models import list_models, load_model_module
 
@@ -44,7 +44,10 @@ def pack_package(entrances: Sequence[str], commit: str | None) -> str:
     Raises:
         InputError: if a module is missing.
     """
-    contents = {f"{NAME}/{COMMIT}": f"{commit or ''}\n"}
+    contents = {
+        f"{NAME}/{COMMIT}": f"{commit or ''}\n",
+        f"{NAME}/{MESSAGES.name}": MESSAGES.read_text(encoding="utf-8"),
+    }
     for path in list_needed(entrances):
         contents[path.relative_to(PACKAGE.parent).as_posix()] = path.read_text(encoding="utf-8")
     packed = bz2.compress(json.dumps(contents, sort_keys=True, ensure_ascii=False).encode())
@@ -133,7 +136,7 @@ HOURS = $hours  # then the run stops and keeps what is done; a next version that
 def main():
     """Unpack the package, then cross-validate."""
     unpack()
-    from digit_recognizer.errors import InputError
+    from digit_recognizer.errors import MESSAGES, InputError
     from digit_recognizer.competition.kernel_session import run_session
 
     try:

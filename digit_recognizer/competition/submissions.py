@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from digit_recognizer.data.csv import open_regular_file
-from digit_recognizer.data.labels import load_alphabet
+from digit_recognizer.data.labels import load_label_set
 from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError, WriteError
-from digit_recognizer.evaluation.metrics import compute_accuracy_interval, find_costliest_confusion
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval, find_most_frequent_confusion
 from digit_recognizer.io import check_writable_folder, hash_file, lock_folder, read_json, write_atomically
 
 # What a run or a submission says of its origin: the command, the commit, and the note beside a submission.
@@ -28,7 +28,7 @@ COMMIT = "COMMIT"  # a file in the package that names its commit, where it has l
 class Provenance:
     """Where a submission comes from.
 
-    `unfit` says why it must not enter the competition; None if it may. `run` names the run folders that it was made
+    `ineligible` says why it must not enter the competition; None if it may. `run` names the run folders that it was made
     from; None in notes that were written before it was kept.
     """
 
@@ -39,7 +39,7 @@ class Provenance:
     test_sha256: str | None
     submission_sha256: str = ""
     oof_accuracy: float | None
-    unfit: str | None
+    ineligible: str | None
     run: str | None = None
 
 
@@ -121,7 +121,7 @@ def _is_line(value: Any) -> bool:
 
 SUBMISSIONS = Path("submissions")  # where a file goes that is given no place
 
-SMOKE_UNFIT = "it is of a smoke run"
+SMOKE_INELIGIBLE = "it is of a smoke run"
 
 _bars: list[str] = []  # why this process may write no submission
 
@@ -285,13 +285,13 @@ def _write_once(path: Path, text: str, exclusive: bool = True) -> None:
         raise
 
 
-def name_submission(name: str, input_dir: Path, unfit: str | None) -> str:
+def name_submission(name: str, input_dir: Path, ineligible: str | None) -> str:
     """A file name's stem that keeps apart what must not be mixed up.
 
-    Data from anywhere but `input/` puts its folder's name first; what must not enter the competition ends in UNFIT.
+    Data from anywhere but `input/` puts its folder's name first; what must not enter the competition ends in INELIGIBLE.
     """
     folder = "" if input_dir == Path("input") else f"{input_dir.resolve().name[:40]}-"
-    return f"{folder}{name}{'-UNFIT' if unfit else ''}"
+    return f"{folder}{name}{'-INELIGIBLE' if ineligible else ''}"
 
 
 def find_free_path(folder: Path, stem: str) -> Path:
@@ -315,7 +315,7 @@ def score_submission(path: Path, input_dir: Path) -> str:
         input_dir: folder that holds test.csv and test_labels.csv, and classes.json where classes have names.
 
     Returns:
-        A line for the screen; further ones if the submission is unfit for the competition, or test.csv is missing.
+        A line for the screen; further ones if the submission is ineligible for the competition, or test.csv is missing.
 
     Raises:
         InputError: if the submission or the labels are missing or malformed, or it was made for another test.csv.
@@ -331,16 +331,16 @@ def score_submission(path: Path, input_dir: Path) -> str:
     test = input_dir / "test.csv"
     test_sha256 = _hash_table(test) if os.path.lexists(test) else None
     check_submission(submission, len(truth.labels), test_sha256)
-    names = load_alphabet(input_dir, test_sha256).names
+    names = load_label_set(input_dir, test_sha256).names
     right = int((submission.labels == truth.labels).sum())
     low, high = compute_accuracy_interval(right, len(truth.labels))
-    confusion = find_costliest_confusion(truth.labels, submission.labels, names)
+    confusion = find_most_frequent_confusion(truth.labels, submission.labels, names)
     line = (
         f"{path}: accuracy {right / len(truth.labels):.5f} on {len(truth.labels):,} test rows "
-        f"(95 % interval {low:.5f} to {high:.5f}), {len(truth.labels) - right:,} wrong; costliest confusion {confusion}"
+        f"(95 % interval {low:.5f} to {high:.5f}), {len(truth.labels) - right:,} wrong; most frequent confusion {confusion}"
     )
-    if submission.provenance and submission.provenance.unfit:
-        line += f"\nUNFIT FOR THE COMPETITION: {submission.provenance.unfit}"
+    if submission.provenance and submission.provenance.ineligible:
+        line += f"\nINELIGIBLE FOR THE COMPETITION: {submission.provenance.ineligible}"
     if test_sha256 is None:
         line += f"\nnote: {test} is missing, so that nothing tells whether the submission was made for its images"
     return line

@@ -23,7 +23,7 @@ from digit_recognizer.competition.ledger import (
     wait_for_score,
 )
 from digit_recognizer.competition.submissions import (
-    SMOKE_UNFIT,
+    SMOKE_INELIGIBLE,
     Submission,
     check_submission,
     count_image_ids,
@@ -254,14 +254,16 @@ def check_file(path: Path, input_dir: Path, smoke: bool = False) -> Submission:
             f"{path} must be worth one of the day's submissions, but says {submission.labels[0]} of every image: is it "
             "sample_submission.csv?"
         )
-    unfit = submission.provenance.unfit if submission.provenance else None
-    if unfit == SMOKE_UNFIT:
+    ineligible = submission.provenance.ineligible if submission.provenance else None
+    if ineligible == SMOKE_INELIGIBLE:
         if not smoke:
             raise InputError(
-                f"{path} must be worth one of the day's submissions, but {unfit}: pass --smoke to try the way with it."
+                f"{path} must be worth one of the day's submissions, but {ineligible}: pass --smoke to try the way with it."
             )
-    elif unfit:
-        raise InputError(f"{path} must not enter the competition: {unfit}. Make one from the competition's own rows.")
+    elif ineligible:
+        raise InputError(
+            f"{path} must not enter the competition: {ineligible}. Make one from the competition's own rows."
+        )
     return submission
 
 

@@ -14,8 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from digit_recognizer.config import Preparation
-from digit_recognizer.data.labels import Alphabet
+from digit_recognizer.config import Preprocess
+from digit_recognizer.data.labels import LabelSet
 from digit_recognizer.errors import InputError
 
 # What may be done to every image, training and test alike, before anything else: it changes what a net sees.
@@ -29,23 +29,23 @@ BOX_PX = 20  # MNIST's own box, which most digits fill in height only
 WIDEST_STRETCH, STRONGEST_SQUEEZE = 1.8, 0.6  # so that a 1 stays a stroke
 
 
-def prepare_images(images: np.ndarray, preparation: Preparation) -> np.ndarray:
+def preprocess_images(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     """Prepare all images.
 
     Args:
         images: uint8 (n, height, width, 1), 0 = paper, 255 = ink.
-        preparation: "none" returns the images themselves; "deskew" takes each digit's slant away, as its second
+        preprocess: "none" returns the images themselves; "deskew" takes each digit's slant away, as its second
             moments tell it, and centres its mass; "widen" stretches its ink to a width of 20 px, within bounds.
 
     Returns:
         uint8, of the same shape. What gives no measure stays as it is: no ink, all of it in one row (deskew), none that
         is dark enough (widen).
     """
-    if preparation == "none":
+    if preprocess == "none":
         return images
     import cv2
 
-    find_map = {"deskew": _find_deskewing, "widen": _find_widening}[preparation]
+    find_map = {"deskew": _find_deskewing, "widen": _find_widening}[preprocess]
     prepared = np.empty_like(images)
     size = images.shape[2], images.shape[1]
     for source, target in zip(images[..., 0], prepared[..., 0], strict=True):
@@ -128,7 +128,7 @@ POLICIES: dict[str, Policy] = {
 }
 
 
-def check_augmentation(name: str, alphabet: Alphabet, folder: Path) -> None:
+def check_augmentation(name: str, alphabet: LabelSet, folder: Path) -> None:
     """Refuse a policy that would make an image one of another class, or of none.
 
     Args:

@@ -9,7 +9,7 @@ from digit_recognizer.competition.submissions import count_image_ids
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import check_augmentation
 from digit_recognizer.data.duplicates import count_duplicates, find_duplicate_groups
-from digit_recognizer.data.labels import DIGITS, Alphabet, load_alphabet
+from digit_recognizer.data.labels import DIGITS, LabelSet, load_label_set
 from digit_recognizer.data.splits import draw_stratified_rows
 from digit_recognizer.data.tables import find_cache_dir, load_test_table, load_train_table, pixels_to_images
 from digit_recognizer.errors import InputError
@@ -45,7 +45,7 @@ class Dataset:
     all_test_rows: int
     shared_test_rows: int
     notes: tuple[str, ...]
-    alphabet: Alphabet = DIGITS
+    alphabet: LabelSet = DIGITS
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class Dataset:
         return self.alphabet.names
 
     @property
-    def unfit(self) -> str | None:
+    def ineligible(self) -> str | None:
         """Why a submission made from this data must not enter the competition; None if it may."""
         if self.shared_test_rows <= LEAK_SHARE * self.all_test_rows:
             return None
@@ -71,11 +71,11 @@ def load_dataset(config: RunConfig) -> Dataset:
             these images another class.
     """
     folder: Path = config.input_dir
-    check_augmentation(config.augmentation, load_alphabet(folder), folder)  # before what takes longer
+    check_augmentation(config.augmentation, load_label_set(folder), folder)  # before what takes longer
     cache_dir = find_cache_dir(folder)
     train = load_train_table(folder / "train.csv", cache_dir)
     test = load_test_table(folder / "test.csv", cache_dir)
-    alphabet = load_alphabet(folder, test.sha256)
+    alphabet = load_label_set(folder, test.sha256)
     rows = count_image_ids(folder / "sample_submission.csv")
     if rows != len(test.pixels):
         raise InputError(
@@ -92,16 +92,16 @@ def load_dataset(config: RunConfig) -> Dataset:
     absent = ", ".join(name for label, name in enumerate(alphabet.names) if label not in train.labels)
     repeats += [f"train.csv has no row of class {absent}: no net can learn it"] * bool(absent)
     pixels, labels, test_pixels = train.pixels, train.labels, test.pixels
-    if 0 < config.train_rows < len(labels):
-        drawn, _ = draw_stratified_rows(labels, config.train_rows, seed=0)
+    if 0 < config.limit_train < len(labels):
+        drawn, _ = draw_stratified_rows(labels, config.limit_train, seed=0)
         pixels, labels = pixels[drawn], labels[drawn]
     groups = find_duplicate_groups(pixels, alphabet.near_distance)
     counts = count_duplicates(groups)
     if counts.groups:
         repeats.append(f"{counts}; the rows of a group share a fold")
-    whole_test = not 0 < config.test_rows < len(test_pixels)
+    whole_test = not 0 < config.limit_test < len(test_pixels)
     if not whole_test:
-        test_pixels = test_pixels[: config.test_rows]
+        test_pixels = test_pixels[: config.limit_test]
     return Dataset(
         images=pixels_to_images(pixels),
         labels=labels,

@@ -32,7 +32,7 @@ FIELDS = {"alphabet", "names", "test_sha256"}
 
 
 @dataclass(frozen=True)
-class Alphabet:
+class LabelSet:
     """The classes of a data set.
 
     Attributes:
@@ -50,20 +50,20 @@ class Alphabet:
     near_distance: float = NEAR_DISTANCE
 
     def to_json(self) -> dict[str, Any]:
-        """What `parse_alphabet` reads."""
+        """What `parse_label_set` reads."""
         return {"alphabet": self.key, "names": list(self.names)}
 
 
-DIGITS: Alphabet = Alphabet("digits", tuple(map(str, range(CLASSES))), noun="digit")
+DIGITS: LabelSet = LabelSet("digits", tuple(map(str, range(CLASSES))), noun="digit")
 # Xiao, Rasul and Vollgraf 2017, table 2
-FASHION = Alphabet(
+FASHION = LabelSet(
     "fashion",
     ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     can_mirror=True,
     near_distance=NEAR_DISTANCE_OF_CLOTHES,
 )
 # Clanuwat et al. 2018: the hiragana お き す つ な は ま や れ を
-KUZUSHIJI = Alphabet("kuzushiji", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"))
+KUZUSHIJI = LabelSet("kuzushiji", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"))
 ALPHABETS = {alphabet.key: alphabet for alphabet in (DIGITS, FASHION, KUZUSHIJI)}
 # By the SHA-256 of all 10,000 test images, uint8 (n, 784): file names tell nothing, Fashion-MNIST's are MNIST's.
 KNOWN_TEST_IMAGES = {
@@ -72,13 +72,13 @@ KNOWN_TEST_IMAGES = {
 }
 
 
-def find_alphabet(test_pixels: np.ndarray) -> Alphabet:
+def find_alphabet(test_pixels: np.ndarray) -> LabelSet:
     """Recognise a published data set by its test images, uint8 (n, 784); what is not recognised counts as digits."""
     digest = hashlib.sha256(test_pixels.tobytes()).hexdigest()
     return KNOWN_TEST_IMAGES.get(digest, DIGITS)
 
 
-def load_alphabet(folder: Path, test_sha256: str | None = None) -> Alphabet:
+def load_label_set(folder: Path, test_sha256: str | None = None) -> LabelSet:
     """Load a data folder's classes.json; without one its images are digits.
 
     Args:
@@ -92,7 +92,7 @@ def load_alphabet(folder: Path, test_sha256: str | None = None) -> Alphabet:
     if not os.path.lexists(path):
         return DIGITS
     content = read_json(path)
-    alphabet = parse_alphabet(content, path)
+    alphabet = parse_label_set(content, path)
     made_for = content.get("test_sha256")
     if test_sha256 and made_for and made_for != test_sha256:
         raise InputError(
@@ -101,13 +101,13 @@ def load_alphabet(folder: Path, test_sha256: str | None = None) -> Alphabet:
     return alphabet
 
 
-def write_alphabet(folder: Path, alphabet: Alphabet, test_sha256: str) -> None:
+def write_alphabet(folder: Path, alphabet: LabelSet, test_sha256: str) -> None:
     """Write a data folder's classes.json for the test.csv of that hash."""
     write_json(folder / CLASS_NAMES, {**alphabet.to_json(), "test_sha256": test_sha256})
 
 
-def parse_alphabet(content: Any, path: Path) -> Alphabet:
-    """Read what `Alphabet.to_json` gave, or somebody wrote by hand.
+def parse_label_set(content: Any, path: Path) -> LabelSet:
+    """Read what `LabelSet.to_json` gave, or somebody wrote by hand.
 
     Args:
         content: as JSON held it.
@@ -138,7 +138,7 @@ def parse_alphabet(content: Any, path: Path) -> Alphabet:
             )
         if names.count(name) > 1:
             _refuse(path, "different names", name)
-    return replace(ALPHABETS.get(key, Alphabet(OTHER, ())), names=tuple(names))
+    return replace(ALPHABETS.get(key, LabelSet(OTHER, ())), names=tuple(names))
 
 
 def _is_name(name: str) -> bool:

@@ -25,7 +25,7 @@ from digit_recognizer.data.csv import (
     write_label_csv,
     write_pixel_csv,
 )
-from digit_recognizer.data.labels import CLASS_NAMES, DIGITS, Alphabet, find_alphabet, load_alphabet, write_alphabet
+from digit_recognizer.data.labels import CLASS_NAMES, DIGITS, LabelSet, find_alphabet, load_label_set, write_alphabet
 from digit_recognizer.data.tables import TestTable, TrainTable, load_label_table, load_test_table, load_train_table
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file, install_file, lock_folder, open_staging_folder, read_npy
@@ -480,7 +480,7 @@ class Summary:
     train_rows: int
     test_rows: int
     class_counts: np.ndarray
-    alphabet: Alphabet
+    alphabet: LabelSet
     notes: tuple[str, ...]
 
     @property
@@ -577,10 +577,10 @@ def _check(staging: Path) -> tuple[TrainTable, TestTable, tuple[str, ...]]:
     return train, test, tuple(notes)
 
 
-def _name_classes(staging: Path, test: TestTable) -> Alphabet:
+def _name_classes(staging: Path, test: TestTable) -> LabelSet:
     """Settle what the classes are called: as the source says, or as is known of its images."""
     told = (staging / CLASS_NAMES).exists()
-    alphabet = load_alphabet(staging, test.sha256) if told else find_alphabet(test.pixels)
+    alphabet = load_label_set(staging, test.sha256) if told else find_alphabet(test.pixels)
     if told or alphabet != DIGITS:
         write_alphabet(staging, alphabet, hash_file(staging / TEST))  # the table may have been brought into form
     return alphabet

@@ -51,7 +51,7 @@ def load_run_of(path: Path, train: TrainTable) -> FinishedRun:
     rows = len(run.oof_probabilities)
     if rows != len(train.labels):
         raise InputError(
-            f"{path} must cover all {len(train.labels):,} rows of {train.path}, but used {rows:,} (--train-rows or "
+            f"{path} must cover all {len(train.labels):,} rows of {train.path}, but used {rows:,} (--limit-train or "
             "--smoke): run it on all rows."
         )
     check_probabilities(path / "oof_probabilities.npy", run.oof_probabilities)

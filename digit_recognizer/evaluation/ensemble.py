@@ -89,11 +89,11 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path | None, submi
         if not files:
             score = _score_out_of_fold(runs, train.labels, method)
     _check_repeats(runs, files)
-    unfit = next(filter(None, map(_find_unfit, loaded)), None)
+    ineligible = next(filter(None, map(_find_unfit, loaded)), None)
 
     labels = combine([_find_predictions(member) for member in loaded], method)
     name = "ensemble" if score is None else f"ensemble-{score.accuracy:.5f}"
-    path = submission or find_free_path(SUBMISSIONS, name_submission(name, input_dir, unfit))
+    path = submission or find_free_path(SUBMISSIONS, name_submission(name, input_dir, ineligible))
     provenance = Provenance(
         model="ensemble",
         command=describe_command(),
@@ -101,11 +101,11 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path | None, submi
         train_sha256=train_sha256,
         test_sha256=test_sha256,
         oof_accuracy=None if score is None else score.accuracy,
-        unfit=unfit,
+        ineligible=ineligible,
         run=" ".join(str(member.path) for member in loaded),
     )
     write_submission(path, labels, rows, provenance)
-    return _format([member.path for member in loaded], score, path, unfit)
+    return _format([member.path for member in loaded], score, path, ineligible)
 
 
 def combine(members: Sequence[np.ndarray], method: str) -> np.ndarray:
@@ -142,8 +142,8 @@ def _find_predictions(member: FinishedRun | Submission) -> np.ndarray:
 
 def _find_unfit(member: FinishedRun | Submission) -> str | None:
     if isinstance(member, FinishedRun):
-        return cast("str | None", member.metrics["unfit_for_competition"])
-    return member.provenance.unfit if member.provenance else None
+        return cast("str | None", member.metrics["ineligible"])
+    return member.provenance.ineligible if member.provenance else None
 
 
 def _load_members(members: Sequence[Path], rows: int, test_sha256: str) -> list[FinishedRun | Submission]:
@@ -188,16 +188,16 @@ def _check_run(run: FinishedRun, train_sha256: str, train_rows: int, test_sha256
     if (len(run.oof_probabilities), len(run.test_probabilities)) != (train_rows, test_rows):
         raise InputError(
             f"{run.path} used {len(run.oof_probabilities):,} of {train_rows:,} training rows and "
-            f"{len(run.test_probabilities):,} of {test_rows:,} test rows (--train-rows, --test-rows or --smoke): leave "
+            f"{len(run.test_probabilities):,} of {test_rows:,} test rows (--limit-train, --limit-test or --smoke): leave "
             "it out, or run it on all rows."
         )
     check_probabilities(run.path / "oof_probabilities.npy", run.oof_probabilities)
     check_probabilities(run.path / "test_probabilities.npy", run.test_probabilities)
-    unfit = run.metrics["unfit_for_competition"]
-    if not (unfit is None or (isinstance(unfit, str) and unfit.isprintable())):
+    ineligible = run.metrics["ineligible"]
+    if not (ineligible is None or (isinstance(ineligible, str) and ineligible.isprintable())):
         raise InputError(
-            f"{run.path / 'metrics.json'} must give its unfit_for_competition as a line or null, but gives "
-            f"{repr(unfit)[:40]}: leave the run out."
+            f"{run.path / 'metrics.json'} must give its ineligible as a line or null, but gives "
+            f"{repr(ineligible)[:40]}: leave the run out."
         )
 
 
@@ -235,7 +235,7 @@ def _score_out_of_fold(runs: Sequence[FinishedRun], labels: np.ndarray, method: 
     )
 
 
-def _format(members: Sequence[Path], score: EnsembleScore | None, path: Path, unfit: str | None) -> str:
+def _format(members: Sequence[Path], score: EnsembleScore | None, path: Path, ineligible: str | None) -> str:
     """The table that ends the command."""
     width = max(28, *(len(str(member)) + 4 for member in members))
     if score is None:
@@ -247,6 +247,6 @@ def _format(members: Sequence[Path], score: EnsembleScore | None, path: Path, un
         lines.append(f"  {'ensemble, out-of-fold':<{width}}{score.accuracy:.5f}  (95 % interval {interval})")
         lines.append(f"  {'all on the same rows':<{width}}{score.rows:,} of {score.all_rows:,}")
     lines.append(f"  {'submission':<{width}}{path}")
-    if unfit:
-        lines.append(f"  UNFIT FOR THE COMPETITION: {unfit}")
+    if ineligible:
+        lines.append(f"  INELIGIBLE FOR THE COMPETITION: {ineligible}")
     return "\n".join(lines)

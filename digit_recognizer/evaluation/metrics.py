@@ -65,7 +65,7 @@ def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> 
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def find_costliest_confusion(
+def find_most_frequent_confusion(
     labels: np.ndarray, predictions: np.ndarray, names: Sequence[str] = DIGITS.names
 ) -> Confusion:
     """The most frequent wrong pair of (label, prediction); both int (n,), 0 to len(names) - 1."""

@@ -3,7 +3,7 @@
 A model's file holds `PRESET`, the differences of its recipe from `RunConfig`'s defaults, and
 `build(input_shape, classes, weights)`, which returns an uncompiled Keras model from float32 images in [0, 1] to
 probabilities. It imports Keras inside `build`, so that names and presets are read without it. Numbers that `build`
-takes by keyword only, each with a default, are the net's options (`--net NAME=VALUE`).
+takes by keyword only, each with a default, are the net's options (`--model-args NAME=VALUE`).
 """
 
 import importlib
@@ -50,7 +50,7 @@ def load_smoke(name: str) -> dict[str, Any]:
 
 
 def read_options(name: str, pairs: Sequence[str]) -> dict[str, int | float]:
-    """A net's options from `--net`, such as ("dropout=0.3", "kernel_px=4"), for `build_model`.
+    """A net's options from `--model-args`, such as ("dropout=0.3", "kernel_px=4"), for `build_model`.
 
     Raises:
         InputError: if no model has that name, it has no such option, or a value is no number of the option's kind.
@@ -59,7 +59,7 @@ def read_options(name: str, pairs: Sequence[str]) -> dict[str, int | float]:
 
 
 def describe_options(name: str) -> str:
-    """What a model takes by `--net`, with the defaults, as a sentence without its full stop."""
+    """What a model takes by `--model-args`, with the defaults, as a sentence without its full stop."""
     return _options.describe_options(load_model_module(name).build, name)
 
 

@@ -1,4 +1,4 @@
-"""Options of a net: the keyword-only arguments of its `build` that are numbers, set by `--net NAME=VALUE`.
+"""Options of a net: the keyword-only arguments of its `build` that are numbers, set by `--model-args NAME=VALUE`.
 
 A model's file declares them with their defaults and refuses, by the checks below, what no net can be built of.
 """
@@ -55,12 +55,12 @@ def read_options(build: Callable[..., Any], model: str, pairs: Sequence[str]) ->
 
 
 def describe_options(build: Callable[..., Any], model: str) -> str:
-    """What a model takes by `--net`, as a sentence without its full stop."""
+    """What a model takes by `--model-args`, as a sentence without its full stop."""
     known = list_options(build)
     if not known:
-        return f"--model {model} takes no --net: its net has no options"
+        return f"--model {model} takes no --model-args: its net has no options"
     pairs = " ".join(f"{name}={default}" for name, default in known.items())
-    return f"--model {model} takes --net NAME=VALUE of these, which have their defaults here: {pairs}"
+    return f"--model {model} takes --model-args NAME=VALUE of these, which have their defaults here: {pairs}"
 
 
 def check_count(name: str, value: Number, highest: int) -> None:
@@ -70,7 +70,7 @@ def check_count(name: str, value: Number, highest: int) -> None:
         InputError: one line that names the option, its range and what was received.
     """
     if not 1 <= value <= highest:
-        raise InputError(f"--net {name} takes a number from 1 to {highest}; received {value}.")
+        raise InputError(f"--model-args {name} takes a number from 1 to {highest}; received {value}.")
 
 
 def check_share(name: str, value: Number) -> None:
@@ -80,7 +80,7 @@ def check_share(name: str, value: Number) -> None:
         InputError: as `check_count`.
     """
     if not 0 <= value < 1:  # NaN too
-        raise InputError(f"--net {name} takes a number from 0 to below 1; received {value}.")
+        raise InputError(f"--model-args {name} takes a number from 0 to below 1; received {value}.")
 
 
 def check_room(shape: Sequence[int | None], kernel_px: int, layer: str) -> None:
@@ -97,7 +97,7 @@ def check_room(shape: Sequence[int | None], kernel_px: int, layer: str) -> None:
     left_px = min(side_px or 0 for side_px in shape[1:3])
     if kernel_px > left_px:
         raise InputError(
-            f"--net leaves {left_px} px of an image's side at layer {layer}, whose kernel has {kernel_px}: "
+            f"--model-args leaves {left_px} px of an image's side at layer {layer}, whose kernel has {kernel_px}: "
             "take smaller kernels or fewer convolutions."
         )
 

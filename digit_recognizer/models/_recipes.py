@@ -1,6 +1,6 @@
 """Recipes that several presets share.
 
-Chosen among few: one seed, `train --epochs 5 --train-rows 10000 --batch-size 64 --precision bfloat16`, 2,000 rows held
+Chosen among few: one seed, `train --epochs 5 --limit-train 10000 --batch-size 64 --precision bfloat16`, 2,000 rows held
 out, of which 1 % is 20 rows. Accuracies by recipe, where a dash was not tried:
 
                  adam 0.001  adam 0.003  muon 0.02  muon 0.05

@@ -15,7 +15,7 @@ PRESET: dict[str, Any] = {
     "learning_rate": 0.05,  # 0.1: 3 % more (p = 0.39); 0.01 was worse for the residual net, one seed
     "weight_decay": 0.1,  # 0: 7 % more (p = 0.08); 0.3: 3 % fewer (p = 0.39)
     "label_smoothing": 0.1,  # 0: 16 % more (p = 0.002)
-    "shifted_copies": 5,  # 1: 5 % more (p = 0.05)
+    "tta": 5,  # 1: 5 % more (p = 0.05)
 }
 
 

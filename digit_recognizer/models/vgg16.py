@@ -22,13 +22,13 @@ WEIGHTS_SOURCE = "keras/vgg16"  # the data set on Kaggle that holds it, for mach
 
 PRESET: dict[str, Any] = {
     "epochs": 30,  # as in document 001; on cached features they cost less than the backbone's one pass
-    "augmentation": "none",  # the cached features are of the images as they are; --feature-views caches more views
+    "augmentation": "none",  # the cached features are of the images as they are; --cached-augmentations caches more views
     "schedule": "plateau",  # one-cycle does its best work last, where early stopping may never arrive
-    "early_stopping_epochs": 5,  # plateau waits 3 of 30 epochs, so the rate falls once more before the fit ends
+    "patience": 5,  # plateau waits 3 of 30 epochs, so the rate falls once more before the fit ends
 }
 
 # A smoke run needs no download, and some hundred passes of the backbone where the other nets' take thousands.
-SMOKE: dict[str, Any] = {"weights": "none", "train_rows": 100, "test_rows": 500, "unfreeze_epochs": 1}
+SMOKE: dict[str, Any] = {"weights": "none", "limit_train": 100, "limit_test": 500, "unfreeze_epochs": 1}
 
 DROPOUT = 0.5  # Srivastava et al. 2014, section A.4: near the best for hidden layers over a wide range of nets
 ENLARGEMENT = 2  # the document's 28 px to 56: the smaller the image, the fewer of the backbone's details it reaches

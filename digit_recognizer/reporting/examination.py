@@ -229,7 +229,7 @@ def _build_header(path: Path, run: FinishedRun, found: Examination) -> str:
         + (f"; the other {left:,} of {score.all_rows:,} rows are left out of account." if left else ".")
         + f" Test {noun}s{keeper} play no part."
     )
-    unfit = run.metrics["unfit_for_competition"]
+    ineligible = run.metrics["ineligible"]
     verb = VERBS.get(str(_read_settings(path).get("verb")), "Run")
     return "\n".join([
         f'<p class="quiet">{verb} · {escape_html(path.resolve().name)}</p>',
@@ -239,7 +239,7 @@ def _build_header(path: Path, run: FinishedRun, found: Examination) -> str:
             ("held-out rows", f"{score.rows:,} of {score.all_rows:,}"),
             ("of them misread", f"{round((1 - score.accuracy) * score.rows):,}"),
         ]),
-        f'<p class="alarm">UNFIT FOR THE COMPETITION: {escape_html(unfit)}.</p>' if unfit else "",
+        f'<p class="alarm">INELIGIBLE FOR THE COMPETITION: {escape_html(ineligible)}.</p>' if ineligible else "",
         f"<p>{escape_html(honest)}</p>",
         '<p class="quiet">Each figure opens large where it is clicked or tapped.</p>',
     ])  # fmt: skip

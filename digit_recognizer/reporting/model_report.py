@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast, get_args
 import numpy as np
 
 from digit_recognizer.backend import import_keras
-from digit_recognizer.config import Preparation
-from digit_recognizer.data.augmentation import prepare_images
+from digit_recognizer.config import Preprocess
+from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.data.tables import TrainTable, pixels_to_images
 from digit_recognizer.errors import InputError
@@ -519,7 +519,7 @@ def examine_fold_net(run: ExaminedRun, train: TrainTable, request: NetRequest, f
     fold = _find_fold(run, request.fold)
     _check_rows(request.rows, len(train.labels))
     try:
-        preparation = _read_preparation(run)
+        preprocess = _read_preprocess(run)
         model = _open_net(run.find_model_path(fold))
     except InputError as error:
         if request.is_asked_for or isinstance(error.__cause__, OSError):  # a full disk is no property of the run
@@ -529,9 +529,9 @@ def examine_fold_net(run: ExaminedRun, train: TrainTable, request: NetRequest, f
     asked = np.array(sorted(set(request.rows)), np.int64) - 1
     fitted = asked[run.fold_of_row[asked] != fold]  # behind the others, and told of
     shown = np.concatenate([held_out, fitted])
-    images = prepare_images(pixels_to_images(train.pixels[shown]), preparation)
+    images = preprocess_images(pixels_to_images(train.pixels[shown]), preprocess)
     places = [int(np.flatnonzero(shown == row)[0]) for row in asked]
-    sections = [_introduce(run, fold, shown, asked, train.labels, preparation)]
+    sections = [_introduce(run, fold, shown, asked, train.labels, preprocess)]
     sections += examine_network(
         model,
         images,
@@ -544,7 +544,7 @@ def examine_fold_net(run: ExaminedRun, train: TrainTable, request: NetRequest, f
     )
     if request.letters is not None:
         letters = request.letters
-        signs = prepare_images(letters.images, preparation)
+        signs = preprocess_images(letters.images, preprocess)
         if letters.notes:
             sections.append(Section("Pictures of other signs", tuple(f"{note}." for note in letters.notes)))
         sections += examine_foreign_images(model, letters.names, signs, letters.classes, folder)
@@ -567,14 +567,14 @@ def _check_rows(rows: Sequence[int], count: int) -> None:
             raise InputError(f"--row takes data rows of train.csv, 1 to {count:,}; received {row}.")
 
 
-def _read_preparation(run: ExaminedRun) -> Preparation:
-    told = run.settings.get("preparation")
-    if told not in get_args(Preparation):
+def _read_preprocess(run: ExaminedRun) -> Preprocess:
+    told = run.settings.get("preprocess")
+    if told not in get_args(Preprocess):
         raise InputError(
-            f"{run.run.path / CONFIG} must tell how the net's images were prepared (--preparation), but does not: "
+            f"{run.run.path / CONFIG} must tell how the net's images were prepared (--preprocess), but does not: "
             "restore it."
         )
-    return cast("Preparation", told)
+    return cast("Preprocess", told)
 
 
 def _open_net(path: Path) -> "keras.Model":
@@ -594,7 +594,7 @@ def _open_net(path: Path) -> "keras.Model":
 
 
 def _introduce(
-    run: ExaminedRun, fold: int, shown: np.ndarray, asked: np.ndarray, labels: np.ndarray, preparation: Preparation
+    run: ExaminedRun, fold: int, shown: np.ndarray, asked: np.ndarray, labels: np.ndarray, preprocess: Preprocess
 ) -> Section:
     """Which net it is, and on what it is judged."""
     held_out = run.fold_of_row == fold
@@ -605,8 +605,8 @@ def _introduce(
         "They are the examples below, counted in the order of train.csv: the first are the data rows "
         f"{_list_rows(shown[:FIRST_ROWS])}.",
     ]
-    if preparation != "none":
-        paragraphs.append(f"All images were prepared as the run prepared them ({preparation}); they are shown so.")
+    if preprocess != "none":
+        paragraphs.append(f"All images were prepared as the run prepared them ({preprocess}); they are shown so.")
     if len(asked):
         places = (f"{row + 1:,} (example {np.flatnonzero(shown == row)[0] + 1:,})" for row in asked)
         paragraphs.append(f"Data rows asked for: {', '.join(places)}.")

@@ -27,7 +27,7 @@ from digit_recognizer.reporting.plots import (
     plot_learning_curves,
     save_figure,
 )
-from digit_recognizer.training.cross_validation import judge_probabilities
+from digit_recognizer.training.cross_validation import evaluate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -244,7 +244,7 @@ def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Sect
 
 def describe_score(run: ExaminedRun, labels: np.ndarray) -> tuple[HeldOutScore, Section]:
     """The accuracy on rows that no net was fitted on, and which rows these are."""
-    score = judge_probabilities(run.run.oof_probabilities, labels, run.fold_of_row)
+    score = evaluate(run.run.oof_probabilities, labels, run.fold_of_row)
     low, high = score.oof_accuracy_interval
     held_out, left = int((run.fold_of_row >= 0).sum()), int((run.fold_of_row < 0).sum())
     wrong = [int((fold.predictions != fold.labels).sum()) for fold in list_held_out_folds(run, labels)]
@@ -254,8 +254,8 @@ def describe_score(run: ExaminedRun, labels: np.ndarray) -> tuple[HeldOutScore, 
         _tell_what_was_held_out(run, left),
         f"Expected calibration error: {score.calibration_error:.5f} (0 where the net is right as often as it claims).",
     ]
-    if unfit := run.run.metrics["unfit_for_competition"]:
-        paragraphs.append(f"UNFIT FOR THE COMPETITION: {unfit}.")
+    if ineligible := run.run.metrics["ineligible"]:
+        paragraphs.append(f"INELIGIBLE FOR THE COMPETITION: {ineligible}.")
     table = [("fold", "rows held out", "misread", "accuracy")]
     for fold, errors, accuracy in zip(run.folds, wrong, score.fold_accuracies, strict=True):
         table.append((str(fold + 1), f"{(run.fold_of_row == fold).sum():,}", f"{errors:,}", f"{accuracy:.5f}"))
@@ -270,7 +270,7 @@ def describe_course(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Secti
         history = load_history(run)
     except InputError as error:
         return Section(title, (f"No curves: {error}",))
-    accuracies = judge_probabilities(run.run.oof_probabilities, labels, run.fold_of_row).fold_accuracies
+    accuracies = evaluate(run.run.oof_probabilities, labels, run.fold_of_row).fold_accuracies
     last = {row["fold"]: row for row in history}
     reached = f"training loss {_span_text([row['loss'] for row in last.values()])} in the last epoch"
     if all(name in history[0] for name in HELD_OUT_COURSE) and len(run.folds) == 1:
@@ -303,7 +303,7 @@ def _tell_what_was_held_out(run: ExaminedRun, left: int) -> str:
     )
     if "duplicates" in run.run.metrics:
         words += " Near-duplicates of a row share its fold."
-    if run.settings.get("early_stopping_epochs") or run.settings.get("schedule") == "plateau":
+    if run.settings.get("patience") or run.settings.get("schedule") == "plateau":
         words += " What steered the training was a slice of the rows being fitted, not these."
     return words
 

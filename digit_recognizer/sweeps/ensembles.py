@@ -1,6 +1,6 @@
 """Ensembles of one setting's seeds: what the mean of 1, 2, … of its nets achieves on rows that all of them held out.
 
-Document 004 wishes for "training many good models and averaging their predictions". A study whose `fold_seed` is fixed
+Document 004 wishes for "training many good models and averaging their predictions". A study whose `split_seed` is fixed
 holds out the same rows whatever the seed, so the means of its nets' probabilities are judged without another fit. Of k
 nets out of n every choice is judged, up to a number: which k are taken must not decide.
 """

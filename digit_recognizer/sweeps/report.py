@@ -146,12 +146,12 @@ def list_limits(study: Study, records: Sequence[TrialRecord], summaries: Sequenc
             "held-out rows that judge it, so its accuracy flatters: it is for comparing settings, and only rows that "
             "had no say can tell how good it is."
         )
-    if seeds > 1 and "fold_seed" in study.fixed:
+    if seeds > 1 and "split_seed" in study.fixed:
         limits.append(
             "All seeds hold out the same rows: the spread over them is that of initial weights and of the order of "
             "rows, and other held-out rows would differ by the rows' noise beside it."
         )
-    elif seeds > 1 and "fold_seed" not in study.parameters:
+    elif seeds > 1 and "split_seed" not in study.parameters:
         limits.append(
             "Each seed holds out rows of its own: the spread over seeds has the draw of the rows in it. But the seeds "
             "share most of the rows that they fit, so that intervals are somewhat too narrow for other rows than these "
@@ -1053,7 +1053,7 @@ def _find_data(study: Study, records: list[TrialRecord]) -> Path:
 
 def _summarise(config: RunConfig) -> str:
     """A net's layers, one per line: name, kind, shape of what it gives, parameters."""
-    options: dict[str, Any] = read_options(config.model, config.net)
+    options: dict[str, Any] = read_options(config.model, config.model_args)
     model = build_model(config.model, weights=None, **options)
     rows = [("layer", "kind", "output", "parameters")]
     rows += [

@@ -176,12 +176,12 @@ class Study:
         Raises:
             InputError: for a field or option that there is not, or a value that it cannot have.
         """
-        changes = {"test_rows": 1, **self.fixed, **setting}  # test rows are for the net that a study chooses
+        changes = {"limit_test": 1, **self.fixed, **setting}  # test rows are for the net that a study chooses
         model = changes.pop("model", RunConfig.model)
         net = [f"{name.removeprefix(NET)}={value}" for name, value in changes.items() if name.startswith(NET)]
         flags: dict[str, Any] = {name: value for name, value in changes.items() if not name.startswith(NET)}
-        config = build_config(str(model), input_dir=str(self.input_dir), seed=seed, net=net, **flags)
-        read_options(config.model, config.net)
+        config = build_config(str(model), input_dir=str(self.input_dir), seed=seed, model_args=net, **flags)
+        read_options(config.model, config.model_args)
         return config
 
 
@@ -475,7 +475,7 @@ def _ends(found: Range | tuple[Value, ...]) -> tuple[Value, ...]:
     return (int(found.low), int(found.high)) if found.whole else (float(found.low), float(found.high))
 
 
-SET_BY_SWEEP = ("input_dir", "run_dir", "submission", "seed", "smoke", "tensorboard", "net", "test_rows")
+SET_BY_SWEEP = ("input_dir", "run_dir", "submission", "seed", "smoke", "tensorboard", "model_args", "limit_test")
 
 
 def describe_recipe(study: Study, settings: Sequence[Setting]) -> list[Section]:
@@ -508,14 +508,14 @@ def list_cautions(study: Study, settings: Sequence[Setting]) -> list[str]:
             f"The optimizers {', '.join(sorted(optimizers))} were compared at a learning rate that the file does not "
             f"name ({', '.join(f'{rate:g}' for rate in rates)}), which suits at most one of them: name one for each."
         )
-    if any(config.early_stopping_epochs for config in configs):
+    if any(config.patience for config in configs):
         cautions.append(
             "Runs stop early, with the weights of the epoch that was best on rows set aside: their accuracy is that "
             "epoch's, and their learning curve goes on beyond it."
         )
-    if any(config.shifted_copies > 1 for config in configs):
+    if any(config.tta > 1 for config in configs):
         cautions.append(
-            "At its end a net judges several shifted copies of each image (shifted_copies), on its learning curve the "
+            "At its end a net judges several shifted copies of each image (tta), on its learning curve the "
             "image alone: the curve's last point is another accuracy than the run's."
         )
     return cautions
@@ -527,7 +527,7 @@ def list_impossible(study: Study, settings: Sequence[Setting]) -> list[str]:
     for setting in settings:
         config = study.build_config(setting, 0)
         try:
-            count_parameters(config.model, config.net)
+            count_parameters(config.model, config.model_args)
         except InputError as error:
             values = " ".join(f"{name}={setting[name]}" for name in study.parameters if name in setting)
             sentences.append(f"no net can be built with {values}, so its trials will fail: {error}")

@@ -238,7 +238,7 @@ def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool
         if progress.is_over():
             show(f"the study's {study.minutes:g} minutes are spent")
             break
-    if "fold_seed" in study.fixed:
+    if "split_seed" in study.fixed:
 
         def load_labels(setting: Setting) -> np.ndarray:
             config = study.build_config(setting, 0)
@@ -270,14 +270,14 @@ class _Workshop:
             InputError: if the table holds trials of other data, or one cannot be run with these data or this backend.
         """
         configs = [self.study.build_config(trial.setting, trial.seed) for trial in wave]
-        shared = {(config.train_rows, config.test_rows): self.load(config) for config in configs}
+        shared = {(config.limit_train, config.limit_test): self.load(config) for config in configs}
         for config in configs:  # no fault of a setting, that would be noted of its trials for good
             dataset = self.load(config)
             check_flags_apart(config)
             check_augmentation(config.augmentation, dataset.alphabet, config.input_dir)
-            if (config.folds, config.train_rows) not in self.folds:
+            if (config.folds, config.limit_train) not in self.folds:
                 assign_folds(dataset.labels, config.folds, 0, dataset.groups)
-                self.folds.add((config.folds, config.train_rows))
+                self.folds.add((config.folds, config.limit_train))
         self.check_data(configs[0], records)
         return Shop(shared, self.folder if self.executor.here else None)
 
@@ -314,7 +314,7 @@ class _Workshop:
 
     def load(self, config: RunConfig) -> Dataset:
         """The data of a configuration."""
-        rows = (config.train_rows, config.test_rows)
+        rows = (config.limit_train, config.limit_test)
         if rows not in self.datasets:
             self.datasets[rows] = load_dataset(config)
         return self.datasets[rows]

@@ -27,7 +27,7 @@ from digit_recognizer.data.csv import CLASSES, open_regular_file
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import (
     DivergedError,
-    GivenUpError,
+    PrunedError,
     InputError,
     UnusableRunError,
     WriteError,
@@ -536,12 +536,12 @@ class _Watch:
         stop_if_asked()
         curve = read_curve(history, "held_out_accuracy")
         if self.earlier is not None and len(curve) < self.epochs and is_hopeless(curve, self.earlier):
-            raise GivenUpError
+            raise PrunedError
 
 
 def do_trial(shop: Shop, task: TrialTask) -> Outcome:
     """Run a trial in the sweep's folder or, on another machine, in a temporary one."""
-    dataset = shop.datasets[task.config.train_rows, task.config.test_rows]
+    dataset = shop.datasets[task.config.limit_train, task.config.limit_test]
     if shop.folder is not None:
         return Outcome(run_trial(dataset, task, shop.folder), {})
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as name:
@@ -576,7 +576,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
     reason, result = "", None
     try:
         result = _begin_or_go_on(dataset, task, path, watch)
-    except GivenUpError:
+    except PrunedError:
         state = "pruned"
     except (DivergedError, _NoSuchNetError) as error:
         state, reason = "failed", str(error)
@@ -599,7 +599,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         fitted_curve=read_curve(history, "accuracy"),
         confusion=_count_confusion(result, dataset.labels) if result else (),
         fitted_rows=_count_fitted(result) if result else 0,
-        parameters=0 if state == "failed" else count_parameters(task.config.model, task.config.net),
+        parameters=0 if state == "failed" else count_parameters(task.config.model, task.config.model_args),
         seconds=round(max(seconds, result.elapsed_seconds) if result else seconds, 3),
         circumstances=_tell_circumstances(dataset, task, path),
     )
@@ -615,10 +615,10 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
         try:
             return go_on(task.config, dataset, path, watch)
         except UnusableRunError as error:  # a trial is never half of one version and half of another
-            show(f"note: {path} is begun anew: {error.reason}")
+            show(f"note: {path} is begun anew: {error}")
     remove_folder(path)
     try:
-        count_parameters(task.config.model, task.config.net)
+        count_parameters(task.config.model, task.config.model_args)
     except InputError as error:
         raise _NoSuchNetError(str(error)) from error
     config = task.config.replace(run_dir=path)

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.competition.submissions import (
-    SMOKE_UNFIT,
+    SMOKE_INELIGIBLE,
     SUBMISSIONS,
     Provenance,
     check_new_submission_path,
@@ -37,7 +37,7 @@ from digit_recognizer.evaluation.metrics import (
     Confusion,
     compute_accuracy_interval,
     compute_calibration_error,
-    find_costliest_confusion,
+    find_most_frequent_confusion,
 )
 from digit_recognizer.io import check_free_disk, check_writable_folder, write_atomically, write_json
 from digit_recognizer.models._normalization import make_plain
@@ -58,7 +58,7 @@ from digit_recognizer.training.run import (
     CLASSES,
     METRICS,
     FinishedRun,
-    RunFolder,
+    Run,
     load_config,
     load_run,
     load_run_config,
@@ -102,7 +102,7 @@ class CVResult:
         training_seconds: wall time of the fits alone.
         run_dir: the run folder.
         submission: the file written; None if test rows were left out.
-        unfit: why the submission must not enter the competition; None if it may.
+        ineligible: why the submission must not enter the competition; None if it may.
         single_split: whether one fold only was held out (`train`).
         untrained_accuracy: of that net on the held-out rows before its first step; None of a cross-validation.
     """
@@ -114,12 +114,12 @@ class CVResult:
     training_seconds: float
     run_dir: Path
     submission: Path | None
-    unfit: str | None
+    ineligible: str | None
     single_split: bool = False
     untrained_accuracy: float | None = None
 
 
-def judge_probabilities(
+def evaluate(
     oof: np.ndarray, labels: np.ndarray, fold_of_row: np.ndarray, names: Sequence[str] = DIGITS.names
 ) -> Score:
     """Score out-of-fold probabilities.
@@ -139,7 +139,7 @@ def judge_probabilities(
         oof_accuracy=float(right.mean()),
         oof_accuracy_interval=compute_accuracy_interval(int(right.sum()), len(right)),
         calibration_error=compute_calibration_error(oof, labels),
-        confusion=find_costliest_confusion(labels, predictions, names),
+        confusion=find_most_frequent_confusion(labels, predictions, names),
     )
 
 
@@ -156,12 +156,12 @@ def format_result(result: CVResult) -> str:
         (accuracy_name, f"{result.score.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"),
         *([("before training", f"{before:.5f}")] if (before := result.untrained_accuracy) is not None else []),
         ("expected calibration error", f"{result.score.calibration_error:.5f}"),
-        ("costliest confusion", str(result.score.confusion)),
+        ("most frequent confusion", str(result.score.confusion)),
         ("time", f"{format_seconds(result.elapsed_seconds)}, of it fitting {format_seconds(result.training_seconds)}"),
         ("submission", str(result.submission or "none: not all test rows were predicted")),
     ]
-    if result.unfit:
-        rows.append(("UNFIT FOR THE COMPETITION", result.unfit))
+    if result.ineligible:
+        rows.append(("INELIGIBLE FOR THE COMPETITION", result.ineligible))
     return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
 
 
@@ -176,7 +176,7 @@ def describe_metrics(
         "oof_accuracy_interval": list(result.score.oof_accuracy_interval),
         "fold_accuracies": result.score.fold_accuracies,
         "calibration_error": result.score.calibration_error,
-        "costliest_confusion": {
+        "most_frequent_confusion": {
             "label": result.score.confusion.label,
             "prediction": result.score.confusion.prediction,
             "rows": result.score.confusion.rows,
@@ -188,7 +188,7 @@ def describe_metrics(
         "test_sha256": dataset.test_sha256,
         "shared_test_rows": dataset.shared_test_rows,
         "duplicates": vars(count_duplicates(dataset.groups)),
-        "unfit_for_competition": result.unfit,
+        "ineligible": result.ineligible,
         "submission": str(result.submission) if result.submission else None,
         "single_split": result.single_split,
         "untrained_accuracy": result.untrained_accuracy,
@@ -212,7 +212,7 @@ def read_result(run: FinishedRun) -> CVResult:
                 oof_accuracy=metrics["oof_accuracy"],
                 oof_accuracy_interval=tuple(metrics["oof_accuracy_interval"]),
                 calibration_error=metrics["calibration_error"],
-                confusion=Confusion(**metrics["costliest_confusion"], names=run.alphabet.names),
+                confusion=Confusion(**metrics["most_frequent_confusion"], names=run.alphabet.names),
             ),
             oof_probabilities=run.oof_probabilities,
             test_probabilities=run.test_probabilities,
@@ -220,7 +220,7 @@ def read_result(run: FinishedRun) -> CVResult:
             training_seconds=metrics["training_seconds"],
             run_dir=run.path,
             submission=Path(metrics["submission"]) if metrics["submission"] else None,
-            unfit=metrics["unfit_for_competition"],
+            ineligible=metrics["ineligible"],
             single_split=metrics["single_split"],
             untrained_accuracy=metrics.get("untrained_accuracy"),  # runs of earlier versions did not measure it
         )
@@ -349,8 +349,8 @@ def fit_and_judge(
         )
         seconds = time.perf_counter() - started
         result = FoldResult(
-            held_out=predict_probabilities(part, views[0][held_out], config.shifted_copies),
-            test=predict_probabilities(part, work.inputs.test, config.shifted_copies),
+            held_out=predict_probabilities(part, views[0][held_out], config.tta),
+            test=predict_probabilities(part, work.inputs.test, config.tta),
             net=_pack_net(model),
             seconds=seconds,
             epochs=epochs,
@@ -398,7 +398,7 @@ def _pack_net(model: keras.Model) -> bytes:
 
 def fit_folds(
     work: FoldWork,
-    run: RunFolder,
+    run: Run,
     state: RunState,
     save: Callable[[FitState | None], None],
     watch: EpochWatch | None,
@@ -479,7 +479,7 @@ def _replay(result: FoldResult, listener: FoldListener) -> None:
         listener.on_epoch(epoch)
 
 
-def _keep(work: FoldWork, fold: int, result: FoldResult, run: RunFolder, state: RunState) -> None:
+def _keep(work: FoldWork, fold: int, result: FoldResult, run: Run, state: RunState) -> None:
     state.oof[work.fold_of_row == fold] = result.held_out
     state.test += result.test / len(work.list_folds())
     with write_atomically(run.path / "models" / f"fold{fold}.keras") as temporary:
@@ -495,7 +495,7 @@ def conclude(
     config: RunConfig,
     dataset: Dataset,
     fold_of_row: Any,
-    run: RunFolder,
+    run: Run,
     state: RunState,
     save: Callable[[FitState | None], None],
     measure_elapsed: Callable[[], float],
@@ -519,9 +519,9 @@ def conclude(
     """
     run.write_array("oof_probabilities", state.oof)
     run.write_array("test_probabilities", state.test)
-    score = judge_probabilities(state.oof, dataset.labels, fold_of_row, dataset.class_names)
-    unfit = dataset.unfit or (SMOKE_UNFIT if config.smoke else None)
-    submission = _hand_out(config, dataset, run, state, save, score.oof_accuracy, environment["commit"], unfit)
+    score = evaluate(state.oof, dataset.labels, fold_of_row, dataset.class_names)
+    ineligible = dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
+    submission = _hand_out(config, dataset, run, state, save, score.oof_accuracy, environment["commit"], ineligible)
     if run.verb == "train" and draw:
         plot_learning_curves(
             state.history,
@@ -536,7 +536,7 @@ def conclude(
         training_seconds=state.training_seconds,
         run_dir=run.path,
         submission=submission,
-        unfit=unfit,
+        ineligible=ineligible,
         single_split=run.verb == "train",
         untrained_accuracy=state.untrained_accuracy,
     )
@@ -551,12 +551,12 @@ def conclude(
 def _hand_out(
     config: RunConfig,
     dataset: Dataset,
-    run: RunFolder,
+    run: Run,
     state: RunState,
     save: Callable[[FitState | None], None],
     accuracy: float,
     commit: str | None,
-    unfit: str | None,
+    ineligible: str | None,
 ) -> Path | None:
     """Write the submission; its name is in the state before the file is there, so a resumed run finds its own."""
     if not dataset.whole_test:
@@ -568,7 +568,7 @@ def _hand_out(
         train_sha256=dataset.train_sha256,
         test_sha256=dataset.test_sha256,
         oof_accuracy=accuracy,
-        unfit=unfit,
+        ineligible=ineligible,
         run=str(run.path),
     )
     path = Path(state.submission) if state.submission else _choose_path(config, dataset, run, accuracy)
@@ -584,12 +584,12 @@ def _hand_out(
             run.say(f"{taken} was written by another command meanwhile; this run's submission is {path}")
 
 
-def _choose_path(config: RunConfig, dataset: Dataset, run: RunFolder, accuracy: float) -> Path:
+def _choose_path(config: RunConfig, dataset: Dataset, run: Run, accuracy: float) -> Path:
     if config.submission is not None:
         return config.submission
     if config.smoke:
         return run.path / "submission.csv"  # a smoke run's file has no place among those worth keeping
-    name = name_submission(f"{config.model}-{accuracy:.5f}", config.input_dir, dataset.unfit)
+    name = name_submission(f"{config.model}-{accuracy:.5f}", config.input_dir, dataset.ineligible)
     return find_free_path(SUBMISSIONS, name)
 
 
@@ -633,12 +633,12 @@ def cross_validate(
         check_writable_folder(SUBMISSIONS)
     if config.submission is not None and not dataset.whole_test:
         raise InputError(
-            f"--submission needs a prediction for every test row, but --test-rows leaves {len(dataset.test_images):,} "
+            f"--submission needs a prediction for every test row, but --limit-test leaves {len(dataset.test_images):,} "
             f"of {dataset.all_test_rows:,}: leave one of the two out."
         )
     fold_of_row = _assign_held_out(config, dataset, single_split)
     check_free_disk(config.run_dir or Path("runs"), _estimate_bytes(config, dataset))
-    with RunFolder.create(config, "train" if single_split else "cv") as run, _told_how_to_resume(run):
+    with Run.create(config, "train" if single_split else "cv") as run, _told_how_to_resume(run):
         return _work(config, dataset, fold_of_row, run, started, on_epoch=on_epoch, executor=executor)
 
 
@@ -680,7 +680,7 @@ def resume(
         return result
     with reading_its_own_files():
         load_run_config(path, verb)
-    run, config = RunFolder.reopen(path, verb)
+    run, config = Run.reopen(path, verb)
     with run, _told_how_to_resume(run):
         check_model_flags(config)
         check_trackers(config)
@@ -693,7 +693,7 @@ def _work(
     config: RunConfig,
     dataset: Dataset,
     fold_of_row: np.ndarray,
-    run: RunFolder,
+    run: Run,
     started: float,
     allow_inexact: bool = False,
     on_epoch: EpochWatch | None = None,
@@ -763,24 +763,26 @@ def _work(
 
 def _assign_held_out(config: RunConfig, dataset: Dataset, single_split: bool) -> np.ndarray:
     """The fold of each row, int16; -1 where a single split never holds it out."""
-    seed = derive_seed(config.seed if config.fold_seed is None else config.fold_seed, "folds")
+    seed = derive_seed(config.seed if config.split_seed is None else config.split_seed, "folds")
     fold_of_row = assign_folds(dataset.labels, config.folds, seed, dataset.groups)
     if single_split:
         fold_of_row[fold_of_row != 0] = -1
     return fold_of_row
 
 
-def _introduce(config: RunConfig, dataset: Dataset, run: RunFolder, precision: str) -> None:
-    if dataset.unfit:
-        run.say(f"WARNING: UNFIT FOR THE COMPETITION: {dataset.unfit.upper()}.")
-    name = " ".join((config.model, *config.net))
+def _introduce(config: RunConfig, dataset: Dataset, run: Run, precision: str) -> None:
+    if dataset.ineligible:
+        run.say(f"WARNING: INELIGIBLE FOR THE COMPETITION: {dataset.ineligible.upper()}.")
+    name = " ".join((config.model, *config.model_args))
     run.say(
         f"{name}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
         f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
     )
-    if config.generated:
+    if config.synthetic_ratio:
         noun = dataset.alphabet.noun
-        run.say(f"each fold begins by generating {config.generated:g} further {noun}s per {noun} that it is fitted on")
+        run.say(
+            f"each fold begins by generating {config.synthetic_ratio:g} further {noun}s per {noun} that it is fitted on"
+        )
     if config.smoke:
         run.say(
             "a smoke run: it shows that everything runs, and its score means nothing"
@@ -790,13 +792,13 @@ def _introduce(config: RunConfig, dataset: Dataset, run: RunFolder, precision: s
 
 def _estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
     """Room that a run may take on its disk at most."""
-    parameters = count_parameters(config.model, config.net)
+    parameters = count_parameters(config.model, config.model_args)
     probabilities = 4 * CLASS_COUNT * (len(dataset.labels) + len(dataset.test_images))
     return 4 * parameters * config.folds + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
 
 
 @contextlib.contextmanager
-def _told_how_to_resume(run: RunFolder) -> Iterator[None]:
+def _told_how_to_resume(run: Run) -> Iterator[None]:
     """Whoever stops a run, or meets a full disk or a lost cluster, is told how to go on."""
     try:
         yield

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import RunConfig, flag
-from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment, prepare_images
+from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment, preprocess_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import HASH_CHUNK_BYTES, write_atomically
 from digit_recognizer.models import build_model, load_model_module, read_options
@@ -69,7 +69,7 @@ def load_features(
     return _load_view(lower, pixels, cache_dir, {"data": data_sha256, "view": 0}, None, batch_size, label)
 
 
-def load_feature_views(
+def load_cached_augmentations(
     lower: "keras.Model",
     pixels: np.ndarray,
     views: int,
@@ -106,11 +106,11 @@ def load_feature_views(
         InputError: as in `load_features`, or if there is nothing to make a second view with.
     """
     if views < 1:
-        raise InputError(f"--feature-views takes a number of at least 1; received {views}.")
+        raise InputError(f"--cached-augmentations takes a number of at least 1; received {views}.")
     if views > 1 and augment is None:
         raise InputError(
-            f"--feature-views above 1 takes an augmentation; received {views} with none: "
-            "name one by --augmentation, or leave --feature-views at 1."
+            f"--cached-augmentations above 1 takes an augmentation; received {views} with none: "
+            "name one by --augmentation, or leave --cached-augmentations at 1."
         )
     features = [load_features(lower, pixels, cache_dir, data_sha256, batch_size, label)]
     if augment is not None:
@@ -270,8 +270,8 @@ def check_model_flags(config: RunConfig) -> None:
     check_flags_apart(config)
     if hasattr(load_model_module(config.model), "split"):
         load_weighted_model(config)
-    elif read_options(config.model, config.net):
-        count_parameters(config.model, config.net)
+    elif read_options(config.model, config.model_args):
+        count_parameters(config.model, config.model_args)
 
 
 def check_flags_apart(config: RunConfig) -> None:
@@ -284,9 +284,9 @@ def check_flags_apart(config: RunConfig) -> None:
     """
     check_backend(config)
     module = load_model_module(config.model)
-    read_options(config.model, config.net)
+    read_options(config.model, config.model_args)
     if not hasattr(module, "split"):
-        for name in ("weights", "unfreeze", "unfreeze_epochs", "unfreeze_learning_rate", "feature_views"):
+        for name in ("weights", "unfreeze", "unfreeze_epochs", "unfreeze_learning_rate", "cached_augmentations"):
             if getattr(config, name) != getattr(RunConfig, name):
                 raise InputError(f"{flag(name)} is for transfer nets; --model {config.model} has no frozen backbone.")
         return
@@ -294,26 +294,26 @@ def check_flags_apart(config: RunConfig) -> None:
         raise InputError(f"--weights takes imagenet, none or an existing file; received {config.weights}.")
     if config.unfreeze is not None and config.unfreeze not in module.BLOCKS:
         raise InputError(f"--unfreeze takes one of {', '.join(module.BLOCKS)}; received {config.unfreeze!r}.")
-    if config.shifted_copies != 1:
+    if config.tta != 1:
         raise InputError(
-            f"--shifted-copies moves images, but --model {config.model} is fed features that its backbone makes once: "
-            f"received {config.shifted_copies}; leave it at 1."
+            f"--tta moves images, but --model {config.model} is fed features that its backbone makes once: "
+            f"received {config.tta}; leave it at 1."
         )
-    if config.preparation != "none":
+    if config.preprocess != "none":
         raise InputError(
-            f"--preparation changes images, but --model {config.model} is fed features that its backbone makes of them "
-            f"as they are: received {config.preparation}; leave it out."
+            f"--preprocess changes images, but --model {config.model} is fed features that its backbone makes of them "
+            f"as they are: received {config.preprocess}; leave it out."
         )
-    if config.generated:
+    if config.synthetic_ratio:
         raise InputError(
-            f"--generated makes images, but --model {config.model} is fed features that its backbone makes once: "
-            f"received {config.generated}; leave it at 0."
+            f"--synthetic-ratio makes images, but --model {config.model} is fed features that its backbone makes once: "
+            f"received {config.synthetic_ratio}; leave it at 0."
         )
-    if (config.augmentation == "none") != (config.feature_views == 1):
+    if (config.augmentation == "none") != (config.cached_augmentations == 1):
         raise InputError(
             f"--model {config.model} caches its backbone's features, so augmented images must be a fixed number of "
-            f"views: received --augmentation {config.augmentation} with --feature-views {config.feature_views}. "
-            "Use --augmentation none, or an augmentation with --feature-views 8."
+            f"views: received --augmentation {config.augmentation} with --cached-augmentations {config.cached_augmentations}. "
+            "Use --augmentation none, or an augmentation with --cached-augmentations 8."
         )
 
 
@@ -337,7 +337,9 @@ def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
     module = load_model_module(config.model)
     augment = build_augment(POLICIES[config.augmentation])
     if not hasattr(module, "split"):
-        images, test = (prepare_images(images, config.preparation) for images in (dataset.images, dataset.test_images))
+        images, test = (
+            preprocess_images(images, config.preprocess) for images in (dataset.images, dataset.test_images)
+        )
         return Inputs(images[None], test, augment, from_backbone=False)
     lower = module.split(load_weighted_model(config), config.unfreeze).lower
     # a read-only input folder, as on Kaggle, leaves features in memory for the length of the run
@@ -346,10 +348,10 @@ def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
     if augment is None:
         views = load_features(lower, dataset.images, cache_dir, dataset.train_sha256, label="training rows")[None]
     else:
-        views = load_feature_views(
+        views = load_cached_augmentations(
             lower,
             dataset.images,
-            config.feature_views,
+            config.cached_augmentations,
             augment,
             derive_seed(config.seed, "views"),
             cache_dir,
@@ -364,7 +366,7 @@ def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
 def load_weighted_model(config: RunConfig) -> keras.Model:
     """A fresh model of the run's kind and options; `--weights none` means random ones."""
     weights = None if config.weights == "none" else config.weights
-    options: dict[str, Any] = read_options(config.model, config.net)
+    options: dict[str, Any] = read_options(config.model, config.model_args)
     return build_model(config.model, weights=weights, **options)
 
 

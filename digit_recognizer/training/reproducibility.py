@@ -20,7 +20,7 @@ from digit_recognizer.errors import InputError, UnusableRunError, reading_its_ow
 from digit_recognizer.io import hash_file, load_npy, read_json, write_json
 from digit_recognizer.training.executors import Executor, do_task
 from digit_recognizer.training.hardware import POLICIES, check_devices, choose_precision, count_threads
-from digit_recognizer.training.run import RunFolder, load_run_config
+from digit_recognizer.training.run import Run, load_run_config
 
 # The one door for chance: every seed of a run derives from `RunConfig.seed` here.
 
@@ -170,11 +170,11 @@ def _shorten(value: Any) -> str:
 
 
 ENVIRONMENT = "environment.json"
-ESSENTIAL = ("train.csv", "test.csv", "--model", "--train-rows", "--test-rows")  # other rows, other shapes
+ESSENTIAL = ("train.csv", "test.csv", "--model", "--limit-train", "--limit-test")  # other rows, other shapes
 
 
 def settle_environment(
-    run: RunFolder,
+    run: Run,
     config: RunConfig,
     dataset: Dataset,
     fold_of_row: np.ndarray,
@@ -219,7 +219,7 @@ def settle_environment(
                 if essential
                 else "restore that, or accept a result that is not exactly the same by --allow-inexact."
             )
-            raise UnusableRunError(f"{run.path} was begun otherwise: {join_differences(differences)}", f": {advice}")
+            raise UnusableRunError(f"{run.path} was begun otherwise: {join_differences(differences)}: {advice}")
         inexact = [*recorded["resumed_with_differences"], *differences]
         with reading_its_own_files():
             _check_folds(run.path / "folds.npy", fold_of_row)
@@ -270,10 +270,10 @@ def check_finished(path: Path, verb: str, dataset: Dataset) -> None:
     now = take_fingerprint(config, dataset, then["precision"])
     if differences := compare_fingerprints({**then, **{name: now[name] for name in BORNE}}, now):
         told = f"{path} was made otherwise: {join_differences(differences)}"
-        raise UnusableRunError(told, ": restore that, or run it anew.")
+        raise UnusableRunError(f"{told}: restore that, or run it anew.")
 
 
-def record_differences(run: RunFolder, environment: dict[str, Any], differences: list[str]) -> None:
+def record_differences(run: Run, environment: dict[str, Any], differences: list[str]) -> None:
     """Add what differed while the run was under way, lest its numbers be taken for exactly repeatable.
 
     Args:

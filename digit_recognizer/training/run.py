@@ -18,7 +18,7 @@ from filelock import FileLock
 from digit_recognizer.competition.submissions import describe_command
 from digit_recognizer.config import RunConfig, Settings
 from digit_recognizer.console import show
-from digit_recognizer.data.labels import DIGITS, Alphabet, parse_alphabet
+from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import (
     LOCK,
@@ -57,10 +57,10 @@ from digit_recognizer.training.saved_models import load_saved_model
 CONFIG, METRICS = "config.json", "metrics.json"
 CLASSES = "classes"  # in metrics.json: what they are called; digits have no such entry
 
-REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "unfit_for_competition")
+REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "ineligible")
 
 
-class RunFolder:
+class Run:
     """A run folder being written, by this process alone. Make one with `create` or `reopen`; close it at the end.
 
     Attributes:
@@ -75,7 +75,7 @@ class RunFolder:
         self.log = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
     @classmethod
-    def create(cls, config: Settings, verb: str) -> "RunFolder":
+    def create(cls, config: Settings, verb: str) -> "Run":
         """Make the folder, before anything that takes time.
 
         Raises:
@@ -100,7 +100,7 @@ class RunFolder:
         return folder
 
     @classmethod
-    def reopen(cls, path: Path, verb: str) -> tuple["RunFolder", RunConfig]:
+    def reopen(cls, path: Path, verb: str) -> tuple["Run", RunConfig]:
         """Open the folder of a run that was stopped, or has finished.
 
         Args:
@@ -117,7 +117,7 @@ class RunFolder:
         sweep_temporaries(path / "models", all_of_them=True)
         return cls(path, verb, command, lock), config
 
-    def __enter__(self) -> "RunFolder":
+    def __enter__(self) -> "Run":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -166,10 +166,10 @@ class FinishedRun:
     test_probabilities: np.ndarray
 
     @property
-    def alphabet(self) -> Alphabet:
+    def alphabet(self) -> LabelSet:
         """What the run's classes are called; an InputError if metrics.json says it in no way that can be read."""
         content = self.metrics.get(CLASSES)
-        return DIGITS if content is None else parse_alphabet(content, self.path / METRICS)
+        return DIGITS if content is None else parse_label_set(content, self.path / METRICS)
 
 
 def load_run(path: Path) -> FinishedRun:
@@ -264,7 +264,7 @@ class RunNets:
 
     Attributes:
         models: uncompiled, from float32 (n, 28, 28, 1) in [0, 1] to probabilities; one per fold, by ascending fold.
-        config: what they were fitted by; its `preparation` must be done to every image first.
+        config: what they were fitted by; its `preprocess` must be done to every image first.
     """
 
     models: tuple[keras.Model, ...]

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.errors import GivenUpError, InputError, LostError, WriteError
+from digit_recognizer.errors import PrunedError, InputError, LostError, WriteError
 from digit_recognizer.io import read_json, write_json
-from digit_recognizer.training.run import RunFolder
+from digit_recognizer.training.run import Run
 
 # Event files for TensorBoard, written by its own package: no TensorFlow, no thread, each epoch on the disk at once.
 #
@@ -326,7 +326,7 @@ class Trackers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        stopped = kind is not None and issubclass(kind, (KeyboardInterrupt, GivenUpError, LostError, WriteError))
+        stopped = kind is not None and issubclass(kind, (KeyboardInterrupt, PrunedError, LostError, WriteError))
         self._close("KILLED" if stopped else "FAILED")
 
     def follow(self, history: list[dict[str, Any]]) -> None:
@@ -384,7 +384,7 @@ def check_trackers(config: RunConfig) -> None:
         check_mlflow()
 
 
-def open_trackers(config: RunConfig, run: RunFolder, commit: str | None) -> Trackers:
+def open_trackers(config: RunConfig, run: Run, commit: str | None) -> Trackers:
     """Begin to tell of a run, or go on with what was told of it in an earlier sitting.
 
     Args:
@@ -426,5 +426,5 @@ def describe_result(metrics: dict[str, Any]) -> tuple[dict[str, float], dict[str
     }
     whole_run = ("oof_accuracy", "calibration_error", "untrained_accuracy", "elapsed_seconds", "training_seconds")
     numbers |= {name: metrics[name] for name in whole_run if metrics[name] is not None}
-    words = {"unfit_for_competition": metrics["unfit_for_competition"] or "no"}
+    words = {"ineligible": metrics["ineligible"] or "no"}
     return numbers, words | {name: metrics[name] for name in ("submission", "precision") if metrics[name]}

@@ -36,7 +36,7 @@ EpochListener = Callable[[dict[str, Any]], None]
 class EpochCurve:
     """Rows measured after every epoch, for a learning curve only: nothing is steered by them.
 
-    Each is read in one copy, whatever `shifted_copies` says: five would take five times as long after every epoch.
+    Each is read in one copy, whatever `tta` says: five would take five times as long after every epoch.
     """
 
     inputs: np.ndarray
@@ -89,11 +89,9 @@ def fit_compiled(
     if config.schedule == "plateau":
         patience = max(1, epochs // 10)
         steering.append(keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=PLATEAU_FACTOR, patience=patience))
-    if config.early_stopping_epochs:
+    if config.patience:
         steering.append(
-            keras.callbacks.EarlyStopping(
-                monitor="val_loss", patience=config.early_stopping_epochs, restore_best_weights=True
-            )
+            keras.callbacks.EarlyStopping(monitor="val_loss", patience=config.patience, restore_best_weights=True)
         )
     first, last = epochs_before, epochs_before + epochs
     if resumed is not None:
@@ -119,13 +117,13 @@ def fit_compiled(
     )
 
 
-def predict_probabilities(model: keras.Model, inputs: np.ndarray, shifted_copies: int = 1) -> np.ndarray:
+def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) -> np.ndarray:
     """Predict, in batches.
 
     Args:
         model: from inputs to probabilities.
         inputs: uint8 images (n, height, width, channels) or float32 features (n, ...).
-        shifted_copies: of images only, the mean is taken over so many copies of each, the first of which stays: of 5
+        tta: of images only, the mean is taken over so many copies of each, the first of which stays: of 5
             the others are moved by 1 px up, down, left and right, of 9 also aslant. A digit keeps its meaning, while a
             net that pools sees other pixels.
 
@@ -137,10 +135,10 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, shifted_copies
         inputs = np.concatenate([inputs, np.zeros((-count % devices, *inputs.shape[1:]), inputs.dtype)])
     batch_size = PREDICTION_BATCH_SIZE // devices * devices
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
-    for shift_px in SHIFTS_PX[:shifted_copies] if len(inputs) else ():
+    for shift_px in SHIFTS_PX[:tta] if len(inputs) else ():
         copies = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
         probabilities = model.predict(stream(PredictionBatches(copies, None, batch_size)), verbose=0)
-        total += np.asarray(probabilities, np.float32) / shifted_copies
+        total += np.asarray(probabilities, np.float32) / tta
     return total[:count]
 
 
@@ -241,12 +239,12 @@ def fit_fold(
     rows = rows[len(rows) % devices :]  # batches are split evenly among devices
     fitted, watched = Fitted(inputs.views, targets, rows), None
     if config.watches:
-        count = min(max(1, round(config.watch_fraction * len(rows) / devices)) * devices, len(rows) - devices)
+        count = min(max(1, round(config.validation_fraction * len(rows) / devices)) * devices, len(rows) - devices)
         labels, watch_seed = targets[rows].argmax(axis=1), derive_seed(config.seed, "watch", fold)
         drawn, rest = draw_stratified_rows(labels, count, watch_seed)
         watched = PredictionBatches(inputs.views[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
         fitted = replace(fitted, rows=rows[rest])
-    if config.generated:
+    if config.synthetic_ratio:
         fitted = _add_generated(fitted, config, fold)
     # no keras.backend.clear_session(): it would also forget the precision policy
     seed = derive_seed(config.seed, "fit", fold)
@@ -285,7 +283,7 @@ def fit_fold(
 def _add_generated(fitted: Fitted, config: RunConfig, fold: int) -> Fitted:
     """Digits generated from these very rows, beside them; made anew when a run is resumed, as they follow from both."""
     images, targets = fitted.views[0][fitted.rows], fitted.targets[fitted.rows]
-    count = max(1, round(config.generated * len(images)))
+    count = max(1, round(config.synthetic_ratio * len(images)))
     digits = generate_digits(images, targets.argmax(axis=1), count, derive_seed(config.seed, "generate", fold))
     new_targets = np.eye(targets.shape[1], dtype=targets.dtype)[digits.labels]
     return Fitted(

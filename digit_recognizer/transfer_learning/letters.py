@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from digit_recognizer.config import Preparation
-from digit_recognizer.data.augmentation import Affine, BatchedAffine, prepare_images
+from digit_recognizer.config import Preprocess
+from digit_recognizer.data.augmentation import Affine, BatchedAffine, preprocess_images
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder
@@ -18,7 +18,7 @@ from digit_recognizer.models._blocks import OUTPUT, Transferred, count_parameter
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.progress import Progress
 from digit_recognizer.training.reproducibility import derive_seed
-from digit_recognizer.training.run import CONFIG, RunFolder, load_run_nets
+from digit_recognizer.training.run import CONFIG, Run, load_run_nets
 from digit_recognizer.training.trainer import (
     EpochCurve,
     EpochListener,
@@ -285,7 +285,7 @@ class LetterFits:
     """
 
     def __init__(
-        self, config: TransferConfig, run: RunFolder, transferred: Transferred, train: ClassFolder, pictures: Pictures
+        self, config: TransferConfig, run: Run, transferred: Transferred, train: ClassFolder, pictures: Pictures
     ) -> None:
         self.config, self.run, self.transferred = config, run, transferred
         self.labels, self.images, self.names = train.labels, pictures.images, train.names
@@ -419,20 +419,20 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
     train = find_classes(config.images, "--images")
     test = find_classes(config.test, "--test", train.classes) if config.test is not None else None
     keras.utils.set_random_seed(derive_seed(config.seed, "fit"))  # a loaded net draws the seeds of its dropout
-    net, preparation = open_net(config.run)
+    net, preprocess = open_net(config.run)
     transferred = replace_head(net, len(train.classes))
     if config.unfreeze is not None:
         unfreeze_from(transferred.model, config.unfreeze)
 
     def read(path: Path) -> np.ndarray:
-        return prepare_images(load_letter(path)[None], preparation)[0]
+        return preprocess_images(load_letter(path)[None], preprocess)[0]
 
     pictures = load_pictures(train.files, read, "training pictures")
     seen = load_pictures(test.files, read, "test pictures") if test is not None else None
     shared = find_shared(pictures.digests, seen.digests) if seen is not None else np.zeros(0, bool)
     if len(shared) and shared.all():
         raise InputError(f"--test takes other pictures than --images, but all of {config.test} are also there.")
-    with RunFolder.create(config, "transfer") as run:
+    with Run.create(config, "transfer") as run:
         for note in (*train.notes, *(test.notes if test is not None else ())):
             run.say(f"note: {note}")
         run.say(f"{config.run}: {len(train.files):,} pictures of {len(train.classes):,} classes; run folder {run.path}")
@@ -448,7 +448,7 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
         return conclude(config, run, train, judgement, images, fits.history, fits.parameters, names, started)
 
 
-def open_net(run: str) -> tuple[keras.Model, Preparation]:
+def open_net(run: str) -> tuple[keras.Model, Preprocess]:
     """The net of a run's first fold, or the ready model, and what is to be done to its images first.
 
     Raises:
@@ -460,4 +460,4 @@ def open_net(run: str) -> tuple[keras.Model, Preparation]:
     if not (folder / CONFIG).is_file():
         raise InputError(f"RUN takes a run folder, {READY} or {PHOTOGRAPHS}, but {folder} has no {CONFIG}: name a run.")
     nets = load_run_nets(folder, most=1)
-    return nets.models[0], nets.config.preparation
+    return nets.models[0], nets.config.preprocess

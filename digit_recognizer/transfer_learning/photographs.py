@@ -16,7 +16,7 @@ from digit_recognizer.models._blocks import count_parameters
 from digit_recognizer.training.batches import scale_images
 from digit_recognizer.training.progress import SECONDS_BETWEEN_LINES, Progress, format_seconds
 from digit_recognizer.training.reproducibility import derive_seed
-from digit_recognizer.training.run import RunFolder
+from digit_recognizer.training.run import Run
 from digit_recognizer.training.trainer import predict_probabilities
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.transfer_learning.letters import (
@@ -70,7 +70,7 @@ def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
         raise InputError(f"--test takes other pictures than --images, but all of {config.test} are also there.")
     held_out = _hold_out(train, digests, config.seed) if test is None else np.zeros(len(train.files), bool)
     model = _resnet152v2.build(len(train.classes), config.weights)
-    with RunFolder.create(config, "transfer") as run:
+    with Run.create(config, "transfer") as run:
         for note in (*train.notes, *(test.notes if test is not None else ())):
             run.say(f"note: {note}")
         warning = RANDOM if config.weights == "none" else None
@@ -126,7 +126,7 @@ def compute_features(lower: keras.Model, files: Sequence[Path], say: Callable[[s
 
 def _fit_all(
     config: TransferConfig,
-    run: RunFolder,
+    run: Run,
     features: np.ndarray,
     labels: np.ndarray,
     queries: np.ndarray,

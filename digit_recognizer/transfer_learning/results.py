@@ -32,7 +32,7 @@ from digit_recognizer.models._blocks import count_parameters
 from digit_recognizer.models._normalization import make_plain
 from digit_recognizer.reporting.plots import FITTED_COLOUR, HELD_OUT_COLOUR, REFERENCE_COLOUR
 from digit_recognizer.training.progress import format_seconds
-from digit_recognizer.training.run import METRICS, RunFolder
+from digit_recognizer.training.run import METRICS, Run
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.vision.class_folders import ClassFolder
 
@@ -125,7 +125,7 @@ def summarise(accuracies: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def format_result(metrics: dict[str, Any], run: RunFolder) -> str:
+def format_result(metrics: dict[str, Any], run: Run) -> str:
     """The table that ends a transfer.
 
     Args:
@@ -165,7 +165,7 @@ def format_result(metrics: dict[str, Any], run: RunFolder) -> str:
     return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
 
 
-def write_predictions(run: RunFolder, judgement: Judgement, classes: Sequence[str]) -> None:
+def write_predictions(run: Run, judgement: Judgement, classes: Sequence[str]) -> None:
     """Write predictions.csv: what the first seed's net read."""
     probabilities = judgement.probabilities[0]
     with (
@@ -179,7 +179,7 @@ def write_predictions(run: RunFolder, judgement: Judgement, classes: Sequence[st
             writer.writerow([*cells, f"{row.max():.6f}"])
 
 
-def save_model(run: RunFolder, model: keras.Model) -> None:
+def save_model(run: Run, model: keras.Model) -> None:
     """Save a net as `load_saved_model` and plain Keras open it."""
     with write_atomically(run.path / "models" / MODEL) as temporary:
         # without compilation and optimizer, which fine-tuning leaves on it
@@ -384,7 +384,7 @@ def _save(figure: "Figure", path: Path) -> None:
 
 def conclude(
     config: TransferConfig,
-    run: RunFolder,
+    run: Run,
     train: ClassFolder,
     judgement: Judgement | None,
     images: Sequence[np.ndarray],

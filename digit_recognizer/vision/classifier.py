@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digit_recognizer.config import Preparation
-from digit_recognizer.data.augmentation import prepare_images
-from digit_recognizer.data.labels import DIGITS, parse_alphabet
+from digit_recognizer.config import Preprocess
+from digit_recognizer.data.augmentation import preprocess_images
+from digit_recognizer.data.labels import DIGITS, parse_label_set
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import read_json
 
@@ -26,12 +26,12 @@ class Reader:
 
     Attributes:
         models: from float32 (n, 28, 28, 1) in [0, 1] to probabilities of ten digits, and perhaps of no digit.
-        preparation: what is done to every image first, as in the run that the nets come from.
+        preprocess: what is done to every image first, as in the run that the nets come from.
         temperature: what the logarithms of probabilities are divided by, so that they say how often they are right.
     """
 
     models: tuple["keras.Model", ...]
-    preparation: Preparation = "none"
+    preprocess: Preprocess = "none"
     temperature: float = 1.0
 
     def read(self, images: np.ndarray) -> np.ndarray:
@@ -43,7 +43,7 @@ class Reader:
         Returns:
             float32 (n, 11), rows sum to 1: ten digits, then no digit, which is 0 where the nets know of none.
         """
-        prepared = prepare_images(images, self.preparation)
+        prepared = preprocess_images(images, self.preprocess)
         total = np.zeros((len(images), NO_DIGIT + 1))
         for model in self.models:
             for start in range(0, len(images), BATCH):
@@ -79,7 +79,7 @@ def load_reader(run: Path | None) -> Reader:
 
     nets = load_run_nets(run)
     _check_digits(run)
-    return Reader(nets.models, nets.config.preparation)
+    return Reader(nets.models, nets.config.preprocess)
 
 
 def _check_digits(run: Path) -> None:
@@ -89,7 +89,7 @@ def _check_digits(run: Path) -> None:
 
     metrics = read_json(run / METRICS)
     if isinstance(metrics, dict) and NAMED in metrics:
-        alphabet = parse_alphabet(metrics[NAMED], run / METRICS)
+        alphabet = parse_label_set(metrics[NAMED], run / METRICS)
         if alphabet.key != DIGITS.key:
             raise InputError(
                 f"--run takes a run on digits, which is what pictures are read for; received {run}, whose alphabet is "

@@ -23,7 +23,7 @@ from digit_recognizer.competition.submissions import (
 )
 from digit_recognizer.console import make_printable
 from digit_recognizer.console import show as tell
-from digit_recognizer.data.augmentation import prepare_images
+from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.csv import guard_cell
 from digit_recognizer.data.tables import load_test_table, pixels_to_images
 from digit_recognizer.errors import InputError
@@ -493,8 +493,8 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
     result = read_result(finished)
     test = load_test_table(table)
     nets = load_run_nets(run)
-    images = prepare_images(pixels_to_images(test.pixels), nets.config.preparation)
-    copies = nets.config.shifted_copies
+    images = preprocess_images(pixels_to_images(test.pixels), nets.config.preprocess)
+    copies = nets.config.tta
     probabilities = np.mean([predict_probabilities(net, images, copies) for net in nets.models], axis=0)
     check_probabilities(run / "models", probabilities)
     own = finished.metrics["test_sha256"] == test.sha256
@@ -511,10 +511,10 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
         train_sha256=finished.metrics["train_sha256"],
         test_sha256=test.sha256,
         oof_accuracy=result.score.oof_accuracy,
-        unfit=result.unfit if own else "its rows were not compared with the run's training rows",
+        ineligible=result.ineligible if own else "its rows were not compared with the run's training rows",
         run=str(run),
     )
     write_submission(output, probabilities.argmax(axis=1), len(images), provenance)
     tell(f"{output}: {len(images)} labels by the mean of {len(nets.models)} nets of {run}")
-    if provenance.unfit:
-        tell(f"UNFIT FOR THE COMPETITION: {provenance.unfit}")
+    if provenance.ineligible:
+        tell(f"INELIGIBLE FOR THE COMPETITION: {provenance.ineligible}")

@@ -41,7 +41,7 @@ class Message(NamedTuple):
 
 
 class Hdf5Reader:
-    """Reads what a file is made of. Every method raises InputError where the file is damaged or unfit.
+    """Reads what a file is made of. Every method raises InputError where the file is damaged or ineligible.
 
     Attributes:
         content: the whole file.
@@ -155,7 +155,7 @@ class Hdf5Reader:
         end = self.content.find(b"\0", at, at + LONGEST_NAME_BYTES)
         name = self.content[at:end].decode("utf-8", "replace")
         if end <= at or "/" in name or name in (".", "..") or not name.isprintable() or path.count("/") >= DEEPEST:
-            self.refuse(f"holds an unfit name, {name[:40]!r}, in {path!r}")
+            self.refuse(f"holds an ineligible name, {name[:40]!r}, in {path!r}")
         return f"{path}/{name}" if path else name
 
     def _iterate_heap(self, heap: int) -> Iterator[tuple[int, tuple[int, int]]]:
