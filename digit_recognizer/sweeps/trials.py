@@ -27,8 +27,8 @@ from digit_recognizer.data.csv import CLASSES, open_regular_file
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import (
     DivergedError,
-    PrunedError,
     InputError,
+    PrunedError,
     UnusableRunError,
     WriteError,
     reading_its_own_files,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.errors import PrunedError, InputError, LostError, WriteError
+from digit_recognizer.errors import InputError, LostError, PrunedError, WriteError
 from digit_recognizer.io import read_json, write_json
 from digit_recognizer.training.run import Run
 
