@@ -148,17 +148,17 @@ def _prepare_data(folder: Path) -> None:
     _run_undisturbed("cv", [*name_cv(folder / "finished", "other", "c.csv"), "--seed", "1"], folder / "work")
 
 
-def _try_everything(verb: str, workload: Workload, ways: list[str], folder: Path) -> int:
+def _try_everything(subcommand: str, workload: Workload, ways: list[str], folder: Path) -> int:
     work = folder / "work"
     _prepare(workload, work)
-    calls = _run_undisturbed(verb, workload.arguments(work), work).calls
+    calls = _run_undisturbed(subcommand, workload.arguments(work), work).calls
     expected = {work / file: (work / file).read_bytes() for file in workload.results}
     failures = 0
     for way, (mode, code, reason) in ((way, WAYS[way]) for way in ways):
         ends: Counter[str] = Counter()
         for call in range(1, calls + 1):
             before = _prepare(workload, work)
-            ended = _run(verb, workload.arguments(work), work, mode, call)
+            ended = _run(subcommand, workload.arguments(work), work, mode, call)
             problems = [f"torn: {path}" for path in find_torn(work)] + _find_lost(work, before, expected)
             whole = all(_holds(path, expected[path]) for path in expected)
             if ended.code == code and (not reason or (reason in ended.error and ended.error.count("\n") == 1)):
@@ -167,16 +167,16 @@ def _try_everything(verb: str, workload: Workload, ways: list[str], folder: Path
                 ends["not needed, so the command ended well"] += 1
             else:
                 problems.append(f"exit code {ended.code}, {ended.error!r}")
-            if not whole or verb == "cv" or any(work.rglob(".writing-*")):
-                again = _run(verb, workload.arguments(work), work, COUNT, 0)
+            if not whole or subcommand == "cv" or any(work.rglob(".writing-*")):
+                again = _run(subcommand, workload.arguments(work), work, COUNT, 0)
                 problems += [f"again: exit code {again.code}, {again.error!r}"] * (again.code != 0)
             problems += [f"differs: {path}" for path in expected if not _holds(path, expected[path])]
             problems += [f"left: {path}" for path in work.rglob(".writing-*")]
             failures += bool(problems)
             if problems:
-                print(f"{verb}, {way} at call {call}: {problems}", flush=True)
+                print(f"{subcommand}, {way} at call {call}: {problems}", flush=True)
         told = "; ".join(f"{count} {end}" for end, count in ends.items())
-        print(f"{verb}, {way} at each of {calls} calls: {told}", flush=True)
+        print(f"{subcommand}, {way} at each of {calls} calls: {told}", flush=True)
     return failures
 
 
@@ -196,14 +196,14 @@ def _prepare(workload: Workload, work: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
 
 
-def _run_undisturbed(verb: str, arguments: list[str], work: Path) -> Ended:
-    ended = _run(verb, arguments, work, COUNT, 0)
+def _run_undisturbed(subcommand: str, arguments: list[str], work: Path) -> Ended:
+    ended = _run(subcommand, arguments, work, COUNT, 0)
     if ended.code:
-        sys.exit(f"{verb} failed undisturbed: {ended.error}")
+        sys.exit(f"{subcommand} failed undisturbed: {ended.error}")
     return ended
 
 
-def _run(verb: str, arguments: list[str], work: Path, mode: int, call: int) -> Ended:
+def _run(subcommand: str, arguments: list[str], work: Path, mode: int, call: int) -> Ended:
     work.mkdir(exist_ok=True)
     screen, error = work.with_name("screen.txt"), work.with_name("error.txt")
     reading, writing = os.pipe()
@@ -213,7 +213,7 @@ def _run(verb: str, arguments: list[str], work: Path, mode: int, call: int) -> E
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         code = 1
         try:
-            door = importlib.import_module(f"digit_recognizer.{verb}")
+            door = importlib.import_module(f"digit_recognizer.{subcommand}")
             shim = ctypes.CDLL(None)
             shim.fault_arm(str(work).encode(), mode, call)
             code = door.main(arguments)

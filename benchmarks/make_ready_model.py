@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a finished run of cv --model champion")
     path = parser.parse_args().run
     begun = load_config(path, "cv")
-    settings = {name: value for name, value in begun.items() if name not in ("verb", "command")}
+    settings = {name: value for name, value in begun.items() if name not in ("subcommand", "command")}
     config = RunConfig.from_json(RunConfig().to_json() | settings)  # an older run lacks younger settings
     if config.model != KIND:
         raise SystemExit(f"{path} is of {config.model}; the ready model is a {KIND}.")

@@ -25,7 +25,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.training.executors import Machines
 
 Arguments = TypeVar("Arguments")
-VERBS = (
+COMMANDS = (
     "download",
     "cv",
     "train",
@@ -48,7 +48,7 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
 
     `--debug`, anywhere among the arguments, lets every error keep its traceback.
     """
-    verb = Path(main.__code__.co_filename).stem  # the module's own name is __main__ under `python -m`
+    subcommand = Path(main.__code__.co_filename).stem  # the module's own name is __main__ under `python -m`
 
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
@@ -69,18 +69,22 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
         except InputError as error:
             if debug:
                 raise
-            _tell(f"{verb}: {error}")
+            _tell(f"{subcommand}: {error}")
             return 2
         except OSError as error:  # the machine's word about a path that somebody named: no permission, disk full
             if debug or error.strerror is None:
                 raise
-            _tell(f"{verb}: {error.filename or 'input or output'}: {error.strerror}. Mend that, or name another path.")
+            _tell(
+                f"{subcommand}: {error.filename or 'input or output'}: {error.strerror}. Mend that, or name another path."
+            )
             return 2
         except KeyboardInterrupt as stop:
             if debug:
                 raise
             how, code = ("terminated", 143) if isinstance(stop, TerminatedError) else ("interrupted", 130)
-            _tell(f"{verb}: {how}; {stop}" if str(stop) else f"{verb}: {how}.")  # no full stop on what is to be copied
+            _tell(
+                f"{subcommand}: {how}; {stop}" if str(stop) else f"{subcommand}: {how}."
+            )  # no full stop on what is to be copied
             return code
         return 0
 
@@ -89,7 +93,7 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
 
 def parse_arguments(
     kind: type[Arguments],
-    verb: str,
+    subcommand: str,
     arguments: list[str],
     default: Arguments | None = None,
     description: str | None = None,
@@ -98,7 +102,7 @@ def parse_arguments(
 
     Args:
         kind: a dataclass; its fields are the flags, the docstrings below them the help.
-        verb: the command's name.
+        subcommand: the command's name.
         arguments: without the program's name.
         default: where the values come from that no flag sets.
         description: what the command does, for `--help`; None takes the dataclass's docstring.
@@ -114,7 +118,7 @@ def parse_arguments(
         with contextlib.redirect_stderr(messages):
             parsed: Arguments = tyro.cli(
                 kind,
-                prog=f"python -m digit_recognizer.{verb}",
+                prog=f"python -m digit_recognizer.{subcommand}",
                 args=arguments,
                 default=default,
                 description=description,
@@ -137,13 +141,13 @@ class RunArguments(RunConfig, Machines):
         return RunConfig(**{field.name: getattr(self, field.name) for field in fields(RunConfig)})
 
 
-def parse_run_config(verb: str, arguments: list[str], description: str) -> RunArguments:
+def parse_run_config(subcommand: str, arguments: list[str], description: str) -> RunArguments:
     """A run's configuration and machines: defaults, then the model's preset, then the smoke run's, then the flags.
 
     The model and `--smoke` are read first, because `--help` shows the defaults that hold for them.
 
     Args:
-        verb: the command's name.
+        subcommand: the command's name.
         arguments: without the program's name.
         description: what the command does, for `--help`.
 
@@ -160,7 +164,7 @@ def parse_run_config(verb: str, arguments: list[str], description: str) -> RunAr
             model = argument.removeprefix("--model=")
     smoke = "--smoke" in arguments
     default = RunArguments(**vars(build_config(model, smoke)))
-    return parse_arguments(RunArguments, verb, arguments, default, f"{description} {describe_options(model)}.")
+    return parse_arguments(RunArguments, subcommand, arguments, default, f"{description} {describe_options(model)}.")
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ class ResumeArguments(Machines):
     """Go on even if versions, threads or other circumstances have changed since; the run's metrics then say so."""
 
 
-def parse_resume(verb: str, arguments: list[str]) -> ResumeArguments | None:
+def parse_resume(subcommand: str, arguments: list[str]) -> ResumeArguments | None:
     """The arguments of `--resume RUN`, which takes few other flags; None where it is not asked for.
 
     Raises:
@@ -182,7 +186,7 @@ def parse_resume(verb: str, arguments: list[str]) -> ResumeArguments | None:
     if not any(argument.split("=")[0] == "--resume" for argument in arguments):
         return None
     try:
-        return parse_arguments(ResumeArguments, verb, arguments)
+        return parse_arguments(ResumeArguments, subcommand, arguments)
     except InputError as error:
         others = [flag(field.name) for field in fields(ResumeArguments) if field.name != "resume"]
         raise InputError(f"{error} --resume RUN takes no other flag but {', '.join(others)}.") from None

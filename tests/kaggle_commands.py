@@ -24,7 +24,7 @@ def client_environment(server, home):
 
 
 def start(server, folder, *arguments, **more):
-    """Start `python -m digit_recognizer.VERB …`, or Kaggle's own command where the verb is kaggle, in `folder`."""
+    """Start `python -m digit_recognizer.COMMAND …`, or Kaggle's own command where the subcommand is kaggle, in `folder`."""
     own = {k: v for k, v in os.environ.items() if not k.startswith("KAGGLE") and "proxy" not in k.lower()}
     environment = {
         **own,
@@ -32,9 +32,14 @@ def start(server, folder, *arguments, **more):
         **client_environment(server, folder / "home"),
         **more,
     }
-    verb = arguments[0]
+    subcommand = arguments[0]
     return subprocess.Popen(
-        [sys.executable, "-m", "kaggle.cli" if verb == "kaggle" else f"digit_recognizer.{verb}", *arguments[1:]],
+        [
+            sys.executable,
+            "-m",
+            "kaggle.cli" if subcommand == "kaggle" else f"digit_recognizer.{subcommand}",
+            *arguments[1:],
+        ],
         cwd=folder,
         env={name: value for name, value in environment.items() if value},
         stdout=subprocess.PIPE,

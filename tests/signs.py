@@ -51,7 +51,7 @@ def build_document_002() -> keras.Model:
 def write_net(folder: Path, model: keras.Model) -> Path:
     """As much of a run folder as a transfer reads."""
     (folder / "models").mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"verb": "cv", "folds": 11}))
+    (folder / "config.json").write_text(json.dumps({"subcommand": "cv", "folds": 11}))
     (folder / "metrics.json").write_text("{}")
     for fold in (0, 10):
         model.save(folder / "models" / f"fold{fold}.keras")

@@ -11,7 +11,7 @@ import pytest
 import digit_recognizer
 from digit_recognizer import cv, train
 from digit_recognizer.__main__ import main as command
-from digit_recognizer.cli import VERBS, ResumeArguments, door, parse_resume, parse_run_config
+from digit_recognizer.cli import COMMANDS, ResumeArguments, door, parse_resume, parse_run_config
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import list_models, load_preset, load_smoke
 
@@ -24,7 +24,7 @@ DOORS = {
 
 
 def test_every_verb_is_a_door():
-    assert sorted(VERBS) == sorted(DOORS)
+    assert sorted(COMMANDS) == sorted(DOORS)
 
 
 def test_a_preset_holds_until_a_flag_says_otherwise():
@@ -163,8 +163,8 @@ def test_the_command_hands_its_arguments_to_the_verb(monkeypatch, capsys):
     assert "fly" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_answers_without_heavy_imports(verb):
+@pytest.mark.parametrize("subcommand", COMMANDS)
+def test_help_answers_without_heavy_imports(subcommand):
     heavy = [
         "keras",
         "tensorflow",
@@ -181,9 +181,9 @@ def test_help_answers_without_heavy_imports(verb):
     ]
     script = (
         "import sys\n"
-        f"from digit_recognizer import {verb}\n"
+        f"from digit_recognizer import {subcommand}\n"
         "try:\n"
-        f"    {verb}.main(['--help'])\n"
+        f"    {subcommand}.main(['--help'])\n"
         "except SystemExit as stop:\n"
         "    assert not stop.code, stop.code\n"
         f"loaded = [name for name in {heavy} if name in sys.modules]\n"
@@ -191,4 +191,4 @@ def test_help_answers_without_heavy_imports(verb):
     )
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert finished.returncode == 0, finished.stderr
-    assert "usage: python -m digit_recognizer." + verb in finished.stdout
+    assert "usage: python -m digit_recognizer." + subcommand in finished.stdout

@@ -64,7 +64,7 @@ def test_a_transfer_leaves_its_configuration_course_metrics_net_and_figures(done
     }
     assert json.loads((done / "models" / "classes.json").read_text()) == ["cross", "hook", "ring"]
     config = json.loads((done / "config.json").read_text())
-    assert (config["verb"], config["copies"], config["seeds"]) == ("transfer", 8, 2)
+    assert (config["subcommand"], config["copies"], config["seeds"]) == ("transfer", 8, 2)
     with (done / "history.csv").open() as file:
         epochs = [(row["seed"], row["part"], row["epoch"]) for row in csv.DictReader(file)]
     assert epochs == [(seed, "all", str(epoch)) for seed in "01" for epoch in range(1, 9)]

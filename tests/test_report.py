@@ -96,7 +96,7 @@ def test_a_report_tells_what_was_run(examined, page):
     settings = json.loads((examined / "run" / "config.json").read_text())
     assert "classes" not in json.loads((examined / "run" / "metrics.json").read_text()), "of digits no names are told"
     assert {"batch_size", "20", "keras", "processor", "float32"} <= set(cells)
-    assert set(settings) - {"verb", "command"} <= set(cells)
+    assert set(settings) - {"subcommand", "command"} <= set(cells)
     assert settings["command"] in Page(page.read_text()).texts["code"]
 
 
@@ -114,7 +114,7 @@ def test_a_report_needs_nothing_but_itself(page):
 
 
 def test_whatever_stands_in_a_run_is_text(examined, bare, capsys):
-    (bare / "config.json").write_text(json.dumps({"verb": "cv", "command": HOSTILE, HOSTILE: [HOSTILE]}))
+    (bare / "config.json").write_text(json.dumps({"subcommand": "cv", "command": HOSTILE, HOSTILE: [HOSTILE]}))
     metrics = json.loads((bare / "metrics.json").read_text())
     hostile = {**metrics, "model": HOSTILE, "ineligible": f"{HOSTILE}\x1b[2J"}
     (bare / "metrics.json").write_text(json.dumps(hostile))

@@ -123,9 +123,9 @@ def test_both_hold_the_settings_and_the_result(tracked):
     assert [run.data.metrics[f"fold{fold}/oof_accuracy"] for fold in (0, 1)] == metrics["fold_accuracies"]
     assert (run.info.run_name, run.info.status) == ("run", "FINISHED")
     assert run.data.params["batch_size"] == "20" and run.data.params["model"] == "baseline"
-    told = {name: run.data.tags[name] for name in ("verb", "model", "run_folder", "ineligible")}
+    told = {name: run.data.tags[name] for name in ("subcommand", "model", "run_folder", "ineligible")}
     assert told == {
-        "verb": "cv", "model": "baseline", "run_folder": str(tracked.run_dir), "ineligible": "no",
+        "subcommand": "cv", "model": "baseline", "run_folder": str(tracked.run_dir), "ineligible": "no",
     }  # fmt: skip
     begun = json.loads((tracked.run_dir / "environment.json").read_text())
     assert run.data.tags["commit"] == (begun["commit"] or "unknown")

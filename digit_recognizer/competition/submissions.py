@@ -45,8 +45,8 @@ class Provenance:
 
 def describe_command() -> str:
     """The command line that is running, as one could type it again; marks that cannot be shown are escaped."""
-    verb = Path(sys.argv[0]).stem
-    command = shlex.join(["python", "-m", f"digit_recognizer.{verb}", *sys.argv[1:]])
+    subcommand = Path(sys.argv[0]).stem
+    command = shlex.join(["python", "-m", f"digit_recognizer.{subcommand}", *sys.argv[1:]])
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in command)
 
 

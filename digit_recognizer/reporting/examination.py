@@ -149,7 +149,7 @@ def _format(table: Sequence[tuple[str, str]], path: Path, folder: Path) -> str:
 REPORT = "report.html"  # within the run's folder
 ENVIRONMENT = "environment.json"
 RECOGNISING_BYTES = 4096  # within which a page names its maker
-VERBS = {"cv": "Cross-validated", "train": "Trained on one split"}
+COMMANDS = {"cv": "Cross-validated", "train": "Trained on one split"}
 
 
 def write_report(
@@ -230,9 +230,9 @@ def _build_header(path: Path, run: FinishedRun, found: Examination) -> str:
         + f" Test {noun}s{keeper} play no part."
     )
     ineligible = run.metrics["ineligible"]
-    verb = VERBS.get(str(_read_settings(path).get("verb")), "Run")
+    subcommand = COMMANDS.get(str(_read_settings(path).get("subcommand")), "Run")
     return "\n".join([
-        f'<p class="quiet">{verb} · {escape_html(path.resolve().name)}</p>',
+        f'<p class="quiet">{subcommand} · {escape_html(path.resolve().name)}</p>',
         build_facts([
             ("accuracy on held-out rows", f"{score.accuracy:.5f}"),
             ("95 % interval", f"{score.low:.5f} to {score.high:.5f}"),
@@ -262,7 +262,7 @@ def _build_origin(path: Path) -> str:
     else:
         rows = [("what", "value"), *((name, str(value)) for name, value in [*circumstances, *differences] if value)]
         parts.append(_fold_away("Versions, machine and data", build_table(rows, "Versions, machine and data")))
-    values = [(name, value) for name, value in settings.items() if name not in ("verb", "command")]
+    values = [(name, value) for name, value in settings.items() if name not in ("subcommand", "command")]
     if values:
         rows = [("setting", "value"), *((name, "–" if value is None else str(value)) for name, value in values)]
         parts.append(_fold_away("All settings", build_table(rows, "All settings")))

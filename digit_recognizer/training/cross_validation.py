@@ -423,7 +423,7 @@ def fit_folds(
     epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
     left = held_out_folds[state.folds_done :]
     begun = sum(entry["fold"] in left for entry in state.history)
-    progress = Progress(run.say, epochs_per_fold * len(left) - begun)
+    progress = Progress(run.log, epochs_per_fold * len(left) - begun)
 
     def listen(fold: int) -> FoldListener:
         started, before = time.perf_counter(), state.training_seconds
@@ -466,7 +466,7 @@ def fit_folds(
             "wrong)"
         )
         if executor.here:
-            run.say(line)
+            run.log(line)
         else:
             progress.report_fold(line, len(result.epochs))
 
@@ -522,7 +522,7 @@ def conclude(
     score = evaluate(state.oof, dataset.labels, fold_of_row, dataset.class_names)
     ineligible = dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
     submission = _hand_out(config, dataset, run, state, save, score.oof_accuracy, environment["commit"], ineligible)
-    if run.verb == "train" and draw:
+    if run.subcommand == "train" and draw:
         plot_learning_curves(
             state.history,
             run.path / "learning_curves.png",
@@ -537,10 +537,10 @@ def conclude(
         run_dir=run.path,
         submission=submission,
         ineligible=ineligible,
-        single_split=run.verb == "train",
+        single_split=run.subcommand == "train",
         untrained_accuracy=state.untrained_accuracy,
     )
-    run.say(format_result(result))
+    run.log(format_result(result))
     fingerprint, inexact = environment["fingerprint"], environment["resumed_with_differences"]
     metrics = describe_metrics(config, dataset, result, fingerprint["precision"], inexact)
     tell(metrics)
@@ -581,7 +581,7 @@ def _hand_out(
             return path
         except FileExistsError:  # it was free before training
             taken, path = path, find_free_path(path.parent, path.stem)
-            run.say(f"{taken} was written by another command meanwhile; this run's submission is {path}")
+            run.log(f"{taken} was written by another command meanwhile; this run's submission is {path}")
 
 
 def _choose_path(config: RunConfig, dataset: Dataset, run: Run, accuracy: float) -> Path:
@@ -644,7 +644,7 @@ def cross_validate(
 
 def resume(
     path: Path,
-    verb: str,
+    subcommand: str,
     *,
     allow_inexact: bool = False,
     dataset: Dataset | None = None,
@@ -655,7 +655,7 @@ def resume(
 
     Args:
         path: its folder. A run that has finished is shown again, and nothing is written.
-        verb: the command that began it, "cv" or "train".
+        subcommand: the command that began it, "cv" or "train".
         allow_inexact: go on even where versions, threads or other circumstances have changed; metrics.json tells.
         dataset: as in `cross_validate`; a run that has finished is then compared with it, and with the code at hand.
         on_epoch: as there; a run that has finished is not watched.
@@ -668,24 +668,24 @@ def resume(
     started = time.perf_counter()
     refuse_if_barred()
     with reading_its_own_files():
-        load_config(path, verb)
+        load_config(path, subcommand)
     if (path / METRICS).exists():
         with reading_its_own_files():
             result = read_result(load_run(path))
         if dataset is not None:
-            check_finished(path, verb, dataset)
+            check_finished(path, subcommand, dataset)
         with contextlib.suppress(OSError):  # a run that was stopped in its very last step; or is kept where none writes
             remove_state(path)
         show(f"{path} has finished.\n{format_result(result)}")
         return result
     with reading_its_own_files():
-        load_run_config(path, verb)
-    run, config = Run.reopen(path, verb)
+        load_run_config(path, subcommand)
+    run, config = Run.reopen(path, subcommand)
     with run, _told_how_to_resume(run):
         check_model_flags(config)
         check_trackers(config)
         dataset = dataset or load_dataset(config)
-        fold_of_row = _assign_held_out(config, dataset, verb == "train")
+        fold_of_row = _assign_held_out(config, dataset, subcommand == "train")
         return _work(config, dataset, fold_of_row, run, started, allow_inexact, on_epoch, executor)
 
 
@@ -704,7 +704,7 @@ def _work(
     environment = settle_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     state, complaints = load_state(run.path, environment["run"])
     for note in (*dataset.notes, *complaints):
-        run.say(f"note: {note}")
+        run.log(f"note: {note}")
     if state is None:
         targets_shape = (len(dataset.labels), CLASS_COUNT)
         state = RunState(
@@ -714,7 +714,7 @@ def _work(
         )
     else:
         done = state.fit.epoch if state.fit else 0
-        run.say(f"going on: {state.folds_done} whole folds are kept, and {done} epochs of the next")
+        run.log(f"going on: {state.folds_done} whole folds are kept, and {done} epochs of the next")
     _introduce(config, dataset, run, environment["fingerprint"]["precision"])
     before = state.elapsed_seconds
 
@@ -728,7 +728,7 @@ def _work(
 
     def note_differences(differences: list[str]) -> None:
         for difference in differences:
-            run.say(f"WARNING: not exactly as on the run's first machine: {difference}")
+            run.log(f"WARNING: not exactly as on the run's first machine: {difference}")
         record_differences(run, environment, differences)
 
     fingerprint = environment["fingerprint"]
@@ -741,7 +741,9 @@ def _work(
 
         trackers.follow(state.history)  # what earlier sittings did
         inputs = do_task(executor, make_inputs, (config, fingerprint["precision"]), dataset)
-        work = FoldWork(config, inputs, dataset.labels, CLASS_COUNT, fold_of_row, run.verb == "train", fingerprint)
+        work = FoldWork(
+            config, inputs, dataset.labels, CLASS_COUNT, fold_of_row, run.subcommand == "train", fingerprint
+        )
         with precision_policy(fingerprint["precision"]):
             fit_folds(work, run, state, save, watch, executor, note_differences)
         trackers.follow(state.history)  # and what was fitted elsewhere
@@ -772,19 +774,19 @@ def _assign_held_out(config: RunConfig, dataset: Dataset, single_split: bool) ->
 
 def _introduce(config: RunConfig, dataset: Dataset, run: Run, precision: str) -> None:
     if dataset.ineligible:
-        run.say(f"WARNING: INELIGIBLE FOR THE COMPETITION: {dataset.ineligible.upper()}.")
+        run.log(f"WARNING: INELIGIBLE FOR THE COMPETITION: {dataset.ineligible.upper()}.")
     name = " ".join((config.model, *config.model_args))
-    run.say(
+    run.log(
         f"{name}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
         f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
     )
     if config.synthetic_ratio:
         noun = dataset.alphabet.noun
-        run.say(
+        run.log(
             f"each fold begins by generating {config.synthetic_ratio:g} further {noun}s per {noun} that it is fitted on"
         )
     if config.smoke:
-        run.say(
+        run.log(
             "a smoke run: it shows that everything runs, and its score means nothing"
             + (" (--weights none: a backbone of random weights)" if config.weights == "none" else "")
         )

@@ -250,14 +250,14 @@ def load_fingerprint(path: Path) -> dict[str, Any]:
     return dict(_read_environment(path / ENVIRONMENT)["fingerprint"])
 
 
-def check_finished(path: Path, verb: str, dataset: Dataset) -> None:
+def check_finished(path: Path, subcommand: str, dataset: Dataset) -> None:
     """Refuse a finished run that was made with other data, code or versions than those at hand.
 
     The processor may be another: a machine of a cluster's, say.
 
     Args:
         path: its folder.
-        verb: the command that filled it, cv or train.
+        subcommand: the command that filled it, cv or train.
         dataset: at hand.
 
     Raises:
@@ -265,7 +265,7 @@ def check_finished(path: Path, verb: str, dataset: Dataset) -> None:
         InputError: if the run asks for more devices than there are.
     """
     with reading_its_own_files():
-        config, _ = load_run_config(path, verb)
+        config, _ = load_run_config(path, subcommand)
         then = load_fingerprint(path)
     now = take_fingerprint(config, dataset, then["precision"])
     if differences := compare_fingerprints({**then, **{name: now[name] for name in BORNE}}, now):

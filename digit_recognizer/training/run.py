@@ -54,7 +54,7 @@ from digit_recognizer.training.saved_models import load_saved_model
 # While the run is under way there are also state.safetensors and the generation before it (see
 # `digit_recognizer.training.checkpoint`).
 
-CONFIG, METRICS = "config.json", "metrics.json"
+CONFIG, METRICS, LOG = "config.json", "metrics.json", "log.txt"
 CLASSES = "classes"  # in metrics.json: what they are called; digits have no such entry
 
 REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "ineligible")
@@ -65,17 +65,17 @@ class Run:
 
     Attributes:
         path: the folder.
-        verb: the command that fills it: cv, train or transfer.
+        subcommand: the command that fills it: cv, train or transfer.
         command: the command line that began it.
     """
 
-    def __init__(self, path: Path, verb: str = "cv", command: str = "", lock: FileLock | None = None) -> None:
-        self.path, self.verb, self.command, self.lock = path, verb, command, lock
-        log = path / "log.txt"
-        self.log = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    def __init__(self, path: Path, subcommand: str = "cv", command: str = "", lock: FileLock | None = None) -> None:
+        self.path, self.subcommand, self.command, self.lock = path, subcommand, command, lock
+        log = path / LOG
+        self._log_text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
     @classmethod
-    def create(cls, config: Settings, verb: str) -> "Run":
+    def create(cls, config: Settings, subcommand: str) -> "Run":
         """Make the folder, before anything that takes time.
 
         Raises:
@@ -95,27 +95,27 @@ class Run:
         if taken is not None:
             advice = f"name another, or continue it by --resume {path}" if taken.name == CONFIG else "name another"
             raise InputError(f"--run-dir takes a new or empty folder, but {path} holds {taken.name}: {advice}.")
-        folder = cls(path, verb, describe_command(), lock)
-        write_json(path / CONFIG, {"verb": verb, "command": folder.command, **config.to_json()})
+        folder = cls(path, subcommand, describe_command(), lock)
+        write_json(path / CONFIG, {"subcommand": subcommand, "command": folder.command, **config.to_json()})
         return folder
 
     @classmethod
-    def reopen(cls, path: Path, verb: str) -> tuple["Run", RunConfig]:
+    def reopen(cls, path: Path, subcommand: str) -> tuple["Run", RunConfig]:
         """Open the folder of a run that was stopped, or has finished.
 
         Args:
             path: the folder.
-            verb: the command that wants to go on with it, cv or train.
+            subcommand: the command that wants to go on with it, cv or train.
 
         Raises:
             InputError: if there is no run in it, another command began it, its configuration cannot be read, or another
                 process is at work in it.
         """
-        config, command = load_run_config(path, verb)
+        config, command = load_run_config(path, subcommand)
         lock = claim_folder(path)
         sweep_temporaries(path, all_of_them=True)
         sweep_temporaries(path / "models", all_of_them=True)
-        return cls(path, verb, command, lock), config
+        return cls(path, subcommand, command, lock), config
 
     def __enter__(self) -> "Run":
         return self
@@ -131,14 +131,20 @@ class Run:
         python = shutil.which("python")
         ours = python is not None and Path(python).absolute() == Path(sys.executable).absolute()
         return shlex.join(
-            ["python" if ours else sys.executable, "-m", f"digit_recognizer.{self.verb}", "--resume", str(self.path)]
+            [
+                "python" if ours else sys.executable,
+                "-m",
+                f"digit_recognizer.{self.subcommand}",
+                "--resume",
+                str(self.path),
+            ]
         )
 
-    def say(self, text: str) -> None:
-        """Show a line, and keep it in the log."""
+    def log(self, text: str) -> None:
+        """Print a line, and keep it in log.txt."""
         show(text)
-        self.log += text + "\n"
-        write_text(self.path / "log.txt", self.log)
+        self._log_text += text + "\n"
+        write_text(self.path / LOG, self._log_text)
 
     def write_array(self, name: str, array: np.ndarray) -> None:
         """Write `<name>.npy`."""
@@ -190,11 +196,11 @@ def load_run(path: Path) -> FinishedRun:
     return FinishedRun(path, metrics, oof, test)
 
 
-def load_config(path: Path, verb: str) -> dict[str, Any]:
+def load_config(path: Path, subcommand: str) -> dict[str, Any]:
     """Read the config.json of a run folder.
 
     Raises:
-        InputError: if `path` is no run folder, or another command than `verb` began it.
+        InputError: if `path` is no run folder, or another command than `subcommand` began it.
     """
     if not (path / CONFIG).exists():
         raise InputError(f"{path} must be a run folder, with a {CONFIG}, but nothing was begun there: name another.")
@@ -203,19 +209,21 @@ def load_config(path: Path, verb: str) -> dict[str, Any]:
         raise InputError(
             f"{path / CONFIG} must hold a configuration, but holds a {type(content).__name__}: restore it."
         )
-    if content.get("verb") != verb:
-        raise InputError(f"{path} was begun by {content.get('verb')}, not by {verb}: continue it with that command.")
+    if content.get("subcommand") != subcommand:
+        raise InputError(
+            f"{path} was begun by {content.get('subcommand')}, not by {subcommand}: continue it with that command."
+        )
     return content
 
 
-def load_run_config(path: Path, verb: str) -> tuple[RunConfig, str]:
+def load_run_config(path: Path, subcommand: str) -> tuple[RunConfig, str]:
     """The configuration of a run of `cv` or `train`, and the command line that began it.
 
     Raises:
         InputError: as `load_config`, or if it is no configuration of this version.
     """
-    content = load_config(path, verb)
-    content.pop("verb")
+    content = load_config(path, subcommand)
+    content.pop("subcommand")
     command = str(content.pop("command", ""))
     try:
         return RunConfig.from_json(content), command
@@ -310,10 +318,10 @@ def load_run_nets(path: Path, most: int | None = None) -> RunNets:
 
 def _read_verb(path: Path) -> str:
     """The command that began the run; its config is read already."""
-    verb = read_json(path).get("verb")
-    if verb not in ("cv", "train"):
-        raise InputError(f"{path.parent} must be a run of cv or train, but was begun by {verb!r}: name another.")
-    return str(verb)
+    subcommand = read_json(path).get("subcommand")
+    if subcommand not in ("cv", "train"):
+        raise InputError(f"{path.parent} must be a run of cv or train, but was begun by {subcommand!r}: name another.")
+    return str(subcommand)
 
 
 def _read_config(path: Path) -> RunConfig:

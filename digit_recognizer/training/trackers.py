@@ -396,18 +396,23 @@ def open_trackers(config: RunConfig, run: Run, commit: str | None) -> Trackers:
         InputError: if a tracker cannot be told.
     """
     settings = flatten_settings(config)
-    words = {"verb": run.verb, "model": config.model, "commit": commit or "unknown", "run_folder": str(run.path)}
+    words = {
+        "subcommand": run.subcommand,
+        "model": config.model,
+        "commit": commit or "unknown",
+        "run_folder": str(run.path),
+    }
     trackers: list[Tracker] = []
     if config.tensorboard:
         trackers.append(TensorBoardTracker(run.path / TENSORBOARD, settings, words))
-        run.say(f"for the curves: tensorboard --logdir {run.path.parent}")
+        run.log(f"for the curves: tensorboard --logdir {run.path.parent}")
     if os.environ.get(ADDRESS):
         tracker = MLflowTracker(run.path, settings, words)
         trackers.append(tracker)
-        run.say(f"MLflow run {tracker.run_id} at {tracker.address}")
+        run.log(f"MLflow run {tracker.run_id} at {tracker.address}")
     elif (run.path / RUN_ID).exists():
-        run.say(f"note: MLflow is told no more of this run, as {ADDRESS} is no longer set")
-    return Trackers(run.say, trackers)
+        run.log(f"note: MLflow is told no more of this run, as {ADDRESS} is no longer set")
+    return Trackers(run.log, trackers)
 
 
 def flatten_settings(config: RunConfig) -> dict[str, str | bool | int | float]:

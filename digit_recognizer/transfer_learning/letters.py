@@ -296,7 +296,7 @@ class LetterFits:
         self.seeds = range(config.seed, config.seed + config.seeds)
         self.copies = min(config.copies, MOST_COPIES // len(self.labels))
         if self.copies < config.copies:
-            run.say(f"note: {self.copies} copies of each picture, not {config.copies}: no more than {MOST_COPIES:,}")
+            run.log(f"note: {self.copies} copies of each picture, not {config.copies}: no more than {MOST_COPIES:,}")
 
     def judge_test(self, test: ClassFolder, seen: Pictures, chosen: np.ndarray) -> Judgement:
         """Fit on all training pictures with each seed, and read the test pictures that `chosen` (m,) marks."""
@@ -375,7 +375,7 @@ class LetterFits:
 
     def _begin(self, fits: int) -> None:
         epochs = self.config.epochs + (self.config.unfreeze_epochs if self.config.unfreeze else 0)
-        self.progress = Progress(self.run.say, fits * epochs)
+        self.progress = Progress(self.run.log, fits * epochs)
 
     def _listen(self, seed: int, part: str) -> EpochListener:
 
@@ -434,9 +434,9 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
         raise InputError(f"--test takes other pictures than --images, but all of {config.test} are also there.")
     with Run.create(config, "transfer") as run:
         for note in (*train.notes, *(test.notes if test is not None else ())):
-            run.say(f"note: {note}")
-        run.say(f"{config.run}: {len(train.files):,} pictures of {len(train.classes):,} classes; run folder {run.path}")
-        run.say(describe_parameters(transferred.model))
+            run.log(f"note: {note}")
+        run.log(f"{config.run}: {len(train.files):,} pictures of {len(train.classes):,} classes; run folder {run.path}")
+        run.log(describe_parameters(transferred.model))
         fits = LetterFits(config, run, transferred, train, pictures)
         names: list[str] = []
         judgement: Judgement | None

@@ -72,20 +72,20 @@ def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
     model = _resnet152v2.build(len(train.classes), config.weights)
     with Run.create(config, "transfer") as run:
         for note in (*train.notes, *(test.notes if test is not None else ())):
-            run.say(f"note: {note}")
+            run.log(f"note: {note}")
         warning = RANDOM if config.weights == "none" else None
         if warning:
-            run.say(f"WARNING: {warning}.")
-        run.say(f"{config.run}: {len(train.files):,} pictures of {len(train.classes):,} classes; run folder {run.path}")
-        run.say(describe_parameters(model))
+            run.log(f"WARNING: {warning}.")
+        run.log(f"{config.run}: {len(train.files):,} pictures of {len(train.classes):,} classes; run folder {run.path}")
+        run.log(describe_parameters(model))
         lower = _resnet152v2.split(model).lower
-        features = compute_features(lower, train.files, run.say)
+        features = compute_features(lower, train.files, run.log)
         if test is None:
             files, labels, queries = _select(train, held_out), train.labels[held_out], features[held_out]
             what, names = "training pictures, held out", _select(train, held_out, train.names)
         else:
             files, labels = _select(test, ~shared), test.labels[~shared]
-            queries = compute_features(lower, files, run.say)
+            queries = compute_features(lower, files, run.log)
             what, names = "test pictures", _select(test, ~shared, test.names)
         history, readings = _fit_all(
             config, run, features[~held_out], train.labels[~held_out], queries, labels, curve=test is None
@@ -134,7 +134,7 @@ def _fit_all(
     curve: bool,
 ) -> tuple[list[dict[str, Any]], list[tuple[np.ndarray, ...]]]:
     """Fit a head with each seed: the history, and per seed probabilities, nearest means and neighbours' votes."""
-    progress = Progress(run.say, config.seeds * config.epochs)
+    progress = Progress(run.log, config.seeds * config.epochs)
     history: list[dict[str, Any]] = []
     readings: list[tuple[np.ndarray, ...]] = []
     prototypes = predict_by_prototypes(features, labels, queries)

@@ -435,6 +435,6 @@ def conclude(
         if (predictions != judgement.labels).any():
             plot_misread(images, judgement.labels, judgement.probabilities[0], train.classes, run.path / "misread.png")
     metrics["elapsed_seconds"] = time.perf_counter() - started
-    run.say(format_result(metrics, run))
+    run.log(format_result(metrics, run))
     write_json(run.path / METRICS, metrics)
     return metrics
