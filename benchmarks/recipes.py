@@ -102,7 +102,7 @@ def fit_once(config: RunConfig, folder: Path) -> Judged:
         started = time.perf_counter()
         _, net = fit_fold(config, inputs, targets, fitted)
         seconds = time.perf_counter() - started
-        probabilities = predict_probabilities(net, inputs.views[0][rows], config.tta)
+        probabilities = predict_probabilities(net, inputs.train[0][rows], config.tta)
     wrong = probabilities.argmax(axis=1) != dataset.labels[rows]
     with write_atomically(path) as temporary:
         np.savez(temporary, rows=rows, wrong=wrong, seconds=seconds)

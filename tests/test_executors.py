@@ -20,7 +20,7 @@ from digit_recognizer.training.executors import LocalExecutor, Machines, do_task
 class Backwards:
     """Finishes the last task first."""
 
-    here = False
+    is_local = False
 
     def map_as_finished(self, function, tasks, shared):
         yield from reversed(list(LocalExecutor().map_as_finished(function, tasks, shared)))
@@ -35,7 +35,7 @@ def test_results_come_in_the_order_of_the_tasks(executor):
 class Lost:
     """Machines that are gone before they have done anything."""
 
-    here = False
+    is_local = False
 
     def map_as_finished(self, function, tasks, shared):
         raise LostError("nobody answers: start a cluster.")
@@ -126,8 +126,8 @@ def test_a_bound_process_has_so_many_threads():
 HOLD = """
 import os, sys
 from pathlib import Path
-from digit_recognizer.training.hardware import own_cores
-with own_cores(int(sys.argv[1]), Path("locks")):
+from digit_recognizer.training.hardware import claim_cores
+with claim_cores(int(sys.argv[1]), Path("locks")):
     print(*sorted(os.sched_getaffinity(0)), flush=True)
     sys.stdin.readline()
 """

@@ -110,7 +110,7 @@ def test_every_purpose_and_fold_has_a_seed_of_its_own():
     seeds = {
         derive_seed(seed, purpose, fold)
         for seed in (0, 1)
-        for purpose in ("folds", "fit", "watch", "views")
+        for purpose in ("folds", "fit", "validation", "cached augmentations")
         for fold in (0, 1)
     }
     assert len(seeds) == 16

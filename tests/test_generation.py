@@ -14,7 +14,7 @@ from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.inputs import check_model_flags
 from digit_recognizer.training.synthetic import (
     CODE_UNITS,
-    GeneratedDigits,
+    SyntheticDigits,
     build_autoencoder,
     draw_neighbours,
     fit_autoencoder,
@@ -92,7 +92,7 @@ def test_digits_are_generated_from_fitted_rows_alone(tiny_dir, tmp_path, monkeyp
 
     def generate(images, labels, count, seed):
         seen.append((images, labels, count, seed))
-        return GeneratedDigits(np.full((count, 28, 28, 1), 9, np.uint8), np.zeros(count, int), *[np.zeros(count)] * 2)
+        return SyntheticDigits(np.full((count, 28, 28, 1), 9, np.uint8), np.zeros(count, int), *[np.zeros(count)] * 2)
 
     def fit(model, batches, config, **keywords):
         fitted.append((batches, keywords["watched"].inputs))
@@ -110,8 +110,8 @@ def test_digits_are_generated_from_fitted_rows_alone(tiny_dir, tmp_path, monkeyp
         assert sorted(rows) == np.flatnonzero(folds != fold).tolist(), "what is watched is no parent"
         assert (len(images), len(watched), count) == (18, 12, 9)
         assert np.array_equal(labels, train.labels[rows[:18]])
-        assert batches.views.shape == (1, 27, 28, 28, 1) and sorted(batches.rows) == list(range(27))
-        assert np.array_equal(batches.views[0, :18], images) and (batches.views[0, 18:] == 9).all()
+        assert batches.inputs.shape == (1, 27, 28, 28, 1) and sorted(batches.rows) == list(range(27))
+        assert np.array_equal(batches.inputs[0, :18], images) and (batches.inputs[0, 18:] == 9).all()
         assert np.array_equal(batches.targets.argmax(1), [*labels, *[0] * 9])
     assert seen[0][3] != seen[1][3], "each fold has a seed of its own"
 

@@ -71,6 +71,6 @@ def test_training_and_test_rows_are_prepared_alike(tiny_dir):
     config = RunConfig(input_dir=tiny_dir, preprocess="widen")
     dataset = load_dataset(config)
     inputs = build_inputs(config, dataset)
-    assert np.array_equal(inputs.views[0], preprocess_images(dataset.images, "widen"))
+    assert np.array_equal(inputs.train[0], preprocess_images(dataset.images, "widen"))
     assert np.array_equal(inputs.test, preprocess_images(dataset.test_images, "widen"))
     assert not np.array_equal(inputs.test, dataset.test_images)

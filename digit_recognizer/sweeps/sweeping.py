@@ -53,7 +53,7 @@ from digit_recognizer.sweeps.trials import (
 )
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
 from digit_recognizer.training.hardware import POLICIES
-from digit_recognizer.training.inputs import check_flags_apart
+from digit_recognizer.training.inputs import check_flag_combinations
 from digit_recognizer.training.progress import format_seconds
 
 # How large this process has grown: a long sweep needs a new one now and then.
@@ -217,10 +217,10 @@ def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool
     for caution in (*list_cautions(study, study.list_settings()), *list_impossible(study, left)):
         show(f"note: {caution}")
     workshop = _Workshop(study, executor, folder / "trials")
-    progress = TrialProgress(study, records, here=executor.here)
+    progress = TrialProgress(study, records, here=executor.is_local)
 
     def has_grown() -> bool:
-        return stop_grown and executor.here and measure_memory() - begun_bytes > MOST_GROWTH_BYTES
+        return stop_grown and executor.is_local and measure_memory() - begun_bytes > MOST_GROWTH_BYTES
 
     while wave := find_next_trials(study, records):
         shop = workshop.open(wave, records)
@@ -273,13 +273,13 @@ class _Workshop:
         shared = {(config.limit_train, config.limit_test): self.load(config) for config in configs}
         for config in configs:  # no fault of a setting, that would be noted of its trials for good
             dataset = self.load(config)
-            check_flags_apart(config)
+            check_flag_combinations(config)
             check_augmentation(config.augmentation, dataset.alphabet, config.input_dir)
             if (config.folds, config.limit_train) not in self.folds:
                 assign_folds(dataset.labels, config.folds, 0, dataset.groups)
                 self.folds.add((config.folds, config.limit_train))
         self.check_data(configs[0], records)
-        return Shop(shared, self.folder if self.executor.here else None)
+        return Shop(shared, self.folder if self.executor.is_local else None)
 
     def check_data(self, config: RunConfig, records: list[TrialRecord]) -> None:
         """Refuse to mix trials of different rows.

@@ -39,7 +39,7 @@ from digit_recognizer.training.checkpoint import remove_state
 from digit_recognizer.training.cross_validation import CVResult, EpochWatch, cross_validate, resume
 from digit_recognizer.training.hardware import choose_precision, count_threads
 from digit_recognizer.training.inputs import count_parameters
-from digit_recognizer.training.reproducibility import ENVIRONMENT, PLACES, load_fingerprint, name_processor
+from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint, name_processor
 from digit_recognizer.training.run import CONFIG, METRICS, load_run_config
 
 if TYPE_CHECKING:
@@ -400,7 +400,7 @@ def _open_study(sampler: "optuna.samplers.BaseSampler", pruner: "optuna.pruners.
 
 # A trial that an earlier sitting began: whether its folder is this trial's, and what it holds is whole.
 
-SETTLED_THEN = (*PLACES, "precision")  # an automatic precision was settled when the run was begun
+SETTLED_THEN = (*PATH_FIELDS, "precision")  # an automatic precision was settled when the run was begun
 
 
 def go_on(config: RunConfig, dataset: Dataset, path: Path, watch: EpochWatch) -> CVResult:

@@ -47,18 +47,18 @@ class TrainingBatches(keras.utils.PyDataset):
     """Some rows in a new order each epoch.
 
     Args:
-        views: uint8 images (k, n, height, width, channels) or float32 features (k, n, ...): k versions of every row,
+        inputs: uint8 images (k, n, height, width, channels) or float32 features (k, n, ...): k versions of every row,
             of which each epoch draws one per row; k = 1 for plain images.
         targets: float32 one-hot labels (n, classes).
         rows: int (m,), the rows to fit on.
         batch_size: the last batch holds what is left.
-        seed: order, augmentation and choice of views derive from it and the epoch.
+        seed: order, augmentation and choice of versions derive from it and the epoch.
         augment: applied to images of one channel; None for features.
     """
 
     def __init__(
         self,
-        views: np.ndarray,
+        inputs: np.ndarray,
         targets: np.ndarray,
         rows: np.ndarray,
         batch_size: int,
@@ -66,7 +66,7 @@ class TrainingBatches(keras.utils.PyDataset):
         augment: Augment | None = None,
     ) -> None:
         super().__init__()
-        self.views, self.targets, self.rows = views, targets, rows
+        self.inputs, self.targets, self.rows = inputs, targets, rows
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.start_epoch(0)
 
@@ -85,7 +85,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rows, rng = self.draw_rows(index)
-        batch = self.views[0 if len(self.views) == 1 else rng.integers(len(self.views), size=len(rows)), rows]
+        batch = self.inputs[0 if len(self.inputs) == 1 else rng.integers(len(self.inputs), size=len(rows)), rows]
         if self.augment is not None:
             batch = self.augment(batch[..., 0], rng)[..., None]
         return (scale_images(batch) if batch.dtype == np.uint8 else batch), self.targets[rows]

@@ -322,7 +322,7 @@ def fit_and_judge(
         resumed: the state of its fit after which to go on; None to begin.
         listener: told while it goes on.
     """
-    config, views = work.config, work.inputs.views
+    config, views = work.config, work.inputs.train
     targets = np.eye(work.classes, dtype=np.float32)[work.labels]
     held_out, rows = np.flatnonzero(work.fold_of_row == fold), np.flatnonzero(work.fold_of_row != fold)
     epochs: list[dict[str, Any]] = []
@@ -430,7 +430,7 @@ def fit_folds(
 
         def on_epoch(epoch: dict[str, Any]) -> None:
             state.history.append({"fold": fold, **epoch})
-            if executor.here:
+            if executor.is_local:
                 progress.report_epoch(name_fold(config, fold), epoch)
             if watch is not None:
                 watch(state.history)
@@ -451,9 +451,9 @@ def fit_folds(
         return result
 
     tasks = [(fold, None if number else state.fit) for number, fold in enumerate(left)]
-    results = map_in_order(executor, fit_here if executor.here else fit_elsewhere, tasks, work)
+    results = map_in_order(executor, fit_here if executor.is_local else fit_elsewhere, tasks, work)
     for fold, result in zip(left, results, strict=True):
-        if not executor.here:
+        if not executor.is_local:
             _replay(result, listen(fold))
             on_differences([f"fold {fold + 1}: {difference}" for difference in result.differences])
         state.training_seconds += result.seconds
@@ -465,7 +465,7 @@ def fit_folds(
             f"{name_fold(config, fold)}  held-out accuracy {right.mean():.5f}  ({(~right).sum()} of {len(right)} rows "
             "wrong)"
         )
-        if executor.here:
+        if executor.is_local:
             run.log(line)
         else:
             progress.report_fold(line, len(result.epochs))

@@ -28,8 +28,8 @@ def can_run(batches: TrainingBatches) -> bool:
     return (
         keras.backend.backend() == "jax"
         and count_devices() == 1
-        and batches.views.dtype == np.uint8
-        and len(batches.views) == 1
+        and batches.inputs.dtype == np.uint8
+        and len(batches.inputs) == 1
         and (batches.augment is None or isinstance(batches.augment, BatchedAffine))
     )
 
@@ -52,7 +52,7 @@ def fit_epochs(
     if not model.optimizer.built:  # a resumed one is, and float16's scaling of the loss would lose what it is at
         model.optimizer.build(model.trainable_variables)
     model.test_on_batch(np.zeros((1, *model.input_shape[1:])), np.zeros((1, model.output_shape[-1])))  # builds metrics
-    images, targets = jax.device_put((batches.views[0, ..., 0], batches.targets))
+    images, targets = jax.device_put((batches.inputs[0, ..., 0], batches.targets))
     run = _find_program(model)
     model.stop_training = False
     told.on_train_begin()
@@ -106,7 +106,7 @@ def _draw_epoch(batches: TrainingBatches) -> list[tuple[np.ndarray, np.ndarray]]
     """
     import jax
 
-    side_px = batches.views.shape[2]
+    side_px = batches.inputs.shape[2]
     drawn = [batches.draw_rows(index) for index in range(len(batches))]
     maps = [
         batches.augment.draw_inverse(len(rows), side_px, rng)

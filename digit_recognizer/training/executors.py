@@ -54,7 +54,7 @@ class Machines:
 class Executor(Protocol):
     """Does tasks; made by `open_executor`."""
 
-    here: bool
+    is_local: bool
     """Whether tasks are done in this process, and so may tell of themselves while they are under way."""
 
     def map_as_finished(
@@ -75,7 +75,7 @@ class Executor(Protocol):
 class LocalExecutor:
     """One task after the other, in this process."""
 
-    here = True
+    is_local = True
 
     def map_as_finished(
         self, function: Callable[[Shared, Task], Result], tasks: Iterable[Task], shared: Shared

@@ -96,7 +96,7 @@ def bind_process(count: int) -> None:
 
 
 @contextlib.contextmanager
-def own_cores(count: int, folder: Path | None = None) -> Iterator[None]:
+def claim_cores(count: int, folder: Path | None = None) -> Iterator[None]:
     """Bind this process, within, to so many processors that no other process within this has; wait until there are.
 
     A process that was within before, and has its backend's threads since, takes them along to its new processors.

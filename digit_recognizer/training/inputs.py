@@ -248,13 +248,13 @@ class Inputs:
     """Training and test inputs of a run.
 
     Attributes:
-        views: uint8 images or float32 features (k, n, ...): k versions of each training row, the first unaugmented.
+        train: uint8 images or float32 features (k, n, ...): k versions of each training row, the first unaugmented.
         test: the same without the leading axis, one per test row.
         augment: applied to each training batch; None if nothing is, or if the views are augmented already.
         from_backbone: whether these are features, so that only the part of the net above them is fitted.
     """
 
-    views: np.ndarray
+    train: np.ndarray
     test: np.ndarray
     augment: Augment | None
     from_backbone: bool
@@ -264,17 +264,17 @@ def check_model_flags(config: RunConfig) -> None:
     """Refuse what a model cannot do, before anything is loaded or written.
 
     Raises:
-        InputError: as `check_flags_apart`, for values of options of which no net can be built, and for weights that
+        InputError: as `check_flag_combinations`, for values of options of which no net can be built, and for weights that
             cannot be had.
     """
-    check_flags_apart(config)
+    check_flag_combinations(config)
     if hasattr(load_model_module(config.model), "split"):
         load_weighted_model(config)
     elif read_options(config.model, config.model_args):
         count_parameters(config.model, config.model_args)
 
 
-def check_flags_apart(config: RunConfig) -> None:
+def check_flag_combinations(config: RunConfig) -> None:
     """Refuse what a model cannot do, as far as that can be told without building its net.
 
     Raises:
@@ -353,7 +353,7 @@ def build_inputs(config: RunConfig, dataset: "Dataset") -> Inputs:
             dataset.images,
             config.cached_augmentations,
             augment,
-            derive_seed(config.seed, "views"),
+            derive_seed(config.seed, "cached augmentations"),
             cache_dir,
             dataset.train_sha256,
             repr(POLICIES[config.augmentation]),
@@ -377,7 +377,7 @@ def count_parameters(model: str, net: tuple[str, ...]) -> int:
     return int(build_model(model, weights=None, **options).count_params())
 
 
-def select_fitted_part(config: RunConfig, model: keras.Model, inputs: Inputs) -> keras.Model:
+def select_trained_part(config: RunConfig, model: keras.Model, inputs: Inputs) -> keras.Model:
     """The part of `model` that takes `inputs`; it shares the model's layers, so fitting it fits the model."""
     if not inputs.from_backbone:
         return model

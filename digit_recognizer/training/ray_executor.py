@@ -22,7 +22,7 @@ import digit_recognizer
 from digit_recognizer.backend import SWITCHES
 from digit_recognizer.console import show, stop_if_asked
 from digit_recognizer.errors import InputError, LostError
-from digit_recognizer.training.hardware import count_threads, own_cores
+from digit_recognizer.training.hardware import claim_cores, count_threads
 
 # Set or unset at a worker as they are here: a backend reads them when it is imported, and its numbers may follow.
 CARRIED = (*SWITCHES, "KERAS_BACKEND", "JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL", "NO_ALBUMENTATIONS_UPDATE")
@@ -92,7 +92,7 @@ class RayExecutor:
         gpus: GPUs of a task, or the share of one.
     """
 
-    here = False
+    is_local = False
 
     def __init__(self, cpus: int, gpus: float) -> None:
         self.cpus, self.gpus = cpus, gpus
@@ -179,7 +179,7 @@ def work(content: bytes, common: list[Any], cpus: int, carried: dict[str, str | 
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    with own_cores(cpus):
+    with claim_cores(cpus):
         from digit_recognizer.backend import import_keras
 
         import_keras()

@@ -4,9 +4,10 @@ import hashlib
 import os
 import platform
 import secrets
+import typing
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -24,15 +25,16 @@ from digit_recognizer.training.run import Run, load_run_config
 
 # The one door for chance: every seed of a run derives from `RunConfig.seed` here.
 
-PURPOSES = ("folds", "fit", "watch", "views", "copies", "generate")
+Purpose = Literal["folds", "fit", "validation", "cached augmentations", "augmented copies", "synthetic"]
+PURPOSES = typing.get_args(Purpose)  # a seed follows from the place in this list, so add new ones at its end
 
 
-def derive_seed(seed: int, purpose: str, fold: int = 0) -> int:
+def derive_seed(seed: int, purpose: Purpose, fold: int = 0) -> int:
     """A seed for one purpose in one fold, independent of those for all others.
 
     Args:
         seed: of the run.
-        purpose: one of PURPOSES.
+        purpose: what the seed is for.
         fold: 0 and up.
 
     Returns:
@@ -50,8 +52,8 @@ RECORDED_PACKAGES = (
     *("keras", "tensorflow", "jax", "jaxlib", "numpy", "scikit-learn"),
     *("albumentations", "opencv-python-headless", "h5py"),
 )
-PLACES = ("input_dir", "run_dir", "submission", "tensorboard")  # where things lie, or are shown, changes no number
-BORNE = ("processor",)  # between the machines of one run
+PATH_FIELDS = ("input_dir", "run_dir", "submission", "tensorboard")  # where things lie, or are shown, changes no number
+TOLERATED = ("processor",)  # between the machines of one run
 SHOWN_DIFFERENCES = 3
 
 
@@ -66,7 +68,7 @@ def take_fingerprint(
         precision: as settled, not "auto".
         machine: where nets are fitted, as `describe_machine` has it; None stands for this process.
     """
-    settings = {name: value for name, value in config.to_json().items() if name not in PLACES}
+    settings = {name: value for name, value in config.to_json().items() if name not in PATH_FIELDS}
     return {
         **{flag(name): value for name, value in settings.items()},
         "train.csv": dataset.train_sha256,
@@ -100,7 +102,7 @@ def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:
 
 
 def compare_machines(fingerprint: dict[str, Any], config: RunConfig) -> list[str]:
-    """What differs here from the machine that a run's fingerprint was taken on, as far as it can be borne.
+    """What differs here from the machine that a run's fingerprint was taken on, as far as it can be tolerated.
 
     Another processor may round otherwise; in a cluster of several kinds that is to be told, and no reason to stop.
 
@@ -109,8 +111,8 @@ def compare_machines(fingerprint: dict[str, Any], config: RunConfig) -> list[str
     """
     here = describe_machine(None, config.replace(precision=fingerprint["precision"]))
     then = {name: fingerprint.get(name) for name in here}
-    borne = {name for name in BORNE if then[name] != here[name]}
-    differences = compare_fingerprints(then, here | {name: then[name] for name in borne})
+    tolerated = {name for name in TOLERATED if then[name] != here[name]}
+    differences = compare_fingerprints(then, here | {name: then[name] for name in tolerated})
     if differences:
         raise InputError(
             f"{platform.node()} fits nets otherwise than this run's other machines: {join_differences(differences)}: "
@@ -118,7 +120,9 @@ def compare_machines(fingerprint: dict[str, Any], config: RunConfig) -> list[str
         )
     return [
         f"{phrase} on {platform.node()}"
-        for phrase in compare_fingerprints({name: then[name] for name in borne}, {name: here[name] for name in borne})
+        for phrase in compare_fingerprints(
+            {name: then[name] for name in tolerated}, {name: here[name] for name in tolerated}
+        )
     ]
 
 
@@ -268,7 +272,7 @@ def check_finished(path: Path, subcommand: str, dataset: Dataset) -> None:
         config, _ = load_run_config(path, subcommand)
         then = load_fingerprint(path)
     now = take_fingerprint(config, dataset, then["precision"])
-    if differences := compare_fingerprints({**then, **{name: now[name] for name in BORNE}}, now):
+    if differences := compare_fingerprints({**then, **{name: now[name] for name in TOLERATED}}, now):
         told = f"{path} was made otherwise: {join_differences(differences)}"
         raise UnusableRunError(f"{told}: restore that, or run it anew.")
 

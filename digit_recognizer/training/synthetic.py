@@ -87,7 +87,7 @@ NEIGHBOURS = 5  # as in SMOTE: near enough that what lies between is of the clas
 
 
 @dataclass(frozen=True)
-class GeneratedDigits:
+class SyntheticDigits:
     """Digits that nobody wrote.
 
     Attributes:
@@ -103,7 +103,7 @@ class GeneratedDigits:
     shares: np.ndarray
 
 
-def generate_digits(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> GeneratedDigits:
+def generate_digits(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> SyntheticDigits:
     """Fit an autoencoder on images, and decode new ones between their codes.
 
     Args:
@@ -124,7 +124,7 @@ def generate_digits(images: np.ndarray, labels: np.ndarray, count: int, seed: in
     between = codes[first] + shares[:, None] * (codes[second] - codes[first])
     decoded = _predict(autoencoder.get_layer("decoder"), between)
     new = np.rint(255 * decoded).astype(np.uint8)
-    return GeneratedDigits(new, labels[first].astype(np.int64), np.stack([first, second], axis=1), shares)
+    return SyntheticDigits(new, labels[first].astype(np.int64), np.stack([first, second], axis=1), shares)
 
 
 def fit_autoencoder(images: np.ndarray, seed: int) -> keras.Model:

@@ -15,7 +15,7 @@ from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, stream
 from digit_recognizer.training.checkpoint import FitState, SaveFit, StateKeeper, restore_variables
 from digit_recognizer.training.hardware import count_devices
-from digit_recognizer.training.inputs import Inputs, load_weighted_model, select_fitted_part
+from digit_recognizer.training.inputs import Inputs, load_weighted_model, select_trained_part
 from digit_recognizer.training.optimizers import build_optimizer, build_schedule
 from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.synthetic import generate_digits
@@ -199,7 +199,7 @@ class _EpochReport(keras.callbacks.Callback):
 class Fitted:
     """What a net is fitted on; arrays as `TrainingBatches` takes them."""
 
-    views: np.ndarray
+    inputs: np.ndarray
     targets: np.ndarray
     rows: np.ndarray
 
@@ -237,12 +237,12 @@ def fit_fold(
     """
     devices = config.devices
     rows = rows[len(rows) % devices :]  # batches are split evenly among devices
-    fitted, watched = Fitted(inputs.views, targets, rows), None
+    fitted, watched = Fitted(inputs.train, targets, rows), None
     if config.watches:
         count = min(max(1, round(config.validation_fraction * len(rows) / devices)) * devices, len(rows) - devices)
-        labels, watch_seed = targets[rows].argmax(axis=1), derive_seed(config.seed, "watch", fold)
+        labels, watch_seed = targets[rows].argmax(axis=1), derive_seed(config.seed, "validation", fold)
         drawn, rest = draw_stratified_rows(labels, count, watch_seed)
-        watched = PredictionBatches(inputs.views[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
+        watched = PredictionBatches(inputs.train[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
         fitted = replace(fitted, rows=rows[rest])
     if config.synthetic_ratio:
         fitted = _add_generated(fitted, config, fold)
@@ -250,8 +250,8 @@ def fit_fold(
     seed = derive_seed(config.seed, "fit", fold)
     keras.utils.set_random_seed(seed)
     model = load_weighted_model(config)  # fresh: a reused model has already seen these rows
-    part = select_fitted_part(config, model, inputs)
-    batches = TrainingBatches(fitted.views, fitted.targets, fitted.rows, config.batch_size, seed, inputs.augment)
+    part = select_trained_part(config, model, inputs)
+    batches = TrainingBatches(fitted.inputs, fitted.targets, fitted.rows, config.batch_size, seed, inputs.augment)
     phases = [(config.epochs, config.learning_rate)]
     if config.unfreeze is not None:
         phases.append((config.unfreeze_epochs, config.unfreeze_learning_rate))
@@ -282,9 +282,9 @@ def fit_fold(
 
 def _add_generated(fitted: Fitted, config: RunConfig, fold: int) -> Fitted:
     """Digits generated from these very rows, beside them; made anew when a run is resumed, as they follow from both."""
-    images, targets = fitted.views[0][fitted.rows], fitted.targets[fitted.rows]
+    images, targets = fitted.inputs[0][fitted.rows], fitted.targets[fitted.rows]
     count = max(1, round(config.synthetic_ratio * len(images)))
-    digits = generate_digits(images, targets.argmax(axis=1), count, derive_seed(config.seed, "generate", fold))
+    digits = generate_digits(images, targets.argmax(axis=1), count, derive_seed(config.seed, "synthetic", fold))
     new_targets = np.eye(targets.shape[1], dtype=targets.dtype)[digits.labels]
     return Fitted(
         np.concatenate([images, digits.images])[None],

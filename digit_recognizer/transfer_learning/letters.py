@@ -347,7 +347,7 @@ class LetterFits:
     def _make_copies(self, seed: int) -> None:
         """Make a seed's copies, (1 + copies, n, ...), and what the frozen net makes of them."""
         self._restore()
-        copies = make_copies(self.images, self.copies, np.random.default_rng(derive_seed(seed, "copies")))
+        copies = make_copies(self.images, self.copies, np.random.default_rng(derive_seed(seed, "augmented copies")))
         embeddings = embed(self.transferred.body, copies)
         rows = (1 + self.copies, len(self.labels))
         self.views, self.embeddings = copies.reshape(*rows, *copies.shape[1:]), embeddings.reshape(*rows, -1)
