@@ -1,4 +1,9 @@
-"""NumPy's own files, written whole and read with suspicion: nothing is unpickled, and no claim is believed unseen."""
+"""Files: read with suspicion, written whole or not at all, hashed, locked.
+
+Reading refuses pipes and devices before they can block, bounds how much it takes in, and unpickles nothing. Writing
+goes through a temporary file and fsync, so that a reader sees the old file or the new one, whatever ends this process
+or this machine.
+"""
 
 import contextlib
 import errno
@@ -15,22 +20,149 @@ import time
 import tokenize
 import warnings
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from digit_recognizer.data.csv import open_regular_file
 from digit_recognizer.errors import InputError, WriteError
 
-# The one way in which this package writes: whole files or none; and the hashes by which data is recognised.
-
-JSON_LIMIT_BYTES = 1 << 24  # ours have a few kB; what goes on for ever must not fill the memory
+JSON_LIMIT_BYTES = 1 << 24  # ours have a few kB; an endless file must not fill the memory
 HASH_CHUNK_BYTES = 1 << 20
 TEMPORARY = ".writing-"
-UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # by some network file systems, of a folder
+LOCK = ".lock"
+UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what some network file systems say to fsync of a folder
 ABANDONED_AFTER_SECONDS = 24 * 3600  # of a writer on another machine, whose process cannot be looked up
+NPY_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+# all that NumPy has been seen to raise at a damaged header
+NPY_HEADER_ERRORS = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    RecursionError,
+    MemoryError,
+    OverflowError,
+)
+
+# ---- reading
+
+
+def open_regular_file(path: Path) -> BufferedReader:
+    """Open `path` for reading bytes; anything but a plain file is refused before it can block or flood us.
+
+    Raises:
+        InputError: if the file is missing, unreadable, a folder, a socket, a FIFO or a device.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError("io.missing", path=path) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        raise InputError("io.unreadable", path=path, received=getattr(error, "strerror", str(error))) from error
+    raise InputError("io.folder" if stat.S_ISDIR(mode) else "io.not_regular", path=path)
+
+
+def read_bytes(path: Path, limit_bytes: int) -> bytes:
+    """Read a plain file whole.
+
+    Raises:
+        InputError: as `open_regular_file`; also if the file has more than `limit_bytes`.
+    """
+    with open_regular_file(path) as file:
+        try:
+            if os.fstat(file.fileno()).st_size <= limit_bytes:
+                content = file.read(limit_bytes + 1)  # one more, because the size may be a lie, as in /proc
+                if len(content) <= limit_bytes:
+                    return content
+        except OSError as error:
+            raise InputError("io.unreadable", path=path, received=error.strerror) from error
+    raise InputError("io.too_long", path=path, limit=limit_bytes)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: if the file is missing, not plain, longer than 16 MiB or not JSON.
+    """
+    content = read_bytes(path, JSON_LIMIT_BYTES)
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError("io.not_json", path=path, received=str(error)) from error
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as 64 hexadecimal digits.
+
+    Raises:
+        InputError: as `open_regular_file`.
+    """
+    digest = hashlib.sha256()
+    with open_regular_file(path) as file:
+        while chunk := file.read(HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def load_npy(path: Path) -> np.ndarray:
+    """Load an .npy file of numbers.
+
+    Raises:
+        InputError: if the file is missing, not plain, damaged, or holds anything but numbers.
+    """
+    with open_regular_file(path) as file:
+        return read_npy(path, file, os.fstat(file.fileno()).st_size)
+
+
+def read_npy(path: Path, file: IO[bytes], size_bytes: int) -> np.ndarray:
+    """Read an .npy file, or the member of an .npz, that is open at its start.
+
+    The header is checked against the size before any memory is taken: `numpy.load` would allocate whatever shape the
+    header claims.
+
+    Args:
+        path: named in the message.
+        file: at its start.
+        size_bytes: of the file, as found or as its archive says.
+
+    Returns:
+        An array of bool, integers, floats or complex numbers; read-only.
+
+    Raises:
+        InputError: as `load_npy`.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in NPY_HEADER_READERS:
+            raise ValueError(f"version {version}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python 2's way to write a shape: it is read all the same
+            shape, fortran_order, dtype = NPY_HEADER_READERS[version](file)
+    except NPY_HEADER_ERRORS as error:
+        raise InputError("io.npy_header", path=path) from error
+    shape = tuple(int(length) for length in shape)  # a header may say True
+    if dtype.kind not in "biufc":
+        raise InputError("io.npy_dtype", path=path, received=str(dtype)[:40])
+    expected_bytes, held_bytes = math.prod(shape) * dtype.itemsize, size_bytes - file.tell()
+    mismatch = InputError("io.npy_size", path=path, received=held_bytes, dtype=str(dtype), shape=str(shape)[:60])
+    if min(shape, default=0) < 0 or expected_bytes != held_bytes:
+        raise mismatch
+    content = file.read(expected_bytes)
+    if len(content) != expected_bytes:
+        raise mismatch
+    try:
+        return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
+    except ValueError as error:  # nothing, in too many dimensions
+        raise mismatch from error
+
+
+# ---- writing
 
 
 @contextlib.contextmanager
@@ -129,7 +261,7 @@ def check_writable_folder(folder: Path) -> None:
     """
     there = _find_existing(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{folder} must be a folder that can be written to, but {there} is not: name another place.")
+        raise InputError("io.unwritable_folder", path=folder, other=there)
 
 
 def check_free_disk(folder: Path, needed_bytes: int) -> None:
@@ -140,10 +272,7 @@ def check_free_disk(folder: Path, needed_bytes: int) -> None:
     """
     free_bytes = shutil.disk_usage(_find_existing(folder)).free
     if free_bytes < needed_bytes:
-        raise InputError(
-            f"{folder} must have room for {needed_bytes:,} bytes, but its disk has {free_bytes:,} free: make room or "
-            "name another place."
-        )
+        raise InputError("io.disk_full", path=folder, received=free_bytes, needed=needed_bytes)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -159,35 +288,82 @@ def write_json(path: Path, content: Any, *, exclusive: bool = False) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Write numbers to `path` as .npy, atomically.
 
-    Raises:
-        InputError: if the file is missing or no JSON.
+    NumPy's own `save` goes round Python, and of a full disk it says only how many numbers were written.
+    """
+    array = np.require(array, requirements="C")
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
+# ---- names and locks
+
+
+def find_free_path(folder: Path, stem: str, *suffixes: str) -> Path:
+    """`folder/stem` with the first suffix, or with -2, -3 and so on after the stem if that is taken.
+
+    Args:
+        folder: need not exist.
+        stem: of the name, without its suffix.
+        *suffixes: none of these may be taken; none for a folder.
+
+    Example:
+        >>> find_free_path(Path("submissions"), "champion", ".csv", ".csv.json")  # doctest: +SKIP
+        PosixPath('submissions/champion-2.csv')
+    """
+    number, paths = 1, [folder / f"{stem}{suffix}" for suffix in suffixes or ("",)]
+    while any(map(os.path.lexists, paths)):
+        number += 1
+        paths = [folder / f"{stem}-{number}{suffix}" for suffix in suffixes or ("",)]
+    return paths[0]
+
+
+def make_free_folder(parent: Path, name: str) -> Path:
+    """Make a folder under a free name: of two processes that want the same one, each gets its own."""
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = find_free_path(parent, name)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Wait until no other process is within this for the same folder; no file is left there.
+
+    For steps that take moments: several files that must change together. Where the system cannot lock a folder
+    (Windows, some network file systems) nothing is waited for.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path} must hold JSON, but is no plain file: name another.")
-        with path.open("rb") as file:
-            content = file.read(JSON_LIMIT_BYTES + 1)
-        if len(content) > JSON_LIMIT_BYTES:
-            raise InputError(f"{path} must hold JSON, but is longer than {JSON_LIMIT_BYTES} bytes: write it anew.")
-        return json.loads(content.decode("utf-8"))
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: name a folder or file that this package wrote.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} must hold JSON, but {error}: write it anew.") from error
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+def claim_folder(path: Path) -> FileLock:
+    """Keep other processes out of a folder; the system gives the lock back when this process ends, however.
+
+    Raises:
+        InputError: if another process holds it.
+    """
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError("io.in_use", path=path) from None
+    return lock
 
 
 def _claim(temporary: Path, path: Path) -> None:
@@ -242,7 +418,7 @@ def _is_abandoned(temporary: Path) -> bool:
 
 def _explain(path: Path, error: OSError) -> WriteError:
     reason = error.strerror or str(error) or type(error).__name__
-    return WriteError(f"{path} must be writable, but {reason}: make room there, or name another place.")
+    return WriteError("io.unwritable", path=path, received=reason)
 
 
 def _find_existing(folder: Path) -> Path:
@@ -254,115 +430,3 @@ def _umask() -> int:
     mask = os.umask(0)  # the only portable way to read it is to set it
     os.umask(mask)
     return mask
-
-
-# One process at a time: locks that the system gives back when their holder ends, however it ends.
-
-LOCK = ".lock"
-
-
-@contextlib.contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Wait until no other process is within this for the same folder; no file is left there.
-
-    For steps that take moments: several files that must change together. Where the system cannot lock a folder
-    (Windows, some network file systems) nothing is waited for.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def claim_folder(path: Path) -> FileLock:
-    """Keep other processes out of a folder; the system gives the lock back when this process ends, however.
-
-    Raises:
-        InputError: if another process holds it.
-    """
-    lock = FileLock(path / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise InputError(f"{path} is in use: another process is at work in it. Wait for it, or stop it.") from None
-    return lock
-
-
-HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-# all that NumPy's reading of a damaged header has been seen to raise
-HEADER_ERRORS = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError, OverflowError)
-
-
-def write_npy(path: Path, array: np.ndarray) -> None:
-    """Write numbers to `path` as .npy, atomically.
-
-    NumPy's own `save` goes round Python, and of a full disk it says only how many numbers were written.
-    """
-    array = np.require(array, requirements="C")
-    with write_atomically(path) as temporary, temporary.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array.data)
-
-
-def load_npy(path: Path) -> np.ndarray:
-    """Load an .npy file of numbers.
-
-    Raises:
-        InputError: naming the file, if it is missing, no plain file, damaged, or holds anything but numbers.
-    """
-    with open_regular_file(path) as file:
-        size_bytes = file.seek(0, 2)
-        file.seek(0)
-        return read_npy(path, file, size_bytes)
-
-
-def read_npy(path: Path, file: IO[bytes], size_bytes: int) -> np.ndarray:
-    """Read an .npy file, or the member of an .npz, that stands open at its start.
-
-    The header is judged before its claims are believed: `numpy.load` would allocate whatever shape it names.
-
-    Args:
-        path: named in the message.
-        file: at its start.
-        size_bytes: of the file, as found or as its archive says.
-
-    Returns:
-        An array of bool, integers, floats or complex numbers; read-only.
-
-    Raises:
-        InputError: as `load_npy`.
-    """
-    try:
-        version = np.lib.format.read_magic(file)
-        if version not in HEADER_READERS:
-            raise ValueError(f"version {version}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Python 2's way to write a shape: it is read all the same
-            shape, fortran_order, dtype = HEADER_READERS[version](file)
-    except HEADER_ERRORS as error:
-        raise InputError(f"{path} must be a NumPy array, but its header is none: make or fetch it again.") from error
-    shape = tuple(int(length) for length in shape)  # a header may say True
-    if dtype.kind not in "biufc":
-        raise InputError(f"{path} must hold numbers, but holds {str(dtype)[:40]}: make or fetch it again.")
-    expected_bytes = math.prod(shape) * dtype.itemsize
-    held_bytes = size_bytes - file.tell()
-    if min(shape, default=0) < 0 or expected_bytes != held_bytes:
-        raise InputError(
-            f"{path} must hold {dtype} of shape {str(shape)[:60]} as its header says, but has {held_bytes} bytes for "
-            "them: make or fetch it again."
-        )
-    content = file.read(expected_bytes)
-    if len(content) != expected_bytes:
-        raise InputError(f"{path} is cut short after {len(content)} of {expected_bytes} bytes: make or fetch it again.")
-    try:
-        return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
-    except ValueError as error:  # nothing, in too many dimensions
-        raise InputError(f"{path} must hold an array, but of no such shape: make or fetch it again.") from error

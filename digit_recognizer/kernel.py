@@ -96,12 +96,13 @@ def main(arguments: list[str]) -> None:
     if isinstance(chosen, BuildArguments):
         print(_build(chosen))
         return
-    from digit_recognizer.competition.kernels import fetch_output, find_free_folder, push, tell_status
+    from digit_recognizer.competition.kernels import fetch_output, push, tell_status
+    from digit_recognizer.io import find_free_path
 
     if isinstance(chosen, StatusArguments):
         print(tell_status(chosen.folder, chosen.owner, wait=chosen.wait))
     elif isinstance(chosen, OutputArguments):
-        target = chosen.output_dir or find_free_folder(Path("runs"), f"kaggle-{chosen.folder.resolve().name}")
+        target = chosen.output_dir or find_free_path(Path("runs"), f"kaggle-{chosen.folder.resolve().name}")
         print(fetch_output(chosen.folder, target, chosen.owner))
     else:
         print(push(chosen.folder, chosen.owner))

@@ -29,6 +29,7 @@ LAYERS = {
     "transfer_learning": 4,
     "sweeps": 4,
     "competition.kernels": 4,
+    "competition.kernel_notebook": 4,
     "competition.kernel_session": 4,
 }
 COMMANDS_LAYER = 5

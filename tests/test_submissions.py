@@ -9,17 +9,18 @@ from conftest import write_labels
 
 from digit_recognizer.competition import submissions
 from digit_recognizer.competition.submissions import (
+    SUFFIXES,
     Provenance,
     check_new_submission_path,
     check_submission,
     count_image_ids,
     describe_command,
-    find_free_path,
     load_submission,
     name_submission,
     write_submission,
 )
 from digit_recognizer.errors import InputError, WriteError
+from digit_recognizer.io import find_free_path
 
 LABELS = np.array([3, 1, 4, 1, 5])
 PROVENANCE = Provenance(
@@ -76,7 +77,7 @@ def test_nothing_is_overwritten(tmp_path):
         write_submission(path, LABELS[::-1] % 9 + 1, 5, PROVENANCE)
     check_submission(load_submission(path), 5)
     write_submission(path, LABELS, 5, PROVENANCE)  # the same again: a run that was stopped after it
-    assert find_free_path(tmp_path, "mine") == tmp_path / "mine-2.csv"
+    assert find_free_path(tmp_path, "mine", *SUFFIXES) == tmp_path / "mine-2.csv"
     with pytest.raises(InputError, match=r"ends in \.csv"):
         check_new_submission_path(tmp_path / "mine.txt", Path("input"))
     with pytest.raises(InputError, match="apart from the data"):
@@ -84,7 +85,7 @@ def test_nothing_is_overwritten(tmp_path):
     path.unlink()
     with pytest.raises(InputError, match=r"mine\.csv\.json exists"):
         check_new_submission_path(path, Path("input"))
-    assert find_free_path(tmp_path, "mine") == tmp_path / "mine-2.csv"
+    assert find_free_path(tmp_path, "mine", *SUFFIXES) == tmp_path / "mine-2.csv"
 
 
 def test_names_keep_data_sets_and_leaks_apart():
@@ -134,7 +135,7 @@ def test_a_disk_that_fails_leaves_no_half_of_a_submission(tmp_path, monkeypatch)
 
 def test_a_link_to_nowhere_takes_a_name(tmp_path):
     (tmp_path / "mine.csv").symlink_to(tmp_path / "nowhere")
-    assert find_free_path(tmp_path, "mine") == tmp_path / "mine-2.csv"
+    assert find_free_path(tmp_path, "mine", *SUFFIXES) == tmp_path / "mine-2.csv"
 
 
 def test_of_commands_that_write_one_name_at_once_one_wins_whole(tmp_path):

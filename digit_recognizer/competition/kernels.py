@@ -20,7 +20,13 @@ from digit_recognizer import __version__
 from digit_recognizer.competition.client import COMPETITION, STATUS_ADVICE, UNREADABLE, ask_kaggle, load_client, quote
 from digit_recognizer.competition.submissions import COMMIT, find_package_commit
 from digit_recognizer.errors import MESSAGES, InputError
-from digit_recognizer.io import check_writable_folder, open_staging_folder, read_json, write_json, write_text
+from digit_recognizer.io import (
+    check_writable_folder,
+    open_staging_folder,
+    read_json,
+    write_json,
+    write_text,
+)
 from digit_recognizer.models import list_models, load_model_module
 
 # The package as one text: what a kernel needs of it, packed, and unpacked again.
@@ -533,15 +539,6 @@ def fetch_output(folder: Path, target: Path, owner: str | None = None, load: Cal
     if (target / "run" / "config.json").exists():
         advice = f" Its run is {target / 'run'}.{advice}"
     return f"{target} holds {len(files)} files of {kernel}.{advice}"
-
-
-def find_free_folder(parent: Path, name: str) -> Path:
-    """`<parent>/<name>`, or with -2, -3 and so on appended, whichever is not there."""
-    path, number = parent / name, 1
-    while path.exists():
-        number += 1
-        path = parent / f"{name}-{number}"
-    return path
 
 
 def _list_output(client: Any, kernel: str) -> tuple[list[tuple[str, str]], str]:

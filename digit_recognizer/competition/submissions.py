@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from digit_recognizer.data.csv import open_regular_file
 from digit_recognizer.data.labels import load_label_set
 from digit_recognizer.data.tables import load_label_table
 from digit_recognizer.errors import InputError, WriteError
@@ -120,6 +119,7 @@ def _is_line(value: Any) -> bool:
 # command, the commit and the out-of-fold score. The note lets later commands refuse a file made for other rows.
 
 SUBMISSIONS = Path("submissions")  # where a file goes that is given no place
+SUFFIXES = (".csv", ".csv.json")  # of a submission and of its note
 
 SMOKE_INELIGIBLE = "it is of a smoke run"
 
@@ -294,15 +294,6 @@ def name_submission(name: str, input_dir: Path, ineligible: str | None) -> str:
     return f"{folder}{name}{'-INELIGIBLE' if ineligible else ''}"
 
 
-def find_free_path(folder: Path, stem: str) -> Path:
-    """`<folder>/<stem>.csv`, or with -2, -3 and so on appended to the stem, whichever is not taken."""
-    path, number = folder / f"{stem}.csv", 1
-    while os.path.lexists(path) or os.path.lexists(_note_path(path)):
-        number += 1
-        path = folder / f"{stem}-{number}.csv"
-    return path
-
-
 def _note_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
@@ -329,7 +320,7 @@ def score_submission(path: Path, input_dir: Path) -> str:
     truth = load_label_table(answers)
     submission = load_submission(path)
     test = input_dir / "test.csv"
-    test_sha256 = _hash_table(test) if os.path.lexists(test) else None
+    test_sha256 = hash_file(test) if os.path.lexists(test) else None
     check_submission(submission, len(truth.labels), test_sha256)
     names = load_label_set(input_dir, test_sha256).names
     right = int((submission.labels == truth.labels).sum())
@@ -344,8 +335,3 @@ def score_submission(path: Path, input_dir: Path) -> str:
     if test_sha256 is None:
         line += f"\nnote: {test} is missing, so that nothing tells whether the submission was made for its images"
     return line
-
-
-def _hash_table(path: Path) -> str:
-    with open_regular_file(path):  # a pipe under that name would keep hash_file waiting for ever
-        return hash_file(path)

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import os
 import shlex
-import stat
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from digit_recognizer.errors import InputError
+from digit_recognizer.io import open_regular_file
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -135,29 +135,19 @@ class Header:
     notes: tuple[str, ...]
 
 
-def open_regular_file(path: Path) -> BufferedReader:
-    """Open `path` for reading bytes; anything but a plain file is refused before it can block or flood us.
+def open_table(path: Path) -> BufferedReader:
+    """Open one of the competition's CSV files for reading bytes.
 
     Raises:
-        InputError: if the file is missing, unreadable, a folder, a FIFO or a device.
+        InputError: as `open_regular_file`; of a missing file it says how to download the data.
     """
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise InputError(f"{path} must be a file, but is a folder: name the file in it.")
-        if not stat.S_ISREG(mode):
-            raise InputError(f"{path} must be a plain file, but is a pipe or device: save it as a file first.")
-        return path.open("rb")
-    except (FileNotFoundError, NotADirectoryError):
-        if path.name not in ("train.csv", "test.csv", "sample_submission.csv"):
-            raise InputError(f"{path} must be a file, but there is none of that name: check the path.") from None
-        where = "" if path.parent == Path("input") else f" --input-dir {shlex.quote(str(path.parent))}"
-        raise InputError(
-            f"{path} is missing: fetch it with `{DOWNLOAD} kaggle{where}`, `{DOWNLOAD} PATH-OF-ZIP{where}` or "
-            f"`{DOWNLOAD} sample{where}`."
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} must be readable, but {error.strerror}: mend that, or name another.") from error
+        return open_regular_file(path)
+    except InputError as error:
+        if error.code != "io.missing" or path.name not in ("train.csv", "test.csv", "sample_submission.csv"):
+            raise
+        folder = "" if path.parent == Path("input") else f" --input-dir {shlex.quote(str(path.parent))}"
+        raise InputError("data.missing", path=path, command=f"{DOWNLOAD} kaggle{folder}") from None
 
 
 def read_header(path: Path, file: BufferedReader, with_labels: bool) -> Header:
@@ -280,7 +270,7 @@ def check_every_cell(path: Path, header: Header) -> None:
     Raises:
         InputError: naming file, line and column of the first fault.
     """
-    with open_regular_file(path) as file:
+    with open_table(path) as file:
         file.seek(len(header.raw))
         for line_number, row in iterate_rows(path, file, header.lines):
             labelled = header.label_at is None or (len(row) > header.label_at and row[header.label_at] in LABEL_TEXTS)
@@ -385,7 +375,7 @@ def read_csv_content(path: Path, with_labels: bool) -> CsvContent:
     """
     import pyarrow as pa
 
-    with open_regular_file(path) as file:
+    with open_table(path) as file:
         before = os.fstat(file.fileno())
         header = read_header(path, file, with_labels)
         digest = hashlib.sha256(header.raw)

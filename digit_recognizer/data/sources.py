@@ -21,14 +21,13 @@ from digit_recognizer.data.csv import (
     IMAGE_SIDE_PX,
     PIXELS,
     check_fits_memory,
-    open_regular_file,
     write_label_csv,
     write_pixel_csv,
 )
 from digit_recognizer.data.labels import CLASS_NAMES, DIGITS, LabelSet, find_alphabet, load_label_set, write_alphabet
 from digit_recognizer.data.tables import TestTable, TrainTable, load_label_table, load_test_table, load_train_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import hash_file, install_file, lock_folder, open_staging_folder, read_npy
+from digit_recognizer.io import hash_file, install_file, lock_folder, open_regular_file, open_staging_folder, read_npy
 
 # What zip and gzip files from anywhere may do when they are read, and how that is said in one line.
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX, PIXELS, check_text, open_regular_file, read_names
+from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX, PIXELS, check_text, open_table, read_names
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import hash_file, load_npy, write_json, write_npy
+from digit_recognizer.io import hash_file, load_npy, read_bytes, write_json, write_npy
 
 # Tables kept as .npy files, so that only the first reading of a CSV pays for its text.
 #
@@ -67,8 +67,7 @@ def load_cached_arrays(path: Path, cache_dir: Path, names: tuple[str, ...]) -> C
     """
     pointer_path = cache_dir / f"{path.name}.json"
     try:
-        with open_regular_file(pointer_path) as file:
-            pointer = json.loads(file.read(POINTER_LIMIT_BYTES))
+        pointer = json.loads(read_bytes(pointer_path, POINTER_LIMIT_BYTES))
         if pointer["version"] != FORMAT_VERSION or sorted(pointer["checksums"]) != sorted(names):
             return None
         state = path.stat()
@@ -255,7 +254,7 @@ def load_label_table(path: Path) -> LabelTable:
 
     path = Path(path)
     labels = bytearray()  # one byte a row, where a list would take eight
-    with open_regular_file(path) as file:
+    with open_table(path) as file:
         lines = _check_label_header(path, file)
         for line_number, row in iterate_rows(path, file, lines):
             where = f"{path}, line {line_number}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from digit_recognizer.competition.submissions import (
     SUBMISSIONS,
+    SUFFIXES,
     Provenance,
     Submission,
     check_new_submission_path,
@@ -17,7 +18,6 @@ from digit_recognizer.competition.submissions import (
     count_image_ids,
     describe_command,
     find_commit,
-    find_free_path,
     load_submission,
     name_submission,
     refuse_if_barred,
@@ -26,6 +26,7 @@ from digit_recognizer.competition.submissions import (
 from digit_recognizer.data.tables import load_test_table, load_train_table
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
+from digit_recognizer.io import find_free_path
 from digit_recognizer.training.run import FinishedRun, find_input_dir, load_run
 
 CLASSES = 10
@@ -93,7 +94,7 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path | None, submi
 
     labels = combine([_find_predictions(member) for member in loaded], method)
     name = "ensemble" if score is None else f"ensemble-{score.accuracy:.5f}"
-    path = submission or find_free_path(SUBMISSIONS, name_submission(name, input_dir, ineligible))
+    path = submission or find_free_path(SUBMISSIONS, name_submission(name, input_dir, ineligible), *SUFFIXES)
     provenance = Provenance(
         model="ensemble",
         command=describe_command(),

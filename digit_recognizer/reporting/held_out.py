@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digit_recognizer.data.csv import open_regular_file
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.data.tables import TrainTable
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.compare import find_judged_rows, load_run_of
-from digit_recognizer.io import install_file, load_npy, lock_folder, read_json, write_json
+from digit_recognizer.io import install_file, load_npy, lock_folder, open_regular_file, read_json, write_json
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.plots import REFERENCE_COLOUR, are_short, name_classes, open_figure, save_figure
 from digit_recognizer.training.run import CONFIG, FinishedRun

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from digit_recognizer.data.csv import open_regular_file
 from digit_recognizer.errors import InputError
+from digit_recognizer.io import open_regular_file
 
 # What an examination is made of: sections, each a few sentences, figures and perhaps a table.
 

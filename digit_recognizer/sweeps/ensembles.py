@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer.console import show
-from digit_recognizer.data.csv import CLASSES, open_regular_file
+from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import load_npy, write_atomically
+from digit_recognizer.io import load_npy, open_regular_file, write_atomically
 from digit_recognizer.sweeps.study import Setting, Study
 from digit_recognizer.sweeps.trials import LIMIT_BYTES, TrialRecord, group_by_setting
 

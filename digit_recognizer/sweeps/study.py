@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.csv import open_regular_file
 from digit_recognizer.errors import InputError
+from digit_recognizer.io import open_regular_file
 from digit_recognizer.models import build_config, load_preset, read_options
 from digit_recognizer.reporting.html import Section
 from digit_recognizer.training.inputs import count_parameters

@@ -23,7 +23,7 @@ import numpy as np
 
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import show, stop_if_asked
-from digit_recognizer.data.csv import CLASSES, open_regular_file
+from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import (
     DivergedError,
@@ -33,7 +33,7 @@ from digit_recognizer.errors import (
     WriteError,
     reading_its_own_files,
 )
-from digit_recognizer.io import LOCK
+from digit_recognizer.io import LOCK, open_regular_file
 from digit_recognizer.sweeps.study import Range, Setting, Study
 from digit_recognizer.training.checkpoint import remove_state
 from digit_recognizer.training.cross_validation import CVResult, EpochWatch, cross_validate, resume

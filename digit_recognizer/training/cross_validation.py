@@ -19,9 +19,9 @@ import numpy as np
 from digit_recognizer.competition.submissions import (
     SMOKE_INELIGIBLE,
     SUBMISSIONS,
+    SUFFIXES,
     Provenance,
     check_new_submission_path,
-    find_free_path,
     name_submission,
     refuse_if_barred,
     write_submission,
@@ -39,7 +39,7 @@ from digit_recognizer.evaluation.metrics import (
     compute_calibration_error,
     find_most_frequent_confusion,
 )
-from digit_recognizer.io import check_free_disk, check_writable_folder, write_atomically, write_json
+from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models._normalization import make_plain
 from digit_recognizer.reporting.plots import plot_learning_curves
 from digit_recognizer.training.checkpoint import FitState, RunState, SaveFit, load_state, remove_state, save_state
@@ -580,7 +580,7 @@ def _hand_out(
             write_submission(path, state.test.argmax(axis=1), dataset.all_test_rows, provenance)
             return path
         except FileExistsError:  # it was free before training
-            taken, path = path, find_free_path(path.parent, path.stem)
+            taken, path = path, find_free_path(path.parent, path.stem, *SUFFIXES)
             run.log(f"{taken} was written by another command meanwhile; this run's submission is {path}")
 
 
@@ -590,7 +590,7 @@ def _choose_path(config: RunConfig, dataset: Dataset, run: Run, accuracy: float)
     if config.smoke:
         return run.path / "submission.csv"  # a smoke run's file has no place among those worth keeping
     name = name_submission(f"{config.model}-{accuracy:.5f}", config.input_dir, dataset.ineligible)
-    return find_free_path(SUBMISSIONS, name)
+    return find_free_path(SUBMISSIONS, name, *SUFFIXES)
 
 
 CLASS_COUNT = 10

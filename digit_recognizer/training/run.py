@@ -1,8 +1,6 @@
 """The nets of a finished run, opened again for reading, looking inside, or teaching something new."""
 
-import contextlib
 import csv
-import itertools
 import shlex
 import shutil
 import sys
@@ -25,6 +23,7 @@ from digit_recognizer.io import (
     TEMPORARY,
     claim_folder,
     load_npy,
+    make_free_folder,
     read_json,
     sweep_temporaries,
     write_atomically,
@@ -82,7 +81,7 @@ class Run:
             InputError: if it cannot be made, or holds something already.
         """
         try:
-            path = config.run_dir or _make_free_folder(Path("runs"), f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}")
+            path = config.run_dir or make_free_folder(Path("runs"), f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}")
             path.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise InputError(f"--run-dir takes a folder, but {path} is a file: name another.") from None
@@ -250,17 +249,6 @@ def _load_probabilities(path: Path) -> np.ndarray:
 def _is_ours(file: Path) -> bool:
     """Whether a file says nothing about a folder's use: the lock, and what a killed writer left."""
     return file.name == LOCK or file.name.startswith(TEMPORARY)
-
-
-def _make_free_folder(parent: Path, name: str) -> Path:
-    """Of two runs that begin in the same second each gets its own."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count(1):
-        path = parent / (name if number == 1 else f"{name}-{number}")
-        with contextlib.suppress(FileExistsError):
-            path.mkdir()
-            return path
-    raise AssertionError  # never: the numbers do not end
 
 
 IMAGE_SHAPE, CLASS_COUNT = (28, 28, 1), 10

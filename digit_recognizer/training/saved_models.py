@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from digit_recognizer.errors import InputError
+from digit_recognizer.io import read_bytes
 from digit_recognizer.models._stored.network import Network, parse_network
-from digit_recognizer.models._stored.weights import Weights, parse_weights, read_plain_file, write_weights_file
+from digit_recognizer.models._stored.weights import Weights, parse_weights, write_weights_file
 
 if TYPE_CHECKING:
     import keras
@@ -82,7 +83,7 @@ def read_archive(path: Path) -> tuple[Network, Weights]:
 
 def _read_members(path: Path) -> dict[str, bytes]:
     """The archive's three members, each within its bounds."""
-    content = read_plain_file(path, MOST_ARCHIVE_BYTES)
+    content = read_bytes(path, MOST_ARCHIVE_BYTES)
     _check_directory(path, content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

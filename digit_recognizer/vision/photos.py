@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from digit_recognizer.data.csv import open_regular_file
 from digit_recognizer.errors import InputError
+from digit_recognizer.io import open_regular_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -1,14 +1,12 @@
 """Weights files (HDF5) of unknown origin: what they hold, and the same in a file that Keras may open."""
 
 import math
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.errors import InputError
+from digit_recognizer.io import read_bytes
 from digit_recognizer.models._stored.hdf5 import (
     ATTRIBUTE,
     DATASPACE,
@@ -61,7 +59,7 @@ def load_weights_file(path: Path) -> Weights:
     Raises:
         InputError: if it is no plain file, too large, damaged, or holds anything but groups and arrays of floats.
     """
-    return parse_weights(read_plain_file(path, MOST_BYTES), str(path))
+    return parse_weights(read_bytes(path, MOST_BYTES), str(path))
 
 
 def parse_weights(content: bytes, name: str) -> Weights:
@@ -88,27 +86,6 @@ def write_weights_file(path: Path, weights: Weights) -> None:
             file.create_dataset(name, data=array)
         for (group, attribute), values in weights.names.items():
             file[group or "/"].attrs[attribute] = values
-
-
-def read_plain_file(path: Path, most_bytes: int) -> bytes:
-    """Read a file of bounded size; a folder, pipe or device is refused before it can block or flood us.
-
-    Raises:
-        InputError: if there is no such file, it cannot be read, is not plain, or has more than `most_bytes`.
-    """
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
-            raise InputError(f"{path} must be a plain file, but is {kind}: name the file itself.")
-        with path.open("rb") as file:
-            if (size := os.fstat(file.fileno()).st_size) > most_bytes:
-                raise InputError(f"{path} must have {most_bytes} bytes at most, but has {size}: it is none of ours.")
-            return file.read(most_bytes)
-    except FileNotFoundError:
-        raise InputError(f"{path} must be a file, but there is none of that name: check the path.") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise InputError(f"{path} must be readable, but {error}: check path and permissions.") from error
 
 
 class _WeightsReader(Hdf5Reader):
