@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.data.augmentation import BatchedAffine
-from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
+from digit_recognizer.data.tables import load_test, load_train, pixels_to_images
 from digit_recognizer.models import load_ready_model
 from digit_recognizer.models._blocks import replace_head
 from digit_recognizer.transfer_learning.config import TransferConfig
@@ -47,9 +47,9 @@ def main() -> None:
     parser.add_argument("--input-dir", type=Path, default=Path("input/kmnist"))
     parser.add_argument("--tasks", type=int, default=12)
     chosen = parser.parse_args()
-    table = load_train_table(chosen.input_dir / "train.csv")
+    table = load_train(chosen.input_dir / "train.csv")
     images, labels = pixels_to_images(table.pixels), table.labels
-    unseen = pixels_to_images(load_test_table(chosen.input_dir / "test.csv").pixels)[:QUERIES]
+    unseen = pixels_to_images(load_test(chosen.input_dir / "test.csv").pixels)[:QUERIES]
     answers = np.genfromtxt(chosen.input_dir / "test_labels.csv", int, delimiter=",", skip_header=1)[:QUERIES, -1]
     body = replace_head(load_ready_model(), CLASSES).body
     queries = embed(body, unseen)

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from digit_recognizer.backend import import_keras
-from digit_recognizer.data.tables import load_train_table, pixels_to_images
+from digit_recognizer.data.tables import load_train, pixels_to_images
 
 TRIPLETS = 4
 GAP_PX = 10
@@ -51,7 +51,7 @@ def draw(images: np.ndarray, digits, path: Path) -> None:
 def main() -> None:
     train, path = map(Path, sys.argv[1:3])
     rows = int(sys.argv[3]) if len(sys.argv) > 3 else None
-    table = load_train_table(train)
+    table = load_train(train)
     images, labels = pixels_to_images(table.pixels[:rows]), table.labels[:rows]
     import_keras()
     from digit_recognizer.training.synthetic import generate_digits

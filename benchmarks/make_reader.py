@@ -28,7 +28,7 @@ from digit_recognizer.competition.submissions import find_commit
 from digit_recognizer.data.augmentation import POLICIES, build_augment
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.splits import assign_folds
-from digit_recognizer.data.tables import load_train_table, pixels_to_images
+from digit_recognizer.data.tables import load_train, pixels_to_images
 from digit_recognizer.io import hash_file, write_atomically
 from digit_recognizer.models import build_config, build_model
 from digit_recognizer.models._ready import READER_WEIGHTS
@@ -107,7 +107,7 @@ def main() -> None:
     config = build_config("champion", epochs=chosen.epochs, input_dir=chosen.input_dir)
     dataset = load_dataset(config)
     images, labels = dataset.images[..., 0], dataset.labels
-    others = load_train_table(chosen.foreign_dir / "train.csv", chosen.foreign_dir / ".cache")
+    others = load_train(chosen.foreign_dir / "train.csv", chosen.foreign_dir / ".cache")
     foreign = pixels_to_images(others.pixels)[..., 0]
     held_out = assign_folds(labels, 5, 0, dataset.groups) == 0
     kept = chosen.output / "pool.npz"

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from digit_recognizer.data.duplicates import NEAR_DISTANCE, count_duplicates, find_duplicate_groups
-from digit_recognizer.data.tables import load_train_table
+from digit_recognizer.data.tables import load_train
 
 DISTANCES = (0.15, 0.16, 0.17, 0.18, 0.19, 0.2, 0.21, 0.22, 0.25)
 BLOCK_ROWS = 1024
@@ -82,7 +82,7 @@ def draw(nearest: np.ndarray, labels: np.ndarray, retouched: dict[str, np.ndarra
 
 def main() -> None:
     train, figure = map(Path, sys.argv[1:3])
-    table = load_train_table(train)
+    table = load_train(train)
     pixels, labels = table.pixels, table.labels
 
     print(f"{'near below':>10}{'rows in groups':>16}{'groups':>8}{'largest':>9}{'1s in it':>10}{'rows not 1':>12}")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from digit_recognizer.config import RunConfig, flag
-from digit_recognizer.console import TerminatedError, make_printable, open_closed_streams, signals_raised
+from digit_recognizer.console import TerminatedError, make_printable, open_closed_streams, raise_on_signals
 from digit_recognizer.errors import InputError
 from digit_recognizer.training.executors import Machines
 
@@ -64,7 +64,7 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
         try:
             if any("\0" in argument for argument in arguments):
                 raise InputError("no argument can hold a NUL byte: leave it out.")
-            with signals_raised():
+            with raise_on_signals():
                 main(arguments)
         except InputError as error:
             if debug:

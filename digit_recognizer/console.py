@@ -16,7 +16,7 @@ class TerminatedError(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def signals_raised() -> Iterator[None]:
+def raise_on_signals() -> Iterator[None]:
     """Within, SIGINT raises KeyboardInterrupt and SIGTERM `TerminatedError`; afterwards all is as it was before."""
 
     def interrupt(number: int, frame: object) -> None:
@@ -38,7 +38,7 @@ def signals_raised() -> Iterator[None]:
         _asked.clear()
 
 
-def stop_if_asked() -> None:
+def raise_if_interrupted() -> None:
     """Raise what a signal asked for if it was lost on its way: Python drops what is raised in a destructor.
 
     Raises:
@@ -63,7 +63,7 @@ def make_printable(text: str) -> str:
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
 
 
-def show(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line; a screen that is gone or full must not end what is under way."""
     try:
         print(text, flush=True)

@@ -122,14 +122,16 @@ def test_what_never_mirrors_draws_what_it_always_drew():
     assert (np.linalg.det(matrices[:, :, :2]) > 0).all()
 
 
-@pytest.mark.parametrize("alphabet", [DIGITS, KUZUSHIJI, LabelSet("other", FASHION.names)], ids=lambda one: one.key)
-def test_nothing_but_clothes_is_mirrored(alphabet):
+@pytest.mark.parametrize("label_set", [DIGITS, KUZUSHIJI, LabelSet("other", FASHION.names)], ids=lambda one: one.key)
+def test_nothing_but_clothes_is_mirrored(label_set):
     for name in POLICIES:
         check_augmentation(name, FASHION, Path("clothes"))
         if name != "flip":
-            check_augmentation(name, alphabet, Path("input"))
-    with pytest.raises(InputError, match=f"a mirrored 2 is no digit.*received input, whose alphabet is {alphabet.key}"):
-        check_augmentation("flip", alphabet, Path("input"))
+            check_augmentation(name, label_set, Path("input"))
+    with pytest.raises(
+        InputError, match=f"a mirrored 2 is no digit.*received input, whose label_set is {label_set.key}"
+    ):
+        check_augmentation("flip", label_set, Path("input"))
 
 
 def test_no_policy_is_no_function():

@@ -8,7 +8,7 @@ import pytest
 
 from digit_recognizer.data import csv as csv_blocks
 from digit_recognizer.data import tables as cache_module
-from digit_recognizer.data.tables import load_test_table, load_train_table
+from digit_recognizer.data.tables import load_test, load_train
 from digit_recognizer.errors import InputError
 
 LONG_AGO_NS = 1_600_000_000 * 10**9
@@ -55,8 +55,8 @@ def assert_same(one, other):
 
 
 def test_the_second_start_reads_no_text_and_gets_the_same_table(train, cache_dir, readings):
-    first = load_train_table(train, cache_dir)
-    second = load_train_table(train, cache_dir)
+    first = load_train(train, cache_dir)
+    second = load_train(train, cache_dir)
     assert len(readings) == 1
     assert_same(first, second)
     assert second.pixels.flags.c_contiguous
@@ -64,22 +64,22 @@ def test_the_second_start_reads_no_text_and_gets_the_same_table(train, cache_dir
 
 def test_notes_are_told_again(train, cache_dir):
     train.write_text(train.read_text() + "\n")
-    assert load_train_table(train, cache_dir).notes == load_train_table(train, cache_dir).notes != ()
+    assert load_train(train, cache_dir).notes == load_train(train, cache_dir).notes != ()
 
 
 def test_an_edited_csv_is_read_anew(train, cache_dir):
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     write_train(train, ink=9)
-    assert load_train_table(train, cache_dir).pixels[0, 0] == 9
+    assert load_train(train, cache_dir).pixels[0, 0] == 9
 
 
 def test_an_edit_of_equal_length_that_hides_its_time_is_noticed(train, cache_dir):
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     state = train.stat()
     write_train(train, ink=5)
     os.utime(train, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert (train.stat().st_size, train.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
-    assert load_train_table(train, cache_dir).pixels[0, 0] == 5
+    assert load_train(train, cache_dir).pixels[0, 0] == 5
 
 
 def test_an_edit_in_the_same_tick_of_the_clock_is_noticed(tmp_path, cache_dir, monkeypatch):
@@ -88,35 +88,35 @@ def test_an_edit_in_the_same_tick_of_the_clock_is_noticed(tmp_path, cache_dir, m
     now = time.time_ns()
     like = {"st_size": train.stat().st_size, "st_mtime_ns": now, "st_ctime_ns": now, "st_ino": 1, "st_dev": 1}
     monkeypatch.setattr(cache_module, "_describe", lambda state: like)
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     write_train(train, ink=5)
-    assert load_train_table(train, cache_dir).pixels[0, 0] == 5
+    assert load_train(train, cache_dir).pixels[0, 0] == 5
 
 
 def test_a_touched_but_equal_csv_is_not_read_again(train, cache_dir, readings):
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     os.utime(train, ns=(LONG_AGO_NS, LONG_AGO_NS))
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     assert len(readings) == 1
     pointer = json.loads((cache_dir / "train.csv.json").read_text())
     assert pointer["state"]["st_mtime_ns"] == LONG_AGO_NS
 
 
 def test_a_settled_csv_is_trusted_without_hashing(train, cache_dir, monkeypatch):
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
 
     def fail(path):
         raise AssertionError("hashed")
 
     monkeypatch.setattr(cache_module, "hash_file", fail)
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
 
 
 def test_arrays_of_the_old_content_are_removed(train, cache_dir):
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     before = set(cache_dir.iterdir())
     write_train(train, ink=9)
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     after = set(cache_dir.iterdir())
     assert len(after) == len(before) == 3
     assert before & after == {cache_dir / "train.csv.json"}
@@ -124,31 +124,31 @@ def test_arrays_of_the_old_content_are_removed(train, cache_dir):
 
 def test_arrays_of_other_csv_files_stay(train, cache_dir, readings):
     other = write_train(train.with_name("other-train.csv"), ink=3)
-    load_train_table(other, cache_dir)
-    load_train_table(train, cache_dir)
-    load_train_table(other, cache_dir)
+    load_train(other, cache_dir)
+    load_train(train, cache_dir)
+    load_train(other, cache_dir)
     assert len(readings) == 2
 
 
 def test_a_csv_replaced_by_an_older_one_is_read_anew(train, cache_dir):
     older = write_train(train.with_name("older.csv"), ink=7)
     os.utime(older, ns=(LONG_AGO_NS, LONG_AGO_NS))
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     shutil.move(older, train)
-    assert load_train_table(train, cache_dir).pixels[0, 0] == 7
+    assert load_train(train, cache_dir).pixels[0, 0] == 7
 
 
 def test_a_cached_train_file_is_still_no_test_file(train, cache_dir):
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     with pytest.raises(InputError, match="swapped"):
-        load_test_table(train, cache_dir)
+        load_test(train, cache_dir)
 
 
 def test_a_removed_csv_is_not_served_from_its_cache(train, cache_dir):
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     train.unlink()
     with pytest.raises(InputError, match="is missing"):
-        load_train_table(train, cache_dir)
+        load_train(train, cache_dir)
 
 
 def find_pixels(cache_dir):
@@ -212,34 +212,34 @@ DAMAGES += [truncate_pointer, empty_pointer, list_pointer, misdirect_pointer, ag
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damaged_cache_is_rebuilt(train, cache_dir, readings, damage):
-    first = load_train_table(train, cache_dir)
+    first = load_train(train, cache_dir)
     damage(cache_dir)
-    assert_same(load_train_table(train, cache_dir), first)
+    assert_same(load_train(train, cache_dir), first)
     assert len(readings) == 2
-    assert_same(load_train_table(train, cache_dir), first)
+    assert_same(load_train(train, cache_dir), first)
     assert len(readings) == 2
 
 
 def test_without_a_writable_cache_loading_works_and_says_so(train, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    table = load_train_table(train, tmp_path / "file" / ".cache")
+    table = load_train(train, tmp_path / "file" / ".cache")
     assert table.pixels.shape == (4, 784)
     assert any("cannot be written to" in note for note in table.notes)
 
 
 def test_a_cache_that_turned_read_only_still_serves_a_touched_csv(train, cache_dir, readings, monkeypatch):
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     os.utime(train, ns=(LONG_AGO_NS, LONG_AGO_NS))
 
     def refuse(path, content):
         raise InputError("read-only")
 
     monkeypatch.setattr(cache_module, "write_json", refuse)
-    load_train_table(train, cache_dir)
+    load_train(train, cache_dir)
     assert len(readings) == 1
 
 
 def test_without_a_cache_folder_nothing_is_written(train, tmp_path):
     before = set(tmp_path.iterdir())
-    load_train_table(train)
+    load_train(train)
     assert set(tmp_path.iterdir()) == before

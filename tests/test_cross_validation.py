@@ -49,11 +49,11 @@ def test_a_net_learns_what_can_be_learned_and_its_score_is_that_of_the_held_out_
 
 def test_out_of_fold_rows_are_predicted_by_the_net_that_did_not_see_them(finished):
     data, result = finished
-    from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
+    from digit_recognizer.data.tables import load_test, load_train, pixels_to_images
 
     folds = np.load(result.run_dir / "folds.npy")
-    images = pixels_to_images(load_train_table(data / "train.csv").pixels) / np.float32(255)
-    test_images = pixels_to_images(load_test_table(data / "test.csv").pixels) / np.float32(255)
+    images = pixels_to_images(load_train(data / "train.csv").pixels) / np.float32(255)
+    test_images = pixels_to_images(load_test(data / "test.csv").pixels) / np.float32(255)
     test = np.zeros((20, 10))
     for fold in range(3):
         model = keras.saving.load_model(result.run_dir / "models" / f"fold{fold}.keras")
@@ -124,9 +124,9 @@ def test_what_steers_a_fit_is_cut_from_the_fitted_rows(tiny_dir, tmp_path, monke
             schedule="plateau", run_dir=tmp_path / "run",
         )
     )  # fmt: skip
-    from digit_recognizer.data.tables import load_train_table
+    from digit_recognizer.data.tables import load_train
 
-    pixels = load_train_table(tiny_dir / "train.csv").pixels
+    pixels = load_train(tiny_dir / "train.csv").pixels
     folds = np.load(result.run_dir / "folds.npy")
     for fold, (inputs, rows) in enumerate(zip(watched, fitted, strict=True)):
         watched_rows = [int(np.flatnonzero((pixels == image.reshape(784)).all(1))[0]) for image in inputs]

@@ -105,9 +105,9 @@ def test_the_one_image_off_its_centre_is_compared_with_all_others():
 
 
 def test_digits_of_the_sample_are_told_apart(sample_dir):
-    from digit_recognizer.data.tables import load_train_table
+    from digit_recognizer.data.tables import load_train
 
-    table = load_train_table(sample_dir / "train.csv")
+    table = load_train(sample_dir / "train.csv")
     groups = find_duplicate_groups(table.pixels)
     counts = count_duplicates(groups)
     assert counts.largest <= 4 and counts.rows < 0.05 * len(groups)

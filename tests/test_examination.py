@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from digit_recognizer import examine as door
 from digit_recognizer.data.augmentation import preprocess_images
-from digit_recognizer.data.tables import load_train_table, pixels_to_images
+from digit_recognizer.data.tables import load_train, pixels_to_images
 from digit_recognizer.reporting import examination
 from digit_recognizer.reporting import model_report as network
 from digit_recognizer.reporting.held_out import read_examination
@@ -90,7 +90,7 @@ def test_a_net_is_shown_prepared_images_of_the_rows_that_it_never_saw(examined, 
     settings = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**settings, "preprocess": "deskew"}))
     held_out = np.flatnonzero(np.load(run / "folds.npy") == 1)
-    train = load_train_table(examined / "data" / "train.csv")
+    train = load_train(examined / "data" / "train.csv")
     wanted = [held_out[4] + 1, held_out[2] + 1]
     assert examine(examined, run, "--fold", 2, "--layer", "some", "--row", *wanted) == 0
     (call,) = shown
@@ -107,7 +107,7 @@ def test_rows_that_the_net_was_fitted_on_come_last_and_are_told_of(examined, run
     folds = np.load(run / "folds.npy")
     fitted, unseen = np.flatnonzero(folds == 1)[0], np.flatnonzero(folds == 0)[3]
     assert examine(examined, run, "--row", fitted + 1, unseen + 1) == 0
-    train = load_train_table(examined / "data" / "train.csv")
+    train = load_train(examined / "data" / "train.csv")
     (call,) = shown
     assert sorted(call["saliency_rows"]) == [3, 30]
     assert np.array_equal(call["images"][30].ravel(), train.pixels[fitted])
@@ -210,7 +210,7 @@ def test_a_stopped_examination_leaves_the_one_before(examined, run, shown, monke
 
 
 def test_further_runs_are_heard_on_what_repeats(examined, run, tmp_path):
-    labels = load_train_table(examined / "data" / "train.csv").labels
+    labels = load_train(examined / "data" / "train.csv").labels
     others = []
     for number in range(2):
         oof = np.eye(10)[np.where(labels == 4, 9, labels)] * 0.9 + 0.01

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from conftest import write_run
 
-from digit_recognizer.data.tables import load_train_table
+from digit_recognizer.data.tables import load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.reporting.held_out import list_held_out_folds, load_examined_run, load_history
 from digit_recognizer.reporting.run_report import describe_course
@@ -11,7 +11,7 @@ HISTORY = "fold,epoch,loss,accuracy,held_out_loss,held_out_accuracy\n"
 
 
 def test_rows_belong_to_the_fold_that_held_them_out(tiny_dir, tmp_path):
-    train = load_train_table(tiny_dir / "train.csv")
+    train = load_train(tiny_dir / "train.csv")
     oof = np.eye(10)[(train.labels + 1) % 10]
     oof[50:] = np.nan
     path = write_run(tmp_path / "run", tiny_dir, oof, np.full((20, 10), 0.1))
@@ -25,7 +25,7 @@ def test_rows_belong_to_the_fold_that_held_them_out(tiny_dir, tmp_path):
 
 @pytest.mark.parametrize("folds", [np.zeros(59, np.int16), np.zeros(60), np.full(60, -1, np.int16)])
 def test_folds_that_cannot_be_the_runs_are_one_line(tiny_dir, tmp_path, folds):
-    train = load_train_table(tiny_dir / "train.csv")
+    train = load_train(tiny_dir / "train.csv")
     path = write_run(tmp_path / "run", tiny_dir, np.eye(10)[train.labels], np.full((20, 10), 0.1))
     np.save(path / "folds.npy", folds)
     with pytest.raises(InputError, match=r"folds\.npy must tell the fold of each of 60 rows"):
@@ -33,7 +33,7 @@ def test_folds_that_cannot_be_the_runs_are_one_line(tiny_dir, tmp_path, folds):
 
 
 def test_curves_show_held_out_rows_where_the_run_measured_them(tiny_dir, tmp_path):
-    train = load_train_table(tiny_dir / "train.csv")
+    train = load_train(tiny_dir / "train.csv")
     oof = np.eye(10)[train.labels] * 0.9 + 0.01
     oof[10:] = np.nan
     path = write_run(tmp_path / "split", tiny_dir, oof, np.full((20, 10), 0.1))
@@ -57,7 +57,7 @@ def test_curves_show_held_out_rows_where_the_run_measured_them(tiny_dir, tmp_pat
     ],
 )
 def test_a_damaged_history_is_one_line(tiny_dir, tmp_path, text, words):
-    train = load_train_table(tiny_dir / "train.csv")
+    train = load_train(tiny_dir / "train.csv")
     path = write_run(tmp_path / "run", tiny_dir, np.eye(10)[train.labels], np.full((20, 10), 0.1))
     (path / "history.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=words):

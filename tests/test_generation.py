@@ -5,7 +5,7 @@ import pytest
 from resuming import StopAfterSaving, configure, hash_results
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.tables import load_train_table, pixels_to_images
+from digit_recognizer.data.tables import load_train, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import list_models
 from digit_recognizer.training import synthetic as generation
@@ -102,7 +102,7 @@ def test_digits_are_generated_from_fitted_rows_alone(tiny_dir, tmp_path, monkeyp
     monkeypatch.setattr(fold_room, "fit_compiled", fit)
     recipe = {"model": "padded", "epochs": 1, "patience": 1, "validation_fraction": 0.4, "synthetic_ratio": 0.5}
     result = cross_validate(configure(tiny_dir, "run", recipe))
-    train = load_train_table(tiny_dir / "train.csv")
+    train = load_train(tiny_dir / "train.csv")
     folds = np.load(result.run_dir / "folds.npy")
     everything = pixels_to_images(train.pixels)
     for fold, ((images, labels, count, _), (batches, watched)) in enumerate(zip(seen, fitted, strict=True)):

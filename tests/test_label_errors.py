@@ -5,7 +5,7 @@ import pytest
 from conftest import write_run
 
 from digit_recognizer import examine as door
-from digit_recognizer.data.tables import load_train_table
+from digit_recognizer.data.tables import load_train
 from digit_recognizer.reporting.error_report import LabelErrors, find_label_errors, plot_label_errors
 
 TRAIN, TEST = np.arange(60) % 10, np.full((20, 10), 0.1)
@@ -99,7 +99,7 @@ def test_examine_lists_and_draws_the_suspects(run, tiny_dir, capsys):
     assert (suspect["data_row"], suspect["file_line"], suspect["label"], suspect["suggested"]) == ("8", "9", "7", "2")
     assert suspect["suggested_probability"] == "0.999000"
     line = (tiny_dir / "train.csv").read_text().splitlines()[int(suspect["file_line"]) - 1]
-    pixels = load_train_table(tiny_dir / "train.csv").pixels[7]
+    pixels = load_train(tiny_dir / "train.csv").pixels[7]
     assert line == ",".join(map(str, [7, *pixels]))
     assert (run / "examination" / "label_errors.png").read_bytes().startswith(b"\x89PNG")
 
@@ -118,7 +118,7 @@ def test_the_sheet_draws_sixty_at_most(tiny_dir, tmp_path):
     errors = find_label_errors(np.tile(flipped, (10, 1)), np.tile(truth, 10))
     from matplotlib.image import imread
 
-    pixels = np.tile(load_train_table(tiny_dir / "train.csv").pixels, (10, 1))
+    pixels = np.tile(load_train(tiny_dir / "train.csv").pixels, (10, 1))
     sheets = {}
     for number in (1, 60, len(errors.rows)):
         first = (array[:number] for array in (errors.rows, errors.labels, errors.suggestions))

@@ -23,7 +23,7 @@ from reference_reader import RefusedError, read_label_reference, read_reference
 
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.data.sources import download, load_idx, load_npz
-from digit_recognizer.data.tables import load_label_table, load_test_table, load_train_table
+from digit_recognizer.data.tables import load_labels, load_test, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.ensemble import ensemble
 
@@ -79,7 +79,7 @@ def folder(tmp_path_factory):
 
 def check_against_reference(path, content, with_labels):
     path.write_bytes(content)
-    table = load_or_refuse(load_train_table if with_labels else load_test_table, path)
+    table = load_or_refuse(load_train if with_labels else load_test, path)
     try:
         pixels, labels = read_reference(content, with_labels)
     except RefusedError as error:
@@ -89,7 +89,7 @@ def check_against_reference(path, content, with_labels):
     np.testing.assert_array_equal(table.pixels, pixels)
     assert table.pixels.dtype == np.uint8 and table.pixels.flags.c_contiguous
     if with_labels:
-        np.testing.assert_array_equal(table.labels, labels)
+        np.testing.assert_array_equal(table, labels)
 
 
 @ci
@@ -125,14 +125,14 @@ def test_cells_written_by_hand_are_read_as_the_reference_reads_them_or_refused(t
 def test_a_mutated_label_table_is_read_as_the_reference_reads_it_or_refused(content, folder):
     path = folder / "labels.csv"
     path.write_bytes(content)
-    table = load_or_refuse(load_label_table, path)
+    table = load_or_refuse(load_labels, path)
     try:
         labels = read_label_reference(content)
     except RefusedError as error:
         assert table is None, f"accepted in spite of: {error}"
         return
     assert table is not None, "refused what the reference accepts"
-    np.testing.assert_array_equal(table.labels, labels)
+    np.testing.assert_array_equal(table, labels)
 
 
 @ci
@@ -175,8 +175,8 @@ def test_a_mutated_zip_becomes_valid_tables_or_nothing(content, folder):
     if load_or_refuse(lambda path: download(str(path), target), path) is None:
         assert not target.exists()
         return
-    load_train_table(target / "train.csv")
-    load_test_table(target / "test.csv")
+    load_train(target / "train.csv")
+    load_test(target / "test.csv")
     shutil.rmtree(target)
 
 
@@ -200,11 +200,11 @@ def test_a_mutated_cache_is_mended_from_the_table_itself(data, which, folder):
     path, cache_dir = folder / "cached.csv", folder / "cache"
     path.write_bytes(TRAIN)
     shutil.rmtree(cache_dir, ignore_errors=True)
-    table = load_train_table(path, cache_dir)
+    table = load_train(path, cache_dir)
     spoilt = sorted(cache_dir.iterdir())[which]
     spoilt.write_bytes(data.draw(mutated(spoilt.read_bytes(), NOTE)))
     with within_bounds():
-        again = load_train_table(path, cache_dir)
+        again = load_train(path, cache_dir)
     np.testing.assert_array_equal(again.pixels, table.pixels)
     np.testing.assert_array_equal(again.labels, table.labels)
     assert again.sha256 == table.sha256
@@ -226,7 +226,7 @@ def test_a_run_with_a_mutated_file_gives_a_whole_submission_or_none(data, name, 
             lambda one: ensemble([one, place / "two"], "mean", place / "data", out), place / "one", named=place / "one"
         )
         assert out.exists() == (said is not None)
-        assert said is None or set(load_label_table(out).labels) <= set(range(10))
+        assert said is None or set(load_labels(out)) <= set(range(10))
     finally:
         (place / name).write_bytes(HEALTHY[name])
         for path in (out, place / "out.csv.json"):

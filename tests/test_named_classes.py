@@ -55,7 +55,7 @@ def test_a_run_tells_the_names_and_shows_them_again(clothes, capsys):
     metrics = json.loads((clothes / "run" / "metrics.json").read_text())
     assert metrics["classes"] == FASHION.to_json()
     costliest = metrics["most_frequent_confusion"]
-    assert set(costliest) == {"label", "prediction", "rows"} and load_run(clothes / "run").alphabet == FASHION
+    assert set(costliest) == {"label", "prediction", "rows"} and load_run(clothes / "run").label_set == FASHION
     assert cv.main(["--resume", str(clothes / "run")]) == 0
     label, prediction = FASHION.names[costliest["label"]], FASHION.names[costliest["prediction"]]
     assert f"{label} read as {prediction}: {costliest['rows']} rows" in capsys.readouterr().out
@@ -129,7 +129,7 @@ def test_names_of_other_images_are_not_believed(clothes, tmp_path, capsys):
 def test_a_run_whose_names_are_damaged_is_refused_in_one_line(clothes, tmp_path, capsys):
     run = shutil.copytree(clothes / "run", tmp_path / "run")
     metrics = json.loads((run / "metrics.json").read_text())
-    (run / "metrics.json").write_text(json.dumps({**metrics, "classes": {"alphabet": "fashion", "names": ["<b>"]}}))
+    (run / "metrics.json").write_text(json.dumps({**metrics, "classes": {"label_set": "fashion", "names": ["<b>"]}}))
     assert examine.main([str(run), "--input-dir", str(clothes / "data"), "--output", "new"]) == 2
     assert "metrics.json must hold 10 names" in capsys.readouterr().err
 

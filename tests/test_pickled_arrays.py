@@ -8,7 +8,7 @@ from conftest import write_run
 from hostile_models import PickledMark
 
 from digit_recognizer.data.sources import load_npz
-from digit_recognizer.data.tables import load_train_table
+from digit_recognizer.data.tables import load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.training.run import load_run
 
@@ -52,12 +52,12 @@ def test_images_that_are_a_pickle_are_refused(tmp_path: Path, mark: Path) -> Non
 
 def test_a_cache_with_a_pickle_gives_way_to_the_csv(tmp_path: Path, tiny_dir: Path, mark: Path) -> None:
     cache = tmp_path / "cache"
-    expected = load_train_table(tiny_dir / "train.csv", cache)
+    expected = load_train(tiny_dir / "train.csv", cache)
     kept = sorted(cache.glob("*.npy"))
     assert len(kept) == 2
     for path in kept:
         np.save(path, pickle_array(mark), allow_pickle=True)
-    table = load_train_table(tiny_dir / "train.csv", cache)
+    table = load_train(tiny_dir / "train.csv", cache)
     np.testing.assert_array_equal(table.pixels, expected.pixels)
     np.testing.assert_array_equal(table.labels, expected.labels)
     assert not mark.exists()

@@ -8,7 +8,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data import sources
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.sources import download
-from digit_recognizer.data.tables import load_label_table, load_test_table, load_train_table
+from digit_recognizer.data.tables import load_labels, load_test, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import TEMPORARY, install_file
 
@@ -59,7 +59,7 @@ def refusal(source, target, **options):
 
 
 def assert_holds(target, images):
-    train, test = load_train_table(target / "train.csv"), load_test_table(target / "test.csv")
+    train, test = load_train(target / "train.csv"), load_test(target / "test.csv")
     np.testing.assert_array_equal(train.pixels, images[0].reshape(-1, 784))
     np.testing.assert_array_equal(train.labels, images[1])
     np.testing.assert_array_equal(test.pixels, images[2].reshape(-1, 784))
@@ -71,7 +71,7 @@ def test_an_image_set_becomes_kaggle_shaped_csv_files(folder, images, target, re
     summary = download(str(request.getfixturevalue(folder)), target)
     assert list_names(target) == [*CSV_NAMES[:2], "test_labels.csv", "train.csv"]
     assert_holds(target, images)
-    assert load_label_table(target / "test_labels.csv").labels.tolist() == [3, 1, 4, 1, 5]
+    assert load_labels(target / "test_labels.csv").tolist() == [3, 1, 4, 1, 5]
     assert (target / "sample_submission.csv").read_text() == "ImageId,Label\n1,0\n2,0\n3,0\n4,0\n5,0\n"
     assert (summary.train_rows, summary.test_rows) == (12, 5)
 
@@ -226,7 +226,7 @@ def test_a_source_may_have_a_name_and_a_wanted_number_of_rows(csv_dir, target, i
 def test_the_sample_arrives_with_its_test_labels(target):
     summary = download("sample", target)
     assert (summary.train_rows, summary.test_rows) == (1300, 497)
-    assert len(load_label_table(target / "test_labels.csv").labels) == 497
+    assert len(load_labels(target / "test_labels.csv")) == 497
 
 
 def test_the_summary_counts_classes_and_is_one_paragraph(idx_dir, target):

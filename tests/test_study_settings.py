@@ -9,7 +9,7 @@ from conftest import write_tiny_data
 from resuming import StopAfterSaving, configure
 
 from digit_recognizer import train
-from digit_recognizer.data.tables import load_train_table, pixels_to_images
+from digit_recognizer.data.tables import load_train, pixels_to_images
 from digit_recognizer.models import build_model
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.reproducibility import derive_seed
@@ -36,7 +36,7 @@ def read_json(result, name):
 @pytest.mark.parametrize("seed", [3, 4, 7])
 def test_the_accuracy_before_training_is_that_of_a_fresh_net_of_the_same_seed(seed, runs):
     config, result = runs[seed]
-    train_table = load_train_table(config.input_dir / "train.csv")
+    train_table = load_train(config.input_dir / "train.csv")
     held_out = np.load(result.run_dir / "folds.npy") == 0
     keras.utils.set_random_seed(derive_seed(seed, "fit"))
     images = pixels_to_images(train_table.pixels[held_out]) / np.float32(255)

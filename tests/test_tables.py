@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer.data import csv as csv_blocks
-from digit_recognizer.data.tables import load_test_table, load_train_table, pixels_to_images
+from digit_recognizer.data.tables import load_test, load_train, pixels_to_images
 from digit_recognizer.errors import InputError
 
 ROWS = 6
@@ -30,7 +30,7 @@ def write(folder, content, name="train.csv"):
     return path
 
 
-def refusal(path, load=load_train_table):
+def refusal(path, load=load_train):
     with pytest.raises(InputError) as caught:
         load(path)
     message = str(caught.value)
@@ -40,7 +40,7 @@ def refusal(path, load=load_train_table):
 
 
 def test_a_train_table_holds_what_the_file_says(tmp_path, cells, pixels):
-    table = load_train_table(write(tmp_path, join(cells)))
+    table = load_train(write(tmp_path, join(cells)))
     np.testing.assert_array_equal(table.pixels, pixels)
     np.testing.assert_array_equal(table.labels, np.arange(ROWS))
     assert (table.pixels.dtype, table.labels.dtype) == (np.uint8, np.int64)
@@ -52,11 +52,11 @@ def test_the_hash_is_that_of_the_files_bytes(tmp_path, cells):
     from digit_recognizer.io import hash_file
 
     path = write(tmp_path, "\n" + join(cells) + "\n\n")
-    assert load_train_table(path).sha256 == hash_file(path)
+    assert load_train(path).sha256 == hash_file(path)
 
 
 def test_a_test_table_holds_pixels_only(tmp_path, cells, pixels):
-    table = load_test_table(write(tmp_path, join(row[1:] for row in cells), "test.csv"))
+    table = load_test(write(tmp_path, join(row[1:] for row in cells), "test.csv"))
     np.testing.assert_array_equal(table.pixels, pixels)
 
 
@@ -64,7 +64,7 @@ def test_blocks_of_any_size_give_the_same_table(tmp_path, cells, pixels, monkeyp
     path = write(tmp_path, join(cells, end="\r\n").removesuffix("\r\n"))
     for block_bytes in (1, 100, 3000, 10**6):
         monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", block_bytes)
-        np.testing.assert_array_equal(load_train_table(path).pixels, pixels)
+        np.testing.assert_array_equal(load_train(path).pixels, pixels)
 
 
 def reorder(cells):
@@ -86,14 +86,14 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("note", ACCEPTED)
 def test_a_harmless_departure_is_read_and_noted(tmp_path, cells, pixels, note):
-    table = load_train_table(write(tmp_path, ACCEPTED[note](cells)))
+    table = load_train(write(tmp_path, ACCEPTED[note](cells)))
     np.testing.assert_array_equal(table.pixels, pixels)
     np.testing.assert_array_equal(table.labels, np.arange(ROWS))
     assert any(note in found for found in table.notes)
 
 
 def test_a_file_without_a_last_line_end_is_whole(tmp_path, cells, pixels):
-    table = load_train_table(write(tmp_path, join(cells).rstrip("\n")))
+    table = load_train(write(tmp_path, join(cells).rstrip("\n")))
     np.testing.assert_array_equal(table.pixels, pixels)
     assert table.notes == ()
 
@@ -130,7 +130,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, cells, monkeypa
 
 
 def test_memory_for_rows_that_never_come_is_given_back(tmp_path, cells):
-    table = load_train_table(write(tmp_path, join(cells) + "\n" * 100_000))
+    table = load_train(write(tmp_path, join(cells) + "\n" * 100_000))
     assert table.pixels.base is None
     assert table.pixels.nbytes == ROWS * 784
 

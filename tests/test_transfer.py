@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer import cv
-from digit_recognizer.data.tables import load_test_table, pixels_to_images
+from digit_recognizer.data.tables import load_test, pixels_to_images
 
 BASE = ["--model", "vgg16", "--weights", "none", "--smoke", "--precision", "float32"]
 
@@ -28,7 +28,7 @@ def test_a_smoke_run_reuses_its_features_and_leaves_whole_nets(tiny_dir, tmp_pat
 
     monkeypatch.setattr(features, "compute_features", never)
     assert run(tiny_dir, tmp_path / "again", "--epochs", "2", "--seed", "5") == 0
-    images = pixels_to_images(load_test_table(tiny_dir / "test.csv").pixels) / np.float32(255)
+    images = pixels_to_images(load_test(tiny_dir / "test.csv").pixels) / np.float32(255)
     nets = [keras.saving.load_model(tmp_path / "first" / "models" / f"fold{fold}.keras") for fold in range(2)]
     mean = np.mean([net.predict(images, verbose=0) for net in nets], axis=0)
     assert mean == pytest.approx(np.load(tmp_path / "first" / "test_probabilities.npy"), abs=1e-5)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer.config import RunConfig, flag
-from digit_recognizer.console import TerminatedError, show, signals_raised
+from digit_recognizer.console import TerminatedError, print_line, raise_on_signals
 from digit_recognizer.data.dataset import load_dataset
-from digit_recognizer.data.tables import load_train_table, pixels_to_images
+from digit_recognizer.data.tables import load_train, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import read_json, write_json
 from digit_recognizer.models import build_config, load_model_module
@@ -79,7 +79,7 @@ class Session:
 
     def plot_data(self) -> list[Path]:
         """Draw how many rows each digit has, and the first examples of each."""
-        train = load_train_table(self.config.input_dir / "train.csv")
+        train = load_train(self.config.input_dir / "train.csv")
         counts, samples = self.working / "class_counts.png", self.working / "samples.png"
         plot_class_counts(train.labels, counts)
         plot_samples(pixels_to_images(train.pixels), train.labels, samples)
@@ -100,13 +100,13 @@ class Session:
         """
         earlier = find_earlier_run(self.inputs)
         try:
-            with signals_raised(), _stopped_in_time(self.ends), _named_as_command(self.config):
+            with raise_on_signals(), _stopped_in_time(self.ends), _named_as_command(self.config):
                 if earlier is None:
                     self.result = cross_validate(self.config)
                 else:
                     self.result = self._go_on(earlier)
         except TerminatedError:
-            show(
+            print_line(
                 f"The time ran out; {RUN}/ keeps what is done. Attach this version's output to the kernel (python -m "
                 "digit_recognizer.kernel build MODEL --resume, or Add Input on the website) and run it again: it goes "
                 "on from there."
@@ -132,7 +132,7 @@ class Session:
                 f"the attached earlier version has finished, and {earlier.parent} holds its submission.csv: detach it "
                 "to begin anew."
             )
-        show(f"going on with the run of an earlier version, in {earlier}")
+        print_line(f"going on with the run of an earlier version, in {earlier}")
         path = self.working / RUN
         shutil.copytree(earlier, path, copy_function=shutil.copyfile)
         content = read_json(path / CONFIG)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer.competition.client import ask_kaggle, load_client, quote
-from digit_recognizer.console import show
+from digit_recognizer.console import print_line
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import lock_folder, write_text
 
@@ -198,7 +198,7 @@ def wait_for_score(client: Any, entry: Entry) -> Entry:
     Raises:
         InputError: if Kaggle finds an error in the file, cannot be asked several times in a row, or takes too long.
     """
-    show(f"waiting for the score of {entry.ref}, which takes seconds as a rule")
+    print_line(f"waiting for the score of {entry.ref}, which takes seconds as a rule")
     started, failed = time.monotonic(), 0
     with _told_to_ask_later(entry):
         while True:

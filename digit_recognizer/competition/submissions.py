@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from digit_recognizer.data.labels import load_label_set
-from digit_recognizer.data.tables import load_label_table
+from digit_recognizer.data.tables import load_labels
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, find_most_frequent_confusion
 from digit_recognizer.io import check_writable_folder, hash_file, lock_folder, read_json, write_atomically
@@ -141,7 +141,7 @@ def load_submission(path: Path) -> Submission:
     Raises:
         InputError: if it is no such file, or was changed since its note was written.
     """
-    labels = load_label_table(path).labels
+    labels = load_labels(path)
     note = _note_path(path)
     provenance = None
     if os.path.lexists(note):
@@ -157,7 +157,7 @@ def count_image_ids(path: Path) -> int:
     Raises:
         InputError: if the file is missing or malformed, or its ids are not 1, 2, 3 and so on.
     """
-    return len(load_label_table(path).labels)
+    return len(load_labels(path))
 
 
 def check_submission(submission: Submission, rows: int, test_sha256: str | None = None) -> None:
@@ -317,18 +317,18 @@ def score_submission(path: Path, input_dir: Path) -> str:
             f"{answers} is missing: name the data's folder with --input-dir. Only sources that carry test labels "
             "(sample, idx, .npz) can be scored here; Kaggle keeps its own, and scores what is submitted."
         )
-    truth = load_label_table(answers)
+    truth = load_labels(answers)
     submission = load_submission(path)
     test = input_dir / "test.csv"
     test_sha256 = hash_file(test) if os.path.lexists(test) else None
-    check_submission(submission, len(truth.labels), test_sha256)
+    check_submission(submission, len(truth), test_sha256)
     names = load_label_set(input_dir, test_sha256).names
-    right = int((submission.labels == truth.labels).sum())
-    low, high = compute_accuracy_interval(right, len(truth.labels))
-    confusion = find_most_frequent_confusion(truth.labels, submission.labels, names)
+    right = int((submission.labels == truth).sum())
+    low, high = compute_accuracy_interval(right, len(truth))
+    confusion = find_most_frequent_confusion(truth, submission.labels, names)
     line = (
-        f"{path}: accuracy {right / len(truth.labels):.5f} on {len(truth.labels):,} test rows "
-        f"(95 % interval {low:.5f} to {high:.5f}), {len(truth.labels) - right:,} wrong; most frequent confusion {confusion}"
+        f"{path}: accuracy {right / len(truth):.5f} on {len(truth):,} test rows "
+        f"(95 % interval {low:.5f} to {high:.5f}), {len(truth) - right:,} wrong; most frequent confusion {confusion}"
     )
     if submission.provenance and submission.provenance.ineligible:
         line += f"\nINELIGIBLE FOR THE COMPETITION: {submission.provenance.ineligible}"

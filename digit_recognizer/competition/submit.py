@@ -29,7 +29,7 @@ from digit_recognizer.competition.submissions import (
     count_image_ids,
     load_submission,
 )
-from digit_recognizer.console import show
+from digit_recognizer.console import print_line
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder, hash_file, lock_folder
 
@@ -211,22 +211,22 @@ def _submit(
         if entry is None:
             left = ask_limits(client)
             if dry_run:
-                show(f"{path} is fit to be handed in, and {left}; nothing was sent.")
+                print_line(f"{path} is fit to be handed in, and {left}; nothing was sent.")
                 return None
             entry = hand_in(client, path, _describe(path, sha256, message, submission, find_newest(client)))
-            show(f"{path} was handed in as {entry.ref}.")
+            print_line(f"{path} was handed in as {entry.ref}.")
         elif dry_run:
-            show(f"{path} was handed in before, as {entry.ref}: nothing was sent, and nothing would be.")
+            print_line(f"{path} was handed in before, as {entry.ref}: nothing was sent, and nothing would be.")
             return None
         else:
-            show(f"{path} was handed in before, as {entry.ref}, on {entry.time}: not sent again.")
+            print_line(f"{path} was handed in before, as {entry.ref}, on {entry.time}: not sent again.")
     if entry.status == PENDING and wait:
         entry = wait_for_score(client, entry)
     if entry.status == PENDING:
-        show(f"The score is awaited: {ASK_LATER}.")
+        print_line(f"The score is awaited: {ASK_LATER}.")
     else:
         oof = format_score(entry.oof_accuracy) or "unknown"
-        show(f"{path}: public score {entry.public_score or 'not told'}, out of fold {oof}; written to {LEDGER}.")
+        print_line(f"{path}: public score {entry.public_score or 'not told'}, out of fold {oof}; written to {LEDGER}.")
     return entry
 
 

@@ -128,22 +128,22 @@ POLICIES: dict[str, Policy] = {
 }
 
 
-def check_augmentation(name: str, alphabet: LabelSet, folder: Path) -> None:
+def check_augmentation(name: str, label_set: LabelSet, folder: Path) -> None:
     """Refuse a policy that would make an image one of another class, or of none.
 
     Args:
         name: of the policy.
-        alphabet: what the images are.
+        label_set: what the images are.
         folder: where they are, for the message.
 
     Raises:
         InputError: if it mirrors what must not be mirrored.
     """
     affine = POLICIES[name].affine
-    if affine and affine.mirrored and not alphabet.can_mirror:
+    if affine and affine.mirrored and not label_set.can_mirror:
         raise InputError(
             f"--augmentation {name} mirrors images, which only Fashion-MNIST's bear (a mirrored 2 is no digit); "
-            f"received {folder}, whose alphabet is {alphabet.key}: take affine, or name the clothes' --input-dir."
+            f"received {folder}, whose label_set is {label_set.key}: take affine, or name the clothes' --input-dir."
         )
 
 

@@ -11,7 +11,7 @@ from digit_recognizer.data.augmentation import check_augmentation
 from digit_recognizer.data.duplicates import count_duplicates, find_duplicate_groups
 from digit_recognizer.data.labels import DIGITS, LabelSet, load_label_set
 from digit_recognizer.data.splits import draw_stratified_rows
-from digit_recognizer.data.tables import find_cache_dir, load_test_table, load_train_table, pixels_to_images
+from digit_recognizer.data.tables import find_cache_dir, load_test, load_train, pixels_to_images
 from digit_recognizer.errors import InputError
 
 # A few equal images are chance (thin 1s repeat). More means that the test rows' labels are among the training rows:
@@ -32,7 +32,7 @@ class Dataset:
         all_test_rows: rows of test.csv, also where only the first are used.
         shared_test_rows: rows of test.csv whose pixels also occur in train.csv.
         notes: what the loaders accepted with a word.
-        alphabet: what the classes are.
+        label_set: what the classes are.
     """
 
     images: np.ndarray
@@ -45,12 +45,12 @@ class Dataset:
     all_test_rows: int
     shared_test_rows: int
     notes: tuple[str, ...]
-    alphabet: LabelSet = DIGITS
+    label_set: LabelSet = DIGITS
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """What label 0 to label 9 are called; digits as they are written."""
-        return self.alphabet.names
+        return self.label_set.names
 
     @property
     def ineligible(self) -> str | None:
@@ -73,9 +73,9 @@ def load_dataset(config: RunConfig) -> Dataset:
     folder: Path = config.input_dir
     check_augmentation(config.augmentation, load_label_set(folder), folder)  # before what takes longer
     cache_dir = find_cache_dir(folder)
-    train = load_train_table(folder / "train.csv", cache_dir)
-    test = load_test_table(folder / "test.csv", cache_dir)
-    alphabet = load_label_set(folder, test.sha256)
+    train = load_train(folder / "train.csv", cache_dir)
+    test = load_test(folder / "test.csv", cache_dir)
+    label_set = load_label_set(folder, test.sha256)
     rows = count_image_ids(folder / "sample_submission.csv")
     if rows != len(test.pixels):
         raise InputError(
@@ -89,13 +89,13 @@ def load_dataset(config: RunConfig) -> Dataset:
     repeats = [f"{repeated:,} rows of train.csv repeat an earlier one, pixel for pixel"] * (repeated > 0)
     if shared_test_rows:
         repeats.append(f"{shared_test_rows:,} of {rows:,} rows of test.csv also stand in train.csv, pixel for pixel")
-    absent = ", ".join(name for label, name in enumerate(alphabet.names) if label not in train.labels)
+    absent = ", ".join(name for label, name in enumerate(label_set.names) if label not in train.labels)
     repeats += [f"train.csv has no row of class {absent}: no net can learn it"] * bool(absent)
     pixels, labels, test_pixels = train.pixels, train.labels, test.pixels
     if 0 < config.limit_train < len(labels):
         drawn, _ = draw_stratified_rows(labels, config.limit_train, seed=0)
         pixels, labels = pixels[drawn], labels[drawn]
-    groups = find_duplicate_groups(pixels, alphabet.near_distance)
+    groups = find_duplicate_groups(pixels, label_set.near_distance)
     counts = count_duplicates(groups)
     if counts.groups:
         repeats.append(f"{counts}; the rows of a group share a fold")
@@ -113,5 +113,5 @@ def load_dataset(config: RunConfig) -> Dataset:
         all_test_rows=rows,
         shared_test_rows=shared_test_rows,
         notes=(*train.notes, *test.notes, *repeats),
-        alphabet=alphabet,
+        label_set=label_set,
     )

@@ -2,9 +2,9 @@
 
 Labels are 0 to 9 in every file; names are for eyes. They stand in classes.json, beside train.csv:
 
-    {"alphabet": "kuzushiji", "names": ["o", "ki", ...], "test_sha256": "3a58..."}
+    {"label_set": "kuzushiji", "names": ["o", "ki", ...], "test_sha256": "3a58..."}
 
-`alphabet` is digits, fashion, kuzushiji, or other for classes of one's own; `names` are ten, by ascending label;
+`label_set` is digits, fashion, kuzushiji, or other for classes of one's own; `names` are ten, by ascending label;
 `test_sha256` is the hash of the test.csv that they belong to, and may be left out. `download` writes the file for
 images that it knows. Without it they are digits.
 """
@@ -28,7 +28,7 @@ LONGEST_NAME = 14  # characters: more would run into what stands beside them in 
 SIGNS = " -/'.,&+()"  # of a name, besides letters and digits
 # Latin, Greek and Cyrillic, which matplotlib's own font has; it would draw boxes for kana
 SCRIPTS = (range(0x20, 0x250), range(0x386, 0x500))
-FIELDS = {"alphabet", "names", "test_sha256"}
+FIELDS = {"label_set", "names", "test_sha256"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class LabelSet:
 
     def to_json(self) -> dict[str, Any]:
         """What `parse_label_set` reads."""
-        return {"alphabet": self.key, "names": list(self.names)}
+        return {"label_set": self.key, "names": list(self.names)}
 
 
 DIGITS: LabelSet = LabelSet("digits", tuple(map(str, range(CLASSES))), noun="digit")
@@ -64,7 +64,7 @@ FASHION = LabelSet(
 )
 # Clanuwat et al. 2018: the hiragana お き す つ な は ま や れ を
 KUZUSHIJI = LabelSet("kuzushiji", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"))
-ALPHABETS = {alphabet.key: alphabet for alphabet in (DIGITS, FASHION, KUZUSHIJI)}
+LABEL_SETS = {label_set.key: label_set for label_set in (DIGITS, FASHION, KUZUSHIJI)}
 # By the SHA-256 of all 10,000 test images, uint8 (n, 784): file names tell nothing, Fashion-MNIST's are MNIST's.
 KNOWN_TEST_IMAGES = {
     "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a": FASHION,
@@ -72,7 +72,7 @@ KNOWN_TEST_IMAGES = {
 }
 
 
-def find_alphabet(test_pixels: np.ndarray) -> LabelSet:
+def recognize_label_set(test_pixels: np.ndarray) -> LabelSet:
     """Recognise a published data set by its test images, uint8 (n, 784); what is not recognised counts as digits."""
     digest = hashlib.sha256(test_pixels.tobytes()).hexdigest()
     return KNOWN_TEST_IMAGES.get(digest, DIGITS)
@@ -92,18 +92,18 @@ def load_label_set(folder: Path, test_sha256: str | None = None) -> LabelSet:
     if not os.path.lexists(path):
         return DIGITS
     content = read_json(path)
-    alphabet = parse_label_set(content, path)
+    label_set = parse_label_set(content, path)
     made_for = content.get("test_sha256")
     if test_sha256 and made_for and made_for != test_sha256:
         raise InputError(
             f"{path} was written for another test.csv than that beside it: download the data anew, or remove the file."
         )
-    return alphabet
+    return label_set
 
 
-def write_alphabet(folder: Path, alphabet: LabelSet, test_sha256: str) -> None:
+def write_label_set(folder: Path, label_set: LabelSet, test_sha256: str) -> None:
     """Write a data folder's classes.json for the test.csv of that hash."""
-    write_json(folder / CLASS_NAMES, {**alphabet.to_json(), "test_sha256": test_sha256})
+    write_json(folder / CLASS_NAMES, {**label_set.to_json(), "test_sha256": test_sha256})
 
 
 def parse_label_set(content: Any, path: Path) -> LabelSet:
@@ -114,16 +114,16 @@ def parse_label_set(content: Any, path: Path) -> LabelSet:
         path: of the file, for messages.
 
     Returns:
-        A known alphabet with the names that stand there, which may be in another language.
+        A known label set with the names that stand there, which may be in another language.
 
     Raises:
         InputError: naming the first thing that is not allowed.
     """
     if not isinstance(content, dict) or not FIELDS.issuperset(content):
         _refuse(path, f"an object of {', '.join(sorted(FIELDS))} and nothing else", content)
-    key, names, made_for = content.get("alphabet"), content.get("names"), content.get("test_sha256")
-    if not isinstance(key, str) or key not in (*ALPHABETS, OTHER):
-        _refuse(path, f"as alphabet one of {', '.join((*ALPHABETS, OTHER))}", key)
+    key, names, made_for = content.get("label_set"), content.get("names"), content.get("test_sha256")
+    if not isinstance(key, str) or key not in (*LABEL_SETS, OTHER):
+        _refuse(path, f"as label_set one of {', '.join((*LABEL_SETS, OTHER))}", key)
     if made_for is not None and not isinstance(made_for, str):
         _refuse(path, "as test_sha256 a hash, or none", made_for)
     if not isinstance(names, list) or len(names) != CLASSES:
@@ -138,7 +138,7 @@ def parse_label_set(content: Any, path: Path) -> LabelSet:
             )
         if names.count(name) > 1:
             _refuse(path, "different names", name)
-    return replace(ALPHABETS.get(key, LabelSet(OTHER, ())), names=tuple(names))
+    return replace(LABEL_SETS.get(key, LabelSet(OTHER, ())), names=tuple(names))
 
 
 def _is_name(name: str) -> bool:

@@ -24,8 +24,15 @@ from digit_recognizer.data.csv import (
     write_label_csv,
     write_pixel_csv,
 )
-from digit_recognizer.data.labels import CLASS_NAMES, DIGITS, LabelSet, find_alphabet, load_label_set, write_alphabet
-from digit_recognizer.data.tables import TestTable, TrainTable, load_label_table, load_test_table, load_train_table
+from digit_recognizer.data.labels import (
+    CLASS_NAMES,
+    DIGITS,
+    LabelSet,
+    load_label_set,
+    recognize_label_set,
+    write_label_set,
+)
+from digit_recognizer.data.tables import TestTable, TrainTable, load_labels, load_test, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file, install_file, lock_folder, open_regular_file, open_staging_folder, read_npy
 
@@ -470,7 +477,7 @@ class Summary:
         train_rows: rows of train.csv.
         test_rows: rows of test.csv.
         class_counts: int64 (10,), training rows per class.
-        alphabet: what the classes are called.
+        label_set: what the classes are called.
         notes: what the owner should know, one phrase each.
     """
 
@@ -479,14 +486,14 @@ class Summary:
     train_rows: int
     test_rows: int
     class_counts: np.ndarray
-    alphabet: LabelSet
+    label_set: LabelSet
     notes: tuple[str, ...]
 
     @property
     def text(self) -> str:
         """One paragraph for the terminal."""
         classes = np.flatnonzero(self.class_counts)
-        counts = ", ".join(f"{self.alphabet.names[label]}: {self.class_counts[label]}" for label in classes)
+        counts = ", ".join(f"{self.label_set.names[label]}: {self.class_counts[label]}" for label in classes)
         names = ", ".join(path.name for path in self.files)
         notes = "".join(f" Note: {note}." for note in self.notes)
         return (
@@ -530,7 +537,7 @@ def download(
                 notes = stage_source(staging, source)
                 train, test, more_notes = _check(staging)
                 _check_rows(rows, len(train.labels), len(test.pixels))
-                alphabet = _name_classes(staging, test)
+                label_set = _name_classes(staging, test)
             except InputError as error:  # the owner knows the source, not our hidden folder
                 raise InputError(str(error).replace(str(staging), source)) from error
             with lock_folder(input_dir):
@@ -547,7 +554,7 @@ def download(
                 folder.rmdir()
     files = tuple(input_dir / known for known in KNOWN if (input_dir / known).exists())
     counts = np.bincount(train.labels, minlength=CLASSES)
-    return Summary(name or source, files, len(train.labels), len(test.pixels), counts, alphabet, (*notes, *more_notes))
+    return Summary(name or source, files, len(train.labels), len(test.pixels), counts, label_set, (*notes, *more_notes))
 
 
 def _check(staging: Path) -> tuple[TrainTable, TestTable, tuple[str, ...]]:
@@ -555,7 +562,7 @@ def _check(staging: Path) -> tuple[TrainTable, TestTable, tuple[str, ...]]:
     for name in NEEDED:
         if not (staging / name).exists():
             raise InputError(f"{staging} must hold {TRAIN} and {TEST}, but {name} is missing: add it.")
-    train, test = load_train_table(staging / TRAIN), load_test_table(staging / TEST)
+    train, test = load_train(staging / TRAIN), load_test(staging / TEST)
     if train.notes:
         write_pixel_csv(train.path, train.pixels, train.labels)
     if test.notes:
@@ -568,7 +575,7 @@ def _check(staging: Path) -> tuple[TrainTable, TestTable, tuple[str, ...]]:
     if not (staging / SUBMISSION).exists():
         write_label_csv(staging / SUBMISSION, np.zeros(len(test.pixels), np.int64))
     for name in (SUBMISSION, TEST_LABELS):
-        if (staging / name).exists() and (rows := len(load_label_table(staging / name).labels)) != len(test.pixels):
+        if (staging / name).exists() and (rows := len(load_labels(staging / name))) != len(test.pixels):
             raise InputError(
                 f"{staging / name} must have one row per image of {TEST}, {len(test.pixels)}, but has {rows}: "
                 "the files are of different sets."
@@ -579,10 +586,10 @@ def _check(staging: Path) -> tuple[TrainTable, TestTable, tuple[str, ...]]:
 def _name_classes(staging: Path, test: TestTable) -> LabelSet:
     """Settle what the classes are called: as the source says, or as is known of its images."""
     told = (staging / CLASS_NAMES).exists()
-    alphabet = load_label_set(staging, test.sha256) if told else find_alphabet(test.pixels)
-    if told or alphabet != DIGITS:
-        write_alphabet(staging, alphabet, hash_file(staging / TEST))  # the table may have been brought into form
-    return alphabet
+    label_set = load_label_set(staging, test.sha256) if told else recognize_label_set(test.pixels)
+    if told or label_set != DIGITS:
+        write_label_set(staging, label_set, hash_file(staging / TEST))  # the table may have been brought into form
+    return label_set
 
 
 def _check_rows(wanted: tuple[int, int] | None, train_rows: int, test_rows: int) -> None:

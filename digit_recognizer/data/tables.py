@@ -181,20 +181,7 @@ class TestTable:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class LabelTable:
-    """Labels by image, as in test_labels.csv or a submission.
-
-    Attributes:
-        labels: int64 (n,), 0 to 9; row i belongs to ImageId i + 1.
-        path: the CSV file.
-    """
-
-    labels: np.ndarray
-    path: Path
-
-
-def load_train_table(path: Path, cache_dir: Path | None = None) -> TrainTable:
+def load_train(path: Path, cache_dir: Path | None = None) -> TrainTable:
     """Load a train.csv: columns `label`, `pixel0` to `pixel783`.
 
     Args:
@@ -213,7 +200,7 @@ def load_train_table(path: Path, cache_dir: Path | None = None) -> TrainTable:
     return TrainTable(loaded.arrays["pixels"], labels, loaded.sha256, Path(path), loaded.notes)
 
 
-def load_test_table(path: Path, cache_dir: Path | None = None) -> TestTable:
+def load_test(path: Path, cache_dir: Path | None = None) -> TestTable:
     """Load a test.csv: columns `pixel0` to `pixel783`.
 
     Args:
@@ -244,8 +231,11 @@ def pixels_to_images(pixels: np.ndarray) -> np.ndarray:
     return pixels.reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX, 1)
 
 
-def load_label_table(path: Path) -> LabelTable:
+def load_labels(path: Path) -> np.ndarray:
     """Load a test_labels.csv, submission or sample_submission.csv: `ImageId` (1, 2, 3, …) and `Label` (0 to 9).
+
+    Returns:
+        int64 (n,): element i is the label of ImageId i + 1.
 
     Raises:
         InputError: naming file, line and column of the first fault.
@@ -271,7 +261,7 @@ def load_label_table(path: Path) -> LabelTable:
                 raise InputError(f"{where}: at most {MOST_LABELS:,} rows are read: is this the right file?")
     if not labels:
         raise InputError(f"{path} must hold rows, but holds its header only: fetch it again.")
-    return LabelTable(np.frombuffer(labels, np.uint8).astype(np.int64), path)
+    return np.frombuffer(labels, np.uint8).astype(np.int64)
 
 
 def _check_label_header(path: Path, file: BufferedReader) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.data.tables import TrainTable, load_train_table
+from digit_recognizer.data.tables import TrainTable, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.ensemble import check_probabilities
 from digit_recognizer.evaluation.metrics import Comparison, compare_predictions
@@ -26,7 +26,7 @@ def compare_runs(one: Path, other: Path, input_dir: Path | None = None) -> str:
         InputError: if a run is of other data or part of it, or the two cannot be told apart or share no row.
     """
     input_dir = input_dir or find_input_dir(one)
-    train = load_train_table(input_dir / "train.csv", input_dir / ".cache")
+    train = load_train(input_dir / "train.csv", input_dir / ".cache")
     oof_one, oof_other = (load_run_of(path, train).oof_probabilities for path in (one, other))
     if np.array_equal(oof_one, oof_other, equal_nan=True):
         raise InputError(f"{one} and {other} hold the same out-of-fold predictions: name two different runs.")

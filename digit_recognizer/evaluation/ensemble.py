@@ -23,7 +23,7 @@ from digit_recognizer.competition.submissions import (
     refuse_if_barred,
     write_submission,
 )
-from digit_recognizer.data.tables import load_test_table, load_train_table
+from digit_recognizer.data.tables import load_test, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.io import find_free_path
@@ -73,7 +73,7 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path | None, submi
     if submission is not None:
         check_new_submission_path(submission, input_dir)
     rows, cache_dir = count_image_ids(input_dir / "sample_submission.csv"), input_dir / ".cache"
-    test_sha256 = load_test_table(input_dir / "test.csv", cache_dir).sha256
+    test_sha256 = load_test(input_dir / "test.csv", cache_dir).sha256
     loaded = _load_members(members, rows, test_sha256)
     runs = [member for member in loaded if isinstance(member, FinishedRun)]
     files = [member for member in loaded if isinstance(member, Submission)]
@@ -83,7 +83,7 @@ def ensemble(members: Sequence[Path], method: str, input_dir: Path | None, submi
         )
     train_sha256, score = None, None
     if runs:
-        train = load_train_table(input_dir / "train.csv", cache_dir)
+        train = load_train(input_dir / "train.csv", cache_dir)
         train_sha256 = train.sha256
         for run in runs:
             _check_run(run, train_sha256, len(train.labels), test_sha256, rows)

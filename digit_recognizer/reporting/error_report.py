@@ -354,8 +354,8 @@ def describe_misreadings(runs: Sequence[ExaminedRun], labels: np.ndarray, folder
 
 def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
     """The rows whose label got the lowest probability, and those misread with the highest."""
-    images, oof, alphabet = pixels_to_images(train.pixels), run.run.oof_probabilities, run.run.alphabet
-    names = alphabet.names
+    images, oof, label_set = pixels_to_images(train.pixels), run.run.oof_probabilities, run.run.label_set
+    names = label_set.names
     plot_hardest(images, train.labels, oof, folder / "hardest.png", names=names)
     plot_confidently_wrong(images, train.labels, oof, folder / "confidently_wrong.png", names=names)
     hardest, surest = (find(train.labels, oof, SHEET_ROWS) for find in (find_hardest, find_confidently_wrong))
@@ -364,7 +364,7 @@ def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Sec
     paragraph = (
         f"Hard is a row whose label got next to no probability: {wrong} of the {len(hardest)} hardest were misread. "
         f"Confidently wrong is a row that was read as one other class without a doubt; {shared} of the {len(surest)} "
-        f"surest errors are among the hardest as well. Look at both for {alphabet.noun}s that a person would misread, "
+        f"surest errors are among the hardest as well. Look at both for {label_set.noun}s that a person would misread, "
         "and for labels that are wrong."
     )
     table = [("data row", "label", "read as", "its probability", "the label's")]

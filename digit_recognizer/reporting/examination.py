@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from digit_recognizer.console import show as say
+from digit_recognizer.console import print_line as say
 from digit_recognizer.data.labels import DIGITS
-from digit_recognizer.data.tables import load_train_table
+from digit_recognizer.data.tables import load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder, hash_file, open_staging_folder, read_json, write_text
 from digit_recognizer.reporting.error_report import (
@@ -80,7 +80,7 @@ def examine_run(
     if output is not None and output.is_dir() and any(output.iterdir()) and not (output / INDEX).exists():
         raise InputError(f"--output takes a new folder or an older examination's, but {output} is none: name another.")
     input_dir = input_dir or find_input_dir(path)
-    train = load_train_table(input_dir / "train.csv", input_dir / ".cache")
+    train = load_train(input_dir / "train.csv", input_dir / ".cache")
     runs = [load_examined_run(each, train) for each in (path, *others)]
     _check_different(runs)
     names = runs[0].class_names
@@ -174,7 +174,7 @@ def write_report(
     run = load_run(path)
     _check_target(target)
     found = _find_examination(path, input_dir, examination)
-    score, nouns = found.score, f"{run.alphabet.noun}s"
+    score, nouns = found.score, f"{run.label_set.noun}s"
     title = f"{_name_model(run, path)}: {100 * score.accuracy:.2f} % of {score.rows:,} held-out {nouns} read rightly"
     page = build_page(title, _build_header(path, run, found), found.sections, [("What was run", _build_origin(path))])
     write_text(target, page)
@@ -222,8 +222,8 @@ def _load_examination(path: Path, folder: Path) -> Examination:
 
 def _build_header(path: Path, run: FinishedRun, found: Examination) -> str:
     score = found.score
-    left, noun = score.all_rows - score.rows, run.alphabet.noun
-    keeper = ", whose labels Kaggle keeps," if run.alphabet.key == DIGITS.key else ""
+    left, noun = score.all_rows - score.rows, run.label_set.noun
+    keeper = ", whose labels Kaggle keeps," if run.label_set.key == DIGITS.key else ""
     honest = (
         f"Every {noun} counted on this page was read by a net that had not been fitted on it"
         + (f"; the other {left:,} of {score.all_rows:,} rows are left out of account." if left else ".")

@@ -318,7 +318,7 @@ class ExaminedRun:
     @property
     def class_names(self) -> tuple[str, ...]:
         """What label 0 to label 9 are called."""
-        return self.run.alphabet.names
+        return self.run.label_set.names
 
     def find_model_path(self, fold: int) -> Path:
         """Where the net of a fold is, or would be."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.console import show
+from digit_recognizer.console import print_line
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import load_npy, open_regular_file, write_atomically
@@ -145,7 +145,7 @@ def _load_net(trials_dir: Path, record: TrialRecord, labels: np.ndarray) -> tupl
         if not _agree(float(right), record):
             raise InputError(f"{folder} must hold the net that {record.accuracy} was measured of, but holds another.")
     except InputError as error:  # the trial's line in the table is whole: one damaged folder must not hide the page
-        show(f"note: {error} The ensembles are judged without this net.")
+        print_line(f"note: {error} The ensembles are judged without this net.")
         return None
     return folds, probabilities
 

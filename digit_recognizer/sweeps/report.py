@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.console import show
+from digit_recognizer.console import print_line
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder, write_text
@@ -1042,7 +1042,7 @@ def tell_results(source: Path, study: Study, records: list[TrialRecord], folder:
         further=further,
         notes=notes,
     )
-    show(f"what they say: {page}; every trial: {table}")
+    print_line(f"what they say: {page}; every trial: {table}")
 
 
 def _find_data(study: Study, records: list[TrialRecord]) -> Path:

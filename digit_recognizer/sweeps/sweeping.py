@@ -22,7 +22,7 @@ import numpy as np
 
 from digit_recognizer.competition.submissions import describe_command, find_commit
 from digit_recognizer.config import RunConfig
-from digit_recognizer.console import show
+from digit_recognizer.console import print_line
 from digit_recognizer.data.augmentation import check_augmentation
 from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.splits import assign_folds
@@ -114,7 +114,7 @@ class TrialProgress:
             seconds = (self.planned - self.ended) * self.spent_seconds / self.ended / at_once
             left = f"  left about {format_seconds(max(0, seconds))}"
         total = "" if self.planned is None else f"/{self.planned}"
-        show(f"trial {self.ended}{total}  {values} seed={record.seed}  {what}  {record.seconds:.1f} s{left}")
+        print_line(f"trial {self.ended}{total}  {values} seed={record.seed}  {what}  {record.seconds:.1f} s{left}")
 
     def is_over(self) -> bool:
         """Whether the study's minutes are spent."""
@@ -192,7 +192,7 @@ def sweep(
                 f"{folder / TRIALS} holds {len(records):,} trials, but none that {config.study} asks for as it now "
                 "reads: name another --run-dir, or run some."
             )
-        show(format_table(study, records))
+        print_line(format_table(study, records))
         tell_results(config.study, study, records, folder)
         return records
     except KeyboardInterrupt as stop:
@@ -212,10 +212,10 @@ def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool
     ours = select_records(study, records)
     if records:
         others = f"; {len(records) - len(ours)} are of other studies" if len(records) > len(ours) else ""
-        show(f"{folder / TRIALS} holds {len(ours)} trials that have ended; they are not run again{others}")
+        print_line(f"{folder / TRIALS} holds {len(ours)} trials that have ended; they are not run again{others}")
     left = [trial.setting for trial in find_next_trials(study, records) if trial.seed == 0]
     for caution in (*list_cautions(study, study.list_settings()), *list_impossible(study, left)):
-        show(f"note: {caution}")
+        print_line(f"note: {caution}")
     workshop = _Workshop(study, executor, folder / "trials")
     progress = TrialProgress(study, records, here=executor.is_local)
 
@@ -236,7 +236,7 @@ def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool
         if has_grown():
             return False
         if progress.is_over():
-            show(f"the study's {study.minutes:g} minutes are spent")
+            print_line(f"the study's {study.minutes:g} minutes are spent")
             break
     if "split_seed" in study.fixed:
 
@@ -274,7 +274,7 @@ class _Workshop:
         for config in configs:  # no fault of a setting, that would be noted of its trials for good
             dataset = self.load(config)
             check_flag_combinations(config)
-            check_augmentation(config.augmentation, dataset.alphabet, config.input_dir)
+            check_augmentation(config.augmentation, dataset.label_set, config.input_dir)
             if (config.folds, config.limit_train) not in self.folds:
                 assign_folds(dataset.labels, config.folds, 0, dataset.groups)
                 self.folds.add((config.folds, config.limit_train))

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import RunConfig, flag
-from digit_recognizer.console import show, stop_if_asked
+from digit_recognizer.console import print_line, raise_if_interrupted
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import (
@@ -533,7 +533,7 @@ class _Watch:
 
     def __call__(self, history: list[dict[str, Any]]) -> None:
         self.history = list(history)
-        stop_if_asked()
+        raise_if_interrupted()
         curve = read_curve(history, "held_out_accuracy")
         if self.earlier is not None and len(curve) < self.epochs and is_hopeless(curve, self.earlier):
             raise PrunedError
@@ -615,7 +615,7 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
         try:
             return go_on(task.config, dataset, path, watch)
         except UnusableRunError as error:  # a trial is never half of one version and half of another
-            show(f"note: {path} is begun anew: {error}")
+            print_line(f"note: {path} is begun anew: {error}")
     remove_folder(path)
     try:
         count_parameters(task.config.model, task.config.model_args)

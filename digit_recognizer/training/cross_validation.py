@@ -27,7 +27,7 @@ from digit_recognizer.competition.submissions import (
     write_submission,
 )
 from digit_recognizer.config import RunConfig
-from digit_recognizer.console import show, stop_if_asked
+from digit_recognizer.console import print_line, raise_if_interrupted
 from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.duplicates import count_duplicates
 from digit_recognizer.data.labels import DIGITS
@@ -193,7 +193,7 @@ def describe_metrics(
         "single_split": result.single_split,
         "untrained_accuracy": result.untrained_accuracy,
         "resumed_with_differences": inexact,
-        **({} if dataset.alphabet == DIGITS else {CLASSES: dataset.alphabet.to_json()}),
+        **({} if dataset.label_set == DIGITS else {CLASSES: dataset.label_set.to_json()}),
     }
 
 
@@ -212,7 +212,7 @@ def read_result(run: FinishedRun) -> CVResult:
                 oof_accuracy=metrics["oof_accuracy"],
                 oof_accuracy_interval=tuple(metrics["oof_accuracy_interval"]),
                 calibration_error=metrics["calibration_error"],
-                confusion=Confusion(**metrics["most_frequent_confusion"], names=run.alphabet.names),
+                confusion=Confusion(**metrics["most_frequent_confusion"], names=run.label_set.names),
             ),
             oof_probabilities=run.oof_probabilities,
             test_probabilities=run.test_probabilities,
@@ -676,7 +676,7 @@ def resume(
             check_finished(path, subcommand, dataset)
         with contextlib.suppress(OSError):  # a run that was stopped in its very last step; or is kept where none writes
             remove_state(path)
-        show(f"{path} has finished.\n{format_result(result)}")
+        print_line(f"{path} has finished.\n{format_result(result)}")
         return result
     with reading_its_own_files():
         load_run_config(path, subcommand)
@@ -724,7 +724,7 @@ def _work(
     def save(fit: FitState | None) -> None:
         state.fit, state.elapsed_seconds = fit, measure_elapsed()
         save_state(run.path, state)
-        stop_if_asked()
+        raise_if_interrupted()
 
     def note_differences(differences: list[str]) -> None:
         for difference in differences:
@@ -781,7 +781,7 @@ def _introduce(config: RunConfig, dataset: Dataset, run: Run, precision: str) ->
         f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
     )
     if config.synthetic_ratio:
-        noun = dataset.alphabet.noun
+        noun = dataset.label_set.noun
         run.log(
             f"each fold begins by generating {config.synthetic_ratio:g} further {noun}s per {noun} that it is fitted on"
         )

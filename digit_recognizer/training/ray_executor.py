@@ -20,7 +20,7 @@ from typing import Any
 
 import digit_recognizer
 from digit_recognizer.backend import SWITCHES
-from digit_recognizer.console import show, stop_if_asked
+from digit_recognizer.console import print_line, raise_if_interrupted
 from digit_recognizer.errors import InputError, LostError
 from digit_recognizer.training.hardware import claim_cores, count_threads
 
@@ -58,7 +58,7 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     size: dict[str, Any] = {} if address else {"num_cpus": count_threads(), "include_dashboard": False}
     handlers = _get_handlers()
-    show(f"connecting to the Ray cluster of {address}" if address else "starting Ray on this machine")
+    print_line(f"connecting to the Ray cluster of {address}" if address else "starting Ray on this machine")
     try:
         ray.init(
             address=address or "local",
@@ -122,7 +122,7 @@ class RayExecutor:
                 for finished in self._wait(list(numbers)):
                     yield numbers.pop(finished), _get(finished)
         except KeyboardInterrupt:
-            stop_if_asked()  # Ray raises its own, whatever was asked for
+            raise_if_interrupted()  # Ray raises its own, whatever was asked for
             raise
         except LostError:
             numbers.clear()  # nobody is left to be told to stop
@@ -160,7 +160,9 @@ class RayExecutor:
             if finished:
                 return list(finished)
             if self.count_places() == 0:
-                show("waiting: no machine is left in the cluster that a task finds room on; it goes on when one is")
+                print_line(
+                    "waiting: no machine is left in the cluster that a task finds room on; it goes on when one is"
+                )
 
 
 def work(content: bytes, common: list[Any], cpus: int, carried: dict[str, str | None]) -> Any:

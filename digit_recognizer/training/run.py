@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from digit_recognizer.competition.submissions import describe_command
 from digit_recognizer.config import RunConfig, Settings
-from digit_recognizer.console import show
+from digit_recognizer.console import print_line
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import (
@@ -141,7 +141,7 @@ class Run:
 
     def log(self, text: str) -> None:
         """Print a line, and keep it in log.txt."""
-        show(text)
+        print_line(text)
         self._log_text += text + "\n"
         write_text(self.path / LOG, self._log_text)
 
@@ -171,7 +171,7 @@ class FinishedRun:
     test_probabilities: np.ndarray
 
     @property
-    def alphabet(self) -> LabelSet:
+    def label_set(self) -> LabelSet:
         """What the run's classes are called; an InputError if metrics.json says it in no way that can be read."""
         content = self.metrics.get(CLASSES)
         return DIGITS if content is None else parse_label_set(content, self.path / METRICS)

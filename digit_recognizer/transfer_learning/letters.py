@@ -1,4 +1,4 @@
-"""Letters: a net that has learned to read digits is taught another alphabet from a few pictures of each sign."""
+"""Letters: a net that has learned to read digits is taught other classes from a few pictures of each sign."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file
 
 LEAST_CLASSES, MOST_CLASSES = 2, 1000
-MOST_FILES = 100_000  # an alphabet with a thousand pictures of each letter has a quarter; a whole disk has more
+MOST_FILES = 100_000  # a thousand pictures of each letter has a quarter; a whole disk has more
 BAR_DELAY_SECONDS = 1
 Read = Callable[[Path], np.ndarray]
 Digests = tuple[str, str]

@@ -89,9 +89,9 @@ def _check_digits(run: Path) -> None:
 
     metrics = read_json(run / METRICS)
     if isinstance(metrics, dict) and NAMED in metrics:
-        alphabet = parse_label_set(metrics[NAMED], run / METRICS)
-        if alphabet.key != DIGITS.key:
+        label_set = parse_label_set(metrics[NAMED], run / METRICS)
+        if label_set.key != DIGITS.key:
             raise InputError(
-                f"--run takes a run on digits, which is what pictures are read for; received {run}, whose alphabet is "
-                f"{alphabet.key}: name another, or predict a table by --csv."
+                f"--run takes a run on digits, which is what pictures are read for; received {run}, whose classes are "
+                f"{label_set.key}: name another, or predict a table by --csv."
             )

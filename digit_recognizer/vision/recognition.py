@@ -22,10 +22,10 @@ from digit_recognizer.competition.submissions import (
     write_submission,
 )
 from digit_recognizer.console import make_printable
-from digit_recognizer.console import show as tell
+from digit_recognizer.console import print_line as tell
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.csv import guard_cell
-from digit_recognizer.data.tables import load_test_table, pixels_to_images
+from digit_recognizer.data.tables import load_test, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder, write_atomically
 from digit_recognizer.vision.classifier import NO_DIGIT, Reader, load_reader
@@ -491,7 +491,7 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
 
     finished = load_run(run)
     result = read_result(finished)
-    test = load_test_table(table)
+    test = load_test(table)
     nets = load_run_nets(run)
     images = preprocess_images(pixels_to_images(test.pixels), nets.config.preprocess)
     copies = nets.config.tta

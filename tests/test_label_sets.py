@@ -16,7 +16,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file, install_file
 
 VEGETABLES = ["leek", "beet", "kale", "okra", "pea", "yam", "maize", "chard", "cress", "Brüssel (1)"]
-OWN = {"alphabet": "other", "names": VEGETABLES}
+OWN = {"label_set": "other", "names": VEGETABLES}
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def test_a_published_set_is_known_by_its_test_images_whatever_its_files_are_call
     assert "T-shirt/top: 2, Trouser: 2, Pullover: 1" in capsys.readouterr().out
     for number, source in enumerate((npz_dir, tmp_path / "input", zip_folder(tmp_path / "input", tmp_path / "a.zip"))):
         found = download(str(source), tmp_path / str(number))
-        assert found.alphabet == FASHION and tmp_path / str(number) / "classes.json" in found.files
+        assert found.label_set == FASHION and tmp_path / str(number) / "classes.json" in found.files
         content = json.loads((tmp_path / str(number) / "classes.json").read_text())
         assert content.pop("test_sha256") == hash_file(tmp_path / str(number) / "test.csv")
-        assert content == {"alphabet": "fashion", "names": list(FASHION.names)}
+        assert content == {"label_set": "fashion", "names": list(FASHION.names)}
 
 
 def test_other_images_are_digits_and_get_no_file(idx_dir, target):
-    assert download(str(idx_dir), target).alphabet == DIGITS
+    assert download(str(idx_dir), target).label_set == DIGITS
     assert not (target / "classes.json").exists() and load_label_set(target) == DIGITS
 
 
@@ -88,7 +88,7 @@ def test_names_of_earlier_images_do_not_stay_behind(known, idx_dir, target, tmp_
 
 def test_names_of_the_same_images_stay_and_are_not_overwritten_unasked(known, idx_dir, target):
     download(str(idx_dir), target)
-    german = {"alphabet": "fashion", "names": [f"{name} (de)"[-14:].strip() for name in FASHION.names]}
+    german = {"label_set": "fashion", "names": [f"{name} (de)"[-14:].strip() for name in FASHION.names]}
     put(target, german)
     with pytest.raises(InputError, match=r"its classes\.json would change"):
         download(str(idx_dir), target)
@@ -114,11 +114,11 @@ def test_a_download_stopped_before_the_names_came_is_not_taken_for_digits(known,
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ([], "an object of alphabet, names, test_sha256"),
+        ([], "an object of label_set, names, test_sha256"),
         ({**OWN, "colour": 1}, "an object of"),
-        ({"names": VEGETABLES}, "as alphabet one of digits, fashion, kuzushiji, other, but holds None"),
-        ({**OWN, "alphabet": ["fashion"]}, "as alphabet one of"),
-        ({**OWN, "alphabet": "greek"}, "but holds 'greek'"),
+        ({"names": VEGETABLES}, "as label_set one of digits, fashion, kuzushiji, other, but holds None"),
+        ({**OWN, "label_set": ["fashion"]}, "as label_set one of"),
+        ({**OWN, "label_set": "greek"}, "but holds 'greek'"),
         ({**OWN, "test_sha256": 5}, "as test_sha256 a hash"),
         ({**OWN, "names": VEGETABLES[:9]}, "10 names"),
         ({**OWN, "names": dict.fromkeys(VEGETABLES)}, "10 names"),
@@ -138,16 +138,16 @@ def test_names_that_cannot_be_shown_are_refused_in_one_line(tmp_path, content, w
 
 
 def test_a_damaged_file_of_names_is_named_as_the_source_calls_it(idx_dir, target, capsys):
-    (idx_dir / "classes.json").write_text('{"alphabet"')
+    (idx_dir / "classes.json").write_text('{"label_set"')
     assert door.main([str(idx_dir), "--input-dir", str(target)]) == 2
     assert f"{idx_dir}/classes.json must hold JSON" in capsys.readouterr().err
     assert not target.exists()
 
 
 def test_the_names_of_known_alphabets_are_such_as_a_file_may_hold(tmp_path):
-    for alphabet in (DIGITS, FASHION, KUZUSHIJI):
-        put(tmp_path, alphabet.to_json())
-        assert load_label_set(tmp_path) == alphabet
+    for label_set in (DIGITS, FASHION, KUZUSHIJI):
+        put(tmp_path, label_set.to_json())
+        assert load_label_set(tmp_path) == label_set
 
 
 def test_matplotlibs_own_font_has_every_letter_that_a_name_may_have():
