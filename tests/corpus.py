@@ -1,7 +1,7 @@
-"""The corpus of hostile and careless files: what a case is, and the small healthy place that each case spoils.
+"""The corpus of hostile and careless files: what a case is, and the small healthy folder that each case spoils.
 
-A case names its command, how the place is spoilt, and the one line that must be said. `tests/corpus_*.py` list the
-cases, `tests/test_corpus.py` runs them through the front doors.
+A case names its command, how the folder is spoilt, and the error that must be raised. `tests/corpus_*.py` list the
+cases, `tests/test_corpus.py` runs them through the commands.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +34,43 @@ MOST_BYTES = 2 << 30  # of addresses, on top of what the libraries hold; what is
 
 
 @dataclass(frozen=True)
+class Expected:
+    """The error that a case must raise: its code, and those of its fields that are checked."""
+
+    code: str
+    place: dict[str, object]
+
+    def format(self, **words: object) -> "Expected":
+        """The same with {file} and other words in the fields filled in."""
+        filled = {
+            name: value.format(**words) if isinstance(value, str) else value for name, value in self.place.items()
+        }
+        return Expected(self.code, filled)
+
+
+def expect(code: str, **place: object) -> Expected:
+    """`expect("csv.pixel_range", path="{file}", line=7)`: fields are attributes or details of the error."""
+    return Expected(code, place)
+
+
+@dataclass(frozen=True)
 class Case:
-    """A command that must fail. In `line`, ‹› stands for any text; all else is meant as it stands."""
+    """A command that must fail.
+
+    `expected` is an `Expected`; a plain line of text, in which ‹› stands for anything, is what is left to convert.
+    """
 
     name: str
     command: tuple[str, ...]
     spoil: Callable[[], object]
-    line: str
+    expected: Expected | str
+
+    @property
+    def code(self) -> str | None:
+        return self.expected.code if isinstance(self.expected, Expected) else None
 
     def matches(self, line: str) -> bool:
-        return re.fullmatch(re.escape(f"{self.command[0]}: {self.line}").replace("‹›", ".*"), line) is not None
+        return re.fullmatch(re.escape(f"{self.command[0]}: {self.expected}").replace("‹›", ".*"), line) is not None
 
 
 def build_place(folder: Path) -> None:
@@ -73,10 +100,6 @@ def lean_towards(labels: np.ndarray, sure: float) -> np.ndarray:
     probabilities = np.full((len(labels), 10), (1 - sure) / 9, np.float32)
     probabilities[np.arange(len(labels)), labels] = sure
     return probabilities
-
-
-def with_door(case: Case, command: tuple[str, ...]) -> Case:
-    return replace(case, name=f"{case.name}, {command[0]}", command=command)
 
 
 def change_text(path: str, change: Callable[[list[list[str]]], str | bytes]) -> Callable[[], None]:
@@ -134,20 +157,20 @@ def link_to(target: str) -> Callable[[str], None]:
     return lambda path: Path(path).symlink_to(target)
 
 
-# What may stand at a file's place, {file}, that is none; and the line for it.
-PIPE = "{file} must be a plain file, but is a pipe or device: save it as a file first."
-LOOP = "{file} must be readable, but Too many levels of symbolic links: mend that, or name another."
-THINGS: dict[str, tuple[Callable[[str], object], str]] = {
-    "a folder": (lambda path: Path(path).mkdir(), "{file} must be a file, but is a folder: name the file in it."),
+# What may stand at a file's place, {file}, that is no file; and the error for it.
+PIPE = expect("io.not_regular", path="{file}")
+THINGS: dict[str, tuple[Callable[[str], object], Expected]] = {
+    "a folder": (lambda path: Path(path).mkdir(), expect("io.folder", path="{file}")),
     "a FIFO": (lambda path: os.mkfifo(path), PIPE),
     "a socket": (make_socket, PIPE),
     "/dev/zero": (link_to("/dev/zero"), PIPE),
     "/dev/null": (link_to("/dev/null"), PIPE),
     "/dev/full": (link_to("/dev/full"), PIPE),
-    "a looped link": (lambda path: link_to(Path(path).name)(path), LOOP),
-    "a link to nothing": (link_to("gone"), "{file} is missing: ‹›"),
-    "missing": (lambda path: None, "{file} is missing: ‹›"),
+    "a looped link": (lambda path: link_to(Path(path).name)(path), expect("io.unreadable", path="{file}")),
+    "a link to nothing": (link_to("gone"), expect("data.missing", path="{file}")),
+    "missing": (lambda path: None, expect("data.missing", path="{file}")),
 }
+MISSING = ("a link to nothing", "missing")
 
 
 def spoil_with(thing: Callable[[str], object], path: str) -> Callable[[], None]:

@@ -3,7 +3,21 @@
 import gzip
 from collections.abc import Callable
 
-from corpus import CV, ENSEMBLE, SCORE, THINGS, Case, change_text, join, make_sparse, put, remove, spoil_with
+from corpus import (
+    CV,
+    ENSEMBLE,
+    MISSING,
+    SCORE,
+    THINGS,
+    Case,
+    change_text,
+    expect,
+    join,
+    make_sparse,
+    put,
+    remove,
+    spoil_with,
+)
 
 Rows = list[list[str]]
 DAMAGED = "NUL bytes, so the file is damaged: fetch it again."
@@ -141,10 +155,8 @@ def build_cases() -> list[Case]:
     for file, command in FILES:
         contents = [(name, change_text(file, change), line) for name, (change, line) in CONTENTS.items()]
         things = [(name, spoil_with(thing, file), line) for name, (thing, line) in THINGS.items()]
-        if file == "mine.csv":
-            things = [thing for thing in things if "missing" not in thing[2]]
-        if file == "data/test_labels.csv":
-            things = [thing for thing in things if thing[0] != "a link to nothing"]
+        if command == SCORE:
+            things = [thing for thing in things if thing[0] not in MISSING]
         sparse = ("of a terabyte", lambda file=file: make_sparse(file), "{file}, line 8: " + DAMAGED)
         for name, spoil, line in [*contents, *things, sparse]:
             cases.append(Case(f"{file} {name}, {command[0]}", command, spoil, line.format(file=file)))
@@ -158,7 +170,7 @@ CASES = [
         "mine.csv missing",
         SCORE,
         lambda: remove("mine.csv"),
-        "mine.csv must be a file, but there is none of that name: check the path.",
+        expect("io.missing", path="mine.csv"),
     ),
     Case(
         "mine.csv with fewer ids",
@@ -173,10 +185,16 @@ CASES = [
         "mine.csv must hold the 6 ids of sample_submission.csv; received 5. It was made for another data set.",
     ),
     Case(
+        "data/test_labels.csv missing",
+        SCORE,
+        lambda: remove("data/test_labels.csv"),
+        "data/test_labels.csv is missing: ‹›",
+    ),
+    Case(
         "data/test_labels.csv a link to nothing",
         SCORE,
         spoil_with(THINGS["a link to nothing"][0], "data/test_labels.csv"),
-        "data/test_labels.csv must be a file, but there is none of that name: check the path.",
+        expect("io.missing", path="data/test_labels.csv"),
     ),
     Case("ids fewer", CV, change_text("data/sample_submission.csv", lambda rows: join(rows[:-1])), NO_SET),
     Case("ids more", CV, change_text("data/sample_submission.csv", lambda rows: join([*rows, ["7", "0"]])), NO_SET),

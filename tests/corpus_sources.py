@@ -123,7 +123,7 @@ ZIPS: dict[str, tuple[Callable[[], object], str]] = {
     ),
 }
 PIPES = ("a FIFO", "a socket", "/dev/zero")
-PIPE = "digits.zip must be a plain file, but is a pipe or device: save it as a file first."
+PIPE = "digits.zip is a pipe or a device. ‹›"
 NO_SOURCE = "SOURCE must be kaggle, sample, or the path of a zip or folder, but there is no 'digits.zip'."
 FOLDER = "data must hold train.csv and test.csv, or idx or npz files of the MNIST family, but holds none: name the ‹›"
 

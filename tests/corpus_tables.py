@@ -6,6 +6,7 @@ from corpus import (
     CV,
     DOWNLOAD,
     ENSEMBLE,
+    MISSING,
     TEST_ROWS,
     THINGS,
     TRAIN_ROWS,
@@ -162,9 +163,11 @@ def build_cases(file: str, columns: int, rows: int, only: dict, commands: list[t
     ]
     for name, (thing, line) in THINGS.items():
         for command in commands:
-            if command != DOWNLOAD or "missing" not in line:  # what a folder lacks is another question there
-                spoil = spoil_with(thing, path)
-                cases.append(Case(f"{file} {name}, {command[0]}", command, spoil, line.format(**words)))
+            if command == DOWNLOAD and name in MISSING:  # what a folder lacks is another question there
+                continue
+            spoil = spoil_with(thing, path)
+            line = f"{path} ‹›" if command == DOWNLOAD else line
+            cases.append(Case(f"{file} {name}, {command[0]}", command, spoil, line.format(**words)))
     sparse = f"{path} must fit in memory, but its ‹› bytes do not: cut it into smaller files."
     return [*cases, *(Case(f"{file} of a terabyte, {c[0]}", c, lambda: make_sparse(path), sparse) for c in commands)]
 

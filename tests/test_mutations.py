@@ -89,7 +89,7 @@ def check_against_reference(path, content, with_labels):
     np.testing.assert_array_equal(table.pixels, pixels)
     assert table.pixels.dtype == np.uint8 and table.pixels.flags.c_contiguous
     if with_labels:
-        np.testing.assert_array_equal(table, labels)
+        np.testing.assert_array_equal(table.labels, labels)
 
 
 @ci
