@@ -225,7 +225,7 @@ def file(service, tmp_path):
 @pytest.fixture
 def noted_file(competition_zip, tmp_path):
     """A submission with its note, made for the test.csv in input/; 2,800 of its 28,000 labels are wrong."""
-    from handing_in import write
+    from submitting import write
 
     truth = competition_zip[1]
     write_least_files(tmp_path / "input")

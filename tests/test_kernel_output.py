@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from handing_in import one_line
+from submitting import one_line
 
 from digit_recognizer import kernel
 

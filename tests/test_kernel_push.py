@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from handing_in import one_line
 from kaggle_commands import assert_no_credentials, finish
 from kaggle_server import USER
+from submitting import one_line
 
 from digit_recognizer import kernel
 from digit_recognizer.competition import kernels as pushing

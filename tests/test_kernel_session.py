@@ -148,7 +148,7 @@ def test_the_commit_is_told_where_there_is_no_checkout(tmp_path, monkeypatch):
 
     package = tmp_path / "digit_recognizer"
     (package / "competition").mkdir(parents=True)
-    monkeypatch.setattr(provenance, "__file__", str(package / "competition" / "provenance.py"))
+    monkeypatch.setattr(provenance, "PACKAGE", package)
     assert find_commit() is None
     (package / "COMMIT").write_text("0123456789ab\n")
     assert find_commit() == "0123456789ab"

@@ -21,7 +21,7 @@ from digit_recognizer.vision.segment import Sign
 @pytest.fixture(autouse=True)
 def unbarred(monkeypatch):
     """The bar lasts as long as a process; these tests share theirs with others."""
-    monkeypatch.setattr(submissions, "_bars", [])
+    monkeypatch.setattr(submissions, "_blocks", [])
 
 
 @pytest.fixture(scope="module")

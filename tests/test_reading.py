@@ -17,14 +17,14 @@ from digit_recognizer.vision.segment import Sign
 @pytest.fixture(autouse=True)
 def unbarred(monkeypatch):
     """The bar lasts as long as a process; these tests share theirs with others."""
-    monkeypatch.setattr(submissions, "_bars", [])
+    monkeypatch.setattr(submissions, "_blocks", [])
 
 
 @pytest.fixture(scope="module")
 def reader():
-    kept = list(submissions._bars)
+    kept = list(submissions._blocks)
     loaded = load_reader(None)
-    submissions._bars[:] = kept
+    submissions._blocks[:] = kept
     return loaded
 
 
@@ -84,7 +84,7 @@ def test_its_file_is_small_and_the_card_tells_what_the_file_says():
 
 def test_what_reads_bars_submissions_as_the_ready_model_does(reader):
     load_reader(None)
-    assert submissions._bars == [_ready.REASON]
+    assert [error.code for error in submissions._blocks] == [_ready.REASON]
 
 
 @pytest.mark.parametrize(

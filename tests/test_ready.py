@@ -16,7 +16,7 @@ from digit_recognizer.training.cross_validation import cross_validate, resume
 @pytest.fixture(autouse=True)
 def unbarred(monkeypatch):
     """The bar lasts as long as a process; these tests share theirs with others."""
-    monkeypatch.setattr(submissions, "_bars", [])
+    monkeypatch.setattr(submissions, "_blocks", [])
 
 
 def test_it_reads_digits_that_it_has_never_seen():
@@ -74,7 +74,7 @@ def test_an_incomplete_installation_is_told_in_one_line(damage, tmp_path, monkey
     monkeypatch.setattr(_ready, "WEIGHTS", path)
     with pytest.raises(InputError, match=r"install the package anew\.$"):
         load_ready_model()
-    submissions.refuse_if_barred()  # nothing has been loaded
+    submissions.refuse_if_blocked()  # nothing has been loaded
 
 
 def test_what_ends_in_a_submission_refuses_a_process_that_has_loaded_it(tiny_dir, tmp_path):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from handing_in import hand_in, one_line, only_entry
+from submitting import one_line, only_entry, submit_file
 
 from digit_recognizer import submissions
 from digit_recognizer.competition import client as kaggle_client
@@ -23,7 +23,7 @@ REFUSALS = {
 @pytest.mark.parametrize("status", REFUSALS)
 def test_a_refusal_at_any_step_is_one_line_and_leaves_no_entry(kaggle, noted_file, capsys, step, status):
     kaggle.kept[step] = status
-    assert hand_in(noted_file) == 2
+    assert submit_file(noted_file) == 2
     assert REFUSALS[status] in one_line(capsys)
     assert load_ledger() == []
     assert kaggle.submissions == []
@@ -32,11 +32,11 @@ def test_a_refusal_at_any_step_is_one_line_and_leaves_no_entry(kaggle, noted_fil
 @pytest.mark.parametrize("fault", [400, 403, 500, 503, "cut"])
 def test_an_upload_that_fails_is_told_although_the_client_says_nothing(kaggle, noted_file, capsys, fault):
     kaggle.kept["PUT"] = fault
-    assert hand_in(noted_file) == 2
+    assert submit_file(noted_file) == 2
     assert "its upload failed" in one_line(capsys)
     assert load_ledger() == []
     del kaggle.kept["PUT"]
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     assert len(kaggle.submissions) == 1
 
 
@@ -50,21 +50,21 @@ def test_after_a_fault_at_any_step_the_repeated_command_hands_in_once(
         if fault in ("stall", "stall after"):
             patch.setattr(kaggle_client, "ANSWER_SECONDS", 0.5)
         patch.setattr(kaggle_client, "RETRIES", 0)
-        assert hand_in(noted_file) == 2
+        assert submit_file(noted_file) == 2
     assert one_line(capsys)
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     assert len(kaggle.submissions) == 1
     assert only_entry().public_score == "0.90000"
 
 
 def test_an_older_submission_of_the_same_name_and_message_is_not_taken_for_the_new_one(kaggle, noted_file):
     for _ in range(2):
-        assert hand_in(noted_file) == 0
+        assert submit_file(noted_file) == 0
         LEDGER.unlink()  # the ledger knows nothing of it now
     kaggle.orders["CreateSubmission"] = ["cut"]
-    assert hand_in(noted_file) == 2
+    assert submit_file(noted_file) == 2
     assert only_entry().ref == ">1007"
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     assert only_entry().ref == "1014"
     assert len(kaggle.submissions) == 3
 
@@ -72,17 +72,17 @@ def test_an_older_submission_of_the_same_name_and_message_is_not_taken_for_the_n
 def test_a_newer_submission_of_a_team_mate_is_not_taken_for_ours_nor_does_it_hide_ours(kaggle, noted_file):
     theirs = {"date": "2026-11-21T20:15:00Z", "content": b"", "score": "0.1", "error": None, "polls": 0}
     kaggle.orders["CreateSubmission"] = ["cut"]
-    assert hand_in(noted_file) == 2
-    kaggle.submissions.append({"ref": 2000, "description": "five nets", "fileName": "champion.csv", **theirs})
+    assert submit_file(noted_file) == 2
+    kaggle.submissions.append({"ref": 2000, "description": "five models", "fileName": "champion.csv", **theirs})
     kaggle.submissions.append({"ref": 2001, "description": "theirs", "fileName": "champion.csv", **theirs})
     kaggle.orders["CreateSubmission"] = ["cut after"]
-    assert hand_in(noted_file) == 2
+    assert submit_file(noted_file) == 2
     (ours,) = [made for made in kaggle.submissions if made["content"]]
     ours["ref"] = 2002
     kaggle.submissions.append({"ref": 2003, "description": "theirs", "fileName": "theirs.csv", **theirs})
-    assert hand_in(noted_file, "--no-wait") == 0
+    assert submit_file(noted_file, "--no-wait") == 0
     assert (only_entry().ref, only_entry().status) == ("2002", "pending")
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     assert only_entry().public_score == "0.90000"
     assert len(kaggle.submissions) == 4
 
@@ -90,23 +90,23 @@ def test_a_newer_submission_of_a_team_mate_is_not_taken_for_ours_nor_does_it_hid
 @pytest.mark.parametrize("fault", [429, 500, "cut"])
 def test_a_few_faults_while_waiting_are_lived_through(kaggle, noted_file, fault):
     kaggle.orders["GetSubmission"] = [fault] * 3
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     assert only_entry().public_score == "0.90000"
 
 
 def test_only_faults_in_a_row_end_the_waiting(kaggle, noted_file):
     kaggle.orders["GetSubmission"] = [*[500] * 4, None, *[500] * 4]
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
 
 
 def test_many_faults_while_waiting_are_told_and_the_submission_stays_pending(kaggle, noted_file, capsys):
     kaggle.kept["GetSubmission"] = 500
-    assert hand_in(noted_file) == 2
+    assert submit_file(noted_file) == 2
     assert "submissions --refresh" in one_line(capsys)
     assert only_entry().status == "pending"
     assert kaggle.names.count("GetSubmission") == PATIENCE_ERRORS
     kaggle.kept.clear()
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     assert len(kaggle.submissions) == 1
 
 
@@ -127,11 +127,11 @@ def test_an_answer_of_another_form_is_at_most_one_line_and_never_a_second_submis
     kaggle, noted_file, capsys, step, answer
 ):
     kaggle.orders[step] = [answer] * PATIENCE_ERRORS
-    code = hand_in(noted_file)
+    code = submit_file(noted_file)
     lines = capsys.readouterr().err.splitlines()
     assert (code, len(lines)) in [(0, 0), (2, 1)]
     kaggle.orders.clear()
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     assert len(kaggle.submissions) == 1
     assert only_entry().public_score == "0.90000"
 
@@ -151,8 +151,8 @@ def test_two_files_of_one_name_and_message_are_not_taken_for_each_other(kaggle, 
         path.write_text(noted_file.read_text().replace("\n1,0\n", f"\n1,{number + 1}\n"))
     for step, ordered in faults.items():
         kaggle.orders[step] = list(ordered)
-    assert [hand_in(path) for path in paths] == codes
-    assert [hand_in(path) for path in paths] == [0, 0]
+    assert [submit_file(path) for path in paths] == codes
+    assert [submit_file(path) for path in paths] == [0, 0]
     assert len(kaggle.submissions) == 2
     sent = {str(made["ref"]): made["content"] for made in kaggle.submissions}
     assert {entry.file: sent[entry.ref] for entry in load_ledger()} == {str(path): path.read_bytes() for path in paths}
@@ -163,21 +163,21 @@ def test_a_list_that_has_lost_what_it_held_is_not_believed(kaggle, noted_file, c
     theirs = {"date": "2026-11-21T20:15:00Z", "content": b"", "score": "0.1", "error": None, "polls": 0}
     kaggle.submissions.append({"ref": 900, "description": "theirs", "fileName": "theirs.csv", **theirs})
     kaggle.orders["CreateSubmission"] = ["cut after"]
-    assert hand_in(noted_file) == 2
+    assert submit_file(noted_file) == 2
     capsys.readouterr()
     kaggle.orders["ListSubmissions"] = [b"{}"]
-    assert hand_in(noted_file) == 2
+    assert submit_file(noted_file) == 2
     assert "nobody can tell" in one_line(capsys)
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     assert len(kaggle.submissions) == 2
 
 
 @pytest.mark.parametrize("status", ["sending", "pending"])
 def test_a_finished_entry_goes_before_a_stale_one_of_the_same_bytes(kaggle, noted_file, status):
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     ref = ">1000" if status == "sending" else "1000"
     record_entry(only_entry().replace(time="2099-01-01T00:00:00.000Z", status=status, ref=ref, public_score=""))
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     assert len(kaggle.submissions) == 1
 
 
@@ -188,7 +188,7 @@ def test_a_file_that_another_takes_the_place_of_meanwhile_is_not_sent(kaggle, no
 
     with monkeypatch.context() as patch:
         patch.setattr("kaggle_server.Handler.on_GetSubmissionLimits", change)
-        assert hand_in(noted_file) == 2
+        assert submit_file(noted_file) == 2
     assert "was changed: try again" in one_line(capsys)
     assert (kaggle.submissions, load_ledger()) == ([], [])
 
@@ -203,30 +203,30 @@ def test_a_refusal_that_may_come_after_the_deed_is_found_out(kaggle, noted_file,
 
     with monkeypatch.context() as patch:
         patch.setattr(Handler, "on_CreateSubmission", do_and_refuse)
-        assert hand_in(noted_file) == 2
-    assert hand_in(noted_file) == 0
+        assert submit_file(noted_file) == 2
+    assert submit_file(noted_file) == 0
     assert len(kaggle.submissions) == 1
 
 
 def test_a_dry_run_settles_nothing(kaggle, noted_file):
     kaggle.orders["CreateSubmission"] = ["cut after"]
-    assert hand_in(noted_file) == 2
-    assert hand_in(noted_file, "--dry-run") == 0
+    assert submit_file(noted_file) == 2
+    assert submit_file(noted_file, "--dry-run") == 0
     assert only_entry().status == "sending"
-    assert hand_in(noted_file) == 0
+    assert submit_file(noted_file) == 0
     assert len(kaggle.submissions) == 1
 
 
 def test_a_message_with_spaces_around_it_is_recognised(kaggle, noted_file):
     kaggle.orders["CreateSubmission"] = ["cut after"]
-    assert [hand_in(noted_file, message=" five nets ") for _ in range(2)] == [2, 0]
+    assert [submit_file(noted_file, message=" five models ") for _ in range(2)] == [2, 0]
     assert len(kaggle.submissions) == 1
 
 
 def test_refreshing_keeps_what_another_process_found_and_goes_on_after_an_error(kaggle, noted_file, monkeypatch):
     first = noted_file.with_name("first.csv")
     first.write_text(noted_file.read_text().replace("\n1,0\n", "\n1,9\n"))
-    assert [hand_in(path, "--no-wait") for path in (first, noted_file)] == [0, 0]
+    assert [submit_file(path, "--no-wait") for path in (first, noted_file)] == [0, 0]
     kaggle.submissions[0]["ref"] = 1
     kaggle.submissions[1]["polls"] = 0
     assert submissions.main(["--refresh"]) == 2
@@ -236,7 +236,7 @@ def test_refreshing_keeps_what_another_process_found_and_goes_on_after_an_error(
 def test_a_stale_answer_does_not_undo_what_is_known(kaggle, noted_file, monkeypatch):
     from kaggle_server import Handler
 
-    assert hand_in(noted_file, "--no-wait") == 0
+    assert submit_file(noted_file, "--no-wait") == 0
     kaggle.submissions[0]["polls"] = 10
 
     def meanwhile(handler, body, do=Handler.on_GetSubmission):

@@ -18,7 +18,7 @@ from typing import Any
 import digit_recognizer
 from digit_recognizer import __version__
 from digit_recognizer.competition.client import COMPETITION, STATUS_ADVICE, UNREADABLE, ask_kaggle, load_client, quote
-from digit_recognizer.competition.submissions import COMMIT, find_package_commit
+from digit_recognizer.competition.submissions import COMMIT, find_commit
 from digit_recognizer.errors import MESSAGES, InputError
 from digit_recognizer.io import (
     check_writable_folder,
@@ -219,7 +219,7 @@ class KernelPlan:
 
     def find_commit(self) -> str:
         """The commit as it is written down."""
-        return self.commit or find_package_commit() or "unknown"
+        return self.commit or find_commit() or "unknown"
 
     def list_data_sources(self) -> list[str]:
         """The data sets that are attached.

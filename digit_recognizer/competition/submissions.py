@@ -1,4 +1,8 @@
-"""A submission judged by the labels that came with the test images."""
+"""Submission files: `ImageId,Label` as Kaggle takes them, and beside each a note of what it was made from.
+
+`baseline.csv` comes with `baseline.csv.json`: hashes of train.csv, test.csv and of the submission itself, the command,
+the commit and the out-of-fold accuracy. With the note, later commands refuse a file that was made for other rows.
+"""
 
 import hashlib
 import json
@@ -12,23 +16,36 @@ from typing import Any
 
 import numpy as np
 
+from digit_recognizer.console import make_printable
 from digit_recognizer.data.labels import load_label_set
 from digit_recognizer.data.tables import load_labels
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, find_most_frequent_confusion
 from digit_recognizer.io import check_writable_folder, hash_file, lock_folder, read_json, write_atomically
 
-# What a run or a submission says of its origin: the command, the commit, and the note beside a submission.
+SUBMISSIONS = Path("submissions")  # where a submission goes if no file is named
+SUFFIXES = (".csv", ".csv.json")  # of a submission and of its note
+SMOKE_INELIGIBLE = "it is from a smoke run"
+PACKAGE = Path(__file__).resolve().parents[1]
+COMMIT = "COMMIT"  # a file in the package that names its commit where there is no checkout: inside a kernel
 
-COMMIT = "COMMIT"  # a file in the package that names its commit, where it has left its checkout: inside a kernel
+_blocks: list[InputError] = []  # why this process may write no submission
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Where a submission comes from.
 
-    `ineligible` says why it must not enter the competition; None if it may. `run` names the run folders that it was made
-    from; None in notes that were written before it was kept.
+    Attributes:
+        model: its name; "ensemble" for several.
+        command: the command line that made it.
+        commit: of the code; None if unknown.
+        train_sha256: hash of the train.csv; None if unknown.
+        test_sha256: hash of the test.csv that it predicts; None if unknown.
+        submission_sha256: hash of the submission's bytes.
+        oof_accuracy: the out-of-fold accuracy, 0 to 1; None where there is none.
+        ineligible: why it must not enter the competition; None if it may.
+        run: the run folders that it was made from.
     """
 
     model: str
@@ -42,112 +59,83 @@ class Provenance:
     run: str | None = None
 
 
-def describe_command() -> str:
-    """The command line that is running, as one could type it again; marks that cannot be shown are escaped."""
-    subcommand = Path(sys.argv[0]).stem
-    command = shlex.join(["python", "-m", f"digit_recognizer.{subcommand}", *sys.argv[1:]])
-    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in command)
-
-
-def find_commit() -> str | None:
-    """The commit that this package's code stands at, with `+` if files differ from it; None where nothing tells."""
-    package = Path(__file__).resolve().parents[1]
-    here = package.parent
-    if not (here / ".git").exists():
-        told = package / COMMIT
-        return told.read_text(encoding="utf-8").strip() or None if told.is_file() else None
-    try:
-        commit = _git(here, "rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if _git(here, "status", "--porcelain", "--", "digit_recognizer") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def find_package_commit() -> str | None:
-    """The commit that last changed this package's code, with `+` if files differ from it; None where nothing tells."""
-    commit = find_commit()
-    package = Path(__file__).resolve().parents[1]
-    if commit is None or commit.endswith("+") or not (package.parent / ".git").exists():
-        return commit
-    return _git(package.parent, "log", "-1", "--format=%h", "--abbrev=12", "--", package.name) or commit
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
-    ).stdout.strip()
-
-
-def read_provenance(note: Path) -> Provenance:
-    """Read the note of a submission.
-
-    Raises:
-        InputError: if it is none.
-    """
-    content = read_json(note)
-    if not isinstance(content, dict):
-        raise InputError(f"{note} must be the note of a submission, but is a {type(content).__name__}: remove it.")
-    names = [field.name for field in fields(Provenance)]
-    for name in names:
-        if name == "run" and name not in content:
-            continue
-        if name not in content:
-            raise InputError(f"{note} must be the note of a submission, but lacks {name}: remove it.")
-        value = content[name]
-        wanted = _is_score(value) if name == "oof_accuracy" else value is None or _is_line(value)
-        if not wanted:
-            raise InputError(
-                f"{note} must be the note of a submission, but its {name} is {repr(value)[:40]}: remove it."
-            )
-    if surplus := sorted(set(content) - set(names)):
-        raise InputError(f"{note} must be the note of a submission, but tells of {surplus[0][:40]!r}: remove it.")
-    return Provenance(**content)
-
-
-def _is_score(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # not NaN either
-
-
-def _is_line(value: Any) -> bool:
-    """Whether it can be shown: a note from anywhere must not move the cursor or fake a second message."""
-    return isinstance(value, str) and value.isprintable()
-
-
-# Submission files: `ImageId,Label` as Kaggle takes them, and beside each a note of what it was made from.
-#
-# `baseline.csv` travels with `baseline.csv.json`: hashes of train.csv, test.csv and of the submission itself, the
-# command, the commit and the out-of-fold score. The note lets later commands refuse a file made for other rows.
-
-SUBMISSIONS = Path("submissions")  # where a file goes that is given no place
-SUFFIXES = (".csv", ".csv.json")  # of a submission and of its note
-
-SMOKE_INELIGIBLE = "it is of a smoke run"
-
-_bars: list[str] = []  # why this process may write no submission
-
-
 @dataclass(frozen=True)
 class Submission:
-    """A submission as read: int64 labels (n,), of which row i belongs to ImageId i + 1; the note, if there is one."""
+    """A submission as read: int64 labels (n,), of which row i belongs to ImageId i + 1; its note, if there is one."""
 
     path: Path
     labels: np.ndarray
     provenance: Provenance | None
 
 
+# Provenance: command, commit, note
+
+
+def describe_command() -> str:
+    """The command line that is running, as one can type it again; characters that cannot be shown are escaped."""
+    name = Path(sys.argv[0]).stem
+    module = "digit_recognizer" if name == "__main__" else f"digit_recognizer.{name}"
+    return make_printable(shlex.join(["python", "-m", module, *sys.argv[1:]]))
+
+
+def find_commit() -> str | None:
+    """The commit of this package's code, with `+` if files differ from it; None if it is unknown."""
+    if not (PACKAGE.parent / ".git").exists():
+        noted = PACKAGE / COMMIT
+        return noted.read_text(encoding="utf-8").strip() or None if noted.is_file() else None
+    try:
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        return commit + ("+" if _git("status", "--porcelain", "--", PACKAGE.name) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(PACKAGE.parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+def read_provenance(note: Path) -> Provenance:
+    """Read the note of a submission.
+
+    Raises:
+        InputError: if the file has other fields, or one of them an impossible value.
+    """
+    content = read_json(note)
+    names = [field.name for field in fields(Provenance)]
+    if not isinstance(content, dict) or set(content) != set(names):
+        raise InputError("submission.note_fields", path=note, fields=", ".join(names))
+    for name, value in content.items():
+        if not (_is_accuracy(value) if name == "oof_accuracy" else value is None or is_line(value)):
+            raise InputError("submission.note_value", path=note, column=name, received=repr(value)[:40])
+    return Provenance(**content)
+
+
+def _is_accuracy(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # not NaN either
+
+
+def is_line(value: Any) -> bool:
+    """Whether a value is text that may be shown: a file from anywhere must not move the cursor or fake a message."""
+    return isinstance(value, str) and value.isprintable()
+
+
+# Reading
+
+
 def load_submission(path: Path) -> Submission:
     """Read a submission, ours or another's: the columns ImageId (1, 2, 3 and so on) and Label (0 to 9).
 
     Raises:
-        InputError: if it is no such file, or was changed since its note was written.
+        InputError: if the file is malformed, or was changed since its note was written.
     """
     labels = load_labels(path)
     note = _note_path(path)
-    provenance = None
-    if os.path.lexists(note):
-        provenance = read_provenance(note)
-        if provenance.submission_sha256 != hash_file(path):
-            raise InputError(f"{path} was changed after its note {note.name} was written: make it anew or remove both.")
+    if not os.path.lexists(note):
+        return Submission(path, labels, None)
+    provenance = read_provenance(note)
+    if provenance.submission_sha256 != hash_file(path):
+        raise InputError("submission.changed", path=path, note=note.name)
     return Submission(path, labels, provenance)
 
 
@@ -161,7 +149,7 @@ def count_image_ids(path: Path) -> int:
 
 
 def check_submission(submission: Submission, rows: int, test_sha256: str | None = None) -> None:
-    """Refuse a submission that does not fit: other ids, or made for another test.csv.
+    """Refuse a submission that was made for other rows.
 
     Args:
         submission: as read.
@@ -169,70 +157,64 @@ def check_submission(submission: Submission, rows: int, test_sha256: str | None 
         test_sha256: hash of the test.csv at hand; None skips that check.
 
     Raises:
-        InputError: one line that says which.
+        InputError: if it has another number of rows, or was made for another test.csv.
     """
     if len(submission.labels) != rows:
-        raise InputError(
-            f"{submission.path} must hold the {rows} ids of sample_submission.csv; received {len(submission.labels)}. "
-            "It was made for another data set."
-        )
+        raise InputError("submission.row_count", path=submission.path, received=len(submission.labels), rows=rows)
     made_for = submission.provenance.test_sha256 if submission.provenance else None
     if test_sha256 and made_for and made_for != test_sha256:
-        raise InputError(
-            f"{submission.path} was made for another test.csv (SHA-256 {made_for[:12]}… there, {test_sha256[:12]}… "
-            "here): name the folder with its data, or a submission made for this one."
-        )
+        raise InputError("submission.other_test", path=submission.path, received=made_for[:12], other=test_sha256[:12])
 
 
-def bar_submissions(reason: str) -> None:
+# Writing
+
+
+def block_submissions(error: InputError) -> None:
     """From now on this process writes no submission, and begins nothing that would end in one.
 
     Args:
-        reason: a whole line that says why, and the way out.
+        error: what to raise instead; it says why.
     """
-    _bars.append(reason)
+    _blocks.append(error)
 
 
-def refuse_if_barred() -> None:
+def refuse_if_blocked() -> None:
     """Refuse what would end in a submission.
 
     Raises:
-        InputError: after `bar_submissions`, with its reason.
+        InputError: that of `block_submissions`, if it was called.
     """
-    if _bars:
-        raise InputError(_bars[0])
+    if _blocks:
+        raise _blocks[0]
 
 
 def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "--submission") -> None:
-    """Refuse a place where a submission cannot or must not be written; called before training, not after.
+    """Refuse a place where a submission cannot or must not be written. Call it before training, not after.
 
     Raises:
         InputError: if the file, or a note of that name from another command, exists; if its folder cannot be made or
             written to, or is the one that holds the data.
     """
     if path.suffix != ".csv":
-        raise InputError(f"{flag} takes a name that ends in .csv; received {path}.")
-    if input_dir is not None and Path(os.path.realpath(path)).parent == Path(
-        os.path.realpath(input_dir)
-    ):  # resolve() trips over looped links
-        raise InputError(f"{flag} takes a place apart from the data, but {path} is in --input-dir: name another.")
-    for taken in (path, _note_path(path)):
-        if taken != path and _is_left_by_us(taken):
+        raise InputError("submission.suffix", path=path, column=flag)
+    # realpath, because Path.resolve raises on looped links
+    if input_dir is not None and Path(os.path.realpath(path)).parent == Path(os.path.realpath(input_dir)):
+        raise InputError("submission.in_input_dir", path=path, column=flag)
+    for file in (path, _note_path(path)):
+        if file != path and _is_left_by_this_command(file):
             continue
         try:
-            taken.lstat()
+            file.lstat()
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError as error:  # a name too long for the note would else be found out after training
-            raise InputError(
-                f"{flag} takes a place for a new file, but {taken}: {error.strerror}. Name another."
-            ) from error
-        raise InputError(f"{flag} takes a new file, but {taken} exists: name another, or remove it first.")
+        except OSError as error:  # a name too long for the note would fail only after training
+            raise InputError("submission.place", path=file, column=flag, received=error.strerror) from error
+        raise InputError("submission.exists", path=file, column=flag)
     check_writable_folder(path.parent)
 
 
 def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Provenance) -> None:
-    """Write a submission and its note, after checking it against the ids.
+    """Write a submission and its note.
 
     Args:
         path: a new file; its note becomes `<path>.json`.
@@ -241,33 +223,30 @@ def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Prov
         provenance: what the note says; the submission's own hash is filled in here.
 
     Raises:
-        InputError: if labels and ids do not fit each other, or this process may write none.
-        FileExistsError: if the file or its note exists by now and is another.
+        InputError: if there is not one label per id, or this process may write no submission.
+        FileExistsError: if the file or its note exists by now and differs.
     """
-    refuse_if_barred()
+    refuse_if_blocked()
     if len(labels) != rows:
-        raise InputError(
-            f"{path} must hold one label per id of sample_submission.csv: {rows} ids, {len(labels)} labels. "
-            "test.csv and sample_submission.csv are not of one data set."
-        )
+        raise InputError("submission.label_count", path=path, received=len(labels), rows=rows)
     content = "ImageId,Label\n" + "".join(f"{number},{label}\n" for number, label in enumerate(labels.tolist(), 1))
-    submission_sha256 = hashlib.sha256(content.encode()).hexdigest()
-    note = json.dumps({**asdict(provenance), "submission_sha256": submission_sha256}, indent=2, allow_nan=False) + "\n"
-    # the note first: a submission without one would pass for a stranger's, of which nothing is known
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    note = json.dumps({**asdict(provenance), "submission_sha256": sha256}, indent=2, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with lock_folder(path.parent):  # note and file change together
-        left = _is_left_by_us(_note_path(path))
-        _write_once(_note_path(path), note, exclusive=not left)
+        # the note first: a submission without one would pass for another's, of which nothing is known
+        left_over = _is_left_by_this_command(_note_path(path))
+        _write_once(_note_path(path), note, exclusive=not left_over)
         try:
             _write_once(path, content)
         except (OSError, WriteError):
-            if not left:  # the note is ours alone, and the file is not, or is not there
+            if not left_over:
                 _note_path(path).unlink(missing_ok=True)
             raise
 
 
-def _is_left_by_us(note: Path) -> bool:
-    """Whether a note was written by this very command line before, which was killed before its submission was there."""
+def _is_left_by_this_command(note: Path) -> bool:
+    """Whether the same command line wrote the note before, and was killed before it wrote the submission."""
     try:
         return not os.path.lexists(note.with_suffix("")) and read_json(note)["command"] == describe_command()
     except (InputError, OSError, TypeError, KeyError):
@@ -275,20 +254,24 @@ def _is_left_by_us(note: Path) -> bool:
 
 
 def _write_once(path: Path, text: str, exclusive: bool = True) -> None:
-    """Write a new file; one that holds the same already was written by this very run before it was stopped."""
+    """Write a new file. An equal file may be there: this run wrote it before it was stopped."""
     try:
         with write_atomically(path, exclusive=exclusive) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     except FileExistsError:
-        if path.is_file() and path.read_bytes() == text.encode():
-            return
-        raise
+        if not path.is_file() or path.read_bytes() != text.encode():
+            raise
 
 
 def name_submission(name: str, input_dir: Path, ineligible: str | None) -> str:
-    """A file name's stem that keeps apart what must not be mixed up.
+    """A file name's stem that says what must not be mixed up.
 
-    Data from anywhere but `input/` puts its folder's name first; what must not enter the competition ends in INELIGIBLE.
+    If the data is not in `input/`, its folder's name comes first. What must not enter the competition ends in
+    INELIGIBLE.
+
+    Example:
+        >>> name_submission("baseline-0.99", Path("input/sample"), None)
+        'sample-baseline-0.99'
     """
     folder = "" if input_dir == Path("input") else f"{input_dir.resolve().name[:40]}-"
     return f"{folder}{name}{'-INELIGIBLE' if ineligible else ''}"
@@ -298,8 +281,11 @@ def _note_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
+# Scoring
+
+
 def score_submission(path: Path, input_dir: Path) -> str:
-    """Score a submission.
+    """Score a submission on the labels that came with the test images.
 
     Args:
         path: the submission.
@@ -311,27 +297,23 @@ def score_submission(path: Path, input_dir: Path) -> str:
     Raises:
         InputError: if the submission or the labels are missing or malformed, or it was made for another test.csv.
     """
-    answers = input_dir / "test_labels.csv"
-    if not os.path.lexists(answers):
-        raise InputError(
-            f"{answers} is missing: name the data's folder with --input-dir. Only sources that carry test labels "
-            "(sample, idx, .npz) can be scored here; Kaggle keeps its own, and scores what is submitted."
-        )
-    truth = load_labels(answers)
+    truth_path, test = input_dir / "test_labels.csv", input_dir / "test.csv"
+    if not os.path.lexists(truth_path):
+        raise InputError("submission.no_test_labels", path=truth_path)
+    truth = load_labels(truth_path)
     submission = load_submission(path)
-    test = input_dir / "test.csv"
     test_sha256 = hash_file(test) if os.path.lexists(test) else None
     check_submission(submission, len(truth), test_sha256)
-    names = load_label_set(input_dir, test_sha256).names
+
     right = int((submission.labels == truth).sum())
     low, high = compute_accuracy_interval(right, len(truth))
-    confusion = find_most_frequent_confusion(truth, submission.labels, names)
-    line = (
-        f"{path}: accuracy {right / len(truth):.5f} on {len(truth):,} test rows "
-        f"(95 % interval {low:.5f} to {high:.5f}), {len(truth) - right:,} wrong; most frequent confusion {confusion}"
-    )
+    confusion = find_most_frequent_confusion(truth, submission.labels, load_label_set(input_dir, test_sha256).names)
+    lines = [
+        f"{path}: accuracy {right / len(truth):.5f} on {len(truth):,} test rows (95 % interval {low:.5f} to "
+        f"{high:.5f}), {len(truth) - right:,} wrong; most frequent confusion {confusion}"
+    ]
     if submission.provenance and submission.provenance.ineligible:
-        line += f"\nINELIGIBLE FOR THE COMPETITION: {submission.provenance.ineligible}"
+        lines.append(f"INELIGIBLE FOR THE COMPETITION: {submission.provenance.ineligible}")
     if test_sha256 is None:
-        line += f"\nnote: {test} is missing, so that nothing tells whether the submission was made for its images"
-    return line
+        lines.append(f"warning: {test} is missing, so the submission may have been made for other images")
+    return "\n".join(lines)

@@ -1,10 +1,14 @@
-"""Several runs, or several submissions, made into one. Nothing is trained here, and Keras is not needed."""
+"""Several runs or submissions combined into one submission. Nothing is trained here, and Keras is not needed.
+
+Method: load the members, and check that all predict the same test rows and that none counts twice; combine their test
+predictions by the mean of probabilities or by vote; score the same combination of the out-of-fold predictions on the
+rows that every run held out; write the submission with its provenance.
+"""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -18,19 +22,21 @@ from digit_recognizer.competition.submissions import (
     count_image_ids,
     describe_command,
     find_commit,
+    is_line,
     load_submission,
     name_submission,
-    refuse_if_barred,
+    refuse_if_blocked,
     write_submission,
 )
-from digit_recognizer.data.tables import load_test, load_train
+from digit_recognizer.data.csv import CLASSES
+from digit_recognizer.data.tables import TrainTable, load_test, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
+from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
 from digit_recognizer.io import find_free_path
-from digit_recognizer.training.run import FinishedRun, find_input_dir, load_run
+from digit_recognizer.training.run import FinishedRun, find_input_dir
 
-CLASSES = 10
-SUM_TOLERANCE = 0.01  # float16 rounds each of ten probabilities by up to 5e-4
+Member = FinishedRun | Submission
 
 
 @dataclass(frozen=True)
@@ -51,62 +57,99 @@ class EnsembleScore:
     member_accuracies: list[float]
 
 
-def ensemble(members: Sequence[Path], method: str, input_dir: Path | None, submission: Path | None) -> str:
-    """Combine members and write a submission.
+@dataclass(frozen=True)
+class EnsembleResult:
+    """What `ensemble` did; `str` gives the table for the screen.
+
+    Attributes:
+        members: their paths.
+        labels: int64 (m,), the predicted labels of the test rows.
+        submission: the file that holds them.
+        score: None where not every member has out-of-fold predictions, or they share no row.
+        ineligible: why the submission must not enter the competition; None if it may.
+    """
+
+    members: list[Path]
+    labels: np.ndarray
+    submission: Path
+    score: EnsembleScore | None
+    ineligible: str | None
+
+    def __str__(self) -> str:
+        score = self.score
+        if score is None:
+            rows = [(str(member), "not scored") for member in self.members]
+            rows.append(("ensemble", "not scored: not every member has out-of-fold predictions of the same rows"))
+        else:
+            rows = [
+                (str(member), f"{accuracy:.5f}")
+                for member, accuracy in zip(self.members, score.member_accuracies, strict=True)
+            ]
+            low, high = score.interval
+            rows.append(("ensemble, out-of-fold", f"{score.accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"))
+            rows.append(("scored on", f"{score.rows:,} of {score.all_rows:,} rows"))
+        rows.append(("submission", str(self.submission)))
+        width = max(28, *(len(name) + 2 for name, _ in rows))
+        lines = [f"  {name:<{width}}{value}" for name, value in rows]
+        if self.ineligible:
+            lines.append(f"  INELIGIBLE FOR THE COMPETITION: {self.ineligible}")
+        return "\n".join(lines)
+
+
+def ensemble(
+    members: Sequence[Path], method: str = "mean", input_dir: Path | None = None, submission: Path | None = None
+) -> EnsembleResult:
+    """Combine runs and submissions, and write a submission.
 
     Args:
         members: run folders and submission files, at least two.
         method: "mean" of probabilities (runs only), or "vote".
-        input_dir: folder of the data set that the members were made for; None for the one that the first run names.
-        submission: file to write; None for one under submissions/.
-
-    Returns:
-        A table for the screen: each member's out-of-fold accuracy and the ensemble's, where all members have one.
+        input_dir: folder of the data that the members were made for; None takes the one that the first run names.
+        submission: file to write; None takes a free name under submissions/.
 
     Raises:
-        InputError: if the members are of different data, or not of the data at hand; after `bar_submissions`.
+        InputError: if the members are of different data, or not of the data at hand, or two of them are the same.
+
+    Example:
+        >>> result = ensemble([Path("runs/a"), Path("runs/b")])  # doctest: +SKIP
     """
-    refuse_if_barred()
+    refuse_if_blocked()
     if len(members) < 2:
-        raise InputError(f"an ensemble takes two or more runs or submissions; received {len(members)}.")
+        raise InputError("evaluation.too_few_members", received=len(members))
     input_dir = input_dir or find_input_dir(*members)
     if submission is not None:
         check_new_submission_path(submission, input_dir)
-    rows, cache_dir = count_image_ids(input_dir / "sample_submission.csv"), input_dir / ".cache"
+    cache_dir = input_dir / ".cache"
+    test_rows = count_image_ids(input_dir / "sample_submission.csv")
     test_sha256 = load_test(input_dir / "test.csv", cache_dir).sha256
-    loaded = _load_members(members, rows, test_sha256)
+    has_runs = any(path.is_dir() for path in members)
+    train = load_train(input_dir / "train.csv", cache_dir) if has_runs else None
+
+    loaded = [_load_member(path, train, test_sha256, test_rows) for path in members]
     runs = [member for member in loaded if isinstance(member, FinishedRun)]
     files = [member for member in loaded if isinstance(member, Submission)]
     if method == "mean" and files:
-        raise InputError(
-            f"--method mean takes runs, whose probabilities are saved; {files[0].path} holds labels only. Use vote."
-        )
-    train_sha256, score = None, None
-    if runs:
-        train = load_train(input_dir / "train.csv", cache_dir)
-        train_sha256 = train.sha256
-        for run in runs:
-            _check_run(run, train_sha256, len(train.labels), test_sha256, rows)
-        if not files:
-            score = _score_out_of_fold(runs, train.labels, method)
-    _check_repeats(runs, files)
-    ineligible = next(filter(None, map(_find_unfit, loaded)), None)
+        raise InputError("evaluation.mean_of_labels", path=files[0].path)
+    _refuse_repeats(runs, files)
 
-    labels = combine([_find_predictions(member) for member in loaded], method)
+    labels = combine([_get_test_predictions(member) for member in loaded], method)
+    score = _score_out_of_fold(runs, train.labels, method) if train is not None and not files else None
+    ineligible = next(filter(None, map(_find_ineligible, loaded)), None)
+
     name = "ensemble" if score is None else f"ensemble-{score.accuracy:.5f}"
     path = submission or find_free_path(SUBMISSIONS, name_submission(name, input_dir, ineligible), *SUFFIXES)
     provenance = Provenance(
         model="ensemble",
         command=describe_command(),
         commit=find_commit(),
-        train_sha256=train_sha256,
+        train_sha256=None if train is None else train.sha256,
         test_sha256=test_sha256,
         oof_accuracy=None if score is None else score.accuracy,
         ineligible=ineligible,
         run=" ".join(str(member.path) for member in loaded),
     )
-    write_submission(path, labels, rows, provenance)
-    return _format([member.path for member in loaded], score, path, ineligible)
+    write_submission(path, labels, test_rows, provenance)
+    return EnsembleResult([member.path for member in loaded], labels, path, score, ineligible)
 
 
 def combine(members: Sequence[np.ndarray], method: str) -> np.ndarray:
@@ -115,7 +158,7 @@ def combine(members: Sequence[np.ndarray], method: str) -> np.ndarray:
     Args:
         members: each either probabilities, float (n, classes), or labels, int (n,); labels for "vote" only.
         method: "mean", or "vote": each member has one vote per row. A tie goes to the tied class with the highest
-            probability summed over the members that have any, and what is tied even so to the member named first.
+            probability summed over the members that have any. A tie in that too goes to the member named first.
 
     Returns:
         int64 (n,).
@@ -137,95 +180,52 @@ def combine(members: Sequence[np.ndarray], method: str) -> np.ndarray:
     return winners
 
 
-def _find_predictions(member: FinishedRun | Submission) -> np.ndarray:
+def _load_member(path: Path, train: TrainTable | None, test_sha256: str, test_rows: int) -> Member:
+    if train is not None and path.is_dir():
+        run = load_run_for(path, train, test_sha256, test_rows)
+        reason = run.metrics["ineligible"]
+        if not (reason is None or is_line(reason)):
+            raise InputError("evaluation.ineligible", path=path / "metrics.json", received=repr(reason)[:40])
+        return run
+    if not os.path.lexists(path):
+        raise InputError("evaluation.no_member", path=path)
+    file = load_submission(path)
+    check_submission(file, test_rows, test_sha256)
+    if (file.labels == file.labels[0]).all():
+        raise InputError("submission.one_label", path=path, received=file.labels[0])
+    return file
+
+
+def _get_test_predictions(member: Member) -> np.ndarray:
     return member.test_probabilities if isinstance(member, FinishedRun) else member.labels
 
 
-def _find_unfit(member: FinishedRun | Submission) -> str | None:
+def _find_ineligible(member: Member) -> str | None:
     if isinstance(member, FinishedRun):
-        return cast("str | None", member.metrics["ineligible"])
+        reason: str | None = member.metrics["ineligible"]
+        return reason
     return member.provenance.ineligible if member.provenance else None
 
 
-def _load_members(members: Sequence[Path], rows: int, test_sha256: str) -> list[FinishedRun | Submission]:
-    loaded: list[FinishedRun | Submission] = []
-    for path in members:
-        if path.is_dir():
-            loaded.append(load_run(path))
-        elif os.path.lexists(path):
-            file = load_submission(path)
-            check_submission(file, rows, test_sha256)
-            if (file.labels == file.labels[0]).all():
-                raise InputError(f"{path} gives every image the label {file.labels[0]}: no prediction. Leave it out.")
-            loaded.append(file)
-        else:
-            raise InputError(f"{path} must be a run folder or a submission file: there is none of that name.")
-    return loaded
-
-
-def _check_repeats(runs: Sequence[FinishedRun], files: Sequence[Submission]) -> None:
-    """Refuse what would count twice: a run or a file named twice, or a run beside its own submission."""
-    by_probabilities: dict[bytes, Path] = {}
-    for run in runs:
-        _claim(by_probabilities, run.test_probabilities, run.path)
-    by_labels = {run.test_probabilities.argmax(axis=1).tobytes(): run.path for run in runs}
-    for file in files:
-        _claim(by_labels, file.labels, file.path)
-
-
-def _claim(seen: dict[bytes, Path], predictions: np.ndarray, path: Path) -> None:
-    if (other := seen.get(predictions.tobytes())) is not None:
-        raise InputError(f"{path} and {other} hold the same predictions, which would count twice: name one.")
-    seen[predictions.tobytes()] = path
-
-
-def _check_run(run: FinishedRun, train_sha256: str, train_rows: int, test_sha256: str, test_rows: int) -> None:
-    for file, ours, theirs in (
-        ("train.csv", train_sha256, run.metrics["train_sha256"]),
-        ("test.csv", test_sha256, run.metrics["test_sha256"]),
-    ):
-        if ours != theirs:
-            raise InputError(f"{run.path} was made from another {file} than that at hand: name the right --input-dir.")
-    if (len(run.oof_probabilities), len(run.test_probabilities)) != (train_rows, test_rows):
-        raise InputError(
-            f"{run.path} used {len(run.oof_probabilities):,} of {train_rows:,} training rows and "
-            f"{len(run.test_probabilities):,} of {test_rows:,} test rows (--limit-train, --limit-test or --smoke): leave "
-            "it out, or run it on all rows."
-        )
-    check_probabilities(run.path / "oof_probabilities.npy", run.oof_probabilities)
-    check_probabilities(run.path / "test_probabilities.npy", run.test_probabilities)
-    ineligible = run.metrics["ineligible"]
-    if not (ineligible is None or (isinstance(ineligible, str) and ineligible.isprintable())):
-        raise InputError(
-            f"{run.path / 'metrics.json'} must give its ineligible as a line or null, but gives "
-            f"{repr(ineligible)[:40]}: leave the run out."
-        )
-
-
-def check_probabilities(path: Path, probabilities: np.ndarray) -> None:
-    """Refuse what is no float (n, 10) of rows that sum to 1; out-of-fold rows of NaN alone were never held out."""
-    if probabilities.shape[1] != CLASSES:
-        columns = probabilities.shape[1]
-        raise InputError(f"{path} must have {CLASSES} columns, one per class, but has {columns}: leave the run out.")
-    judged = ~np.isnan(probabilities).all(axis=1)
-    if not (np.isfinite(probabilities[judged]).all() and (judged.all() or path.name.startswith("oof"))):
-        raise InputError(f"{path} holds probabilities that are no numbers: its training failed; leave the run out.")
-    probabilities = np.where(judged[:, None], probabilities, 1 / CLASSES)
-    sums = probabilities.sum(axis=1, dtype=np.float64)
-    wrong = np.flatnonzero((probabilities < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE))
-    if len(wrong):
-        raise InputError(
-            f"{path}, row {wrong[0] + 1}: probabilities must be 0 or more and sum to 1, but these sum to "
-            f"{sums[wrong[0]]:.3g}: leave the run out."
-        )
+def _refuse_repeats(runs: Sequence[FinishedRun], files: Sequence[Submission]) -> None:
+    """Refuse members that count twice: a run or a file named twice, or a run beside its own submission."""
+    seen: dict[bytes, Path] = {}
+    members: list[Member] = [*runs, *files]
+    for member in members:
+        predictions = _get_test_predictions(member)
+        if (other := seen.get(predictions.tobytes())) is not None:
+            raise InputError("evaluation.repeated_member", path=member.path, other=other)
+        seen[predictions.tobytes()] = member.path
+        if isinstance(member, FinishedRun):
+            seen.setdefault(predictions.argmax(axis=1).tobytes(), member.path)
 
 
 def _score_out_of_fold(runs: Sequence[FinishedRun], labels: np.ndarray, method: str) -> EnsembleScore | None:
     """Score the ensemble and its members on the rows that every run held out; None if there are none."""
-    judged = np.all([np.isfinite(run.oof_probabilities).all(axis=1) for run in runs], axis=0)
-    if not judged.any():
+    held_out = np.all([find_held_out_rows(run.oof_probabilities) for run in runs], axis=0)
+    if not held_out.any():
         return None
-    truth, members = labels[judged], [run.oof_probabilities[judged] for run in runs]
+    truth, members = labels[held_out], [run.oof_probabilities[held_out] for run in runs]
     right = int((combine(members, method) == truth).sum())
     return EnsembleScore(
         accuracy=right / len(truth),
@@ -234,20 +234,3 @@ def _score_out_of_fold(runs: Sequence[FinishedRun], labels: np.ndarray, method: 
         all_rows=len(labels),
         member_accuracies=[float((member.argmax(axis=1) == truth).mean()) for member in members],
     )
-
-
-def _format(members: Sequence[Path], score: EnsembleScore | None, path: Path, ineligible: str | None) -> str:
-    """The table that ends the command."""
-    width = max(28, *(len(str(member)) + 4 for member in members))
-    if score is None:
-        lines = [f"  {member!s:<{width}}not scored" for member in members]
-        lines.append(f"  {'ensemble':<{width}}no score: not every member has out-of-fold predictions of the same rows")
-    else:
-        lines = [f"  {m!s:<{width}}{a:.5f}" for m, a in zip(members, score.member_accuracies, strict=True)]
-        interval = "{:.5f} to {:.5f}".format(*score.interval)
-        lines.append(f"  {'ensemble, out-of-fold':<{width}}{score.accuracy:.5f}  (95 % interval {interval})")
-        lines.append(f"  {'all on the same rows':<{width}}{score.rows:,} of {score.all_rows:,}")
-    lines.append(f"  {'submission':<{width}}{path}")
-    if ineligible:
-        lines.append(f"  INELIGIBLE FOR THE COMPETITION: {ineligible}")
-    return "\n".join(lines)

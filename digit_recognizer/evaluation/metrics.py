@@ -1,4 +1,4 @@
-"""Two predictions of the same rows, compared row by row: far sharper than two accuracies side by side."""
+"""What predictions are judged by: accuracy with its interval, calibration, confusions, and the paired comparison."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,13 @@ import numpy as np
 
 from digit_recognizer.data.labels import DIGITS
 
-# Figures by which predictions are judged, each with its uncertainty or its definition.
-
 CONFIDENCE = 0.95
 CALIBRATION_BINS = 15  # the usual number since Guo et al. 2017
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """The pair of classes that costs most: `label` read as `prediction` in `rows` rows; `names` are for the reader."""
+    """The most frequent confusion: `label` was predicted as `prediction` in `rows` rows; `names` are the class names."""
 
     label: int
     prediction: int
@@ -27,64 +25,15 @@ class Confusion:
         return f"{pair}: {self.rows} rows" if self.rows else "none"
 
 
-def compute_accuracy_interval(correct: int, rows: int) -> tuple[float, float]:
-    """The 95 % interval of an accuracy that holds it with 95 % probability at least (Clopper and Pearson 1934).
-
-    Wilson's and Jeffreys' intervals are narrower, but hold some accuracies near 1, the ones that matter here, less than
-    89 times in 100 (`benchmarks/coverage.py` prints how often).
-
-    Args:
-        correct: rows that were right.
-        rows: all rows, at least 1.
-
-    Returns:
-        Lower and upper bound, both in [0, 1].
-    """
-    from scipy.special import betaincinv
-
-    tail = (1 - CONFIDENCE) / 2
-    low = betaincinv(correct, rows - correct + 1, tail) if correct else 0.0
-    high = betaincinv(correct + 1, rows - correct, 1 - tail) if correct < rows else 1.0
-    return float(low), float(high)
-
-
-def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Expected calibration error (Guo et al. 2017): mean gap between confidence and accuracy over equal-width bins.
-
-    Args:
-        probabilities: float (n, classes), rows sum to 1.
-        labels: int (n,).
-
-    Returns:
-        0 for a net that is right just as often as it claims; at most 1.
-    """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=right - confidence.astype(np.float64), minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(labels))
-
-
-def find_most_frequent_confusion(
-    labels: np.ndarray, predictions: np.ndarray, names: Sequence[str] = DIGITS.names
-) -> Confusion:
-    """The most frequent wrong pair of (label, prediction); both int (n,), 0 to len(names) - 1."""
-    classes = len(names)
-    counts = np.bincount(labels * classes + predictions, minlength=classes**2).reshape(classes, classes)
-    np.fill_diagonal(counts, 0)
-    label, prediction = np.unravel_index(counts.argmax(), counts.shape)
-    return Confusion(int(label), int(prediction), int(counts.max()), tuple(names))
-
-
 @dataclass(frozen=True)
 class Comparison:
-    """What a paired comparison found.
+    """Two predictions of the same rows, compared row by row.
 
     Attributes:
         rows: rows compared.
-        accuracy_one, accuracy_other: shares of them that each had right.
-        only_one, only_other: rows that only one of the two had right; all that tells them apart.
-        p_value: of the exact two-sided McNemar test; 1 if no row tells them apart.
+        accuracy_one, accuracy_other: share of them that each predicted correctly.
+        only_one, only_other: rows that only one of the two predicted correctly. Only these distinguish the two.
+        p_value: of the exact two-sided McNemar test; 1 if no row distinguishes the two.
         difference: `accuracy_one - accuracy_other`.
         interval: its 95 % interval.
     """
@@ -105,18 +54,72 @@ class Comparison:
         return self.p_value < 1 - CONFIDENCE and not low <= 0 <= high
 
 
-def compare_predictions(right_one: np.ndarray, right_other: np.ndarray) -> Comparison:
-    """Compare two predictions of the same rows.
+def compute_accuracy_interval(correct: int, rows: int) -> tuple[float, float]:
+    """The 95 % interval of an accuracy that covers it with at least 95 % probability (Clopper and Pearson 1934).
 
-    The test is McNemar's (1947) in its exact form: were both equally good, each row that only one has right would be
-    a fair coin's throw.
+    Wilson's and Jeffreys' intervals are narrower, but cover some accuracies near 1, the ones that matter here, less
+    than 89 times in 100 (`benchmarks/coverage.py` prints how often).
 
     Args:
-        right_one: bool (n,), whether the one had each row right; n is at least 1.
+        correct: rows that were predicted correctly.
+        rows: all rows, at least 1.
+
+    Returns:
+        Lower and upper bound, both in [0, 1].
+
+    Example:
+        >>> low, high = compute_accuracy_interval(990, 1000)
+        >>> f"{low:.4f} to {high:.4f}"
+        '0.9817 to 0.9952'
+    """
+    from scipy.special import betaincinv  # the numbers of scipy.stats.beta.ppf, which takes twice as long to import
+
+    tail = (1 - CONFIDENCE) / 2
+    low = betaincinv(correct, rows - correct + 1, tail) if correct else 0.0
+    high = betaincinv(correct + 1, rows - correct, 1 - tail) if correct < rows else 1.0
+    return float(low), float(high)
+
+
+def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Expected calibration error (Guo et al. 2017): mean gap between confidence and accuracy over equal-width bins.
+
+    Args:
+        probabilities: float (n, classes), rows sum to 1.
+        labels: int (n,).
+
+    Returns:
+        0 for a model that is right just as often as it claims; at most 1.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence.astype(np.float64), minlength=CALIBRATION_BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def find_most_frequent_confusion(
+    labels: np.ndarray, predictions: np.ndarray, names: Sequence[str] = DIGITS.names
+) -> Confusion:
+    """The most frequent wrong pair of label and prediction; both int (n,), 0 to len(names) - 1."""
+    classes = len(names)
+    counts = np.bincount(labels * classes + predictions, minlength=classes**2).reshape(classes, classes)
+    np.fill_diagonal(counts, 0)
+    label, prediction = np.unravel_index(counts.argmax(), counts.shape)
+    return Confusion(int(label), int(prediction), int(counts.max()), tuple(names))
+
+
+def compare_predictions(right_one: np.ndarray, right_other: np.ndarray) -> Comparison:
+    """Compare two predictions of the same rows, which is far sharper than two accuracies side by side.
+
+    The test is the exact form of McNemar's (1947): if both are equally good, a row that only one predicts correctly is
+    as likely to be the one's as the other's.
+
+    Args:
+        right_one: bool (n,), whether the one predicted each row correctly; n is at least 1.
         right_other: bool (n,), the same of the other.
 
     Raises:
-        ValueError: if these are no such arrays, or of different lengths.
+        ValueError: if the arrays have another dtype or shape.
     """
     from scipy.stats import binomtest
 
@@ -140,15 +143,15 @@ def compare_predictions(right_one: np.ndarray, right_other: np.ndarray) -> Compa
 def compute_difference_interval(only_one: int, only_other: int, rows: int) -> tuple[float, float]:
     """The 95 % interval of the difference of two accuracies on the same rows.
 
-    The exact intervals of both discordant shares are put together by the method of variance estimates recovery, with
-    the correlation that two shares of one sample have (MOVER: Newcombe 1998, method 10, as generalised by Zou and
-    Donner 2008). Exact enumeration finds that it holds the true difference at least 95 times in 100, also where few
-    rows are discordant; Tango's score interval, Bonett and Price's, and Newcombe's own method 10 fall lower on the same
-    grid (`benchmarks/coverage.py` prints how low).
+    The method of variance estimates recovery (MOVER) combines the exact intervals of both discordant shares, with the
+    correlation that two shares of one sample have (Newcombe 1998, method 10, as generalised by Zou and Donner 2008). No
+    library has it. Exact enumeration finds that it covers the true difference at least 95 times in 100, also where few
+    rows are discordant. Tango's score interval, Bonett and Price's, and Newcombe's own method 10 cover it less often on
+    the same grid (`benchmarks/coverage.py` prints how often).
 
     Args:
-        only_one: rows that only the one had right.
-        only_other: rows that only the other had right.
+        only_one: rows that only the one predicted correctly.
+        only_other: rows that only the other predicted correctly.
         rows: all rows compared, at least 1.
 
     Returns:
@@ -161,10 +164,10 @@ def compute_difference_interval(only_one: int, only_other: int, rows: int) -> tu
     if one < 1 and other < 1:
         correlation = -min(1.0, float(np.sqrt(one * other / ((1 - one) * (1 - other)))))
 
-    def reach(a: float, b: float) -> float:
+    def combine(a: float, b: float) -> float:
         return float(np.sqrt(a**2 + b**2 - 2 * correlation * a * b))
 
     difference = one - other
-    low = difference - reach(one - low_one, high_other - other)
-    high = difference + reach(high_one - one, other - low_other)
+    low = difference - combine(one - low_one, high_other - other)
+    high = difference + combine(high_one - one, other - low_other)
     return max(-1.0, low), min(1.0, high)

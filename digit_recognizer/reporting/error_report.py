@@ -10,7 +10,7 @@ import numpy as np
 
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.data.tables import TrainTable, pixels_to_images
-from digit_recognizer.evaluation.compare import find_judged_rows
+from digit_recognizer.evaluation.predictions import find_held_out_rows
 from digit_recognizer.io import write_atomically
 from digit_recognizer.reporting.held_out import (
     CHANCE,
@@ -80,7 +80,7 @@ def find_hardest(labels: np.ndarray, probabilities: np.ndarray, count: int) -> n
         int64 (k,), rows counted from 0, the hardest first and among equals the first first; no row that was never held
         out, so k may be less than `count`.
     """
-    judged = np.flatnonzero(find_judged_rows(probabilities))
+    judged = np.flatnonzero(find_held_out_rows(probabilities))
     own = probabilities[judged, labels[judged]]
     hardest: np.ndarray = judged[np.argsort(own, kind="stable")[:count]].astype(np.int64)
     return hardest
@@ -98,7 +98,7 @@ def find_confidently_wrong(labels: np.ndarray, probabilities: np.ndarray, count:
         int64 (k,), rows counted from 0, the surest first and among equals the first first; misread rows only, so k may
         be less than `count`.
     """
-    judged = np.flatnonzero(find_judged_rows(probabilities))
+    judged = np.flatnonzero(find_held_out_rows(probabilities))
     wrong = judged[probabilities[judged].argmax(axis=1) != labels[judged]]
     surest: np.ndarray = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:count]].astype(np.int64)
     return surest
@@ -113,7 +113,7 @@ def _draw_hardest(
 ) -> "Figure":
     hardest = find_hardest(labels, probabilities, count)
     title = (
-        f"the {len(hardest):,} hardest of {find_judged_rows(probabilities).sum():,} held-out rows: their label got the "
+        f"the {len(hardest):,} hardest of {find_held_out_rows(probabilities).sum():,} held-out rows: their label got the "
         "lowest probability; in brackets that of what was read"
     )
     return _draw_sheet(images, labels, probabilities, hardest, title, names)
@@ -186,7 +186,7 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> LabelErrors:
         oof: float (n, classes), out-of-fold probabilities; NaN in rows that were never held out.
         labels: int (n,), 0 to classes - 1.
     """
-    judged = np.flatnonzero(find_judged_rows(oof))
+    judged = np.flatnonzero(find_held_out_rows(oof))
     probabilities, given = oof[judged], labels[judged]
     every = np.arange(len(judged))
     thresholds = np.full(oof.shape[1], np.inf)  # no row counts as a class that no row is labelled with

@@ -12,7 +12,7 @@ import numpy as np
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.data.tables import TrainTable
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.compare import find_judged_rows, load_run_of
+from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
 from digit_recognizer.io import install_file, load_npy, lock_folder, open_regular_file, read_json, write_json
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.plots import REFERENCE_COLOUR, are_short, name_classes, open_figure, save_figure
@@ -331,8 +331,8 @@ def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:
     Raises:
         InputError: if it is of other data or part of it, held out no row, or is damaged.
     """
-    run = load_run_of(path, train)
-    judged = find_judged_rows(run.oof_probabilities)
+    run = load_run_for(path, train)
+    judged = find_held_out_rows(run.oof_probabilities)
     if not judged.any():
         raise InputError(f"{path} must have held out rows, but its out-of-fold probabilities hold none: run it anew.")
     settings = read_json(path / CONFIG)

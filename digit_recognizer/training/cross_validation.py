@@ -23,7 +23,7 @@ from digit_recognizer.competition.submissions import (
     Provenance,
     check_new_submission_path,
     name_submission,
-    refuse_if_barred,
+    refuse_if_blocked,
     write_submission,
 )
 from digit_recognizer.config import RunConfig
@@ -623,7 +623,7 @@ def cross_validate(
         InputError: one line for whatever the person at the keyboard can mend; found before any training.
     """
     started = time.perf_counter()
-    refuse_if_barred()
+    refuse_if_blocked()
     check_model_flags(config)
     check_trackers(config)
     if config.submission is not None:
@@ -666,7 +666,7 @@ def resume(
         UnusableRunError: if there is no such run, circumstances differ, or its files are damaged.
     """
     started = time.perf_counter()
-    refuse_if_barred()
+    refuse_if_blocked()
     with reading_its_own_files():
         load_config(path, subcommand)
     if (path / METRICS).exists():

@@ -484,7 +484,7 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
     import_keras()
     import numpy as np
 
-    from digit_recognizer.evaluation.ensemble import check_probabilities
+    from digit_recognizer.evaluation.predictions import check_probabilities
     from digit_recognizer.training.cross_validation import read_result
     from digit_recognizer.training.run import load_run, load_run_nets
     from digit_recognizer.training.trainer import predict_probabilities

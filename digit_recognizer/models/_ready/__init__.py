@@ -59,7 +59,7 @@ def _load(path: Path, sha256: str, classes: int) -> "keras.Model":
     import keras
     from safetensors.numpy import load
 
-    from digit_recognizer.competition.submissions import bar_submissions
+    from digit_recognizer.competition.submissions import block_submissions
     from digit_recognizer.models import build_model
 
     try:
@@ -75,7 +75,7 @@ def _load(path: Path, sha256: str, classes: int) -> "keras.Model":
         model = build_model(KIND, classes=classes)
     finally:
         keras.config.set_dtype_policy(policy)
-    bar_submissions(REASON)
+    block_submissions(InputError(REASON))
     model.set_weights([arrays[weight.path] for weight in model.weights])
     return model
 

@@ -1,4 +1,4 @@
-"""Submissions to hand in, and the command that does it, in this process."""
+"""Submissions to submit, and the command that does it, in this process."""
 
 from digit_recognizer import submit
 from digit_recognizer.competition.ledger import load_ledger
@@ -6,15 +6,18 @@ from digit_recognizer.competition.submissions import Provenance, write_submissio
 from digit_recognizer.io import hash_file
 
 
+def make_provenance(**fields):
+    empty = {"commit": None, "train_sha256": None, "test_sha256": None, "oof_accuracy": None, "ineligible": None}
+    return Provenance(**{"model": "m", "command": "c", **empty, **fields})
+
+
 def write(folder, labels, ineligible=None, name="champion.csv"):
-    test_sha256 = hash_file(folder / "input" / "test.csv")
-    command = "python -m digit_recognizer.cv --model champion"
-    note = Provenance(
+    """A submission in `folder`/submissions/, with a note; returns its path from `folder`."""
+    note = make_provenance(
         model="champion",
-        command=command,
+        command="python -m digit_recognizer.cv --model champion",
         commit="c215e6c",
-        train_sha256=None,
-        test_sha256=test_sha256,
+        test_sha256=hash_file(folder / "input" / "test.csv"),
         oof_accuracy=0.9125,
         ineligible=ineligible,
         run="runs/champion-0",
@@ -24,7 +27,7 @@ def write(folder, labels, ineligible=None, name="champion.csv"):
     return path.relative_to(folder)
 
 
-def hand_in(file, *flags, message="five nets"):
+def submit_file(file, *flags, message="five models"):
     return submit.main([str(file), "-m", message, *flags])
 
 
