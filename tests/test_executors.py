@@ -1,4 +1,4 @@
-"""Where tasks are done, as far as no cluster is needed."""
+"""Where tasks run, as far as that needs no cluster."""
 
 import os
 import socket
@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from conftest import expect_error
 from resuming import configure
 
 from digit_recognizer import cv
 from digit_recognizer.config import RunConfig
-from digit_recognizer.errors import InputError, LostError
+from digit_recognizer.errors import LostError
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training import ray_executor
 from digit_recognizer.training.cross_validation import cross_validate
@@ -38,29 +39,29 @@ class Lost:
     is_local = False
 
     def map_as_finished(self, function, tasks, shared):
-        raise LostError("nobody answers: start a cluster.")
+        raise LostError("machines.head_lost", received="127.0.0.1:9")
 
 
-def test_whoever_loses_the_machines_is_told_how_to_go_on(tiny_dir, tmp_path):
+def test_a_lost_cluster_is_reported_with_the_command_that_resumes(tiny_dir, tmp_path):
     run = configure(tiny_dir, "run", {"model": "dense", "epochs": 1, "batch_size": 10})
-    with pytest.raises(LostError, match=r"start a cluster\. Then go on with: .*--resume .*run"):
+    with pytest.raises(LostError, match=r"--resume .*run"):
         cross_validate(run, executor=Lost())
     study = tmp_path / "small.toml"
     study.write_text('title = "Small"\ninput_dir = "tiny"\n[fixed]\nmodel = "dense"\n[[grid]]\nepochs = 1\n')
-    with pytest.raises(LostError, match=r"start a cluster\. Then go on with the same command"):
+    with pytest.raises(LostError):
         sweep(SweepConfig(study, tmp_path / "swept"), Lost())
 
 
-def test_a_head_that_is_gone_is_given_up_and_one_that_answers_is_not(monkeypatch):
+def test_a_silent_head_is_lost_and_one_that_answers_is_not(monkeypatch):
     monkeypatch.setattr(ray_executor, "HEAD_SECONDS", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        ray_executor._await_head(address)
-    with pytest.raises(LostError, match=f"head of the Ray cluster, {address}, does not answer any more: start one"):
-        ray_executor._await_head(address)
+        ray_executor._wait_for_head(address)
+    with expect_error("machines.head_lost", LostError, received=address):
+        ray_executor._wait_for_head(address)
 
 
-def test_here_a_task_is_taken_only_when_the_one_before_it_has_been_used():
+def test_locally_a_task_is_taken_only_when_the_last_result_was_used():
     taken = []
     results = map_in_order(LocalExecutor(), pow, (taken.append(n) or n for n in range(9)), 2)
     next(results)
@@ -68,57 +69,52 @@ def test_here_a_task_is_taken_only_when_the_one_before_it_has_been_used():
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("flags", "code", "received"),
     [
-        (["--executor", "spark"], "spark"),
-        (["--task-cpus", "0"], "--task-cpus takes a number of at least 1; received 0"),
-        (["--task-gpus", "-1"], "--task-gpus takes a number of at least 0; received -1"),
-        (["--task-gpus", "nan"], "--task-gpus takes a number of at least 0; received nan"),
-        (["--task-gpus", "1"], "--task-gpus is for --executor ray"),
-        (["--ray-address", "auto"], "--ray-address is for --executor ray"),
-        (["--executor", "ray", "--ray-address", "127.0.0.1:9"], "--ray-address 127.0.0.1:9: nobody answers there"),
-        (["--executor", "ray", "--ray-address", "127.0.0.1:99999"], "nobody answers there"),
-        (["--executor", "ray", "--ray-address", "there"], "--ray-address takes host:port or auto"),
-        (["--executor", "ray", "--ray-address", "ray://there:10001"], "--ray-address takes host:port or auto"),
+        (["--task-cpus", "0"], "at_least", 0),
+        (["--task-gpus", "-1"], "at_least", -1.0),
+        (["--task-gpus", "nan"], "at_least", "nan"),
+        (["--task-gpus", "1"], "needs_ray", None),
+        (["--ray-address", "auto"], "needs_ray", None),
+        (["--executor", "ray", "--ray-address", "127.0.0.1:9"], "no_cluster", "127.0.0.1:9"),
+        (["--executor", "ray", "--ray-address", "127.0.0.1:99999"], "no_cluster", "127.0.0.1:99999"),
+        (["--executor", "ray", "--ray-address", "there"], "address", "there"),
+        (["--executor", "ray", "--ray-address", "ray://there:10001"], "address", "ray://there:10001"),
     ],
 )
-def test_machines_that_cannot_be_meant_are_refused_in_one_line(flags, words, capsys):
-    assert cv.main(flags) == 2
-    message = capsys.readouterr().err
-    assert words in message and message.count("\n") == 1
+def test_machines_that_make_no_sense_are_refused(flags, code, received):
+    with expect_error(f"machines.{code}", received=received):
+        cv.main([*flags, "--debug"])
 
 
-def test_without_ray_it_is_said_what_to_install(monkeypatch, capsys):
+def test_without_ray_its_executor_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert cv.main(["--executor", "ray"]) == 2
-    assert capsys.readouterr().err == (
-        "cv: --executor ray needs Ray, which is not installed: pip install -e '.[ray]'\n"
-    )
+    with expect_error("machines.ray_missing"):
+        cv.main(["--executor", "ray", "--debug"])
 
 
-def test_threads_are_settled_before_keras_is_there_or_not_at_all(capsys):
+def test_threads_cannot_change_once_keras_is_imported():
     import keras  # noqa: F401 - it is there from here on
 
-    assert cv.main(["--task-cpus", "64"]) == 2
-    assert "--task-cpus must be settled before Keras is imported" in capsys.readouterr().err
+    with expect_error("machines.keras_is_imported"):
+        cv.main(["--task-cpus", "64", "--debug"])
 
 
-def test_machines_are_no_settings_of_a_run():
+def test_machines_are_not_part_of_a_runs_configuration():
     assert not {*vars(Machines())} & {*RunConfig().to_json()}
 
 
 BIND = """
 import os, sys
-from digit_recognizer.training.hardware import bind_process
-bind_process(1)
-from digit_recognizer.training.cross_validation import CLASSES
-from digit_recognizer.training.reproducibility import describe_machine
-from digit_recognizer.config import RunConfig
-print(describe_machine(None, RunConfig(precision="float32"))["threads"], len(os.sched_getaffinity(0)))
+from digit_recognizer.training.executors import Machines, open_executor
+with open_executor(Machines(task_cpus=1)):
+    from digit_recognizer.training.reproducibility import describe_machine
+    from digit_recognizer.config import RunConfig
+    print(describe_machine(None, RunConfig(precision="float32"))["threads"], len(os.sched_getaffinity(0)))
 """
 
 
-def test_a_bound_process_has_so_many_threads():
+def test_a_process_has_as_many_threads_as_it_asked_for():
     finished = subprocess.run([sys.executable, "-c", BIND], capture_output=True, text=True, timeout=240)
     assert finished.stdout == "1 1\n", finished.stderr
 
@@ -126,7 +122,7 @@ def test_a_bound_process_has_so_many_threads():
 HOLD = """
 import os, sys
 from pathlib import Path
-from digit_recognizer.training.hardware import claim_cores
+from digit_recognizer.training.executors import claim_cores
 with claim_cores(int(sys.argv[1]), Path("locks")):
     print(*sorted(os.sched_getaffinity(0)), flush=True)
     sys.stdin.readline()
@@ -138,7 +134,7 @@ def hold(count):
     return subprocess.Popen([sys.executable, "-c", HOLD, str(count)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_no_two_processes_have_a_processor_in_common_and_a_dead_one_has_none():
+def test_no_two_processes_share_a_core_and_a_dead_one_has_none():
     everything = len(os.sched_getaffinity(0))
     first = hold(1)
     own = first.stdout.readline().split()
@@ -153,7 +149,6 @@ def test_no_two_processes_have_a_processor_in_common_and_a_dead_one_has_none():
         assert other.returncode == 0, error
 
 
-def test_more_processors_than_a_machine_has_are_refused():
-    holder = hold(10_000)
-    _, error = holder.communicate(timeout=60)
-    assert "--task-cpus takes at most the" in error and InputError.__name__ in error
+def test_more_cores_than_there_are_are_refused():
+    _, error = hold(10_000).communicate(timeout=60)
+    assert "InputError" in error

@@ -12,8 +12,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training.cross_validation import cross_validate, resume
-from digit_recognizer.training.executors import Machines, do_task, map_in_order, open_executor
-from digit_recognizer.training.hardware import count_threads
+from digit_recognizer.training.executors import Machines, count_threads, do_task, map_in_order, open_executor
 from digit_recognizer.training.reproducibility import compare_machines, describe_machine
 
 RECIPE = RECIPES["dropout, augmentation, one cycle"]

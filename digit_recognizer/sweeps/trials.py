@@ -37,7 +37,8 @@ from digit_recognizer.io import LOCK, open_regular_file
 from digit_recognizer.sweeps.study import Range, Setting, Study
 from digit_recognizer.training.checkpoint import remove_state
 from digit_recognizer.training.cross_validation import CVResult, EpochWatch, cross_validate, resume
-from digit_recognizer.training.hardware import choose_precision, count_threads
+from digit_recognizer.training.executors import count_threads
+from digit_recognizer.training.hardware import choose_precision
 from digit_recognizer.training.inputs import count_parameters
 from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint, name_processor
 from digit_recognizer.training.run import CONFIG, METRICS, load_run_config

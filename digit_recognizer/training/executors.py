@@ -1,74 +1,86 @@
-"""Where tasks are done: in this process, or by the machines of a Ray cluster. No result depends on it.
+"""Where tasks run: in this process, or on the machines of a Ray cluster. No result depends on the choice.
 
-A task is a function of the module level, called with what all tasks share and with what is its own. So that it may be
-done anywhere, and again if a machine is lost, it returns all that it found and leaves nothing behind.
+A task is a function at the top level of a module. It is called with what all tasks share and with its own argument,
+returns all that it found, and writes nothing: so it can run on any machine, and again if that machine is lost.
 """
 
 import contextlib
+import importlib
+import itertools
+import os
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
+from filelock import FileLock, Timeout
+
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.hardware import bind_process, count_threads
+from digit_recognizer.io import lock_folder
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Shared = TypeVar("Shared")
 
+RETRY_SECONDS = 0.05
+# the cores that this process may use, before it is bound to some of them
+ALLOWED_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
 
 @dataclass(frozen=True, kw_only=True)
 class Machines:
-    """Where the work is done, one task to a fold. Results depend on the threads of a task, not on the machine."""
+    """Where the work is done, one task per fold. Results depend on the threads of a task, not on the machine."""
 
     executor: Literal["local", "ray"] = "local"
-    """local: one task after the other, in this process. ray: as many at once as a Ray cluster has room for."""
+    """local: one task after the other, in this process. ray: as many at once as a Ray cluster has capacity for."""
     ray_address: str | None = None
-    """Of a cluster, as host:port, or auto for one that this machine is part of; None starts one on this machine."""
+    """The cluster, as host:port, or auto for the one that this machine is part of; None starts one on this machine."""
     task_cpus: int | None = None
-    """Processors, and so threads, of a task; None: all of this machine's if local, 1 if ray."""
+    """Cores, and so threads, of a task; None: all of this machine's if local, 1 if ray."""
     task_gpus: float = 0.0
-    """GPUs of a task of ray, or the share of one."""
+    """GPUs of a task on Ray, or the share of one."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant.
+        """Refuse values and combinations that make no sense.
 
         Raises:
-            InputError: one line that names the flag, what was received and what it takes.
+            InputError: naming the flag and what was received.
         """
         if self.task_cpus is not None and self.task_cpus < 1:
-            raise InputError(f"--task-cpus takes a number of at least 1; received {self.task_cpus}.")
+            raise InputError("machines.at_least", column="--task-cpus", received=self.task_cpus, lowest=1)
         if not 0 <= self.task_gpus < float("inf"):
-            raise InputError(f"--task-gpus takes a number of at least 0; received {self.task_gpus}.")
+            raise InputError("machines.at_least", column="--task-gpus", received=self.task_gpus, lowest=0)
         if self.executor == "local" and (self.ray_address is not None or self.task_gpus):
             name = "--task-gpus" if self.ray_address is None else "--ray-address"
-            raise InputError(f"{name} is for --executor ray; --executor is local: name ray, or leave it out.")
+            raise InputError("machines.needs_ray", column=name)
 
     @property
     def machines(self) -> "Machines":
-        """These settings by themselves, where a command's arguments hold others beside them."""
+        """These settings alone, where a command's arguments hold others beside them."""
         return Machines(**{field.name: getattr(self, field.name) for field in fields(Machines)})
 
 
 class Executor(Protocol):
-    """Does tasks; made by `open_executor`."""
+    """Runs tasks; made by `open_executor`."""
 
     is_local: bool
-    """Whether tasks are done in this process, and so may tell of themselves while they are under way."""
+    """Whether tasks run in this process, and so can report their progress."""
 
     def map_as_finished(
         self, function: Callable[[Shared, Task], Result], tasks: Iterable[Task], shared: Shared
     ) -> Iterator[tuple[int, Result]]:
-        """Do the tasks; yield each one's number, from 0, and its result as soon as there is one.
+        """Run the tasks; yield each one's number, from 0, and its result as soon as it is there.
 
         Args:
-            function: of the module level of this package, or of another that every machine has.
-            tasks: taken as room is found for them, so that later ones may follow from earlier results; small.
+            function: at the top level of a module of this package, or of another that every machine has.
+            tasks: small; taken only when one can start, so that later ones may follow from earlier results.
             shared: sent to each machine once.
 
         Raises:
-            InputError: that a task raised. Whatever else one raises is raised as well; other tasks end with it.
+            InputError: that a task raised. Any other exception of a task is raised as well. Both end the other tasks.
         """
 
 
@@ -80,17 +92,44 @@ class LocalExecutor:
     def map_as_finished(
         self, function: Callable[[Shared, Task], Result], tasks: Iterable[Task], shared: Shared
     ) -> Iterator[tuple[int, Result]]:
-        """As `Executor` has it; results come in the order of the tasks."""
+        """See `Executor`; results come in the order of the tasks."""
         for number, task in enumerate(tasks):
             yield number, function(shared, task)
+
+
+@contextlib.contextmanager
+def open_executor(machines: Machines) -> Iterator[Executor]:
+    """Get ready to run tasks. Call it before Keras is imported, because a backend sets up its threads at import.
+
+    At the end, also after an error or Ctrl-C, running tasks are stopped, and a cluster that was started here ends.
+
+    Raises:
+        InputError: if there is no such cluster, none of its machines is large enough, or Ray is not installed.
+
+    Example:
+        >>> with open_executor(Machines(task_cpus=2)) as executor:
+        ...     do_task(executor, pow, 3, shared=2)
+        8
+    """
+    if machines.executor == "ray":
+        # loaded by name, so that nobody who runs here must have Ray, or read its module
+        ray_executor = importlib.import_module("digit_recognizer.training.ray_executor")
+        with ray_executor.open_ray(machines.ray_address, machines.task_cpus or 1, machines.task_gpus) as executor:
+            yield executor
+        return
+    if machines.task_cpus is not None and machines.task_cpus != count_threads():
+        if "keras" in sys.modules:
+            raise InputError("machines.keras_is_imported")
+        bind_process(machines.task_cpus)
+    yield LocalExecutor()
 
 
 def map_in_order(
     executor: Executor, function: Callable[[Shared, Task], Result], tasks: Iterable[Task], shared: Shared
 ) -> Iterator[Result]:
-    """Yield the results in the order of the tasks, each as soon as it and all before it are there; see `Executor`.
+    """Yield the results in the order of the tasks, each as soon as it and all before it are there.
 
-    Results that come early are kept in memory until their turn.
+    Results that come early are kept in memory. Arguments and errors as in `Executor.map_as_finished`.
     """
     early: dict[int, Result] = {}
     due = 0
@@ -101,29 +140,76 @@ def map_in_order(
             due += 1
 
 
-@contextlib.contextmanager
-def open_executor(machines: Machines) -> Iterator[Executor]:
-    """Get ready to do tasks; to be called before Keras is imported, whose threads are settled here.
+def do_task(executor: Executor, function: Callable[[Shared, Task], Result], task: Task, shared: Any = None) -> Result:
+    """Run a single task."""
+    return next(map_in_order(executor, function, [task], shared))
 
-    Within, tasks can be done; at the end, or when this is left by an error or Ctrl-C, those under way are stopped, and
-    a cluster that was started here ends.
+
+# Cores of a task: exactly as many as it was promised, and no other task's.
+#
+# The backends derive their threads from the cores that a process may use, and sums that are split among other numbers
+# of threads are rounded differently. So a process is bound to its cores before a backend is imported.
+
+
+def count_threads() -> int:
+    """The number of cores that this process may use, from which the backends derive their threads."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def bind_process(count: int) -> None:
+    """Bind this process to the first `count` cores that it may use. Call it before Keras is imported.
 
     Raises:
-        InputError: if there is no such cluster, it has no machine that is large enough, or Ray is not installed.
+        InputError: if it may not use so many, or the system cannot bind processes.
     """
-    if machines.executor == "ray":
-        from digit_recognizer.training.ray_executor import open_ray
-
-        with open_ray(machines.ray_address, machines.task_cpus or 1, machines.task_gpus) as executor:
-            yield executor
-        return
-    if machines.task_cpus is not None and machines.task_cpus != count_threads():
-        if "keras" in sys.modules:
-            raise InputError("--task-cpus must be settled before Keras is imported: begin in a new process.")
-        bind_process(machines.task_cpus)
-    yield LocalExecutor()
+    _check_cores(count)
+    _bind(ALLOWED_CORES[:count])
 
 
-def do_task(executor: Executor, function: Callable[[Shared, Task], Result], task: Task, shared: Any = None) -> Result:
-    """Do a single task."""
-    return next(map_in_order(executor, function, [task], shared))
+@contextlib.contextmanager
+def claim_cores(count: int, folder: Path | None = None) -> Iterator[None]:
+    """Bind this process to cores that no other process has claimed; wait until there are enough.
+
+    A process can claim cores again and again: the threads of its backend move to the new ones.
+
+    Args:
+        count: how many.
+        folder: where the locks are, one file per core; the system releases them when a process ends, even if it is
+            killed. None: one folder per user and machine.
+
+    Raises:
+        InputError: if this process may not use so many, or the system cannot bind processes.
+    """
+    _check_cores(count)
+    folder = folder or Path(tempfile.gettempdir()) / f"digit-recognizer-cores-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    while True:
+        with contextlib.ExitStack() as held:
+            with lock_folder(folder):  # all or none: two processes with half of their cores would wait for ever
+                mine = list(itertools.islice((core for core in ALLOWED_CORES if _try_lock(folder, core, held)), count))
+            if len(mine) == count:
+                _bind(mine)
+                yield
+                return
+        time.sleep(RETRY_SECONDS)
+
+
+def _try_lock(folder: Path, core: int, held: contextlib.ExitStack) -> bool:
+    try:
+        held.enter_context(FileLock(folder / f"{core}.lock", timeout=0))
+    except Timeout:
+        return False
+    return True
+
+
+def _check_cores(count: int) -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        raise InputError("machines.cannot_bind")
+    if count > len(ALLOWED_CORES):
+        raise InputError("machines.too_few_cores", received=count, available=len(ALLOWED_CORES))
+
+
+def _bind(cores: list[int]) -> None:
+    for thread in Path("/proc/self/task").iterdir():  # threads that start later inherit it
+        with contextlib.suppress(ProcessLookupError):  # this thread has just ended
+            os.sched_setaffinity(int(thread.name), cores)

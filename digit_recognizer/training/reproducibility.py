@@ -19,8 +19,8 @@ from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError, UnusableRunError, reading_its_own_files
 from digit_recognizer.io import hash_file, load_npy, read_json, write_json
-from digit_recognizer.training.executors import Executor, do_task
-from digit_recognizer.training.hardware import POLICIES, check_devices, choose_precision, count_threads
+from digit_recognizer.training.executors import Executor, count_threads, do_task
+from digit_recognizer.training.hardware import POLICIES, check_devices, choose_precision
 from digit_recognizer.training.run import Run, load_run_config
 
 # The one door for chance: every seed of a run derives from `RunConfig.seed` here.
