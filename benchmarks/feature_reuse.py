@@ -64,7 +64,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
     images = pixels[:full_rows].reshape(-1, 28, 28, 1).astype(np.float32) / 255
 
     def pass_backbone() -> np.ndarray:
-        return load_features(halves.lower, pixels, None, "benchmark", batch_size)
+        return load_features(halves.lower, pixels, None, batch_size=batch_size)
 
     features, feature_labels = (np.concatenate([rows] * HEAD_REPEATS) for rows in (pass_backbone(), labels))
 

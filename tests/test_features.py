@@ -1,18 +1,16 @@
-"""Kept features: computed once, found again, never mistaken for others."""
+"""Cached features: computed once, found again, never mistaken for others."""
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+from conftest import expect_error
 
 from digit_recognizer.errors import InputError
 from digit_recognizer.training import inputs as features_module
-from digit_recognizer.training.inputs import load_cached_augmentations, load_features
+from digit_recognizer.training.inputs import AugmentedVersion, load_features
 
 
 def build_lower(activation: str = "relu", dtype: str | None = None) -> keras.Model:
@@ -41,7 +39,7 @@ def predict(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
 
 def forbid_computing(model: keras.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: np.ndarray) -> None:
-        raise AssertionError("nothing is to be computed here")
+        raise AssertionError("computed again")
 
     monkeypatch.setattr(model, "predict_on_batch", refuse)
 
@@ -52,30 +50,24 @@ def darken(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @pytest.mark.parametrize("batch_size", [1, 4, 10, 256])
 @pytest.mark.parametrize("kept", [True, False])
-def test_features_are_the_models_answers_to_images_in_0_to_1(
-    lower: keras.Model, pixels: np.ndarray, tmp_path: Path, batch_size: int, kept: bool
-) -> None:
-    features = load_features(lower, pixels, tmp_path if kept else None, "data", batch_size)
+def test_features_are_what_the_model_makes_of_images_in_0_to_1(lower, pixels, tmp_path, batch_size, kept):
+    features = load_features(lower, pixels, tmp_path if kept else None, batch_size=batch_size)
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, predict(lower, pixels), atol=1e-6)
     assert len(list(tmp_path.iterdir())) == kept
 
 
-def test_rows_and_images_of_the_same_pixels_share_their_features(
-    lower: keras.Model, pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = load_features(lower, pixels, tmp_path, "data")
+def test_rows_and_images_of_the_same_pixels_share_their_features(lower, pixels, tmp_path, monkeypatch):
+    rows = load_features(lower, pixels, tmp_path)
     forbid_computing(lower, monkeypatch)
-    np.testing.assert_array_equal(load_features(lower, pixels.reshape(-1, 28, 28, 1), tmp_path, "data"), rows)
+    np.testing.assert_array_equal(load_features(lower, pixels.reshape(-1, 28, 28, 1), tmp_path), rows)
 
 
-def test_a_fresh_net_with_the_same_weights_computes_nothing(
-    lower: keras.Model, pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = load_features(lower, pixels, tmp_path, "data")
+def test_a_fresh_model_with_the_same_weights_computes_nothing(lower, pixels, tmp_path, monkeypatch):
+    first = load_features(lower, pixels, tmp_path)
     fresh = build_lower()
     forbid_computing(fresh, monkeypatch)
-    second = load_features(fresh, pixels, tmp_path, "data")
+    second = load_features(fresh, pixels, tmp_path)
     assert isinstance(second, np.memmap), "kept features stay on disk until they are read"
     np.testing.assert_array_equal(second, first)
 
@@ -89,31 +81,26 @@ def change_weights() -> keras.Model:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda pixels: (build_lower(), pixels, "other data"),
-        lambda pixels: (build_lower(), pixels[::-1], "data"),
-        lambda pixels: (build_lower(), pixels[:9], "data"),
-        lambda pixels: (change_weights(), pixels, "data"),
-        lambda pixels: (build_lower(activation="tanh"), pixels, "data"),
-        lambda pixels: (build_lower(dtype="mixed_bfloat16"), pixels, "data"),
+        lambda pixels: (build_lower(), pixels[::-1]),
+        lambda pixels: (build_lower(), pixels[:9]),
+        lambda pixels: (change_weights(), pixels),
+        lambda pixels: (build_lower(activation="tanh"), pixels),
+        lambda pixels: (build_lower(dtype="mixed_bfloat16"), pixels),
     ],
-    ids=["data", "order of rows", "number of rows", "weights", "layers", "precision"],
+    ids=["order of rows", "number of rows", "weights", "layers", "precision"],
 )
-def test_whatever_the_features_follow_from_gives_a_file_of_its_own(
-    lower: keras.Model, pixels: np.ndarray, tmp_path: Path, change: Callable[[np.ndarray], tuple]
-) -> None:
-    load_features(lower, pixels, tmp_path, "data")
-    other_lower, other_pixels, other_data = change(pixels)
-    features = load_features(other_lower, other_pixels, tmp_path, other_data)
+def test_whatever_the_features_follow_from_gives_a_file_of_its_own(lower, pixels, tmp_path, change):
+    load_features(lower, pixels, tmp_path)
+    other_lower, other_pixels = change(pixels)
+    features = load_features(other_lower, other_pixels, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     np.testing.assert_allclose(features, predict(other_lower, other_pixels).astype(np.float32), atol=1e-6)
 
 
-def test_another_backend_gives_a_file_of_its_own(
-    lower: keras.Model, pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load_features(lower, pixels, tmp_path, "data")
+def test_another_backend_gives_a_file_of_its_own(lower, pixels, tmp_path, monkeypatch):
+    load_features(lower, pixels, tmp_path)
     monkeypatch.setattr(keras.backend, "backend", lambda: "another")
-    load_features(lower, pixels, tmp_path, "data")
+    load_features(lower, pixels, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -128,20 +115,16 @@ def test_another_backend_gives_a_file_of_its_own(
     ],
     ids=["empty", "cut in its header", "cut at its end", "too long", "one bit flipped"],
 )
-def test_a_damaged_file_is_computed_anew(
-    lower: keras.Model, pixels: np.ndarray, tmp_path: Path, damage: Callable[[bytes], bytes]
-) -> None:
-    load_features(lower, pixels, tmp_path, "data")
+def test_a_damaged_file_is_computed_again(lower, pixels, tmp_path, damage):
+    load_features(lower, pixels, tmp_path)
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
     path.write_bytes(damage(content))
-    np.testing.assert_allclose(load_features(lower, pixels, tmp_path, "data"), predict(lower, pixels), atol=1e-6)
+    np.testing.assert_allclose(load_features(lower, pixels, tmp_path), predict(lower, pixels), atol=1e-6)
     assert path.read_bytes() == content
 
 
-def test_the_model_never_sees_more_than_a_batch_and_always_the_same_shape(
-    pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_never_sees_more_than_a_batch_and_always_the_same_shape(pixels, tmp_path, monkeypatch):
     model, shapes = build_lower(), []
     compute = model.predict_on_batch
 
@@ -150,102 +133,66 @@ def test_the_model_never_sees_more_than_a_batch_and_always_the_same_shape(
         return compute(batch)
 
     monkeypatch.setattr(model, "predict_on_batch", watch)
-    load_features(model, pixels, tmp_path, "data", batch_size=4)
+    load_features(model, pixels, tmp_path, batch_size=4)
     assert shapes == [(4, 28, 28, 1)] * 3
 
 
-def test_features_that_fail_half_way_leave_no_file(
-    pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_that_fail_half_way_leave_no_file(pixels, tmp_path, monkeypatch):
     model = build_lower()
     answers: Iterator[np.ndarray] = iter([np.zeros((4, 4), np.float32)])
     monkeypatch.setattr(model, "predict_on_batch", lambda _: next(answers))
     with pytest.raises(RuntimeError):
-        load_features(model, pixels, tmp_path, "data", batch_size=4)
+        load_features(model, pixels, tmp_path, batch_size=4)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_found_before_anything_is_computed(
-    lower: keras.Model, pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_found_before_anything_is_computed(lower, pixels, tmp_path, monkeypatch):
     forbid_computing(lower, monkeypatch)
     monkeypatch.setattr(features_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=159))
-    with pytest.raises(InputError, match=r"must have room for 160 bytes of features, but 159 are free: .*folder\.$"):
-        load_features(lower, pixels, tmp_path, "data")
+    with expect_error("training.features_disk", path=tmp_path, needed="160", free="159"):
+        load_features(lower, pixels, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_cache_folder_that_cannot_be_made_is_refused(lower: keras.Model, pixels: np.ndarray, tmp_path: Path) -> None:
+def test_a_cache_folder_that_cannot_be_made_is_refused(lower, pixels, tmp_path):
     (tmp_path / "cache").touch()
-    with pytest.raises(InputError, match="must be writable"):
-        load_features(lower, pixels, tmp_path / "cache", "data")
+    with pytest.raises(InputError):
+        load_features(lower, pixels, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 784)), np.zeros((0, 784), np.uint8)], ids=["float64", "no images"])
-def test_only_uint8_images_are_taken(lower: keras.Model, bad: np.ndarray) -> None:
+def test_only_uint8_images_are_taken(lower, bad):
     with pytest.raises(ValueError, match="pixels must be uint8"):
-        load_features(lower, bad, None, "data")
+        load_features(lower, bad, None)
 
 
-def test_progress_is_shown_only_where_one_waits(
-    lower: keras.Model, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_progress_is_shown_only_after_a_second(lower, pixels, monkeypatch, capsys):
     monkeypatch.setattr(features_module, "PROGRESS_DELAY_SECONDS", 60.0)
-    load_features(lower, pixels, None, "data", label="train rows")
+    load_features(lower, pixels, None, label="train rows")
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(features_module, "PROGRESS_DELAY_SECONDS", 0.0)
-    load_features(lower, pixels, None, "data", label="train rows")
+    load_features(lower, pixels, None, label="train rows")
     assert "train rows: 100%" in capsys.readouterr().err
 
 
-def test_the_first_view_is_the_image_as_it_is_and_the_others_are_augmented(
-    lower: keras.Model, pixels: np.ndarray, tmp_path: Path
-) -> None:
-    views = load_cached_augmentations(lower, pixels, 3, darken, 7, tmp_path, "data", "darker", batch_size=4)
-    assert views.shape == (3, 10, 4)
-    np.testing.assert_allclose(views[0], predict(lower, pixels), atol=1e-6)
+def darker(number, name="darker", seed=7):
+    return AugmentedVersion(number, darken, name, seed)
+
+
+def test_a_version_of_the_images_is_augmented_batch_by_batch(lower, pixels, tmp_path):
     images = pixels.reshape(-1, 28, 28)
-    for view in (1, 2):
-        darkened = [darken(images[4 * b : 4 * b + 4], np.random.default_rng([7, view, b])) for b in range(3)]
-        np.testing.assert_allclose(views[view], predict(lower, np.concatenate(darkened)), atol=1e-6)
+    for number in (1, 2):
+        features = load_features(lower, pixels, tmp_path, darker(number), batch_size=4)
+        darkened = [darken(images[4 * b : 4 * b + 4], np.random.default_rng([7, number, b])) for b in range(3)]
+        np.testing.assert_allclose(features, predict(lower, np.concatenate(darkened)), atol=1e-6)
 
 
-def test_every_view_is_kept_and_more_views_leave_the_first_ones_as_they_are(
-    pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = build_lower()
-    three = load_cached_augmentations(model, pixels, 3, darken, 7, tmp_path, "data", "darker")
-    forbid_computing(model, monkeypatch)
-    np.testing.assert_array_equal(load_features(model, pixels, tmp_path, "data"), three[0])
-    two = load_cached_augmentations(model, pixels, 2, darken, 7, tmp_path, "data", "darker")
-    np.testing.assert_array_equal(two, three[:2])
-
-
-@pytest.mark.parametrize(("seed", "key", "batch_size"), [(8, "darker", 256), (7, "darkest", 256), (7, "darker", 5)])
-def test_another_seed_augmentation_or_batch_gives_views_of_its_own(
-    lower: keras.Model, pixels: np.ndarray, tmp_path: Path, seed: int, key: str, batch_size: int
-) -> None:
-    load_cached_augmentations(lower, pixels, 2, darken, 7, tmp_path, "data", "darker")
-    load_cached_augmentations(lower, pixels, 2, darken, seed, tmp_path, "data", key, batch_size)
-    assert len(list(tmp_path.iterdir())) == 3, "the unaugmented view is shared, the other is not"
-
-
-def test_a_single_view_needs_no_augmentation_and_more_views_do(lower: keras.Model, pixels: np.ndarray) -> None:
-    assert load_cached_augmentations(lower, pixels, 1, None, 0, None, "data", "none").shape == (1, 10, 4)
-    with pytest.raises(
-        InputError, match=r"^--cached-augmentations above 1 takes an augmentation; received 2 with none: .*$"
-    ):
-        load_cached_augmentations(lower, pixels, 2, None, 0, None, "data", "none")
-
-
-def test_an_augmentation_that_changes_the_shape_is_found(lower: keras.Model, pixels: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="augment must return uint8"):
-        load_cached_augmentations(lower, pixels, 2, lambda images, _: images[:, 1:], 0, None, "data", "cropped")
-
-
-def test_names_presets_and_features_are_imported_without_keras() -> None:
-    code = (
-        "import sys, digit_recognizer.models.vgg16, digit_recognizer.training.inputs;"
-        "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'jax', 'tqdm')))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.mark.parametrize(
+    ("version", "batch_size"), [(darker(1, seed=8), 256), (darker(1, "darkest"), 256), (darker(1), 5)]
+)
+def test_another_seed_augmentation_or_batch_size_gets_a_file_of_its_own(lower, pixels, tmp_path, version, batch_size):
+    load_features(lower, pixels, tmp_path, darker(1))
+    load_features(lower, pixels, tmp_path, darker(1))
+    assert len(list(tmp_path.iterdir())) == 1
+    load_features(lower, pixels, tmp_path, version, batch_size=batch_size)
+    assert len(list(tmp_path.iterdir())) == 2

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from conftest import expect_error
 from resuming import StopAfterSaving, configure, hash_results
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.tables import load_train, pixels_to_images
-from digit_recognizer.errors import InputError
 from digit_recognizer.models import list_models
 from digit_recognizer.training import synthetic as generation
 from digit_recognizer.training import trainer as fold_room
@@ -131,5 +131,5 @@ def test_a_run_with_generated_digits_is_resumed_exactly(tiny_dir, monkeypatch, c
 
 
 def test_a_transfer_net_cannot_be_fed_generated_digits():
-    with pytest.raises(InputError, match=r"^--synthetic-ratio makes images, but --model vgg16 is fed features"):
+    with expect_error("training.needs_images", column="--synthetic-ratio"):
         check_model_flags(RunConfig(model="vgg16", weights="none", augmentation="none", synthetic_ratio=1.0))

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from conftest import expect_error
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import preprocess_images
-from digit_recognizer.errors import InputError
 from digit_recognizer.training.inputs import check_model_flags
 
 
@@ -60,7 +60,7 @@ def test_a_line_of_one_row_has_no_slant():
 
 def test_a_backbone_takes_images_as_they_are():
     config = RunConfig(model="vgg16", weights="none", augmentation="none", preprocess="deskew")
-    with pytest.raises(InputError, match=r"^--preprocess changes images, but --model vgg16 .*received deskew"):
+    with expect_error("training.needs_images", column="--preprocess", received="deskew"):
         check_model_flags(config)
 
 

@@ -85,7 +85,7 @@ def test_tasks_are_taken_as_there_is_room_for_them(cluster):
     taken = []
     results = cluster.map_as_finished(eval, (taken.append(n) or {"n": n} for n in range(100)), "n")
     next(results)
-    assert len(taken) <= cluster.count_places() + 3
+    assert len(taken) <= cluster.count_slots() + 3
     assert sorted(result for _, result in results) == sorted({*range(100)} - {0}) and len(taken) == 100
 
 

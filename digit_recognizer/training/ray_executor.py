@@ -20,7 +20,7 @@ from typing import Any
 
 import digit_recognizer
 from digit_recognizer.backend import SWITCHES, import_keras
-from digit_recognizer.console import print_line, stop_if_asked
+from digit_recognizer.console import print_line, raise_if_interrupted
 from digit_recognizer.errors import InputError, LostError
 from digit_recognizer.training.executors import claim_cores, count_threads
 
@@ -121,7 +121,7 @@ class RayExecutor:
                 for finished in self._wait(list(running)):
                     yield running.pop(finished), _fetch(finished)
         except KeyboardInterrupt:
-            stop_if_asked()  # Ray raises KeyboardInterrupt for SIGTERM too
+            raise_if_interrupted()  # Ray raises KeyboardInterrupt for SIGTERM too
             raise
         except LostError:
             running.clear()  # nothing is left to cancel
