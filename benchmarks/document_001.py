@@ -13,7 +13,7 @@ import csv
 import sys
 from pathlib import Path
 
-from digit_recognizer.reporting.plots import plot_learning_curves
+from digit_recognizer.reporting.plots import plot_learning_curves, save_figure, tidy_history
 
 DOCUMENT_ACCURACY = 0.994
 
@@ -22,10 +22,9 @@ def main() -> None:
     run, figure = map(Path, sys.argv[1:3])
     with (run / "history.csv").open() as file:
         history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    plot_learning_curves(
-        history, figure, "baseline under document 001's recipe", ("document 001, best of 100 epochs", DOCUMENT_ACCURACY)
-    )
-    accuracies = [row["held_out_accuracy"] for row in history]
+    reference = ("document 001, best of 100 epochs", DOCUMENT_ACCURACY)
+    save_figure(plot_learning_curves(history, "baseline under document 001's recipe", reference=reference), figure)
+    accuracies = tidy_history(history)["val_accuracy"].tolist()
     best = max(range(len(accuracies)), key=accuracies.__getitem__)
     print(f"last epoch {len(accuracies)}: {accuracies[-1]:.4f}; best epoch {best + 1}: {accuracies[best]:.4f}")
     print(f"document: best of 100 epochs, epoch 94: {DOCUMENT_ACCURACY}")

@@ -21,10 +21,9 @@ TITLES = [
     "How well it reads what it has not seen",
     "The data at a glance",
     "Loss and accuracy over the epochs",
-    "Which class is read as which",
-    "Misread again and again",
-    "The hardest rows, and the most confidently wrong",
-    "Labels that are probably wrong",
+    "Confusions",
+    "Hardest rows and most confident errors",
+    "Suspected label errors",
     "One net, looked into",
 ]
 
@@ -218,8 +217,8 @@ def test_further_runs_are_heard_on_what_repeats(examined, run, tmp_path):
         others.append(write_run(tmp_path / f"other{number}", examined / "data", oof, np.full((20, 10), 0.1)))
     shutil.rmtree(run / "models")
     assert examine(examined, others[0], "--with", others[1], run, "--output", tmp_path / "out") == 0
-    (told,) = [s for s in read_examination(tmp_path / "out").sections if s.title == "Misread again and again"]
+    (told,) = [s for s in read_examination(tmp_path / "out").sections if s.title == "Confusions"]
     words = " ".join(told.paragraphs)
-    assert "4 nets (other0, other1, run)" in words and "each of 3 runs" in words
+    assert "most of 4 models" in words and "all 3 runs" in words
     assert "4 in other0, fold 1; 4 in other1, fold 1" in words
     assert told.table[1][:2] == ("4", "9")

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
-from digit_recognizer.sweeps import figures as course_figures
+from digit_recognizer.reporting.plots import plot_confusion_matrix, plot_learning_curves
 from digit_recognizer.sweeps import figures as parameter_figures
 from digit_recognizer.sweeps.report import describe_courses, describe_importance
 from digit_recognizer.sweeps.statistics import (
     choose_courses,
     collect_points,
     find_confusions,
+    list_curves,
     summarise_settings,
     trace_courses,
 )
@@ -118,20 +119,19 @@ def test_importance_is_drawn_of_twenty_settings_and_said_to_be_left_out_of_fewer
         assert [figure.path.is_file() for figure in section.figures] == ([] if left_out else [True])
 
 
-def test_a_course_is_the_mean_over_seeds_in_a_band_with_its_end_of_gains():
+def test_learning_curves_have_a_line_per_seed_and_the_end_of_gains():
     study = make_study(grids=({"batch_size": (40,)},), seeds=3)
     curves = [(0.5, 0.8, 0.9 + seed / 1000, 0.9 + (seed + 1) % 3 / 1000) for seed in range(3)]
     records = [
         make_record(study, {"batch_size": 40}, seed, curve[-1], held_out_curve=curve, fitted_curve=(0.4, 0.7, 0.8, 0.9))
         for seed, curve in enumerate(curves)
     ]
-    (axes,) = course_figures._draw_courses(trace(study, records)).axes
-    lines = {line.get_label(): line.get_xydata() for line in axes.lines}
-    mean = lines["held-out rows, mean over the seeds"]
-    assert mean == pytest.approx(np.array([[1, 0.5], [2, 0.8], [3, 0.901], [4, 0.901]]))
-    assert lines["from here on no gain that the seeds can tell"][:, 0].tolist() == [3, 3]
-    band = axes.collections[0].get_paths()[0].vertices
-    assert {0.9, 0.902} <= {round(float(y), 6) for x, y in band if x == 4}
+    traced = trace(study, records)
+    assert traced[0].plateau.epoch == 3
+    (axes,) = plot_learning_curves(list_curves(traced), "", plateaus={traced[0].label: 3}).axes
+    lines = [line.get_ydata() for line in axes.lines]
+    assert [tuple(line) for line in lines if len(line) == 4] == [pytest.approx((0.4, 0.7, 0.8, 0.9)), *curves]
+    assert axes.lines[-1].get_xdata() == [3, 3]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "accuracy")
 
 
@@ -142,8 +142,6 @@ def test_where_the_end_of_gains_is_undecided_no_line_is_drawn(tmp_path):
         make_record(study, {"batch_size": 40}, seed, 0.8, held_out_curve=curve, fitted_curve=())
         for seed, curve in enumerate(curves)
     ]
-    (axes,) = course_figures._draw_courses(trace(study, records)).axes
-    assert [line.get_label() for line in axes.lines] == ["held-out rows, mean over the seeds"]
     (section,) = describe_courses(study, summarise_settings(study, records), tmp_path)
     assert "band:" in section.figures[0].caption
     assert not {"dashed", "dotted"} & set(section.figures[0].caption.replace(":", "").split())
@@ -155,7 +153,7 @@ def test_where_the_end_of_gains_is_undecided_no_line_is_drawn(tmp_path):
 def test_of_many_settings_six_have_their_courses_drawn():
     study = make_study(grids=({"batch_size": tuple(range(1, 10))},), seeds=2)
     records = make_records(study, lambda one: 0.8 + one["batch_size"] / 100, noise=0)
-    figure = course_figures._draw_courses(trace(study, records))
+    figure = plot_learning_curves(list_curves(trace(study, records)), "")
     titles = [axes.get_title() for axes in figure.axes if axes.lines]
     assert titles == [f"batch_size {value}" for value in (9, 8, 7, 6, 5, 1)]
 
@@ -165,10 +163,10 @@ def test_the_confusion_is_the_mean_over_seeds_under_the_names_of_the_classes():
     records = [make_record(study, {"batch_size": 40}, seed, 0.98 + seed / 100) for seed in (0, 1)]
     found = find_confusions(records)
     names = ["a class of many letters", *"bcdefghi", "$j$"]
-    (axes,) = course_figures._draw_mean_confusion(found.mean, names, 2).axes
+    (axes,) = plot_confusion_matrix(found.mean, names, unit="validation rows", note=", mean over 2 seeds").axes
     cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
     assert (cells[0, 0], cells[0, 1], len(cells)) == ("197", "3.0", 20)
-    assert axes.get_title() == "errors: 30.0 of 2,000 held-out rows, mean over 2 seeds"
+    assert axes.get_title() == "errors: 30.0 of 2,000 validation rows, mean over 2 seeds"
     assert [tick.get_text() for tick in axes.get_yticklabels()][::9] == ["a class of ma…", r"\$j\$"]
 
 

@@ -23,40 +23,6 @@ def test_of_many_classes_the_largest_have_bars():
     assert len(axes.patches) == 60 and axes.get_ylabel() == "the 60 largest of 200 classes"
 
 
-def test_every_fit_has_its_line_and_held_out_pictures_theirs():
-    history = [
-        {"seed": seed, "part": "all", "epoch": epoch, "loss": 1 / epoch, "accuracy": 0.5} for seed in (0, 1)
-        for epoch in (1, 2, 3)
-    ]  # fmt: skip
-    loss, accuracy = figures._draw_transfer_curves(history, "title").axes
-    assert [line.get_xydata().tolist() for line in loss.lines] == [[[1, 1], [2, 0.5], [3, pytest.approx(1 / 3)]]] * 2
-    assert (loss.get_xlabel(), loss.get_ylabel(), accuracy.get_ylabel()) == ("epoch", "cross-entropy", "accuracy")
-    watched = [{**row, "held_out_loss": 2.0, "held_out_accuracy": 0.25} for row in history[:3]]
-    figure = figures._draw_transfer_curves(watched, "title")
-    assert figure.axes[1].lines[1].get_ydata().tolist() == [0.25] * 3
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "fitted pictures and their copies, if any: 1 fit",
-        "held-out pictures",
-    ]
-
-
-def test_the_confusion_counts_every_picture_under_the_names_of_its_classes():
-    (axes,) = figures._draw_class_confusion(LABELS, PROBABILITIES.argmax(axis=1), CLASSES).axes
-    cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
-    assert cells == {(0, 0): "1", (0, 1): "1", (1, 1): "1", (2, 0): "1"}
-    assert axes.get_title() == "errors: 2 of 4 pictures"
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["alpha", "a class of ma…", r"\$c\$"]
-
-
-def test_of_many_classes_those_with_most_errors_are_in_the_confusion():
-    labels = np.arange(100).repeat(2)
-    predictions = np.where(labels >= 90, (labels + 1) % 100, labels)
-    (axes,) = figures._draw_class_confusion(labels, predictions, [str(number) for number in range(100)]).axes
-    names = [tick.get_text() for tick in axes.get_yticklabels()]
-    assert len(names) == 20 and {str(number) for number in (0, *range(90, 100))} <= set(names)
-    assert "the 20 of 100 classes with most errors" in axes.get_title()
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_misread_pictures_are_shown_the_most_confident_first(channels):
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, channels), np.uint8)

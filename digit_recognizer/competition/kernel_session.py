@@ -23,10 +23,17 @@ from digit_recognizer.console import TerminatedError, print_line, raise_on_signa
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.tables import load_train, pixels_to_images
 from digit_recognizer.errors import InputError
+from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import read_json, write_json
 from digit_recognizer.models import build_config, load_model_module
 from digit_recognizer.reporting.error_report import plot_hardest
-from digit_recognizer.reporting.run_report import plot_class_counts, plot_confusion, plot_fold_curves, plot_samples
+from digit_recognizer.reporting.plots import (
+    plot_class_counts,
+    plot_confusion_matrix,
+    plot_learning_curves,
+    plot_samples,
+    save_figure,
+)
 from digit_recognizer.training.cross_validation import CVResult, cross_validate, resume
 from digit_recognizer.training.run import CONFIG, METRICS
 
@@ -81,8 +88,8 @@ class Session:
         """Draw how many rows each digit has, and the first examples of each."""
         train = load_train(self.config.input_dir / "train.csv")
         counts, samples = self.working / "class_counts.png", self.working / "samples.png"
-        plot_class_counts(train.labels, counts)
-        plot_samples(pixels_to_images(train.pixels), train.labels, samples)
+        save_figure(plot_class_counts(train.labels), counts)
+        save_figure(plot_samples(pixels_to_images(train.pixels), train.labels), samples)
         return [counts, samples]
 
     def read_model(self) -> str:
@@ -120,10 +127,12 @@ class Session:
         curves, confusion, hardest = (self.working / f"{name}.png" for name in ("curves", "confusion", "hardest"))
         with (self.working / RUN / "history.csv").open(encoding="utf-8", newline="") as file:
             history = list(csv.DictReader(file))
-        plot_fold_curves(history, self.result.score.fold_accuracies, curves, f"{self.config.model}: training")
-        dataset = load_dataset(self.config)
-        plot_confusion(dataset.labels, self.result.oof_probabilities.argmax(axis=1), confusion)
-        plot_hardest(dataset.images, dataset.labels, self.result.oof_probabilities, hardest)
+        accuracies = self.result.score.fold_accuracies
+        title = f"{self.config.model}: learning curves"
+        save_figure(plot_learning_curves(history, title, final_accuracies=accuracies), curves)
+        dataset, oof = load_dataset(self.config), self.result.oof_probabilities
+        save_figure(plot_confusion_matrix(count_confusions(dataset.labels, oof.argmax(axis=1), 10)), confusion)
+        save_figure(plot_hardest(dataset.images, dataset.labels, oof), hardest)
         return [curves, confusion, hardest]
 
     def _go_on(self, earlier: Path) -> CVResult:

@@ -97,12 +97,16 @@ def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> 
     return float(np.abs(gaps).sum() / len(labels))
 
 
+def count_confusions(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+    """The confusion matrix: int64 (classes, classes), rows by label and prediction, which are int (n,)."""
+    return np.bincount(labels * classes + predictions, minlength=classes**2).reshape(classes, classes)
+
+
 def find_most_frequent_confusion(
     labels: np.ndarray, predictions: np.ndarray, names: Sequence[str] = DIGITS.names
 ) -> Confusion:
     """The most frequent wrong pair of label and prediction; both int (n,), 0 to len(names) - 1."""
-    classes = len(names)
-    counts = np.bincount(labels * classes + predictions, minlength=classes**2).reshape(classes, classes)
+    counts = count_confusions(labels, predictions, len(names))
     np.fill_diagonal(counts, 0)
     label, prediction = np.unravel_index(counts.argmax(), counts.shape)
     return Confusion(int(label), int(prediction), int(counts.max()), tuple(names))

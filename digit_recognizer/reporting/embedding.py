@@ -9,7 +9,7 @@ import numpy as np
 
 from digit_recognizer.io import write_atomically
 from digit_recognizer.reporting.html import FigureFile, Section
-from digit_recognizer.reporting.plots import REFERENCE_COLOUR, slant_names
+from digit_recognizer.reporting.plots import ACCENT_COLOUR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -329,7 +329,7 @@ def _draw_distances(distances: Distances, images: np.ndarray) -> "Figure":
     count = len(distances.names)
     figure = _open(1.6 + 0.78 * max(count, 4), 2.0 + 0.78 * max(count, 4))
     axes = figure.subplots()
-    colours = LinearSegmentedColormap.from_list("near", [REFERENCE_COLOUR, "white"])
+    colours = LinearSegmentedColormap.from_list("near", [ACCENT_COLOUR, "white"])
     axes.imshow(distances.means, cmap=colours.with_extremes(bad="white"), vmin=0)
     for row, column in np.ndindex(count, count):
         mean = float(distances.means[row, column])
@@ -343,7 +343,8 @@ def _draw_distances(distances: Distances, images: np.ndarray) -> "Figure":
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(np.arange(count), distances.names, fontsize=12, parse_math=False)
     if max(map(len, distances.names)) > LONGEST_LEVEL_NAME:
-        slant_names(axes)
+        for text in axes.get_xticklabels():
+            text.set(rotation=40, ha="right", rotation_mode="anchor")
     axes.set_xlabel("prototype (above: its image)", fontsize=12)
     axes.set_ylabel("class of the images", fontsize=12)
     axes.set_title("mean sum of squared differences to the prototype", fontsize=12)

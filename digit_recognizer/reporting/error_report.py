@@ -1,6 +1,5 @@
-"""What an examination says of a run's errors: sections with their figures, ready to be read."""
+"""What a run gets wrong: its confusions, its hardest images, and labels that are probably wrong."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,62 +9,183 @@ import numpy as np
 
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.data.tables import TrainTable, pixels_to_images
+from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.evaluation.predictions import find_held_out_rows
 from digit_recognizer.io import write_atomically
-from digit_recognizer.reporting.held_out import (
-    CHANCE,
-    ExaminedRun,
-    Misreadings,
-    find_misreadings,
-    list_held_out_folds,
-    plot_misreadings,
-)
+from digit_recognizer.reporting.held_out import ExaminedRun
 from digit_recognizer.reporting.html import FigureFile, Section
-from digit_recognizer.reporting.plots import are_short, draw_contact_sheet, save_figure
-from digit_recognizer.reporting.run_report import plot_confusion
+from digit_recognizer.reporting.plots import are_short, plot_confusion_matrix, plot_contact_sheet, save_figure
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
 
-
-# Rows that a net finds hard, and those that it misreads without a doubt, each as a sheet of images.
-#
-# Each `plot_` function writes one PNG; what it draws is made by a `_draw_` function, which tests can read.
-
-SHEET_ROWS = 40  # images on a sheet at most: four lines of ten, which one still looks at one by one
+SHOWN_PAIRS, SHOWN_ROWS = 15, 10  # in tables that one reads through
 
 
-def plot_hardest(
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    path: Path,
-    count: int = SHEET_ROWS,
-    names: Sequence[str] = DIGITS.names,
-) -> None:
-    """Draw the rows whose label got the lowest probability, the hardest first.
+# Confusions: which class is predicted as which, and which pairs are no accident of one model
+
+CHANCE = 0.05  # probability that only luck raises a pair above its share, in one model
+LEAST_ROWS = 2  # one wrong row is no habit
+FAILED_SHARE = 0.5  # of a class's rows: the seed report kuzushiji-sweeps saw whole classes lost, others half right
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """A label and what it was predicted as.
+
+    Attributes:
+        label, prediction: the two classes.
+        rows: number of such errors, over all models.
+        share: of the rows with that label, in [0, 1].
+        models: number of models in which the pair takes more than its share of the errors.
+    """
+
+    label: int
+    prediction: int
+    rows: int
+    share: float
+    models: int
+
+
+@dataclass(frozen=True)
+class RepeatedConfusions:
+    """What the confusions of several models have in common.
+
+    Attributes:
+        counts: int64 (models, classes, classes): rows by label and prediction.
+        pairs: those that take more than their share in some model; first those that do so in most models, then those
+            with most rows.
+        failed: bool (models, classes): where a model got half or more of a class wrong.
+    """
+
+    counts: np.ndarray
+    pairs: tuple[ConfusedPair, ...]
+    failed: np.ndarray
+
+    @property
+    def repeated(self) -> tuple[ConfusedPair, ...]:
+        """The pairs that take more than their share in more than half of the models, and in two at least."""
+        return tuple(pair for pair in self.pairs if pair.models > max(1, len(self.counts) / 2))
+
+    @property
+    def expected_by_chance(self) -> float:
+        """How many pairs would be repeated if errors fell by chance alone, at most."""
+        from scipy.stats import binom
+
+        models, classes = self.counts.shape[:2]
+        return float(classes * (classes - 1) * binom.sf(max(1, models // 2), models, CHANCE))
+
+
+def find_repeated_confusions(counts: np.ndarray) -> RepeatedConfusions:
+    """Find the pairs of classes that are confused more often than chance explains.
+
+    A pair's share of a model's errors is what it would get if every row were equally likely to be wrong, and every
+    wrong class equally likely: rows of the label / all rows / (classes - 1). A pair takes more than its share where it
+    has two errors or more, and a binomial draw of all the model's errors would reach as many with a probability below
+    5 %. By chance that happens in one model of twenty, but hardly ever in most of them.
 
     Args:
-        images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
-        labels: int (n,), 0 to 9.
-        probabilities: float32 (n, 10), out-of-fold; NaN in rows that were never held out, which are left out.
-        path: the PNG to write.
-        count: rows to draw at most.
-        names: of the classes.
+        counts: int (models, classes, classes): rows by label and prediction, of rows that the model was not trained on;
+            at least one row per model.
     """
-    save_figure(_draw_hardest(images, labels, probabilities, count, names), path)
+    from scipy.stats import binom
+
+    classes = counts.shape[1]
+    errors = np.where(np.eye(classes, dtype=bool), 0, counts)
+    of_label = counts.sum(axis=2)  # (models, classes)
+    shares = of_label / of_label.sum(axis=1, keepdims=True) / (classes - 1)
+    chances = binom.sf(errors - 1, errors.sum(axis=(1, 2))[:, None, None], shares[:, :, None])
+    models = ((chances < CHANCE) & (errors >= LEAST_ROWS)).sum(axis=0)
+    rows = errors.sum(axis=0)
+    pairs = [
+        ConfusedPair(int(a), int(b), int(rows[a, b]), float(rows[a, b] / of_label[:, a].sum()), int(models[a, b]))
+        for a, b in np.argwhere(models)
+    ]
+    pairs.sort(key=lambda pair: (-pair.models, -pair.rows))
+    wrong = of_label - counts.diagonal(axis1=1, axis2=2)
+    return RepeatedConfusions(counts, tuple(pairs), (of_label > 0) & (wrong >= FAILED_SHARE * of_label))
 
 
-def plot_confidently_wrong(
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    path: Path,
-    count: int = SHEET_ROWS,
-    names: Sequence[str] = DIGITS.names,
-) -> None:
-    """Draw the rows that were misread with the highest probability, the surest first; arguments as `plot_hardest`."""
-    save_figure(_draw_confidently_wrong(images, labels, probabilities, count, names), path)
+def format_pairs(found: RepeatedConfusions, names: Sequence[str]) -> str:
+    """The repeated pairs as one phrase: `4 as 9 (5 of 5 models)`."""
+    models = len(found.counts)
+    if models == 1:
+        return "unknown: one model cannot show what repeats"
+    pairs = [
+        f"{names[pair.label]} as {names[pair.prediction]} ({pair.models} of {models} models)"
+        for pair in found.repeated[:4]
+    ]
+    more = len(found.repeated) - len(pairs)
+    return ", ".join(pairs) + (f", and {more} more" if more else "") if pairs else "none"
+
+
+def describe_confusions(
+    runs: Sequence[ExaminedRun], labels: np.ndarray, folder: Path
+) -> tuple[RepeatedConfusions, Section]:
+    """The confusion matrix of the first run; pairs that repeat over the models of all runs are framed.
+
+    Args:
+        runs: at least one, of the same rows.
+        labels: int (n,), of all rows.
+        folder: where the figure goes.
+    """
+    names = runs[0].class_names
+    of_models = [
+        (f"{run.name}, fold {fold + 1}", count_confusions(labels[rows], run.predictions[rows], len(names)))
+        for run in runs
+        for fold, rows in ((fold, run.fold_of_row == fold) for fold in run.folds)
+    ]
+    found = find_repeated_confusions(np.stack([counts for _, counts in of_models]))
+    framed = np.zeros((len(names), len(names)), bool)
+    for pair in found.repeated:
+        framed[pair.label, pair.prediction] = True
+    counts = found.counts[: len(runs[0].folds)].sum(axis=0)
+    path = folder / "confusion.png"
+    save_figure(plot_confusion_matrix(counts, names, framed=framed), path)
+
+    models = len(of_models)
+    errors = counts - np.diag(counts.diagonal())
+    label, prediction = np.unravel_index(errors.argmax(), errors.shape)
+    words = [
+        f"The most frequent confusion is {names[label]} predicted as {names[prediction]}: {errors.max():,} of "
+        f"{errors.sum():,} errors."
+        if errors.any()
+        else "There is no error."
+    ]
+    words.append(
+        f"Repeated is a pair that takes more than its share of the errors in most of {models} models; by chance "
+        f"{found.expected_by_chance:.2f} pairs would, at most."
+        if models > 1
+        else "One model cannot show which confusions repeat: name further runs of the same rows with --with."
+    )
+    if found.failed.any():
+        failed = [f"{names[label]} in {of_models[model][0]}" for model, label in np.argwhere(found.failed)]
+        words.append(f"Half or more of a class is wrong, so training failed: {_join(failed)}.")
+    if len(runs) > 1:
+        both = np.all([run.fold_of_row >= 0 for run in runs], axis=0)
+        wrong = np.stack([run.predictions != labels for run in runs])[:, both]
+        words.append(
+            f"Of {both.sum():,} rows that all {len(runs)} runs were evaluated on, {wrong.any(axis=0).sum():,} are "
+            f"wrong in at least one run and {wrong.all(axis=0).sum():,} in every run."
+        )
+    table = [("label", "predicted as", "rows", "share of the label's rows", "models", "verdict")]
+    for pair in found.pairs[:SHOWN_PAIRS]:
+        verdict = "repeated" if framed[pair.label, pair.prediction] else "may be chance"
+        share, in_models = f"{100 * pair.share:.2f} %", f"{pair.models} of {models}"
+        table.append((names[pair.label], names[pair.prediction], f"{pair.rows:,}", share, in_models, verdict))
+    caption = "Rows by label (down) and prediction (across); repeated pairs are framed."
+    figure = FigureFile(path, caption)
+    return found, Section("Confusions", (" ".join(words),), (figure,), tuple(table) if found.pairs else ())
+
+
+def _join(parts: Sequence[str], most: int = 8) -> str:
+    return "; ".join(parts[:most]) + (f"; and {len(parts) - most} more" if len(parts) > most else "")
+
+
+# The hardest images, and those that are wrong with the highest confidence
+
+SHEET_ROWS = 40  # images on a sheet at most: four lines of ten, which one still looks at one by one
 
 
 def find_hardest(labels: np.ndarray, probabilities: np.ndarray, count: int) -> np.ndarray:
@@ -80,360 +200,200 @@ def find_hardest(labels: np.ndarray, probabilities: np.ndarray, count: int) -> n
         int64 (k,), rows counted from 0, the hardest first and among equals the first first; no row that was never held
         out, so k may be less than `count`.
     """
-    judged = np.flatnonzero(find_held_out_rows(probabilities))
-    own = probabilities[judged, labels[judged]]
-    hardest: np.ndarray = judged[np.argsort(own, kind="stable")[:count]].astype(np.int64)
+    rows = np.flatnonzero(find_held_out_rows(probabilities))
+    own = probabilities[rows, labels[rows]]
+    hardest: np.ndarray = rows[np.argsort(own, kind="stable")[:count]].astype(np.int64)
     return hardest
 
 
 def find_confidently_wrong(labels: np.ndarray, probabilities: np.ndarray, count: int) -> np.ndarray:
-    """Find the rows that were misread with the highest probability of what was read.
-
-    Args:
-        labels: int (n,), 0 to classes - 1.
-        probabilities: float (n, classes), out-of-fold; NaN in rows that were never held out.
-        count: rows to find at most.
-
-    Returns:
-        int64 (k,), rows counted from 0, the surest first and among equals the first first; misread rows only, so k may
-        be less than `count`.
-    """
-    judged = np.flatnonzero(find_held_out_rows(probabilities))
-    wrong = judged[probabilities[judged].argmax(axis=1) != labels[judged]]
+    """Find the wrong rows whose prediction has the highest probability; arguments and result as `find_hardest`."""
+    rows = np.flatnonzero(find_held_out_rows(probabilities))
+    wrong = rows[probabilities[rows].argmax(axis=1) != labels[rows]]
     surest: np.ndarray = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:count]].astype(np.int64)
     return surest
 
 
-def _draw_hardest(
+def plot_hardest(
     images: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray,
-    count: int,
+    count: int = SHEET_ROWS,
     names: Sequence[str] = DIGITS.names,
 ) -> "Figure":
-    hardest = find_hardest(labels, probabilities, count)
-    title = (
-        f"the {len(hardest):,} hardest of {find_held_out_rows(probabilities).sum():,} held-out rows: their label got the "
-        "lowest probability; in brackets that of what was read"
-    )
-    return _draw_sheet(images, labels, probabilities, hardest, title, names)
-
-
-def _draw_confidently_wrong(
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    count: int,
-    names: Sequence[str] = DIGITS.names,
-) -> "Figure":
-    surest = find_confidently_wrong(labels, probabilities, count)
-    title = f"the {len(surest):,} rows misread with the highest probability, which stands in brackets"
-    return _draw_sheet(images, labels, probabilities, surest, title, names)
-
-
-def _draw_sheet(
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    rows: np.ndarray,
-    title: str,
-    names: Sequence[str],
-) -> "Figure":
-    read = probabilities[rows].argmax(axis=1)
-    space = " " if are_short(names) else "\n"
-    words = [
-        f"label {names[labels[row]]},\nread {names[reading]}{space}({probabilities[row, reading]:.2f})"
-        for row, reading in zip(rows, read, strict=True)
-    ]
-    return draw_contact_sheet(images[rows, ..., 0], words, title)
-
-
-# Rows whose given label is probably wrong, found by confident learning (Northcutt, Jiang and Chuang 2021).
-
-SHEET_LIMIT = 60  # six rows of ten: a page that one looks through in a minute
-CSV_COLUMNS = ("data_row", "file_line", "label", "suggested", "label_probability", "suggested_probability")
-
-
-@dataclass(frozen=True)
-class LabelErrors:
-    """Suspected label errors, the most suspicious first; all arrays have shape (k,).
-
-    Attributes:
-        rows: int64, counted from 0.
-        labels, suggestions: int64, what is given and what the held-out predictions say.
-        label_probabilities, suggested_probabilities: float32, of these two.
-        judged: how many rows had been held out; the others were left out of account.
-    """
-
-    rows: np.ndarray
-    labels: np.ndarray
-    suggestions: np.ndarray
-    label_probabilities: np.ndarray
-    suggested_probabilities: np.ndarray
-    judged: int
-
-
-def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> LabelErrors:
-    """Find rows that a net which had not seen them confidently reads as another class than their label.
-
-    Confident learning (arXiv 1911.00068, section 3.1): a class's threshold is the mean probability of that class over
-    the rows labelled so; a row counts as the most probable class among those whose threshold it reaches. Rows that
-    count as another class than their label, off the diagonal of the confident joint, are suspected, unless their label
-    is the most probable class of all; that class is the suggestion. They are ranked by normalised margin: the label's
-    probability less the highest other.
+    """Draw the rows whose label got the lowest probability, the hardest first.
 
     Args:
-        oof: float (n, classes), out-of-fold probabilities; NaN in rows that were never held out.
+        images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
         labels: int (n,), 0 to classes - 1.
-    """
-    judged = np.flatnonzero(find_held_out_rows(oof))
-    probabilities, given = oof[judged], labels[judged]
-    every = np.arange(len(judged))
-    thresholds = np.full(oof.shape[1], np.inf)  # no row counts as a class that no row is labelled with
-    for label in np.unique(given):
-        thresholds[label] = probabilities[given == label, label].mean(dtype=np.float64)
-    confident = np.where(probabilities >= thresholds, probabilities, -1)
-    counted_as = confident.argmax(axis=1)
-    predicted = probabilities.argmax(axis=1)
-    suspected = (confident.max(axis=1) >= 0) & (counted_as != given) & (predicted != given)
-
-    own = probabilities[every, given]
-    others = probabilities.copy()
-    others[every, given] = -1
-    margins = own - others.max(axis=1)
-    found = np.flatnonzero(suspected)
-    found = found[np.argsort(margins[found], kind="stable")]
-    return LabelErrors(
-        rows=judged[found],
-        labels=given[found].astype(np.int64),
-        suggestions=predicted[found],
-        label_probabilities=own[found],
-        suggested_probabilities=probabilities[found, predicted[found]],
-        judged=len(judged),
-    )
-
-
-def write_label_errors(errors: LabelErrors, train: TrainTable, path: Path) -> None:
-    """Write one line per suspect: its data row (from 1), its line in train.csv, both labels, their probabilities.
-
-    The header is line 1 of train.csv, so the line is the data row plus one. Where blank lines were skipped the lines
-    are not known, and their column stays empty.
-    """
-    with (
-        write_atomically(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for number, row in enumerate(errors.rows):
-            line = row + 2 if _has_known_lines(train) else ""
-            chances = (errors.label_probabilities[number], errors.suggested_probabilities[number])
-            writer.writerow(
-                [row + 1, line, errors.labels[number], errors.suggestions[number], *(f"{p:.6f}" for p in chances)]
-            )
-
-
-def plot_label_errors(errors: LabelErrors, pixels: np.ndarray, path: Path, names: Sequence[str] = DIGITS.names) -> None:
-    """Draw a contact sheet of the most suspicious rows: data row, label → suggestion.
-
-    Args:
-        errors: the first `SHEET_LIMIT` are drawn.
-        pixels: uint8 (n, 784), of the whole train.csv.
-        path: the PNG to write.
+        probabilities: float32 (n, classes), out-of-fold; NaN in rows that were never held out, which are left out.
+        count: rows to draw at most.
         names: of the classes.
     """
-    space = " " if are_short(names) else "\n"
-    drawn = min(len(errors.rows), SHEET_LIMIT)
-    words = [
-        f"{row + 1:,}\n{names[label]}{space}→ {names[suggestion]}"
-        for row, label, suggestion in zip(errors.rows, errors.labels, errors.suggestions, strict=True)
-    ]
+    rows = find_hardest(labels, probabilities, count)
     title = (
-        f"suspected label errors: {drawn:,} of {len(errors.rows):,}, the most suspicious first; "
-        "data row of train.csv, label → suggestion"
+        f"the {len(rows):,} hardest of {find_held_out_rows(probabilities).sum():,} validation rows: their label got the "
+        "lowest probability (in brackets: the prediction's)"
     )
-    images = pixels_to_images(pixels)[errors.rows[:drawn], ..., 0]
-    save_figure(draw_contact_sheet(images, words[:drawn], title), path)
+    return _plot_rows(images[rows, ..., 0], labels[rows], probabilities[rows], names, title)
 
 
-def tell_label_errors(
-    errors: LabelErrors, train: TrainTable, names: Sequence[str] = DIGITS.names
-) -> list[tuple[str, str]]:
-    """How many suspects there are, and the first of them: names and values of a table for the screen."""
-    left_out = len(train.labels) - errors.judged
-    rows = [("suspected label errors", f"{len(errors.rows):,} of {errors.judged:,} rows that were held out")]
-    if left_out:
-        rows.append(("never held out, left out", f"{left_out:,} rows"))
-    if len(errors.rows):
-        row = errors.rows[0]
-        line = f", line {row + 2:,}" if _has_known_lines(train) else ""
-        rows.append((
-            "the most suspicious",
-            f"data row {row + 1:,}{line} of {train.path}: label {names[errors.labels[0]]} "
-            f"({errors.label_probabilities[0]:.4f}), suggested {names[errors.suggestions[0]]} "
-            f"({errors.suggested_probabilities[0]:.4f})",
-        ))  # fmt: skip
-    return rows
+def plot_confidently_wrong(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    count: int = SHEET_ROWS,
+    names: Sequence[str] = DIGITS.names,
+) -> "Figure":
+    """Draw the wrong rows whose prediction has the highest probability; arguments as `plot_hardest`."""
+    rows = find_confidently_wrong(labels, probabilities, count)
+    title = f"the {len(rows):,} most confident errors (in brackets: the prediction's probability)"
+    return _plot_rows(images[rows, ..., 0], labels[rows], probabilities[rows], names, title)
 
 
-def _has_known_lines(train: TrainTable) -> bool:
-    return not any(note.startswith("blank lines") for note in train.notes)
-
-
-SHOWN_PAIRS, SHOWN_LOST, SHOWN_ROWS = 15, 8, 10  # in tables and sentences that one reads through
-
-
-def describe_confusions(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Section:
-    """Which class was read as which."""
-    judged = run.fold_of_row >= 0
-    given, read = labels[judged], run.run.oof_probabilities[judged].argmax(axis=1)
-    names = run.class_names
-    plot_confusion(given, read, folder / "confusion.png", names)
-    counts = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(counts, (given, read), 1)
-    errors = counts - np.diag(counts.diagonal())
-    pair = " read as ".join(names[label] for label in np.unravel_index(errors.argmax(), errors.shape))
-    costliest = (
-        f"The costliest pair is {pair}, {errors.max():,} of {errors.sum():,} errors."
-        if errors.any()
-        else "No row was misread."
-    )
-    table = [("class", "rows", "read rightly", "most often read as", "also read so, wrongly")]
-    for label, name in enumerate(names):
-        rows, wrong = int(counts[label].sum()), errors[label]
-        right = f"{counts[label, label] / rows:.4f}" if rows else "–"
-        other = f"{names[wrong.argmax()]} ({wrong.max():,} rows)" if wrong.any() else "–"
-        table.append((name, f"{rows:,}", right, other, f"{errors[:, label].sum():,} rows"))
-    return Section(
-        "Which class is read as which",
-        (f"Every held-out row, by its label and by what the net read. {costliest}",),
-        (FigureFile(folder / "confusion.png", f"Rows by label (down) and prediction (across). {costliest}"),),
-        tuple(table),
-    )
-
-
-def describe_misreadings(runs: Sequence[ExaminedRun], labels: np.ndarray, folder: Path) -> tuple[Misreadings, Section]:
-    """Which pairs are misread again and again, over the folds of the run and of others of the same rows."""
-    folds = [fold for run in runs for fold in list_held_out_folds(run, labels)]
-    names = runs[0].class_names
-    found = find_misreadings(folds, len(names))
-    plot_misreadings(found, folder / "misreadings.png", names)
-    paragraphs = [
-        "Each net is judged on the rows that it was not fitted on. A pair takes more than its share of a net's errors "
-        f"where it has two or more of them, and more than {100 * (1 - CHANCE):.0f} % of chance draws would give it, "
-        "were all rows and all wrong classes alike.",
+def _plot_rows(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], title: str
+) -> "Figure":
+    space = " " if are_short(names) else "\n"
+    words = [
+        f"label {names[label]},\npred. {names[row.argmax()]}{space}({row.max():.2f})"
+        for label, row in zip(labels, probabilities, strict=True)
     ]
-    if len(folds) > 1:
-        paragraphs += [
-            f"{len(folds)} nets ({', '.join(run.name for run in runs)}). Read as another class again and again: "
-            f"{tell_pairs(found, names)}. Chance alone would put {found.by_chance:.2f} of the 90 pairs there, or "
-            "fewer.",
-        ]
-    else:
-        paragraphs.append("One net cannot show what repeats: name further runs of the same rows by --with.")
-    if found.lost:
-        lost = "; ".join(f"{names[label]} in {fold}" for fold, label in found.lost[:SHOWN_LOST])
-        more = f"; and {len(found.lost) - SHOWN_LOST} more" if len(found.lost) > SHOWN_LOST else ""
-        paragraphs.append(f"Half or more of a class's rows were misread, which is a fit gone wrong: {lost}{more}.")
-    if len(runs) > 1:
-        paragraphs.append(_tell_stubborn_rows(runs, labels))
-    table = [("label", "read as", "nets", "rows", "share of the label's rows")]
-    for pair in found.pairs[:SHOWN_PAIRS]:
-        share = f"{100 * pair.share:.2f} %"
-        nets = f"{pair.exceeding} of {len(folds)}"
-        table.append((names[pair.label], names[pair.prediction], nets, f"{pair.rows:,}", share))
-    caption = f"In how many nets, of {len(folds)}, each pair took more than its share of the errors."
-    section = Section(
-        "Misread again and again",
-        tuple(paragraphs),
-        (FigureFile(folder / "misreadings.png", caption),),
-        tuple(table) if found.pairs else (),
-    )
-    return found, section
+    return plot_contact_sheet(images, words, title)
 
 
 def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
-    """The rows whose label got the lowest probability, and those misread with the highest."""
-    images, oof, label_set = pixels_to_images(train.pixels), run.run.oof_probabilities, run.run.label_set
-    names = label_set.names
-    plot_hardest(images, train.labels, oof, folder / "hardest.png", names=names)
-    plot_confidently_wrong(images, train.labels, oof, folder / "confidently_wrong.png", names=names)
-    hardest, surest = (find(train.labels, oof, SHEET_ROWS) for find in (find_hardest, find_confidently_wrong))
-    shared = len(np.intersect1d(hardest, surest))
-    wrong = (oof[hardest].argmax(axis=1) != train.labels[hardest]).sum()
-    paragraph = (
-        f"Hard is a row whose label got next to no probability: {wrong} of the {len(hardest)} hardest were misread. "
-        f"Confidently wrong is a row that was read as one other class without a doubt; {shared} of the {len(surest)} "
-        f"surest errors are among the hardest as well. Look at both for {label_set.noun}s that a person would misread, "
-        "and for labels that are wrong."
+    """The rows whose label got the lowest probability, and the most confident errors."""
+    images, labels, oof, names = (
+        pixels_to_images(train.pixels),
+        train.labels,
+        run.run.oof_probabilities,
+        run.class_names,
     )
-    table = [("data row", "label", "read as", "its probability", "the label's")]
+    save_figure(plot_hardest(images, labels, oof, names=names), folder / "hardest.png")
+    save_figure(plot_confidently_wrong(images, labels, oof, names=names), folder / "confidently_wrong.png")
+    hardest, surest = (find(labels, oof, SHEET_ROWS) for find in (find_hardest, find_confidently_wrong))
+    wrong = int((oof[hardest].argmax(axis=1) != labels[hardest]).sum())
+    shared = len(np.intersect1d(hardest, surest))
+    table = [("data row", "label", "prediction", "its probability", "the label's")]
     for row in surest[:SHOWN_ROWS]:
-        label, read = train.labels[row], oof[row].argmax()
-        table.append((f"{row + 1:,}", names[label], names[read], f"{oof[row, read]:.4f}", f"{oof[row, label]:.4f}"))
+        label, prediction = labels[row], oof[row].argmax()
+        chances = (f"{oof[row, prediction]:.4f}", f"{oof[row, label]:.4f}")
+        table.append((f"{row + 1:,}", names[label], names[prediction], *chances))
     return Section(
-        "The hardest rows, and the most confidently wrong",
-        (paragraph,),
+        "Hardest rows and most confident errors",
+        (
+            f"{wrong} of the {len(hardest)} hardest rows are wrong; {shared} of the {len(surest)} most confident "
+            "errors are among them.",
+        ),
         (
             FigureFile(
-                folder / "hardest.png",
-                f"The {len(hardest)} held-out rows whose label got the lowest probability, the hardest first.",
+                folder / "hardest.png", f"The {len(hardest)} validation rows whose label got the lowest probability."
             ),
-            FigureFile(
-                folder / "confidently_wrong.png",
-                f"The {len(surest)} rows misread with the highest probability, the surest first.",
-            ),
+            FigureFile(folder / "confidently_wrong.png", f"The {len(surest)} errors with the highest probability."),
         ),
         tuple(table) if len(surest) else (),
     )
 
 
-def describe_label_errors(errors: LabelErrors, train: TrainTable, names: Sequence[str], folder: Path) -> Section:
-    """The rows whose label is probably wrong; label_errors.csv has them all."""
-    write_label_errors(errors, train, folder / "label_errors.csv")
-    plot_label_errors(errors, train.pixels, folder / "label_errors.png", names)
-    table: list[tuple[str, ...]] = [("data row", "label", "suggested", "the label's", "the suggestion's")]
-    for number, row in enumerate(errors.rows[:SHOWN_ROWS]):
-        chances = (errors.label_probabilities[number], errors.suggested_probabilities[number])
-        classes = (names[errors.labels[number]], names[errors.suggestions[number]])
-        table.append((f"{row + 1:,}", *classes, *(f"{chance:.4f}" for chance in chances)))
-    return Section(
-        "Labels that are probably wrong",
-        (
-            f"{len(errors.rows):,} of {errors.judged:,} held-out rows, found by confident learning (Northcutt, Jiang "
-            "and Chuang 2021): a net that had not seen them is as sure of another class as it is of that class's own "
-            "rows. label_errors.csv lists all of them. They are suspects: look at each before you change a label.",
-        ),
-        (
-            FigureFile(
-                folder / "label_errors.png",
-                "The most suspicious rows first; above each its data row in train.csv and label → suggestion."
-                if len(errors.rows)
-                else "An empty sheet: no label is suspected.",
-            ),
-        ),
-        tuple(table) if len(errors.rows) else (),
-    )
+# Labels that are probably wrong
+
+LABEL_ERRORS = "label_errors.csv"
+SHEET_LIMIT = 60  # six rows of ten: a page that one looks through in a minute
 
 
-def tell_pairs(found: Misreadings, names: Sequence[str]) -> str:
-    """The pairs that repeat, as one phrase: `4 as 9 (5 of 5 nets)`."""
-    nets = len(found.counts)
-    if nets == 1:
-        return "one net cannot tell"
-    pairs = [
-        f"{names[pair.label]} as {names[pair.prediction]} ({pair.exceeding} of {nets} nets)"
-        for pair in found.repeated[:4]
+def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pandas.DataFrame":
+    """Find rows that models which were not trained on them confidently predict as another class than their label.
+
+    Confident learning (Northcutt, Jiang and Chuang 2021, arXiv 1911.00068, section 3.1): a class's threshold is the mean
+    probability of that class over the rows labelled so; a row counts as the most probable class among those whose
+    threshold it reaches. Rows that count as another class than their label, off the diagonal of the confident joint, are
+    suspected, unless their label is the most probable class of all; that class is the suggestion. They are ranked by
+    normalised margin: the label's probability less the highest other.
+
+    Args:
+        oof: float (n, classes), out-of-fold probabilities; NaN in rows that were never held out.
+        labels: int (n,), 0 to classes - 1.
+
+    Returns:
+        A table of the suspects, the most suspicious first: row (from 0), label, suggested, label_probability and
+        suggested_probability.
+    """
+    import pandas
+
+    rows = np.flatnonzero(find_held_out_rows(oof))
+    probabilities, given = oof[rows], labels[rows]
+    every = np.arange(len(rows))
+    thresholds = np.full(oof.shape[1], np.inf)  # no row counts as a class that no row is labelled with
+    for label in np.unique(given):
+        thresholds[label] = probabilities[given == label, label].mean(dtype=np.float64)
+    confident = np.where(probabilities >= thresholds, probabilities, -1)
+    predicted = probabilities.argmax(axis=1)
+    suspected = (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != given) & (predicted != given)
+
+    own, others = probabilities[every, given], probabilities.copy()
+    others[every, given] = -1
+    margins = own - others.max(axis=1)
+    found = np.flatnonzero(suspected)
+    found = found[np.argsort(margins[found], kind="stable")]
+    return pandas.DataFrame({
+        "row": rows[found],
+        "label": given[found],
+        "suggested": predicted[found],
+        "label_probability": own[found],
+        "suggested_probability": probabilities[found, predicted[found]],
+    })  # fmt: skip
+
+
+def write_label_errors(errors: "pandas.DataFrame", train: TrainTable, path: Path) -> None:
+    """Write one line per suspect: its data row (from 1), its line in train.csv, both labels, their probabilities.
+
+    The header is line 1 of train.csv, so the line is the data row plus one. Where blank lines were skipped the lines
+    are unknown, and their column stays empty.
+    """
+    known = not any(note.startswith("blank lines") for note in train.notes)
+    table = errors.drop(columns="row")
+    table.insert(0, "data_row", errors["row"] + 1)
+    table.insert(1, "file_line", errors["row"] + 2 if known else None)
+    with write_atomically(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+
+
+def plot_label_errors(errors: "pandas.DataFrame", pixels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
+    """Draw a contact sheet of the most suspicious rows: data row, label → suggestion.
+
+    Args:
+        errors: the first 60 are drawn.
+        pixels: uint8 (n, 784), of the whole train.csv.
+        names: of the classes.
+    """
+    drawn = errors.head(SHEET_LIMIT)
+    space = " " if are_short(names) else "\n"
+    words = [
+        f"{row.row + 1:,}\n{names[row.label]}{space}→ {names[row.suggested]}" for row in drawn.itertuples(index=False)
     ]
-    more = len(found.repeated) - len(pairs)
-    return ", ".join(pairs) + (f", and {more} more" if more else "") if pairs else "no pair in most nets"
+    title = (
+        f"suspected label errors: {len(drawn):,} of {len(errors):,}, the most suspicious first; "
+        "data row of train.csv, label → suggestion"
+    )
+    return plot_contact_sheet(pixels_to_images(pixels)[drawn["row"], ..., 0], words, title)
 
 
-def _tell_stubborn_rows(runs: Sequence[ExaminedRun], labels: np.ndarray) -> str:
-    """How many rows every run misread, of those that every run held out."""
-    judged = np.all([run.fold_of_row >= 0 for run in runs], axis=0)
-    wrong = np.stack([run.run.oof_probabilities.argmax(axis=1) != labels for run in runs])[:, judged]
-    return (
-        f"Of {judged.sum():,} rows that each of {len(runs)} runs held out, {wrong.any(axis=0).sum():,} were misread by "
-        f"one of them at least, and {wrong.all(axis=0).sum():,} by every one."
+def describe_label_errors(errors: "pandas.DataFrame", run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
+    """The rows whose label is probably wrong; label_errors.csv has them all."""
+    names = run.class_names
+    write_label_errors(errors, train, folder / LABEL_ERRORS)
+    save_figure(plot_label_errors(errors, train.pixels, names), folder / "label_errors.png")
+    table: list[tuple[str, ...]] = [("data row", "label", "suggested", "the label's probability", "the suggestion's")]
+    for row in errors.head(SHOWN_ROWS).itertuples(index=False):
+        chances = (f"{row.label_probability:.4f}", f"{row.suggested_probability:.4f}")
+        table.append((f"{row.row + 1:,}", names[row.label], names[row.suggested], *chances))
+    return Section(
+        "Suspected label errors",
+        (
+            f"{len(errors):,} of {(run.fold_of_row >= 0).sum():,} labels are suspected by confident learning (Northcutt, "
+            f"Jiang and Chuang 2021); {LABEL_ERRORS} lists them all. Look at each before you change a label.",
+        ),
+        (FigureFile(folder / "label_errors.png", "Above each row its number in train.csv, and label → suggestion."),),
+        tuple(table) if len(errors) else (),
     )

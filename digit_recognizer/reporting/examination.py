@@ -18,10 +18,8 @@ from digit_recognizer.reporting.error_report import (
     describe_confusions,
     describe_hard_rows,
     describe_label_errors,
-    describe_misreadings,
     find_label_errors,
-    tell_label_errors,
-    tell_pairs,
+    format_pairs,
 )
 from digit_recognizer.reporting.held_out import (
     INDEX,
@@ -89,22 +87,21 @@ def examine_run(
     with _made(folder), open_staging_folder(folder) as staging:
         inside = examine_fold_net(runs[0], train, request, staging)  # first: it knows what cannot be had
         score, told = describe_score(runs[0], train.labels)
-        found, misread = describe_misreadings(runs, train.labels, staging)
+        found, confusions = describe_confusions(runs, train.labels, staging)
         sections = (
             told,
             describe_data(train, names, staging),
             describe_course(runs[0], train.labels, staging),
-            describe_confusions(runs[0], train.labels, staging),
-            misread,
+            confusions,
             describe_hard_rows(runs[0], train, staging),
-            describe_label_errors(errors, train, names, staging),
+            describe_label_errors(errors, runs[0], train, staging),
             *inside.sections,
         )
         publish(Examination(hash_file(path / "oof_probabilities.npy"), score, sections), staging, folder)
     figures = sum(len(section.figures) for section in sections)
     table = [
-        ("misread again and again", tell_pairs(found, names)),
-        *tell_label_errors(errors, train, names),
+        ("repeated confusions", format_pairs(found, names)),
+        ("suspected label errors", f"{len(errors):,} of {(runs[0].fold_of_row >= 0).sum():,} validation rows"),
         ("list", str(folder / "label_errors.csv")),
         ("contact sheet", str(folder / "label_errors.png")),
         ("examination", f"{len(sections)} sections with {figures} figures in {folder}, listed by {INDEX}"),

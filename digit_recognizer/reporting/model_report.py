@@ -17,6 +17,8 @@ from digit_recognizer.io import write_atomically
 from digit_recognizer.reporting.embedding import choose_rows, describe_embedding
 from digit_recognizer.reporting.filters import (
     OpenedNetwork,
+    Scale,
+    choose_scale,
     describe_feature_maps,
     describe_filters,
     find_embedding,
@@ -24,7 +26,7 @@ from digit_recognizer.reporting.filters import (
 )
 from digit_recognizer.reporting.held_out import ExaminedRun
 from digit_recognizer.reporting.html import FigureFile, Section
-from digit_recognizer.reporting.plots import REFERENCE_COLOUR, Scale, are_short, choose_scale
+from digit_recognizer.reporting.plots import ACCENT_COLOUR, are_short
 from digit_recognizer.training.run import CONFIG
 from digit_recognizer.vision.class_folders import ClassFolder, find_classes, load_pictures
 from digit_recognizer.vision.normalize import load_letter
@@ -111,7 +113,7 @@ def _draw_readings(
             axes.set_axis_on()
             axes.set_xticks([])
             axes.set_yticks([])
-            axes.spines[:].set(color=REFERENCE_COLOUR, linewidth=4)
+            axes.spines[:].set(color=ACCENT_COLOUR, linewidth=4)
         axes.set_title(title, fontsize=12)
     return figure
 

@@ -1,89 +1,29 @@
-"""Many small pictures on one sheet, in colours that mean the same in every figure: the darker, the larger."""
+"""The figures that several commands draw, and the style that all figures share.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Every `plot_` function returns a Matplotlib figure; `save_figure` writes it as PNG. No display is needed. Colours mean
+the same everywhere: grey is training, blue is validation, orange is what deserves a look. In grey print and for the
+colour-blind they differ as well.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.io import write_atomically
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-
-# Figures, drawn without a display and written whole.
-
-FITTED_COLOUR, HELD_OUT_COLOUR, REFERENCE_COLOUR = (
-    "#7a7a7a",
-    "#0b5fa5",
-    "#c2571a",
-)  # apart in grey print and for the colour-blind
-LONG_RUN_EPOCHS = 20
-SHORT_NAME = 3  # characters of a class's name: more have no room beside others
-
-
-def plot_learning_curves(
-    history: Sequence[dict[str, Any]], path: Path, title: str, reference: tuple[str, float] | None = None
-) -> None:
-    """Draw loss and accuracy against epochs, fitted rows beside held-out ones.
-
-    Args:
-        history: one dict per epoch with epoch, loss, accuracy, held_out_loss and held_out_accuracy.
-        path: the PNG to write.
-        title: one line above both panels.
-        reference: name and value of an accuracy to compare with, drawn as a level line.
-    """
-    epochs = [row["epoch"] for row in history]
-    figure = open_figure(10, 4.4)
-    figure.suptitle(title)
-    for axes, name, label in zip(
-        figure.subplots(1, 2), ("loss", "accuracy"), ("cross-entropy", "accuracy"), strict=True
-    ):
-        fitted, held_out = [row[name] for row in history], [row[f"held_out_{name}"] for row in history]
-        axes.plot(epochs, fitted, color=FITTED_COLOUR, marker=".", label="fitted rows, during training")
-        axes.plot(epochs, held_out, color=HELD_OUT_COLOUR, marker=".", label="held-out rows")
-        axes.set_title(f"held-out rows after the last epoch: {held_out[-1]:.4f}", fontsize="medium")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.set_xlim(0.5, epochs[-1] + 0.5)
-        if name == "accuracy":
-            if reference:
-                axes.axhline(
-                    reference[1], color=REFERENCE_COLOUR, linestyle="--", label=f"{reference[0]}: {reference[1]}"
-                )
-            # in long runs the first epochs would flatten all that matters
-            settled = slice(len(epochs) // 4 if len(epochs) > LONG_RUN_EPOCHS else 0, None)
-            axes.set_ylim(bottom=max(0.0, min(fitted[settled] + held_out[settled]) - 0.01), top=1.002)
-    # below the panels: curves that rise and fall leave no corner free for certain
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    save_figure(figure, path)
-
-
-def are_short(names: Sequence[str]) -> bool:
-    """Whether the names of classes fit where a digit does."""
-    return max(map(len, names)) <= SHORT_NAME
-
-
-def name_classes(axes: "Axes", names: Sequence[str], *, down: bool = True) -> None:
-    """Put the names of classes along the x-axis, aslant where they are long, and unless `down` is off the y-axis."""
-    axes.set_xticks(range(len(names)), names)
-    if not are_short(names):
-        slant_names(axes)
-    if down:
-        axes.set_yticks(range(len(names)), names)
-
-
-def slant_names(axes: "Axes") -> None:
-    """Turn what stands along the x-axis, so that each name ends below its tick and none runs into the next."""
-    for text in axes.get_xticklabels():
-        text.set(rotation=40, ha="right", rotation_mode="anchor")
+TRAINING_COLOUR, VALIDATION_COLOUR, ACCENT_COLOUR, PALE_GREY = "#7a7a7a", "#0b5fa5", "#c2571a", "#dedede"
+DPI = 120
+SHORT_NAME, LONGEST_NAME = 3, 14  # characters of a class name: up to 3 fit where a digit does, more than 14 nowhere
 
 
 def open_figure(width_inches: float, height_inches: float) -> "Figure":
@@ -94,20 +34,380 @@ def open_figure(width_inches: float, height_inches: float) -> "Figure":
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, whole or not at all; an older file is replaced."""
     with write_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+        figure.savefig(temporary, dpi=DPI)
 
 
-# Many small images on one sheet, each with a few words above it.
+def shorten(name: str, most: int = LONGEST_NAME) -> str:
+    """A name as it fits on an axis. A dollar sign is escaped, as it would begin a formula."""
+    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
 
-SHEET_INCHES, MOST_COLUMNS = 12, 10
+
+def are_short(names: Sequence[str]) -> bool:
+    """Whether class names fit where a digit does."""
+    return max(map(len, names)) <= SHORT_NAME
+
+
+def name_axis(axes: "Axes", names: Sequence[str], *, both: bool = True) -> None:
+    """Put class names along the x-axis, aslant where they are long, and with `both` along the y-axis too."""
+    labels = [shorten(name) for name in names]
+    axes.set_xticks(range(len(names)), labels)
+    if not are_short(names):
+        for text in axes.get_xticklabels():  # each name ends below its tick and none runs into the next
+            text.set(rotation=40, ha="right", rotation_mode="anchor")
+    if both:
+        axes.set_yticks(range(len(names)), labels)
+
+
+def choose_whole_ticks() -> "MaxNLocator":
+    """Ticks at whole numbers, even where there is one epoch only."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+
+
+# Learning curves
+
+MODEL_COLUMNS = ("seed", "part", "fold")  # those that are there tell one trained model from another
+OLD_NAMES = {"held_out_loss": "val_loss", "held_out_accuracy": "val_accuracy", "learning_rate": "lr"}
+LEAST_MARGIN = 1e-3  # of the y-axis: values that are all but equal must not look far apart
+FAR_BELOW = 4.0  # times the middle half of the values: a model that far down would flatten all others
+MOST_COLUMNS, TITLE_LETTERS = 3, 36  # of panels in a row, and of a line above a small panel
+
+
+def tidy_history(history: "Sequence[Mapping[str, Any]] | pandas.DataFrame") -> "pandas.DataFrame":
+    """A history as a table of numbers with Keras' column names, however it was kept.
+
+    Args:
+        history: one row per trained model and epoch, as numbers or as the text of history.csv.
+
+    Returns:
+        Columns epoch (from 1), loss, accuracy, lr; val_loss and val_accuracy where they are known, NaN in epochs
+        without them; and the columns that tell models apart.
+    """
+    import pandas
+
+    frame = pandas.DataFrame(history).rename(columns=OLD_NAMES)
+    for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr"):
+        if name in frame:
+            frame[name] = pandas.to_numeric(frame[name], errors="coerce")
+    for name in {"fold", "seed"} & set(frame):  # "10" would come before "2"
+        frame[name] = pandas.to_numeric(frame[name])
+    return frame
+
+
+def plot_learning_curves(
+    history: "Sequence[Mapping[str, Any]] | pandas.DataFrame",
+    title: str,
+    *,
+    final_accuracies: Sequence[float] = (),
+    reference: tuple[str, float] | None = None,
+    plateaus: Mapping[str, int] | None = None,
+) -> "Figure":
+    """Draw loss and accuracy against epochs, a line per trained model.
+
+    Args:
+        history: one row per model and epoch with epoch (from 1), loss and accuracy; val_loss and val_accuracy where the
+            validation set was measured after every epoch. The columns seed, part and fold, as far as they are there,
+            tell models apart. With a column configuration there is a panel of accuracy for each of them instead.
+        title: one line above all panels.
+        final_accuracies: validation accuracy of each model after its last epoch, models in ascending order of fold:
+            drawn as markers. For histories that have no val_accuracy.
+        reference: name and value of an accuracy to compare with, drawn as a level line.
+        plateaus: epoch of a configuration from which on there is no significant gain.
+
+    Raises:
+        ValueError: if there are not as many final accuracies as models.
+    """
+    frame = tidy_history(history)
+    if final_accuracies:
+        ends = [model.index[-1] for model in _split_models(frame)]
+        frame["val_accuracy"] = np.nan
+        frame.loc[ends, "val_accuracy"] = np.array(final_accuracies)
+    if "configuration" in frame:
+        return _plot_configurations(frame, title, plateaus or {})
+    figure = open_figure(10, 4.6)
+    figure.suptitle(title)
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        values = _draw_curves(axes, frame, metric)
+        if reference and metric == "accuracy":
+            axes.axhline(reference[1], color=ACCENT_COLOUR, linestyle="--", label=f"{reference[0]}: {reference[1]}")
+            values = np.append(values, reference[1])
+        margin = max(0.06 * float(np.ptp(values)), LEAST_MARGIN)
+        axes.set_ylim(values.min() - margin, values.max() + margin)
+        axes.set_title(_describe_ends(frame, metric), fontsize="medium")
+        axes.set_ylabel("cross-entropy loss" if metric == "loss" else metric)
+        axes.set_xlabel("epoch" + _note_hidden(frame, metric, axes.get_ylim()))
+    # below the panels: curves that rise and fall leave no corner free for certain
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _plot_configurations(frame: "pandas.DataFrame", title: str, plateaus: Mapping[str, int]) -> "Figure":
+    """A panel of accuracy for each configuration, all on the same axes."""
+    import textwrap
+
+    groups = list(frame.groupby("configuration", sort=False))
+    columns = min(MOST_COLUMNS, len(groups))
+    lines = -(-len(groups) // columns)
+    figure = open_figure(max(6.0, 3.6 * columns), 1.2 + 2.9 * lines)
+    figure.suptitle(title)
+    panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    values = []
+    for axes in panels[: len(groups) : columns]:
+        axes.set_ylabel("accuracy")
+    for axes, (name, part) in zip(panels, groups, strict=False):
+        values.append(_draw_curves(axes, part, "accuracy"))
+        if name in plateaus:
+            axes.axvline(
+                plateaus[name], color=ACCENT_COLOUR, linestyle=":", linewidth=2, label="no significant gain from here"
+            )
+        words = textwrap.wrap(str(name), TITLE_LETTERS)[:3]
+        axes.set_title("\n".join(shorten(line, TITLE_LETTERS) for line in words), fontsize="medium")
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_tick_params(labelbottom=True)
+    for axes in panels[len(groups) :]:
+        axes.set_axis_off()
+    every = np.concatenate(values)
+    quarter, three_quarters = np.quantile(every, [0.25, 0.75])
+    low = max(every.min(), quarter - FAR_BELOW * max(three_quarters - quarter, LEAST_MARGIN))
+    margin = max(0.05 * (every.max() - low), LEAST_MARGIN)
+    panels[0].set_ylim(low - margin, every.max() + margin)
+    for axes, (_, part) in zip(panels, groups, strict=False):
+        ends = np.array([_find_end(model, "accuracy") for model in _split_models(part)])
+        if below := int((ends < low).sum()):
+            axes.text(0.97, 0.04, f"{below} below, at {ends.min():.2f}", transform=axes.transAxes, ha="right")
+    handles = {
+        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _draw_curves(axes: "Axes", frame: "pandas.DataFrame", metric: str) -> np.ndarray:
+    """Draw the curves of some models into one panel; returns the values that the panel must show."""
+    shown = []
+    labels = {"training": "training set", "line": "validation set", "end": "validation set, after the last epoch"}
+    for model in _split_models(frame):
+        settled = len(model) // 4  # the first epochs would flatten all that matters
+        training = model[["epoch", metric]].dropna().to_numpy()
+        validation = model[["epoch", f"val_{metric}"]].dropna().to_numpy() if f"val_{metric}" in model else training[:0]
+        if len(training):
+            axes.plot(
+                *training.T,
+                color=TRAINING_COLOUR,
+                linewidth=0.9,
+                marker=".",
+                markersize=4,
+                label=labels.pop("training", None),
+            )
+        if len(validation) == 1:  # outlines: where models reach the same, each stays in sight
+            axes.plot(
+                *validation.T,
+                "D",
+                color=VALIDATION_COLOUR,
+                fillstyle="none",
+                markersize=7,
+                label=labels.pop("end", None),
+            )
+            shown.append(validation[:, 1])
+        elif len(validation):
+            axes.plot(
+                *validation.T,
+                color=VALIDATION_COLOUR,
+                linewidth=1.4,
+                marker=".",
+                markersize=5,
+                label=labels.pop("line", None),
+            )
+            shown.append(validation[settled:, 1])
+        shown.append(training[settled:, 1])
+    axes.set_xlim(0.5, 1.02 * frame["epoch"].max() + 0.5)  # no marker at the edge
+    axes.xaxis.set_major_locator(choose_whole_ticks())
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.grid(alpha=0.3)
+    return np.concatenate(shown)
+
+
+def _split_models(frame: "pandas.DataFrame") -> "list[pandas.DataFrame]":
+    keys = [name for name in MODEL_COLUMNS if name in frame]
+    return [model for _, model in frame.groupby(keys)] if keys else [frame]
+
+
+def _find_end(model: "pandas.DataFrame", metric: str) -> float:
+    """What a model reached in its last epoch, on the validation set if that is known."""
+    name = f"val_{metric}"
+    return float(model[name if name in model and model[name].notna().any() else metric].iloc[-1])
+
+
+def _describe_ends(frame: "pandas.DataFrame", metric: str) -> str:
+    known = f"val_{metric}" in frame and frame[f"val_{metric}"].notna().any()
+    ends = [_find_end(model, metric) for model in _split_models(frame)]
+    return f"{'validation' if known else 'training'} {metric} after the last epoch: {format_range(ends)}"
+
+
+def _note_hidden(frame: "pandas.DataFrame", metric: str, limits: tuple[float, float]) -> str:
+    """What the x-label adds where a panel does not show every value; empty if it does."""
+    columns = [name for name in (metric, f"val_{metric}") if name in frame]
+    outside = ((frame[columns] < limits[0]) | (frame[columns] > limits[1])).any(axis=1)
+    return f" (some values up to epoch {frame['epoch'][outside].max()} are off the scale)" if outside.any() else ""
+
+
+def format_range(values: Sequence[float]) -> str:
+    """The lowest and the highest of some numbers: `0.9871 to 0.9902`, or one number where they are equal."""
+    low, high = f"{min(values):.4f}", f"{max(values):.4f}"
+    return low if low == high else f"{low} to {high}"
+
+
+# Confusion matrix
+
+MOST_CONFUSED = 20  # classes in a confusion matrix; of more, names and numbers could not be read
+
+
+def plot_confusion_matrix(
+    counts: np.ndarray,
+    names: Sequence[str] = DIGITS.names,
+    *,
+    unit: str = "rows",
+    note: str = "",
+    framed: np.ndarray | None = None,
+) -> "Figure":
+    """Draw how often each class was predicted as each: the darker a cell off the diagonal, the more errors.
+
+    Args:
+        counts: (classes, classes), rows by label (down) and prediction (across), of a validation set; int, or float
+            where they are a mean over models. Of more than 20 classes the 20 with most errors are drawn.
+        names: of the classes.
+        unit: what is counted, for the title.
+        note: added to the title.
+        framed: bool, as `counts`: cells that get a thick frame.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patches import Rectangle
+
+    errors = counts * ~np.eye(len(counts), dtype=bool)
+    whole = np.issubdtype(counts.dtype, np.integer)
+    title = f"errors: {errors.sum():,.{0 if whole else 1}f} of {counts.sum():,.0f} {unit}{note}"
+    chosen = np.arange(len(counts))
+    if len(chosen) > MOST_CONFUSED:
+        title += f"\nthe {MOST_CONFUSED} of {len(chosen)} classes with most errors"
+        chosen = np.sort(np.argsort(-(errors.sum(axis=0) + errors.sum(axis=1)), kind="stable")[:MOST_CONFUSED])
+    cells, shown = counts[np.ix_(chosen, chosen)], errors[np.ix_(chosen, chosen)]
+    side = max(4.5, 2 + 0.5 * len(chosen)) + (not are_short(names))
+    figure = open_figure(side, side)
+    axes = figure.subplots()
+    colours = LinearSegmentedColormap.from_list("errors", ["white", ACCENT_COLOUR]).with_extremes(bad=PALE_GREY)
+    # without the diagonal, next to whose thousands no error would show
+    axes.imshow(
+        np.ma.masked_array(shown, np.eye(len(chosen), dtype=bool)), colours, vmin=0, vmax=max(shown.max(), 1e-9)
+    )
+    for label, prediction in np.argwhere(cells):  # black, which the darkest cell still sets off
+        count = cells[label, prediction]
+        words = f"{count:,.0f}" if whole or count >= 10 else f"{count:.1f}"
+        axes.text(prediction, label, words, ha="center", va="center", fontsize=11)
+    for label, prediction in np.argwhere(np.zeros_like(cells) if framed is None else framed[np.ix_(chosen, chosen)]):
+        axes.add_patch(Rectangle((prediction - 0.5, label - 0.5), 1, 1, fill=False, linewidth=2.5, zorder=3))
+    axes.set_title(title, fontsize="large")
+    axes.set(xlabel="prediction", ylabel="label")
+    name_axis(axes, [names[label] for label in chosen.tolist()])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(np.arange(len(chosen) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color=PALE_GREY)
+    axes.tick_params(which="both", length=0)
+    return figure
+
+
+# The data: rows per class, and samples
+
+SAMPLES = 12  # of each class
+
+
+def plot_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
+    """Draw a bar per class with its count above.
+
+    Args:
+        labels: int (n,), 0 to classes - 1; a class without rows has a bar of height 0.
+        names: of the classes.
+    """
+    figure = open_figure(8, 4.4)
+    axes = figure.subplots()
+    bars = axes.bar(np.arange(len(names)), np.bincount(labels, minlength=len(names)), color=VALIDATION_COLOUR)
+    axes.bar_label(bars, fmt="{:,.0f}", padding=2)
+    name_axis(axes, names, both=False)
+    axes.set(xlabel="digit" if tuple(names) == DIGITS.names else "class", ylabel="rows of train.csv")
+    axes.yaxis.set_major_locator(choose_whole_ticks())
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.margins(y=0.08)  # room for the count above the highest bar
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_samples(
+    images: np.ndarray, labels: np.ndarray, columns: int = SAMPLES, names: Sequence[str] = DIGITS.names
+) -> "Figure":
+    """Draw the first examples of every class, a row of the figure per class.
+
+    Args:
+        images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
+        labels: int (n,), 0 to classes - 1; a class with fewer than `columns` rows leaves gaps.
+        columns: examples per class, at least 1.
+        names: of the classes.
+    """
+    height, width = images.shape[1:3]
+    cells = np.zeros((len(names), columns, height, width), np.uint8)
+    for label in range(len(names)):
+        rows = np.flatnonzero(labels == label)[:columns]
+        cells[label, : len(rows)] = images[rows, ..., 0]
+    margin = 0.5 if are_short(names) else 0.15 * max(map(len, names))  # inches, for the names
+    figure = open_figure(margin + 0.6 * columns, 0.6 * len(names))
+    axes = figure.subplots()
+    axes.imshow(tile(cells.reshape(-1, height, width), columns)[0], cmap="gray_r", vmin=0, vmax=255)
+    axes.set_xticks([])
+    axes.set_yticks((np.arange(len(names)) + 0.5) * height - 0.5, names, fontsize=14)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+# Many small pictures in one: a panel for each takes eight times as long to draw
+
+SHEET_INCHES, SHEET_COLUMNS = 12, 10
 GAP_SHARE, LINE_SHARE = 0.3, 0.23  # of a tenth's image's side: between images, and above each for a line of words
 WORDS_POINTS = 10
-CHARACTER_INCHES = 0.08  # of words, in the mean: ten to a row have room for fifteen
+CHARACTER_INCHES = 0.08  # of words, on average: ten to a row have room for fifteen
+# lightness falls from end to end, so that grey print keeps the order; orange and blue differ for the colour-blind
+SIGNED_COLOURS = ("#fff1dc", "#e9aa64", "#a3a3a3", "#3f6ea8", "#08245c")
+POSITIVE_COLOURS = ("#ffffff", "#9db9dc", "#3f6ea8", "#08245c")
 
 
-def draw_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> "Figure":
+def tile(
+    pictures: np.ndarray, columns: int, above: int = 0, right: int = 0, ground: float = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay pictures side by side in rows.
+
+    Args:
+        pictures: (n, height, width), of any number type.
+        columns: pictures in a row.
+        above: pixels left free above each picture.
+        right: pixels left free to the right of each.
+        ground: the number in free places.
+
+    Returns:
+        The sheet (rows * (above + height), columns * (width + right)), and int (n, 2): x and y of the upper left pixel
+        of each picture.
+    """
+    count, height, width = pictures.shape
+    rows = max(1, -(-count // columns))
+    cells = np.full((rows * columns, above + height, width + right), ground, pictures.dtype)
+    cells[:count, above:, :width] = pictures
+    cells = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
+    places = np.arange(count)
+    corners = np.stack([places % columns * (width + right), places // columns * (above + height) + above], axis=1)
+    return cells.reshape(rows * cells.shape[1], columns * cells.shape[3]), corners
+
+
+def plot_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> "Figure":
     """Draw images in rows of ten, or of fewer where the words need the room.
 
     Args:
@@ -116,117 +416,30 @@ def draw_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> 
         title: one line above the sheet.
     """
     longest = max((len(line) for text in words for line in text.split("\n")), default=0)
-    columns = min(MOST_COLUMNS, int(SHEET_INCHES / (CHARACTER_INCHES * (longest + 1))))
+    columns = min(SHEET_COLUMNS, int(SHEET_INCHES / (CHARACTER_INCHES * (longest + 1))))
     side = images.shape[1]
     word_lines = max((text.count("\n") + 1 for text in words), default=2)
-    gap, room = round(GAP_SHARE * side), round(LINE_SHARE * word_lines * side * columns / MOST_COLUMNS)
-    width, height = side + gap, side + gap // 2 + room
-    lines = max(1, -(-len(images) // columns))
-    # one picture of all images: a panel for each takes eight times as long to draw
-    sheet = np.zeros((lines * height, columns * width), np.uint8)
-    figure = open_figure(SHEET_INCHES, 0.5 + SHEET_INCHES / columns * lines * height / width)
+    gap = round(GAP_SHARE * side)
+    above = gap // 2 + round(LINE_SHARE * word_lines * side * columns / SHEET_COLUMNS)
+    sheet, corners = tile(images, columns, above, gap)
+    figure = open_figure(SHEET_INCHES, 0.5 + SHEET_INCHES * sheet.shape[0] / sheet.shape[1])
     figure.suptitle(title)
     axes = figure.subplots()
     axes.set_axis_off()
-    for number, (image, text) in enumerate(zip(images, words, strict=True)):
-        line, column = divmod(number, columns)
-        top, left = line * height + room, column * width + gap // 2
-        sheet[top : top + side, left : left + side] = image
-        axes.text(left + side / 2, top - 1, text, ha="center", va="bottom", fontsize=WORDS_POINTS, linespacing=1.1)
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
+    for (x, y), text in zip(corners, words, strict=True):
+        axes.text(x + side / 2, y - 1, text, ha="center", va="bottom", fontsize=WORDS_POINTS, linespacing=1.1)
     return figure
 
 
-# lightness falls from end to end, so that grey print keeps the order; orange and blue stay apart for the colour-blind
-SIGNED_COLOURS = ("#fff1dc", "#e9aa64", "#a3a3a3", "#3f6ea8", "#08245c")
-POSITIVE_COLOURS = ("#ffffff", "#9db9dc", "#3f6ea8", "#08245c")
-FRAME_GREY = 0.75
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How numbers become colours.
-
-    Attributes:
-        low, high: the numbers at the ends of the colours.
-        signed: whether there are negative numbers: then 0 is grey and in the middle, else it is white.
+def choose_colours(*numbers: np.ndarray) -> "ScalarMappable":
+    """Matplotlib's norm and colour map that take in all the numbers: 0 is grey and in the middle where some are
+    negative, else white; the darker, the larger.
     """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    low: float
-    high: float
-    signed: bool
-
-    def map(self) -> "ScalarMappable":
-        """Matplotlib's form of this scale, for colour bars and pictures."""
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import Normalize
-
-        return ScalarMappable(Normalize(self.low, self.high), build_colours(self.signed))
-
-    def colour(self, numbers: np.ndarray) -> np.ndarray:
-        """Numbers of any shape as colours (..., 4) in [0, 1]."""
-        colours: np.ndarray = self.map().cmap((numbers - self.low) / (self.high - self.low))
-        return colours
-
-
-def build_colours(signed: bool) -> "Colormap":
-    """Matplotlib's colour map for numbers of both signs, or for those from 0 up."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    colours = SIGNED_COLOURS if signed else POSITIVE_COLOURS
-    return LinearSegmentedColormap.from_list("signed" if signed else "positive", colours)
-
-
-def choose_scale(*numbers: np.ndarray) -> Scale:
-    """A scale that takes in all the numbers, with 0 in the middle where some are negative."""
     low, high = min(part.min() for part in numbers), max(part.max() for part in numbers)
     reach = float(max(-low, high)) or 1.0  # of zeros only: any scale will do, an empty one will not
-    return Scale(-reach if low < 0 else 0.0, reach, bool(low < 0))
-
-
-def enlarge(pictures: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Enlarge pictures (n, h, w) to (n, height, width) by repeating their pixels: no number is made up."""
-    rows = np.arange(height) * pictures.shape[1] // height
-    columns = np.arange(width) * pictures.shape[2] // width
-    enlarged: np.ndarray = pictures[:, rows][:, :, columns]
-    return enlarged
-
-
-def frame(pictures: np.ndarray) -> np.ndarray:
-    """Coloured pictures (n, height, width, 4) with a line around each, so that white ones end somewhere.
-
-    Returns:
-        float (n, height + 2, width + 2, 4).
-    """
-    count, height, width, channels = pictures.shape
-    framed = np.ones((count, height + 2, width + 2, channels))
-    framed[..., :3] = FRAME_GREY
-    framed[:, 1:-1, 1:-1] = pictures
-    return framed
-
-
-def compose_sheet(pictures: np.ndarray, columns: int, gap: tuple[int, int]) -> np.ndarray:
-    """Lay coloured pictures side by side on white.
-
-    Args:
-        pictures: float (n, height, width, 4) in [0, 1].
-        columns: pictures in a row.
-        gap: rows of pixels above each picture, columns of pixels to its right.
-
-    Returns:
-        float (rows * (gap[0] + height), columns * (width + gap[1]), 4).
-    """
-    count, height, width, channels = pictures.shape
-    lines = -(-count // columns)
-    cells = np.ones((lines * columns, gap[0] + height, width + gap[1], channels))
-    cells[:count, gap[0] :, :width] = pictures
-    cells = cells.reshape(lines, columns, *cells.shape[1:]).swapaxes(1, 2)
-    return cells.reshape(lines * cells.shape[1], columns * cells.shape[3], channels)
-
-
-def find_corners(count: int, columns: int, height: int, width: int, gap: tuple[int, int]) -> list[tuple[float, float]]:
-    """Where each picture of `compose_sheet` begins: x and y of its upper left corner, in pixels of the sheet."""
-    return [
-        (number % columns * (width + gap[1]) - 0.5, number // columns * (gap[0] + height) + gap[0] - 0.5)
-        for number in range(count)
-    ]
+    colours = LinearSegmentedColormap.from_list("numbers", SIGNED_COLOURS if low < 0 else POSITIVE_COLOURS)
+    return ScalarMappable(Normalize(-reach if low < 0 else 0.0, reach), colours)

@@ -18,11 +18,17 @@ from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder, write_text
 from digit_recognizer.models import build_model, read_options
-from digit_recognizer.reporting.held_out import Pair
+from digit_recognizer.reporting.error_report import ConfusedPair
 from digit_recognizer.reporting.html import GENERATOR, FigureFile, Section, build_facts, build_page, escape_html
-from digit_recognizer.reporting.plots import HELD_OUT_COLOUR, open_figure, save_figure
+from digit_recognizer.reporting.plots import (
+    VALIDATION_COLOUR,
+    open_figure,
+    plot_confusion_matrix,
+    plot_learning_curves,
+    save_figure,
+)
 from digit_recognizer.sweeps.ensembles import ENSEMBLES, MOST_CHOICES, EnsembleScore, load_ensembles, merge_ensembles
-from digit_recognizer.sweeps.figures import plot_courses, plot_importance, plot_mean_confusion, plot_parameter
+from digit_recognizer.sweeps.figures import plot_importance, plot_parameter
 from digit_recognizer.sweeps.statistics import (
     CSV_START,
     DRAWN_DIGITS,
@@ -49,6 +55,7 @@ from digit_recognizer.sweeps.statistics import (
     judge_claims,
     label_setting,
     label_values,
+    list_curves,
     list_unmatched,
     measure_effects,
     measure_importance,
@@ -403,7 +410,10 @@ def describe_confusions(
     if found is None:
         return []
     seeds = len(found.seeds)
-    plot_mean_confusion(found.mean, class_names, seeds, folder / "confusion.png")
+    note = f", mean over {seeds} seeds" if seeds > 1 else ""
+    matrix = found.mean if seeds > 1 else found.mean.astype(np.int64)
+    figure = plot_confusion_matrix(matrix, class_names, unit="validation rows", note=note)
+    save_figure(figure, folder / "confusion.png")
     names = [str(name) for name in class_names]
     paragraphs = []
     if seeds > 1:
@@ -427,7 +437,7 @@ def describe_confusions(
     return [Section("What is read as what", tuple(paragraphs), (FigureFile(folder / "confusion.png", caption),))]
 
 
-def _tell(pairs: Sequence[Pair], names: Sequence[str]) -> str:
+def _tell(pairs: Sequence[ConfusedPair], names: Sequence[str]) -> str:
     """Pairs as words, those of most rows first."""
     ordered = sorted(pairs, key=lambda pair: -pair.rows)
     told = [
@@ -460,7 +470,13 @@ def describe_courses(study: Study, summaries: Sequence[SettingSummary], folder: 
     courses = trace_courses(study, chosen)
     if not courses:
         return []
-    plot_courses(courses, folder / "learning_curves.png")
+    plateaus = {
+        one.label: one.plateau.epoch
+        for one in courses
+        if one.plateau and one.plateau.epoch and not one.plateau.undecided
+    }
+    curves = plot_learning_curves(list_curves(courses), "learning curves", plateaus=plateaus)
+    save_figure(curves, folder / "learning_curves.png")
     figure = FigureFile(folder / "learning_curves.png", _caption(courses, which))
     title = "Learning curves and diminishing returns"
     windows = [course.plateau.window for course in courses if course.plateau]
@@ -725,7 +741,7 @@ def _draw_ensembles(scores: Sequence[EnsembleScore]) -> "Figure":
         grey = str(0.1 + 0.5 * place / len(settings))
         axes.errorbar(
             nets, means, yerr=np.maximum(bars, 0), label=_label(setting), capsize=2,
-            color=grey if place % 2 else HELD_OUT_COLOUR,
+            color=grey if place % 2 else VALIDATION_COLOUR,
             marker=MARKERS[place % len(MARKERS)], linestyle=LINES[place % len(LINES)], linewidth=1,
         )  # fmt: skip
     axes.set_xlabel("nets of which the mean is taken")

@@ -8,13 +8,13 @@ import statistics
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from digit_recognizer.data.csv import guard_cell
 from digit_recognizer.io import write_atomically
-from digit_recognizer.reporting.held_out import HeldOutFold, Misreadings, Pair, find_misreadings
+from digit_recognizer.reporting.error_report import ConfusedPair, RepeatedConfusions, find_repeated_confusions
 from digit_recognizer.sweeps.study import (
     NET,
     Claim,
@@ -932,6 +932,20 @@ def trace_courses(study: Study, summaries: Sequence[SettingSummary]) -> list[Cou
     return courses
 
 
+def list_curves(courses: Sequence[Course]) -> list[dict[str, Any]]:
+    """The curves as rows for `plot_learning_curves`; seed 0 stands for the first of each configuration."""
+    rows = []
+    for course in courses:
+        for seed, curve in enumerate(course.held_out):
+            for place, value in enumerate(curve):
+                accuracy = course.fitted[place] if seed == 0 and len(course.fitted) else float("nan")
+                rows.append({
+                    "configuration": course.label, "seed": seed, "epoch": place + 1,
+                    "accuracy": accuracy, "val_accuracy": value,
+                })  # fmt: skip
+    return rows
+
+
 # What the runs of one setting misread for what, over its seeds: habits of the net, and accidents of a seed.
 
 
@@ -947,37 +961,35 @@ class SeedConfusions:
 
     seeds: tuple[int, ...]
     mean: np.ndarray
-    found: Misreadings
+    found: RepeatedConfusions
 
     @property
-    def in_every_seed(self) -> tuple[Pair, ...]:
+    def in_every_seed(self) -> tuple[ConfusedPair, ...]:
         """Pairs that exceed their share of the errors in all runs, of two at least."""
-        return tuple(pair for pair in self.found.pairs if pair.exceeding == len(self.seeds) > 1)
+        return tuple(pair for pair in self.found.pairs if pair.models == len(self.seeds) > 1)
 
     @property
-    def in_some_seeds(self) -> tuple[Pair, ...]:
+    def in_some_seeds(self) -> tuple[ConfusedPair, ...]:
         """Pairs that exceed it in two runs or more, but not in all."""
-        return tuple(pair for pair in self.found.pairs if 1 < pair.exceeding < len(self.seeds))
+        return tuple(pair for pair in self.found.pairs if 1 < pair.models < len(self.seeds))
 
     @property
-    def in_one_seed(self) -> tuple[Pair, ...]:
+    def in_one_seed(self) -> tuple[ConfusedPair, ...]:
         """Pairs that exceed it in one run alone, of two at least."""
-        return tuple(pair for pair in self.found.pairs if pair.exceeding == 1 < len(self.seeds))
+        return tuple(pair for pair in self.found.pairs if pair.models == 1 < len(self.seeds))
 
 
 def find_confusions(records: Sequence[TrialRecord]) -> SeedConfusions | None:
     """The confusions of finished runs of one setting; None if no record has any.
 
-    Whether a pair takes more than its share in a run is settled by `find_misreadings`; a run stands for a fold there.
+    Whether a pair takes more than its share in a run is settled by `find_repeated_confusions`; a run stands for a model there.
     """
     told = [record for record in records if record.confusion and sum(map(sum, record.confusion))]
     if not told:
         return None
     counts = np.array([record.confusion for record in told], np.int64)
-    folds = [_list_rows(f"seed {record.seed}", count) for record, count in zip(told, counts, strict=True)]
-    return SeedConfusions(
-        tuple(record.seed for record in told), counts.mean(axis=0), find_misreadings(folds, counts.shape[1])
-    )
+    seeds = tuple(record.seed for record in told)
+    return SeedConfusions(seeds, counts.mean(axis=0), find_repeated_confusions(counts))
 
 
 def find_unread_classes(records: Sequence[TrialRecord]) -> list[tuple[TrialRecord, tuple[int, ...]]]:
@@ -991,12 +1003,6 @@ def find_unread_classes(records: Sequence[TrialRecord]) -> list[tuple[TrialRecor
         if len(missing):
             found.append((record, tuple(missing.tolist())))
     return found
-
-
-def _list_rows(name: str, counts: np.ndarray) -> HeldOutFold:
-    labels, predictions = np.nonzero(counts)
-    times = counts[labels, predictions]
-    return HeldOutFold(name, np.repeat(labels, times), np.repeat(predictions, times))
 
 
 Verdict = Literal["supported", "contradicted", "none", "not refuted", "undecided"]

@@ -41,7 +41,7 @@ from digit_recognizer.evaluation.metrics import (
 )
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models._normalization import make_plain
-from digit_recognizer.reporting.plots import plot_learning_curves
+from digit_recognizer.reporting.plots import plot_learning_curves, save_figure
 from digit_recognizer.training.checkpoint import FitState, RunState, SaveFit, load_state, remove_state, save_state
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task, map_in_order
 from digit_recognizer.training.hardware import precision_policy, spread_over
@@ -523,11 +523,10 @@ def conclude(
     ineligible = dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
     submission = _hand_out(config, dataset, run, state, save, score.oof_accuracy, environment["commit"], ineligible)
     if run.subcommand == "train" and draw:
-        plot_learning_curves(
-            state.history,
-            run.path / "learning_curves.png",
-            f"{config.model}: learning curves, 1/{config.folds} of the rows held out",
+        curves = plot_learning_curves(
+            state.history, f"{config.model}: learning curves, 1/{config.folds} of the rows held out"
         )
+        save_figure(curves, run.path / "learning_curves.png")
     result = CVResult(
         score=score,
         oof_probabilities=state.oof,

@@ -1,0 +1,247 @@
+"""What the shared figures show, read from their axes."""
+
+import numpy as np
+import pytest
+
+from digit_recognizer.evaluation.metrics import count_confusions
+from digit_recognizer.reporting import plots
+
+pytestmark = pytest.mark.fast
+RNG = np.random.default_rng(0)
+LABELS = np.array([0, 1, 1, 2, 4, 4, 4, 5, 6, 7, 8, 9])  # no 3
+IMAGES = RNG.integers(1, 256, (12, 28, 28, 1), dtype=np.uint8)  # no pixel is paper: gaps can be seen
+
+
+def list_epochs(losses_of_fold):
+    return [
+        {"fold": fold, "epoch": epoch, "loss": loss, "accuracy": 1 - loss / 10, "lr": 0.1}
+        for fold, losses in losses_of_fold.items()
+        for epoch, loss in enumerate(losses, 1)
+    ]
+
+
+def draw_folds(losses_of_fold, accuracies):
+    return plots.plot_learning_curves(list_epochs(losses_of_fold), "a run", final_accuracies=accuracies)
+
+
+def read_lines(axes):
+    """The lines of a panel, as lists of (x, y), and the points of its markers."""
+    lines = [line.get_xydata().tolist() for line in axes.lines if line.get_linestyle() != "None"]
+    markers = [point for line in axes.lines if line.get_linestyle() == "None" for point in line.get_xydata().tolist()]
+    return lines, markers
+
+
+def read_cells(axes):
+    return {(round(text.get_position()[1]), round(text.get_position()[0])): text.get_text() for text in axes.texts}
+
+
+def read_legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def draw_confusion(labels, predictions, **options):
+    (axes,) = plots.plot_confusion_matrix(count_confusions(labels, predictions, 10), **options).axes
+    return axes
+
+
+def test_every_fold_has_a_line_in_both_panels_and_a_marker_at_its_last_epoch():
+    loss, accuracy = draw_folds({1: [4, 3], 0: [3, 2, 1]}, [0.75, 0.875]).axes
+    assert read_lines(loss) == ([[[1, 3], [2, 2], [3, 1]], [[1, 4], [2, 3]]], [])
+    lines, markers = read_lines(accuracy)
+    assert [[y for _, y in line] for line in lines] == [[0.7, 0.8, 0.9], [0.6, 0.7]]
+    assert markers == [[3, 0.75], [2, 0.875]]
+    assert "0.7500 to 0.8750" in accuracy.get_title() and "1.0000 to 3.0000" in loss.get_title()
+
+
+@pytest.mark.parametrize("names", [("val_loss", "val_accuracy"), ("held_out_loss", "held_out_accuracy")])
+def test_a_validation_set_measured_every_epoch_has_a_line(names):
+    history = [{**row, names[0]: row["loss"] + 1, names[1]: 0.5} for row in list_epochs({0: [3, 2, 1]})]
+    figure = plots.plot_learning_curves(history, "a run", reference=("seed report", 0.99))
+    loss, accuracy = figure.axes
+    assert [line[0] for line in read_lines(loss)[0]] == [[1, 3], [1, 4]]
+    assert "0.5000" in accuracy.get_title() and accuracy.get_ylim()[1] > 0.99
+    assert read_legend(figure) == ["training set", "validation set", "seed report: 0.99"]
+
+
+def test_validation_differs_from_training_in_colour_and_shape():
+    figure = draw_folds({0: [3, 2], 1: [3, 2]}, [0.7, 0.8])
+    training, validation = figure.axes[1].lines[0], figure.axes[1].lines[1]
+    assert training.get_color() != validation.get_color() and training.get_marker() != validation.get_marker()
+    assert read_legend(figure) == ["training set", "validation set, after the last epoch"]
+    assert figure.get_suptitle() == "a run"
+
+
+def test_history_may_be_the_text_of_history_csv():
+    history = list_epochs({fold: [5, *range(12, 1, -1)] for fold in range(10)})  # twelve epochs: "10" sorts before "2"
+    text = [{key: str(value) for key, value in row.items()} for row in history]
+    for rows in (history, text):
+        lines, _ = read_lines(plots.plot_learning_curves(rows, "", final_accuracies=[0.9] * 10).axes[0])
+        assert len(lines) == 10 and [x for x, _ in lines[9]] == list(range(1, 13)) and lines[9][-1] == [12, 2]
+
+
+def test_the_first_epochs_flatten_nothing_and_are_mentioned():
+    losses = [100, 5, *np.linspace(2, 1, 14)]
+    loss, accuracy = draw_folds({0: losses, 1: losses}, [0.5, 0.95]).axes
+    low, high = loss.get_ylim()
+    assert low < 1 < 1.8 < high < 2
+    assert "up to epoch 4 " in loss.get_xlabel()
+    assert accuracy.get_ylim()[0] < 0.5  # a fold that failed stays in sight
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_short_runs_are_shown_whole(epochs):
+    for axes in draw_folds({0: [100, 5, 2][:epochs]}, [0.99]).axes:
+        low, high = axes.get_ylim()
+        assert all(low < y < high for line in read_lines(axes)[0] for _, y in line)
+        assert axes.get_xlabel() == "epoch" and " to " not in axes.get_title()  # one fold has no range
+        ticks = [x for x in axes.get_xticks() if axes.get_xlim()[0] <= x <= axes.get_xlim()[1]]
+        assert ticks == list(range(1, epochs + 1))
+
+
+def test_as_many_accuracies_as_folds_are_needed():
+    with pytest.raises(ValueError):
+        draw_folds({0: [2, 1], 1: [2, 1]}, [0.9])
+
+
+def test_each_configuration_has_a_panel_with_a_line_per_seed():
+    history = [
+        {"configuration": name, "seed": seed, "epoch": epoch, "accuracy": np.nan, "val_accuracy": base + epoch / 100}
+        for name, base in (("lr 0.1", 0.8), ("lr 0.2", 0.85), ("lr 9", 0.86)) for seed in (0, 1) for epoch in (1, 2, 3)
+    ]  # fmt: skip
+    history[-1]["val_accuracy"] = 0.1  # this model was lost
+    figure = plots.plot_learning_curves(history, "a sweep", plateaus={"lr 0.2": 2})
+    first, second, third = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["lr 0.1", "lr 0.2", "lr 9"]
+    assert [[y for _, y in line] for line in read_lines(first)[0]] == [pytest.approx([0.81, 0.82, 0.83])] * 2
+    assert second.lines[-1].get_xdata() == [2, 2] and "no significant gain from here" in read_legend(figure)
+    assert first.get_ylim() == third.get_ylim() and first.get_ylim()[0] > 0.5
+    assert [text.get_text() for text in third.texts] == ["1 below, at 0.10"]
+
+
+def test_confusion_has_labels_as_rows_and_writes_each_count_that_is_not_zero():
+    labels = np.array([4] * 1200 + [4, 4, 4, 9])
+    axes = draw_confusion(labels, np.array([4] * 1200 + [9, 9, 7, 4]))
+    assert read_cells(axes) == {(4, 4): "1,200", (4, 9): "2", (4, 7): "1", (9, 4): "1"}
+    assert axes.get_title() == "errors: 4 of 1,204 rows"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("prediction", "label")
+
+
+def test_a_mean_confusion_has_fractions():
+    counts = np.diag([100.0] * 10)
+    counts[4, 9], counts[3, 5] = 2.5, 12.25
+    (axes,) = plots.plot_confusion_matrix(counts, unit="pictures", note=", mean over 2 seeds").axes
+    assert (read_cells(axes)[4, 9], read_cells(axes)[3, 5]) == ("2.5", "12")
+    assert axes.get_title() == "errors: 14.8 of 1,015 pictures, mean over 2 seeds"
+
+
+def test_colour_follows_the_errors_and_leaves_the_diagonal_grey():
+    axes = draw_confusion(np.array([4] * 1200 + [4, 4, 9]), np.array([4] * 1200 + [9, 9, 4]))
+    picture = axes.images[0]
+    colours = picture.cmap(picture.norm(picture.get_array()))[..., :3]
+    assert (np.ptp(colours[np.eye(10, dtype=bool)], axis=1) == 0).all()
+    assert np.ptp(colours[4, 9]) > np.ptp(colours[9, 4]) > np.ptp(colours[0, 1]) == 0
+    assert colours[0, 1].min() == 1
+
+
+def test_a_run_without_errors_can_be_drawn():
+    axes = draw_confusion(LABELS, LABELS)
+    assert axes.get_title() == "errors: 0 of 12 rows"
+    assert (3, 3) not in read_cells(axes) and read_cells(axes)[4, 4] == "3"
+
+
+def test_chosen_cells_are_framed():
+    framed = np.zeros((10, 10), bool)
+    framed[4, 9] = True
+    (frame,) = draw_confusion(LABELS, LABELS, framed=framed).patches
+    assert frame.get_xy() == (8.5, 3.5)
+
+
+def test_of_many_classes_those_with_most_errors_are_shown():
+    labels = np.arange(100).repeat(2)
+    predictions = np.where(labels >= 90, (labels + 1) % 100, labels)
+    counts = count_confusions(labels, predictions, 100)
+    (axes,) = plots.plot_confusion_matrix(counts, [str(number) for number in range(100)], unit="pictures").axes
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert len(names) == 20 and {str(number) for number in (0, *range(90, 100))} <= set(names)
+    assert "the 20 of 100 classes with most errors" in axes.get_title()
+
+
+def test_long_class_names_are_cut_and_dollars_are_no_formula():
+    names = ("alpha", "a class of many letters", "$c$")
+    (axes,) = plots.plot_confusion_matrix(np.eye(3, dtype=int), names).axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["alpha", "a class of ma…", r"\$c\$"]
+
+
+def test_each_class_has_a_bar_with_its_count_even_where_there_is_none():
+    (axes,) = plots.plot_class_counts(np.repeat(LABELS[:-1], 400)).axes
+    counts = [400, 800, 400, 0, 1200, 400, 400, 400, 400, 0]
+    assert [bar.get_height() for bar in axes.patches] == counts
+    assert [text.get_text() for text in axes.texts] == [f"{count:,}" for count in counts]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == list("0123456789")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("digit", "rows of train.csv")
+
+
+def test_samples_are_the_first_of_each_class_in_a_row_named_after_it():
+    (axes,) = plots.plot_samples(IMAGES, LABELS, 2).axes
+    sheet = np.asarray(axes.images[0].get_array())
+    assert sheet.shape == (280, 56)
+    cells = sheet.reshape(10, 28, 2, 28).swapaxes(1, 2)
+    assert np.array_equal(cells[4], IMAGES[[4, 5], ..., 0])  # row 6 is the third 4
+    assert np.array_equal(cells[9, 0], IMAGES[11, ..., 0]) and not cells[9, 1].any()
+    assert not cells[3].any()
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == list("0123456789")
+    assert [int(y // 28) for y in axes.get_yticks()] == list(range(10))
+
+
+def test_samples_are_dark_on_light_paper():
+    (axes,) = plots.plot_samples(IMAGES, LABELS, 1).axes
+    picture = axes.images[0]
+    paper, ink = picture.cmap(picture.norm([0, 255]))[:, :3]
+    assert (paper == 1).all() and (ink == 0).all()
+
+
+def test_tiles_lie_where_their_corners_are():
+    pictures = np.arange(1, 31, dtype=float).reshape(5, 2, 3)
+    sheet, corners = plots.tile(pictures, 2, above=1, right=2, ground=np.nan)
+    assert sheet.shape == (9, 10)
+    for (x, y), picture in zip(corners, pictures, strict=True):
+        assert np.array_equal(sheet[y : y + 2, x : x + 3], picture)
+    assert np.isnan(sheet).sum() == sheet.size - pictures.size
+
+
+def test_colours_put_zero_in_the_middle_where_there_are_negative_numbers():
+    signed, positive = plots.choose_colours(np.array([-1.0, 4.0])), plots.choose_colours(np.array([0.0, 4.0]))
+    assert (signed.norm(0), signed.norm(4), positive.norm(0), positive.norm(4)) == (0.5, 1, 0, 1)
+    assert np.ptp(signed.cmap(0.5)[:3]) < 0.01 and positive.cmap(0.0)[:3] == (1, 1, 1)
+    for colours in (signed, positive):
+        lightness = colours.cmap(np.linspace(0, 1, 20))[:, :3] @ (0.2126, 0.7152, 0.0722)
+        assert (np.diff(lightness) < 0).all()
+    assert plots.choose_colours(np.zeros(3)).norm(0) == 0
+
+
+def test_a_contact_sheet_has_its_words_above_each_image():
+    figure = plots.plot_contact_sheet(IMAGES[..., 0], ["12,345\n4 → 9"] * 12, "digits")
+    (axes,) = figure.axes
+    sheet = np.asarray(axes.images[0].get_array())
+    assert sheet.shape[1] == 10 * 36, "ten to a row, where there is room"
+    for text, image in zip(axes.texts, IMAGES, strict=True):
+        middle, above = text.get_position()
+        top, left = round(above) + 1, round(middle) - 14
+        assert np.array_equal(sheet[top : top + 28, left : left + 28], image[..., 0])
+
+
+def test_a_figure_that_cannot_be_finished_leaves_the_older_one(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    def fail(self, path, **options):
+        path.write_bytes(b"half a figure")
+        raise RuntimeError
+
+    figure, path = plots.plot_class_counts(LABELS), tmp_path / "counts.png"
+    plots.save_figure(figure, path)
+    older = path.read_bytes()
+    assert older.startswith(b"\x89PNG")
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(RuntimeError):
+        plots.save_figure(figure, path)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [older]
