@@ -19,8 +19,7 @@ from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.io import hash_file, read_json, write_atomically
 from digit_recognizer.models import build_model
 from digit_recognizer.models._ready import KIND, WEIGHTS
-from digit_recognizer.training.run import load_config
-from digit_recognizer.training.saved_models import load_saved_model
+from digit_recognizer.training.run import load_config, load_fold_model
 from digit_recognizer.training.trainer import predict_probabilities
 
 FOLD = 0
@@ -43,7 +42,7 @@ def main() -> None:
         )
     held_out = np.load(path / "folds.npy") == FOLD
     net = build_model(KIND)
-    net.set_weights(load_saved_model(path / "models" / f"fold{FOLD}.keras").get_weights())
+    net.set_weights(load_fold_model(path, FOLD).get_weights())
     right = predict_probabilities(net, dataset.images[held_out]).argmax(axis=1) == dataset.labels[held_out]
     facts = {
         "command": begun["command"],

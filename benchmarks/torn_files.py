@@ -6,6 +6,7 @@ from pathlib import Path
 
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.io import TEMPORARY, load_npy, read_json
+from digit_recognizer.models._weights import unpack_weights
 from digit_recognizer.training.checkpoint import unpack_state
 
 
@@ -37,6 +38,12 @@ def check_archive(path: Path) -> None:
             raise ValueError
 
 
+def check_arrays(path: Path) -> None:
+    """A checkpoint or a fold model, both of which carry a SHA-256."""
+    unpack = unpack_state if path.name.startswith("state") else unpack_weights
+    unpack(path.read_bytes())
+
+
 def check_image(path: Path) -> None:
     """A PNG with its end mark."""
     if not path.read_bytes().endswith(b"IEND\xaeB`\x82"):
@@ -50,5 +57,5 @@ READERS: dict[str, Callable[[Path], object]] = {
     ".txt": check_last_line,
     ".keras": check_archive,
     ".png": check_image,
-    ".safetensors": lambda path: unpack_state(path.read_bytes()),
+    ".safetensors": check_arrays,
 }

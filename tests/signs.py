@@ -5,8 +5,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers
 from PIL import Image, ImageDraw
+
+from digit_recognizer.models import build_model
+from digit_recognizer.models._weights import pack_weights
+from digit_recognizer.training.run import find_fold_weights
 
 SIDE_PX = 64
 
@@ -35,24 +38,13 @@ def write_signs(folder: Path, count: int, seed: int, kinds=("cross", "hook", "ri
     return folder
 
 
-def build_document_002() -> keras.Model:
-    """Document 002's net, by its table: 260, 5,020, 16,050 and 510 parameters."""
+def write_base_run(folder: Path) -> Path:
+    """As much of a run folder as a transfer reads, of a narrow model that has learned nothing."""
     keras.utils.set_random_seed(0)
-    inputs = outputs = keras.Input((28, 28, 1), name="images")
-    for filters in (10, 20):
-        outputs = layers.Conv2D(filters, 5, activation="relu", name=f"convolution_{filters}")(outputs)
-        outputs = layers.MaxPooling2D(name=f"pool_{filters}")(outputs)
-    outputs = layers.Dropout(0.5, name="dropout")(layers.Flatten(name="flatten")(outputs))
-    outputs = layers.Dense(50, activation="relu", name="embedding")(outputs)
-    outputs = layers.Dense(10, activation="softmax", name="probabilities")(outputs)
-    return keras.Model(inputs, outputs, name="document_002")
-
-
-def write_net(folder: Path, model: keras.Model) -> Path:
-    """As much of a run folder as a transfer reads."""
+    model = build_model("narrow")
     (folder / "models").mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"subcommand": "cv", "folds": 11}))
-    (folder / "metrics.json").write_text("{}")
+    (folder / "config.json").write_text(json.dumps({"subcommand": "cv", "model": "narrow", "folds": 11}))
+    (folder / "metrics.json").write_text(json.dumps({"precision": "float32"}))
     for fold in (0, 10):
-        model.save(folder / "models" / f"fold{fold}.keras")
+        find_fold_weights(folder, fold).write_bytes(pack_weights(model))
     return folder

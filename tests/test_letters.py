@@ -7,12 +7,13 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from signs import build_document_002, write_net, write_signs
+from signs import write_base_run, write_signs
 
 from digit_recognizer import transfer
 from digit_recognizer.data.splits import assign_folds
-from digit_recognizer.training.saved_models import load_saved_model
+from digit_recognizer.models._weights import unpack_weights
 from digit_recognizer.transfer_learning import letters as letter_fits
+from digit_recognizer.transfer_learning.results import load_transferred
 from digit_recognizer.vision.class_folders import find_classes, load_pictures
 from digit_recognizer.vision.normalize import load_letter
 
@@ -23,7 +24,7 @@ QUICK = ["--copies", "8", "--epochs", "8", "--batch-size", "32"]
 def place(tmp_path_factory):
     """A run, training signs and test signs; two of the test signs are training signs too."""
     place = tmp_path_factory.mktemp("letters")
-    write_net(place / "run", build_document_002())
+    write_base_run(place / "run")
     write_signs(place / "train", 4, seed=0)
     write_signs(place / "test", 5, seed=1)
     shutil.copy(place / "train" / "ring" / "0.png", place / "test" / "ring" / "copy.png")
@@ -52,17 +53,18 @@ def read_predictions(folder):
 
 
 def read_weights(path):
-    return {weight.path: keras.ops.convert_to_numpy(weight) for weight in load_saved_model(path).weights}
+    return unpack_weights(path.read_bytes())
 
 
 def test_a_transfer_leaves_its_configuration_course_metrics_net_and_figures(done):
     names = {path.relative_to(done).as_posix() for path in done.rglob("*") if path.is_file()}
     assert names - {"misread.png"} == {
         *(".lock", "config.json", "history.csv", "log.txt", "metrics.json", "predictions.csv"),
-        *("models/classes.json", "models/transferred.keras"),
+        *(f"models/transferred.{suffix}" for suffix in ("json", "keras", "safetensors")),
         *("class_counts.png", "confusion.png", "learning_curves.png"),
     }
-    assert json.loads((done / "models" / "classes.json").read_text()) == ["cross", "hook", "ring"]
+    recipe = load_transferred(done)[1]
+    assert (recipe.classes, recipe.model, recipe.preprocess) == (("cross", "hook", "ring"), "narrow", "none")
     config = json.loads((done / "config.json").read_text())
     assert (config["subcommand"], config["copies"], config["seeds"]) == ("transfer", 8, 2)
     with (done / "history.csv").open() as file:
@@ -97,7 +99,9 @@ def test_pictures_in_both_folders_are_told_and_left_out(done):
 def test_the_saved_net_reads_the_test_pictures_as_predictions_say(place, done):
     found = find_classes(place / "test", "--test")
     images = load_pictures(found.files, load_letter, "pictures").images.astype(np.float32) / 255
-    probabilities = load_saved_model(done / "models" / "transferred.keras").predict(images, verbose=0)
+    probabilities = load_transferred(done)[0].predict(images, verbose=0)
+    exported = keras.saving.load_model(done / "models" / "transferred.keras").predict(images, verbose=0)
+    np.testing.assert_allclose(exported, probabilities, atol=1e-6)
     read = dict(zip(found.names, probabilities, strict=True))
     rows = read_predictions(done)
     assert len(rows) == 15
@@ -109,28 +113,31 @@ def test_the_saved_net_reads_the_test_pictures_as_predictions_say(place, done):
 
 def test_frozen_weights_are_byte_for_byte_those_of_the_first_folds_net(place, done):
     before, after = (
-        read_weights(path) for path in (place / "run/models/fold0.keras", done / "models/transferred.keras")
+        read_weights(path) for path in (place / "run/models/fold0.safetensors", done / "models/transferred.safetensors")
     )
     assert before.keys() == after.keys()
     changed = [name for name in before if before[name].tobytes() != after[name].tobytes()]
-    assert changed == ["probabilities/kernel", "probabilities/bias"]
+    assert changed == ["006.probabilities/kernel", "007.probabilities/bias"]
 
 
 def test_the_same_seed_gives_the_same_result(place, done, tmp_path):
     assert run(place, tmp_path / "again", "--seeds", "1") == 0
     assert (tmp_path / "again" / "predictions.csv").read_bytes() == (done / "predictions.csv").read_bytes()
-    first, second = (read_weights(folder / "models" / "transferred.keras") for folder in (done, tmp_path / "again"))
+    first, second = (
+        read_weights(folder / "models" / "transferred.safetensors") for folder in (done, tmp_path / "again")
+    )
     assert all(first[name].tobytes() == second[name].tobytes() for name in first)
 
 
 def test_unfreezing_changes_what_it_names_and_all_after_it_and_nothing_before(place, tmp_path):
-    flags = ["--unfreeze", "convolution_20", "--unfreeze-epochs", "2", "--unfreeze-learning-rate", "0.001"]
+    flags = ["--unfreeze", "block2_conv", "--unfreeze-epochs", "2", "--unfreeze-learning-rate", "0.001"]
     assert run(place, tmp_path / "out", "--seeds", "2", *flags) == 0
     before, after = (
-        read_weights(path) for path in (place / "run/models/fold0.keras", tmp_path / "out/models/transferred.keras")
+        read_weights(path)
+        for path in (place / "run/models/fold0.safetensors", tmp_path / "out/models/transferred.safetensors")
     )
-    changed = {name.split("/")[0] for name in before if before[name].tobytes() != after[name].tobytes()}
-    assert changed == {"convolution_20", "embedding", "probabilities"}
+    changed = {name[4:].split("/")[0] for name in before if before[name].tobytes() != after[name].tobytes()}
+    assert changed == {"block2_conv", "embedding", "probabilities"}
     assert read_metrics(tmp_path / "out")["parameters"] == {"trained": 153 + 5_020 + 16_050, "frozen": 260}
     with (tmp_path / "out" / "history.csv").open() as file:
         rates = [float(row["learning_rate"]) for row in csv.DictReader(file) if row["epoch"] == "9"]
@@ -189,7 +196,7 @@ def test_where_nothing_can_be_held_out_the_accuracy_is_unknown_and_formulas_are_
         (["run", "--images", "train", "--test", "other"], "lacks 'hook'"),
         (["run", "--images", "spoilt"], "spoilt/ring/0.png must be a PNG"),
         (["run", "--images", "blank"], "blank/ring/blank.png must show a sign"),
-        (["run", "--images", "train", "--unfreeze", "gone"], "convolution_10, convolution_20, embedding"),
+        (["run", "--images", "train", "--unfreeze", "gone"], "block1_conv, block2_conv, embedding"),
         (["run", "--images", "train", "--run-dir", "run"], "run holds"),
         (["run", "--images", "train", "--weights", "none"], "--weights is for resnet152v2"),
         (["run", "--images", "train", "--seeds", "0"], "--seeds takes a number of at least 1; received 0"),

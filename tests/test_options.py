@@ -98,8 +98,7 @@ def test_help_tells_the_options_of_the_chosen_net(capsys):
 
 
 def test_a_run_is_of_the_net_with_its_options_and_goes_on_with_them(tiny_dir, tmp_path, capsys):
-    from digit_recognizer.training.run import Run
-    from digit_recognizer.training.saved_models import load_saved_model
+    from digit_recognizer.training.run import Run, load_fold_model
 
     run = tmp_path / "run"
     arguments = [
@@ -115,8 +114,8 @@ def test_a_run_is_of_the_net_with_its_options_and_goes_on_with_them(tiny_dir, tm
     ]
     assert train.main([*arguments, "--run-dir", str(run), "--submission", str(tmp_path / "mine.csv")]) == 0
     assert "dense layers=1 units=5: 60 training rows" in capsys.readouterr().out
-    assert load_saved_model(run / "models" / "fold0.keras").count_params() == 785 * 5 + 6 * 10
-    assert json.loads((run / "config.json").read_text())["net"] == ["layers=1", "units=5"]
+    assert load_fold_model(run, 0).count_params() == 785 * 5 + 6 * 10
+    assert json.loads((run / "config.json").read_text())["model_args"] == ["layers=1", "units=5"]
     folder, config = Run.reopen(run, "train")
     with folder:
         assert config.model_args == ("layers=1", "units=5")

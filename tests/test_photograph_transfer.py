@@ -11,7 +11,8 @@ from test_resnet152v2 import build_small_backbone
 
 from digit_recognizer import transfer
 from digit_recognizer.models import _pretrained as _resnet152v2
-from digit_recognizer.training.saved_models import load_saved_model
+from digit_recognizer.transfer_learning import results
+from digit_recognizer.transfer_learning.results import load_transferred
 
 COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
 
@@ -63,9 +64,11 @@ def test_a_fifth_of_each_class_is_held_out_and_measured_after_every_epoch(images
     assert "MEANINGLESS" in out and "MEANS NOTHING" in metrics["warning"]
 
 
-def test_the_saved_head_is_all_that_was_trained_and_is_opened_safely(images, tmp_path):
+def test_the_saved_head_is_all_that_was_trained_and_can_be_rebuilt(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "FEATURES", 12)  # of the small backbone above
     assert run(images, tmp_path / "out") == 0
-    head = load_saved_model(tmp_path / "out" / "models" / "transferred.keras")
+    head, recipe = load_transferred(tmp_path / "out")
+    assert recipe.classes == ("blue", "green", "red")
     assert (head.input_shape, head.output_shape) == ((None, 12), (None, 3))
     assert head.count_params() == read_metrics(tmp_path / "out")["parameters"]["trained"]
 

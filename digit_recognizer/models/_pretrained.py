@@ -87,6 +87,7 @@ def _one_line(error: Exception) -> str:
 
 WEIGHTS_FILE = "resnet152v2_weights_tf_dim_ordering_tf_kernels_notop.h5"  # as Keras publishes it
 SIDE_PX = 256
+FEATURES = 2048  # numbers per image that the backbone computes
 DROPOUT = 0.5  # the document leaves it open; the rate that vgg16's head has, and its reason
 RANDOM_WEIGHTS_SEED = 0  # not the run's: equal pictures have equal features then, whatever the seed
 

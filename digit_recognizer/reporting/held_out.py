@@ -13,7 +13,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
 from digit_recognizer.io import install_file, load_npy, lock_folder, open_regular_file, read_json, write_json
 from digit_recognizer.reporting.html import FigureFile, Section
-from digit_recognizer.training.run import CONFIG, FinishedRun
+from digit_recognizer.training.run import CONFIG, FinishedRun, find_fold_weights
 
 # The index of an examination, examination.json: what was found, in the order of reading, and the files that show it.
 #
@@ -175,7 +175,7 @@ class ExaminedRun:
 
     def find_model_path(self, fold: int) -> Path:
         """Where the net of a fold is, or would be."""
-        return self.run.path / "models" / f"fold{fold}.keras"
+        return find_fold_weights(self.run.path, fold)
 
 
 def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import numpy as np
 
-from digit_recognizer.backend import import_keras
 from digit_recognizer.config import Preprocess
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.labels import DIGITS
@@ -27,7 +26,7 @@ from digit_recognizer.reporting.filters import (
 from digit_recognizer.reporting.held_out import ExaminedRun
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.plots import ACCENT_COLOUR, are_short
-from digit_recognizer.training.run import CONFIG
+from digit_recognizer.training.run import CONFIG, load_fold_model
 from digit_recognizer.vision.class_folders import ClassFolder, find_classes, load_pictures
 from digit_recognizer.vision.normalize import load_letter
 
@@ -522,9 +521,9 @@ def examine_fold_net(run: ExaminedRun, train: TrainTable, request: NetRequest, f
     _check_rows(request.rows, len(train.labels))
     try:
         preprocess = _read_preprocess(run)
-        model = _open_net(run.find_model_path(fold))
+        model = load_fold_model(run.run.path, fold)
     except InputError as error:
-        if request.is_asked_for or isinstance(error.__cause__, OSError):  # a full disk is no property of the run
+        if request.is_asked_for:
             raise
         return InsideNet((Section("One net, looked into", (f"Left out: {error}",)),), str(error))
     held_out = np.flatnonzero(run.fold_of_row == fold)
@@ -577,22 +576,6 @@ def _read_preprocess(run: ExaminedRun) -> Preprocess:
             "restore it."
         )
     return cast("Preprocess", told)
-
-
-def _open_net(path: Path) -> "keras.Model":
-    if not path.is_file():
-        raise InputError(f"{path} is missing, so no net can be looked into: examine a run that kept its models.")
-    import_keras()
-    from digit_recognizer.training.saved_models import load_saved_model
-
-    model = load_saved_model(path)
-    shapes = tuple(model.input_shape[1:]), tuple(model.output_shape[1:])
-    if shapes != ((28, 28, 1), (10,)):
-        raise InputError(
-            f"{path} must be a net from images of 28 x 28 to ten probabilities, but goes from {shapes[0]} to "
-            f"{shapes[1]}: it is not this run's."
-        )
-    return model
 
 
 def _introduce(

@@ -6,7 +6,6 @@ stopped: what it needs is in its state (`digit_recognizer.training.checkpoint`),
 
 import contextlib
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +39,7 @@ from digit_recognizer.evaluation.metrics import (
     find_most_frequent_confusion,
 )
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
-from digit_recognizer.models._normalization import make_plain
+from digit_recognizer.models._weights import export_keras, pack_weights
 from digit_recognizer.reporting.plots import plot_learning_curves, save_figure
 from digit_recognizer.training.checkpoint import FitState, RunState, SaveFit, load_state, remove_state, save_state
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task, map_in_order
@@ -59,6 +58,7 @@ from digit_recognizer.training.run import (
     METRICS,
     FinishedRun,
     Run,
+    find_fold_weights,
     load_config,
     load_run,
     load_run_config,
@@ -286,7 +286,8 @@ class FoldResult:
     Attributes:
         held_out: float32 (rows held out, classes), the probabilities of these rows.
         test: float32 (m, classes).
-        net: the bytes of a .keras file.
+        weights: the bytes of models/fold<k>.safetensors.
+        keras_archive: the bytes of models/fold<k>.keras.
         seconds: of training, in this sitting.
         epochs: one entry per finished epoch of this sitting, as an `EpochListener` gets them.
         untrained_accuracy: of the net on its held-out rows before the first step; None if it was not measured.
@@ -295,7 +296,8 @@ class FoldResult:
 
     held_out: np.ndarray
     test: np.ndarray
-    net: bytes
+    weights: bytes
+    keras_archive: bytes
     seconds: float
     epochs: list[dict[str, Any]] = field(default_factory=list)
     untrained_accuracy: float | None = None
@@ -351,7 +353,8 @@ def fit_and_judge(
         result = FoldResult(
             held_out=predict_probabilities(part, views[0][held_out], config.tta),
             test=predict_probabilities(part, work.inputs.test, config.tta),
-            net=_pack_net(model),
+            weights=pack_weights(model),
+            keras_archive=export_keras(model),
             seconds=seconds,
             epochs=epochs,
             untrained_accuracy=untrained[0] if untrained else None,
@@ -378,19 +381,6 @@ def fit_elsewhere(work: FoldWork, task: tuple[int, FitState | None]) -> FoldResu
 def name_fold(config: RunConfig, fold: int) -> str:
     """What a fold is called on the screen."""
     return f"fold {fold + 1}/{config.folds}"
-
-
-def _pack_net(model: keras.Model) -> bytes:
-    # without compilation and optimizer: a third of the size, and plain Keras can open it
-    plain = make_plain(keras.Model(model.inputs, model.outputs, name=model.name))
-    try:
-        with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
-            path = Path(folder) / "net.keras"  # Keras writes to nothing else
-            plain.save(path)
-            return path.read_bytes()
-    except OSError as error:
-        place, reason = tempfile.gettempdir(), error.strerror or error
-        raise WriteError(f"{place} needs room for a net to be packed, but {reason}: make some.") from error
 
 
 # The folds of a run, in their order: fitted by an executor, and kept in the run's folder by this process alone.
@@ -482,8 +472,10 @@ def _replay(result: FoldResult, listener: FoldListener) -> None:
 def _keep(work: FoldWork, fold: int, result: FoldResult, run: Run, state: RunState) -> None:
     state.oof[work.fold_of_row == fold] = result.held_out
     state.test += result.test / len(work.list_folds())
-    with write_atomically(run.path / "models" / f"fold{fold}.keras") as temporary:
-        temporary.write_bytes(result.net)
+    weights = find_fold_weights(run.path, fold)
+    for path, content in ((weights.with_suffix(".keras"), result.keras_archive), (weights, result.weights)):
+        with write_atomically(path) as temporary:
+            temporary.write_bytes(content)
     run.write_history(state.history)
     state.folds_done += 1
 
@@ -795,7 +787,7 @@ def _estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
     """Room that a run may take on its disk at most."""
     parameters = count_parameters(config.model, config.model_args)
     probabilities = 4 * CLASS_COUNT * (len(dataset.labels) + len(dataset.test_images))
-    return 4 * parameters * config.folds + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
+    return 2 * 4 * parameters * config.folds + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
 
 
 @contextlib.contextmanager

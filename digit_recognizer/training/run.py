@@ -31,7 +31,9 @@ from digit_recognizer.io import (
     write_npy,
     write_text,
 )
-from digit_recognizer.training.saved_models import load_saved_model
+from digit_recognizer.models import build_model, read_options
+from digit_recognizer.models._weights import load_weights
+from digit_recognizer.training.hardware import POLICIES, precision_policy
 
 # Run folders: what a run leaves behind, and how it is read again.
 #
@@ -43,7 +45,8 @@ from digit_recognizer.training.saved_models import load_saved_model
 #     oof_probabilities.npy     float32 (n, classes); NaN in rows that were never held out (`train`)
 #     test_probabilities.npy    float32 (m, classes), mean over the fold models
 #     metrics.json              the score, its interval, hashes of the data, seconds, names of other classes than digits
-#     models/fold<k>.keras      the fitted nets
+#     models/fold<k>.safetensors  the weights of the fold models
+#     models/fold<k>.keras      copies for plain Keras; this package never opens them
 #     log.txt                   what the screen showed
 #     .lock                     empty; held by the process at work, it keeps a second one out
 #
@@ -251,64 +254,80 @@ def _is_ours(file: Path) -> bool:
     return file.name == LOCK or file.name.startswith(TEMPORARY)
 
 
-IMAGE_SHAPE, CLASS_COUNT = (28, 28, 1), 10
-
-
 @dataclass(frozen=True)
-class RunNets:
-    """Nets of a run.
+class FoldModels:
+    """Trained models of a run.
 
     Attributes:
-        models: uncompiled, from float32 (n, 28, 28, 1) in [0, 1] to probabilities; one per fold, by ascending fold.
-        config: what they were fitted by; its `preprocess` must be done to every image first.
+        models: uncompiled, from float32 (n, 28, 28, 1) in [0, 1] to probabilities (n, 10); one per fold, in order.
+        config: of the run. Its `preprocess` must be applied to every image first.
+        precision: in which they were trained and predict: float32, bfloat16 or float16.
     """
 
     models: tuple[keras.Model, ...]
     config: RunConfig
+    precision: str
 
 
-def load_run_nets(path: Path, most: int | None = None) -> RunNets:
-    """Open the nets of a finished run of cv or train.
+def load_fold_models(path: Path, most: int | None = None) -> FoldModels:
+    """Rebuild the models of a finished run of cv or train, and load their weights.
 
     Args:
         path: the run folder.
-        most: so many nets at most, those of the first folds; None opens all.
+        most: at most so many models, those of the first folds; None loads all.
 
     Raises:
-        InputError: if it is no run folder, the run has not finished, or a net is missing, damaged, or of other images.
+        InputError: if it is not a run folder, the run has not finished, or weights are missing, damaged, or of another
+            model.
     """
-    if not (path / CONFIG).is_file():
-        raise InputError(f"{path} must be a run folder, with a {CONFIG}: name one that cv or train wrote.")
-    if not (path / METRICS).is_file():
-        raise InputError(f"{path} holds a run that has not finished: it has no {METRICS}. Finish it by --resume.")
-    if (path / "models" / "transferred.keras").exists():
-        raise InputError(
-            f"{path} is of transfer, whose net tells other classes than digits: name a run of cv or train."
-        )
-    config = _read_config(path / CONFIG)
+    config, precision = _read_recipe(path)
     count = config.folds if _read_verb(path / CONFIG) == "cv" else 1
-    files = [path / "models" / f"fold{fold}.keras" for fold in range(count)][:most]
+    files = [find_fold_weights(path, fold) for fold in range(count)][:most]
     missing = next((file for file in files if not file.is_file()), None)
     if missing is not None:
-        raise InputError(f"{missing} is missing, and the run was judged by all of its nets: restore it.")
-    models = tuple(load_saved_model(file) for file in files)
-    for file, model in zip(files, models, strict=True):
-        shapes = (tuple(model.input_shape[1:]), tuple(model.output_shape[1:]))
-        if shapes != (IMAGE_SHAPE, (CLASS_COUNT,)):
-            raise InputError(
-                f"{file} must be a net from images of 28 x 28 greys to ten probabilities, but goes from {shapes[0]} to "
-                f"{shapes[1]}: it is not this run's."
-            )
-        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
-            raise InputError(f"{file} must hold numbers, but holds NaN or infinities: its training went astray.")
-    return RunNets(models, config)
+        raise InputError("run.fold_model_missing", path=missing)
+    return FoldModels(tuple(_rebuild(config, precision, file) for file in files), config, precision)
+
+
+def load_fold_model(path: Path, fold: int) -> keras.Model:
+    """Rebuild the model of one fold, counted from 0; otherwise as `load_fold_models`."""
+    return _rebuild(*_read_recipe(path), find_fold_weights(path, fold))
+
+
+def find_fold_weights(path: Path, fold: int) -> Path:
+    """Where the weights of a fold's model are, or would be; folds count from 0."""
+    return path / "models" / f"fold{fold}.safetensors"
+
+
+def _read_recipe(path: Path) -> tuple[RunConfig, str]:
+    """The configuration and the precision of a finished run of cv or train."""
+    if not (path / CONFIG).is_file():
+        raise InputError("run.not_a_run", path=path)
+    if not (path / METRICS).is_file():
+        raise InputError("run.unfinished", path=path)
+    config = _read_config(path / CONFIG)
+    _read_verb(path / CONFIG)
+    metrics = read_json(path / METRICS)
+    precision = metrics.get("precision") if isinstance(metrics, dict) else None
+    if precision not in list(POLICIES):
+        raise InputError("run.no_precision", path=path / METRICS)
+    return config, precision
+
+
+def _rebuild(config: RunConfig, precision: str, weights: Path) -> keras.Model:
+    """A model of the run with the weights of a file, in the precision in which the run made its predictions."""
+    options: dict[str, Any] = read_options(config.model, config.model_args)
+    with precision_policy(precision):
+        model = build_model(config.model, weights=None, **options)
+    load_weights(model, weights)
+    return model
 
 
 def _read_verb(path: Path) -> str:
     """The command that began the run; its config is read already."""
     subcommand = read_json(path).get("subcommand")
     if subcommand not in ("cv", "train"):
-        raise InputError(f"{path.parent} must be a run of cv or train, but was begun by {subcommand!r}: name another.")
+        raise InputError("run.not_a_cv_run", path=path.parent, received=subcommand)
     return str(subcommand)
 
 

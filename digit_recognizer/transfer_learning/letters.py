@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from digit_recognizer.config import Preprocess
 from digit_recognizer.data.augmentation import Affine, BatchedAffine, preprocess_images
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError
@@ -18,7 +17,7 @@ from digit_recognizer.models._blocks import OUTPUT, Transferred, count_parameter
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.progress import Progress
 from digit_recognizer.training.reproducibility import derive_seed
-from digit_recognizer.training.run import CONFIG, Run, load_run_nets
+from digit_recognizer.training.run import CONFIG, Run, load_fold_models
 from digit_recognizer.training.trainer import (
     EpochCurve,
     EpochListener,
@@ -27,7 +26,14 @@ from digit_recognizer.training.trainer import (
     predict_probabilities,
 )
 from digit_recognizer.transfer_learning.config import MOST_COPIES, PHOTOGRAPHS, READY, TransferConfig
-from digit_recognizer.transfer_learning.results import Judgement, conclude, describe_parameters, save_model
+from digit_recognizer.transfer_learning.results import (
+    Judgement,
+    Recipe,
+    conclude,
+    describe_parameters,
+    save_model,
+    save_recipe,
+)
 from digit_recognizer.vision.class_folders import ClassFolder, Pictures, find_classes, find_shared, load_pictures
 from digit_recognizer.vision.normalize import load_letter
 
@@ -419,13 +425,13 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
     train = find_classes(config.images, "--images")
     test = find_classes(config.test, "--test", train.classes) if config.test is not None else None
     keras.utils.set_random_seed(derive_seed(config.seed, "fit"))  # a loaded net draws the seeds of its dropout
-    net, preprocess = open_net(config.run)
-    transferred = replace_head(net, len(train.classes))
+    base, recipe = open_base_model(config.run, train.classes)
+    transferred = replace_head(base, len(train.classes))
     if config.unfreeze is not None:
         unfreeze_from(transferred.model, config.unfreeze)
 
     def read(path: Path) -> np.ndarray:
-        return preprocess_images(load_letter(path)[None], preprocess)[0]
+        return preprocess_images(load_letter(path)[None], recipe.preprocess)[0]
 
     pictures = load_pictures(train.files, read, "training pictures")
     seen = load_pictures(test.files, read, "test pictures") if test is not None else None
@@ -437,6 +443,7 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
             run.log(f"note: {note}")
         run.log(f"{config.run}: {len(train.files):,} pictures of {len(train.classes):,} classes; run folder {run.path}")
         run.log(describe_parameters(transferred.model))
+        save_recipe(run, recipe)
         fits = LetterFits(config, run, transferred, train, pictures)
         names: list[str] = []
         judgement: Judgement | None
@@ -448,16 +455,18 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
         return conclude(config, run, train, judgement, images, fits.history, fits.parameters, names, started)
 
 
-def open_net(run: str) -> tuple[keras.Model, Preprocess]:
-    """The net of a run's first fold, or the ready model, and what is to be done to its images first.
+def open_base_model(run: str, classes: tuple[str, ...]) -> tuple[keras.Model, Recipe]:
+    """The model of a run's first fold, or the packaged one, and how to rebuild it with a head for other classes.
 
     Raises:
-        InputError: if it is neither, or its images are no letters' ones.
+        InputError: if it is neither.
     """
     if run == READY:
-        return load_ready_model(), "none"
+        return load_ready_model(), Recipe(classes, "champion")
     folder = Path(run)
     if not (folder / CONFIG).is_file():
-        raise InputError(f"RUN takes a run folder, {READY} or {PHOTOGRAPHS}, but {folder} has no {CONFIG}: name a run.")
-    nets = load_run_nets(folder, most=1)
-    return nets.models[0], nets.config.preprocess
+        raise InputError("transfer.no_base_model", path=folder, received=run)
+    trained = load_fold_models(folder, most=1)
+    config = trained.config
+    recipe = Recipe(classes, config.model, config.model_args, config.preprocess, trained.precision)
+    return trained.models[0], recipe

@@ -18,14 +18,21 @@ from digit_recognizer.training.progress import SECONDS_BETWEEN_LINES, Progress, 
 from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.run import Run
 from digit_recognizer.training.trainer import predict_probabilities
-from digit_recognizer.transfer_learning.config import TransferConfig
+from digit_recognizer.transfer_learning.config import PHOTOGRAPHS, TransferConfig
 from digit_recognizer.transfer_learning.letters import (
     check_converged,
     fit_head,
     predict_by_neighbours,
     predict_by_prototypes,
 )
-from digit_recognizer.transfer_learning.results import Judgement, conclude, describe_parameters, save_model
+from digit_recognizer.transfer_learning.results import (
+    Judgement,
+    Recipe,
+    conclude,
+    describe_parameters,
+    save_model,
+    save_recipe,
+)
 from digit_recognizer.vision.class_folders import ClassFolder, digest_pictures, find_classes, find_shared
 from digit_recognizer.vision.photos import load_colours
 
@@ -78,6 +85,7 @@ def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
             run.log(f"WARNING: {warning}.")
         run.log(f"{config.run}: {len(train.files):,} pictures of {len(train.classes):,} classes; run folder {run.path}")
         run.log(describe_parameters(model))
+        save_recipe(run, Recipe(train.classes, PHOTOGRAPHS))
         lower = _resnet152v2.split(model).lower
         features = compute_features(lower, train.files, run.log)
         if test is None:

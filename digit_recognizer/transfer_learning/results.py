@@ -5,9 +5,10 @@ runs/<time>-transfer/
     history.csv               one line per seed, part (all pictures, or all but a fold) and epoch
     predictions.csv           what the first seed's net read: file, label, predicted, probability
     metrics.json              accuracies per seed and class, intervals, counts, seconds
-    models/transferred.keras  the first seed's net, fitted on all training pictures (resnet152v2: but those held out,
-                              and only what was trained, from its 2048 features to probabilities)
-    models/classes.json       the names of its classes, in the order of its outputs
+    models/transferred.safetensors  the first seed's model, trained on all training pictures (resnet152v2: on those
+                              that are not held out, and only the head, from its 2048 features to probabilities)
+    models/transferred.json   how to rebuild it: base model, its options, preprocessing, class names in output order
+    models/transferred.keras  a copy for plain Keras
     learning_curves.png       loss and accuracy against epochs
     class_counts.png          training pictures per class
     confusion.png             which class was read as which
@@ -16,6 +17,7 @@ runs/<time>-transfer/
 """
 
 import csv
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,11 +27,15 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from digit_recognizer.config import Preprocess
 from digit_recognizer.data.csv import guard_cell
+from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
-from digit_recognizer.io import write_atomically, write_json
-from digit_recognizer.models._blocks import count_parameters
-from digit_recognizer.models._normalization import make_plain
+from digit_recognizer.io import read_json, write_atomically, write_json
+from digit_recognizer.models import build_model, read_options
+from digit_recognizer.models._blocks import count_parameters, replace_head
+from digit_recognizer.models._pretrained import FEATURES, build_head
+from digit_recognizer.models._weights import export_keras, load_weights, pack_weights
 from digit_recognizer.reporting.plots import (
     VALIDATION_COLOUR,
     choose_whole_ticks,
@@ -39,9 +45,10 @@ from digit_recognizer.reporting.plots import (
     save_figure,
     shorten,
 )
+from digit_recognizer.training.hardware import POLICIES, precision_policy
 from digit_recognizer.training.progress import format_seconds
 from digit_recognizer.training.run import METRICS, Run
-from digit_recognizer.transfer_learning.config import TransferConfig
+from digit_recognizer.transfer_learning.config import PHOTOGRAPHS, TransferConfig
 from digit_recognizer.vision.class_folders import ClassFolder
 
 if TYPE_CHECKING:
@@ -51,7 +58,7 @@ if TYPE_CHECKING:
 # What a transfer found: as the table that ends it, as metrics.json and as predictions.csv.
 
 SHOWN_CLASSES = 12
-MODEL, CLASSES = "transferred.keras", "classes.json"
+MODEL = "transferred"
 
 
 @dataclass(frozen=True)
@@ -186,11 +193,68 @@ def write_predictions(run: Run, judgement: Judgement, classes: Sequence[str]) ->
             writer.writerow([*cells, f"{row.max():.6f}"])
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How to rebuild a transferred model; kept as models/transferred.json.
+
+    Attributes:
+        classes: their names, in the order of the outputs.
+        model: the base model, one of `list_models()`, or resnet152v2, of which only the head is kept.
+        model_args: options of the base model.
+        preprocess: what is done to every image first.
+        precision: in which the model predicts.
+    """
+
+    classes: tuple[str, ...]
+    model: str
+    model_args: tuple[str, ...] = ()
+    preprocess: Preprocess = "none"
+    precision: str = "float32"
+
+
+def save_recipe(run: Run, recipe: Recipe) -> None:
+    """Write how to rebuild the model that `save_model` writes."""
+    write_json(run.path / "models" / f"{MODEL}.json", dataclasses.asdict(recipe))
+
+
 def save_model(run: Run, model: keras.Model) -> None:
-    """Save a net as `load_saved_model` and plain Keras open it."""
-    with write_atomically(run.path / "models" / MODEL) as temporary:
-        # without compilation and optimizer, which fine-tuning leaves on it
-        make_plain(keras.Model(model.inputs, model.outputs, name=model.name)).save(temporary)
+    """Write the weights of a transferred model, and a copy for plain Keras."""
+    path = run.path / "models" / MODEL
+    for suffix, content in ((".keras", export_keras(model)), (".safetensors", pack_weights(model))):
+        with write_atomically(path.with_suffix(suffix)) as temporary:
+            temporary.write_bytes(content)
+
+
+def load_transferred(path: Path) -> tuple[keras.Model, Recipe]:
+    """Rebuild the model of a transfer's run folder, and load its weights.
+
+    Args:
+        path: the run folder.
+
+    Returns:
+        The model, uncompiled: from images as its base model takes them (resnet152v2: from the 2048
+        features of the backbone) to probabilities (n, classes); and its recipe.
+
+    Raises:
+        InputError: if a file is missing, damaged, or of another model.
+    """
+    files = path / "models" / MODEL
+    content = read_json(files.with_suffix(".json"))
+    try:
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
+        recipe = Recipe(**fields)
+        if recipe.precision not in POLICIES or not all(isinstance(name, str) for name in recipe.classes):
+            raise TypeError("a value is none that a transfer writes")
+        options: dict[str, Any] = read_options(recipe.model, recipe.model_args) if recipe.model != PHOTOGRAPHS else {}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError("transfer.recipe", path=files.with_suffix(".json"), reason=error) from error
+    with precision_policy(recipe.precision):
+        if recipe.model == PHOTOGRAPHS:
+            model = build_head((FEATURES,), len(recipe.classes))
+        else:
+            model = replace_head(build_model(recipe.model, weights=None, **options), len(recipe.classes)).model
+    load_weights(model, files.with_suffix(".safetensors"))
+    return model, recipe
 
 
 def _span(accuracy: dict[str, Any]) -> str:
@@ -333,7 +397,6 @@ def conclude(
         The content of metrics.json.
     """
     seeds = list(range(config.seed, config.seed + config.seeds))
-    write_json(run.path / "models" / CLASSES, list(train.classes))
     run.write_history(history)
     plot_transfer_curves(
         history, run.path / "learning_curves.png", f"{config.run}: a new output layer for {len(train.classes)} classes"

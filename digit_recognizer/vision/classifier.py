@@ -75,11 +75,11 @@ def load_reader(run: Path | None) -> Reader:
 
         model, temperature = load_packaged_reader()
         return Reader((model,), temperature=temperature)
-    from digit_recognizer.training.run import load_run_nets
+    from digit_recognizer.training.run import load_fold_models
 
-    nets = load_run_nets(run)
+    trained = load_fold_models(run)
     _check_digits(run)
-    return Reader(nets.models, nets.config.preprocess)
+    return Reader(trained.models, trained.config.preprocess)
 
 
 def _check_digits(run: Path) -> None:

@@ -486,16 +486,16 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
 
     from digit_recognizer.evaluation.predictions import check_probabilities
     from digit_recognizer.training.cross_validation import read_result
-    from digit_recognizer.training.run import load_run, load_run_nets
+    from digit_recognizer.training.run import load_fold_models, load_run
     from digit_recognizer.training.trainer import predict_probabilities
 
     finished = load_run(run)
     result = read_result(finished)
     test = load_test(table)
-    nets = load_run_nets(run)
-    images = preprocess_images(pixels_to_images(test.pixels), nets.config.preprocess)
-    copies = nets.config.tta
-    probabilities = np.mean([predict_probabilities(net, images, copies) for net in nets.models], axis=0)
+    trained = load_fold_models(run)
+    images = preprocess_images(pixels_to_images(test.pixels), trained.config.preprocess)
+    copies = trained.config.tta
+    probabilities = np.mean([predict_probabilities(model, images, copies) for model in trained.models], axis=0)
     check_probabilities(run / "models", probabilities)
     own = finished.metrics["test_sha256"] == test.sha256
     kept = finished.test_probabilities
@@ -505,7 +505,7 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
             "test_probabilities.npy: restore them."
         )
     provenance = Provenance(
-        model=nets.config.model,
+        model=trained.config.model,
         command=describe_command(),
         commit=find_commit(),
         train_sha256=finished.metrics["train_sha256"],
@@ -515,6 +515,6 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
         run=str(run),
     )
     write_submission(output, probabilities.argmax(axis=1), len(images), provenance)
-    tell(f"{output}: {len(images)} labels by the mean of {len(nets.models)} nets of {run}")
+    tell(f"{output}: {len(images)} labels by the mean of {len(trained.models)} nets of {run}")
     if provenance.ineligible:
         tell(f"INELIGIBLE FOR THE COMPETITION: {provenance.ineligible}")

@@ -1,0 +1,141 @@
+"""The weights of a trained model as a file, and back into a model of the same architecture.
+
+A fold model is kept as `models/fold<k>.safetensors`: float32 arrays in the order of `model.weights`, and a SHA-256 over
+them. The architecture is not in the file. `build_model` rebuilds it from the run's config.json, so that nothing in a
+weights file becomes code, a path or a layer. A `.keras` copy beside it is for people who want plain Keras; this package
+never opens it.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from digit_recognizer.errors import InputError, WriteError
+from digit_recognizer.models._normalization import make_plain
+
+HEADER_BYTES_PER_ARRAY = 512  # name, dtype, shape and place of an array in the header; ours take about 100
+
+
+def pack_weights(model: keras.Model) -> bytes:
+    """The weights of a model, non-trainable ones included, as the bytes of a safetensors file.
+
+    Args:
+        model: built. States of the optimizer and of seed generators are left out.
+
+    Returns:
+        float32 arrays named after their position and layer, such as "004.block1_conv2/kernel".
+    """
+    arrays = {
+        name: np.array(keras.ops.convert_to_numpy(weight), np.float32, order="C")
+        for name, weight in zip(_name_weights(model), model.weights, strict=True)
+    }
+    return save(arrays, {"sha256": _hash_arrays(arrays)})
+
+
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Put the weights of a file into a model of the same architecture.
+
+    Args:
+        model: built; changed in place, unless the file is refused.
+        path: what `pack_weights` made of such a model.
+
+    Raises:
+        InputError: if the file is missing, not a regular file, too large, damaged, of another model, or if it holds NaN
+            or infinities. At most as many bytes are read as the model's own weights take.
+    """
+    names = _name_weights(model)
+    numbers = sum(math.prod(weight.shape) for weight in model.weights)
+    content = _read_regular_file(path, 4 * numbers + HEADER_BYTES_PER_ARRAY * (len(names) + 1))
+    try:
+        arrays = unpack_weights(content)
+    except ValueError as error:
+        raise InputError("models.weights_damaged", path=path, reason=error) from error
+    found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    shapes = [tuple(weight.shape) for weight in model.weights]
+    wanted = {name: (shape, np.dtype(np.float32)) for name, shape in zip(names, shapes, strict=True)}
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise InputError("models.weights_of_another_model", path=path, column=name, model=model.name)
+        if not np.isfinite(arrays[name]).all():
+            raise InputError("models.weights_not_finite", path=path, column=name)
+    model.set_weights([arrays[name] for name in names])
+
+
+def unpack_weights(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays in the bytes of a weights file, by name.
+
+    Raises:
+        ValueError: if a byte of it is not as it was written.
+    """
+    try:
+        arrays = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        checksum = header["__metadata__"]["sha256"]
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError("it is not a safetensors file with a checksum") from error
+    if checksum != _hash_arrays(arrays):
+        raise ValueError("its checksum is wrong")
+    return arrays
+
+
+def export_keras(model: keras.Model) -> bytes:
+    """A model as the bytes of a `.keras` archive that Keras opens without this package.
+
+    Raises:
+        WriteError: if the folder for temporary files is full.
+    """
+    # not compiled and without its optimizer: a third of the size
+    plain = make_plain(keras.Model(model.inputs, model.outputs, name=model.name))
+    try:
+        with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
+            path = Path(folder) / "model.keras"  # Keras writes to nothing but a path
+            plain.save(path)
+            return path.read_bytes()
+    except OSError as error:
+        raise WriteError("models.no_space", path=tempfile.gettempdir(), reason=error.strerror or error) from error
+
+
+def _name_weights(model: keras.Model) -> list[str]:
+    """A name per weight: its position, so that it is unique, and its path.
+
+    The numbers that Keras appends to the names of unnamed layers count all layers of the process, so they are left out.
+    """
+    return [f"{i:03d}.{re.sub(r'_[0-9]+(?=/)', '', weight.path)}" for i, weight in enumerate(model.weights)]
+
+
+def _hash_arrays(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
+
+
+def _read_regular_file(path: Path, most_bytes: int) -> bytes:
+    """Read a whole file that is neither a link, a folder, a FIFO nor a device, and not too large."""
+    try:
+        with open(path, "rb", opener=_open_without_links) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError("models.weights_unreadable", path=path, reason="it is not a regular file")
+            if status.st_size > most_bytes:
+                raise InputError("models.weights_too_large", path=path, received=status.st_size, most=most_bytes)
+            return file.read(most_bytes)
+    except FileNotFoundError:
+        raise InputError("models.weights_missing", path=path) from None
+    except OSError as error:
+        raise InputError("models.weights_unreadable", path=path, reason=error.strerror or error) from error
+
+
+def _open_without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO without a writer would block
