@@ -1,4 +1,4 @@
-"""`python -m digit_recognizer.submissions`: what was handed in, out-of-fold accuracy beside public score."""
+"""`python -m digit_recognizer.submissions`: what was submitted, with out-of-fold accuracy beside public score."""
 
 import sys
 from dataclasses import dataclass
@@ -11,19 +11,23 @@ class SubmissionsArguments:
     """Show submissions/ledger.csv as a table."""
 
     refresh: bool = False
-    """Ask Kaggle first for scores that were not waited for."""
+    """Ask Kaggle first for the scores that are missing."""
 
 
 @door
 def main(arguments: list[str]) -> None:
     """Show the ledger."""
     chosen = parse_arguments(SubmissionsArguments, "submissions", arguments)
-    from digit_recognizer.competition.ledger import format_ledger, load_ledger, refresh_ledger
+    from digit_recognizer.competition.ledger import format_ledger, load_ledger
 
-    awaited = refresh_ledger() if chosen.refresh else 0
+    pending = 0
+    if chosen.refresh:
+        from digit_recognizer.competition.submit import refresh_ledger
+
+        pending = refresh_ledger()
     print(format_ledger(load_ledger()))
-    if awaited:
-        print(f"Kaggle has not scored {awaited} of them yet: ask again in a minute.")
+    if pending:
+        print(f"Kaggle has not scored {pending} of them yet. Ask again in a minute.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m digit_recognizer.submit FILE -m MESSAGE`: hand a submission in and see its score."""
+"""`python -m digit_recognizer.submit FILE -m MESSAGE`: send a submission to Kaggle and see its score."""
 
 import sys
 from dataclasses import dataclass
@@ -12,39 +12,33 @@ from digit_recognizer.cli import door, parse_arguments
 
 @dataclass(frozen=True)
 class SubmitArguments:
-    """Check a submission, hand it in to Kaggle, wait for its score and record it in submissions/ledger.csv.
+    """Check a submission, send it to Kaggle, wait for its score and record it in submissions/ledger.csv.
 
-    Interrupted or repeated, it hands the same file in once.
+    If it is interrupted or repeated, the same file is still submitted only once.
     """
 
     submission: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """The submission, ImageId,Label."""
     message: Annotated[str, tyro.conf.arg(aliases=["-m"])] = ""
-    """What Kaggle shows beside it; needed unless nothing is sent."""
+    """Description that Kaggle shows; required unless --dry-run is given."""
     input_dir: Path = Path("input")
-    """Folder that holds the test.csv and sample_submission.csv that it was made for."""
+    """Folder of the test.csv and sample_submission.csv that the submission was made for."""
     wait: bool = True
-    """Wait for the score; --no-wait leaves that to `submissions --refresh`."""
+    """Wait for the score; after --no-wait, `submissions --refresh` asks for it."""
     dry_run: bool = False
-    """Check all, ask Kaggle how many submissions are left today, and send nothing."""
+    """Check everything, ask Kaggle how many submissions are left today, and send nothing."""
     smoke: bool = False
-    """Allow a smoke run's file, to try the way; it costs one of the day's submissions."""
+    """Allow a smoke run's file, as a rehearsal; it costs one of the day's submissions."""
 
 
 @door
 def main(arguments: list[str]) -> None:
-    """Hand in."""
+    """Submit."""
     chosen = parse_arguments(SubmitArguments, "submit", arguments)
-    from digit_recognizer.competition.submit import submit
+    from digit_recognizer.competition.submit import SubmitOptions, submit
 
-    submit(
-        chosen.submission,
-        chosen.message,
-        chosen.input_dir,
-        wait=chosen.wait,
-        dry_run=chosen.dry_run,
-        smoke=chosen.smoke,
-    )
+    options = SubmitOptions(input_dir=chosen.input_dir, wait=chosen.wait, dry_run=chosen.dry_run, smoke=chosen.smoke)
+    submit(chosen.submission, chosen.message, options)
 
 
 if __name__ == "__main__":

@@ -1,149 +1,63 @@
-"""What a kernel has left on Kaggle, fetched whole into a new folder."""
+"""Kernels for Kaggle, built: a folder with one script or notebook, which carries the package, and its metadata.
+
+A kernel is one file, so the package is packed inside it. Only modules that the kernel imports are packed: the walk
+starts at what the kernel calls, follows every import, and leaves out what Kaggle's machine never uses. Other files in
+the package's folder, secrets above all, are never packed. The same package, model and commit give the same bytes: JSON
+in a fixed order, compressed by bzip2, of which there is one encoder (zlib has several).
+
+`kernels/` is rebuilt at each version (`make kernels`), not at each commit.
+"""
 
 import ast
 import base64
 import bz2
 import json
 import re
-import shutil
-import tempfile
 import textwrap
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from string import Template
 from typing import Any
 
-import digit_recognizer
 from digit_recognizer import __version__
-from digit_recognizer.competition.client import COMPETITION, STATUS_ADVICE, UNREADABLE, ask_kaggle, load_client, quote
-from digit_recognizer.competition.submissions import COMMIT, find_commit
+from digit_recognizer.competition.client import COMPETITION
+from digit_recognizer.competition.submissions import COMMIT, PACKAGE, find_commit
 from digit_recognizer.errors import MESSAGES, InputError
-from digit_recognizer.io import (
-    check_writable_folder,
-    open_staging_folder,
-    read_json,
-    write_json,
-    write_text,
-)
+from digit_recognizer.io import write_json, write_text
 from digit_recognizer.models import list_models, load_model_module
-
-# The package as one text: what a kernel needs of it, packed, and unpacked again.
-#
-# A kernel is one file, so the package travels inside it. Which files go along is settled by their imports, beginning with
-# what the kernel calls; whatever else lies in the package's folder stays at home, secrets above all. The bytes follow
-# from the files alone: JSON in a fixed order, compressed by bzip2, of which there is one encoder (zlib has several).
-
-PACKAGE = Path(digit_recognizer.__file__).resolve().parent
-NAME = PACKAGE.name
-LINE_LENGTH = 116
-
-
-def pack_package(entrances: Sequence[str], commit: str | None) -> str:
-    """The modules that `entrances` need, as lines of base64.
-
-    Args:
-        entrances: names of modules, such as digit_recognizer.models.champion.
-        commit: that the code stands at.
-
-    Raises:
-        InputError: if a module is missing.
-    """
-    contents = {
-        f"{NAME}/{COMMIT}": f"{commit or ''}\n",
-        f"{NAME}/{MESSAGES.name}": MESSAGES.read_text(encoding="utf-8"),
-    }
-    for path in list_needed(entrances):
-        contents[path.relative_to(PACKAGE.parent).as_posix()] = path.read_text(encoding="utf-8")
-    packed = bz2.compress(json.dumps(contents, sort_keys=True, ensure_ascii=False).encode())
-    return "\n".join(textwrap.wrap(base64.b64encode(packed).decode(), LINE_LENGTH))
-
-
-def unpack_package(text: str) -> Mapping[str, str]:
-    """The files of a packed package: their text by their path."""
-    contents: dict[str, str] = json.loads(bz2.decompress(base64.b64decode(text)))
-    return contents
-
-
-def list_needed(entrances: Sequence[str]) -> list[Path]:
-    """The files of this package that some modules import, and those that these import, in alphabetical order.
-
-    Imports inside functions count as well; names that are put together while a module runs cannot be seen, so a
-    model's module is an entrance of its own.
-
-    Raises:
-        InputError: if an entrance is no module.
-    """
-    for name in entrances:
-        if not _find_files(name):
-            raise InputError(f"{name} must be a module of {NAME}, but there is none: look for a typing error.")
-    found: set[Path] = set()
-    waiting = [path for name in entrances for path in _find_files(name)]
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += [other for name in _list_imports(path) for other in _find_files(name)]
-    return sorted(found)
-
-
-def _list_imports(path: Path) -> list[str]:
-    names = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names += [f"{node.module}.{alias.name}" for alias in node.names]  # a module, or a name in one
-    return [name for name in names if name.split(".")[0] == NAME]
-
-
-def _find_files(name: str) -> list[Path]:
-    """The module's file and those of the packages that it is in; a name inside a module finds that module."""
-    files, place = [PACKAGE / "__init__.py"], PACKAGE
-    for part in name.split(".")[1:]:
-        place = place / part
-        if (place / "__init__.py").is_file():
-            files.append(place / "__init__.py")
-        elif place.with_suffix(".py").is_file():
-            return [*files, place.with_suffix(".py")]
-        else:
-            return files if len(files) > 1 else []
-    return files
-
-
-# Kernels for Kaggle: a folder with one code file, which carries the package, and its metadata.
-#
-# The same package, model and commit give the same bytes.
 
 KERNELS = Path("kernels")
 METADATA = "kernel-metadata.json"
+NOTEBOOK = "notebook.ipynb"
 OWNER = "OWNER"  # stands for the account's name until a kernel is pushed
-CALLED = ("digit_recognizer.backend", "digit_recognizer.competition.kernel_session")  # by the code below
 HOURS = 11.5  # Kaggle ends a session after 12, and then keeps nothing
+LINE_LENGTH = 116
+CALLED = ("digit_recognizer.backend", "digit_recognizer.competition.kernel_session")  # by UNPACK and the templates
+LEFT_OUT = ("digit_recognizer.training.ray_executor",)  # imported only inside functions that a kernel never calls
 
 SCRIPT = Template('''\
 """Kaggle's Digit Recognizer by the model $model: cross-validated, with a submission.
 
 This one file carries the package digit_recognizer $version (commit $commit), packed below, and runs the
-cross-validation that `python -m digit_recognizer.cv --model $model` runs at home. It takes nothing from the network.
+cross-validation that `python -m digit_recognizer.cv --model $model` runs at home. It needs no network.
 
-Attached  the competition $competition$attached
-Leaves    submission.csv to hand in, and its note; class_counts, samples, curves, confusion and hardest .png;
-          run/ with every probability and net (see "What a run leaves" in the package's README)
+Input   the competition $competition$attached
+Output  submission.csv and its note; class_counts, samples, curves, confusion and hardest .png; run/ with every
+        probability and model
 
-Made by `python -m digit_recognizer.kernel build $model`. Change the settings here, the rest in the package.
+Built by `python -m digit_recognizer.kernel build $model`. Change the settings here, the rest in the package.
 """
 
-SETTINGS = {}  # what differs from the model's recipe, as {"seed": 1}; {"smoke": True} tries all in a minute
-HOURS = $hours  # then the run stops and keeps what is done; a next version that has this one attached goes on
+SETTINGS = {}  # what differs from the model's recipe, as {"seed": 1}; {"smoke": True} tries everything in a minute
+HOURS = $hours  # then the run stops and keeps what is done; a next version that has this one attached resumes it
 
 
 def main():
     """Unpack the package, then cross-validate."""
     unpack()
-    from digit_recognizer.errors import MESSAGES, InputError
     from digit_recognizer.competition.kernel_session import run_session
+    from digit_recognizer.errors import InputError
 
     try:
         run_session("$model", SETTINGS, HOURS)
@@ -179,10 +93,88 @@ def unpack():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     sys.path.insert(0, str(folder))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else TensorFlow's notes on its start come first
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's start-up messages
     from digit_recognizer.backend import import_keras
 
     import_keras()'''
+
+HIDDEN = {"_kg_hide-input": True, "jupyter": {"source_hidden": True}}  # Kaggle's way to fold a cell, and Jupyter's
+# The notebook's Markdown and code in turn; a cell is code if it does not begin with #.
+CELLS = (
+    """\
+# From 784 pixels to a submission
+
+Kaggle's [Digit Recognizer](https://www.kaggle.com/competitions/digit-recognizer) is MNIST as two tables: 42,000 scanned
+digits with their labels, 28,000 without. This notebook looks at them, trains the model `$model` on four fifths of the
+rows at a time, evaluates it on the fifth that it has not seen, looks at its errors, and writes a `submission.csv`.
+
+It carries the package `digit_recognizer` $version (commit $commit), folded away in the next cell, and needs neither
+internet nor an installation.""",
+    '$unpack\n\n\nPACKAGE = """\n$package\n"""\nunpack()',
+    """\
+## Settings
+
+`SETTINGS` holds what differs from the model's recipe: `{"seed": 1}` draws all random numbers anew, `{"smoke": True}`
+tries the whole notebook in a minute (its score then means nothing). After `HOURS` the run stops and keeps what is done;
+a next version that has this one's output attached resumes it.""",
+    """\
+from IPython.display import Image, display
+
+from digit_recognizer.competition.kernel_session import Session
+
+MODEL = "$model"
+SETTINGS = {}
+HOURS = $hours
+
+session = Session(MODEL, SETTINGS, HOURS)
+
+
+def show(paths):
+    for path in paths:
+        display(Image(str(path)))""",
+    """\
+## The data at a glance
+
+All digits are about equally frequent, so accuracy is a fair measure and every fold can have its share of each. A row of
+the table is one digit: 28 by 28 pixels, 0 for paper and 255 for ink, centred by its mass.""",
+    "show(session.plot_data())",
+    """\
+## The model and its recipe
+
+This is the package's own file for the model, unchanged: `PRESET` is how it is trained, `build` is the network, layer by
+layer. What the preset does not name has the package's defaults.""",
+    "print(session.read_model())",
+    """\
+## Training and cross-validation
+
+The rows are dealt into folds. A fresh model is trained on all folds but one, and predicts that one; so every row is
+predicted by a model that has never seen it. Rows that show nearly the same image share a fold. Every model predicts the
+test images, and the mean of their probabilities decides.
+
+Loss and accuracy in each line are those of training, on images that are augmented anew in every epoch.""",
+    "result = session.cross_validate()",
+    """\
+## Learning curves and errors
+
+The diamonds are the accuracy on held-out rows, which is what to expect on Kaggle's test images. In the confusion matrix
+a row is the label, a column the prediction; the grey diagonal is correct. Last come the digits whose label got the
+least probability: some are hard for anyone, some labels look wrong.""",
+    "show(session.plot_results())",
+    """\
+## The submission
+
+`submission.csv` is in the output. Submit it by the button *Submit to competition*, or download it with
+`python -m digit_recognizer.kernel output` and send it with `python -m digit_recognizer.submit`, which waits for the
+score and records it beside the accuracy below.""",
+    """\
+import pandas
+
+if result is not None:
+    low, high = result.score.oof_accuracy_interval
+    print(f"out-of-fold accuracy {result.score.oof_accuracy:.5f}, 95 % interval {low:.5f} to {high:.5f}")
+    print(f"most frequent confusion: {result.score.confusion}")
+    display(pandas.read_csv(result.submission).head(10))""",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,10 +185,13 @@ class KernelPlan:
         model: that it cross-validates.
         owner: the account's name; OWNER leaves it to `kernel push`.
         gpu: whether it asks for an accelerator.
-        resume: whether its own earlier version is attached, to go on where that ran out of time.
-        weights_source: the data set, as owner/name, that holds a transfer net's weights; None takes the model's own.
-        commit: that last changed the package; None asks git.
+        resume: whether its own earlier version is attached, to resume where that ran out of time.
+        weights_source: the data set, as owner/name, that holds a pretrained model's weights; None takes the model's own.
+        commit: of the package; None asks git.
         overwrite: whether a kernel that was edited by hand may be replaced.
+
+    Raises:
+        InputError: for an unknown model, an owner or a data set that cannot exist, or weights for a model without.
     """
 
     model: str
@@ -208,32 +203,36 @@ class KernelPlan:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse names that Kaggle has not.
-
-        Raises:
-            InputError: for an owner or a data set that cannot be one.
-        """
+        """Refuse names that Kaggle does not have."""
         check_owner(self.owner)
-        if self.weights_source is not None and not re.fullmatch("[A-Za-z0-9-]+/[A-Za-z0-9-]+", self.weights_source):
-            raise InputError(f"--weights-source takes a data set as owner/name; received {self.weights_source!r}.")
-
-    def find_commit(self) -> str:
-        """The commit as it is written down."""
-        return self.commit or find_commit() or "unknown"
-
-    def list_data_sources(self) -> list[str]:
-        """The data sets that are attached.
-
-        Raises:
-            InputError: if no model has that name, or weights are named for one that takes none.
-        """
         if self.model not in list_models():
-            raise InputError(f"MODEL takes one of {', '.join(list_models())}; received {self.model!r}.")
+            raise InputError("kernel.model", received=self.model, models=", ".join(list_models()))
+        if self.weights_source is not None:
+            if not re.fullmatch("[A-Za-z0-9-]+/[A-Za-z0-9-]+", self.weights_source):
+                raise InputError("kernel.weights_source", received=repr(self.weights_source))
+            if not self.data_sources:
+                raise InputError("kernel.no_weights", received=self.model)
+
+    @property
+    def data_sources(self) -> list[str]:
+        """The data sets to attach."""
         own = getattr(load_model_module(self.model), "WEIGHTS_SOURCE", None)
-        if self.weights_source and own is None:
-            raise InputError(f"--weights-source is for transfer nets; {self.model} has no weights to attach.")
-        source = self.weights_source or own
-        return [source] if source else []
+        return [self.weights_source or own] if own else []
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What fills the gaps of SCRIPT and CELLS."""
+        commit = self.commit or find_commit() or "unknown"
+        return {
+            "model": self.model,
+            "version": __version__,
+            "commit": commit,
+            "competition": COMPETITION,
+            "attached": "".join(f", the data set {source}" for source in self.data_sources),
+            "hours": HOURS,
+            "unpack": UNPACK,
+            "package": pack_package([*CALLED, f"digit_recognizer.models.{self.model}"], commit),
+        }
 
 
 def check_owner(owner: str) -> None:
@@ -243,7 +242,69 @@ def check_owner(owner: str) -> None:
         InputError: with what was received.
     """
     if not re.fullmatch("[A-Za-z0-9-]+", owner):
-        raise InputError(f"--owner takes an account's name on Kaggle; received {owner!r}.")
+        raise InputError("kernel.owner", received=repr(owner))
+
+
+# ---- the package as one text
+
+
+def pack_package(modules: Iterable[str], commit: str) -> str:
+    """The files that `modules` need, as lines of base64."""
+    contents = {
+        f"{PACKAGE.name}/{COMMIT}": f"{commit}\n",
+        f"{PACKAGE.name}/{MESSAGES.name}": MESSAGES.read_text(encoding="utf-8"),
+    }
+    for path in list_needed(modules):
+        contents[path.relative_to(PACKAGE.parent).as_posix()] = path.read_text(encoding="utf-8")
+    packed = bz2.compress(json.dumps(contents, sort_keys=True, ensure_ascii=False).encode())
+    return "\n".join(textwrap.wrap(base64.b64encode(packed).decode(), LINE_LENGTH))
+
+
+def unpack_package(text: str) -> Mapping[str, str]:
+    """The files of a packed package: their text by their path."""
+    contents: dict[str, str] = json.loads(bz2.decompress(base64.b64decode(text)))
+    return contents
+
+
+def list_needed(modules: Iterable[str]) -> list[Path]:
+    """The files of some modules and of all that these import, in alphabetical order.
+
+    Imports inside functions count; those for type checkers and `LEFT_OUT` do not. The standard library's modulefinder
+    would pack what only type checkers import. A module whose name is put together at run time, as a model's is, must
+    be named.
+    """
+    found: set[Path] = set()
+    waiting = list(modules)
+    while waiting:
+        for path in _find_files(waiting.pop()):
+            if path not in found:
+                found.add(path)
+                names = _list_imports(ast.parse(path.read_bytes()))
+                waiting += [name for name in names if not name.startswith(LEFT_OUT)]
+    return sorted(found)
+
+
+def _list_imports(node: ast.AST) -> Iterator[str]:
+    """Absolute names of this package's modules, or of names in them, that are imported below `node`."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE.name)
+    elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == PACKAGE.name:
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    for child in ast.iter_child_nodes(node):
+        yield from _list_imports(child)
+
+
+def _find_files(name: str) -> Iterator[Path]:
+    """The files of a module and of the packages around it; a name inside a module finds that module."""
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        place = PACKAGE.parent.joinpath(*parts[:depth])
+        yield from (path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file())
+
+
+# ---- the files of a kernel
 
 
 def build_script(plan: KernelPlan, folder: Path | None = None) -> Path:
@@ -251,68 +312,63 @@ def build_script(plan: KernelPlan, folder: Path | None = None) -> Path:
 
     Args:
         plan: what it is to be.
-        folder: where; by default kernels/<model>. A kernel that is there is replaced, unless it was edited.
+        folder: by default kernels/<model>. A kernel that is there is replaced, unless it was edited.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: for an unknown model, or a folder that holds something else.
+        InputError: if the folder holds something else, or an edited kernel.
     """
-    sources = plan.list_data_sources()
-    script = SCRIPT.substitute(
-        model=plan.model,
-        version=__version__,
-        commit=plan.find_commit(),
-        competition=COMPETITION,
-        attached="".join(f", the data set {source}" for source in sources),
-        hours=HOURS,
-        unpack=UNPACK,
-        package=pack(plan),
-    )
-    return write_kernel(
-        folder or KERNELS / plan.model, f"{plan.model}.py", script, plan, f"Digit Recognizer {plan.model}"
-    )
+    folder = folder or KERNELS / plan.model
+    return _write_kernel(folder, f"{plan.model}.py", SCRIPT.substitute(plan.values), plan)
 
 
-def pack(plan: KernelPlan) -> str:
-    """The package as the plan's kernel carries it."""
-    return pack_package([*CALLED, f"digit_recognizer.models.{plan.model}"], plan.find_commit())
-
-
-def write_kernel(folder: Path, file: str, content: str, plan: KernelPlan, title: str) -> Path:
-    """Write a kernel's two files.
+def build_notebook(plan: KernelPlan, folder: Path | None = None) -> Path:
+    """Write the same as a notebook that explains each step; by default in kernels/notebook-<model>.
 
     Raises:
-        InputError: if the folder holds anything but a kernel of this kind, or one that was edited.
+        InputError: as `build_script`.
     """
-    if folder.exists():
-        others = [path.name for path in folder.iterdir() if path.name not in (file, METADATA)]
-        if others:
-            raise InputError(f"{folder} must hold a kernel and nothing else, but holds {others[0]}: name another.")
-    old = folder / file
-    if (
-        not plan.overwrite
-        and old.exists()
-        and _strip(old.read_text(encoding="utf-8", errors="replace")) != _strip(content)
-    ):
-        raise InputError(
-            f"{old} must not lose what was edited in it, such as its settings: pass --overwrite, or name another place "
-            "by --output-dir."
-        )
-    write_text(old, content)
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+    values = plan.values
+    cells = []
+    for number, text in enumerate(CELLS):
+        make = new_markdown_cell if text.startswith("#") else new_code_cell
+        metadata = HIDDEN if "$package" in text else {}
+        # ids are random by default, and the same package must give the same bytes
+        cells.append(make(Template(text).substitute(values), id=f"cell-{number:02}", metadata=metadata))
+    python = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": python, "language_info": {"name": "python"}})
+    nbformat.validate(notebook)
+    return _write_kernel(folder or KERNELS / f"notebook-{plan.model}", NOTEBOOK, nbformat.writes(notebook) + "\n", plan)
+
+
+def _write_kernel(folder: Path, file: str, content: str, plan: KernelPlan) -> Path:
+    others = [path.name for path in folder.iterdir() if path.name not in (file, METADATA)] if folder.exists() else []
+    if others:
+        raise InputError("kernel.folder", path=folder, received=others[0])
+    code = folder / file
+    if code.exists() and not plan.overwrite:
+        old = code.read_text(encoding="utf-8", errors="replace")
+        if _strip(old) != _strip(content):
+            raise InputError("kernel.edited", path=code)
+    write_text(code, content)
+    title = f"Digit Recognizer {'notebook ' if file == NOTEBOOK else ''}{plan.model}"
     write_json(folder / METADATA, describe_kernel(file, plan, title))
     return folder
 
 
 def _strip(code: str) -> str:
     """A code file without what differs from build to build: version, commit, what is attached, the package."""
-    code = re.sub(r"[0-9][^ ]* [(]commit [^)]*[)]|^Attached .*$", "", code, flags=re.MULTILINE)
+    code = re.sub(r"[0-9][^ ]* [(]commit [^)]*[)]|^Input .*$", "", code, flags=re.MULTILINE)
     return re.sub(r'PACKAGE = (\\?"){3}.*?(\\?"){3}', "", code, flags=re.DOTALL)
 
 
 def describe_kernel(file: str, plan: KernelPlan, title: str) -> dict[str, Any]:
-    """The content of kernel-metadata.json, with every field that has a default of another mind."""
+    """The content of kernel-metadata.json, with every field whose default on Kaggle differs from ours."""
     name = f"{plan.owner}/{title.lower().replace(' ', '-')}"
     return {
         "id": name,
@@ -325,252 +381,7 @@ def describe_kernel(file: str, plan: KernelPlan, title: str) -> dict[str, Any]:
         "enable_tpu": False,
         "enable_internet": False,
         "competition_sources": [COMPETITION],
-        "dataset_sources": plan.list_data_sources(),
+        "dataset_sources": plan.data_sources,
         "kernel_sources": [name] if plan.resume else [],
         "model_sources": [],
     }
-
-
-# Kernels to Kaggle, and how far they are, through Kaggle's client, which keeps quiet about many a failure.
-
-POLL_SECONDS = 20
-PATIENCE_ERRORS = 5  # of polls in a row
-UNDER_WAY = ("QUEUED", "RUNNING", "NEW_SCRIPT")
-ADVICE = {
-    **STATUS_ADVICE,
-    403: "the kernel must exist and be yours, but Kaggle refuses (403): push it first, or look at its id for a typing "
-    "error.",
-    404: "the kernel must exist, but Kaggle finds none (404): push it first, or look at its id for a typing error.",
-}
-INVALID = {  # a field of Kaggle's answer, and what it lists
-    "invalid_competition_sources": "competition",
-    "invalid_dataset_sources": "data set",
-    "invalid_kernel_sources": "kernel",
-    "invalid_model_sources": "model",
-}
-
-
-def push(folder: Path, owner: str | None = None, load: Callable[[], Any] = load_client) -> str:
-    """Send a kernel to Kaggle, which runs it.
-
-    Args:
-        folder: that holds the code file and kernel-metadata.json; it is not changed.
-        owner: the account's name in place of the placeholder; None takes that of the login.
-        load: makes the authenticated client.
-
-    Returns:
-        One line: version and address.
-
-    Raises:
-        InputError: if the folder holds no kernel, or Kaggle does not take all of it.
-    """
-    metadata = read_metadata(folder)
-    code = folder / metadata["code_file"]
-    if not code.is_file() or code.is_symlink():
-        raise InputError(f"{code} must be a plain file, but is missing or a link: build the kernel anew.")
-    client = load()
-    metadata = fill_owner(metadata, owner, client)
-    with tempfile.TemporaryDirectory() as name:
-        shutil.copyfile(code, Path(name) / code.name)
-        write_json(Path(name) / METADATA, metadata)
-        try:
-            with ask_kaggle(ADVICE, way_out="look whether it has arrived before you push again"):
-                answer = _push(client, name, folder)
-        except KeyboardInterrupt as stop:
-            raise type(stop)(f"look whether it has arrived, by kernel status {folder}, before you push again") from None
-    if answer is None or answer.error:
-        reason = quote(answer.error) if answer is not None else "no reason is given"
-        raise InputError(f"{metadata['id']} must be as Kaggle takes it, but it refuses: {reason}")
-    for field, kind in INVALID.items():
-        if missing := getattr(answer, field, None):
-            raise InputError(
-                f"{metadata['id']} was pushed as version {answer.version_number}, but without the {kind} "
-                f"{quote(missing[0])}, which Kaggle does not know or will not show you: correct {METADATA} and push "
-                "again."
-            )
-    if not answer.version_number:
-        raise InputError(
-            f"{metadata['id']} must be a new version now, but Kaggle does not say so: look at its page, "
-            f"https://www.kaggle.com/code/{metadata['id']}."
-        )
-    return f"{metadata['id']} is pushed as version {answer.version_number} and runs: {quote(answer.url)}"
-
-
-def tell_status(
-    folder: Path, owner: str | None = None, *, wait: bool = False, load: Callable[[], Any] = load_client
-) -> str:
-    """How far a kernel's newest version is.
-
-    Args:
-        folder: of the kernel.
-        owner: the account's name in place of the placeholder; None takes that of the login.
-        wait: whether to ask until it has ended.
-        load: makes the authenticated client.
-
-    Returns:
-        One line.
-
-    Raises:
-        InputError: if there is none, or it has failed or been cancelled.
-    """
-    client = load()
-    kernel = fill_owner(read_metadata(folder), owner, client)["id"]
-    failed = 0
-    while True:
-        try:
-            answer = _ask_status(client, kernel)
-            failed = 0
-        except InputError:
-            failed += 1
-            if not wait or failed == PATIENCE_ERRORS:
-                raise
-        else:
-            state = answer.status.name
-            if state == "COMPLETE":
-                return f"{kernel} is complete: python -m digit_recognizer.kernel output {folder}"
-            if state not in UNDER_WAY:
-                reason = quote(answer.failure_message or "its log says more (kernel output fetches it)")
-                raise InputError(f"{kernel} must run to its end, but is {state.lower().replace('_', ' ')}: {reason}")
-            if not wait:
-                return f"{kernel} is {state.lower().replace('_', ' ')}."
-        time.sleep(POLL_SECONDS)
-
-
-def _push(client: Any, staged: str, folder: Path) -> Any:
-    try:
-        return client.kernels_push(staged)
-    except OSError:  # of the network, some of which are ValueErrors too
-        raise
-    except UNREADABLE as error:  # not quoted: of a damaged token the client says what it is
-        raise InputError(
-            f"{folder / METADATA} must be as Kaggle's client takes it, but is not ({type(error).__name__}): build it "
-            "anew."
-        ) from None
-
-
-def _ask_status(client: Any, kernel: str) -> Any:
-    with ask_kaggle(ADVICE):
-        try:
-            return client.kernels_status(kernel)
-        except ValueError as error:  # so the client says 401 and 403
-            if "denied" in str(error):
-                raise InputError(ADVICE[403]) from None
-            raise
-
-
-def read_metadata(folder: Path) -> dict[str, Any]:
-    """The metadata of a kernel.
-
-    Raises:
-        InputError: if the folder holds none.
-    """
-    if not (folder / METADATA).is_file():
-        raise InputError(
-            f"{folder} must hold a kernel, with a {METADATA}: name one of kernels/, or build it by python -m "
-            "digit_recognizer.kernel build MODEL."
-        )
-    metadata = read_json(folder / METADATA)
-    wanted = isinstance(metadata, dict) and all(isinstance(metadata.get(key), str) for key in ("id", "code_file"))
-    code = Path(metadata["code_file"]).name if wanted else METADATA
-    if code in ("", METADATA) or code != metadata["code_file"] or metadata["id"].count("/") != 1:
-        raise InputError(f"{folder / METADATA} must tell id and code_file of a kernel, but does not: build it anew.")
-    return dict(metadata)
-
-
-def fill_owner(metadata: dict[str, Any], owner: str | None, client: Any) -> dict[str, Any]:
-    """Metadata with the account's name wherever the placeholder stands: `owner`, or that of the login.
-
-    Raises:
-        InputError: if neither is known.
-    """
-    name = owner or client.get_config_value("username") or ""
-    if owner:
-        check_owner(owner)
-    if f"{OWNER}/" not in json.dumps(metadata):
-        return metadata
-    if not name:
-        raise InputError("the kernel's owner must be known, but the login does not tell its name: pass --owner NAME.")
-    filled: dict[str, Any] = json.loads(json.dumps(metadata).replace(f'"{OWNER}/', f'"{name}/'))
-    return filled
-
-
-CHUNK_BYTES = 1 << 20
-LONGEST_PAGES = 200  # of 100 files
-
-
-def fetch_output(folder: Path, target: Path, owner: str | None = None, load: Callable[[], Any] = load_client) -> str:
-    """Fetch what a kernel's newest version has left, and its log.
-
-    Args:
-        folder: of the kernel.
-        target: a new folder; it is there with all files or not at all.
-        owner: the account's name in place of the placeholder; None takes that of the login.
-        load: makes the authenticated client.
-
-    Returns:
-        One line.
-
-    Raises:
-        InputError: if there is nothing, a file cannot be fetched, or `target` exists.
-    """
-    metadata = read_metadata(folder)
-    if target.exists():
-        raise InputError(f"--output-dir takes a new folder, but {target} exists: name another.")
-    check_writable_folder(target.parent)
-    client = load()
-    kernel = fill_owner(metadata, owner, client)["id"]
-    files, log = _list_output(client, kernel)
-    if not files and not log:
-        raise InputError(
-            f"{kernel} must have left something to fetch, but has not: if its status is complete, look at its page, "
-            f"https://www.kaggle.com/code/{kernel}."
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open_staging_folder(target.parent) as staging:
-        output = staging / "output"
-        output.mkdir()
-        for name, address in files:
-            _fetch(name, address, output)
-        if log:
-            (output / f"{kernel.partition('/')[2]}.log").write_text(log, encoding="utf-8")
-        output.replace(target)
-    submission = target / "submission.csv"
-    advice = f" Hand it in: python -m digit_recognizer.submit {submission} -m MESSAGE" if submission.exists() else ""
-    if (target / "run" / "config.json").exists():
-        advice = f" Its run is {target / 'run'}.{advice}"
-    return f"{target} holds {len(files)} files of {kernel}.{advice}"
-
-
-def _list_output(client: Any, kernel: str) -> tuple[list[tuple[str, str]], str]:
-    """Names and addresses of the files, and the log.
-
-    The client's own `kernels_output` saves whatever an address answers, an error's page too, under whatever name.
-    """
-    from kagglesdk.kernels.types.kernels_api_service import ApiListKernelSessionOutputRequest
-
-    request = ApiListKernelSessionOutputRequest()
-    request.user_name, _, request.kernel_slug = kernel.partition("/")
-    request.page_size = 100
-    files: list[tuple[str, str]] = []
-    for _ in range(LONGEST_PAGES):
-        with ask_kaggle(ADVICE), client.build_kaggle_client() as kaggle:
-            answer = kaggle.kernels.kernels_api_client.list_kernel_session_output(request)
-        files += [(str(file.file_name), str(file.url)) for file in answer.files or []]
-        if not answer.next_page_token:
-            return files, answer.log or ""
-        request.page_token = answer.next_page_token
-    raise InputError(f"{kernel} must leave a list of files that ends, but it does not: fetch them by hand.")
-
-
-def _fetch(name: str, address: str, folder: Path) -> None:
-    import requests
-
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name or not name.isprintable():
-        raise InputError(f"a kernel's files must lie in its output, but one is called {name[:60]!r}: fetch it by hand.")
-    path = folder.joinpath(*parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with ask_kaggle(ADVICE), requests.get(address, stream=True) as answer, path.open("wb") as file:
-        answer.raise_for_status()
-        for chunk in answer.iter_content(CHUNK_BYTES):
-            file.write(chunk)

@@ -1,16 +1,33 @@
-"""From a file to its score in the ledger: checked, handed in once (see `sending`), waited for (see `scores`)."""
+"""A submission is sent once, whatever happens in between, and its score comes into the ledger.
+
+A submission costs one of the day's, so it must not be sent twice. Before it is sent, the ledger gets an entry with the
+status `sending` and the number of the newest submission that Kaggle has. If the command is repeated after an
+interruption, it finds that entry and asks Kaggle for a newer submission of the same name and bytes: if there is one, it
+was ours. Kaggle lists names but no bytes, so the file is sent as a copy whose name ends in the first digits of its
+SHA-256.
+"""
 
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digit_recognizer.competition.client import COMPETITION, TEST_ROWS, RefusedError, ask_kaggle, load_client
+from digit_recognizer.competition.client import (
+    COMPETITION,
+    TEST_ROWS,
+    RefusedError,
+    ask_kaggle,
+    explain_interruption,
+    load_client,
+    poll,
+    quote,
+)
 from digit_recognizer.competition.ledger import (
-    ASK_LATER,
     COMPLETE,
+    ERROR,
     LEDGER,
     PENDING,
     SENDING,
@@ -20,7 +37,6 @@ from digit_recognizer.competition.ledger import (
     record_entry,
     remove_entry,
     take_time,
-    wait_for_score,
 )
 from digit_recognizer.competition.submissions import (
     SMOKE_INELIGIBLE,
@@ -33,40 +49,143 @@ from digit_recognizer.console import print_line
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder, hash_file, lock_folder
 
-# A submission sent once, whatever happens in between.
-#
-# A submission costs one of the day's, so it must not be sent twice. Before it is sent, the ledger gets an entry that says
-# `sending`, with the number of the newest submission that Kaggle has. Whoever repeats the command after an interruption
-# finds that entry and asks Kaggle for a newer submission of the file's name and bytes: if there is one, it was ours.
-# Kaggle lists names but no bytes, so what is sent is a copy whose name ends in the first digits of its SHA-256.
-
-FIND_OUT = "repeat the command: it finds out whether the file has arrived"
+MESSAGE_LENGTH = 500
+POLL_SECONDS = 3
+PATIENCE_MINUTES = 15  # Kaggle scores such a file within seconds, on a bad day within minutes
+FIND_OUT = "Repeat the command: it finds out whether the file has arrived."
+REFRESH = "Ask again later: python -m digit_recognizer.submissions --refresh"
 
 
-def find_earlier(client: Any, sha256: str, *, settle: bool = True) -> Entry | None:
-    """The entry of these bytes that Kaggle has, if any; one with an error does not count, it may be tried again.
+@dataclass(frozen=True, kw_only=True)
+class SubmitOptions:
+    """How to submit.
 
-    An entry that is sending is settled, if that is wanted: it gets the number of the submission that came of it, or is
-    taken out. Hold the ledger's lock.
+    Attributes:
+        input_dir: folder of the test.csv and sample_submission.csv that the file was made for.
+        wait: whether to wait for the score.
+        dry_run: check everything, ask Kaggle how many submissions are left today, and send nothing.
+        smoke: whether a smoke run's file may be sent, as a rehearsal.
+    """
+
+    input_dir: Path = Path("input")
+    wait: bool = True
+    dry_run: bool = False
+    smoke: bool = False
+
+
+def submit(path: Path, message: str, options: SubmitOptions | None = None) -> Entry | None:
+    """Check a submission, send it, wait for its score, and record all of it in the ledger.
+
+    Args:
+        path: the submission, columns ImageId and Label; its note is read if there is one.
+        message: the description that Kaggle shows; one line.
+        options: by default, wait for the score.
+
+    Returns:
+        The ledger's entry; None after a dry run.
 
     Raises:
-        InputError: if Kaggle cannot be asked, or its list cannot be trusted.
+        InputError: if the file must not be submitted, Kaggle cannot or will not take it, or finds an error in it.
+    """
+    options = options or SubmitOptions()
+    with explain_interruption(f"nothing is lost: repeat the command, and {path} is submitted once"):
+        submission, sha256 = check_file(path, options), hash_file(path)
+        message = message.strip() or ("nothing is sent" if options.dry_run else "")
+        if not message or not message.isprintable() or len(message) > MESSAGE_LENGTH:
+            raise InputError("submission.message", received=repr(message[:40]), limit=MESSAGE_LENGTH)
+        check_writable_folder(LEDGER.parent)
+        load_ledger()  # a damaged one is reported before anything is sent
+        client = load_client()
+        LEDGER.parent.mkdir(parents=True, exist_ok=True)
+        with lock_folder(LEDGER.parent):  # of two commands at once, one sends the file and the other finds it
+            entry = find_earlier(client, sha256, resolve=not options.dry_run)
+            if options.dry_run:
+                state = f"was submitted before, as {entry.ref}" if entry else f"is ready, and {check_limits(client)}"
+                print_line(f"{path} {state}; nothing was sent.")
+                return None
+            if entry is not None:
+                print_line(f"{path} was submitted before, as {entry.ref}, on {entry.time}; it is not sent again.")
+            else:
+                check_limits(client)
+                newest = max((found.ref for found in _list_submissions(client)), default=0)
+                entry = send(client, path, _describe(path, sha256, message, submission, newest))
+                print_line(f"{path} was submitted as {entry.ref}.")
+        if entry.status == PENDING and options.wait:
+            entry = wait_for_score(client, entry)
+    if entry.status == PENDING:
+        print_line(f"The score is not there yet. {REFRESH}")
+    else:
+        oof = format_score(entry.oof_accuracy) or "unknown"
+        print_line(f"{path}: public score {entry.public_score or 'missing'}, out of fold {oof}; written to {LEDGER}.")
+    return entry
+
+
+# Before sending
+
+
+def check_file(path: Path, options: SubmitOptions) -> Submission:
+    """Refuse a file that Kaggle would not take, or that must not enter the competition.
+
+    Raises:
+        InputError: one line that says why.
+    """
+    if not path.name.isprintable():
+        raise InputError("submission.name", path=path)
+    submission = load_submission(path)
+    rows = count_image_ids(options.input_dir / "sample_submission.csv")
+    test = options.input_dir / "test.csv"
+    check_submission(submission, rows, hash_file(test))
+    if rows != TEST_ROWS:
+        raise InputError("submission.not_the_competition", path=options.input_dir, received=rows, rows=TEST_ROWS)
+    if len(set(submission.labels.tolist())) == 1:
+        raise InputError("submission.one_label", path=path, received=submission.labels[0])
+    ineligible = submission.provenance.ineligible if submission.provenance else None
+    if ineligible == SMOKE_INELIGIBLE and not options.smoke:
+        raise InputError("submission.smoke", path=path)
+    if ineligible and ineligible != SMOKE_INELIGIBLE:
+        raise InputError("submission.ineligible", path=path, received=ineligible)
+    return submission
+
+
+def check_limits(client: Any) -> str:
+    """How many submissions are left today, as a phrase.
+
+    Raises:
+        InputError: if there are none.
+    """
+    with ask_kaggle():
+        limits = client.competition_get_submission_limits(COMPETITION)
+        allowed, today = _read_number(limits.num_allowed_now), _read_number(limits.num_today)
+    if allowed > 0:
+        return f"{allowed} submissions are left today"
+    if today or limits.num_total:  # all are 0 for a newcomer, who has no team before the first submission
+        raise InputError(
+            "submission.none_left_ever" if limits.limited_by_total else "submission.none_left", received=today
+        )
+    return "this is the account's first submission"
+
+
+def find_earlier(client: Any, sha256: str, *, resolve: bool = True) -> Entry | None:
+    """The entry of these bytes that Kaggle has, if any. One with an error does not count: it may be tried again.
+
+    If `resolve`, an entry that is sending is resolved: it gets the number of the submission that came of it, or is
+    removed. Hold the ledger's lock.
+
+    Raises:
+        InputError: if Kaggle cannot be reached, or its list is incomplete.
     """
     entries = load_ledger()
     for status in (COMPLETE, PENDING):
         if earlier := [entry for entry in entries if (entry.sha256, entry.status) == (sha256, status)]:
             return earlier[-1]
-    waiting = [entry for entry in entries if (entry.sha256, entry.status) == (sha256, SENDING)]
-    if not (waiting and settle):
+    sending = [entry for entry in entries if (entry.sha256, entry.status) == (sha256, SENDING)]
+    if not (sending and resolve):
         return None
-    entry = waiting[-1]
+    entry = sending[-1]
     newest_before, of_others = int(entry.ref.removeprefix(">")), {entry.ref for entry in entries}
     listed = _list_submissions(client)
     if newest_before > max((found.ref for found in listed), default=0):
-        raise InputError(
-            f"Kaggle must list the account's submissions, but leaves out {newest_before}, so nobody can tell whether "
-            f"{entry.file} has arrived: try again later."
-        )
+        raise InputError("submission.incomplete_list", path=entry.file, received=newest_before)
     for found in listed:
         ours = found.file_name == _name_copy(Path(entry.file), sha256)
         if ours and found.ref > newest_before and str(found.ref) not in of_others:
@@ -75,196 +194,6 @@ def find_earlier(client: Any, sha256: str, *, settle: bool = True) -> Entry | No
             return entry
     remove_entry(entry)  # it never arrived
     return None
-
-
-def hand_in(client: Any, path: Path, entry: Entry) -> Entry:
-    """Send a submission. Hold the ledger's lock.
-
-    Args:
-        client: authenticated.
-        path: the file.
-        entry: of the file, sending; it is recorded first.
-
-    Returns:
-        The entry with Kaggle's number, pending, as it is recorded then.
-
-    Raises:
-        RefusedError: if Kaggle has not taken it; the entry is taken out again.
-        InputError: if nobody can tell; the entry stays, for `find_earlier`.
-    """
-    record_entry(entry)
-    try:
-        with _copy(path, entry.sha256) as copy, ask_kaggle(way_out=FIND_OUT):
-            answer = client.competition_submit(str(copy), entry.message, COMPETITION, quiet=True)
-            if answer.message == client.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:  # no error to the client
-                raise RefusedError(f"{path} must reach Kaggle, but its upload failed: try again in some minutes.")
-            ref = _read_number(answer.ref, least=1)
-    except RefusedError:
-        remove_entry(entry)
-        raise
-    entry = entry.replace(ref=str(ref), status=PENDING)
-    record_entry(entry)
-    return entry
-
-
-@contextlib.contextmanager
-def _copy(path: Path, sha256: str) -> Iterator[Path]:
-    """A copy of the very bytes that were checked: meanwhile another file may take the place of the first."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / _name_copy(path, sha256)
-        shutil.copyfile(path, copy)
-        if hash_file(copy) != sha256:
-            raise RefusedError(f"{path} must stay as it is while it is handed in, but was changed: try again.")
-        yield copy
-
-
-def _name_copy(path: Path, sha256: str) -> str:
-    """What Kaggle shows of a file: champion.csv becomes champion-3f2a9c1d.csv."""
-    return f"{path.stem[:200]}-{sha256[:8]}{path.suffix}"
-
-
-def ask_limits(client: Any) -> str:
-    """What is left today, as a phrase.
-
-    Raises:
-        InputError: if nothing is.
-    """
-    with ask_kaggle():
-        limits = client.competition_get_submission_limits(COMPETITION)
-        allowed, today = _read_number(limits.num_allowed_now), _read_number(limits.num_today)
-    if allowed > 0:
-        return f"{allowed} submissions are left today"
-    if today or limits.num_total:  # all zero: a newcomer, who has no team before the first submission
-        when = "there are none left for good" if limits.limited_by_total else "the day ends at midnight UTC"
-        raise InputError(
-            f"the day's submissions must not be used up, but Kaggle counts {today} today and allows no more "
-            f"now: {when}."
-        )
-    return "this is the account's first submission"
-
-
-def find_newest(client: Any) -> int:
-    """The number of the newest submission that Kaggle has of this account; 0 for none."""
-    return max((found.ref for found in _list_submissions(client)), default=0)
-
-
-def _list_submissions(client: Any) -> list[Any]:
-    with ask_kaggle():
-        listed = [found for found in client.competition_submissions(COMPETITION, page_size=100) or [] if found]
-        return [found for found in listed if _read_number(found.ref)]
-
-
-def _read_number(value: Any, least: int = 0) -> int:
-    """A number as Kaggle gives it; call it where answers that cannot be read are explained."""
-    if type(value) is not int or not least <= value < 10**18:  # True is an int as well
-        raise ValueError
-    return value
-
-
-MESSAGE_LENGTH = 500
-
-
-def submit(
-    path: Path,
-    message: str,
-    input_dir: Path = Path("input"),
-    *,
-    wait: bool = True,
-    dry_run: bool = False,
-    smoke: bool = False,
-    load: Callable[[], Any] = load_client,
-) -> Entry | None:
-    """Check a submission, hand it in, wait for its score, and record all of it in the ledger.
-
-    Args:
-        path: the submission, columns ImageId and Label; its note is read where there is one.
-        message: what Kaggle shows beside it; one line.
-        input_dir: holds the test.csv and sample_submission.csv that it must fit.
-        wait: whether to wait for the score.
-        dry_run: check all, ask Kaggle what is left today, and send nothing.
-        smoke: whether a smoke run's file may be sent, to try the way.
-        load: makes the authenticated client.
-
-    Returns:
-        The ledger's entry; None after a dry run.
-
-    Raises:
-        InputError: if the file must not be handed in, Kaggle cannot or will not take it, or finds an error in it.
-    """
-    with _told_what_stands(path):
-        return _submit(path, message, input_dir, wait, dry_run, smoke, load)
-
-
-def _submit(
-    path: Path, message: str, input_dir: Path, wait: bool, dry_run: bool, smoke: bool, load: Callable[[], Any]
-) -> Entry | None:
-    submission, sha256 = check_file(path, input_dir, smoke), hash_file(path)
-    message = message.strip() or ("nothing is sent" if dry_run else "")
-    if not message or not message.isprintable() or len(message) > MESSAGE_LENGTH:
-        raise InputError(f"--message takes one line of up to {MESSAGE_LENGTH} characters; received {message[:40]!r}.")
-    check_writable_folder(LEDGER.parent)
-    load_ledger()  # a damaged one is told before anything is sent
-    client = load()
-    LEDGER.parent.mkdir(parents=True, exist_ok=True)
-    with lock_folder(LEDGER.parent):  # of two at once one sends, the other finds it
-        entry = find_earlier(client, sha256, settle=not dry_run)
-        if entry is None:
-            left = ask_limits(client)
-            if dry_run:
-                print_line(f"{path} is fit to be handed in, and {left}; nothing was sent.")
-                return None
-            entry = hand_in(client, path, _describe(path, sha256, message, submission, find_newest(client)))
-            print_line(f"{path} was handed in as {entry.ref}.")
-        elif dry_run:
-            print_line(f"{path} was handed in before, as {entry.ref}: nothing was sent, and nothing would be.")
-            return None
-        else:
-            print_line(f"{path} was handed in before, as {entry.ref}, on {entry.time}: not sent again.")
-    if entry.status == PENDING and wait:
-        entry = wait_for_score(client, entry)
-    if entry.status == PENDING:
-        print_line(f"The score is awaited: {ASK_LATER}.")
-    else:
-        oof = format_score(entry.oof_accuracy) or "unknown"
-        print_line(f"{path}: public score {entry.public_score or 'not told'}, out of fold {oof}; written to {LEDGER}.")
-    return entry
-
-
-def check_file(path: Path, input_dir: Path, smoke: bool = False) -> Submission:
-    """Refuse a file that Kaggle would not take, or that must not enter the competition.
-
-    Raises:
-        InputError: one line that says why.
-    """
-    if not path.name.isprintable():
-        raise InputError(f"{path} must have a name that can be shown and sent, but has not: rename it.")
-    submission = load_submission(path)
-    rows = count_image_ids(input_dir / "sample_submission.csv")
-    test = input_dir / "test.csv"
-    if not test.is_file():
-        raise InputError(f"{test} is missing, for which {path} must have been made: download it, or name --input-dir.")
-    check_submission(submission, rows, hash_file(test))
-    if rows != TEST_ROWS:
-        raise InputError(
-            f"the competition has {TEST_ROWS:,} test rows, but {input_dir} holds {rows:,}: hand in what was made from "
-            "Kaggle's own files (python -m digit_recognizer.download kaggle)."
-        )
-    if len(set(submission.labels.tolist())) == 1:
-        raise InputError(
-            f"{path} must be worth one of the day's submissions, but says {submission.labels[0]} of every image: is it "
-            "sample_submission.csv?"
-        )
-    ineligible = submission.provenance.ineligible if submission.provenance else None
-    if ineligible == SMOKE_INELIGIBLE:
-        if not smoke:
-            raise InputError(
-                f"{path} must be worth one of the day's submissions, but {ineligible}: pass --smoke to try the way with it."
-            )
-    elif ineligible:
-        raise InputError(
-            f"{path} must not enter the competition: {ineligible}. Make one from the competition's own rows."
-        )
-    return submission
 
 
 def _describe(path: Path, sha256: str, message: str, submission: Submission, newest: int) -> Entry:
@@ -283,22 +212,150 @@ def _describe(path: Path, sha256: str, message: str, submission: Submission, new
 
 
 def _find_run(path: Path, submission: Submission) -> str:
-    """The run folders that a submission is of: as its note says; or beside it, where both came from a kernel."""
-    fetched = path.parent / "run"
-    told = (submission.provenance.run if submission.provenance else None) or ""
-    return _shorten(fetched) if Path(told).name == "run" and (fetched / "config.json").is_file() else told
+    """The run folders that a submission is from: as its note says, or beside it where both came from a kernel."""
+    downloaded = path.parent / "run"
+    noted = (submission.provenance.run if submission.provenance else None) or ""
+    return _shorten(downloaded) if Path(noted).name == "run" and (downloaded / "config.json").is_file() else noted
 
 
 def _shorten(path: Path) -> str:
-    """A path as the ledger has it: below the current folder without the way there, which others have not."""
+    """A path as the ledger has it: relative to the current folder, because absolute ones mean nothing to others."""
     absolute, here = path.absolute(), Path.cwd()
     return (absolute.relative_to(here) if absolute.is_relative_to(here) else path).as_posix()
 
 
-@contextlib.contextmanager
-def _told_what_stands(path: Path) -> Iterator[None]:
+# Sending
+
+
+def send(client: Any, path: Path, entry: Entry) -> Entry:
+    """Send a submission. Hold the ledger's lock.
+
+    Args:
+        client: authenticated.
+        path: the file.
+        entry: of the file, sending; it is recorded first.
+
+    Returns:
+        The entry with Kaggle's number, pending, as it is recorded then.
+
+    Raises:
+        RefusedError: if Kaggle has not taken it; then the entry is removed.
+        InputError: if nobody knows; the entry stays, for `find_earlier`.
+    """
+    record_entry(entry)
     try:
-        yield
-    except KeyboardInterrupt as stop:
-        what = str(stop) or f"nothing is lost: repeat the command, and {path} is handed in once"
-        raise type(stop)(what) from None
+        with _copy(path, entry.sha256) as copy, ask_kaggle(remedy=FIND_OUT):
+            answer = client.competition_submit(str(copy), entry.message, COMPETITION, quiet=True)
+            if answer.message == client.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:  # no error to the client
+                raise RefusedError("submission.upload_failed", path=path)
+            ref = _read_number(answer.ref, least=1)
+    except RefusedError:
+        remove_entry(entry)
+        raise
+    entry = entry.replace(ref=str(ref), status=PENDING)
+    record_entry(entry)
+    return entry
+
+
+@contextlib.contextmanager
+def _copy(path: Path, sha256: str) -> Iterator[Path]:
+    """A copy of the very bytes that were checked: another file may take the place of the first meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / _name_copy(path, sha256)
+        shutil.copyfile(path, copy)
+        if hash_file(copy) != sha256:
+            raise RefusedError("submission.changed_meanwhile", path=path)
+        yield copy
+
+
+def _name_copy(path: Path, sha256: str) -> str:
+    """What Kaggle shows of a file: champion.csv becomes champion-3f2a9c1d.csv."""
+    return f"{path.stem[:200]}-{sha256[:8]}{path.suffix}"
+
+
+def _list_submissions(client: Any) -> list[Any]:
+    with ask_kaggle():
+        listed = [found for found in client.competition_submissions(COMPETITION, page_size=100) or [] if found]
+        return [found for found in listed if _read_number(found.ref)]
+
+
+def _read_number(value: Any, least: int = 0) -> int:
+    """A number as Kaggle gives it. Call it within `ask_kaggle`, which explains the error."""
+    if type(value) is not int or not least <= value < 10**18:  # True is an int as well
+        raise ValueError
+    return value
+
+
+# The score
+
+
+def wait_for_score(client: Any, entry: Entry) -> Entry:
+    """Ask until Kaggle has scored the submission, and record its answer.
+
+    Args:
+        client: authenticated.
+        entry: pending, with its number.
+
+    Raises:
+        InputError: if Kaggle finds an error in the file, cannot be reached several times in a row, or takes too long.
+    """
+
+    def ask() -> Entry | None:
+        with ask_kaggle(remedy=REFRESH):
+            answer = _ask_score(client, entry)
+        return answer if answer.status != PENDING else None
+
+    with explain_interruption(f"{entry.ref} is submitted. {REFRESH}"):
+        scored = poll(ask, f"waiting for the score of {entry.ref}", POLL_SECONDS, PATIENCE_MINUTES)
+    if scored is None:
+        raise InputError("submission.no_score", received=entry.ref, minutes=PATIENCE_MINUTES).with_remedy(REFRESH)
+    with lock_folder(LEDGER.parent):
+        record_entry(scored)
+    if scored.status == ERROR:
+        raise InputError("submission.scored_as_error", path=scored.file, received=scored.error)
+    return scored
+
+
+def refresh_ledger() -> int:
+    """Ask Kaggle once for each score that the ledger lacks, and record it.
+
+    Returns:
+        How many are still pending.
+
+    Raises:
+        InputError: the first error, after all were asked for.
+    """
+    pending = [entry for entry in load_ledger() if entry.status == PENDING]
+    client = load_client() if pending else None
+    errors = []
+    for entry in pending:
+        try:
+            with ask_kaggle():
+                scored = _ask_score(client, entry)
+        except InputError as error:  # one must not keep the others waiting
+            errors.append(error)
+            continue
+        if scored.status != PENDING:  # else another process may know more by now
+            with lock_folder(LEDGER.parent):
+                record_entry(scored)
+    if errors:
+        raise errors[0]
+    return sum(entry.status == PENDING for entry in load_ledger())
+
+
+def _ask_score(client: Any, entry: Entry) -> Entry:
+    """The entry as Kaggle's answer leaves it; still pending, or complete, or with an error."""
+    # the client has no method of its own for this, and its list leaves the error's description out
+    from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionRequest
+
+    request = ApiGetSubmissionRequest()
+    request.ref = int(entry.ref)
+    with client.build_kaggle_client() as kaggle:
+        answer = kaggle.competitions.competition_api_client.get_submission(request)
+    status = answer.status.name.lower()
+    if status == ERROR:
+        return entry.replace(status=ERROR, error=quote(answer.error_description or "no reason is given."))
+    if status == COMPLETE:
+        score = str(answer.public_score)
+        return entry.replace(status=COMPLETE, public_score=score if format_score(score) else "")
+    return entry
