@@ -94,7 +94,7 @@ def run_on_kaggle(
                 "--user",
                 "--map-root-user",
                 "--mount",
-                "--model-args",
+                "--net",
                 "bash",
                 "-c",
                 PLACE,

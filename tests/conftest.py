@@ -172,8 +172,6 @@ def kaggle(competition_zip, tmp_path, monkeypatch):
     from kaggle_commands import client_environment
     from kaggle_server import KaggleServer
 
-    from digit_recognizer.competition import ledger as scores
-
     with KaggleServer(*competition_zip) as server:
         for name in [name for name in os.environ if name.startswith("KAGGLE") or "proxy" in name.lower()]:
             monkeypatch.delenv(name)
@@ -181,11 +179,10 @@ def kaggle(competition_zip, tmp_path, monkeypatch):
             monkeypatch.setenv(name, value)
         from kaggle.api.kaggle_api_extended import KaggleApi
 
-        monkeypatch.setattr(KaggleApi, "args", ["--local"])  # settled at import, perhaps in an earlier test
+        monkeypatch.setattr(KaggleApi, "args", ["--local"])  # set at import, perhaps in an earlier test
         monkeypatch.setattr(requests.adapters, "DEFAULT_RETRIES", 0)
         sleep = time.sleep
         monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.01)))
-        monkeypatch.setattr(scores, "POLL_SECONDS", 0)
         yield server
 
 
@@ -195,7 +192,7 @@ def service(competition_zip):
     from kaggle_server import KaggleServer
 
     with KaggleServer(*competition_zip) as server:
-        server.polls = 0  # scored at once: a process of its own waits in earnest
+        server.polls = 0  # scored at once: a process of its own really waits
         yield server
 
 
@@ -208,7 +205,7 @@ def command(service, tmp_path):
 
 
 def write_least_files(folder):
-    """As much of the competition's files as handing in reads."""
+    """As much of the competition's files as `submit` reads."""
     folder.mkdir()
     (folder / "test.csv").write_text("its bytes are hashed, no more\n")
     write_labels(folder / "sample_submission.csv", np.zeros(28_000, int))
@@ -216,7 +213,7 @@ def write_least_files(folder):
 
 @pytest.fixture
 def file(service, tmp_path):
-    """The name of a stranger's submission, and beside it just enough of the competition's files."""
+    """The name of a submission without a note, and beside it just enough of the competition's files."""
     write_least_files(tmp_path / "input")
     write_labels(tmp_path / "mine.csv", service.truth)
     return "mine.csv"
@@ -242,11 +239,9 @@ def built():
 
 
 @pytest.fixture
-def pushed(kaggle, built, monkeypatch):
-    """The same, sent to the server."""
+def pushed(kaggle, built):
+    """The same, pushed to the server."""
     from digit_recognizer import kernel
-    from digit_recognizer.competition import kernels as pushing
 
-    monkeypatch.setattr(pushing, "POLL_SECONDS", 0)
     assert kernel.main(["push", "kernels/baseline"]) == 0
     return built

@@ -1,12 +1,21 @@
-"""Credentials: found wherever Kaggle's client looks, and never shown or written."""
+"""Credentials: found wherever Kaggle's client looks, explained if damaged, and never shown or written."""
 
 import json
+import os
+import subprocess
+import sys
+import types
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from conftest import expect_error
 from kaggle_commands import assert_no_credentials, finish, finish_well
 from kaggle_server import KEY, TOKEN, USER
 
+from digit_recognizer.competition import client
+from digit_recognizer.competition.client import load_client
+
+pytestmark = pytest.mark.fast
 API_KEY = json.dumps({"username": USER, "key": KEY})
 OAUTH = json.dumps(
     {
@@ -29,6 +38,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_credentials_are_found_in_every_place_of_the_client_and_shown_in_none(command, file, tmp_path, place):
     stored, variables = PLACES[place]
@@ -49,16 +59,17 @@ def test_a_service_that_is_down_is_not_taken_for_damaged_credentials(service, co
     code, _, err = finish(command("submit", file, "-m", "x", KAGGLE_API_TOKEN=TOKEN))
     assert code == 2
     (line,) = err.splitlines()
-    assert "must be reachable" in line
+    assert "credentials" not in line
 
 
-def test_without_credentials_it_is_said_where_to_get_them(command, file, tmp_path):
+def test_without_credentials_one_line_says_where_to_get_them(command, file, tmp_path):
     code, out, err = finish(command("submit", file, "-m", "x", KAGGLE_USERNAME="", KAGGLE_KEY=""))
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert "create a token" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["VERBOSE", "VERBOSE_OUTPUT"])
 @pytest.mark.parametrize("arguments", [("download", "kaggle"), ("submit", "mine.csv", "-m", "x")])
 def test_a_talkative_environment_and_a_server_that_repeats_them_show_nothing(
@@ -71,6 +82,7 @@ def test_a_talkative_environment_and_a_server_that_repeats_them_show_nothing(
     assert "DEBUG" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["--debug"]])
 @pytest.mark.parametrize("arguments", [("submit", "mine.csv", "-m", "x"), ("kernel", "push", "kernels/padded")])
 def test_a_damaged_token_is_not_quoted(command, file, tmp_path, arguments, flags):
@@ -92,3 +104,93 @@ def test_what_kaggle_says_is_shown_without_credentials(service, command, file, t
 def test_a_submission_leaves_none(command, file, tmp_path):
     out = finish_well(command("submit", file, "-m", "x"))
     assert_no_credentials(tmp_path, out)
+
+
+# ---- logging in
+
+
+@pytest.fixture
+def fake_package(monkeypatch):
+    """Puts a stand-in for the kaggle package in place; returns its module, to which tests give a KaggleApi."""
+    module = types.ModuleType("kaggle.api.kaggle_api_extended")
+    for name in ("kaggle", "kaggle.api"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+def test_missing_credentials_are_explained_instead_of_ending_the_process(fake_package, capsys):
+    class KaggleApi:
+        def authenticate(self):
+            print("a screenful of help")
+            sys.exit(1)
+
+    fake_package.KaggleApi = KaggleApi
+    with expect_error("kaggle.no_credentials"):
+        load_client()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_package_that_exits_at_import_is_survived(monkeypatch):
+    """As kaggle up to 2.2.3 does without credentials."""
+
+    class ExitAtImport:
+        def find_spec(self, name, path=None, target=None):
+            if name == "kaggle":
+                sys.exit(1)
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "kaggle"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [ExitAtImport(), *sys.meta_path])
+    with expect_error("kaggle.no_credentials"):
+        load_client()
+
+
+DAMAGED_CREDENTIALS = {
+    "kaggle.json": ["{", "[]", "5", "\\xff"],
+    "credentials.json": ["{", "[]", '{"refresh_token": 5}'],
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_CREDENTIALS)
+def test_a_damaged_file_of_credentials_is_one_line_and_makes_no_folder(name, tmp_path):
+    """With Kaggle's own package, in a process of its own: it looks for credentials when it is imported."""
+    (tmp_path / ".kaggle").mkdir()
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from digit_recognizer import download\n"
+        "for text in sys.argv[2:]:\n"
+        "    Path(sys.argv[1]).write_text(text)\n"
+        "    print(download.main(['kaggle', '--input-dir', 'new']), Path('new').exists())\n"
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KAGGLE")}
+    finished = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / ".kaggle" / name), *DAMAGED_CREDENTIALS[name]],
+        env={**kept, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    lines = finished.stderr.splitlines()
+    assert finished.stdout.splitlines() == ["2 False"] * len(DAMAGED_CREDENTIALS[name]), finished.stderr
+    assert len(lines) == len(DAMAGED_CREDENTIALS[name])
+    assert all(line.startswith("download: Kaggle") and "create a" in line for line in lines)
+
+
+def test_a_key_that_no_header_can_hold_is_damaged():
+    with expect_error("kaggle.bad_credentials"), client.ask_kaggle():
+        raise UnicodeEncodeError("latin-1", "secret", 0, 1, "ordinal not in range(256)")
+
+
+def test_credentials_that_work_give_a_client(fake_package):
+    class KaggleApi:
+        def authenticate(self):
+            self.ready = True
+
+    fake_package.KaggleApi = KaggleApi
+    assert load_client().ready
+
+
+def test_importing_the_module_does_not_import_kaggle():
+    code = f"import sys, {client.__name__}; sys.exit('kaggle' in sys.modules or 'requests' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": os.pathsep.join(sys.path)})

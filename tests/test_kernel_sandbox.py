@@ -19,7 +19,7 @@ spec.loader.exec_module(sandbox)
 
 
 def can_unshare():
-    command = ["unshare", "--user", "--map-root-user", "--mount", "--model-args", "true"]
+    command = ["unshare", "--user", "--map-root-user", "--mount", "--net", "true"]
     try:
         return subprocess.run(command, capture_output=True).returncode == 0
     except OSError:

@@ -30,8 +30,9 @@ STOPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "order"), STOPS)
-def test_killed_at_any_step_and_repeated_it_is_one_submission_and_one_line(service, command, file, step, order):
+def test_killed_at_any_step_and_repeated_it_submits_once(service, command, file, step, order):
     service.orders[step] = [order]
     killed = command("submit", file, "-m", "once")
     service.wait_for(step)
@@ -43,8 +44,9 @@ def test_killed_at_any_step_and_repeated_it_is_one_submission_and_one_line(servi
     assert (entry.ref, entry.public_score, entry.status) == ("1000", "1.00000", "complete")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["CreateSubmission", "GetSubmission"])
-def test_stopped_it_says_what_stands_and_repeated_it_is_one_submission(service, command, file, step):
+def test_terminated_it_says_how_to_continue_and_submits_once(service, command, file, step):
     service.orders[step] = ["stall after" if step == "CreateSubmission" else "stall"]
     stopped = command("submit", file, "-m", "once")
     service.wait_for(step)
@@ -52,21 +54,22 @@ def test_stopped_it_says_what_stands_and_repeated_it_is_one_submission(service, 
     code, _, err = finish(stopped)
     assert code == 143
     (line,) = err.splitlines()
-    assert ("handed in once" if step == "CreateSubmission" else "1000 is handed in") in line
+    assert ("submitted once" if step == "CreateSubmission" else "1000 is submitted") in line
     finish_well(command("submit", file, "-m", "once"))
     assert len(service.submissions) == 1
     assert len(load_ledger()) == 1
 
 
-def test_two_at_once_hand_in_once(service, command, file):
+def test_two_at_once_submit_once(service, command, file):
     for process in [command("submit", file, "-m", "once") for _ in range(2)]:
         finish_well(process)
     assert len(service.submissions) == 1
     assert len(load_ledger()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tidily", [True, False])
-def test_a_stopped_download_goes_on_where_it_was(service, command, tmp_path, tidily):
+def test_an_interrupted_download_resumes(service, command, tmp_path, tidily):
     service.orders["GET"] = ["part stall"]
     killed = command("download", "kaggle")
     partial = tmp_path / "input" / ".kaggle-download" / "digit-recognizer.zip"
@@ -75,7 +78,7 @@ def test_a_stopped_download_goes_on_where_it_was(service, command, tmp_path, tid
         assert killed.poll() is None
     (killed.terminate if tidily else killed.kill)()
     _, err = killed.communicate()
-    assert ("the same command goes on" in err) == tidily
+    assert ("the same command resumes" in err) == tidily
     kept = partial.stat().st_size
     finish_well(command("download", "kaggle"))
     ranges = [body[1] for name, body in service.requests if name == "GET"]

@@ -1,37 +1,42 @@
 import contextlib
+import json
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_labels
+from conftest import expect_error, write_labels
+from submitting import make_provenance
 
+from digit_recognizer import score
 from digit_recognizer.competition import submissions
 from digit_recognizer.competition.submissions import (
     SUFFIXES,
-    Provenance,
     check_new_submission_path,
     check_submission,
     count_image_ids,
     describe_command,
+    find_commit,
     load_submission,
     name_submission,
+    read_provenance,
+    score_submission,
     write_submission,
 )
-from digit_recognizer.errors import InputError, WriteError
+from digit_recognizer.errors import WriteError
 from digit_recognizer.io import find_free_path
 
-LABELS = np.array([3, 1, 4, 1, 5])
-PROVENANCE = Provenance(
-    model="baseline",
-    command="python -m digit_recognizer.cv",
-    commit=None,
-    train_sha256="a" * 64,
-    test_sha256="b" * 64,
-    oof_accuracy=0.99,
-    ineligible=None,
-)
+pytestmark = pytest.mark.fast
+ROOT = Path(__file__).resolve().parents[1]
+LABELS, TEST_LABELS = np.array([3, 1, 4, 1, 5]), np.arange(60, 80) % 10
+PROVENANCE = make_provenance(train_sha256="a" * 64, test_sha256="b" * 64, oof_accuracy=0.99)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where a submission may go."""
+    return tmp_path / "mine.csv"
 
 
 def test_a_submission_is_written_as_kaggle_takes_it_and_read_back(tmp_path):
@@ -44,48 +49,64 @@ def test_a_submission_is_written_as_kaggle_takes_it_and_read_back(tmp_path):
     check_submission(submission, 5, "b" * 64)
 
 
-def test_a_submission_for_another_test_csv_is_refused(tmp_path):
-    path = tmp_path / "mine.csv"
+def test_a_submission_for_other_rows_is_refused(path):
     write_submission(path, LABELS, 5, PROVENANCE)
-    with pytest.raises(InputError, match=r"mine\.csv was made for another test\.csv"):
+    with expect_error("submission.other_test", path=path):
         check_submission(load_submission(path), 5, "c" * 64)
-    with pytest.raises(InputError, match="must hold the 4 ids"):
+    with expect_error("submission.row_count", path=path, received=5, rows=4):
         check_submission(load_submission(path), 4)
 
 
-def test_labels_that_do_not_fit_the_ids_are_never_written(tmp_path):
-    with pytest.raises(InputError, match="5 ids, 4 labels"):
-        write_submission(tmp_path / "mine.csv", LABELS[:4], 5, PROVENANCE)
-    assert not list(tmp_path.iterdir())
+def test_labels_that_do_not_fit_the_ids_are_never_written(path):
+    with expect_error("submission.label_count", path=path, received=4, rows=5):
+        write_submission(path, LABELS[:4], 5, PROVENANCE)
+    assert not path.exists()
 
 
-def test_a_submission_changed_behind_its_note_is_refused(tmp_path):
-    path = tmp_path / "mine.csv"
+def test_a_submission_changed_after_its_note_is_refused(path):
     write_submission(path, LABELS, 5, PROVENANCE)
     path.write_text(path.read_text().replace("1,3", "1,8"))
-    with pytest.raises(InputError, match="was changed after its note"):
+    with expect_error("submission.changed", path=path):
         load_submission(path)
 
 
-def test_nothing_is_overwritten(tmp_path):
-    path = tmp_path / "mine.csv"
+def test_a_note_of_another_form_is_refused(path):
+    write_submission(path, LABELS, 5, PROVENANCE)
+    note = path.with_name("mine.csv.json")
+    old = json.loads(note.read_text())
+    old["unfit"] = old.pop("ineligible")  # as before version 0.2
+    note.write_text(json.dumps(old))
+    with expect_error("submission.note_fields", path=note):
+        load_submission(path)
+
+
+@pytest.mark.parametrize("note", sorted((ROOT / "submissions").glob("*.json")), ids=lambda note: note.name)
+def test_the_submissions_in_the_repository_have_notes_of_this_form(note):
+    assert read_provenance(note).ineligible is None
+    load_submission(note.with_suffix(""))
+
+
+def test_nothing_is_overwritten(path):
     check_new_submission_path(path, Path("input"))
     write_submission(path, LABELS, 5, PROVENANCE)
-    with pytest.raises(InputError, match=r"mine\.csv exists"):
+    with expect_error("submission.exists", path=path):
         check_new_submission_path(path, Path("input"))
     with pytest.raises(FileExistsError):
         write_submission(path, LABELS[::-1] % 9 + 1, 5, PROVENANCE)
     check_submission(load_submission(path), 5)
     write_submission(path, LABELS, 5, PROVENANCE)  # the same again: a run that was stopped after it
-    assert find_free_path(tmp_path, "mine", *SUFFIXES) == tmp_path / "mine-2.csv"
-    with pytest.raises(InputError, match=r"ends in \.csv"):
-        check_new_submission_path(tmp_path / "mine.txt", Path("input"))
-    with pytest.raises(InputError, match="apart from the data"):
-        check_new_submission_path(tmp_path / "new.csv", tmp_path)
+    assert find_free_path(path.parent, "mine", *SUFFIXES) == path.with_name("mine-2.csv")
     path.unlink()
-    with pytest.raises(InputError, match=r"mine\.csv\.json exists"):
+    with expect_error("submission.exists", path=path.with_name("mine.csv.json")):
         check_new_submission_path(path, Path("input"))
-    assert find_free_path(tmp_path, "mine", *SUFFIXES) == tmp_path / "mine-2.csv"
+    assert find_free_path(path.parent, "mine", *SUFFIXES) == path.with_name("mine-2.csv")
+
+
+def test_a_place_that_is_no_place_for_a_submission_is_refused(tmp_path):
+    with expect_error("submission.suffix", column="--output"):
+        check_new_submission_path(tmp_path / "mine.txt", Path("input"), "--output")
+    with expect_error("submission.in_input_dir"):
+        check_new_submission_path(tmp_path / "new.csv", tmp_path)
 
 
 def test_names_keep_data_sets_and_leaks_apart():
@@ -95,51 +116,44 @@ def test_names_keep_data_sets_and_leaks_apart():
 
 
 def test_the_number_of_ids_comes_from_the_sample_submission(tmp_path):
-    path = write_labels(tmp_path / "sample_submission.csv", np.zeros(7, int))
-    assert count_image_ids(path) == 7
-    with pytest.raises(InputError, match="download"):
-        count_image_ids(tmp_path / "elsewhere" / "sample_submission.csv")
+    assert count_image_ids(write_labels(tmp_path / "sample_submission.csv", np.zeros(7, int))) == 7
 
 
-def test_what_a_killed_command_left_of_a_submission_is_no_hindrance_to_the_same_command(tmp_path):
-    path = tmp_path / "mine.csv"
+@pytest.mark.parametrize("ours", [True, False])
+def test_only_the_same_command_may_complete_what_a_kill_left(path, ours):
     mine = replace(PROVENANCE, command=describe_command())
-    for theirs, refused in ((mine, False), (PROVENANCE, True)):
-        write_submission(path, LABELS % 9, 5, theirs)
-        path.unlink()
-        if refused:
-            with pytest.raises(InputError, match=r"mine\.csv\.json exists"):
-                check_new_submission_path(path, Path("input"))
-            with pytest.raises(FileExistsError):
-                write_submission(path, LABELS, 5, mine)
-        else:
+    write_submission(path, LABELS % 9, 5, mine if ours else PROVENANCE)
+    path.unlink()  # killed between the note and the submission
+    if ours:
+        check_new_submission_path(path, Path("input"))
+        write_submission(path, LABELS, 5, mine)
+        assert np.array_equal(load_submission(path).labels, LABELS)
+    else:
+        with expect_error("submission.exists"):
             check_new_submission_path(path, Path("input"))
+        with pytest.raises(FileExistsError):
             write_submission(path, LABELS, 5, mine)
-            assert np.array_equal(load_submission(path).labels, LABELS)
-            path.unlink()
-            path.with_name("mine.csv.json").unlink()
 
 
-def test_a_disk_that_fails_leaves_no_half_of_a_submission(tmp_path, monkeypatch):
-    def fail(path, *rest, **options):
-        if path.name == "mine.csv":
-            raise WriteError("no room")
-        plain(path, *rest, **options)
+def test_a_disk_that_fails_leaves_no_half_of_a_submission(path, monkeypatch):
+    def fail(file, *rest, write=submissions._write_once, **options):
+        if file == path:
+            raise WriteError("io.unwritable", path=file, received="No space left on device")
+        write(file, *rest, **options)
 
-    plain = submissions._write_once
     monkeypatch.setattr(submissions, "_write_once", fail)
     with pytest.raises(WriteError):
-        write_submission(tmp_path / "mine.csv", LABELS, 5, PROVENANCE)
-    assert not list(tmp_path.iterdir())
+        write_submission(path, LABELS, 5, PROVENANCE)
+    assert not list(path.parent.iterdir())
 
 
-def test_a_link_to_nowhere_takes_a_name(tmp_path):
-    (tmp_path / "mine.csv").symlink_to(tmp_path / "nowhere")
-    assert find_free_path(tmp_path, "mine", *SUFFIXES) == tmp_path / "mine-2.csv"
+def test_a_link_to_nowhere_takes_a_name(path):
+    path.symlink_to(path.with_name("nowhere"))
+    assert find_free_path(path.parent, "mine", *SUFFIXES) == path.with_name("mine-2.csv")
 
 
-def test_of_commands_that_write_one_name_at_once_one_wins_whole(tmp_path):
-    path, won = tmp_path / "mine.csv", []
+def test_of_commands_that_write_one_name_at_once_one_wins_whole(path):
+    won = []
 
     def write(label):
         with contextlib.suppress(FileExistsError):
@@ -156,3 +170,48 @@ def test_of_commands_that_write_one_name_at_once_one_wins_whole(tmp_path):
         path.unlink()
         path.with_name("mine.csv.json").unlink()
         won.clear()
+
+
+def test_the_commit_is_known_where_there_is_no_checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr(submissions, "PACKAGE", tmp_path)
+    assert find_commit() is None
+    (tmp_path / "COMMIT").write_text("0123456789ab\n")
+    assert find_commit() == "0123456789ab"
+
+
+# ---- scoring on test_labels.csv
+
+
+def test_score_counts_correct_rows(tiny_dir, path, capsys):
+    labels = TEST_LABELS.copy()
+    labels[:3] = 9 - labels[:3]
+    write_labels(path, labels)
+    assert score.main([str(path), "--input-dir", str(tiny_dir)]) == 0
+    printed = capsys.readouterr().out
+    assert "accuracy 0.85000 on 20 test rows" in printed and "3 wrong" in printed
+
+
+def test_a_submission_for_other_test_rows_is_not_scored(tiny_dir, path, capsys):
+    write_submission(path, np.zeros(20, int), 20, make_provenance(test_sha256="f" * 64))
+    with expect_error("submission.other_test", path=path):
+        score_submission(path, tiny_dir)
+    assert score.main([str(path), "--input-dir", str(tiny_dir)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_ineligible_submission_is_scored_with_a_warning(tiny_dir, path):
+    write_submission(path, TEST_LABELS, 20, make_provenance(ineligible="leaks"))
+    assert "INELIGIBLE FOR THE COMPETITION: leaks" in score_submission(path, tiny_dir)
+
+
+def test_without_test_labels_nothing_is_scored(tiny_dir, path):
+    (tiny_dir / "test_labels.csv").unlink()
+    write_labels(path, np.zeros(20, int))
+    with expect_error("submission.no_test_labels", path=tiny_dir / "test_labels.csv"):
+        score_submission(path, tiny_dir)
+
+
+def test_without_test_images_the_score_comes_with_a_warning(tiny_dir, path):
+    (tiny_dir / "test.csv").unlink()
+    write_labels(path, TEST_LABELS)
+    assert "warning" in score_submission(path, tiny_dir)

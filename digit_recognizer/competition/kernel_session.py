@@ -1,8 +1,8 @@
-"""What a kernel does on Kaggle's machine: finds its data, cross-validates, and leaves its results where Kaggle looks.
+"""What a kernel does on Kaggle's machine: find its data, cross-validate, and write its results where Kaggle looks.
 
 Kaggle mounts what is attached, read-only, somewhere under /kaggle/input: competitions/digit-recognizer or
-digit-recognizer, datasets/<owner>/<name> or <name>, notebooks/<owner>/<name> or <name>. What is left in /kaggle/working
-is a version's output, if it ends of itself before Kaggle's limit.
+digit-recognizer, datasets/<owner>/<name> or <name>, notebooks/<owner>/<name> or <name>. The files in /kaggle/working
+are a version's output, if it ends before Kaggle's time limit.
 """
 
 import contextlib
@@ -41,15 +41,15 @@ INPUT, WORKING = Path("/kaggle/input"), Path("/kaggle/working")
 COMPETITION = "digit-recognizer"
 MOUNTS = (f"competitions/{COMPETITION}", COMPETITION)
 RUN, SUBMISSION = "run", "submission.csv"
-PLACES = ("input_dir", "run_dir", "submission", "weights")  # may lie elsewhere the next time, and mean the same
+PATH_FIELDS = ("input_dir", "run_dir", "submission", "weights")  # may differ the next time, and mean the same
 
 
 class Session:
     """One version of a kernel.
 
     Attributes:
-        config: what is run; the settings over the model's recipe, the places as Kaggle has them.
-        result: what it found; None before, and where the time ran out.
+        config: the model's recipe with the settings, and paths as on Kaggle.
+        result: of the cross-validation; None before it, or if the time ran out.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Session:
         Args:
             model: its name.
             settings: fields of `RunConfig` that differ from the model's recipe.
-            hours: after which the run stops, keeping its state; counted from here.
+            hours: after which the run stops and keeps its state, from now on.
             inputs: where attached data is mounted.
             working: where output goes.
 
         Raises:
-            InputError: if the data, or the weights of a transfer net, are not attached, or a setting is none.
+            InputError: if the data, or a pretrained model's weights, are not attached, or a setting does not exist.
         """
         self.ends = time.monotonic() + 3600 * hours
         self.inputs, self.working = Path(inputs), Path(working)
@@ -97,13 +97,13 @@ class Session:
         return inspect.getsource(load_model_module(self.config.model))
 
     def cross_validate(self) -> CVResult | None:
-        """Cross-validate, or go on where an attached earlier version ran out of time.
+        """Cross-validate, or resume where an attached earlier version ran out of time.
 
         Returns:
-            The result; None if the time ran out before, with all that is needed to go on left in the output.
+            The result; None if the time ran out before. Then the output holds all that is needed to resume.
 
         Raises:
-            InputError: if an earlier version was begun with other settings or on other data.
+            InputError: if an earlier version was started with other settings or on other data.
         """
         earlier = find_earlier_run(self.inputs)
         try:
@@ -111,17 +111,16 @@ class Session:
                 if earlier is None:
                     self.result = cross_validate(self.config)
                 else:
-                    self.result = self._go_on(earlier)
+                    self.result = self._resume(earlier)
         except TerminatedError:
             print_line(
-                f"The time ran out; {RUN}/ keeps what is done. Attach this version's output to the kernel (python -m "
-                "digit_recognizer.kernel build MODEL --resume, or Add Input on the website) and run it again: it goes "
-                "on from there."
+                f"The time ran out; {RUN}/ keeps what is done. To resume, attach this version's output to the kernel "
+                "(python -m digit_recognizer.kernel build MODEL --resume, or Add Input on the website) and run it again."
             )
         return self.result
 
     def plot_results(self) -> list[Path]:
-        """Draw the curves of training, the confusions and the hardest digits; nothing where the time ran out."""
+        """Draw learning curves, confusions and the hardest digits; nothing if the time ran out."""
         if self.result is None:
             return []
         curves, confusion, hardest = (self.working / f"{name}.png" for name in ("curves", "confusion", "hardest"))
@@ -135,25 +134,19 @@ class Session:
         save_figure(plot_hardest(dataset.images, dataset.labels, oof), hardest)
         return [curves, confusion, hardest]
 
-    def _go_on(self, earlier: Path) -> CVResult:
+    def _resume(self, earlier: Path) -> CVResult:
         if (earlier / METRICS).exists():
-            raise InputError(
-                f"the attached earlier version has finished, and {earlier.parent} holds its submission.csv: detach it "
-                "to begin anew."
-            )
-        print_line(f"going on with the run of an earlier version, in {earlier}")
+            raise InputError("kernel.earlier_finished", path=earlier.parent)
+        print_line(f"resuming the run of an earlier version, in {earlier}")
         path = self.working / RUN
         shutil.copytree(earlier, path, copy_function=shutil.copyfile)
         content = read_json(path / CONFIG)
-        begun = {name: value for name, value in content.items() if name in self.config.to_json()}
         for name, value in self.config.to_json().items():
-            if name in PLACES:
+            if name in PATH_FIELDS:
                 content[name] = value
-            elif begun.get(name) != value:
-                raise InputError(
-                    f"the earlier version was begun with {flag(name)} {begun.get(name)}, but the settings say {value}: "
-                    "restore that, or detach its output to begin anew."
-                )
+            elif content.get(name) != value:
+                received = content.get(name)
+                raise InputError("kernel.earlier_differs", column=flag(name), received=received, other=value)
         write_json(path / CONFIG, content)
         # Kaggle's machines differ from session to session; what differed is in metrics.json
         return resume(path, "cv", allow_inexact=True)
@@ -164,10 +157,8 @@ class Session:
             return config.weights
         found = sorted(self.inputs.rglob(module.WEIGHTS_FILE))
         if not found:
-            raise InputError(
-                f"{config.model} needs {module.WEIGHTS_FILE}, but nothing attached holds it: attach the data set "
-                f"{module.WEIGHTS_SOURCE}."
-            )
+            file, source = module.WEIGHTS_FILE, module.WEIGHTS_SOURCE
+            raise InputError("kernel.no_weights_attached", received=config.model, file=file, source=source)
         return str(found[0])
 
 
@@ -192,10 +183,7 @@ def find_competition_data(inputs: Path) -> Path:
     for folder in (*(inputs / mount for mount in MOUNTS), *searched):
         if all((folder / name).is_file() for name in ("train.csv", "test.csv", "sample_submission.csv")):
             return folder
-    raise InputError(
-        f"{inputs} must hold the competition's files, but does not: attach the competition {COMPETITION} to the kernel "
-        "(Add Input on the website), and accept its rules."
-    )
+    raise InputError("kernel.no_competition", path=inputs)
 
 
 def find_earlier_run(inputs: Path) -> Path | None:
@@ -206,15 +194,13 @@ def find_earlier_run(inputs: Path) -> Path | None:
     """
     found = sorted(path.parent for path in inputs.rglob(f"{RUN}/{CONFIG}"))
     if len(found) > 1:
-        raise InputError(
-            f"one earlier version can be continued, but {found[0]} and {found[1]} are attached: detach one of them."
-        )
+        raise InputError("kernel.several_earlier", path=found[0], other=found[1])
     return found[0] if found else None
 
 
 @contextlib.contextmanager
 def _stopped_in_time(ends: float) -> Iterator[None]:
-    """Have this process terminated, as tidily as by a batch queue, when its time is up."""
+    """Terminate this process by SIGTERM when its time is up, as a batch queue does."""
     timer = threading.Timer(max(0.0, ends - time.monotonic()), os.kill, (os.getpid(), signal.SIGTERM))
     timer.daemon = True
     timer.start()
@@ -222,14 +208,14 @@ def _stopped_in_time(ends: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-        timer.join()  # its signal must find our handler, not the system's
+        timer.join()  # its signal must reach our handler, not the system's
 
 
 @contextlib.contextmanager
 def _named_as_command(config: RunConfig) -> Iterator[None]:
-    """Let notes and configuration name the command that does the same elsewhere."""
+    """Let the run and its submission record the command that does the same elsewhere."""
     recipe = build_config(config.model, config.smoke).to_json()
-    differing = {k: v for k, v in config.to_json().items() if k not in PLACES and recipe[k] != v}
+    differing = {k: v for k, v in config.to_json().items() if k not in PATH_FIELDS and recipe[k] != v}
     kept = sys.argv
     sys.argv = ["cv", "--model", config.model, *["--smoke"] * config.smoke]
     for name, value in differing.items():
