@@ -19,7 +19,8 @@ from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.io import hash_file, read_json, write_atomically
 from digit_recognizer.models import build_model
 from digit_recognizer.models._ready import KIND, WEIGHTS
-from digit_recognizer.training.run import load_config, load_fold_model
+from digit_recognizer.training.fold_models import load_fold_model
+from digit_recognizer.training.run import load_config
 from digit_recognizer.training.trainer import predict_probabilities
 
 FOLD = 0

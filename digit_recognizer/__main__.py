@@ -8,22 +8,21 @@ from digit_recognizer.cli import COMMANDS
 
 
 def main() -> int:
-    """Hand the arguments after the subcommand to its door."""
-    subcommand = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if subcommand in COMMANDS:
-        sys.argv = [subcommand, *sys.argv[2:]]
-        code: int = importlib.import_module(f"digit_recognizer.{subcommand}").main()
+    """Run the command that is named first, with the arguments after it."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in COMMANDS:
+        sys.argv = [name, *sys.argv[2:]]
+        code: int = importlib.import_module(f"digit_recognizer.{name}").main()
         return code
-    if subcommand == "--version":
+    if name == "--version":
         print(__version__)
         return 0
-    usage = (
-        f"usage: digit-recognizer COMMAND …, where COMMAND is one of {', '.join(COMMANDS)}; COMMAND --help says more."
-    )
-    if subcommand in ("-h", "--help"):
+    usage = "usage: digit-recognizer COMMAND …; COMMAND --help shows its flags.\n\n"
+    usage += "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
+    if name in ("-h", "--help"):
         print(usage)
         return 0
-    print(f"digit-recognizer: no subcommand {subcommand!r}. {usage}", file=sys.stderr)
+    print(f"digit-recognizer: there is no command {name!r}. {usage}", file=sys.stderr)
     return 2
 
 

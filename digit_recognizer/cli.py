@@ -1,11 +1,10 @@
-"""What every front door shares: flags from the configuration, one line for a mistake, exit codes.
+"""What all commands share: flags made from a dataclass, errors of the user in one line, exit codes.
 
-Flags are made by tyro. Against jsonargparse it was chosen because it spells flags with dashes (`--batch-size`), takes
-each flag's help from the docstring below the field, and imports in under a tenth of a second; its boxed error
-messages are brought down to one line here.
+Flags are made by tyro. It was chosen over jsonargparse because it spells flags with dashes (`--batch-size`), takes each
+flag's help from the docstring below the field, and is imported in under a tenth of a second.
 
-Exit codes: 0 done; 2 something handed in is wrong; 130 interrupted, 143 terminated; 1 a defect of this package, with
-its traceback.
+Exit codes: 0 done; 2 an error of the user; 130 interrupted, 143 terminated; 1 a defect of this package, with its
+traceback.
 """
 
 import contextlib
@@ -17,38 +16,43 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import TerminatedError, make_printable, open_closed_streams, raise_on_signals
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.executors import Machines
+from digit_recognizer.training.executors import Machines, open_executor
 
 Arguments = TypeVar("Arguments")
-COMMANDS = (
-    "download",
-    "cv",
-    "train",
-    "ensemble",
-    "submit",
-    "submissions",
-    "kernel",
-    "score",
-    "compare",
-    "sweep",
-    "examine",
-    "predict",
-    "transfer",
-    "report",
+RESUME_HELP = (
+    "The defaults below are those of the chosen --model. To resume an interrupted run, use --resume RUN, which takes only "
+    "the flags of machines and --allow-inexact beside it. --debug shows tracebacks."
 )
+COMMANDS = {
+    "download": "get the data: from Kaggle, a zip, a folder, or a bundled sample",
+    "cv": "cross-validate a model and write a submission",
+    "train": "train one model on a single split and draw its learning curves",
+    "ensemble": "average the predictions of several runs into one submission",
+    "compare": "test which of two runs is better",
+    "score": "score a submission where the test labels are known",
+    "submit": "submit a file to Kaggle and wait for its score",
+    "submissions": "list what was submitted, with its scores",
+    "kernel": "build, push and follow a Kaggle kernel",
+    "sweep": "run a study of many configurations",
+    "examine": "look into a run: its errors, and what its model has learned",
+    "report": "put a run into one HTML page",
+    "predict": "read digits on pictures, or in a table",
+    "transfer": "teach a trained model new classes from a few pictures",
+}
 
 
-def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
-    """Make a front door of a function of the argument list: errors become one line, and the exit code is returned.
+def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
+    """Make a command of a function of the argument list: errors of the user become one line, the exit code is returned.
 
     `--debug`, anywhere among the arguments, lets every error keep its traceback.
     """
-    subcommand = Path(main.__code__.co_filename).stem  # the module's own name is __main__ under `python -m`
+    name = Path(main.__code__.co_filename).stem  # the module's own name is __main__ under `python -m`
 
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
@@ -63,29 +67,23 @@ def door(main: Callable[[list[str]], None]) -> Callable[..., int]:
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             if any("\0" in argument for argument in arguments):
-                raise InputError("no argument can hold a NUL byte: leave it out.")
+                raise InputError("cli.nul_byte")
             with raise_on_signals():
                 main(arguments)
         except InputError as error:
             if debug:
                 raise
-            _tell(f"{subcommand}: {error}")
-            return 2
-        except OSError as error:  # the machine's word about a path that somebody named: no permission, disk full
+            return _report(f"{name}: {error}", 2)
+        except OSError as error:  # about a path that the user named: no permission, disk full
             if debug or error.strerror is None:
                 raise
-            _tell(
-                f"{subcommand}: {error.filename or 'input or output'}: {error.strerror}. Mend that, or name another path."
-            )
-            return 2
+            wrapped = InputError("cli.os_error", path=error.filename or "input or output", received=error.strerror)
+            return _report(f"{name}: {wrapped}", 2)
         except KeyboardInterrupt as stop:
             if debug:
                 raise
             how, code = ("terminated", 143) if isinstance(stop, TerminatedError) else ("interrupted", 130)
-            _tell(
-                f"{subcommand}: {how}; {stop}" if str(stop) else f"{subcommand}: {how}."
-            )  # no full stop on what is to be copied
-            return code
+            return _report(f"{name}: {how}; {stop}" if str(stop) else f"{name}: {how}.", code)
         return 0
 
     return run
@@ -128,7 +126,7 @@ def parse_arguments(
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise InputError(f"{_first_sentence(messages.getvalue())} See --help.") from None
+        raise InputError("cli.arguments", received=_first_sentence(messages.getvalue())) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +140,9 @@ class RunArguments(RunConfig, Machines):
 
 
 def parse_run_config(subcommand: str, arguments: list[str], description: str) -> RunArguments:
-    """A run's configuration and machines: defaults, then the model's preset, then the smoke run's, then the flags.
+    """A run's configuration and machines: defaults, then the model's recipe, then the smoke run's, then the flags.
 
-    The model and `--smoke` are read first, because `--help` shows the defaults that hold for them.
+    The model and `--smoke` are read first, because `--help` shows their defaults.
 
     Args:
         subcommand: the command's name.
@@ -152,7 +150,7 @@ def parse_run_config(subcommand: str, arguments: list[str], description: str) ->
         description: what the command does, for `--help`.
 
     Raises:
-        InputError: for an unknown model or flag, or a value that no run can mean.
+        InputError: for an unknown model or flag, or a value that no run can have.
     """
     from digit_recognizer.models import build_config, describe_options
 
@@ -169,32 +167,57 @@ def parse_run_config(subcommand: str, arguments: list[str], description: str) ->
 
 @dataclass(frozen=True)
 class ResumeArguments(Machines):
-    """Go on with a run that was stopped, with the configuration that it was begun with, here or elsewhere."""
+    """Resume an interrupted run with the configuration that it was started with, here or on another machine."""
 
     resume: Path
     """The run's folder."""
     allow_inexact: bool = False
-    """Go on even if versions, threads or other circumstances have changed since; the run's metrics then say so."""
+    """Resume even if versions, threads or other parts of the environment have changed; the metrics list them."""
 
 
 def parse_resume(subcommand: str, arguments: list[str]) -> ResumeArguments | None:
     """The arguments of `--resume RUN`, which takes few other flags; None where it is not asked for.
 
     Raises:
-        InputError: for any other flag: the configuration is the run's own.
+        InputError: for any other flag, because the configuration is the run's own.
     """
     if not any(argument.split("=")[0] == "--resume" for argument in arguments):
         return None
     try:
         return parse_arguments(ResumeArguments, subcommand, arguments)
     except InputError as error:
-        others = [flag(field.name) for field in fields(ResumeArguments) if field.name != "resume"]
-        raise InputError(f"{error} --resume RUN takes no other flag but {', '.join(others)}.") from None
+        others = ", ".join(flag(field.name) for field in fields(ResumeArguments) if field.name != "resume")
+        raise error.with_remedy(f"--resume RUN takes only these flags beside it: {others}.") from None
 
 
-def _tell(line: str) -> None:
-    """One line on the error screen, whatever characters a path brought into it."""
+def run_training(subcommand: Literal["cv", "train"], arguments: list[str], description: str) -> None:
+    """What `cv` and `train` do: start a run, or resume one.
+
+    Args:
+        subcommand: the command's name.
+        arguments: without the program's name.
+        description: what the command does, for `--help`.
+
+    Raises:
+        InputError: for whatever the user can mend.
+    """
+    resumed = parse_resume(subcommand, arguments)
+    if resumed is None:
+        parsed = parse_run_config(subcommand, arguments, f"{description} {RESUME_HELP}")
+    with open_executor((resumed or parsed).machines) as executor:
+        import_keras()
+        from digit_recognizer.training.cross_validation import cross_validate, resume
+
+        if resumed is None:
+            cross_validate(parsed.config, single_split=subcommand == "train", executor=executor)
+        else:
+            resume(resumed.resume, subcommand, allow_inexact=resumed.allow_inexact, executor=executor)
+
+
+def _report(line: str, code: int) -> int:
+    """One line on stderr, whatever characters a path brought into it; returns the exit code."""
     print(make_printable(line), file=sys.stderr)
+    return code
 
 
 def _first_sentence(box: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class CompareArguments:
     """Folder that holds the train.csv which both were made from; None stands for the first one's own."""
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Compare and print the table."""
     chosen = parse_arguments(CompareArguments, "compare", arguments)

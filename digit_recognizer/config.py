@@ -1,14 +1,14 @@
 """The one configuration of a run: frozen, typed, and the source of every command-line flag.
 
-A run is settled by three layers, each a difference from the one before: the defaults below, the model's preset (in
-the model's own file, `digit_recognizer/models/<name>.py`), and the flags that were typed.
+Three layers decide it, each a difference from the one before: the defaults below, the model's recipe (`PRESET` in the
+model's own file, `digit_recognizer/models/<name>.py`), and the flags that were typed.
 """
 
 import dataclasses
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from digit_recognizer.errors import InputError
 
@@ -21,15 +21,15 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class Settings(typing.Protocol):
-    """What a run folder needs to know of the configuration that it is filled by."""
+    """What a run folder needs to know of its configuration."""
 
     @property
     def model(self) -> str:
-        """What the folder is named after."""
+        """Names the folder."""
 
     @property
     def run_dir(self) -> Path | None:
-        """The folder; None stands for one under runs/."""
+        """The folder; None: one under runs/."""
 
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON can hold it."""
@@ -39,114 +39,110 @@ class Settings(typing.Protocol):
 class RunConfig:
     """What a run of `cv` or `train` does.
 
-    Equal configurations give equal runs on equal data, versions, thread counts and precision (which auto times).
+    The same configuration gives the same bytes on the same data, versions, thread count and precision.
+
+    Example:
+        >>> RunConfig(model="narrow", epochs=3).folds
+        5
     """
 
     model: str = "baseline"
-    """Which network: alexnet, baseline, champion, convolutional, dense, journal, lenet5, narrow, padded, residual,
+    """Architecture: alexnet, baseline, champion, convolutional, dense, journal, lenet5, narrow, padded, residual,
     resnet, vgg16, wide, or a file of digit_recognizer/models/."""
     model_args: tuple[str, ...] = ()
-    """Options of the network, as dropout=0.3 kernel_px=4; --help with its --model tells which it has."""
+    """Arguments of the model, such as dropout=0.3 kernel_px=4; --help with --model lists them."""
     input_dir: Path = Path("input")
-    """Folder that holds train.csv, test.csv and sample_submission.csv."""
+    """Folder with train.csv, test.csv and sample_submission.csv."""
     run_dir: Path | None = None
-    """This run's own folder; None stands for runs/<time>-<model>."""
+    """Folder of this run; None: runs/<time>-<model>."""
     submission: Path | None = None
-    """Submission file to write; None stands for one under submissions/, whose name carries model and score."""
+    """Submission file to write; None: one under submissions/, named after model and score."""
     tensorboard: bool = False
-    """Also write the curves for `tensorboard --logdir runs`, into the run folder; needs the extra `trackers`."""
+    """Also write event files for `tensorboard --logdir runs`; needs the extra `trackers`."""
 
     folds: int = 5
-    """Stratified folds of cv; each row is held out in exactly one. `train` holds out one such fold (5: 20 %)."""
+    """Stratified folds of cv; every row is held out in exactly one. `train` holds out one fold (5 folds: 20 %)."""
     epochs: int = 20
-    """Passes over the rows being fitted; the last one counts unless early stopping is on."""
+    """Passes over the training set; the last epoch's model counts, unless early stopping is on."""
     seed: int = 0
-    """Every choice left to chance derives from it: folds, initial weights, order, augmentation, dropout."""
+    """All randomness derives from it: folds, initial weights, order of rows, augmentation, dropout."""
     split_seed: int | None = None
-    """Draws the folds alone, so that runs of several seeds hold out the same rows; None takes the seed."""
+    """Seed of the folds alone, so that runs with several seeds hold out the same rows; None: --seed."""
     batch_size: int = 256
     """Images in one gradient step."""
     optimizer: Optimizer = "adam"
-    """How a gradient becomes a step: see digit_recognizer/training/optimizers.py."""
+    """See digit_recognizer/training/optimizers.py."""
     learning_rate: float = 1e-3
-    """Of the optimizer (muon takes tens of times adam's); the peak of a schedule that rises and falls."""
+    """Peak of the schedule; muon needs tens of times adam's."""
     weight_decay: float = 0.0
-    """Share of each kernel that a step takes away, times the learning rate (Loshchilov and Hutter 2019)."""
+    """Decoupled weight decay of the kernels (Loshchilov and Hutter 2019)."""
     label_smoothing: float = 0.0
-    """Share of each target that is spread evenly over all classes (Szegedy et al. 2016, section 7)."""
+    """Share of each target that is spread over all classes (Szegedy et al. 2016, section 7)."""
     schedule: Schedule = "one-cycle"
-    """How the learning rate changes: see digit_recognizer/training/optimizers.py."""
+    """Learning-rate schedule: see digit_recognizer/training/optimizers.py."""
     preprocess: Preprocess = "none"
-    """What is done once to every image, test images too: nets that see digits otherwise err otherwise (ensembles)."""
+    """Applied once to every image, test images too: models that see other images make other errors (for ensembles)."""
     augmentation: Augmentation = "affine"
-    """What is done to every training image anew in every epoch: see digit_recognizer/data/augmentation.py.
-    affine suits what is written, kana as well as digits; clothes lose by it, and flip is for them alone."""
+    """Random changes of every training image in every epoch: see digit_recognizer/data/augmentation.py.
+    affine suits handwriting, kana as well as digits; it hurts on clothes, and flip is for them alone."""
     synthetic_ratio: float = 0.0
-    """Further digits per digit being fitted, decoded by an autoencoder between the codes of near ones (0: none)."""
+    """Synthetic digits per training digit, decoded by an autoencoder between the codes of similar ones (0: none)."""
     patience: int = 0
-    """Stop after this many epochs without a lower loss on the watched rows, and take the best epoch (0: off)."""
+    """Early stopping: stop after so many epochs without a lower validation loss, and keep the best epoch (0: off)."""
     validation_fraction: float = 0.1
-    """Share of the fitted rows set aside for early stopping and plateau; never the fold that is reported."""
+    """Share of the training rows set aside for early stopping and plateau; never the fold that is scored."""
     tta: TestTimeAugmentation = 1
-    """Held-out and test images are judged by the mean of so many copies, moved by up to a pixel: 1, 5 or 9."""
+    """Test-time augmentation: average predictions over 1, 5 or 9 versions of each image, shifted by up to a pixel."""
     precision: Precision = "auto"
-    """Number format of the layers' arithmetic; auto times a convolution in each and takes the faster."""
+    """Number format of the layers; auto times a convolution in each and takes the fastest."""
     devices: int = 1
-    """Devices (GPUs) that one net is fitted on at once, each with its share of a batch; more than one on JAX only."""
+    """GPUs that train one model together, each with its share of a batch; more than one needs JAX."""
 
     weights: str = "imagenet"
-    """Transfer nets: imagenet, none, or a weights file (the official notop .h5)."""
+    """Transfer models: imagenet, none, or a weights file (the official notop .h5)."""
     unfreeze: str | None = None
-    """Transfer nets: after the head, fine-tune the backbone from this block on (block1 to block5)."""
+    """Transfer models: after the head, fine-tune the backbone from this block on (block1 to block5)."""
     unfreeze_epochs: int = 5
-    """Transfer nets: epochs of fine-tuning."""
+    """Transfer models: epochs of fine-tuning."""
     unfreeze_learning_rate: float = 1e-5
-    """Transfer nets: adam's learning rate while fine-tuning (muon's is larger); small, or the filters are lost."""
+    """Transfer models: adam's learning rate while fine-tuning (muon needs more); keep it small, or the filters are lost."""
     cached_augmentations: int = 1
-    """Transfer nets: cached views of each image, the first unaugmented; augmentation needs 2 or more."""
+    """Transfer models: cached versions of each image, the first unchanged; augmentation needs 2 or more."""
 
     limit_train: int = 0
-    """Use only this many rows of train.csv, drawn evenly from every class (0: all)."""
+    """Use only so many rows of train.csv, drawn evenly from every class (0: all)."""
     limit_test: int = 0
-    """Predict only the first rows of test.csv (0: all); with fewer than all there is no submission."""
+    """Predict only so many rows of test.csv (0: all); there is a submission only with all."""
     smoke: bool = False
-    """Any run in seconds, to see that it runs: few rows, one epoch, two folds. Its score means nothing."""
+    """Check in seconds that everything runs: few rows, one epoch, two folds. Its score means nothing."""
 
     def __post_init__(self) -> None:
-        """Refuse what no run can mean.
+        """Refuse values that no run can have.
 
         Raises:
-            InputError: one line that names the flag, what was received and what it takes.
+            InputError: names the flag, what was received and what it takes.
         """
         for name, lowest in LOWEST.items():
-            value = getattr(self, name)
-            if not value >= lowest:  # `not >=` also refuses NaN
-                raise InputError(f"{flag(name)} takes a number of at least {lowest}; received {value}.")
+            if not getattr(self, name) >= lowest:  # `not >=` also refuses NaN
+                self._refuse("config.too_low", name, lowest=lowest)
         for name in ("seed", "split_seed"):
             if (value := getattr(self, name)) is not None and not 0 <= value <= HIGHEST_SEED:
-                raise InputError(f"{flag(name)} takes a number from 0 to {HIGHEST_SEED}; received {value}.")
-        for name in ("learning_rate", "unfreeze_learning_rate"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise InputError(f"{flag(name)} takes a number between 0 and 1; received {value}.")
-        if self.batch_size % self.devices:
-            raise InputError(f"--batch-size takes a multiple of --devices {self.devices}; received {self.batch_size}.")
-        if self.devices > 1 and self.synthetic_ratio:
-            raise InputError(
-                f"--synthetic-ratio is for one device; received {self.synthetic_ratio} with --devices {self.devices}."
-            )
-        if not 0 < self.validation_fraction < 1:
-            raise InputError(
-                f"--validation-fraction takes a share between 0 and 1; received {self.validation_fraction}."
-            )
-        if not 0 <= self.synthetic_ratio <= MOST_GENERATED:
-            raise InputError(
-                f"--synthetic-ratio takes a number from 0 to {MOST_GENERATED}; received {self.synthetic_ratio}."
-            )
+                self._refuse("config.out_of_range", name, lowest=0, highest=HIGHEST_SEED)
+        if not 0 <= self.synthetic_ratio <= MOST_SYNTHETIC:
+            self._refuse("config.out_of_range", "synthetic_ratio", lowest=0, highest=MOST_SYNTHETIC)
+        for name in ("learning_rate", "unfreeze_learning_rate", "validation_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                self._refuse("config.no_open_fraction", name)
         for name in ("weight_decay", "label_smoothing"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise InputError(f"{flag(name)} takes a number from 0 to below 1; received {value}.")
+            if not 0 <= getattr(self, name) < 1:
+                self._refuse("config.no_fraction", name)
+        if self.batch_size % self.devices:
+            self._refuse("config.batch_per_device", "batch_size", devices=self.devices)
+        if self.devices > 1 and self.synthetic_ratio:
+            self._refuse("config.synthetic_on_devices", "synthetic_ratio", devices=self.devices)
+
+    def _refuse(self, code: str, name: str, **details: Any) -> NoReturn:
+        raise InputError(code, column=flag(name), received=getattr(self, name), **details)
 
     def replace(self, **changes: Any) -> "RunConfig":
         """The same configuration but for the fields named."""
@@ -167,29 +163,30 @@ class RunConfig:
         kinds = typing.get_type_hints(cls)
         for name in {*kinds, *content}:
             if (name in kinds) != (name in content):
-                raise InputError(f"{name!r} is {'missing' if name in kinds else 'no setting of this version'}")
+                raise InputError("config.field_missing" if name in kinds else "config.field_unknown", column=name)
         values: dict[str, Any] = {}
         for name, kind in kinds.items():
             value = content[name]
             if isinstance(value, str) and "\0" in value:
-                raise InputError(f"{name!r} holds a NUL byte")
+                raise InputError("config.field_has_nul", column=name)
             if isinstance(value, str) and Path in (kind, *typing.get_args(kind)):
                 value = Path(value)
             elif isinstance(value, list) and typing.get_origin(kind) is tuple:
                 value = tuple(value)
             values[name] = value
             if not _fits(values[name], kind):
-                raise InputError(f"{name!r} takes {_name_kind(kind)}; received {repr(content[name])[:40]}")
+                received, expected = repr(content[name])[:40], _name_kind(kind)
+                raise InputError("config.field_type", column=name, received=received, expected=expected)
         return cls(**values)
 
     @property
-    def watches(self) -> bool:
-        """Whether a slice of the fitted rows is set aside to steer the run."""
+    def needs_validation(self) -> bool:
+        """Whether a validation set is taken from the training rows, to steer training."""
         return self.patience > 0 or self.schedule == "plateau"
 
 
 HIGHEST_SEED = 2**32 - 1
-MOST_GENERATED = 10  # of all 42,000 rows that takes 300 MB
+MOST_SYNTHETIC = 10  # of all 42,000 rows that takes 300 MB
 LOWEST = {
     "folds": 2,
     "epochs": 1,
@@ -218,15 +215,15 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _name_kind(kind: Any) -> str:
-    """What a field takes, in words."""
+    """The type of a field, in words."""
     if typing.get_origin(kind) is Literal:
         *first, last = map(str, typing.get_args(kind))
         return f"{', '.join(first)} or {last}"
     if typing.get_origin(kind) is tuple:
-        return "a list of texts"
+        return "a list of strings"
     if typing.get_args(kind):
         return " or ".join(_name_kind(one) for one in typing.get_args(kind))
-    return {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}.get(kind, "a text")
+    return {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}.get(kind, "a string")
 
 
 def flag(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DownloadArguments:
     """Replace other files of the same names."""
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Download and print the summary."""
     chosen = parse_arguments(DownloadArguments, "download", arguments)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class EnsembleArguments:
     """Submission file to write; None stands for one under submissions/."""
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Combine and print the table."""
     chosen = parse_arguments(EnsembleArguments, "ensemble", arguments)

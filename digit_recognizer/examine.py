@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ExamineArguments:
     """Folder of pictures of signs that the net never saw, a folder per class or pictures alone: how it sorts them."""
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Examine and print the table."""
     chosen = parse_arguments(ExamineArguments, "examine", arguments)

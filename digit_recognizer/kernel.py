@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.errors import InputError
 
 USAGE = """usage: python -m digit_recognizer.kernel ACTION …, where ACTION is one of
@@ -83,7 +83,7 @@ ARGUMENTS = {
 }
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Do what the first argument names."""
     action, *others = arguments or ["--help"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class PredictArguments:
     """A test.csv to predict with --run, into --output; the packaged net has seen test digits and is refused here."""
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Predict and print."""
     chosen = parse_arguments(PredictArguments, "predict", arguments)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ReportArguments:
     for the run's own."""
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Write the page and print where it is."""
     chosen = parse_arguments(ReportArguments, "report", arguments)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ScoreArguments:
     """Folder that holds test.csv and test_labels.csv."""
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Score and print."""
     chosen = parse_arguments(ScoreArguments, "score", arguments)

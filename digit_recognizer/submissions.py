@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class SubmissionsArguments:
     """Ask Kaggle first for the scores that are missing."""
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Show the ledger."""
     chosen = parse_arguments(SubmissionsArguments, "submissions", arguments)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SubmitArguments:
     """Allow a smoke run's file, as a rehearsal; it costs one of the day's submissions."""
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Submit."""
     chosen = parse_arguments(SubmitArguments, "submit", arguments)

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from digit_recognizer.backend import import_keras
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.training.executors import Machines, open_executor
 
 
@@ -34,7 +34,7 @@ class SweepArguments(Machines):
     """Run nothing; write what the trials at hand say."""
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Sweep and print the table."""
     chosen = parse_arguments(SweepArguments, "sweep", arguments)

@@ -3,11 +3,11 @@
 import sys
 
 from digit_recognizer.backend import import_keras
-from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.transfer_learning.config import TransferConfig, choose_defaults
 
 
-@door
+@command
 def main(arguments: list[str]) -> None:
     """Transfer and print the table."""
     config = parse_arguments(

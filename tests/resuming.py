@@ -3,16 +3,16 @@
 from digit_recognizer.config import RunConfig
 from digit_recognizer.io import hash_file
 from digit_recognizer.models import load_preset
-from digit_recognizer.training import cross_validation
+from digit_recognizer.training import checkpoint
 
 RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")
 RECIPES = {
     "dropout, augmentation, one cycle": {"model": "baseline", "epochs": 2, "batch_size": 20},
-    "normalisation, plateau, early stopping": {
+    "normalization, plateau, early stopping": {
         "model": "padded", "epochs": 5, "schedule": "plateau", "patience": 2, "batch_size": 10,
         "learning_rate": 0.3, "validation_fraction": 0.3,
     },
-    "muon, weight decay, smoothed targets, shifted copies": {
+    "muon, weight decay, label smoothing, test-time augmentation": {
         "model": "champion", **load_preset("champion"), "epochs": 2, "batch_size": 20, "precision": "bfloat16",
     },
     "fine-tuning": {
@@ -35,8 +35,8 @@ class StopAfterSaving:
     """Lets `save_state` write, and then stops the run as Ctrl-C would, once every `saves` times."""
 
     def __init__(self, monkeypatch, saves=1):
-        self.plain, self.saves, self.left = cross_validation.save_state, saves, saves
-        monkeypatch.setattr(cross_validation, "save_state", self)
+        self.plain, self.saves, self.left = checkpoint.save_state, saves, saves
+        monkeypatch.setattr(checkpoint, "save_state", self)
 
     def __call__(self, folder, state):
         self.plain(folder, state)

@@ -7,27 +7,28 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import expect_error
 
 import digit_recognizer
-from digit_recognizer import cv, train
-from digit_recognizer.__main__ import main as command
-from digit_recognizer.cli import COMMANDS, ResumeArguments, door, parse_resume, parse_run_config
+from digit_recognizer import cli, cv, train
+from digit_recognizer.__main__ import main as program
+from digit_recognizer.cli import COMMANDS, ResumeArguments, command, parse_resume, parse_run_config
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import list_models, load_preset, load_smoke
 
 PACKAGE = Path(digit_recognizer.__file__).parent
-DOORS = {
+COMMAND_MODULES = {
     path.stem: importlib.import_module(f"digit_recognizer.{path.stem}")
     for path in PACKAGE.glob("*.py")
-    if "\n@door\n" in path.read_text()
+    if "\n@command\n" in path.read_text()
 }
 
 
-def test_every_verb_is_a_door():
-    assert sorted(COMMANDS) == sorted(DOORS)
+def test_every_command_is_listed():
+    assert sorted(COMMANDS) == sorted(COMMAND_MODULES)
 
 
-def test_a_preset_holds_until_a_flag_says_otherwise():
+def test_a_models_recipe_holds_unless_a_flag_differs():
     preset = load_preset("padded")["learning_rate"]
     assert parse_run_config("cv", ["--model", "padded"], "").learning_rate == preset
     assert parse_run_config("cv", ["--model=padded", "--learning-rate", "0.5"], "").learning_rate == 0.5
@@ -49,8 +50,8 @@ def test_every_model_has_a_configuration_and_a_smoke_run(model):
     [
         (["--epochs", "three"], ["--epochs", "three"]),
         (["--epoch", "3"], ["--epoch"]),
-        (["--model", "lenet"], ["--model", "baseline", "lenet"]),
-        (["--folds", "1"], ["--folds", "received 1"]),
+        (["--model", "lenet"], ["baseline", "lenet"]),
+        (["--folds", "1"], ["--folds", "1"]),
         (["--schedule", "sometimes"], ["--schedule", "sometimes", "cosine"]),
         (["--input-dir"], ["--input-dir"]),
     ],
@@ -63,9 +64,9 @@ def test_a_wrong_flag_is_one_line_and_exit_code_2(arguments, words, capsys):
     assert all(word in captured.err for word in words)
 
 
-@pytest.mark.parametrize("door", [cv, train])
-def test_missing_data_names_the_ways_to_get_it(door, capsys):
-    assert door.main(["--input-dir", "nowhere"]) == 2
+@pytest.mark.parametrize("command", [cv, train])
+def test_missing_data_names_the_ways_to_get_it(command, capsys):
+    assert command.main(["--input-dir", "nowhere"]) == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "nowhere" in message and all(f"download {way}" in message for way in ("kaggle", "sample"))
@@ -75,7 +76,7 @@ def test_an_interrupt_is_one_line_and_exit_code_130(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cv, "parse_run_config", interrupt)
+    monkeypatch.setattr(cli, "parse_run_config", interrupt)
     assert cv.main([]) == 130
     assert capsys.readouterr().err == "cv: interrupted.\n"
 
@@ -84,7 +85,7 @@ def test_what_the_system_forbids_is_one_line(monkeypatch, capsys):
     def forbid(*_):
         raise PermissionError(13, "Permission denied", "some/place")
 
-    monkeypatch.setattr(cv, "parse_run_config", forbid)
+    monkeypatch.setattr(cli, "parse_run_config", forbid)
     assert cv.main([]) == 2
     assert capsys.readouterr().err.startswith("cv: some/place: Permission denied.")
 
@@ -97,14 +98,11 @@ def test_an_unknown_backend_is_one_line():
         text=True,
     )
     assert finished.returncode == 2
-    assert (
-        finished.stderr.startswith("cv: KERAS_BACKEND must be one of tensorflow, jax")
-        and finished.stderr.count("\n") == 1
-    )
+    assert "KERAS_BACKEND" in finished.stderr and finished.stderr.count("\n") == 1
 
 
 def test_a_models_own_smoke_run_comes_before_the_common_one():
-    assert parse_run_config("cv", ["--model", "vgg16", "--smoke"], "").train_rows == load_smoke("vgg16")["limit_train"]
+    assert parse_run_config("cv", ["--model", "vgg16", "--smoke"], "").limit_train == load_smoke("vgg16")["limit_train"]
 
 
 def test_debug_brings_the_traceback_back():
@@ -116,25 +114,25 @@ def test_resume_is_asked_for_by_its_flag_alone():
     assert parse_resume("cv", ["--model", "padded"]) is None
     assert parse_resume("cv", ["--resume", "runs/a"]) == ResumeArguments(Path("runs/a"))
     assert parse_resume("cv", ["--allow-inexact", "--resume=runs/a"]) == ResumeArguments(Path("runs/a"), True)
-    with pytest.raises(InputError, match="takes no other flag"):
+    with expect_error("cli.arguments"):
         parse_resume("cv", ["--resume", "runs/a", "--epochs", "9"])
 
 
 @pytest.mark.parametrize(
     ("sent", "code", "line"),
     [
-        (signal.SIGINT, 130, "test_cli: interrupted; go on with: that\n"),
-        (signal.SIGTERM, 143, "test_cli: terminated; go on with: that\n"),
+        (signal.SIGINT, 130, "test_cli: interrupted; resume with: that\n"),
+        (signal.SIGTERM, 143, "test_cli: terminated; resume with: that\n"),
     ],
 )
 def test_signals_end_a_command_in_one_line_with_the_shells_exit_code(sent, code, line, capsys):
-    @door
+    @command
     def main(arguments):
         try:
             os.kill(os.getpid(), sent)
             time.sleep(10)
         except KeyboardInterrupt as stop:
-            raise type(stop)("go on with: that") from None
+            raise type(stop)("resume with: that") from None
 
     # a background job's processes ignore Ctrl-C, and so may this one
     ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -145,21 +143,21 @@ def test_signals_end_a_command_in_one_line_with_the_shells_exit_code(sent, code,
     signal.signal(signal.SIGINT, ignored)
 
 
-def test_what_a_screen_would_obey_is_shown_and_not_sent(capsys):
-    @door
+def test_control_characters_never_reach_the_screen(capsys):
+    @command
     def main(arguments):
-        raise InputError("run\x1b[2J\n\udcff\r.csv is wrong")
+        raise InputError("io.missing", path="run\x1b[2J\n\udcff\r.csv")
 
     assert main([]) == 2
-    assert capsys.readouterr().err == "test_cli: run\\x1b[2J\\n\\udcff\\r.csv is wrong\n"
+    assert capsys.readouterr().err.startswith("test_cli: run\\x1b[2J\\n\\udcff\\r.csv ")
 
 
-def test_the_command_hands_its_arguments_to_the_verb(monkeypatch, capsys):
+def test_the_program_passes_its_arguments_to_the_command(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["digit-recognizer", "cv", "--folds", "1"])
-    assert command() == 2
+    assert program() == 2
     assert capsys.readouterr().err.startswith("cv: --folds")
     monkeypatch.setattr(sys, "argv", ["digit-recognizer", "fly"])
-    assert command() == 2
+    assert program() == 2
     assert "fly" in capsys.readouterr().err
 
 

@@ -66,7 +66,7 @@ def place(healthy, tmp_path, monkeypatch):
     folder = tmp_path / "place"
     shutil.copytree(healthy, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("digit_recognizer.training.cross_validation.fit_fold", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("digit_recognizer.training.cross_validation.train_model", lambda *_: pytest.fail("trained"))
     return folder
 
 
@@ -155,7 +155,7 @@ ACCEPTED = {
 @pytest.mark.parametrize("note", ACCEPTED)
 def test_what_does_no_harm_is_accepted_with_a_word(note, place, monkeypatch, capsys):
     change_text("data/train.csv", ACCEPTED[note])()
-    monkeypatch.setattr("digit_recognizer.training.cross_validation.fit_fold", stop)
+    monkeypatch.setattr("digit_recognizer.training.cross_validation.train_model", stop)
     with pytest.raises(StoppedError):
         run(CV)
     assert f"note: {note}" in capsys.readouterr().out
@@ -164,7 +164,7 @@ def test_what_does_no_harm_is_accepted_with_a_word(note, place, monkeypatch, cap
 def test_test_rows_among_the_training_rows_are_counted_in_a_warning(place, monkeypatch, capsys):
     first = Path("data/test.csv").read_text().splitlines()[1]
     change_text("data/train.csv", lambda rows: join([*rows, ["4", first]]))()
-    monkeypatch.setattr("digit_recognizer.training.cross_validation.fit_fold", stop)
+    monkeypatch.setattr("digit_recognizer.training.cross_validation.train_model", stop)
     with pytest.raises(StoppedError):
         run(CV)
     assert f"1 OF {TEST_ROWS} TEST ROWS ARE AMONG THE TRAINING ROWS" in capsys.readouterr().out

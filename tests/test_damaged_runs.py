@@ -1,4 +1,4 @@
-"""What lies in a run folder may be damaged, or another run's; the numbers are the run's own, or there are none."""
+"""Files of a run folder may be damaged, or another run's; its numbers are its own, or there are none."""
 
 import shutil
 
@@ -10,10 +10,10 @@ from digit_recognizer.training.checkpoint import STATE
 from digit_recognizer.training.cross_validation import cross_validate, resume
 
 
-def test_a_run_without_the_record_of_its_beginning_begins_anew(stopped, whole, capsys):
+def test_a_run_without_its_environment_starts_again(stopped, whole, capsys):
     (stopped.run_dir / "environment.json").unlink()
     resume(stopped.run_dir, "cv")
-    assert "of another run" in capsys.readouterr().out
+    assert "belongs to another run" in capsys.readouterr().out
     assert hash_results(stopped) == hash_results(whole)
 
 
@@ -24,7 +24,7 @@ def test_another_runs_state_is_not_used(stopped, whole, tiny_dir, monkeypatch, c
         cross_validate(other)
     shutil.copy(other.run_dir / STATE, stopped.run_dir / STATE)
     resume(stopped.run_dir, "cv")
-    assert "of another run" in capsys.readouterr().out
+    assert "belongs to another run" in capsys.readouterr().out
     assert hash_results(stopped) == hash_results(whole)
 
 
@@ -34,7 +34,7 @@ def test_a_log_that_is_damaged_or_no_file_changes_no_number(stopped, whole):
     assert hash_results(stopped) == hash_results(whole)
 
 
-def test_a_signal_that_was_lost_stops_the_run_at_its_next_state(tiny_dir, monkeypatch):
+def test_a_lost_signal_stops_the_run_at_its_next_checkpoint(tiny_dir, monkeypatch):
     config = configure(tiny_dir, "run", RECIPES["dropout, augmentation, one cycle"])
     monkeypatch.setattr(signals, "_asked", [signals.TerminatedError()])
     with pytest.raises(signals.TerminatedError, match="--resume"):

@@ -98,7 +98,8 @@ def test_help_tells_the_options_of_the_chosen_net(capsys):
 
 
 def test_a_run_is_of_the_net_with_its_options_and_goes_on_with_them(tiny_dir, tmp_path, capsys):
-    from digit_recognizer.training.run import Run, load_fold_model
+    from digit_recognizer.training.fold_models import load_fold_model
+    from digit_recognizer.training.run import Run
 
     run = tmp_path / "run"
     arguments = [

@@ -6,10 +6,11 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from conftest import expect_error
 from resuming import RECIPES, StopAfterSaving, configure, hash_results
 
 from digit_recognizer import cv, train
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import UnusableRunError
 from digit_recognizer.io import hash_file
 from digit_recognizer.models import vgg16
 from digit_recognizer.training import cross_validation
@@ -36,11 +37,11 @@ def thin_backbone(monkeypatch):
 
 @pytest.mark.usefixtures("thin_backbone")
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_run_stopped_after_every_state_ends_as_if_it_had_not_been(recipe, tiny_dir, monkeypatch):
+def test_a_run_interrupted_after_every_checkpoint_ends_as_if_it_had_not_been(recipe, tiny_dir, monkeypatch):
     whole = configure(tiny_dir, "whole", RECIPES[recipe])
     cross_validate(whole)
     StopAfterSaving(monkeypatch)
-    stopped, sittings = configure(tiny_dir, "stopped", RECIPES[recipe]), 1
+    stopped, sessions = configure(tiny_dir, "stopped", RECIPES[recipe]), 1
     with pytest.raises(KeyboardInterrupt, match="--resume"):
         cross_validate(stopped)
     while True:
@@ -48,11 +49,11 @@ def test_a_run_stopped_after_every_state_ends_as_if_it_had_not_been(recipe, tiny
             resume(stopped.run_dir, "cv")
             break
         except KeyboardInterrupt:
-            sittings += 1
+            sessions += 1
     assert hash_results(stopped) == hash_results(whole)
     history = [json.loads(json.dumps(read_history(config))) for config in (whole, stopped)]
     assert history[0] == history[1], "every epoch once, with equal figures"
-    assert sittings >= len(history[0]) + 2
+    assert sessions >= len(history[0]) + 2
     notes = [json.loads(config.submission.with_name(f"{config.submission.name}.json").read_text()) for config in
              (whole, stopped)]  # fmt: skip
     assert {**notes[0], "command": "", "run": ""} == {**notes[1], "command": "", "run": ""}
@@ -66,7 +67,7 @@ def read_history(config):
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
-def test_the_door_resumes_and_shows_a_finished_run_again(stopped, whole, capsys):
+def test_the_command_resumes_and_shows_a_finished_run_again(stopped, whole, capsys):
     assert cv.main(["--resume", str(stopped.run_dir)]) == 0
     assert hash_results(stopped) == hash_results(whole)
     table = capsys.readouterr().out
@@ -92,7 +93,7 @@ def test_a_folder_without_any_state_is_resumed(whole, tiny_dir, monkeypatch):
 
 
 @pytest.mark.parametrize("damaged", [[STATE], [STATE, PREVIOUS]])
-def test_damaged_state_is_told_and_costs_time_but_no_exactness(damaged, stopped, whole, capsys):
+def test_a_damaged_checkpoint_costs_time_but_no_exactness(damaged, stopped, whole, capsys):
     for name in damaged:
         content = bytearray((stopped.run_dir / name).read_bytes())
         content[len(content) // 2] ^= 1
@@ -102,18 +103,18 @@ def test_damaged_state_is_told_and_costs_time_but_no_exactness(damaged, stopped,
     assert all(f"{name} is damaged" in capsys.readouterr().out for name in damaged[:1])
 
 
-def test_a_lock_left_by_a_dead_process_is_no_hindrance_but_that_of_a_living_one_is(stopped):
+def test_only_the_lock_of_a_living_process_keeps_others_out(stopped):
     from filelock import FileLock
 
     before = sorted(stopped.run_dir.iterdir())
     assert stopped.run_dir / ".lock" in before
-    with FileLock(stopped.run_dir / ".lock"), pytest.raises(InputError, match="another process is at work"):
+    with FileLock(stopped.run_dir / ".lock"), expect_error("io.in_use"):
         resume(stopped.run_dir, "cv")
     assert sorted(stopped.run_dir.iterdir()) == before
     resume(stopped.run_dir, "cv")
 
 
-def test_other_circumstances_are_refused_by_name_or_recorded(stopped, monkeypatch, capsys):
+def test_a_changed_environment_is_refused_by_name_or_recorded(stopped, monkeypatch, capsys):
     monkeypatch.setattr("digit_recognizer.training.reproducibility.count_threads", lambda: 64)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = {path: path.stat().st_mtime_ns for path in stopped.run_dir.rglob("*") if path.is_file()}
@@ -127,7 +128,7 @@ def test_other_circumstances_are_refused_by_name_or_recorded(stopped, monkeypatc
     assert [difference.split(":")[0] for difference in recorded] == ["threads", "OMP_NUM_THREADS"]
 
 
-def test_a_configuration_edited_behind_the_runs_back_is_a_difference(stopped, capsys):
+def test_an_edited_configuration_is_a_difference(stopped, capsys):
     path = stopped.run_dir / "config.json"
     path.write_text(path.read_text().replace('"epochs": 2', '"epochs": 3'))
     assert cv.main(["--resume", str(stopped.run_dir)]) == 2
@@ -135,7 +136,7 @@ def test_a_configuration_edited_behind_the_runs_back_is_a_difference(stopped, ca
 
 
 @pytest.mark.parametrize("change", ["rows", "folds"])
-def test_rows_are_never_judged_by_nets_that_saw_them_whatever_is_allowed(change, stopped, tiny_dir, capsys):
+def test_rows_are_never_evaluated_by_models_that_saw_them(change, stopped, tiny_dir, capsys):
     if change == "rows":
         table = tiny_dir / "train.csv"
         lines = table.read_text().splitlines(keepends=True)
@@ -148,26 +149,33 @@ def test_rows_are_never_judged_by_nets_that_saw_them_whatever_is_allowed(change,
     assert "train.csv" in message if change == "rows" else "nets that saw them" in message
 
 
-def test_only_the_command_that_began_a_run_goes_on_with_it(stopped, capsys):
-    assert train.main(["--resume", str(stopped.run_dir)]) == 2
-    assert "begun by cv" in capsys.readouterr().err
+def test_only_the_command_that_started_a_run_resumes_it(stopped):
+    with expect_error("run.other_command", received="cv", expected="train"):
+        train.main(["--resume", str(stopped.run_dir), "--debug"])
 
 
 @pytest.mark.parametrize("flags", [["--epochs", "3"], ["--debugg"], ["--model", "padded"]])
-def test_resuming_takes_no_other_flag(flags, stopped, capsys):
-    assert cv.main(["--resume", str(stopped.run_dir), *flags]) == 2
-    message = capsys.readouterr().err
-    assert "no other flag" in message and message.count("\n") == 1
+def test_resuming_takes_no_other_flag(flags, stopped):
+    with expect_error("cli.arguments") as caught:
+        cv.main(["--resume", str(stopped.run_dir), *flags, "--debug"])
+    assert "--allow-inexact" in caught.value.remedy
 
 
-def test_a_place_where_nothing_was_begun_is_refused(tmp_path, capsys):
+def test_a_folder_without_a_run_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     for place in ("nowhere", str(tmp_path / "empty")):
-        assert cv.main(["--resume", place]) == 2
-        assert "nothing was begun there" in capsys.readouterr().err
+        with expect_error("run.no_run", UnusableRunError, path=place):
+            cv.main(["--resume", place, "--debug"])
 
 
-def test_a_submission_written_by_another_meanwhile_is_kept_and_a_resumed_run_finds_its_own(stopped, whole, tmp_path):
+def test_a_run_folder_of_the_first_version_is_refused_in_one_line(stopped, capsys):
+    path = stopped.run_dir / "config.json"
+    path.write_text(path.read_text().replace('"subcommand"', '"verb"'))
+    assert cv.main(["--resume", str(stopped.run_dir)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_another_commands_submission_is_kept_and_a_resumed_run_finds_its_own(stopped, whole, tmp_path):
     stopped.submission.write_text("theirs")
     result = resume(stopped.run_dir, "cv")
     assert stopped.submission.read_text() == "theirs"
@@ -183,8 +191,8 @@ def test_a_single_split_is_resumed_with_its_curve(tiny_dir, monkeypatch):
         StopAfterSaving(patch)
         cross_validate(stopped, single_split=True)
     own = json.loads((stopped.run_dir / "environment.json").read_text())["run"]
-    assert load_state(stopped.run_dir, own)[0].fit.epoch == 1
+    assert load_state(stopped.run_dir, own)[0].training.epoch == 1
     assert train.main(["--resume", str(stopped.run_dir)]) == 0
     assert hash_results(stopped) == hash_results(whole)
-    assert read_history(stopped) == read_history(whole) and "held_out_loss" in read_history(stopped)[0]
+    assert read_history(stopped) == read_history(whole) and "val_loss" in read_history(stopped)[0]
     shutil.rmtree(stopped.run_dir)

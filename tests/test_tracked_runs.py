@@ -1,15 +1,13 @@
-"""What a run tells, read back by the trackers' own readers."""
+"""What a run logs, read back by the trackers' own readers."""
 
 import csv
 import json
 
 import pytest
-from conftest import write_tiny_data
+from conftest import expect_error, write_tiny_data
 from resuming import configure
 
-from digit_recognizer.errors import InputError
-from digit_recognizer.training import cross_validation
-from digit_recognizer.training import trackers as mlflow_tracking
+from digit_recognizer.training import checkpoint, mlflow_tracker
 from digit_recognizer.training.cross_validation import cross_validate, resume
 
 ADDRESS = "MLFLOW_TRACKING_URI"
@@ -19,38 +17,38 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy i
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
-    """A run told to both, stopped when its third epoch had been told but not saved, and resumed to its end."""
+def logged(tmp_path_factory):
+    """A run logged to both, interrupted before its third epoch was saved, and resumed to its end."""
     pytest.importorskip("mlflow", reason=EXTRA)
     pytest.importorskip("tensorboard", reason=EXTRA)
     folder = tmp_path_factory.mktemp("tracked")
     recipe = {"model": "baseline", "epochs": 2, "batch_size": 20, "tensorboard": True, "limit_test": 5}
     config = configure(write_tiny_data(folder / "data"), "run", recipe, submission=None)
-    plain, calls = cross_validation.save_state, []
+    plain, calls = checkpoint.save_state, []
 
     def stop_before_saving(path, state):
-        calls.append(len(state.history))
-        if len(state.history) == 3:
+        calls.append(len(state.all_history))
+        if len(state.all_history) == 3:
             raise KeyboardInterrupt
         plain(path, state)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ADDRESS, f"sqlite:///{folder / 'mlflow.db'}")
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "digits")
-        patch.setattr(cross_validation, "save_state", stop_before_saving)
+        patch.setattr(checkpoint, "save_state", stop_before_saving)
         with pytest.raises(KeyboardInterrupt):
             cross_validate(config)
         assert read_mlflow(config).info.status == "KILLED"
-        patch.setattr(cross_validation, "save_state", plain)
+        patch.setattr(checkpoint, "save_state", plain)
         resume(config.run_dir, "cv")
     return config
 
 
 @pytest.fixture
-def tracked(told, monkeypatch):
+def tracked(logged, monkeypatch):
     """Its configuration; read both, and write to neither."""
-    monkeypatch.setenv(ADDRESS, f"sqlite:///{told.run_dir.parent / 'mlflow.db'}")
-    return told
+    monkeypatch.setenv(ADDRESS, f"sqlite:///{logged.run_dir.parent / 'mlflow.db'}")
+    return logged
 
 
 def read_mlflow(config):
@@ -78,11 +76,11 @@ def test_tensorboard_holds_each_epoch_of_a_resumed_run_once(tracked):
     for fold in (0, 1):
         events = read_events(tracked.run_dir / "tensorboard" / f"fold{fold}")
         rows = [row for row in history if row["fold"] == fold]
-        assert set(events.Tags()["scalars"]) == {*history[0], "oof_accuracy"} - {"fold", "epoch", "epochs"}
-        for name in ("loss", "accuracy", "learning_rate", "seconds"):
-            told = events.Scalars(name)
-            assert [one.step for one in told] == [1, 2]
-            assert [one.value for one in told] == pytest.approx([row[name] for row in rows], rel=1e-6)  # float32
+        assert set(events.Tags()["scalars"]) == {*history[0], "oof_accuracy"} - {"fold", "epoch"}
+        for name in ("loss", "accuracy", "lr", "seconds"):
+            found = events.Scalars(name)
+            assert [one.step for one in found] == [1, 2]
+            assert [one.value for one in found] == pytest.approx([row[name] for row in rows], rel=1e-6)  # float32
 
 
 def test_event_files_themselves_hold_no_epoch_twice(tracked):
@@ -104,13 +102,13 @@ def test_mlflow_holds_each_epoch_of_a_resumed_run_once(tracked):
 
     run, history = read_mlflow(tracked), read_history(tracked)
     for fold in (0, 1):
-        for name in ("loss", "accuracy", "learning_rate"):
-            told = mlflow.MlflowClient().get_metric_history(run.info.run_id, f"fold{fold}/{name}")
+        for name in ("loss", "accuracy", "lr"):
+            found = mlflow.MlflowClient().get_metric_history(run.info.run_id, f"fold{fold}/{name}")
             rows = [row for row in history if row["fold"] == fold]
-            assert [(one.step, one.value) for one in told] == [(row["epoch"], row[name]) for row in rows]
+            assert [(one.step, one.value) for one in found] == [(row["epoch"], row[name]) for row in rows]
 
 
-def test_both_hold_the_settings_and_the_result(tracked):
+def test_both_hold_the_configuration_and_the_result(tracked):
     from tensorboard.plugins.hparams import metadata
 
     metrics = json.loads((tracked.run_dir / "metrics.json").read_text())
@@ -123,8 +121,8 @@ def test_both_hold_the_settings_and_the_result(tracked):
     assert [run.data.metrics[f"fold{fold}/oof_accuracy"] for fold in (0, 1)] == metrics["fold_accuracies"]
     assert (run.info.run_name, run.info.status) == ("run", "FINISHED")
     assert run.data.params["batch_size"] == "20" and run.data.params["model"] == "baseline"
-    told = {name: run.data.tags[name] for name in ("subcommand", "model", "run_folder", "ineligible")}
-    assert told == {
+    found = {name: run.data.tags[name] for name in ("subcommand", "model", "run_folder", "ineligible")}
+    assert found == {
         "subcommand": "cv", "model": "baseline", "run_folder": str(tracked.run_dir), "ineligible": "no",
     }  # fmt: skip
     begun = json.loads((tracked.run_dir / "environment.json").read_text())
@@ -137,13 +135,12 @@ def test_both_hold_the_settings_and_the_result(tracked):
     assert f"| run_folder | {tracked.run_dir} |" in about and "| ineligible | no |" in about
 
 
-def test_who_is_told_changes_no_number_and_so_is_no_part_of_the_fingerprint(tracked):
+def test_trackers_change_no_number_and_are_no_part_of_the_fingerprint(tracked):
     fingerprint = json.loads((tracked.run_dir / "environment.json").read_text())["fingerprint"]
     assert "--epochs" in fingerprint and "--tensorboard" not in fingerprint
 
 
 def test_a_run_that_the_address_does_not_know_is_named_before_training(tracked, tmp_path):
     (tmp_path / "mlflow.json").write_text(json.dumps({"run_id": "0" * 32}))
-    with pytest.raises(InputError, match=r"must know the run in .*mlflow\.json, must answer") as caught:
-        mlflow_tracking.MLflowTracker(tmp_path, {}, {})
-    assert "\n" not in str(caught.value)
+    with expect_error("trackers.run_unknown", path=tmp_path / "mlflow.json"):
+        mlflow_tracker.MLflowTracker(tmp_path, {}, {})

@@ -26,7 +26,8 @@ from digit_recognizer.reporting.filters import (
 from digit_recognizer.reporting.held_out import ExaminedRun
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.plots import ACCENT_COLOUR, are_short
-from digit_recognizer.training.run import CONFIG, load_fold_model
+from digit_recognizer.training.fold_models import load_fold_model
+from digit_recognizer.training.run import CONFIG
 from digit_recognizer.vision.class_folders import ClassFolder, find_classes, load_pictures
 from digit_recognizer.vision.normalize import load_letter
 

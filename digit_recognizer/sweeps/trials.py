@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,11 +36,12 @@ from digit_recognizer.errors import (
 from digit_recognizer.io import LOCK, open_regular_file
 from digit_recognizer.sweeps.study import Range, Setting, Study
 from digit_recognizer.training.checkpoint import remove_state
-from digit_recognizer.training.cross_validation import CVResult, EpochWatch, cross_validate, resume
+from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.executors import count_threads
 from digit_recognizer.training.hardware import choose_precision
 from digit_recognizer.training.inputs import count_parameters
 from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint, name_processor
+from digit_recognizer.training.results import CVResult
 from digit_recognizer.training.run import CONFIG, METRICS, load_run_config
 
 if TYPE_CHECKING:
@@ -404,7 +405,7 @@ def _open_study(sampler: "optuna.samplers.BaseSampler", pruner: "optuna.pruners.
 SETTLED_THEN = (*PATH_FIELDS, "precision")  # an automatic precision was settled when the run was begun
 
 
-def go_on(config: RunConfig, dataset: Dataset, path: Path, watch: EpochWatch) -> CVResult:
+def go_on(config: RunConfig, dataset: Dataset, path: Path, watch: keras.callbacks.Callback) -> CVResult:
     """Finish a trial's run, or read it again where it has finished.
 
     Args:
@@ -424,7 +425,7 @@ def go_on(config: RunConfig, dataset: Dataset, path: Path, watch: EpochWatch) ->
         raise UnusableRunError(f"it holds a run with another {', '.join(differing)}")
     finished = (path / METRICS).exists()
     with silence():
-        result = resume(path, "train", dataset=dataset, on_epoch=watch)
+        result = resume(path, "train", dataset=dataset, callbacks=[watch], figures=False)
     if finished:
         _check_result(result, dataset, path)
     return result
@@ -434,6 +435,11 @@ def load_history(path: Path) -> list[dict[str, str]]:
     """The rows of history.csv in a run's folder."""
     with (path / "history.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def find_holdout_column(history: Sequence[Mapping[str, Any]]) -> str:
+    """The column with the accuracy on the held-out fold: there is also a validation set where training needs one."""
+    return "holdout_accuracy" if history and "holdout_accuracy" in history[0] else "val_accuracy"
 
 
 def read_curve(history: Sequence[Mapping[str, Any]], column: str) -> Curve:
@@ -459,7 +465,8 @@ def silence() -> Iterator[None]:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     except WriteError as error:
-        raise (error.__cause__ if isinstance(error.__cause__, WriteError) else error) from None
+        error.remedy = ""
+        raise
 
 
 def _check_result(result: CVResult, dataset: Dataset, path: Path) -> None:
@@ -476,7 +483,8 @@ def _check_result(result: CVResult, dataset: Dataset, path: Path) -> None:
     if not judged.any() or abs(right.mean() - result.score.oof_accuracy) > 1e-6:
         raise UnusableRunError("its out-of-fold probabilities are not those that its accuracy is of")
     try:
-        curves = [read_curve(load_history(path), name) for name in ("held_out_accuracy", "accuracy")]
+        history = load_history(path)
+        curves = [read_curve(history, name) for name in (find_holdout_column(history), "accuracy")]
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise UnusableRunError(f"its history.csv cannot be read ({error})") from error
     if not curves[0]:
@@ -524,18 +532,18 @@ class Outcome:
     files: dict[str, bytes]
 
 
-@dataclass
-class _Watch:
-    """Follows a run's history, and gives it up where it is hopeless: not in its last epoch, when all is done."""
+class _Watch(keras.callbacks.Callback):
+    """Keeps a trial's history, and prunes it where it is unpromising: not in its last epoch, when all is done."""
 
-    earlier: Sequence[Curve] | None
-    epochs: int
-    history: list[dict[str, Any]] = field(default_factory=list)
+    def __init__(self, earlier: Sequence[Curve] | None, epochs: int) -> None:
+        super().__init__()
+        self.earlier, self.epochs = earlier, epochs
+        self.history: list[dict[str, Any]] = []
 
-    def __call__(self, history: list[dict[str, Any]]) -> None:
-        self.history = list(history)
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.history.append(dict(logs or {}))
         raise_if_interrupted()
-        curve = read_curve(history, "held_out_accuracy")
+        curve = read_curve(self.history, find_holdout_column(self.history))
         if self.earlier is not None and len(curve) < self.epochs and is_hopeless(curve, self.earlier):
             raise PrunedError
 
@@ -586,7 +594,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
             remove_state(path)
         shutil.rmtree(path / BULKY, ignore_errors=True)
     history = watch.history if result is None else load_history(path)
-    curve = read_curve(history, "held_out_accuracy")
+    curve = read_curve(history, find_holdout_column(history))
     seconds = time.perf_counter() - started
     return TrialRecord(
         name=task.trial.name,
@@ -626,7 +634,7 @@ def _begin_or_go_on(dataset: Dataset, task: TrialTask, path: Path, watch: _Watch
     if dataset.whole_test:
         config = config.replace(submission=path / "submission.csv")
     with silence():
-        return cross_validate(config, single_split=True, dataset=dataset, on_epoch=watch)
+        return cross_validate(config, single_split=True, dataset=dataset, callbacks=[watch], figures=False)
 
 
 def _tell_circumstances(dataset: Dataset, task: TrialTask, path: Path) -> dict[str, Any]:

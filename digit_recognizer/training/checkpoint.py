@@ -1,7 +1,14 @@
-"""What of a net, its optimizer and its callbacks changes while it is fitted: taken out after an epoch, and put back.
+"""Checkpoints: all that a run needs to be resumed exactly, in one checked file.
+
+`state.safetensors` holds the arrays, and in its header the rest as JSON with a SHA-256 over every byte of the file.
+The generation before it is kept as `state-previous.safetensors`. Nothing here can run code: safetensors holds numbers
+only (https://github.com/huggingface/safetensors), which is why it was taken and not pickle.
+
+What is not in it follows from the configuration and is made again: folds, frozen backbones and their features, the
+schedule (from the optimizer's iteration), the order of the rows and their augmentation (from seed and epoch).
 
 Keras' own BackupAndRestore forgets the states of dropout's seed generators and the counters of early stopping and
-plateau (seen on Keras 3.15), so a net resumed by it is another net.
+plateau (seen on Keras 3.15), so a model resumed by it is another model.
 """
 
 import contextlib
@@ -9,10 +16,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -20,39 +27,44 @@ import numpy as np
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import write_atomically
 
-# Exact state: all that a run needs in order to go on as if it had never been stopped, in one checked file.
-#
-# `state.safetensors` holds the arrays, and in its header the rest as JSON with a SHA-256 over every byte of the file.
-# The generation before it is kept as `state-previous.safetensors`. Nothing here can run code: safetensors holds numbers
-# only (https://github.com/huggingface/safetensors), which is why it was taken and not pickle.
-#
-# What is not in it follows from the configuration and is made anew: folds, frozen backbones and their features, the
-# schedule (from the optimizer's iteration), the order of the rows and their augmentation (from seed and epoch).
+if TYPE_CHECKING:
+    from digit_recognizer.training.trainer import Trainer
 
 STATE, PREVIOUS = "state.safetensors", "state-previous.safetensors"
 UNSIGNED = "0" * 64
 SIGNATURE = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 HIGHEST_HEADER_BYTES = 100_000_000  # the format's own limit
+COUNTERS = {
+    "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
+    "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
+}
+ARRAY_LISTS = ("model", "optimizer", "best_weights")
 
 
 @dataclass
-class FitState:
-    """The fit of one fold after an epoch.
+class TrainingState:
+    """The training of one fold after an epoch.
 
     Attributes:
-        phase: 0 for the fit, 1 for the fine-tuning of a backbone after it.
+        phase: 0 for training, 1 for the fine-tuning of a backbone after it.
         epoch: finished epochs of the fold, both phases together.
         stopped: whether early stopping has ended the phase.
         counters: by callback, what it counts (patience used, best loss, …).
-        model: the variables that fitting changes: weights, normalisation statistics, states of seed generators.
+        history: one entry per finished epoch, as `Trainer.history`.
+        seconds: of training so far, over all sessions.
+        untrained_accuracy: on the holdout before the first step; None without a holdout.
+        model: the variables that training changes: weights, normalization statistics, states of seed generators.
         optimizer: its variables: iteration, moments, moving averages, learning rate where that is one.
-        best_weights: those that early stopping would go back to; empty if there are none.
+        best_weights: those that early stopping would restore; empty if there are none.
     """
 
     phase: int
     epoch: int
     stopped: bool
     counters: dict[str, dict[str, Any]]
+    history: list[dict[str, Any]]
+    seconds: float
+    untrained_accuracy: float | None
     model: list[np.ndarray]
     optimizer: list[np.ndarray]
     best_weights: list[np.ndarray]
@@ -63,40 +75,40 @@ class RunState:
     """A run between two epochs.
 
     Attributes:
-        run: whose it is, as environment.json has it.
-        oof: float32 (n, classes); NaN in rows that no net has predicted so far.
-        test: float32 (m, classes): sum over the folds done, each divided by the number of folds.
-        folds_done: how many.
-        history: one entry per finished epoch, as in history.csv.
-        elapsed_seconds, training_seconds: used so far, over all sittings.
-        submission: the file that this run has decided to write; None before that.
-        untrained_accuracy: of the net of `train` on its held-out rows, before the first step.
-        fit: of the fold under way; None between folds.
+        run: identifies the run, as environment.json has it.
+        oof: float32 (n, classes); NaN in rows that no model has predicted so far.
+        test: float32 (m, classes): sum over the finished folds, each divided by the number of folds.
+        finished_folds: how many.
+        history: one entry per epoch of the finished folds, as in history.csv.
+        elapsed_seconds: of all sessions so far.
+        training_seconds: of the finished folds.
+        submission: the file that this run is about to write; None before that.
+        untrained_accuracy: of `train`'s model on its holdout before the first step.
+        training: the state of the fold under way; None between folds.
     """
 
     run: str
     oof: np.ndarray
     test: np.ndarray
-    folds_done: int = 0
+    finished_folds: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     elapsed_seconds: float = 0.0
     training_seconds: float = 0.0
     submission: str | None = None
     untrained_accuracy: float | None = None
-    fit: FitState | None = None
+    training: TrainingState | None = None
 
-
-SaveFit = Callable[[FitState], None]
-"""Told of the state after each epoch."""
-
-LISTS = ("model", "optimizer", "best_weights")
+    @property
+    def all_history(self) -> list[dict[str, Any]]:
+        """The epochs of the finished folds and of the fold under way."""
+        return [*self.history, *(self.training.history if self.training else [])]
 
 
 def save_state(folder: Path, state: RunState) -> None:
     """Write a run's state; the one written before it becomes the previous generation.
 
     Raises:
-        WriteError: if there is no room, say; both generations stay as they were.
+        WriteError: if there is no room, for example; both generations stay as they were.
     """
     with write_atomically(folder / STATE, previous=folder / PREVIOUS) as temporary:
         temporary.write_bytes(pack_state(state))
@@ -105,14 +117,14 @@ def save_state(folder: Path, state: RunState) -> None:
 def load_state(folder: Path, run: str) -> tuple[RunState | None, list[str]]:
     """Read a run's state, or the generation before it where the newest is damaged or another run's.
 
-    What is of no use is removed once it has been told, lest it become the previous generation of the next state.
+    An unusable file is removed, so that it cannot become the previous generation of the next state.
 
     Args:
         folder: of the run.
         run: whose state it must be.
 
     Returns:
-        The newest whole state, None if there is none; and a sentence on each file that is not used.
+        The newest intact state, None if there is none; and a sentence on each file that is not used.
     """
     complaints: list[str] = []
     for name in (STATE, PREVIOUS):
@@ -121,20 +133,20 @@ def load_state(folder: Path, run: str) -> tuple[RunState | None, list[str]]:
             continue
         try:
             if not path.is_file():
-                raise ValueError("it is no plain file")
+                raise ValueError("it is no regular file")
             state = unpack_state(path.read_bytes())
             if state.run != run:
-                raise ValueError("it is of another run")
+                raise ValueError("it belongs to another run")
             return state, complaints
         except (ValueError, OSError) as error:
             complaints.append(f"{path} is damaged ({error}), so it is not used")
-            with contextlib.suppress(OSError):  # a folder stays, and the next save tells of it
+            with contextlib.suppress(OSError):  # a folder stays, and the next save reports it
                 path.unlink()
     return None, complaints
 
 
 def remove_state(folder: Path) -> None:
-    """Remove both generations: what a finished run found is in its other files."""
+    """Remove both generations: the results of a finished run are in its other files."""
     for name in (STATE, PREVIOUS):
         (folder / name).unlink(missing_ok=True)
 
@@ -145,12 +157,11 @@ def pack_state(state: RunState) -> bytes:
 
     described = dict(vars(state))
     arrays = {"oof": described.pop("oof"), "test": described.pop("test")}
-    if state.fit is not None:
-        described["fit"] = dict(vars(state.fit))
-        for name in LISTS:
-            listed: list[np.ndarray] = described["fit"][name]
-            described["fit"][name] = len(listed)
-            arrays |= {f"{name}.{number}": array for number, array in enumerate(listed)}
+    if state.training is not None:
+        described["training"] = training = dict(vars(state.training))
+        for name in ARRAY_LISTS:
+            arrays |= {f"{name}.{number}": array for number, array in enumerate(training[name])}
+            training[name] = len(training[name])
     contiguous = {name: np.array(array, order="C") for name, array in arrays.items()}  # it would save views wrongly
     unsigned = save(contiguous, {"state": json.dumps(described), "sha256": UNSIGNED})
     at = _find_signature(unsigned)
@@ -161,99 +172,56 @@ def unpack_state(content: bytes) -> RunState:
     """The state in the bytes of a file.
 
     Raises:
-        ValueError: if a byte of it is not as it was written.
+        ValueError: if a byte of it is not as it was written, or another version wrote it.
     """
     from safetensors.numpy import load
 
     at = _find_signature(content)
     signature = content[at : at + len(UNSIGNED)].decode()
     if hashlib.sha256(content[:at] + UNSIGNED.encode() + content[at + len(UNSIGNED) :]).hexdigest() != signature:
-        raise ValueError("its SHA-256 is another than that it carries")
+        raise ValueError("its SHA-256 does not match")
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     described, arrays = json.loads(header["__metadata__"]["state"]), load(content)
-    fit = described.pop("fit")
-    if fit is not None:
-        lists: dict[str, Any] = {
-            name: [arrays[f"{name}.{number}"] for number in range(fit.pop(name))] for name in LISTS
-        }
-        fit = FitState(**fit, **lists)
-    return RunState(oof=arrays["oof"], test=arrays["test"], fit=fit, **described)
+    try:
+        training = described.pop("training")
+        if training is not None:
+            training |= {name: [arrays[f"{name}.{n}"] for n in range(training[name])] for name in ARRAY_LISTS}
+            training = TrainingState(**training)
+        return RunState(oof=arrays["oof"], test=arrays["test"], training=training, **described)
+    except (KeyError, TypeError) as error:
+        raise ValueError("another version of this package wrote it") from error
 
 
-def _find_signature(content: bytes) -> int:
-    """Where the hash stands in the header."""
-    header_bytes = int.from_bytes(content[:8], "little")
-    found = SIGNATURE.search(content[: 8 + min(header_bytes, HIGHEST_HEADER_BYTES)])
-    if found is None:
-        raise ValueError("it carries no SHA-256")
-    return found.start(1)
+def take_state(trainer: "Trainer", model: keras.Model, epoch: int) -> TrainingState:
+    """The state of a trainer after `epoch` epochs; arrays are copies."""
+    best = next((c.best_weights for c in trainer.monitors if getattr(c, "best_weights", None)), None)
+    frozen = _find_frozen(model)
+    return TrainingState(
+        phase=trainer.phase,
+        epoch=epoch,
+        stopped=bool(model.stop_training),
+        counters={
+            type(monitor).__name__: {
+                name: _to_plain(getattr(monitor, name)) for name in COUNTERS[type(monitor).__name__]
+            }
+            for monitor in trainer.monitors
+        },
+        history=list(trainer.history),
+        seconds=trainer.seconds,
+        untrained_accuracy=trainer.untrained_accuracy,
+        model=[keras.ops.convert_to_numpy(variable) for variable in find_changing_variables(model)],
+        optimizer=[keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables],
+        best_weights=[
+            array for variable, array in zip(model.weights, best or [], strict=False) if id(variable) not in frozen
+        ],
+    )
 
 
-COUNTERS = {
-    "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
-    "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
-}
-
-
-class StateKeeper(keras.callbacks.Callback):
-    """Puts the counters of other callbacks back when a fit begins, and tells of its state after each epoch.
-
-    Args:
-        phase: named in the state.
-        steering: the callbacks that count, each named in COUNTERS.
-        resumed: the state to go on from; None to begin.
-        on_state: told of each state.
-    """
-
-    def __init__(
-        self, phase: int, steering: list[keras.callbacks.Callback], resumed: FitState | None, on_state: SaveFit | None
-    ) -> None:
-        super().__init__()
-        self.phase, self.steering, self.resumed, self.on_state = phase, steering, resumed, on_state
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Undo the reset that the other callbacks have just made of themselves."""
-        if self.resumed is None:
-            return
-        for callback in self.steering:
-            for name, value in self.resumed.counters.get(type(callback).__name__, {}).items():
-                setattr(callback, name, value)
-            if hasattr(callback, "best_weights") and self.resumed.best_weights:
-                callback.best_weights = _insert_weights(self.model, self.resumed.best_weights)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Take the state and tell of it."""
-        if self.on_state is None:
-            return
-        best = next((c.best_weights for c in self.steering if getattr(c, "best_weights", None)), None)
-        frozen = _find_frozen(self.model)
-        self.on_state(
-            FitState(
-                phase=self.phase,
-                epoch=epoch + 1,
-                stopped=bool(self.model.stop_training),
-                counters={
-                    type(callback).__name__: {
-                        name: _to_plain(getattr(callback, name)) for name in COUNTERS[type(callback).__name__]
-                    }
-                    for callback in self.steering
-                },
-                model=[keras.ops.convert_to_numpy(variable) for variable in find_changing_variables(self.model)],
-                optimizer=[keras.ops.convert_to_numpy(variable) for variable in self.model.optimizer.variables],
-                best_weights=[
-                    array
-                    for variable, array in zip(self.model.weights, best or [], strict=False)
-                    if id(variable) not in frozen
-                ],
-            )
-        )
-
-
-def restore_variables(model: keras.Model, state: FitState) -> None:
+def restore_variables(model: keras.Model, state: TrainingState) -> None:
     """Bring a freshly compiled model and its optimizer to a state.
 
     Raises:
-        InputError: if the state is of another net.
+        InputError: if the state is of another model.
     """
     model.optimizer.build(model.trainable_variables)
     for variables, arrays in (
@@ -261,13 +229,22 @@ def restore_variables(model: keras.Model, state: FitState) -> None:
         (model.optimizer.variables, state.optimizer),
     ):
         if [tuple(variable.shape) for variable in variables] != [array.shape for array in arrays]:
-            raise InputError("the saved state must fit the net, but is of another: begin the run anew.")
+            raise InputError("run.state_of_another_model")
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
 
 
+def restore_monitors(monitors: Sequence[keras.callbacks.Callback], model: keras.Model, state: TrainingState) -> None:
+    """Bring early stopping and plateau to a state; to be called after their `on_train_begin`, which resets them."""
+    for monitor in monitors:
+        for name, value in state.counters.get(type(monitor).__name__, {}).items():
+            setattr(monitor, name, value)
+        if hasattr(monitor, "best_weights") and state.best_weights:
+            monitor.best_weights = _insert_weights(model, state.best_weights)
+
+
 def find_changing_variables(model: keras.Model) -> list[keras.Variable]:
-    """All variables of a model, states of seed generators included, but for the weights of frozen layers."""
+    """All variables of a model, states of seed generators included, except the weights of frozen layers."""
     frozen = _find_frozen(model)
     return [variable for variable in model.variables if id(variable) not in frozen]
 
@@ -291,3 +268,12 @@ def _insert_weights(model: keras.Model, changing: list[np.ndarray]) -> list[np.n
 def _to_plain(value: Any) -> Any:
     """A number as JSON can hold it."""
     return value.item() if hasattr(value, "item") else value
+
+
+def _find_signature(content: bytes) -> int:
+    """Where the hash stands in the header."""
+    header_bytes = int.from_bytes(content[:8], "little")
+    found = SIGNATURE.search(content[: 8 + min(header_bytes, HIGHEST_HEADER_BYTES)])
+    if found is None:
+        raise ValueError("it carries no SHA-256")
+    return found.start(1)

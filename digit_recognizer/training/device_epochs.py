@@ -48,7 +48,7 @@ def fit_epochs(
     """
     import jax
 
-    told = keras.callbacks.CallbackList(callbacks, model=model)
+    told = keras.callbacks.CallbackList(callbacks, model=model, epochs=last)
     if not model.optimizer.built:  # a resumed one is, and float16's scaling of the loss would lose what it is at
         model.optimizer.build(model.trainable_variables)
     model.test_on_batch(np.zeros((1, *model.input_shape[1:])), np.zeros((1, model.output_shape[-1])))  # builds metrics

@@ -4,66 +4,80 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-SECONDS_BETWEEN_LINES = 4.0  # a net of one second an epoch would fill the log otherwise
+import keras
+
+SECONDS_BETWEEN_LINES = 4.0  # a model of one second an epoch would fill the log otherwise
 
 
-class Progress:
-    """Turns finished epochs into lines.
+class Progress(keras.callbacks.Callback):
+    """Logs finished epochs and the estimated time left.
 
     Args:
-        say: shows a line.
-        total_epochs: of all folds together.
+        log: prints a line and keeps it.
+        epochs_left: of all models that are to be trained, together.
+        folds: of a cross-validation; None where `named` names the models.
     """
 
-    def __init__(self, say: Callable[[str], None], total_epochs: int) -> None:
-        self.say, self.total_epochs = say, total_epochs
-        self.finished_epochs = 0
+    def __init__(self, log: Callable[[str], None], epochs_left: int, folds: int | None = None) -> None:
+        super().__init__()
+        self.log, self.epochs_left, self.folds, self.name = log, epochs_left, folds, ""
         self.started = time.perf_counter()
+        self.epochs = 0  # finished in this session
         self.first_epoch_seconds = 0.0
         self.last_line = -SECONDS_BETWEEN_LINES
 
-    def report_epoch(self, name: str, epoch: dict[str, Any]) -> None:
-        """Tell of an epoch of the fit called `name`; the first and the last of a fit always get their line."""
-        self.finished_epochs += 1
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Log the epoch; the first and the last of a model always get their line."""
+        assert logs is not None
         now = time.perf_counter()
-        if self.finished_epochs == 1:
+        self._count(1)
+        if self.epochs == 1:
             self.first_epoch_seconds = now - self.started
-        if now - self.last_line < SECONDS_BETWEEN_LINES and epoch["epoch"] not in (1, epoch["epochs"]):
+        number, epochs = epoch + 1, self.params["epochs"]
+        name = name_fold(logs["fold"], self.folds) if self.folds else self.name
+        if now - self.last_line < SECONDS_BETWEEN_LINES and number not in (1, epochs):
             return
         self.last_line = now
-        left = (self.total_epochs - self.finished_epochs) * self._seconds_per_epoch(now)
-        watched = "".join(
-            f"  {label} {epoch[key]:.4f}"
-            for label, key in (("watched", "watched_accuracy"), ("held-out", "held_out_accuracy"))
-            if key in epoch
+        evaluated = "".join(
+            f"  {column} {logs[column]:.4f}" for column in ("val_accuracy", "holdout_accuracy") if column in logs
         )
-        self.say(
-            f"{name}  epoch {epoch['epoch']:>3}/{epoch['epochs']}  loss {epoch['loss']:.4f}  "
-            f"accuracy {epoch['accuracy']:.4f}{watched}  rate {epoch['learning_rate']:.1e}  "
-            f"{epoch['seconds']:.1f} s  left about {format_seconds(left)}"
+        self.log(
+            f"{name}  epoch {number:>3}/{epochs}  loss {logs['loss']:.4f}  "
+            f"accuracy {logs['accuracy']:.4f}{evaluated}  lr {logs['lr']:.1e}  {logs['seconds']:.1f} s  {self._eta(now)}"
         )
 
-    def report_fold(self, line: str, epochs: int) -> None:
-        """Tell of a fit that was done elsewhere: a line about it, and the time left at the pace of all so far.
+    def named(self, name: str) -> "Progress":
+        """The same progress, about the next model."""
+        self.name = name
+        return self
+
+    def end_fold(self, line: str, epochs_skipped: int, epochs_elsewhere: int = 0) -> None:
+        """Log a finished fold.
 
         Args:
             line: about it.
-            epochs: of it.
+            epochs_skipped: that early stopping has saved.
+            epochs_elsewhere: of a fold that another process trained; its line says how much time is left.
         """
-        self.finished_epochs += epochs
-        seconds_per_epoch = (time.perf_counter() - self.started) / max(1, self.finished_epochs)
-        left = (self.total_epochs - self.finished_epochs) * seconds_per_epoch
-        self.say(f"{line}  left about {format_seconds(left)}")
+        self.epochs_left -= epochs_skipped
+        self._count(epochs_elsewhere)
+        self.log(f"{line}  {self._eta(time.perf_counter())}" if epochs_elsewhere else line)
 
-    def _seconds_per_epoch(self, now: float) -> float:
-        """Wall time per epoch; without the first one, which also compiles, as soon as there is another."""
-        if self.finished_epochs == 1:
-            return self.first_epoch_seconds
-        return (now - self.started - self.first_epoch_seconds) / (self.finished_epochs - 1)
+    def _count(self, epochs: int) -> None:
+        self.epochs += epochs
+        self.epochs_left -= epochs
 
-    def skip_epochs(self, count: int) -> None:
-        """Take epochs that early stopping spared out of the time left."""
-        self.total_epochs -= count
+    def _eta(self, now: float) -> str:
+        """The time left at the pace so far; without the first epoch, which also compiles, once there is another."""
+        seconds, epochs = now - self.started, max(1, self.epochs)
+        if self.first_epoch_seconds and epochs > 1:
+            seconds, epochs = seconds - self.first_epoch_seconds, epochs - 1
+        return f"ETA {format_seconds(self.epochs_left * seconds / epochs)}"
+
+
+def name_fold(fold: int, folds: int) -> str:
+    """What a fold is called in the log: its number as on disk, and how many there are."""
+    return f"fold {fold} [{fold + 1}/{folds}]"
 
 
 def format_seconds(seconds: float) -> str:

@@ -1,7 +1,10 @@
-"""One fold: a fresh net, the rows it is fitted on, and the phases of its training."""
+"""Train one model on some rows: compile, fit epoch by epoch with Keras callbacks, and predict.
+
+`train_model` builds a fresh model as a run's configuration says and trains it; `Trainer` trains any Keras model.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,40 +16,252 @@ from digit_recognizer.data.splits import draw_stratified_rows
 from digit_recognizer.models import load_model_module
 from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, stream
-from digit_recognizer.training.checkpoint import FitState, SaveFit, StateKeeper, restore_variables
+from digit_recognizer.training.checkpoint import TrainingState, restore_monitors, restore_variables, take_state
 from digit_recognizer.training.hardware import count_devices
 from digit_recognizer.training.inputs import Inputs, load_weighted_model, select_trained_part
 from digit_recognizer.training.optimizers import build_optimizer, build_schedule
 from digit_recognizer.training.reproducibility import derive_seed
+from digit_recognizer.training.run import HISTORY_COLUMNS
 from digit_recognizer.training.synthetic import generate_digits
 
-# Fit one model on one set of rows, from the start or from where an earlier process was stopped.
-
 PREDICTION_BATCH_SIZE = 512
-PLATEAU_FACTOR = 0.3  # three drops bring the rate down to 3 %, where a fit has settled
+PLATEAU_FACTOR = 0.3  # three drops bring the learning rate down to 3 %, where training has settled
 STEPS_PER_EXECUTION = 8  # one Python round trip per eight gradient steps; more would coarsen interruption, not speed
-
 SHIFTS_PX = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # down, right
-
-EpochListener = Callable[[dict[str, Any]], None]
-"""Told of each finished epoch: epoch (from 1), epochs, loss, accuracy, learning_rate (at its start), seconds, …"""
 
 
 @dataclass(frozen=True)
-class EpochCurve:
-    """Rows measured after every epoch, for a learning curve only: nothing is steered by them.
+class Holdout:
+    """Rows evaluated after every epoch, for a learning curve only: they never steer training.
 
-    Each is read in one copy, whatever `tta` says: five would take five times as long after every epoch.
+    Each image is evaluated once, without test-time augmentation, which would take five times as long.
+
+    Attributes:
+        inputs: uint8 images or float32 features (n, ...).
+        targets: float32 one-hot labels (n, classes).
     """
 
     inputs: np.ndarray
     targets: np.ndarray
 
 
+@dataclass(frozen=True)
+class Session:
+    """How one session of training is watched, saved and resumed.
+
+    Attributes:
+        callbacks: Keras callbacks; their logs hold fold, loss, accuracy, lr, seconds, and val_loss and val_accuracy where
+            rows are evaluated.
+        resume_from: what an interrupted session saved last; None starts from scratch.
+        save: called with the state after every epoch; None saves nothing.
+    """
+
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    resume_from: TrainingState | None = None
+    save: Callable[[TrainingState], None] | None = None
+
+
+class Trainer:
+    """Trains a Keras model in one phase or several, such as a new head and then fine-tuning.
+
+    Args:
+        model: from inputs to probabilities; its trainable weights change.
+        config: its optimizer, schedule, label smoothing, early stopping.
+        session: callbacks, and how to resume.
+        fold: named in the logs.
+
+    Attributes:
+        history: one dict per finished epoch of all sessions: fold, epoch (from 1), loss, accuracy, lr, seconds;
+            val_loss and val_accuracy of the validation set or, where there is none, of the holdout; holdout_loss and
+            holdout_accuracy where there are both.
+        untrained_accuracy: on the holdout, before the first step; None without a holdout.
+
+    Example:
+        >>> trainer = Trainer(model, config)                                                    # doctest: +SKIP
+        >>> trainer.fit(TrainingBatches(images[None], targets, rows, 256, seed=0), epochs=10, learning_rate=1e-3)
+        >>> trainer.predict(images).argmax(axis=1)
+    """
+
+    def __init__(self, model: keras.Model, config: RunConfig, session: Session | None = None, *, fold: int = 0) -> None:
+        self.model, self.config, self.session, self.fold = model, config, session or Session(), fold
+        resumed = self.session.resume_from
+        self.history: list[dict[str, Any]] = list(resumed.history) if resumed else []
+        self.untrained_accuracy = resumed.untrained_accuracy if resumed else None
+        self.started = time.perf_counter() - (resumed.seconds if resumed else 0.0)
+        self.monitors: list[keras.callbacks.Callback] = []
+        self.phase = self.epochs_planned = 0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since training began, over all sessions."""
+        return time.perf_counter() - self.started
+
+    def fit(
+        self,
+        batches: TrainingBatches,
+        *,
+        epochs: int,
+        learning_rate: float,
+        validation: PredictionBatches | None = None,
+        holdout: Holdout | None = None,
+    ) -> None:
+        """Train for one phase; a second call is the next phase, whose epochs are counted on.
+
+        Args:
+            batches: the training set.
+            epochs: exactly so many, or at most so many with early stopping.
+            learning_rate: of the schedule.
+            validation: rows that early stopping and plateau are steered by, no part of the training set.
+            holdout: rows for the learning curve.
+        """
+        resumed = self.session.resume_from
+        if resumed is None or resumed.phase <= self.phase:  # a later phase's state holds what this one did
+            compile_model(self.model, len(batches), self.config, epochs=epochs, learning_rate=learning_rate)
+            self.fit_compiled(batches, epochs=epochs, validation=validation, holdout=holdout)
+        else:
+            self.epochs_planned += epochs
+        self.phase += 1
+
+    def fit_compiled(
+        self,
+        batches: TrainingBatches,
+        *,
+        epochs: int,
+        validation: PredictionBatches | None = None,
+        holdout: Holdout | None = None,
+    ) -> None:
+        """`fit` with a model that is compiled already; see there."""
+        first, last = self.epochs_planned, self.epochs_planned + epochs
+        self.epochs_planned = last
+        resumed = self.session.resume_from
+        if resumed is not None and resumed.phase == self.phase:
+            restore_variables(self.model, resumed)
+            first = resumed.epoch
+            last = first if resumed.stopped else last  # no epoch is left, but the phase must still be ended
+        self.monitors = self._build_monitors(epochs)
+        callbacks = [
+            _EpochLogs(self, batches, holdout, has_validation=validation is not None),
+            *self.monitors,
+            _SaveState(self),  # after the monitors have counted the epoch
+            *self.session.callbacks,
+        ]
+        if validation is None and device_epochs.can_run(batches):
+            device_epochs.fit_epochs(self.model, batches, first, last, callbacks)
+            return
+        self.model.fit(
+            stream(batches),
+            initial_epoch=first,
+            epochs=last,
+            validation_data=None if validation is None else stream(validation),
+            callbacks=callbacks,
+            shuffle=False,  # the batches have an order of their own
+            verbose=0,
+        )
+
+    def predict(self, inputs: np.ndarray, tta: int = 1) -> np.ndarray:
+        """Probabilities float32 (n, classes), as `predict_probabilities` gives them."""
+        return predict_probabilities(self.model, inputs, tta)
+
+    def _build_monitors(self, epochs: int) -> list[keras.callbacks.Callback]:
+        """The callbacks that steer training by the validation loss."""
+        monitors: list[keras.callbacks.Callback] = []
+        if self.config.schedule == "plateau":
+            patience = max(1, epochs // 10)
+            monitors.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=PLATEAU_FACTOR, patience=patience))
+        if self.config.patience:
+            monitors.append(
+                keras.callbacks.EarlyStopping("val_loss", patience=self.config.patience, restore_best_weights=True)
+            )
+        return monitors
+
+
+def train_model(
+    config: RunConfig,
+    inputs: Inputs,
+    targets: np.ndarray,
+    rows: np.ndarray,
+    holdout: Holdout | None = None,
+    session: Session | None = None,
+    fold: int = 0,
+) -> tuple[Trainer, keras.Model]:
+    """Build a fresh model and train it on some rows, in all phases of the configuration.
+
+    Args:
+        config: what to train, and how.
+        inputs: of the whole run.
+        targets: float32 one-hot labels (n, classes) of all training rows.
+        rows: int (m,), the rows to train on. A validation set is taken from them if the configuration needs one, and
+            synthetic digits are added to the rest if it asks for them. With several devices the first few rows are left
+            out, fewer than there are devices.
+        holdout: evaluated after every epoch.
+        session: callbacks, and how to resume.
+        fold: seeds derive from it.
+
+    Returns:
+        The trainer, whose model takes `inputs`; and the whole model, which takes images. The two models are the same
+        object unless there is a frozen backbone; they share their layers.
+    """
+    training, validation = split_training_rows(config, inputs, targets, rows, fold)
+    seed = derive_seed(config.seed, "fit", fold)
+    # no keras.backend.clear_session(): it would also forget the precision policy
+    keras.utils.set_random_seed(seed)
+    model = load_weighted_model(config)  # fresh: a reused model has already seen these rows
+    trainer = Trainer(select_trained_part(config, model, inputs), config, session, fold=fold)
+    batches = TrainingBatches(training.inputs, training.targets, training.rows, config.batch_size, seed, inputs.augment)
+    trainer.fit(
+        batches, epochs=config.epochs, learning_rate=config.learning_rate, validation=validation, holdout=holdout
+    )
+    if config.unfreeze is not None:
+        load_model_module(config.model).unfreeze_block(model, config.unfreeze)
+        epochs, learning_rate = config.unfreeze_epochs, config.unfreeze_learning_rate
+        trainer.fit(batches, epochs=epochs, learning_rate=learning_rate, validation=validation, holdout=holdout)
+    return trainer, model
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a model is trained on; arrays as `TrainingBatches` takes them."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    rows: np.ndarray
+
+
+def split_training_rows(
+    config: RunConfig, inputs: Inputs, targets: np.ndarray, rows: np.ndarray, fold: int
+) -> tuple[TrainingSet, PredictionBatches | None]:
+    """Split rows into a training set, with synthetic digits if asked for, and a validation set if one is needed."""
+    devices = config.devices
+    rows = rows[len(rows) % devices :]  # batches are split evenly among devices
+    training, validation = TrainingSet(inputs.train, targets, rows), None
+    if config.needs_validation:
+        count = min(max(1, round(config.validation_fraction * len(rows) / devices)) * devices, len(rows) - devices)
+        seed = derive_seed(config.seed, "validation", fold)
+        drawn, rest = draw_stratified_rows(targets[rows].argmax(axis=1), count, seed)
+        validation = PredictionBatches(inputs.train[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
+        training = replace(training, rows=rows[rest])
+    if config.synthetic_ratio:
+        training = add_synthetic_digits(training, config, fold)
+    return training, validation
+
+
+def add_synthetic_digits(training: TrainingSet, config: RunConfig, fold: int) -> TrainingSet:
+    """Digits made from these very rows, beside them; a resumed run makes the same ones again."""
+    images, targets = training.inputs[0][training.rows], training.targets[training.rows]
+    count = max(1, round(config.synthetic_ratio * len(images)))
+    digits = generate_digits(images, targets.argmax(axis=1), count, derive_seed(config.seed, "synthetic", fold))
+    new_targets = np.eye(targets.shape[1], dtype=targets.dtype)[digits.labels]
+    return TrainingSet(
+        np.concatenate([images, digits.images])[None],
+        np.concatenate([targets, new_targets]),
+        np.arange(len(images) + count),
+    )
+
+
 def compile_model(
     model: keras.Model, steps_per_epoch: int, config: RunConfig, *, epochs: int, learning_rate: float
 ) -> None:
-    """Compile for a fit of so many epochs: the configuration's optimizer and schedule on categorical cross-entropy."""
+    """Compile for so many epochs: the configuration's optimizer and schedule on categorical cross-entropy."""
     schedule = build_schedule(config.schedule, learning_rate, steps_per_epoch * epochs)
     model.compile(
         optimizer=build_optimizer(config.optimizer, schedule, config.weight_decay),
@@ -56,88 +271,27 @@ def compile_model(
     )
 
 
-def fit_compiled(
-    model: keras.Model,
-    batches: TrainingBatches,
-    config: RunConfig,
-    *,
-    epochs: int,
-    epochs_before: int = 0,
-    watched: PredictionBatches | None = None,
-    curve: EpochCurve | None = None,
-    on_epoch: EpochListener | None = None,
-    phase: int = 0,
-    resumed: FitState | None = None,
-    on_state: SaveFit | None = None,
-) -> None:
-    """Fit a compiled model in place.
-
-    Args:
-        model: from inputs to probabilities; its trainable weights change.
-        batches: the rows to fit on.
-        config: early stopping and plateau are read from it.
-        epochs: at most so many; exactly so many unless early stopping is on.
-        epochs_before: of an earlier phase; counting goes on from there, and so do the orders of rows.
-        watched: rows that steer early stopping and plateau; needed if `config.watches`, and not part of `batches`.
-        curve: rows whose loss and accuracy are reported after each epoch.
-        on_epoch: told of every finished epoch.
-        phase: named in the state.
-        resumed: the state of this phase after which to go on; the model is brought to it first.
-        on_state: told of the state after every epoch.
-    """
-    steering: list[keras.callbacks.Callback] = []
-    if config.schedule == "plateau":
-        patience = max(1, epochs // 10)
-        steering.append(keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=PLATEAU_FACTOR, patience=patience))
-    if config.patience:
-        steering.append(
-            keras.callbacks.EarlyStopping(monitor="val_loss", patience=config.patience, restore_best_weights=True)
-        )
-    first, last = epochs_before, epochs_before + epochs
-    if resumed is not None:
-        restore_variables(model, resumed)
-        first = resumed.epoch
-        last = first if resumed.stopped else last  # no epoch is left, but what ends a fit is still to be done
-    callbacks = [
-        _EpochReport(batches, epochs_before + epochs, curve, on_epoch, config),
-        *steering,
-        StateKeeper(phase, steering, resumed, on_state),  # last, when the others have counted
-    ]
-    if watched is None and device_epochs.can_run(batches):
-        device_epochs.fit_epochs(model, batches, first, last, callbacks)
-        return
-    model.fit(
-        stream(batches),
-        initial_epoch=first,
-        epochs=last,
-        validation_data=None if watched is None else stream(watched),
-        callbacks=callbacks,
-        shuffle=False,  # the batches have an order of their own
-        verbose=0,
-    )
-
-
 def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) -> np.ndarray:
-    """Predict, in batches.
+    """Predict in batches, with test-time augmentation if asked for.
 
     Args:
         model: from inputs to probabilities.
         inputs: uint8 images (n, height, width, channels) or float32 features (n, ...).
-        tta: of images only, the mean is taken over so many copies of each, the first of which stays: of 5
-            the others are moved by 1 px up, down, left and right, of 9 also aslant. A digit keeps its meaning, while a
-            net that pools sees other pixels.
+        tta: of images only, predictions are averaged over so many versions of each: 1 the image itself, 5 also moved by
+            1 px up, down, left and right, 9 also diagonally. A digit keeps its meaning, while a model that pools sees
+            other pixels.
 
     Returns:
         float32 (n, classes), rows sum to 1.
     """
     devices, count = count_devices(), len(inputs)
-    if count % devices:  # batches are split evenly; what fills up the last one is dropped again
+    if count % devices:  # batches are split evenly; the rows that fill the last one are dropped again
         inputs = np.concatenate([inputs, np.zeros((-count % devices, *inputs.shape[1:]), inputs.dtype)])
     batch_size = PREDICTION_BATCH_SIZE // devices * devices
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
     for shift_px in SHIFTS_PX[:tta] if len(inputs) else ():
-        copies = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
-        probabilities = model.predict(stream(PredictionBatches(copies, None, batch_size)), verbose=0)
+        shifted = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
+        probabilities = model.predict(stream(PredictionBatches(shifted, None, batch_size)), verbose=0)
         total += np.asarray(probabilities, np.float32) / tta
     return total[:count]
 
@@ -149,145 +303,56 @@ def shift_images(images: np.ndarray, down_px: int, right_px: int) -> np.ndarray:
     return padded[:, 1 - down_px : 1 - down_px + height, 1 - right_px : 1 - right_px + width]
 
 
-class _EpochReport(keras.callbacks.Callback):
-    """Starts each epoch's order, and reports each epoch's figures."""
+class _EpochLogs(keras.callbacks.Callback):
+    """Starts the order of each epoch, completes its logs for all later callbacks, and appends them to the history."""
 
     def __init__(
-        self,
-        batches: TrainingBatches,
-        epochs: int,
-        curve: EpochCurve | None,
-        on_epoch: EpochListener | None,
-        config: RunConfig,
+        self, trainer: Trainer, batches: TrainingBatches, holdout: Holdout | None, *, has_validation: bool
     ) -> None:
         super().__init__()
-        self.batches, self.epochs, self.curve, self.on_epoch = batches, epochs, curve, on_epoch
-        self.config = config
+        self.trainer, self.batches, self.holdout = trainer, batches, holdout
+        self.prefix = "holdout" if has_validation else "val"
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.holdout is not None and not self.trainer.history and self.trainer.untrained_accuracy is None:
+            right = self.trainer.predict(self.holdout.inputs).argmax(1) == self.holdout.targets.argmax(1)
+            self.trainer.untrained_accuracy = float(right.mean())
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.batches.start_epoch(epoch)
-        self.learning_rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.lr = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.started = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if self.on_epoch is None:
-            return
-        seconds = time.perf_counter() - self.started
-        logs = logs or {}
-        report: dict[str, Any] = {
-            "epoch": epoch + 1,
-            "epochs": self.epochs,
-            "loss": float(logs["loss"]),
-            "accuracy": float(logs["accuracy"]),
-            "learning_rate": self.learning_rate,
-            "seconds": seconds,
-        }
-        if "val_loss" in logs:
-            report |= {"watched_loss": float(logs["val_loss"]), "watched_accuracy": float(logs["val_accuracy"])}
-        if self.curve is not None:
-            probabilities = predict_probabilities(self.model, self.curve.inputs)
-            smoothing, classes = self.config.label_smoothing, self.curve.targets.shape[1]
-            targets = self.curve.targets * (1 - smoothing) + smoothing / classes  # as the fitted rows' loss has them
-            report |= {
-                "held_out_loss": float(-(targets * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1).mean()),
-                "held_out_accuracy": float((probabilities.argmax(1) == self.curve.targets.argmax(1)).mean()),
-            }
-        self.on_epoch(report)
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        assert logs is not None
+        seconds = time.perf_counter() - self.started  # without the evaluation below
+        if self.holdout is not None:
+            logs |= self._evaluate(self.holdout)
+        logs |= {"fold": self.trainer.fold, "lr": self.lr, "seconds": seconds}
+        record = {"fold": self.trainer.fold, "epoch": epoch + 1}
+        self.trainer.history.append(record | {name: float(logs[name]) for name in HISTORY_COLUMNS if name in logs})
+
+    def _evaluate(self, holdout: Holdout) -> dict[str, float]:
+        probabilities = self.trainer.predict(holdout.inputs)
+        smoothing, classes = self.trainer.config.label_smoothing, holdout.targets.shape[1]
+        targets = holdout.targets * (1 - smoothing) + smoothing / classes  # the training loss has them so
+        loss = -(targets * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1).mean()
+        right = probabilities.argmax(axis=1) == holdout.targets.argmax(axis=1)
+        return {f"{self.prefix}_loss": float(loss), f"{self.prefix}_accuracy": float(right.mean())}
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What a net is fitted on; arrays as `TrainingBatches` takes them."""
+class _SaveState(keras.callbacks.Callback):
+    """Restores the monitors' counters when training is resumed, and saves the state after every epoch."""
 
-    inputs: np.ndarray
-    targets: np.ndarray
-    rows: np.ndarray
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__()
+        self.trainer = trainer
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        resumed = self.trainer.session.resume_from
+        if resumed is not None and resumed.phase == self.trainer.phase:  # undoes the reset that they have just made
+            restore_monitors(self.trainer.monitors, self.model, resumed)
 
-def fit_fold(
-    config: RunConfig,
-    inputs: Inputs,
-    targets: np.ndarray,
-    rows: np.ndarray,
-    fold: int = 0,
-    curve: EpochCurve | None = None,
-    on_epoch: EpochListener | None = None,
-    resumed: FitState | None = None,
-    on_state: SaveFit | None = None,
-    on_untrained: Callable[[keras.Model], None] | None = None,
-) -> tuple[keras.Model, keras.Model]:
-    """Build a fresh net and fit it on some rows.
-
-    Args:
-        config: what to do.
-        inputs: of the whole run.
-        targets: float32 one-hot labels (n, classes) of all training rows.
-        rows: int (m,), the rows to fit on; a slice of them is set aside if the configuration watches any, and
-            generated digits come beside the rest if it asks for them. With several devices the first few are left out,
-            fewer than there are devices.
-        fold: seeds derive from it.
-        curve: rows measured after each epoch.
-        on_epoch: told of every epoch.
-        resumed: the state after which to go on; None to begin.
-        on_state: told of the state after every epoch.
-        on_untrained: given the part of the net that takes `inputs`, compiled, before its first step.
-
-    Returns:
-        The whole net, and the part of it that takes `inputs`; the same object unless there is a backbone.
-    """
-    devices = config.devices
-    rows = rows[len(rows) % devices :]  # batches are split evenly among devices
-    fitted, watched = Fitted(inputs.train, targets, rows), None
-    if config.watches:
-        count = min(max(1, round(config.validation_fraction * len(rows) / devices)) * devices, len(rows) - devices)
-        labels, watch_seed = targets[rows].argmax(axis=1), derive_seed(config.seed, "validation", fold)
-        drawn, rest = draw_stratified_rows(labels, count, watch_seed)
-        watched = PredictionBatches(inputs.train[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
-        fitted = replace(fitted, rows=rows[rest])
-    if config.synthetic_ratio:
-        fitted = _add_generated(fitted, config, fold)
-    # no keras.backend.clear_session(): it would also forget the precision policy
-    seed = derive_seed(config.seed, "fit", fold)
-    keras.utils.set_random_seed(seed)
-    model = load_weighted_model(config)  # fresh: a reused model has already seen these rows
-    part = select_trained_part(config, model, inputs)
-    batches = TrainingBatches(fitted.inputs, fitted.targets, fitted.rows, config.batch_size, seed, inputs.augment)
-    phases = [(config.epochs, config.learning_rate)]
-    if config.unfreeze is not None:
-        phases.append((config.unfreeze_epochs, config.unfreeze_learning_rate))
-    epochs_before = 0
-    for phase, (epochs, learning_rate) in enumerate(phases):
-        if phase == 1:
-            load_model_module(config.model).unfreeze_block(model, config.unfreeze)
-        if resumed is None or resumed.phase <= phase:  # what an earlier phase did is in the state of the later one
-            compile_model(part, len(batches), config, epochs=epochs, learning_rate=learning_rate)
-            if on_untrained is not None and resumed is None and phase == 0:
-                on_untrained(part)
-            fit_compiled(
-                part,
-                batches,
-                config,
-                epochs=epochs,
-                epochs_before=epochs_before,
-                watched=watched,
-                curve=curve,
-                on_epoch=on_epoch,
-                phase=phase,
-                resumed=resumed if resumed is not None and resumed.phase == phase else None,
-                on_state=on_state,
-            )
-        epochs_before += epochs
-    return model, part
-
-
-def _add_generated(fitted: Fitted, config: RunConfig, fold: int) -> Fitted:
-    """Digits generated from these very rows, beside them; made anew when a run is resumed, as they follow from both."""
-    images, targets = fitted.inputs[0][fitted.rows], fitted.targets[fitted.rows]
-    count = max(1, round(config.synthetic_ratio * len(images)))
-    digits = generate_digits(images, targets.argmax(axis=1), count, derive_seed(config.seed, "synthetic", fold))
-    new_targets = np.eye(targets.shape[1], dtype=targets.dtype)[digits.labels]
-    return Fitted(
-        np.concatenate([images, digits.images])[None],
-        np.concatenate([targets, new_targets]),
-        np.arange(len(images) + count),
-    )
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.trainer.session.save is not None:
+            self.trainer.session.save(take_state(self.trainer, self.model, epoch + 1))

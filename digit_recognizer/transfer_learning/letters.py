@@ -15,14 +15,14 @@ from digit_recognizer.io import check_writable_folder
 from digit_recognizer.models import load_ready_model
 from digit_recognizer.models._blocks import OUTPUT, Transferred, count_parameters, replace_head, unfreeze_from
 from digit_recognizer.training.batches import TrainingBatches
+from digit_recognizer.training.fold_models import load_fold_models
 from digit_recognizer.training.progress import Progress
 from digit_recognizer.training.reproducibility import derive_seed
-from digit_recognizer.training.run import CONFIG, Run, load_fold_models
+from digit_recognizer.training.run import CONFIG, HISTORY_COLUMNS, Run
 from digit_recognizer.training.trainer import (
-    EpochCurve,
-    EpochListener,
-    compile_model,
-    fit_compiled,
+    Holdout,
+    Session,
+    Trainer,
     predict_probabilities,
 )
 from digit_recognizer.transfer_learning.config import MOST_COPIES, PHOTOGRAPHS, READY, TransferConfig
@@ -114,6 +114,18 @@ BuildHead = Callable[[tuple[int, ...], int], keras.Model]
 """From the features' shape and the number of classes to a net from features to probabilities."""
 
 
+class HistoryLog(keras.callbacks.Callback):
+    """Appends every epoch's logs to a transfer's history, with the seed and the part of the pictures trained on."""
+
+    def __init__(self, history: list[dict[str, Any]], seed: int, part: str) -> None:
+        super().__init__()
+        self.history, self.seed, self.part = history, seed, part
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        values = {name: logs[name] for name in HISTORY_COLUMNS if logs and name in logs}
+        self.history.append({"seed": self.seed, "part": self.part, "epoch": epoch + 1, **values})
+
+
 def build_linear_head(shape: tuple[int, ...], classes: int) -> keras.Model:
     """One dense layer with its softmax, as `replace_head` puts it on a net."""
     inputs = keras.Input(shape, name="embedding")
@@ -127,7 +139,7 @@ def fit_head(
     labels: np.ndarray,
     config: TransferConfig,
     seed: int,
-    on_epoch: EpochListener,
+    callbacks: Sequence[keras.callbacks.Callback],
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> keras.Model:
     """Fit a fresh head on the features of pictures and their copies.
@@ -138,7 +150,7 @@ def fit_head(
         labels: int64 (n,), 0 to classes - 1, each class at least once.
         config: how to fit.
         seed: first weights and the order derive from it.
-        on_epoch: told of every epoch.
+        callbacks: Keras callbacks.
         held_out: features and labels measured after each epoch; they steer nothing.
 
     Returns:
@@ -150,14 +162,18 @@ def fit_head(
     targets = np.eye(labels.max() + 1, dtype=np.float32)
     head = build(features.shape[1:], len(targets))
     batches = TrainingBatches(features[None], targets[labels], np.arange(len(labels)), fit.batch_size, fit_seed)
-    compile_model(head, len(batches), fit, epochs=fit.epochs, learning_rate=fit.learning_rate)
-    curve = EpochCurve(held_out[0], targets[held_out[1]]) if held_out is not None else None
-    fit_compiled(head, batches, fit, epochs=fit.epochs, curve=curve, on_epoch=on_epoch)
+    holdout = Holdout(held_out[0], targets[held_out[1]]) if held_out is not None else None
+    trainer = Trainer(head, fit, Session(callbacks))
+    trainer.fit(batches, epochs=fit.epochs, learning_rate=fit.learning_rate, holdout=holdout)
     return head
 
 
 def fit_linear_head(
-    features: np.ndarray, labels: np.ndarray, config: TransferConfig, seed: int, on_epoch: EpochListener
+    features: np.ndarray,
+    labels: np.ndarray,
+    config: TransferConfig,
+    seed: int,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit a linear head on standardised features; what standardises them is then put into its weights.
 
@@ -167,7 +183,7 @@ def fit_linear_head(
         Kernel (numbers, classes) and bias (classes,), float32, for features as they are.
     """
     mean, spread = standardise(features)
-    head = fit_head(build_linear_head, (features - mean) / spread, labels, config, seed, on_epoch)
+    head = fit_head(build_linear_head, (features - mean) / spread, labels, config, seed, callbacks)
     kernel, bias = head.get_weights()
     kernel = kernel / spread[:, None]
     return kernel, bias - mean @ kernel
@@ -179,7 +195,7 @@ def fine_tune(
     labels: np.ndarray,
     config: TransferConfig,
     seed: int,
-    on_epoch: EpochListener,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Go on training the output layer and the net below it, from the layer named in the configuration on.
 
@@ -190,7 +206,7 @@ def fine_tune(
         labels: int64 (n,).
         config: how to fit, and from which layer on.
         seed: the order and dropout derive from it.
-        on_epoch: told of every epoch, counted on from those of the output layer.
+        callbacks: Keras callbacks; epochs are counted on from those of the output layer.
     """
     assert config.unfreeze is not None
     unfreeze_from(transferred.model, config.unfreeze)
@@ -199,8 +215,9 @@ def fine_tune(
     fit_seed = derive_seed(seed, "fit", 1)
     batches = TrainingBatches(images[None], targets, np.arange(len(labels)), fit.batch_size, fit_seed)
     epochs, rate = config.unfreeze_epochs, config.unfreeze_learning_rate
-    compile_model(transferred.model, len(batches), fit, epochs=epochs, learning_rate=rate)
-    fit_compiled(transferred.model, batches, fit, epochs=epochs, epochs_before=fit.epochs, phase=1, on_epoch=on_epoch)
+    trainer = Trainer(transferred.model, fit, Session(callbacks))
+    trainer.epochs_planned = fit.epochs  # counted on from those of the output layer
+    trainer.fit(batches, epochs=epochs, learning_rate=rate)
 
 
 def embed(body: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -368,11 +385,11 @@ class LetterFits:
         net, known = self.transferred, self.labels[fitted]
         labels = np.tile(known, 1 + self.copies)
         embeddings = self.embeddings[:, fitted].reshape(len(labels), -1)
-        on_epoch = self._listen(seed, part)
-        net.output_layer.set_weights(list(fit_linear_head(embeddings, labels, self.config, seed, on_epoch)))
+        callbacks = [HistoryLog(self.history, seed, part.strip() or "all"), self.progress.named(f"seed {seed}{part}")]
+        net.output_layer.set_weights(list(fit_linear_head(embeddings, labels, self.config, seed, callbacks)))
         if self.config.unfreeze is not None:
             copies = self.views[:, fitted].reshape(len(labels), *images.shape[1:])
-            fine_tune(net, copies, labels, self.config, seed, on_epoch)
+            fine_tune(net, copies, labels, self.config, seed, callbacks)
         self.parameters = count_parameters(net.model)
         probabilities = predict_probabilities(net.model, images)
         check_converged(probabilities)
@@ -382,14 +399,6 @@ class LetterFits:
     def _begin(self, fits: int) -> None:
         epochs = self.config.epochs + (self.config.unfreeze_epochs if self.config.unfreeze else 0)
         self.progress = Progress(self.run.log, fits * epochs)
-
-    def _listen(self, seed: int, part: str) -> EpochListener:
-
-        def on_epoch(epoch: dict[str, Any]) -> None:
-            self.history.append({"seed": seed, "part": part.strip() or "all", **epoch})
-            self.progress.report_epoch(f"seed {seed}{part}", epoch)
-
-        return on_epoch
 
     def _keep(self, seed: int) -> None:
         if seed == self.seeds[0]:

@@ -20,6 +20,7 @@ from digit_recognizer.training.run import Run
 from digit_recognizer.training.trainer import predict_probabilities
 from digit_recognizer.transfer_learning.config import PHOTOGRAPHS, TransferConfig
 from digit_recognizer.transfer_learning.letters import (
+    HistoryLog,
     check_converged,
     fit_head,
     predict_by_neighbours,
@@ -148,13 +149,10 @@ def _fit_all(
     prototypes = predict_by_prototypes(features, labels, queries)
     votes = predict_by_neighbours(features, labels, queries, config.neighbours)
     for seed in range(config.seed, config.seed + config.seeds):
-
-        def on_epoch(epoch: dict[str, Any], seed: int = seed) -> None:
-            history.append({"seed": seed, "part": "all but those held out" if curve else "all", **epoch})
-            progress.report_epoch(f"seed {seed}", epoch)
-
+        part = "all but those held out" if curve else "all"
+        callbacks = [HistoryLog(history, seed, part), progress.named(f"seed {seed}")]
         watched = (queries, labels_of_queries) if curve else None
-        head = fit_head(_resnet152v2.build_head, features, labels, config, seed, on_epoch, watched)
+        head = fit_head(_resnet152v2.build_head, features, labels, config, seed, callbacks, watched)
         probabilities = predict_probabilities(head, queries)
         check_converged(probabilities)
         readings.append((probabilities, prototypes, votes))

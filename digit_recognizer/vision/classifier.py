@@ -75,7 +75,7 @@ def load_reader(run: Path | None) -> Reader:
 
         model, temperature = load_packaged_reader()
         return Reader((model,), temperature=temperature)
-    from digit_recognizer.training.run import load_fold_models
+    from digit_recognizer.training.fold_models import load_fold_models
 
     trained = load_fold_models(run)
     _check_digits(run)

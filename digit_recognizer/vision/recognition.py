@@ -486,7 +486,8 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
 
     from digit_recognizer.evaluation.predictions import check_probabilities
     from digit_recognizer.training.cross_validation import read_result
-    from digit_recognizer.training.run import load_fold_models, load_run
+    from digit_recognizer.training.fold_models import load_fold_models
+    from digit_recognizer.training.run import load_run
     from digit_recognizer.training.trainer import predict_probabilities
 
     finished = load_run(run)

@@ -9,8 +9,8 @@ from digit_recognizer.io import write_atomically
 from digit_recognizer.training.checkpoint import (
     PREVIOUS,
     STATE,
-    FitState,
     RunState,
+    TrainingState,
     load_state,
     pack_state,
     remove_state,
@@ -21,11 +21,14 @@ from digit_recognizer.training.checkpoint import (
 
 def make_state(epoch=3):
     rng = np.random.default_rng(epoch)
-    fit = FitState(
+    training = TrainingState(
         phase=1,
         epoch=epoch,
         stopped=False,
         counters={"EarlyStopping": {"wait": 2, "stopped_epoch": 0, "best": 0.1, "best_epoch": 1}},
+        history=[{"fold": 1, "epoch": 1, "loss": 0.3}],
+        seconds=1.5,
+        untrained_accuracy=0.125,
         model=[rng.random((3, 4), np.float32), np.array([1, 2**32 - 1], np.uint32), np.asarray(rng.random((2, 3)).T)],
         optimizer=[np.array(17, np.int64), np.array(1e-3, np.float32)],
         best_weights=[rng.random(5, np.float32)],
@@ -33,22 +36,27 @@ def make_state(epoch=3):
     oof = rng.random((6, 10), np.float32)
     oof[2:] = np.nan
     return RunState(
-        "mine", oof=oof, test=rng.random((4, 10), np.float32), folds_done=1, history=[{"loss": 0.1}], fit=fit
+        "mine",
+        oof=oof,
+        test=rng.random((4, 10), np.float32),
+        finished_folds=1,
+        history=[{"loss": 0.1}],
+        training=training,
     )
 
 
 def assert_equal(one, other):
-    for name in ("run", "folds_done", "history", "elapsed_seconds", "training_seconds", "submission"):
+    for name in ("run", "finished_folds", "history", "elapsed_seconds", "training_seconds", "submission"):
         assert getattr(one, name) == getattr(other, name)
     np.testing.assert_array_equal(one.oof, other.oof)
     np.testing.assert_array_equal(one.test, other.test)
-    if one.fit is None or other.fit is None:
-        assert one.fit is other.fit
+    if one.training is None or other.training is None:
+        assert one.training is other.training
         return
-    for name in ("phase", "epoch", "stopped", "counters"):
-        assert getattr(one.fit, name) == getattr(other.fit, name)
+    for name in ("phase", "epoch", "stopped", "counters", "history", "seconds", "untrained_accuracy"):
+        assert getattr(one.training, name) == getattr(other.training, name)
     for name in ("model", "optimizer", "best_weights"):
-        pairs = zip(getattr(one.fit, name), getattr(other.fit, name), strict=True)
+        pairs = zip(getattr(one.training, name), getattr(other.training, name), strict=True)
         assert all(a.dtype == b.dtype and a.shape == b.shape and (a == b).all() for a, b in pairs)
 
 
@@ -94,13 +102,13 @@ def test_appended_bytes_are_noticed():
         unpack_state(pack_state(make_state()) + b"\0")
 
 
-def test_damage_is_told_and_the_generation_before_is_taken(tmp_path):
+def test_a_damaged_checkpoint_is_replaced_by_the_one_before(tmp_path):
     save_state(tmp_path, make_state(1))
     save_state(tmp_path, make_state(2))
-    assert load_state(tmp_path, "mine")[0].fit.epoch == 2
+    assert load_state(tmp_path, "mine")[0].training.epoch == 2
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-1])
     loaded, complaints = load_state(tmp_path, "mine")
-    assert loaded.fit.epoch == 1
+    assert loaded.training.epoch == 1
     assert len(complaints) == 1 and STATE in complaints[0] and "\n" not in complaints[0]
     (tmp_path / PREVIOUS).write_bytes(b"")
     loaded, complaints = load_state(tmp_path, "mine")
@@ -113,7 +121,7 @@ def test_a_writer_killed_between_the_two_renames_leaves_the_generation_before(tm
     save_state(tmp_path, make_state(2))
     (tmp_path / STATE).replace(tmp_path / PREVIOUS)  # what the first rename does
     loaded, complaints = load_state(tmp_path, "mine")
-    assert loaded.fit.epoch == 2 and complaints == []
+    assert loaded.training.epoch == 2 and complaints == []
 
 
 def test_a_failed_save_leaves_both_generations(tmp_path):
@@ -133,7 +141,7 @@ def test_a_finished_run_keeps_no_state(tmp_path):
     assert load_state(tmp_path, "mine") == (None, [])
 
 
-def test_another_runs_state_is_told_and_not_used(tmp_path):
+def test_another_runs_checkpoint_is_not_used(tmp_path):
     save_state(tmp_path, make_state())
     loaded, complaints = load_state(tmp_path, "another")
     assert loaded is None and len(complaints) == 1 and "another run" in complaints[0]

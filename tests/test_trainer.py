@@ -8,9 +8,9 @@ from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.trainer import (
     PLATEAU_FACTOR,
     SHIFTS_PX,
-    EpochCurve,
-    compile_model,
-    fit_compiled,
+    Holdout,
+    Session,
+    Trainer,
     predict_probabilities,
     shift_images,
 )
@@ -20,45 +20,51 @@ TARGETS = np.eye(10, dtype=np.float32)[LABELS]
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
 
 
-def fit(config, epochs, learning_rate=1e-3, **keywords):
+def build():
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
-    batches = TrainingBatches(IMAGES[None], TARGETS, np.arange(40), batch_size=10, seed=0)
-    reports = []
-    compile_model(model, len(batches), config, epochs=epochs, learning_rate=learning_rate)
-    fit_compiled(model, batches, config, epochs=epochs, on_epoch=reports.append, **keywords)
-    return model, reports
+    return keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")])
 
 
-def test_the_rate_reported_is_the_one_that_the_epoch_began_with():
+def make_batches():
+    return TrainingBatches(IMAGES[None], TARGETS, np.arange(40), batch_size=10, seed=0)
+
+
+def fit(config, epochs, learning_rate=1e-3, **keywords):
+    model, batches = build(), make_batches()
+    trainer = Trainer(model, config)
+    trainer.fit(batches, epochs=epochs, learning_rate=learning_rate, **keywords)
+    return model, trainer.history
+
+
+def test_lr_is_the_learning_rate_at_the_start_of_the_epoch():
     _, reports = fit(RunConfig(schedule="step"), epochs=6, learning_rate=0.064)
-    assert [report["learning_rate"] for report in reports] == pytest.approx([0.064 / 2**n for n in range(6)])
+    assert [report["lr"] for report in reports] == pytest.approx([0.064 / 2**n for n in range(6)])
 
 
-def test_plateau_lowers_the_rate_when_the_watched_loss_does_not_fall():
+def test_plateau_lowers_the_learning_rate_without_progress():
     unlearnable = PredictionBatches(IMAGES, np.roll(TARGETS, 1, axis=0), batch_size=40)
     config = RunConfig(schedule="plateau")
-    assert config.watches
-    _, reports = fit(config, epochs=10, learning_rate=0.05, watched=unlearnable)
-    rates = [report["learning_rate"] for report in reports]
+    assert config.needs_validation
+    _, reports = fit(config, epochs=10, learning_rate=0.05, validation=unlearnable)
+    rates = [report["lr"] for report in reports]
     assert rates[0] == pytest.approx(0.05) and rates[-1] < 0.05 * PLATEAU_FACTOR * 1.01
-    assert all("watched_loss" in report for report in reports)
+    assert all("val_loss" in report for report in reports)
 
 
 def test_early_stopping_keeps_the_best_epochs_weights():
-    watched = PredictionBatches(IMAGES, np.roll(TARGETS, 1, axis=0), batch_size=40)
+    validation = PredictionBatches(IMAGES, np.roll(TARGETS, 1, axis=0), batch_size=40)
     config = RunConfig(schedule="constant", patience=3)
-    model, reports = fit(config, epochs=50, learning_rate=0.05, watched=watched)
-    losses = [report["watched_loss"] for report in reports]
+    model, reports = fit(config, epochs=50, learning_rate=0.05, validation=validation)
+    losses = [report["val_loss"] for report in reports]
     assert len(losses) == int(np.argmin(losses)) + 4 < 50
-    assert model.evaluate(watched, verbose=0, return_dict=True)["loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert model.evaluate(validation, verbose=0, return_dict=True)["loss"] == pytest.approx(min(losses), rel=1e-5)
 
 
-def test_a_curve_reports_cross_entropy_and_accuracy_of_its_rows():
-    model, reports = fit(RunConfig(), epochs=1, curve=EpochCurve(IMAGES, TARGETS))
+def test_a_holdout_is_evaluated_by_cross_entropy_and_accuracy():
+    model, reports = fit(RunConfig(), epochs=1, holdout=Holdout(IMAGES, TARGETS))
     probabilities = model.predict(IMAGES / np.float32(255), verbose=0)
-    assert reports[0]["held_out_loss"] == pytest.approx(-np.log(probabilities[np.arange(40), LABELS]).mean(), rel=1e-5)
-    assert reports[0]["held_out_accuracy"] == pytest.approx((probabilities.argmax(1) == LABELS).mean())
+    assert reports[0]["val_loss"] == pytest.approx(-np.log(probabilities[np.arange(40), LABELS]).mean(), rel=1e-5)
+    assert reports[0]["val_accuracy"] == pytest.approx((probabilities.argmax(1) == LABELS).mean())
 
 
 def test_a_smoothed_target_is_what_the_loss_is_measured_against():
@@ -83,7 +89,7 @@ def test_decay_shrinks_kernels_and_leaves_the_rest(optimizer):
     assert sizes[0.9][1] / sizes[0.0][1] == pytest.approx(1, rel=0.05)
 
 
-def test_moved_images_lose_what_leaves_and_gain_paper():
+def test_shifted_images_gain_paper_where_they_were():
     images = np.arange(1, 17, dtype=np.uint8).reshape(1, 4, 4, 1)
     moved = shift_images(images, 1, -1)
     assert moved.dtype == np.uint8 and moved.shape == images.shape
@@ -92,7 +98,7 @@ def test_moved_images_lose_what_leaves_and_gain_paper():
 
 
 @pytest.mark.parametrize("copies", [1, 5, 9])
-def test_copies_are_judged_by_their_mean(copies):
+def test_test_time_augmentation_averages_shifted_versions(copies):
     model, _ = fit(RunConfig(), epochs=1)
     expected = np.mean([predict_probabilities(model, shift_images(IMAGES, *by)) for by in SHIFTS_PX[:copies]], axis=0)
     assert predict_probabilities(model, IMAGES, copies) == pytest.approx(expected, rel=1e-5)
@@ -101,9 +107,38 @@ def test_copies_are_judged_by_their_mean(copies):
     assert all(abs(down) + abs(right) == 1 for down, right in SHIFTS_PX[1:5])
 
 
-def test_a_later_phase_counts_on():
-    _, reports = fit(RunConfig(), epochs=2, epochs_before=3)
-    assert [(report["epoch"], report["epochs"]) for report in reports] == [(4, 5), (5, 5)]
+def test_a_second_phase_counts_on():
+    model = build()
+    trainer = Trainer(model, RunConfig())
+    for epochs in (3, 2):
+        trainer.fit(make_batches(), epochs=epochs, learning_rate=1e-3)
+    assert [row["epoch"] for row in trainer.history] == [1, 2, 3, 4, 5]
+
+
+def test_a_holdout_beside_a_validation_set_has_columns_of_its_own():
+    validation = PredictionBatches(IMAGES, np.roll(TARGETS, 1, axis=0), batch_size=40)
+    _, history = fit(RunConfig(patience=3), epochs=1, validation=validation, holdout=Holdout(IMAGES, TARGETS))
+    assert {"val_loss", "val_accuracy", "holdout_loss", "holdout_accuracy"} <= set(history[0])
+    assert history[0]["val_accuracy"] != history[0]["holdout_accuracy"]
+
+
+class Spy(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append((epoch, dict(logs), self.model is not None))
+
+
+def test_a_users_callback_gets_keras_logs_with_fold_lr_and_seconds():
+    spy = Spy()
+    trainer = Trainer(build(), RunConfig(), Session([spy]), fold=2)
+    trainer.fit(make_batches(), epochs=2, learning_rate=1e-3, holdout=Holdout(IMAGES, TARGETS))
+    assert [epoch for epoch, *_ in spy.epochs] == [0, 1] and all(with_model for *_, with_model in spy.epochs)
+    logs = spy.epochs[0][1]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "fold", "lr", "seconds"} <= set(logs)
+    assert logs["fold"] == 2 and logs["val_accuracy"] == trainer.history[0]["val_accuracy"]
 
 
 def test_every_purpose_and_fold_has_a_seed_of_its_own():

@@ -1,0 +1,77 @@
+"""The wording of errors: one file, short lines, and every code is used with all that its wording names."""
+
+import ast
+import string
+from pathlib import Path
+
+import pytest
+
+from digit_recognizer import errors
+from digit_recognizer.errors import InputError, UnusableRunError, load_messages, reading_its_own_files
+
+pytestmark = pytest.mark.fast
+
+PACKAGE = Path(errors.__file__).parent
+SOURCES = {path: path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
+RAISERS = {"InputError", "WriteError", "LostError", "DivergedError", "UnusableRunError"}
+PLACE = {"path", "line", "column", "received"}
+
+
+def find_calls():
+    """Every call of an error's class with a constant code: (file:line, code, names of keywords or None)."""
+    for path, text in SOURCES.items():
+        for node in ast.walk(ast.parse(text)):
+            is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISERS
+            if is_call and node.args and isinstance(node.args[0], ast.Constant):
+                names = {keyword.arg for keyword in node.keywords}
+                yield f"{path.name}:{node.lineno}", node.args[0].value, None if None in names else names
+
+
+CALLS = list(find_calls())
+
+
+def test_every_code_has_a_wording():
+    assert [(place, code) for place, code, _ in CALLS if code not in load_messages()] == []
+
+
+def test_every_wording_is_used():
+    text = "".join(SOURCES.values())
+    assert [code for code in load_messages() if f'"{code}"' not in text] == []
+
+
+def test_every_field_of_a_wording_is_given():
+    missing = []
+    for place, code, names in CALLS:
+        fields = {
+            name.split("[")[0].split(".")[0]
+            for _, name, _, _ in string.Formatter().parse(load_messages()[code])
+            if name
+        }
+        if names is not None and not fields - PLACE <= names:
+            missing.append((place, code, fields - PLACE - names))
+    assert missing == []
+
+
+@pytest.mark.parametrize("code", sorted(load_messages()))
+def test_a_wording_is_one_short_line(code):
+    text = load_messages()[code]
+    assert "\n" not in text and len(text) < 300
+
+
+def test_an_error_prints_its_wording_and_remedy():
+    error = InputError("csv.pixel_range", path="train.csv", line=7, column="pixel3", received="256")
+    assert str(error).startswith("train.csv, line 7, column pixel3: ") and "256" in str(error)
+    assert str(error.with_remedy("Then go home.")).endswith("Then go home.")
+
+
+def test_errors_of_a_runs_own_files_make_it_unusable():
+    with pytest.raises(UnusableRunError) as caught, reading_its_own_files():
+        raise InputError("run.unfinished", path="runs/a")
+    assert caught.value.code == "run.unfinished" and caught.value.path == "runs/a"
+
+
+def test_errors_travel_between_processes():
+    import pickle
+
+    error = InputError("csv.pixel_range", path="train.csv", line=7, column="pixel3", received="256").with_remedy("Now.")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
