@@ -1,8 +1,7 @@
-"""Optimizers: Keras' Adam and Adagrad, and Muon, which it has for plain matrices only, for kernels of convolutions.
+"""Optimizers and learning-rate schedules: Keras' own, but for Muon on convolutions and the cosine schedules.
 
-Muon steps along the momentum after every singular value of it has been brought near 1, so that rare directions of the
-gradient count as much as common ones (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks"). What
-it gains on these digits beside Adam is in benchmarks/CHAMPION.md.
+A schedule is computed inside the compiled training step from the number of the gradient step, so it is exact however
+many steps Keras runs at a time. `plateau` is a constant here: a callback lowers the learning rate.
 """
 
 import math
@@ -10,163 +9,125 @@ from typing import Any
 
 import keras
 from keras import KerasTensor, ops
+from keras.optimizers.schedules import LearningRateSchedule, PiecewiseConstantDecay
 
-# How the learning rate changes over a fit.
-#
-# Each schedule is a function of the gradient step, computed inside the compiled training step, so that it is exact
-# however many steps are run at a time. `plateau` is constant here: `fit` lowers it by a callback.
-
-STEP_DROPS = 5  # document 004 wants the rate lowered step by step: halved five times at equal distances, to 1/32
-WARMUP_SHARE = 0.25  # of all steps; short warm-up and long decay suit short fits (Smith and Topin 2018)
+STEP_DROPS = 5  # `journal` lowers the learning rate in steps: halved five times at equal distances, to 1/32
+WARMUP_SHARE = 0.25  # of all steps; short warm-up and long decay suit short training (Smith and Topin 2018)
 WARMUP_START = 0.04  # of the peak; their divisor of 25
 FINAL_SHARE = 1e-4  # of the peak, so that the last steps only average out noise
 
+UPDATE_RMS = 0.2  # root mean square of an update at learning rate 1, for any kernel's shape (Liu et al. 2025, 2.2)
+OUTPUT_LAYERS = ("probabilities", "logits")
+MUON: dict[str, Any] = {
+    "momentum": 0.9,
+    "rms_rate": None,  # Keras takes the size from the first two dimensions, which are a convolution's 3 x 3
+    "adam_lr_ratio": 0.2,  # Adam's learning rate as a share of Muon's
+    "adam_beta_2": 0.99,
+    "epsilon": 1e-8,
+    "weight_decay": None,
+    "adam_weight_decay": None,
+}
 
-class ScheduledRate(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate by name.
+
+class WarmupCosine(LearningRateSchedule):
+    """A straight rise to the peak, then half a cosine down to `FINAL_SHARE` of it.
+
+    Keras' CosineDecay is the same curve rounded differently: by up to 1e-6 of the peak, and every weight would change.
 
     Args:
-        name: "step", "cosine" or "one-cycle".
         peak: highest learning rate.
-        total_steps: gradient steps of the whole fit, at least 1.
+        total_steps: gradient steps of the whole training, at least 1.
+        warmup_share: share of them in which the learning rate rises; 0 starts at the peak.
     """
 
-    def __init__(self, name: str, peak: float, total_steps: int) -> None:
-        self.name, self.peak, self.total_steps = name, peak, total_steps
+    def __init__(self, peak: float, total_steps: int, warmup_share: float) -> None:
+        self.peak, self.total_steps, self.warmup_share = peak, total_steps, warmup_share
 
     def __call__(self, step):  # type: ignore[no-untyped-def]  # a tensor of whichever backend
         """The learning rate at a gradient step, both scalar tensors."""
         done = ops.minimum(ops.cast(step, "float32") / float(self.total_steps), 1.0)
-        if self.name == "step":
-            return self.peak * ops.power(0.5, ops.minimum(ops.floor(done * (STEP_DROPS + 1)), STEP_DROPS))
-        if self.name == "cosine":
-            return self.peak * _fall(done)
-        rise = WARMUP_START + (1 - WARMUP_START) * done / WARMUP_SHARE
-        return self.peak * ops.where(done < WARMUP_SHARE, rise, _fall((done - WARMUP_SHARE) / (1 - WARMUP_SHARE)))
-
-    def get_config(self) -> dict[str, object]:
-        """The arguments, as Keras saves them."""
-        return {"name": self.name, "peak": self.peak, "total_steps": self.total_steps}
-
-
-def build_schedule(name: str, peak: float, total_steps: int) -> float | ScheduledRate:
-    """The learning rate of a fit: a number where it is constant (or lowered by a callback), else a schedule."""
-    return peak if name in ("constant", "plateau") else ScheduledRate(name, peak, total_steps)
-
-
-def _fall(done):  # type: ignore[no-untyped-def]  # likewise
-    """Half a cosine from 1 at 0 to FINAL_SHARE at 1."""
-    return FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + ops.cos(math.pi * done))
-
-
-# Of the quintic iteration that maps singular values in (0, 1] to about 0.7 to 1.2 in five steps (Jordan 2024).
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-NEWTON_SCHULZ_STEPS = 5
-UPDATE_RMS = 0.2  # of one step's numbers at learning rate 1, whatever the kernel's shape (Liu et al. 2025, section 2.2)
-SMALLEST_NORM = 1e-7
-OUTPUT_LAYERS = ("probabilities", "logits")
-
-
-class Muon(keras.optimizers.Optimizer):
-    """Muon for kernels between hidden layers, Adam for all else.
-
-    A kernel (…, inputs, outputs) is taken as a matrix of as many columns as it has outputs. The kernel of a convolution
-    that reads one channel is Adam's, and so is that of the last layer, known by its name (`probabilities`, or `logits`
-    where a softmax follows), as are biases, scales and offsets.
-
-    Args:
-        learning_rate: number or schedule, of the kernels; tens of times Adam's.
-        adam_ratio: Adam's learning rate, as a share of `learning_rate`.
-        momentum: Nesterov's, of the kernels.
-        adam_beta_1: decay of Adam's mean of gradients.
-        adam_beta_2: decay of Adam's mean of squares.
-        epsilon: added to Adam's denominator.
-        **settings: of every Keras optimizer, such as `weight_decay`.
-    """
-
-    def __init__(
-        self,
-        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.05,
-        adam_ratio: float = 0.2,
-        momentum: float = 0.9,
-        adam_beta_1: float = 0.9,
-        adam_beta_2: float = 0.99,
-        epsilon: float = 1e-8,
-        **settings: Any,
-    ) -> None:
-        super().__init__(learning_rate=learning_rate, **settings)
-        self.adam_ratio, self.momentum, self.epsilon = adam_ratio, momentum, epsilon
-        self.adam_beta_1, self.adam_beta_2 = adam_beta_1, adam_beta_2
-        self.product_dtype = keras.config.dtype_policy().compute_dtype  # five products of matrices a step and kernel
-
-    def build(self, variables: list[keras.Variable]) -> None:
-        """Make the moving averages: one per kernel, two for each other variable."""
-        if self.built:
-            return
-        super().build(variables)
-        self._means = [self.add_variable_from_reference(variable, "mean") for variable in variables]
-        self._squares = [
-            None if is_hidden_kernel(variable) else self.add_variable_from_reference(variable, "square")
-            for variable in variables
-        ]
-
-    def update_step(self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor) -> None:
-        """Change one variable by its gradient."""
-        index = self._get_variable_index(variable)
-        mean, square = self._means[index], self._squares[index]
-        gradient = ops.cast(gradient, variable.dtype)
-        rate = ops.cast(learning_rate, variable.dtype)
-        if square is None:
-            mean.assign(self.momentum * mean + gradient)
-            ahead = ops.reshape(gradient + self.momentum * mean, (-1, variable.shape[-1]))
-            step = orthogonalize(ahead, self.product_dtype) * (UPDATE_RMS * max(ahead.shape) ** 0.5)
-            variable.assign_sub(rate * ops.reshape(ops.cast(step, variable.dtype), variable.shape))
-            return
-        done = ops.cast(self.iterations + 1, variable.dtype)
-        mean.assign(self.adam_beta_1 * mean + (1 - self.adam_beta_1) * gradient)
-        square.assign(self.adam_beta_2 * square + (1 - self.adam_beta_2) * ops.square(gradient))
-        unbiased_mean = mean / (1 - ops.power(self.adam_beta_1, done))
-        unbiased_square = square / (1 - ops.power(self.adam_beta_2, done))
-        variable.assign_sub(rate * self.adam_ratio * unbiased_mean / (ops.sqrt(unbiased_square) + self.epsilon))
+        angle = math.pi * ((done - self.warmup_share) / (1 - self.warmup_share))
+        fall = FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + ops.cos(angle))
+        if not self.warmup_share:
+            return self.peak * fall
+        rise = WARMUP_START + (1 - WARMUP_START) * done / self.warmup_share
+        return self.peak * ops.where(done < self.warmup_share, rise, fall)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, as Keras saves them."""
-        own = ("adam_ratio", "momentum", "adam_beta_1", "adam_beta_2", "epsilon")
-        return super().get_config() | {name: getattr(self, name) for name in own}
+        return {"peak": self.peak, "total_steps": self.total_steps, "warmup_share": self.warmup_share}
 
 
-def build_optimizer(
-    name: str, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule, weight_decay: float
-) -> keras.optimizers.Optimizer:
-    """An optimizer by its name; only kernels decay, since all else has no size to keep small."""
-    kind = {"adam": keras.optimizers.Adam, "adagrad": keras.optimizers.Adagrad, "muon": Muon}[name]
-    optimizer = kind(learning_rate, weight_decay=weight_decay or None)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return optimizer
+def build_schedule(name: str, peak: float, total_steps: int) -> float | LearningRateSchedule:
+    """The learning rate of a training, by the name of its schedule.
+
+    Args:
+        name: a `Schedule` of `RunConfig`.
+        peak: highest learning rate.
+        total_steps: gradient steps of the whole training, at least 1.
+
+    Returns:
+        A number where it is constant (or lowered by a callback), else a schedule.
+
+    Example:
+        >>> float(build_schedule("step", 0.1, total_steps=60)(10))
+        0.05
+    """
+    if name == "step":
+        parts = STEP_DROPS + 1
+        last_steps = [math.ceil(total_steps * part / parts) - 1 for part in range(1, parts)]
+        return PiecewiseConstantDecay(last_steps, [peak / 2**drops for drops in range(parts)])
+    warmup_share = {"cosine": 0.0, "one-cycle": WARMUP_SHARE}.get(name)
+    return peak if warmup_share is None else WarmupCosine(peak, total_steps, warmup_share)
+
+
+class Muon(keras.optimizers.Muon):
+    """Muon for kernels between hidden layers, Adam for all else.
+
+    Muon steps along the momentum after every singular value of it has been brought near 1, so that rare directions of
+    the gradient count as much as common ones (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks").
+    What it gains on digits over Adam is in benchmarks/CHAMPION.md.
+
+    Keras' Muon leaves convolutions to Adam. Here a kernel (..., inputs, outputs) is a matrix with one column per
+    output. Adam takes the kernel of a convolution that reads one channel, the last layer (`probabilities`, or `logits`
+    before a softmax), biases, scales and offsets.
+
+    Args:
+        learning_rate: number or schedule, for the kernels; tens of times Adam's.
+        **settings: of `keras.optimizers.Muon`; the defaults are those of `MUON`.
+    """
+
+    def __init__(self, learning_rate: float | LearningRateSchedule = 0.05, **settings: Any) -> None:
+        super().__init__(learning_rate, **{**MUON, **settings})
+
+    def _should_use_adamw(self, variable: keras.Variable) -> bool:
+        return not is_hidden_kernel(variable)
+
+    def zeropower_via_newtonschulz5(self, x: KerasTensor, steps: int) -> KerasTensor:
+        """Turn a kernel's momentum into its update, of root mean square `UPDATE_RMS` for any shape."""
+        matrix = ops.reshape(x, (-1, x.shape[-1]))
+        # no singular value is above 1 after this; before the cast, since float16 has nothing below 6e-8
+        matrix = matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7)
+        matrix = ops.cast(matrix, keras.config.dtype_policy().compute_dtype)  # the products cost the most time
+        update = ops.cast(super().zeropower_via_newtonschulz5(matrix, steps), x.dtype)
+        return ops.reshape(update * (UPDATE_RMS * max(matrix.shape) ** 0.5), x.shape)
 
 
 def is_hidden_kernel(variable: keras.Variable) -> bool:
-    """Whether a variable stands between hidden layers: a kernel, not the first one of one channel, nor the last."""
+    """Whether a variable is a kernel between hidden layers: not the first one of one channel, nor the last."""
     shape = variable.shape
     return len(shape) >= 2 and shape[-2] > 1 and not any(name in variable.path for name in OUTPUT_LAYERS)
 
 
-def orthogonalize(matrix: KerasTensor, dtype: str) -> KerasTensor:
-    """Bring every singular value of a matrix (m, n) near 1, by products of matrices alone.
-
-    Args:
-        matrix: float32.
-        dtype: of the products.
-
-    Returns:
-        (m, n) of that dtype, about U V' for the singular value decomposition U S V' of the matrix.
-    """
-    a, b, c = NEWTON_SCHULZ
-    wide = matrix.shape[0] < matrix.shape[1]
-    tall = ops.transpose(matrix) if wide else matrix  # the products below are then of the shorter side
-    # no singular value is above 1 then; before the cast, since float16 knows nothing below 6e-8
-    tall = ops.cast(tall / (ops.sqrt(ops.sum(ops.square(tall))) + SMALLEST_NORM), dtype)
-    for _ in range(NEWTON_SCHULZ_STEPS):
-        gram = ops.matmul(ops.transpose(tall), tall)
-        tall = a * tall + ops.matmul(tall, b * gram + c * ops.matmul(gram, gram))
-    return ops.transpose(tall) if wide else tall
+def build_optimizer(
+    name: str, learning_rate: float | LearningRateSchedule, weight_decay: float
+) -> keras.optimizers.Optimizer:
+    """An optimizer by its name: adam, adagrad or muon. Only kernels decay, since nothing else needs to stay small."""
+    decay = weight_decay or None
+    if name == "muon":
+        optimizer = Muon(learning_rate, weight_decay=decay, adam_weight_decay=decay)
+    else:
+        kind = {"adam": keras.optimizers.Adam, "adagrad": keras.optimizers.Adagrad}[name]
+        optimizer = kind(learning_rate, weight_decay=decay)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
