@@ -84,7 +84,7 @@ def fit_once(config: RunConfig, folder: Path) -> Judged:
     from digit_recognizer.training.trainer import fit_fold, predict_probabilities
 
     dataset = load_dataset(config)
-    fingerprint = take_fingerprint(config, dataset, config.precision)
+    fingerprint = take_fingerprint(config, dataset)
     circumstances = json.dumps([fingerprint, hash_file(Path(__file__))])
     key = hashlib.sha256(circumstances.encode()).hexdigest()[:16]
     path = folder / f"{config.model}-{key}.npz"

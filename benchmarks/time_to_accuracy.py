@@ -90,7 +90,7 @@ def main() -> None:
     fits: dict[str, list[dict[str, Any]]] = {one.name: [] for one in contenders}
     for seed in range(chosen.seeds):
         for one in contenders:
-            circumstances = json.dumps([take_fingerprint(one.config, dataset, one.config.precision), code])
+            circumstances = json.dumps([take_fingerprint(one.config, dataset), code])
             key = hashlib.sha256(circumstances.encode()).hexdigest()[:12]
             path = chosen.folder / f"fold{chosen.fold}-{one.name.replace(' ', '-')}-seed{seed}-{key}.json"
             if not path.exists():

@@ -1,4 +1,4 @@
-"""Keras and its backend, brought in when they are needed, and in silence."""
+"""Imports Keras and its backend when they are needed, without their start-up messages."""
 
 import importlib
 import logging
@@ -8,7 +8,7 @@ import sys
 from digit_recognizer.errors import InputError
 
 BACKENDS = ("tensorflow", "jax")
-# Read by a backend when it starts; each may change the order of a sum, or the kernel that makes it.
+# environment variables that a backend reads when it starts; each may change the order of a sum, or its kernel
 SWITCHES = (
     *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS"),
     *("ONEDNN_MAX_CPU_ISA", "TF_DETERMINISTIC_OPS", "XLA_FLAGS"),
@@ -16,21 +16,19 @@ SWITCHES = (
 
 
 def import_keras() -> None:
-    """Import Keras and its backend without the lines that TensorFlow prints before it can be asked not to.
+    """Import Keras and its backend without the lines that TensorFlow prints before it can be silenced.
 
-    Setting a seed makes Keras import TensorFlow under any backend, if it is installed; so that is done here too.
+    Setting a seed makes Keras import TensorFlow under any backend, if it is installed; so it is set here too.
 
     Raises:
-        InputError: if another backend is asked for than those that this package is tested with.
+        InputError: for a backend that this package is not tested with, or that is not installed.
     """
     if "keras" in sys.modules:
         return
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend not in BACKENDS:
-        raise InputError(
-            f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}; it is {backend!r}. Unset it for the first."
-        )
-    # it warns of functions traced anew, which a fresh net per fold is by design
+        raise InputError("training.backend", received=backend, backends=", ".join(BACKENDS))
+    # it warns of functions traced again, which a fresh model per fold does by design
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
@@ -40,7 +38,7 @@ def import_keras() -> None:
     except ModuleNotFoundError as error:
         if error.name != backend:
             raise
-        raise InputError(f"KERAS_BACKEND={backend} needs {backend}, which is not installed: install it.") from error
+        raise InputError("training.backend_missing", received=backend) from error
     finally:
         os.dup2(kept, 2)
         os.close(kept)

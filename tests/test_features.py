@@ -1,5 +1,6 @@
 """Cached features: computed once, found again, never mistaken for others."""
 
+import shutil
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -141,15 +142,15 @@ def test_features_that_fail_half_way_leave_no_file(pixels, tmp_path, monkeypatch
     model = build_lower()
     answers: Iterator[np.ndarray] = iter([np.zeros((4, 4), np.float32)])
     monkeypatch.setattr(model, "predict_on_batch", lambda _: next(answers))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(StopIteration):
         load_features(model, pixels, tmp_path, batch_size=4)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_is_found_before_anything_is_computed(lower, pixels, tmp_path, monkeypatch):
     forbid_computing(lower, monkeypatch)
-    monkeypatch.setattr(features_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=159))
-    with expect_error("training.features_disk", path=tmp_path, needed="160", free="159"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=159))
+    with expect_error("io.disk_full", path=tmp_path, needed=160, received=159):
         load_features(lower, pixels, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -17,8 +17,8 @@ from digit_recognizer.training.synthetic import (
     SyntheticDigits,
     build_autoencoder,
     draw_neighbours,
-    fit_autoencoder,
     generate_digits,
+    train_autoencoder,
 )
 
 
@@ -49,7 +49,7 @@ def test_an_autoencoder_leads_to_a_code_and_back():
 
 def test_an_autoencoder_gives_back_what_a_mean_image_does_not():
     images, _ = draw_bars(256)
-    model = fit_autoencoder(images, seed=0)
+    model = train_autoencoder(images, seed=0)
     scaled = images / np.float32(255)
     back = model.predict(scaled, verbose=0)
     assert back.dtype == np.float32 and back.min() >= 0 and back.max() <= 1
@@ -59,7 +59,7 @@ def test_an_autoencoder_gives_back_what_a_mean_image_does_not():
 def test_as_many_digits_are_generated_as_were_asked_for_each_between_its_parents(monkeypatch):
     images, labels = draw_bars(256)
     model = build_autoencoder((28, 28, 1))  # what it is fitted to changes nothing here
-    monkeypatch.setattr(generation, "fit_autoencoder", lambda images, seed: model)
+    monkeypatch.setattr(generation, "train_autoencoder", lambda images, seed: model)
     digits = generate_digits(images, labels, 300, seed=3)
     assert digits.images.shape == (300, 28, 28, 1) and digits.images.dtype == np.uint8
     assert np.abs(np.bincount(digits.labels) - 75).max() <= 44, "256 in equal shares, and 44 by chance"

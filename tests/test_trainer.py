@@ -4,7 +4,6 @@ import pytest
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
-from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.trainer import (
     PLATEAU_FACTOR,
     SHIFTS_PX,
@@ -139,13 +138,3 @@ def test_a_users_callback_gets_keras_logs_with_fold_lr_and_seconds():
     logs = spy.epochs[0][1]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "fold", "lr", "seconds"} <= set(logs)
     assert logs["fold"] == 2 and logs["val_accuracy"] == trainer.history[0]["val_accuracy"]
-
-
-def test_every_purpose_and_fold_has_a_seed_of_its_own():
-    seeds = {
-        derive_seed(seed, purpose, fold)
-        for seed in (0, 1)
-        for purpose in ("folds", "fit", "validation", "cached augmentations")
-        for fold in (0, 1)
-    }
-    assert len(seeds) == 16

@@ -1,7 +1,7 @@
-"""Batches for Keras: rows drawn in a new order each epoch, augmented, scaled to [0, 1] at the last moment.
+"""Batches for Keras: rows in a new order each epoch, augmented, and scaled to [0, 1] at the last moment.
 
 Keras' own shuffling draws the same order in every epoch after `set_random_seed` (seen on Keras 3.15 with TensorFlow),
-so the order is drawn here, from the seed, the epoch and nothing else: an epoch can be repeated without its forerunners.
+so the order is drawn here, from the seed and the epoch alone: an epoch can be repeated without those before it.
 """
 
 import weakref
@@ -15,12 +15,12 @@ from digit_recognizer.data.augmentation import Augment
 
 
 def scale_images(images: np.ndarray) -> np.ndarray:
-    """uint8 images, 255 = full ink, to float32 in [0, 1]: document 001's min-max scaling, as pixels span 0 to 255."""
+    """uint8 images, 255 = full ink, to float32 in [0, 1]: the min-max scaling of `digit-nets`, as pixels span 0 to 255."""
     return images.astype(np.float32) * np.float32(1 / 255)
 
 
 class PredictionBatches(keras.utils.PyDataset):
-    """Images in their own order, for prediction and for watching.
+    """Rows in their own order, for prediction and validation.
 
     Args:
         inputs: uint8 images (n, height, width, channels), or float32 features (n, ...), given as they are.
@@ -50,9 +50,9 @@ class TrainingBatches(keras.utils.PyDataset):
         inputs: uint8 images (k, n, height, width, channels) or float32 features (k, n, ...): k versions of every row,
             of which each epoch draws one per row; k = 1 for plain images.
         targets: float32 one-hot labels (n, classes).
-        rows: int (m,), the rows to fit on.
+        rows: int (m,), the training rows among them.
         batch_size: the last batch holds what is left.
-        seed: order, augmentation and choice of versions derive from it and the epoch.
+        seed: with the epoch it decides order, augmentation and choice of versions.
         augment: applied to images of one channel; None for features.
     """
 
@@ -79,7 +79,7 @@ class TrainingBatches(keras.utils.PyDataset):
         return -(-len(self.rows) // self.batch_size)
 
     def draw_rows(self, index: int) -> tuple[np.ndarray, np.random.Generator]:
-        """A batch's rows, and a generator for what is done to them: its own, since any batch may be asked for first."""
+        """A batch's rows, and a generator for their augmentation: its own, since batches may be asked for in any order."""
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         return rows, np.random.default_rng([self.seed, self.epoch, 1 + index])
 
@@ -92,18 +92,18 @@ class TrainingBatches(keras.utils.PyDataset):
 
 
 def stream(batches: PredictionBatches | TrainingBatches) -> Any:
-    """Batches in the form in which Keras runs through them without waiting.
+    """Batches in the form that Keras iterates over without waiting.
 
     Under TensorFlow, Keras turns batches into a tf.data.Dataset that tunes itself while it runs. The thread that tunes
-    sleeps for 10 ms, 20 ms, 40 ms and so on, and at an epoch's end it can be waited for: up to as long again as the
-    epoch took, after about half of the epochs (TensorFlow 2.21, benchmarks/stream.py). A generator has nothing to tune.
+    sleeps for 10 ms, 20 ms, 40 ms and so on, and about half of the epochs wait for it at their end: for up to as long
+    as the epoch took (TensorFlow 2.21, benchmarks/stream.py). A generator has nothing to tune.
 
-    TensorFlow 2.21 also keeps the function that a generator is made by until the process ends. It knows the batches by
-    a weak reference, so that their arrays go when the dataset does.
+    TensorFlow 2.21 also keeps a generator's function until the process ends. The function has a weak reference to the
+    batches, so that their arrays are freed with the dataset.
 
     Returns:
-        Under TensorFlow a tf.data.Dataset of these batches, one of which is drawn now, for its shapes; the others as
-        the epoch goes on, in the order that the last `start_epoch` before it has drawn. Otherwise `batches`.
+        Under TensorFlow a tf.data.Dataset of these batches. One is drawn now, for its shapes, the others during the
+        epoch, in the order of the last `start_epoch` before it. Under other backends `batches` itself.
     """
     if keras.backend.backend() != "tensorflow":
         return batches
@@ -115,10 +115,10 @@ def stream(batches: PredictionBatches | TrainingBatches) -> Any:
     options = tf.data.Options()
     options.autotune.enabled = False
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2).with_options(options)
-    dataset.batches = batches  # for as long as the dataset is
+    dataset.batches = batches  # keeps them alive as long as the dataset
     return dataset
 
 
 def _draw_all(batches: PredictionBatches | TrainingBatches | None) -> Iterator[tuple[np.ndarray, ...]]:
-    assert batches is not None, "an iterator holds the dataset, and that its batches"
+    assert batches is not None, "an iterator keeps the dataset alive, and that its batches"
     return map(batches.__getitem__, range(len(batches)))

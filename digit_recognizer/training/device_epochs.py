@@ -1,8 +1,8 @@
 """Whole epochs on the device, for JAX: images stay there, and one compiled program augments them and takes every step.
 
-A small net keeps a GPU busy for less time than the next batch takes to arrive. So the images are sent once, and each
-epoch only its order and its random maps, which are drawn on the host from the very numbers that `TrainingBatches`
-draws: a fit sees the same rows, moved by the same maps, as under `model.fit`.
+A small model keeps a GPU busy for less time than the next batch takes to arrive. So the images are sent once, and each
+epoch only its order and its random affine maps. The host draws these as `TrainingBatches` does: a model sees the same
+rows, moved by the same maps, as under `model.fit`.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.hardware import count_devices
 
 State = tuple[list[Any], ...]
-"""Trainable variables, others, the optimizer's, the metrics': what Keras' `train_step` takes and gives under JAX."""
+"""Trainable variables, others, the optimizer's, the metrics': what Keras' `train_step` takes and returns under JAX."""
 
 _programs: dict[str, Callable[..., State]] = {}  # folds differ in weights and rows only, and share one
 
@@ -37,49 +37,49 @@ def can_run(batches: TrainingBatches) -> bool:
 def fit_epochs(
     model: keras.Model, batches: TrainingBatches, first: int, last: int, callbacks: list[keras.callbacks.Callback]
 ) -> None:
-    """What `model.fit` does with these batches, without a look at other rows.
+    """What `model.fit` does with these batches, without validation.
 
     Args:
         model: compiled; its weights change.
         batches: of images, see `can_run`; a callback among `callbacks` starts each of their epochs.
-        first: epoch to begin with, counted from 0.
-        last: epoch to end before.
-        callbacks: told of epochs, not of batches.
+        first: epoch to start with, counted from 0.
+        last: epoch to stop before.
+        callbacks: called for epochs, not for batches.
     """
     import jax
 
-    told = keras.callbacks.CallbackList(callbacks, model=model, epochs=last)
-    if not model.optimizer.built:  # a resumed one is, and float16's scaling of the loss would lose what it is at
+    listeners = keras.callbacks.CallbackList(callbacks, model=model, epochs=last)
+    if not model.optimizer.built:  # a resumed one is built, and float16's loss scaling would lose its state
         model.optimizer.build(model.trainable_variables)
     model.test_on_batch(np.zeros((1, *model.input_shape[1:])), np.zeros((1, model.output_shape[-1])))  # builds metrics
     images, targets = jax.device_put((batches.inputs[0, ..., 0], batches.targets))
     run = _find_program(model)
     model.stop_training = False
-    told.on_train_begin()
+    listeners.on_train_begin()
     for epoch in range(first, last):
-        told.on_epoch_begin(epoch)
+        listeners.on_epoch_begin(epoch)
         model.reset_metrics()
         state = _take_state(model)
         for rows, maps in _draw_epoch(batches):
             state = run(state, images, targets, rows, maps)
         _put_state(model, state)
-        told.on_epoch_end(epoch, {name: float(value) for name, value in model.get_metrics_result().items()})
+        listeners.on_epoch_end(epoch, {name: float(value) for name, value in model.get_metrics_result().items()})
         if model.stop_training:
             break
-    told.on_train_end()
+    listeners.on_train_end()
 
 
 def _find_program(model: keras.Model) -> Callable[..., State]:
-    """The compiled run over many batches of equal size, from a state to the next; one for all equal nets."""
+    """The compiled run over many batches of equal size, from a state to the next; equal models share it."""
     import jax
 
     key = _describe(model)
 
     def run(state: State, images: Any, targets: Any, rows: Any, maps: Any) -> State:
         def step(state: State, batch: tuple[Any, Any]) -> tuple[State, None]:
-            of_batch, of_maps = batch
-            inputs = warp(images[of_batch].astype("float32"), of_maps) / 255
-            return model.train_step(state, (inputs[..., None], targets[of_batch]))[1], None
+            chosen, inverse_maps = batch
+            inputs = warp(images[chosen].astype("float32"), inverse_maps) / 255
+            return model.train_step(state, (inputs[..., None], targets[chosen]))[1], None
 
         alone = len(rows) == 1
         return step(state, (rows[0], maps[0]))[0] if alone else jax.lax.scan(step, state, (rows, maps))[0]
@@ -88,7 +88,7 @@ def _find_program(model: keras.Model) -> Callable[..., State]:
 
 
 def _describe(model: keras.Model) -> str:
-    """Net, optimizer and loss as text, without the numbers that Keras puts behind names to tell nets apart."""
+    """Model, optimizer and loss as text, without the numbers that Keras appends to names."""
     parts = (model.get_config(), model.optimizer.get_config(), model.loss.get_config())
     text = json.dumps(parts, default=str)
     optimizers = (model.optimizer, getattr(model.optimizer, "inner_optimizer", model.optimizer))
@@ -99,10 +99,10 @@ def _describe(model: keras.Model) -> str:
 
 
 def _draw_epoch(batches: TrainingBatches) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The epoch's rows (batches, rows) and maps (batches, rows, 2, 3): all whole batches, then a last shorter one.
+    """The epoch's rows (batches, rows) and maps (batches, rows, 2, 3): all full batches, then a last shorter one.
 
-    On a processor one batch after the other: XLA has no threaded convolution within a loop there (with JAX 0.10 an
-    epoch of 2,600 images took 140 s instead of 4).
+    On a CPU each batch stands alone, because XLA has no threaded convolution inside a loop there: with JAX 0.10 an
+    epoch of 2,600 images took 140 s instead of 4.
     """
     import jax
 
@@ -126,7 +126,7 @@ def _draw_epoch(batches: TrainingBatches) -> list[tuple[np.ndarray, np.ndarray]]
 def warp(images: Any, inverse_maps: Any) -> Any:
     """Move images (n, height, width) by maps (n, 2, 3) from target to source coordinates x, y, in px; paper is 0.
 
-    Bilinear, in the numbers of `images`: OpenCV's differs by its rounding to 1/32 px and to whole grey levels.
+    Bilinear, and exact: OpenCV rounds to 1/32 px and to whole grey levels.
     """
     import jax.numpy as jnp
 

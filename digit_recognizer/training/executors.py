@@ -50,9 +50,9 @@ class Machines:
             InputError: naming the flag and what was received.
         """
         if self.task_cpus is not None and self.task_cpus < 1:
-            raise InputError("machines.at_least", column="--task-cpus", received=self.task_cpus, lowest=1)
+            raise InputError("config.too_low", column="--task-cpus", received=self.task_cpus, lowest=1)
         if not 0 <= self.task_gpus < float("inf"):
-            raise InputError("machines.at_least", column="--task-gpus", received=self.task_gpus, lowest=0)
+            raise InputError("config.too_low", column="--task-gpus", received=self.task_gpus, lowest=0)
         if self.executor == "local" and (self.ray_address is not None or self.task_gpus):
             name = "--task-gpus" if self.ray_address is None else "--ray-address"
             raise InputError("machines.needs_ray", column=name)

@@ -24,17 +24,6 @@ ROUNDS = 7
 WORTHWHILE_RATIO = 1.15  # on a noisy machine a smaller gain means nothing; float32 is the safer format
 
 
-def check_backend(config: RunConfig) -> None:
-    """Refuse several devices on a backend on which Keras cannot use them.
-
-    Raises:
-        InputError: on any backend but JAX.
-    """
-    backend = keras.config.backend()
-    if config.devices > 1 and backend != "jax":
-        raise InputError("training.devices_backend", received=config.devices, backend=backend)
-
-
 def check_devices(config: RunConfig) -> None:
     """Refuse more devices than the backend has.
 

@@ -7,11 +7,9 @@ changes gets a new file beside the old one.
 
 import functools
 import hashlib
-import io
 import json
+import math
 import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +22,9 @@ from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment, preprocess_images
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import HASH_CHUNK_BYTES, write_atomically
+from digit_recognizer.io import check_free_disk, hash_file, write_atomically
 from digit_recognizer.models import build_model, load_model_module, read_options
-from digit_recognizer.training.hardware import check_backend, precision_policy
+from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.reproducibility import derive_seed
 
 BATCH_SIZE = 256  # images per call of the backbone: VGG16's first block then takes some 200 MB
@@ -131,7 +129,7 @@ def load_features(
         label: what the progress bar calls them.
 
     Returns:
-        float32 (n, *feature shape), read-only if it comes from a file. A damaged file is computed again.
+        float32 (n, *feature shape), read-only where it comes from a file. A damaged file is computed again.
 
     Raises:
         InputError: if the folder cannot be written to, or its disk is too full.
@@ -144,22 +142,32 @@ def load_features(
     if pixels.dtype != np.uint8 or len(pixels) == 0:
         raise ValueError(f"pixels must be uint8 and at least one image; received {pixels.dtype} {pixels.shape}")
     images = pixels.reshape(len(pixels), *lower.input_shape[1:])
-    blocks = compute_features(lower, images, version, batch_size, label)
     if cache_dir is None:
-        return np.concatenate(list(blocks))
-    path = Path(cache_dir) / f"features-{_hash_origin(lower, images, version, batch_size)}.npy"
-    if not _is_intact(path):
-        _write_features(path, (len(images), *lower.output_shape[1:]), blocks)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+        return compute_features(lower, images, version, batch_size, label)
+    path = cache_dir / f"features-{_hash_origin(lower, images, version, batch_size)}.npy"
+    if _is_intact(path):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    # found now, and not after minutes of computing
+    check_free_disk(cache_dir, 4 * len(images) * math.prod(lower.output_shape[1:]))
+    features = compute_features(lower, images, version, batch_size, label)
+    with write_atomically(path) as temporary:
+        with temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(features))
+            file.write(features.data)  # NumPy's own writing does not say why it fails
+        digest = bytes.fromhex(hash_file(temporary))
+        with temporary.open("ab") as file:
+            file.write(digest)  # behind the array, where np.load does not read
+    return features
 
 
 def compute_features(
     lower: keras.Model, images: np.ndarray, version: AugmentedVersion | None, batch_size: int, label: str
-) -> Iterator[np.ndarray]:
-    """Yield the features of images (n, height, width, channels) batch by batch; arguments as in `load_features`.
+) -> np.ndarray:
+    """Compute the features of images (n, height, width, channels); arguments and result as in `load_features`.
 
     Only one batch at a time is held as float32 images.
     """
+    features = np.empty((len(images), *lower.output_shape[1:]), np.float32)
     size = min(batch_size, len(images))
     with tqdm(total=len(images), desc=label, unit="image", delay=PROGRESS_DELAY_SECONDS) as progress:
         for number, start in enumerate(range(0, len(images), size)):
@@ -169,8 +177,9 @@ def compute_features(
             # blank images fill up the last batch: another batch shape would be compiled again
             padded = np.zeros((size, *batch.shape[1:]), np.float32)
             np.divide(batch, 255, out=padded[: len(batch)], dtype=np.float32)
-            yield np.asarray(lower.predict_on_batch(padded), np.float32)[: len(batch)]
+            features[start : start + size] = lower.predict_on_batch(padded)[: len(batch)]
             progress.update(len(batch))
+    return features
 
 
 def _hash_origin(lower: keras.Model, images: np.ndarray, version: AugmentedVersion | None, batch_size: int) -> str:
@@ -188,35 +197,12 @@ def _hash_origin(lower: keras.Model, images: np.ndarray, version: AugmentedVersi
     return digest.hexdigest()
 
 
-def _write_features(path: Path, shape: tuple[int, ...], blocks: Iterator[np.ndarray]) -> None:
-    """Write an .npy file block by block, and behind it its SHA-256, which np.load does not read."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    with write_atomically(path) as temporary:
-        needed, free = 4 * int(np.prod(shape)), shutil.disk_usage(path.parent).free
-        if needed > free:  # found now, and not after minutes of computing
-            raise InputError("training.features_disk", path=path.parent, needed=f"{needed:,}", free=f"{free:,}")
-        digest = hashlib.sha256(header.getvalue())
-        with temporary.open("wb") as file:
-            file.write(header.getvalue())
-            for block in blocks:
-                content = block.astype("<f4").tobytes()
-                digest.update(content)
-                file.write(content)
-            file.write(digest.digest())
-
-
 def _is_intact(path: Path) -> bool:
     """Whether the file is there and ends with the SHA-256 of all before."""
-    if not path.is_file():
+    if not path.is_file() or path.stat().st_size <= DIGEST_BYTES:
         return False
-    digest, unread_bytes = hashlib.sha256(), path.stat().st_size - DIGEST_BYTES
-    with path.open("rb") as file:
-        while unread_bytes > 0:
-            chunk = file.read(min(HASH_CHUNK_BYTES, unread_bytes))
-            digest.update(chunk)
-            unread_bytes -= len(chunk)
-        return file.read() == digest.digest()
+    content = np.memmap(path, np.uint8, mode="r")
+    return hashlib.sha256(content[:-DIGEST_BYTES].data).digest() == content[-DIGEST_BYTES:].tobytes()
 
 
 # Models as a configuration asks for them, and what their flags can be
@@ -264,7 +250,9 @@ def check_flag_combinations(config: RunConfig) -> None:
         InputError: for an unknown model or option, a flag that the model has no use for, weights that are no file, an
             unknown block, augmentation that does not fit the cached augmentations, or several devices without JAX.
     """
-    check_backend(config)
+    backend = keras.config.backend()
+    if config.devices > 1 and backend != "jax":  # the one backend on which Keras 3.15 spreads a model
+        raise InputError("training.devices_backend", received=config.devices, backend=backend)
     module = load_model_module(config.model)
     read_options(config.model, config.model_args)
     if not hasattr(module, "split"):

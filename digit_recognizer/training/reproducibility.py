@@ -1,10 +1,17 @@
-"""The record of a run's beginning: the fingerprint of all that its numbers depend on, compared when it is resumed."""
+"""What makes a run repeatable: its seeds, and the fingerprint of all that its numbers depend on.
 
+A run resumed under an equal fingerprint ends byte for byte as if it had never been stopped. Any difference is named
+and refused, unless the user accepts it by `--allow-inexact`; then it is recorded for good.
+"""
+
+import ast
+import functools
 import hashlib
 import os
 import platform
 import secrets
 import typing
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -23,14 +30,30 @@ from digit_recognizer.training.executors import Executor, count_threads, do_task
 from digit_recognizer.training.hardware import POLICIES, check_devices, choose_precision
 from digit_recognizer.training.run import Run, load_run_config
 
-# The one door for chance: every seed of a run derives from `RunConfig.seed` here.
+ENVIRONMENT = "environment.json"
+PACKAGE = Path(__file__).resolve().parents[1]
 
 Purpose = Literal["folds", "fit", "validation", "cached augmentations", "augmented copies", "synthetic"]
-PURPOSES = typing.get_args(Purpose)  # a seed follows from the place in this list, so add new ones at its end
+PURPOSES = typing.get_args(Purpose)  # a seed depends on the place in this list: add new ones at its end
+
+PACKAGES = (
+    *("keras", "tensorflow", "jax", "jaxlib", "numpy", "scipy", "scikit-learn"),
+    *("albumentations", "opencv-python-headless", "h5py"),
+)
+# files of this package whose code decides a run's numbers; the model's own file is added
+CODE = ("data/*.py", "models/__init__.py", "models/_*.py", "training/*.py")
+OTHER_CODE = {
+    "data/sources.py",  # downloads; what it has written counts by its hash
+    *(f"training/{name}.py" for name in ("executors", "ray_executor", "progress", "run", "saved_models", "trackers")),
+}
+PATH_FIELDS = ("input_dir", "run_dir", "submission", "tensorboard")  # where files are changes no number
+TOLERATED = ("processor",)  # between the machines of one run
+ESSENTIAL = ("train.csv", "test.csv", "--model", "--limit-train", "--limit-test")  # other rows, other shapes
+SHOWN_DIFFERENCES = 3
 
 
 def derive_seed(seed: int, purpose: Purpose, fold: int = 0) -> int:
-    """A seed for one purpose in one fold, independent of those for all others.
+    """Derive a seed for one purpose in one fold, independent of all others. Nothing else in a run draws seeds.
 
     Args:
         seed: of the run.
@@ -39,49 +62,38 @@ def derive_seed(seed: int, purpose: Purpose, fold: int = 0) -> int:
 
     Returns:
         0 to 2**32 - 1.
+
+    Example:
+        >>> derive_seed(0, "fit", fold=1) != derive_seed(0, "fit", fold=2)
+        True
     """
     return int(np.random.SeedSequence([seed, PURPOSES.index(purpose), fold]).generate_state(1)[0])
 
 
-# What else a run's numbers depend on besides its configuration: data, code, versions, threads, precision, processor.
-#
-# Thread count is part of it because sums are split by threads and rounded in another order (seen with TensorFlow even
-# under its own switch for determinism).
-
-RECORDED_PACKAGES = (
-    *("keras", "tensorflow", "jax", "jaxlib", "numpy", "scikit-learn"),
-    *("albumentations", "opencv-python-headless", "h5py"),
-)
-PATH_FIELDS = ("input_dir", "run_dir", "submission", "tensorboard")  # where things lie, or are shown, changes no number
-TOLERATED = ("processor",)  # between the machines of one run
-SHOWN_DIFFERENCES = 3
+# The fingerprint
 
 
-def take_fingerprint(
-    config: RunConfig, dataset: Dataset, precision: str, machine: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """All that must be equal for a resumed run to end byte for byte as if it had not been stopped.
+def take_fingerprint(config: RunConfig, dataset: Dataset, machine: dict[str, Any] | None = None) -> dict[str, Any]:
+    """All that must be equal for a resumed run to end as if it had not been stopped.
 
     Args:
         config: of the run.
         dataset: as loaded; its hashes count, and the rows in use follow from them and the configuration.
-        precision: as settled, not "auto".
-        machine: where nets are fitted, as `describe_machine` has it; None stands for this process.
+        machine: where models are trained, from `describe_machine`; None stands for this process.
     """
-    settings = {name: value for name, value in config.to_json().items() if name not in PATH_FIELDS}
-    return {
-        **{flag(name): value for name, value in settings.items()},
-        "train.csv": dataset.train_sha256,
-        "test.csv": dataset.test_sha256,
-        **(machine or describe_machine(None, config.replace(precision=precision))),
-    }
+    settings = {flag(name): value for name, value in config.to_json().items() if name not in PATH_FIELDS}
+    hashes = {"train.csv": dataset.train_sha256, "test.csv": dataset.test_sha256}
+    return {**settings, **hashes, **(machine or describe_machine(None, config))}
 
 
 def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:
-    """The part of a fingerprint that belongs to the process that fits nets; a task that any machine can do.
+    """The part of a fingerprint that belongs to the process that trains models; a task for any machine.
+
+    The number of threads counts because sums are split among threads and rounded in another order; this was seen with
+    TensorFlow even under its own switch for determinism.
 
     Args:
-        config: of the run; "auto" is settled here, by timing.
+        config: of the run; its precision "auto" is resolved here, by timing.
 
     Raises:
         InputError: if the run asks for more devices than there are.
@@ -89,9 +101,9 @@ def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:
     check_devices(config)
     return {
         "weights file": hash_file(Path(config.weights)) if Path(config.weights).is_file() else None,
-        "digit_recognizer's code": _hash_package(),
+        "code": hash_code(config.model),
         "python": platform.python_version(),
-        **_find_versions(),
+        **{name: _find_version(name) for name in PACKAGES},
         "threads": count_threads(),
         **{name: os.environ.get(name) for name in SWITCHES},
         "backend": keras.config.backend(),
@@ -102,63 +114,61 @@ def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:
 
 
 def compare_machines(fingerprint: dict[str, Any], config: RunConfig) -> list[str]:
-    """What differs here from the machine that a run's fingerprint was taken on, as far as it can be tolerated.
+    """Compare this machine with the one that a run's fingerprint was taken on.
 
-    Another processor may round otherwise; in a cluster of several kinds that is to be told, and no reason to stop.
+    Another processor may round differently: in a mixed cluster that is tolerated, but reported.
+
+    Returns:
+        The tolerated differences, one phrase each.
 
     Raises:
-        InputError: for a difference in anything else.
+        InputError: for any other difference.
     """
-    here = describe_machine(None, config.replace(precision=fingerprint["precision"]))
-    then = {name: fingerprint.get(name) for name in here}
-    tolerated = {name for name in TOLERATED if then[name] != here[name]}
-    differences = compare_fingerprints(then, here | {name: then[name] for name in tolerated})
-    if differences:
-        raise InputError(
-            f"{platform.node()} fits nets otherwise than this run's other machines: {join_differences(differences)}: "
-            "make it equal, or take it out of the cluster."
-        )
-    return [
-        f"{phrase} on {platform.node()}"
-        for phrase in compare_fingerprints(
-            {name: then[name] for name in tolerated}, {name: here[name] for name in tolerated}
-        )
-    ]
+    now = describe_machine(None, config.replace(precision=fingerprint["precision"]))
+    then = {name: fingerprint.get(name) for name in now}
+    if differences := compare_fingerprints(then, now, ignored=TOLERATED):
+        raise InputError("machines.different", received=platform.node(), differences=join_differences(differences))
+    return [f"{difference} on {platform.node()}" for difference in compare_fingerprints(then, now)]
 
 
-def compare_fingerprints(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs, one phrase each: `threads: 4 then, 2 now`."""
-    differing = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+def compare_fingerprints(then: dict[str, Any], now: dict[str, Any], ignored: Sequence[str] = ()) -> list[str]:
+    """The differences, one phrase each: `threads: 4 then, 2 now`."""
+    differing = [name for name in {**then, **now} if then.get(name) != now.get(name) and name not in ignored]
     return [f"{name}: {_shorten(then.get(name))} then, {_shorten(now.get(name))} now" for name in differing]
 
 
 def join_differences(differences: list[str]) -> str:
-    """Differences as one clause of a message."""
+    """The first differences, as part of a message."""
     more = len(differences) - SHOWN_DIFFERENCES
     return "; ".join(differences[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _find_versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {}
-    for name in RECORDED_PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
+@functools.cache
+def hash_code(model: str, package: Path = PACKAGE) -> str:
+    """The SHA-256 of the code that decides a model's numbers; comments and docstrings do not count.
 
-
-def _hash_package() -> str:
-    """The SHA-256 of this package's own code, wherever it is installed."""
-    package = Path(__file__).resolve().parents[1]
+    Args:
+        model: its name; other models' files do not count.
+        package: the folder of this package.
+    """
+    files = {file for pattern in (*CODE, f"models/{model}.py") for file in package.glob(pattern)}
     digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        digest.update(f"{file.relative_to(package).as_posix()} {hash_file(file)}\n".encode())
+    for name in sorted({file.relative_to(package).as_posix() for file in files} - OTHER_CODE):
+        digest.update(f"{name} {_dump_code((package / name).read_text(encoding='utf-8'))}\n".encode())
     return digest.hexdigest()
 
 
+def _dump_code(source: str) -> str:
+    """The syntax tree of a module as text, without comments, docstrings and line numbers."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [part for part in body if not _is_docstring(part)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
 def name_processor() -> str:
-    """The processor's name, where the system tells it: kernels are chosen by it."""
+    """The processor's name, where the system gives it: backends choose their kernels by it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -168,66 +178,60 @@ def name_processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _find_version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
 def _shorten(value: Any) -> str:
     text = str(value)
     return text[:12] + "…" if len(text) == 64 else text[:60]
 
 
-ENVIRONMENT = "environment.json"
-ESSENTIAL = ("train.csv", "test.csv", "--model", "--limit-train", "--limit-test")  # other rows, other shapes
+# The record of a run's environment
 
 
 def settle_environment(
-    run: Run,
-    config: RunConfig,
-    dataset: Dataset,
-    fold_of_row: np.ndarray,
-    allow_inexact: bool,
-    executor: Executor,
+    run: Run, config: RunConfig, dataset: Dataset, fold_of_row: np.ndarray, allow_inexact: bool, executor: Executor
 ) -> dict[str, Any]:
-    """Settle the precision and record the circumstances of a run, or compare them with those recorded at its start.
+    """Record the environment of a new run, or compare it with the one that the run was started in.
 
     Args:
         run: its folder; environment.json and folds.npy are written there.
-        config: of the run.
+        config: of the run; the precision "auto" is resolved when the run starts, and kept.
         dataset: of the run.
         fold_of_row: int16 (n,), the fold in which each row is held out, -1 for never.
         allow_inexact: whether differences are recorded and accepted instead of refused.
-        executor: of the run; the circumstances are those of the process that it fits nets in.
+        executor: of the run; the environment is that of the process that trains its models.
 
     Returns:
         The content of environment.json: run, digit_recognizer, commit, platform, fingerprint, resumed_with_differences.
 
     Raises:
-        UnusableRunError: for a difference that is not accepted, or would have rows judged by nets that saw them; and if
-            what was recorded is damaged.
+        UnusableRunError: for a difference that is not accepted, or that would have models evaluated on rows that they
+            have seen; and if the record is damaged.
         InputError: if the run asks for more devices than there are.
     """
     path = run.path / ENVIRONMENT
     with reading_its_own_files():
         recorded = _read_environment(path) if path.exists() else None
-    if recorded is None:
-        machine = do_task(executor, describe_machine, config)
-        fingerprint = take_fingerprint(config, dataset, machine["precision"], machine)
-        inexact: list[str] = []
-    else:
-        then = recorded["fingerprint"]
-        precision = then["precision"] if config.precision == "auto" else config.precision
-        machine = do_task(executor, describe_machine, config.replace(precision=precision))
-        fingerprint = take_fingerprint(config, dataset, precision, machine)
-        differences = compare_fingerprints(then, fingerprint)
-        essential = [name for name in ESSENTIAL if then.get(name) != fingerprint[name]]
-        if differences and (essential or not allow_inexact):
-            advice = (
-                "the run cannot go on like this; restore that, or begin a new one."
-                if essential
-                else "restore that, or accept a result that is not exactly the same by --allow-inexact."
-            )
-            raise UnusableRunError(f"{run.path} was begun otherwise: {join_differences(differences)}: {advice}")
-        inexact = [*recorded["resumed_with_differences"], *differences]
+    precision = config.precision
+    if recorded is not None and precision == "auto":
+        precision = recorded["fingerprint"]["precision"]
+    machine = do_task(executor, describe_machine, config.replace(precision=precision))
+    fingerprint = take_fingerprint(config, dataset, machine)
+    inexact: list[str] = []
+    if recorded is not None:
+        inexact = [*recorded["resumed_with_differences"], *_accept(run.path, recorded, fingerprint, allow_inexact)]
         with reading_its_own_files():
             _check_folds(run.path / "folds.npy", fold_of_row)
-    # A state of other folds is of another run, whoever put it there; so is one without the record of its beginning.
+    # a checkpoint of other folds is another run's, whoever put it there; so is one without the record of its start
     name = secrets.token_hex(16) if recorded is None else recorded["run"].split("-")[0]
     environment = {
         "run": f"{name}-{hashlib.sha256(fold_of_row.tobytes()).hexdigest()}",
@@ -243,13 +247,13 @@ def settle_environment(
 
 
 def load_fingerprint(path: Path) -> dict[str, Any]:
-    """The fingerprint that a run was begun with.
+    """The fingerprint that a run was started with.
 
     Args:
         path: its folder.
 
     Raises:
-        InputError: if it is not there, or damaged.
+        InputError: if it is missing or damaged.
     """
     return dict(_read_environment(path / ENVIRONMENT)["fingerprint"])
 
@@ -257,7 +261,7 @@ def load_fingerprint(path: Path) -> dict[str, Any]:
 def check_finished(path: Path, subcommand: str, dataset: Dataset) -> None:
     """Refuse a finished run that was made with other data, code or versions than those at hand.
 
-    The processor may be another: a machine of a cluster's, say.
+    The processor may be another: that of a machine of a cluster, say.
 
     Args:
         path: its folder.
@@ -265,29 +269,40 @@ def check_finished(path: Path, subcommand: str, dataset: Dataset) -> None:
         dataset: at hand.
 
     Raises:
-        UnusableRunError: naming what differs, or the file that does not tell.
+        UnusableRunError: naming what differs, or the damaged file.
         InputError: if the run asks for more devices than there are.
     """
     with reading_its_own_files():
         config, _ = load_run_config(path, subcommand)
         then = load_fingerprint(path)
-    now = take_fingerprint(config, dataset, then["precision"])
-    if differences := compare_fingerprints({**then, **{name: now[name] for name in TOLERATED}}, now):
-        told = f"{path} was made otherwise: {join_differences(differences)}"
-        raise UnusableRunError(f"{told}: restore that, or run it anew.")
+    machine = describe_machine(None, config.replace(precision=then["precision"]))
+    now = take_fingerprint(config, dataset, machine)
+    if differences := compare_fingerprints(then, now, ignored=TOLERATED):
+        raise UnusableRunError("run.finished_otherwise", path=path, differences=join_differences(differences))
 
 
 def record_differences(run: Run, environment: dict[str, Any], differences: list[str]) -> None:
-    """Add what differed while the run was under way, lest its numbers be taken for exactly repeatable.
+    """Record what differed during the run, so that nobody takes its numbers for exactly repeatable.
 
     Args:
         run: its folder.
-        environment: as `settle_environment` gave it; changed in place.
+        environment: as `settle_environment` returned it; changed in place.
         differences: one phrase each.
     """
     if differences:
         environment["resumed_with_differences"] += differences
         write_json(run.path / ENVIRONMENT, environment)
+
+
+def _accept(path: Path, recorded: dict[str, Any], now: dict[str, Any], allow_inexact: bool) -> list[str]:
+    """The differences from the recorded fingerprint, if they are acceptable."""
+    then = recorded["fingerprint"]
+    differences = compare_fingerprints(then, now)
+    if any(then.get(name) != now[name] for name in ESSENTIAL):
+        raise UnusableRunError("run.other_data", path=path, differences=join_differences(differences))
+    if differences and not allow_inexact:
+        raise UnusableRunError("run.other_environment", path=path, differences=join_differences(differences))
+    return differences
 
 
 def _read_environment(path: Path) -> dict[str, Any]:
@@ -298,16 +313,14 @@ def _read_environment(path: Path) -> dict[str, Any]:
         "resumed_with_differences": list,
         "commit": (str, type(None)),
     }
-    if not isinstance(content, dict) or not all(isinstance(content.get(name, 0), kinds[name]) for name in kinds):
-        raise InputError(f"{path} must tell how the run was begun, but does not: restore it, or begin a new run.")
+    for name, kind in kinds.items():
+        if not isinstance(content, dict) or not isinstance(content.get(name, 0), kind):
+            raise InputError("run.environment_damaged", path=path, column=name)
     if content["fingerprint"].get("precision") not in list(POLICIES):
-        raise InputError(f"{path} must name a precision, but does not: restore it, or begin a new run.")
-    return content
+        raise InputError("run.environment_damaged", path=path, column="precision")
+    return dict(content)
 
 
 def _check_folds(path: Path, fold_of_row: np.ndarray) -> None:
     if path.exists() and not np.array_equal(load_npy(path), fold_of_row):
-        raise InputError(
-            f"{path} assigns rows to other folds than this version does, so that rows would be judged by nets that "
-            "saw them: begin a new run."
-        )
+        raise InputError("run.other_folds", path=path)

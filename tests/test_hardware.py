@@ -1,0 +1,97 @@
+"""Several devices (two virtual ones of JAX, in a process of its own), and number formats."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from conftest import expect_error
+
+from digit_recognizer import train
+from digit_recognizer.config import RunConfig
+from digit_recognizer.errors import InputError
+from digit_recognizer.training import hardware
+
+RUN = """
+import sys
+from pathlib import Path
+from digit_recognizer import train
+
+flags = ["--input-dir", "tiny", "--model", "narrow", "--epochs", "3", "--batch-size", "20", "--folds", "3"]
+flags += ["--precision", "float32", "--schedule", "constant", "--optimizer", "adam"]
+for name, more in {
+    "one": ["--augmentation", "none"],
+    "two": ["--augmentation", "none", "--devices", "2"],
+    "odd": ["--devices", "2", "--limit-train", "59", "--patience", "2"],
+}.items():
+    code = train.main([*flags, *more, "--run-dir", name, "--submission", f"{name}.csv"])
+    assert code == 0, name
+"""
+
+
+def test_a_model_on_two_devices_is_that_on_one_but_for_rounding(tiny_dir):
+    two = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    finished = subprocess.run(
+        [sys.executable, "-c", RUN], env={**os.environ, **two}, capture_output=True, text=True, timeout=240
+    )
+    assert finished.returncode == 0, finished.stderr
+    one, both, odd = (json.loads(Path(name, "metrics.json").read_text()) for name in ("one", "two", "odd"))
+    assert one["oof_accuracy"] == both["oof_accuracy"]
+    probabilities = [np.load(Path(name, "test_probabilities.npy")) for name in ("one", "two")]
+    assert probabilities[0] == pytest.approx(probabilities[1], abs=1e-4)
+    fingerprints = [json.loads(Path(name, "environment.json").read_text())["fingerprint"] for name in ("one", "two")]
+    assert [fingerprint["--devices"] for fingerprint in fingerprints] == [1, 2]
+    assert odd["fold_accuracies"], "rows that cannot be halved, and validation"
+
+
+def test_more_devices_than_there_are_are_refused():
+    with expect_error("training.too_few_devices", received=64, available="cpu:0"):
+        hardware.check_devices(RunConfig(devices=64))
+
+
+def test_another_backend_than_jax_is_refused_before_anything_is_written(tiny_dir):
+    with expect_error("training.devices_backend", received=2):
+        train.main(["--input-dir", str(tiny_dir), "--devices", "2", "--run-dir", "run", "--debug"])
+    assert not os.path.lexists("run")
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 25}, {"synthetic_ratio": 1.0}])
+def test_what_cannot_be_split_is_refused(changes):
+    with pytest.raises(InputError):
+        RunConfig(devices=2, **changes)
+
+
+@pytest.mark.parametrize(
+    ("devices", "seconds", "expected"),
+    [
+        (["cpu:0"], {"float32": 2.0, "bfloat16": 1.0}, "bfloat16"),
+        (["cpu:0"], {"float32": 1.0, "bfloat16": 3.0}, "float32"),
+        (["cpu:0"], {"float32": 1.05, "bfloat16": 1.0}, "float32"),
+        (["gpu:0"], {"float32": 4.0, "bfloat16": 1.0, "float16": 0.95}, "bfloat16"),
+        (["gpu:0"], {"float32": 4.0, "bfloat16": 6.0, "float16": 1.0}, "float16"),
+    ],
+)
+def test_auto_takes_what_is_fastest_here(devices, seconds, expected, monkeypatch):
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: devices)
+    monkeypatch.setattr(hardware, "time_formats", lambda formats: {name: seconds[name] for name in formats})
+    assert hardware.choose_precision("auto") == expected
+
+
+def test_a_request_is_taken_as_it_is():
+    assert hardware.choose_precision("float16") == "float16"
+
+
+def test_formats_are_timed_for_real():
+    seconds = hardware.time_formats(["float32", "bfloat16"])
+    assert list(seconds) == ["float32", "bfloat16"] and all(0 < value < 10 for value in seconds.values())
+
+
+def test_the_policy_ends_with_its_block():
+    before = keras.config.dtype_policy().name
+    with hardware.precision_policy("bfloat16"):
+        assert keras.layers.Dense(1).dtype_policy.name == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == before
