@@ -1,65 +1,93 @@
-"""The figures of what varies in a sweep: accuracy against each parameter, and how much each explains.
-
-Each `plot_` function writes one PNG; what it draws is made by a `_draw_` function, which tests can read.
-"""
+"""The figures that only a sweep has: accuracy against a parameter, importance, and ensembles. Each returns a figure."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from digit_recognizer.reporting.plots import (
-    ACCENT_COLOUR,
-    TRAINING_COLOUR,
-    VALIDATION_COLOUR,
-    open_figure,
-    save_figure,
-)
-from digit_recognizer.sweeps.statistics import Points, name_parameter, show_value
+from digit_recognizer.reporting.plots import ACCENT_COLOUR, TRAINING_COLOUR, VALIDATION_COLOUR, open_figure, shorten
+from digit_recognizer.sweeps.statistics import ACCURACY, BASE, SEED, build_frame, number_bases
+from digit_recognizer.sweeps.study import Range, Study, Value, are_numbers, find_reported, name_parameter, show_value
+from digit_recognizer.sweeps.trials import TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
-# The figures of what varies: accuracy against each parameter's values, and what each explains.
-#
-# Each `plot_` function writes one PNG; what it draws is made by a `_draw_` function, which tests can read.
-
 JITTER = 0.022  # of the axis, to either side: equal points would hide one another
 GOLDEN = 0.6180339887  # its multiples fill an interval evenly, and need no chance
 FAR_BELOW = 4.0  # times the width of the middle half: what lies deeper would press all others together
 LEAST_MARGIN = 1e-3  # values that are all but equal must not look far apart
+LOG_FROM = 30  # times the lowest value: on an even axis the lower ones would lie on one another
 NAME_LETTERS = 24
+LONG_LABEL = 50  # characters, of which two do not fit side by side under the figure
+MARKERS, LINES = "osD^vP*X", ("-", "--", ":", "-.")
 
 
-def plot_parameter(points: Points, path: Path) -> None:
-    """Draw accuracy against the values of a parameter: a dot per run, the mean over seeds with their spread.
+def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str) -> "Figure | None":
+    """Draw accuracy against the values of a parameter: a dot per run, and the mean over the seeds.
 
-    Args:
-        points: by `collect_points`.
-        path: the PNG to write.
-    """
-    save_figure(_draw_parameter(points), path)
-
-
-def plot_importance(shares: dict[str, float], path: Path) -> None:
-    """Draw the share of the settings' variance that each parameter explains, the largest on top.
+    Runs are shown that another run equals in all but this parameter. Where parameters vary one at a time, the turns of
+    the other parameters would raise or lower one value alone. If there are no such runs, all are shown.
 
     Args:
-        shares: by parameter, 0 to 1, the largest first.
-        path: the PNG to write.
+        study: of which this is a parameter.
+        records: of its trials.
+        parameter: its name.
+
+    Returns:
+        None if no run has finished with the parameter.
     """
-    save_figure(_draw_importance(shares), path)
+    runs = build_frame(records)
+    if parameter not in runs:
+        return None
+    runs = number_bases(runs, parameter).dropna(subset=[parameter])
+    varied = runs.groupby(BASE)[parameter].transform("nunique") > 1
+    runs = runs[varied] if varied.any() else runs
+    places = _Places(study, parameter, runs[parameter].tolist())
+    means = runs.groupby([parameter, SEED], sort=False)[ACCURACY].mean()
+    reported = sorted({
+        (record.configuration[parameter], one.accuracy)
+        for record in records
+        if parameter in record.configuration and record.state == "done"
+        for one in find_reported(study, record.configuration)
+    }, key=str)  # fmt: skip
+    figure = open_figure(8, 4.8)
+    axes = figure.subplots()
+    others = [*(accuracy for _, accuracy in reported), *means.groupby(level=0).mean()]
+    bottom, top = choose_limits(runs[ACCURACY].to_numpy(), others if places.values else ())
+    seen = runs[runs[ACCURACY] >= bottom]
+    axes.plot(
+        places.jitter(runs[parameter])[runs[ACCURACY] >= bottom], seen[ACCURACY], ".", color=TRAINING_COLOUR,
+        alpha=0.6, markersize=9, markeredgewidth=0, label="a run", zorder=2,
+    )  # fmt: skip
+    if places.values:
+        _draw_means(axes, places, means)
+    if reported:
+        axes.plot(
+            places.locate([value for value, _ in reported]), [accuracy for _, accuracy in reported], "D",
+            color=ACCENT_COLOUR, fillstyle="none", markersize=7, markeredgewidth=1.6, label="the seed report", zorder=4,
+        )  # fmt: skip
+    for place, group in runs[runs[ACCURACY] < bottom].groupby(places.locate(runs[parameter])[runs[ACCURACY] < bottom]):
+        axes.annotate(
+            f"{len(group)} below\n(to {group[ACCURACY].min():.2f})", (place, bottom), (0, -2),
+            textcoords="offset points", ha="center", va="top", fontsize="small",
+        )  # fmt: skip
+    margin = 0.04 if len(seen) == len(runs) else 0.16  # for the counts of runs below
+    axes.set_ylim(bottom - margin * (top - bottom), top + 0.04 * (top - bottom))
+    places.set_axis(axes)
+    axes.set_xlabel(shorten(name_parameter(parameter), 60) + (" (logarithmic)" if places.log else ""))
+    axes.set_ylabel("accuracy on held-out rows")
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    # below the panel: points leave no corner free for certain
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
 
 
-def shorten(text: str, letters: int = NAME_LETTERS) -> str:
-    """Text as it fits on an axis; a dollar sign would begin a formula."""
-    return (text if len(text) <= letters else f"{text[: letters - 1]}…").replace("$", r"\$")
-
-
-def choose_limits(runs: Sequence[float] | np.ndarray, others: Sequence[float] = ()) -> tuple[float, float]:
+def choose_limits(runs: np.ndarray, others: Sequence[float] = ()) -> tuple[float, float]:
     """The lowest and highest accuracy that a panel shows.
 
     Args:
@@ -72,104 +100,91 @@ def choose_limits(runs: Sequence[float] | np.ndarray, others: Sequence[float] = 
     return float(min(shown)) - LEAST_MARGIN, float(max(shown)) + LEAST_MARGIN
 
 
-def _draw_parameter(points: Points) -> "Figure":
-    figure = open_figure(8, 4.8)
-    axes = figure.subplots()
-    places = _place(points, [value for value, _ in points.runs])
-    accuracies = np.array([accuracy for _, accuracy in points.runs])
-    others = [accuracy for _, accuracy in points.document]
-    others += [one.mean for one in points.means.values()]
-    bottom, top = choose_limits(accuracies, others)
-    seen = accuracies >= bottom
-    axes.plot(
-        _jitter(places, points.log)[seen], accuracies[seen], ".", color=TRAINING_COLOUR, alpha=0.6, markersize=9,
-        markeredgewidth=0, label="a run", zorder=2,
-    )  # fmt: skip
-    if points.means:
-        _draw_means(axes, points)
-    if points.document:
-        x = _place(points, [value for value, _ in points.document])
-        axes.plot(
-            x, [accuracy for _, accuracy in points.document], "D", color=ACCENT_COLOUR, fillstyle="none",
-            markersize=7, markeredgewidth=1.6, label="the document", zorder=4,
-        )  # fmt: skip
-    _mark_below(axes, places, accuracies, bottom)
-    room = 0.04 if seen.all() else 0.16  # for what is said of the runs below
-    axes.set_ylim(bottom - room * (top - bottom), top + 0.04 * (top - bottom))
-    _set_axis(axes, points)
-    axes.set_xlabel(shorten(name_parameter(points.parameter), 60) + (" (logarithmic)" if points.log else ""))
-    axes.set_ylabel("accuracy on held-out rows")
-    axes.ticklabel_format(axis="y", useOffset=False)
-    axes.grid(axis="y", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    # below the panel: points leave no corner free for certain
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return figure
-
-
-def _draw_means(axes: "Axes", points: Points) -> None:
-    values = [value for value in points.values if value in points.means]
-    means = [points.means[value] for value in values]
-    x, y = _place(points, values), np.array([one.mean for one in means])
-    several = any(one.seeds > 1 for one in means)
-    reach = np.array([[one.mean - one.lowest, one.highest - one.mean] for one in means]).T
+def _draw_means(axes: "Axes", places: "_Places", means: pd.Series) -> None:
+    by_value = means.groupby(level=0, sort=False)
+    found = [value for value in places.values if value in by_value.groups]
+    mean, low, high = (getattr(by_value, name)()[found].to_numpy() for name in ("mean", "min", "max"))
+    several = bool((by_value.size() > 1).any())
     axes.errorbar(
-        x, y, yerr=reach if several else None, fmt="o-" if points.numbers else "o", color=VALIDATION_COLOUR, capsize=6,
-        linewidth=1.2, elinewidth=2, capthick=2, markersize=7, zorder=3,
+        places.locate(found), mean, yerr=[mean - low, high - mean] if several else None,
+        fmt="o-" if places.numbers else "o", color=VALIDATION_COLOUR, capsize=6, linewidth=1.2, elinewidth=2,
+        capthick=2, markersize=7, zorder=3,
         label="mean over the seeds, lowest to highest seed" if several else "mean of the runs",
     )  # fmt: skip
 
 
-def _mark_below(axes: "Axes", places: np.ndarray, accuracies: np.ndarray, bottom: float) -> None:
-    """Say how many runs lie below the panel, at the place of each value."""
-    for place in np.unique(places[accuracies < bottom]):
-        count = int(((places == place) & (accuracies < bottom)).sum())
-        lowest = accuracies[places == place].min()
-        axes.annotate(
-            f"{count} below\n(to {lowest:.2f})", (place, bottom), (0, -2), textcoords="offset points", ha="center",
-            va="top", fontsize="small",
-        )  # fmt: skip
+class _Places:
+    """Where the values of a parameter stand on the axis: numbers at themselves, others in their order."""
+
+    def __init__(self, study: Study, parameter: str, found: Sequence[Value]) -> None:
+        drawn, self.values = study.ranges.get(parameter), study.list_values(parameter)
+        self.numbers = are_numbers([*self.values, *found])
+        if self.numbers:
+            self.values.sort()
+        low, high = (min(map(float, found)), max(map(float, found))) if self.numbers else (0.0, 0.0)
+        self.log = drawn.log if isinstance(drawn, Range) else 0 < LOG_FROM * low <= high
+
+    def locate(self, values: "Sequence[Value] | pd.Series") -> np.ndarray:
+        """Positions on the axis."""
+        return np.array([float(value) if self.numbers else self.values.index(value) for value in values], float)
+
+    def jitter(self, values: "Sequence[Value] | pd.Series") -> np.ndarray:
+        """Positions moved a little, each in its own way, and the same way each time."""
+        places = np.log(self.locate(values)) if self.log else self.locate(values)
+        moved = places + JITTER * (np.ptp(places) or 1) * (2 * (GOLDEN * np.arange(len(places)) % 1) - 1)
+        return np.asarray(np.exp(moved) if self.log else moved)
+
+    def set_axis(self, axes: "Axes") -> None:
+        """Scale and ticks."""
+        if self.log:
+            axes.set_xscale("log")
+        if self.values:
+            axes.set_xticks(self.locate(self.values), [shorten(show_value(one), NAME_LETTERS) for one in self.values])
+            axes.set_xticks([], minor=True)
+        if not self.numbers:
+            axes.set_xlim(-0.5, len(self.values) - 0.5)
 
 
-def _set_axis(axes: "Axes", points: Points) -> None:
-    if points.log:
-        axes.set_xscale("log")
-    if points.values:
-        ticks = _place(points, points.values)
-        axes.set_xticks(ticks, [shorten(show_value(value)) for value in points.values])
-        axes.set_xticks([], minor=True)
-    if not points.numbers:
-        axes.set_xlim(-0.5, len(set(_place(points, points.values).tolist())) - 0.5)
+def plot_importance(shares: dict[str, float]) -> "Figure":
+    """Draw the share of the configurations' variance that each parameter explains, the largest on top.
 
-
-def _place(points: Points, values: Sequence[object]) -> np.ndarray:
-    """Where values stand on the axis: numbers at themselves, others in their order."""
-    if points.numbers:
-        return np.array([float(str(value)) for value in values])
-    order = list(points.values)
-    return np.array([float(order.index(value)) for value in values])  # type: ignore[arg-type]  # they are its values
-
-
-def _jitter(places: np.ndarray, log: bool) -> np.ndarray:
-    """The same places moved a little, each in its own way, and the same way each time."""
-    moves = 2 * (GOLDEN * np.arange(len(places)) % 1) - 1
-    if log:
-        exponents = np.log(places)
-        jittered: np.ndarray = np.exp(exponents + JITTER * (np.ptp(exponents) or 1) * moves)
-        return jittered
-    shifted: np.ndarray = places + JITTER * (np.ptp(places) or 1) * moves
-    return shifted
-
-
-def _draw_importance(shares: dict[str, float]) -> "Figure":
+    Args:
+        shares: by parameter, 0 to 1, the largest first.
+    """
     figure = open_figure(8, 1.2 + 0.45 * len(shares))
     axes = figure.subplots()
     bars = axes.barh(np.arange(len(shares)), list(shares.values()), color=VALIDATION_COLOUR)
     axes.bar_label(bars, fmt="{:.2f}", padding=4)
-    axes.set_yticks(np.arange(len(shares)), [shorten(name_parameter(name)) for name in shares])
+    axes.set_yticks(np.arange(len(shares)), [shorten(name_parameter(name), NAME_LETTERS) for name in shares])
     axes.invert_yaxis()  # the largest on top
     axes.set_xlim(0, 1.08)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.set_xlabel("share of what the parameters explain one by one")
     axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_ensembles(scores: pd.DataFrame) -> "Figure":
+    """Draw accuracy against the number of models that are averaged, a line per configuration.
+
+    Args:
+        scores: columns configuration, models, accuracy, lowest and highest, of at most eight configurations.
+    """
+    labels = list(dict.fromkeys(scores.configuration))
+    columns = 2 if max(map(len, labels)) <= LONG_LABEL else 1
+    figure = open_figure(9, 4 + 0.2 * len(labels) / columns)
+    axes = figure.subplots()
+    for place, label in enumerate(labels):
+        own = scores[scores.configuration == label]
+        bars = np.maximum([own.accuracy - own.lowest, own.highest - own.accuracy], 0)
+        axes.errorbar(
+            own.models + 0.03 * (place - len(labels) / 2), own.accuracy, yerr=bars, label=label, capsize=2,
+            color=str(0.1 + 0.5 * place / len(labels)) if place % 2 else VALIDATION_COLOUR,
+            marker=MARKERS[place % len(MARKERS)], linestyle=LINES[place % len(LINES)], linewidth=1,
+        )  # fmt: skip
+    axes.set_xlabel("models that are averaged")
+    axes.set_ylabel("accuracy on held-out rows")
+    axes.set_xticks(sorted(set(scores.models)))
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=columns, fontsize="small")
     return figure

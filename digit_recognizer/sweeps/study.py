@@ -1,61 +1,57 @@
-"""The whole recipe of a study's runs: what its file says, and what it leaves to the model and to the defaults."""
+"""A study: which runs to make in order to answer a question. It is a short TOML file, kept beside its results.
 
+`studies/` holds six of them. This one is a whole study:
+
+    title = "Dropout and batch size of the narrow network"
+    hypothesis = "Less dropout and smaller batches are better."
+    seeds = 3                              # every configuration is run with seeds 0, 1 and 2
+    input_dir = "input"                    # the data, a folder as `download` leaves it
+
+    [fixed]                                # fields of RunConfig; model_args.* are options of the network
+    model = "narrow"
+    epochs = 5
+
+    [[grid]]                               # every combination of these; several grids are joined
+    model_args.dropout = [0.3, 0.5, 0.7]
+    batch_size = [40, 150]
+
+In place of grids, ranges may be searched:
+
+    method = "tpe"                         # or "random"
+    trials = 40                            # at most so many runs (or minutes = 60, over all sessions)
+    prune = "median"                       # stop a run below the median of the earlier ones, once five have ended
+
+    [search]
+    learning_rate = { low = 1e-4, high = 1e-1, log = true }
+    model_args.dropout = { low = 0.0, high = 0.7 }              # 0 and 1 would draw whole numbers
+    optimizer = ["adam", "adagrad"]
+
+`Study` lists all entries. Its `reported` and `claims` are tables [[reported]] (the configuration's values, accuracy,
+untrained, note) and [[claim]] (says, parameter, low, high, expects, margin, where).
+"""
+
+import functools
 import itertools
 import math
-import statistics
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import open_regular_file
-from digit_recognizer.models import build_config, load_preset, read_options
-from digit_recognizer.reporting.html import Section
-from digit_recognizer.training.inputs import count_parameters
-
-# A study: which runs to make in order to know what, read from a short file that can be kept beside its results.
-#
-# The file is TOML. `studies/` holds some; this one is a whole study:
-#
-#     title = "Dropout and batch size of the narrow net"
-#     hypothesis = "Less dropout and smaller batches are better."
-#     seeds = 3                              # every setting is run with seeds 0, 1 and 2
-#     input_dir = "input"                    # the data, a folder as `download` leaves it
-#
-#     [fixed]                                # fields of the configuration; net.* are options of the net
-#     model = "narrow"
-#     epochs = 5
-#
-#     [[grid]]                               # every combination of these; several grids are joined
-#     net.dropout = [0.3, 0.5, 0.7]
-#     batch_size = [40, 150]
-#
-# In place of grids, ranges may be searched:
-#
-#     method = "tpe"                         # or "random"
-#     trials = 40                            # at most so many runs (or minutes = 60, counted over all sittings)
-#     prune = "median"                       # stop a run below the median of the earlier ones, once five settings ended
-#
-#     [search]
-#     learning_rate = { low = 1e-4, high = 1e-1, log = true }
-#     net.dropout = { low = 0.0, high = 0.7 }                     # 0 and 1 would draw whole numbers
-#     optimizer = ["adam", "adagrad"]
-#
-# What else a file may say is listed by `Study`, under the same names; its `reported` and `claims` are written as tables
-# [[reported]] (the setting's values, accuracy, untrained, note) and [[claim]] (says, parameter, low, high, expects,
-# margin, where).
+from digit_recognizer.io import read_bytes
+from digit_recognizer.models import build_config, read_options
 
 Value = bool | int | float | str
-Setting = dict[str, Value]
-"""Values of what a study varies, by name: fields of RunConfig, and a net's options as `net.NAME`."""
+Configuration = dict[str, Value]
+"""Values of what a study varies, by name: fields of RunConfig, and options of a network as `model_args.NAME`."""
 
 Method = Literal["grid", "random", "tpe"]
 Prune = Literal["none", "median"]
 
-NET = "net."
+MODEL_ARGS = "model_args."
 
 
 @dataclass(frozen=True)
@@ -67,19 +63,24 @@ class Range:
     log: bool = False
     whole: bool = False
 
+    @property
+    def ends(self) -> tuple[Value, Value]:
+        """The lowest and the highest number that can be drawn."""
+        return (int(self.low), int(self.high)) if self.whole else (float(self.low), float(self.high))
+
 
 @dataclass(frozen=True)
 class Reported:
-    """A number that a document gives for a setting.
+    """A number that the seed report gives for a configuration.
 
     Attributes:
-        setting: the values named; a setting of the study that has them all is the one meant.
-        accuracy: 0 to 1, as the document has it.
-        untrained: the same before training; None if it does not say.
-        note: what kind of accuracy it is, say.
+        values: it belongs to every configuration that has all of them.
+        accuracy: 0 to 1, as the report has it.
+        untrained: the same before training; None if the report does not say.
+        note: what kind of accuracy it is.
     """
 
-    setting: Setting
+    values: Configuration
     accuracy: float
     untrained: float | None = None
     note: str = ""
@@ -87,14 +88,14 @@ class Reported:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a document about one parameter, in a form that numbers can decide.
+    """A sentence of the seed report about one parameter, in a form that numbers can decide.
 
     Attributes:
         says: the sentence.
         parameter: a name that varies.
         low, high: two of its values.
-        expects: what the accuracy at `high` is, compared with that at `low`, if the sentence is right.
-        margin: of "none": a difference that is smaller, the whole interval of it, is no difference worth the name.
+        expects: the accuracy at `high`, compared with that at `low`, if the sentence is right.
+        margin: of "none": the claim is supported if the whole interval is smaller than this.
         where: values of other parameters that the sentence is about; empty if it is about all.
     """
 
@@ -104,7 +105,7 @@ class Claim:
     high: Value
     expects: Literal["higher", "lower", "none"]
     margin: float = 0.0
-    where: Setting = field(default_factory=dict)
+    where: Configuration = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,20 +115,21 @@ class Study:
     Attributes:
         name: of its folder, or of the file without its ending.
         title: one line.
-        hypothesis, method_text, conclusion: paragraphs, parted by empty lines; may be empty.
-        document: where the question comes from; may be empty.
+        hypothesis, method_text, conclusion: paragraphs, separated by empty lines; may be empty.
+        source: the seed report that asks the question; may be empty.
         input_dir: the data's folder.
         fixed: what every run shares.
-        seeds: of each setting, in the order of running: all settings with the first, then all with the second.
-        method: how settings are chosen.
+        seeds: of each configuration. All configurations run with the first seed, then all with the second.
+        method: how configurations are chosen.
         grids: of method "grid": by name the values to combine.
         ranges: of the other methods: by name a range, or the values to choose from.
         trials: at most so many runs; None for no limit.
-        minutes: of runs, over all sittings; none begins after that. None for no limit.
-        prune: when a run is given up.
-        at_once: how many settings a search suggests before it looks at their results, however many run at a time.
+        minutes: of running, over all sessions; no run starts after that. None for no limit.
+        prune: when an unpromising run is stopped early.
+        at_once: how many configurations a search suggests before it looks at their results, however many run at a
+            time.
         epochs_shown: columns of the table: the accuracy after so many epochs, read from the learning curve.
-        reported, claims: what the document says.
+        reported, claims: what the seed report says.
     """
 
     name: str
@@ -135,9 +137,9 @@ class Study:
     hypothesis: str = ""
     method_text: str = ""
     conclusion: str = ""
-    document: str = ""
+    source: str = ""
     input_dir: Path = Path("input")
-    fixed: Setting = field(default_factory=dict)
+    fixed: Configuration = field(default_factory=dict)
     seeds: int = 3
     method: Method = "grid"
     grids: tuple[dict[str, tuple[Value, ...]], ...] = ()
@@ -150,83 +152,57 @@ class Study:
     reported: tuple[Reported, ...] = ()
     claims: tuple[Claim, ...] = ()
 
-    @property
+    @functools.cached_property
+    def configurations(self) -> list[Configuration]:
+        """The configurations of the grids, each once, in the order of the file; empty of a search."""
+        found: dict[tuple[tuple[str, Value], ...], Configuration] = {}
+        for grid in self.grids:
+            for values in itertools.product(*grid.values()):
+                configuration = dict(zip(grid, values, strict=True))
+                found.setdefault(tuple(sorted(configuration.items())), configuration)
+        return list(found.values())
+
+    @functools.cached_property
     def parameters(self) -> tuple[str, ...]:
         """The names of what varies, in the order of the file."""
         if self.method != "grid":
             return tuple(self.ranges)
-        values: dict[str, set[Value]] = {}
-        for setting in self.list_settings():
-            for name, value in setting.items():
-                values.setdefault(name, set()).add(value)
-        return tuple(name for name, found in values.items() if len(found) > 1)
+        names = dict.fromkeys(name for configuration in self.configurations for name in configuration)
+        return tuple(name for name in names if len(self.list_values(name)) > 1)
 
-    def list_settings(self) -> list[Setting]:
-        """The settings of the grids, each once, in the order of the file; empty of a search."""
-        listed: dict[tuple[tuple[str, Value], ...], Setting] = {}
-        for grid in self.grids:
-            for values in itertools.product(*grid.values()):
-                setting = dict(zip(grid, values, strict=True))
-                listed.setdefault(tuple(sorted(setting.items())), setting)
-        return list(listed.values())
+    @property
+    def planned(self) -> int | None:
+        """Runs that the study makes, at most; None if only its minutes are limited."""
+        if self.method != "grid":
+            return None if self.trials is None else min(self.trials, max(1, self.trials // self.seeds) * self.seeds)
+        whole = len(self.configurations) * self.seeds
+        return whole if self.trials is None else min(whole, self.trials)
 
-    def build_config(self, setting: Setting, seed: int) -> RunConfig:
+    def list_values(self, parameter: str) -> list[Value]:
+        """The values that a parameter takes, in the order of the file; none if they are drawn from a range."""
+        if self.method != "grid":
+            values = self.ranges[parameter]
+            return list(values) if isinstance(values, tuple) else []
+        return list(dict.fromkeys(one[parameter] for one in self.configurations if parameter in one))
+
+    def build_config(self, configuration: Configuration, seed: int) -> RunConfig:
         """The configuration of one run: `train` with the same flags does the same.
 
         Raises:
-            InputError: for a field or option that there is not, or a value that it cannot have.
+            InputError: for an unknown field or option, or a value that it cannot have.
         """
-        changes = {"limit_test": 1, **self.fixed, **setting}  # test rows are for the net that a study chooses
+        changes = {"limit_test": 1, **self.fixed, **configuration}  # the test rows are for the winner of a study
         model = changes.pop("model", RunConfig.model)
-        net = [f"{name.removeprefix(NET)}={value}" for name, value in changes.items() if name.startswith(NET)]
-        flags: dict[str, Any] = {name: value for name, value in changes.items() if not name.startswith(NET)}
-        config = build_config(str(model), input_dir=str(self.input_dir), seed=seed, model_args=net, **flags)
+        options = [f"{name.removeprefix(MODEL_ARGS)}={changes.pop(name)}" for name in list(changes) if is_option(name)]
+        fields: dict[str, Any] = dict(changes)
+        config = build_config(str(model), input_dir=str(self.input_dir), seed=seed, model_args=options, **fields)
         read_options(config.model, config.model_args)
         return config
 
 
-# Which values of a parameter a study compares with which.
-
-MOST_PAIRED = 4  # values of a parameter: of more, all pairs would leave each too little of the 5 %
-
-
-def list_values(study: Study, parameter: str) -> list[Value]:
-    """The values that a parameter is given, in the order of the file; none if they are drawn from a range."""
-    if study.method != "grid":
-        values = study.ranges[parameter]
-        return list(values) if isinstance(values, tuple) else []
-    return list(dict.fromkeys(setting[parameter] for setting in study.list_settings() if parameter in setting))
-
-
-def find_reference(study: Study, parameter: str) -> Value | None:
-    """The value with which others are compared: that of more than half of the settings, else the one listed first."""
-    values = [setting[parameter] for setting in study.list_settings() if parameter in setting]
-    values = values or list_values(study, parameter)
-    if not values:
-        return None
-    usual = statistics.mode(values)
-    return usual if values.count(usual) > len(values) / 2 else values[0]
-
-
-def list_comparisons(study: Study, parameter: str) -> list[tuple[Value, Value]]:
-    """The comparisons of a parameter, each a value and what it is compared with.
-
-    Each value with the reference, of numbers the highest with the lowest too, and what the document makes a claim of;
-    of a few values all pairs.
-    """
-    values, reference = list_values(study, parameter), find_reference(study, parameter)
-    wanted = [(value, reference) for value in values if value != reference and reference is not None]
-    if len(values) > 1 and are_numbers(values):
-        wanted.append((max(values), min(values)))
-    wanted += [(claim.high, claim.low) for claim in study.claims if claim.parameter == parameter]
-    if len(values) <= MOST_PAIRED:
-        ordered = sorted(values) if are_numbers(values) else values
-        wanted += [(later, earlier) for earlier, later in itertools.combinations(ordered, 2)]
-    listed: list[tuple[Value, Value]] = []
-    for value, other in wanted:
-        if (value, other) not in listed and (other, value) not in listed:
-            listed.append((value, other))
-    return listed
+def is_option(name: str) -> bool:
+    """Whether a parameter is an option of the network and not a field of RunConfig."""
+    return name.startswith(MODEL_ARGS)
 
 
 def are_numbers(values: Sequence[Value]) -> bool:
@@ -234,15 +210,13 @@ def are_numbers(values: Sequence[Value]) -> bool:
     return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
 
 
-# A study's file, read with suspicion: every entry is named, typed, and tried against the configuration.
+# Reading a study file: every entry is named, typed, and tried against RunConfig before anything runs.
 
 STUDY_FILE = "study.toml"
 LIMIT_BYTES = 1 << 20
-MOST_SEEDS, MOST_SETTINGS, MOST_AT_ONCE, MOST_EPOCHS = 1000, 100_000, 1000, 1_000_000
-# where a run puts its files, which rows it sees and what it is seeded by are the sweep's affairs
-OURS = ("run_dir", "input_dir", "submission", "seed", "smoke")
+MOST_CONFIGURATIONS = 100_000
+SET_BY_SWEEP = ("run_dir", "input_dir", "submission", "seed", "smoke")
 VALUES = (bool, int, float, str)
-EXPECTATIONS = ("higher", "lower", "none")
 
 
 def load_study(path: Path) -> Study:
@@ -252,182 +226,206 @@ def load_study(path: Path) -> Study:
         path: a TOML file, or a folder that holds study.toml.
 
     Raises:
-        InputError: one line that names the file and the entry that is missing, unknown or of another kind.
+        InputError: one line that names the file and the entry that is missing, unknown or wrong.
     """
     file = path / STUDY_FILE if path.is_dir() else path
-    with open_regular_file(file) as opened:
-        content = opened.read(LIMIT_BYTES + 1)
+    content = read_bytes(file, LIMIT_BYTES)
     try:
-        if len(content) > LIMIT_BYTES:
-            raise ValueError(f"it has more than {LIMIT_BYTES} bytes")
         table = tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are such
-        raise InputError(f"{file} must be a study in TOML, but {error}.") from error
-    name = file.absolute().parent.name if file.name == STUDY_FILE else file.stem
-    try:
-        study = _read_study(_Table(table), name)
-        _check_study(study)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        raise InputError("sweep.not_toml", path=file, problem=error) from error
+    study = _read_study(_Table(table, file), file.absolute().parent.name if file.name == STUDY_FILE else file.stem)
+    _check_parameters(study, file)
+    for reported in study.reported:
+        if study.method == "grid" and not any(reported in find_reported(study, one) for one in study.configurations):
+            raise InputError("sweep.reported", path=file, received=reported.values)
+    for claim in study.claims:
+        _check_claim(study, claim, file)
     return study
 
 
+@dataclass
 class _Table:
-    """A TOML table whose entries are taken one by one, so that what is left over can be named."""
+    """A TOML table whose entries are taken one by one, so that what is left over is unknown."""
 
-    def __init__(self, content: Mapping[str, Any], where: str = "") -> None:
-        self.left, self.where = dict(content), where
+    left: dict[str, Any]
+    path: Path
+    where: str = ""
 
-    def take(self, name: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
+    def take(
+        self,
+        name: str,
+        kind: type | tuple[type, ...],
+        default: Any = ...,
+        valid: Callable[[Any], bool] = lambda value: True,
+        expected: str = "",
+    ) -> Any:
+        """Take an entry; one without a default must be there, be of the kind, and be valid."""
         if name not in self.left:
             if default is ...:
-                raise InputError(f"{self.where}{name} is missing.")
+                raise InputError("sweep.missing_entry", path=self.path, column=f"{self.where}{name}")
             return default
         value = self.left.pop(name)
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            names = " or ".join(one.__name__ for one in kinds)
-            raise InputError(f"{self.where}{name} must be of type {names}; received {str(value)[:40]!r}.")
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds) or not valid(value):
+            self.refuse(name, value, expected or " or ".join(f"a {one.__name__}" for one in kinds))
         return value
 
     def take_tables(self, name: str) -> Iterator["_Table"]:
+        """The tables of an array, each to be taken apart in turn."""
         for number, content in enumerate(self.take(name, list, []), 1):
             if not isinstance(content, dict):
-                raise InputError(f"[[{name}]] must be tables; received {str(content)[:40]!r}.")
-            yield _Table(content, f"[[{name}]] number {number}: ")
+                self.refuse(f"[[{name}]]", content, "tables")
+            yield _Table(content, self.path, f"[[{name}]] number {number}: ")
+
+    def take_values(self) -> Iterator[tuple[str, Any]]:
+        """All that is left; options of the network, which TOML nests, as `model_args.NAME`."""
+        for name, content in self.left.items():
+            if name in SET_BY_SWEEP:
+                raise InputError("sweep.set_by_sweep", path=self.path, column=f"{self.where}{name}")
+            if f"{name}." == MODEL_ARGS:
+                if not isinstance(content, dict):
+                    self.refuse(name, content, f"options, as {MODEL_ARGS}dropout = 0.5")
+                yield from ((MODEL_ARGS + inner, value) for inner, value in content.items())
+            else:
+                yield name, content
+        self.left = {}
+
+    def refuse(self, name: str, received: Any, expected: str) -> None:
+        """Refuse the value of an entry.
+
+        Raises:
+            InputError: always.
+        """
+        shown = repr(received) if len(repr(received)) <= 40 else f"{repr(received)[:40]}…"
+        raise InputError("sweep.entry", path=self.path, column=f"{self.where}{name}", received=shown, expected=expected)
 
     def close(self) -> None:
+        """Refuse what is left over."""
         if self.left:
-            raise InputError(f"{self.where}{next(iter(self.left))} is no entry of a study.")
+            raise InputError("sweep.unknown_entry", path=self.path, column=f"{self.where}{next(iter(self.left))}")
 
 
 def _read_study(table: _Table, name: str) -> Study:
-    method = _choose(table, "method", ("grid", "random", "tpe"), "grid")
+    count: dict[str, Any] = {"valid": lambda value: value >= 1, "expected": "a whole number from 1 up"}
     study = Study(
         name=name,
         title=table.take("title", str),
         hypothesis=table.take("hypothesis", str, ""),
         method_text=table.take("method_text", str, ""),
         conclusion=table.take("conclusion", str, ""),
-        document=table.take("document", str, ""),
+        source=table.take("source", str, ""),
         input_dir=Path(table.take("input_dir", str, "input")),
-        fixed=_read_values(_Table(table.take("fixed", dict, {}), "[fixed] ")),
-        seeds=_count(table, "seeds", 3, MOST_SEEDS),
-        method=method,
-        grids=tuple(_read_grid(grid) for grid in table.take_tables("grid")),
-        ranges=_read_ranges(_Table(table.take("search", dict, {}), "[search] ")),
-        trials=_count(table, "trials", None, MOST_SETTINGS * MOST_SEEDS),
-        minutes=table.take("minutes", (int, float), None),
-        prune=_choose(table, "prune", ("none", "median"), "none"),
-        at_once=_count(table, "at_once", 4, MOST_AT_ONCE),
-        epochs_shown=tuple(_read_epochs(table)),
+        fixed=_read_values(_Table(table.take("fixed", dict, {}), table.path, "[fixed] ")),
+        seeds=table.take("seeds", int, 3, **count),
+        method=table.take("method", str, "grid", **_one_of("grid", "random", "tpe")),
+        grids=tuple(
+            {name: _read_choices(grid, name, content) for name, content in grid.take_values()}
+            for grid in table.take_tables("grid")
+        ),
+        ranges=_read_ranges(_Table(table.take("search", dict, {}), table.path, "[search] ")),
+        trials=table.take("trials", int, None, **count),
+        minutes=table.take("minutes", (int, float), None, lambda value: 0 < value < math.inf, "a number above 0"),
+        prune=table.take("prune", str, "none", **_one_of("none", "median")),
+        at_once=table.take("at_once", int, 4, **count),
+        epochs_shown=tuple(
+            table.take(
+                "epochs_shown", list, [], lambda all_: all(type(one) is int and one >= 1 for one in all_),
+                "whole numbers from 1 up",
+            )
+        ),
         reported=tuple(_read_reported(one) for one in table.take_tables("reported")),
         claims=tuple(_read_claim(one) for one in table.take_tables("claim")),
-    )
+    )  # fmt: skip
     table.close()
     return study
 
 
-def _check_study(study: Study) -> None:
-    """Refuse what cannot be run, before anything is.
+def _check_parameters(study: Study, file: Path) -> None:
+    """Refuse a study of which no run could start.
 
     Raises:
         InputError: naming the entry.
     """
-    if study.minutes is not None and not 0 < study.minutes < float("inf"):
-        raise InputError(f"minutes must be above 0; received {study.minutes}.")
     if study.method == "grid":
         if study.ranges or not study.grids:
-            raise InputError('a study of method "grid" needs one [[grid]] at least, and no [search].')
-        sizes = [math.prod(len(values) for values in grid.values()) for grid in study.grids]
-        if sum(sizes) > MOST_SETTINGS:
-            raise InputError(f"its grids have {sum(sizes):,} settings; at most {MOST_SETTINGS:,} can be run.")
-        samples = study.list_settings()
+            raise InputError("sweep.grid_or_search", path=file, received=study.method, needed="[[grid]]")
+        if (count := sum(math.prod(map(len, grid.values())) for grid in study.grids)) > MOST_CONFIGURATIONS:
+            raise InputError("sweep.too_many", path=file, received=count, most=MOST_CONFIGURATIONS)
+        samples = study.configurations
     else:
         if study.grids or not study.ranges:
-            raise InputError(f'a study of method "{study.method}" needs a [search], and no [[grid]].')
+            raise InputError("sweep.grid_or_search", path=file, received=study.method, needed="[search]")
         if study.trials is None and study.minutes is None:
-            raise InputError("a search has no end of its own: say trials or minutes.")
+            raise InputError("sweep.endless", path=file)
         # the corners of each range in turn; what lies between is tried when it is run
-        first = {name: _ends(found)[0] for name, found in study.ranges.items()}
-        samples = [{**first, name: value} for name, found in study.ranges.items() for value in _ends(found)]
-    for name in {name for setting in samples for name in setting} & set(study.fixed):
-        raise InputError(f"{name} stands in [fixed] and varies: name it once.")
-    for setting in samples:
-        study.build_config(setting, 0)
-    for claim in study.claims:
-        if claim.parameter not in study.parameters:
-            raise InputError(f"a [[claim]] is about {claim.parameter}, which does not vary.")
-        values = list_values(study, claim.parameter)
-        if claim.low == claim.high or any(values and end not in values for end in (claim.low, claim.high)):
-            raise InputError(
-                f"a [[claim]] compares two values of {claim.parameter}, of {str(values)[1:41]}; received "
-                f"{str(claim.low)[:20]!r} and {str(claim.high)[:20]!r}."
-            )
-        for name, value in claim.where.items():
-            known = list_values(study, name) if name in study.parameters else []
-            if name == claim.parameter or value not in known:
-                raise InputError(f"a [[claim]] holds where {name} is {str(value)[:20]!r}, but no setting has that.")
+        ends = {name: found.ends if isinstance(found, Range) else found for name, found in study.ranges.items()}
+        first = {name: values[0] for name, values in ends.items()}
+        samples = [{**first, name: value} for name, values in ends.items() for value in values]
+    if twice := sorted({name for sample in samples for name in sample} & set(study.fixed)):
+        raise InputError("sweep.fixed_and_varied", path=file, column=twice[0])
+    for sample in samples:
+        try:
+            study.build_config(sample, 0)
+        except InputError as error:
+            raise InputError("sweep.configuration", path=file, problem=error) from error
 
 
-def _read_grid(table: _Table) -> dict[str, tuple[Value, ...]]:
-    grid: dict[str, tuple[Value, ...]] = {}
-    for name, content in _flatten(table):
-        values = content if isinstance(content, list) else [content]
-        if not values or not all(isinstance(value, VALUES) for value in values):
-            raise InputError(f"{table.where}{name} must be a value or a list of some; received {str(content)[:40]!r}.")
-        if len(set(values)) < len(values):
-            raise InputError(f"{table.where}{name} names a value twice.")
-        grid[name] = tuple(values)
-    return grid
+def _check_claim(study: Study, claim: Claim, file: Path) -> None:
+    """Refuse a claim that no comparison of the study can decide.
+
+    Raises:
+        InputError: naming the parameter.
+    """
+    if claim.parameter not in study.parameters:
+        raise InputError("sweep.claim_parameter", path=file, column=claim.parameter)
+    values = study.list_values(claim.parameter)
+    for end in (claim.low, claim.high):
+        if claim.low == claim.high or (values and end not in values):
+            raise InputError("sweep.claim_value", path=file, column=claim.parameter, received=end)
+    for name, value in claim.where.items():
+        if name == claim.parameter or name not in study.parameters or value not in study.list_values(name):
+            raise InputError("sweep.claim_value", path=file, column=name, received=value)
+
+
+def _read_choices(table: _Table, name: str, content: Any) -> tuple[Value, ...]:
+    values = content if isinstance(content, list) else [content]
+    if not values or not all(isinstance(value, VALUES) for value in values) or len(set(values)) < len(values):
+        table.refuse(name, content, "a value, or a list of different ones")
+    return tuple(values)
 
 
 def _read_ranges(table: _Table) -> dict[str, Range | tuple[Value, ...]]:
     ranges: dict[str, Range | tuple[Value, ...]] = {}
-    for name, content in _flatten(table):
-        if isinstance(content, list):
-            ranges[name] = _read_grid(_Table({name: content}, table.where))[name]
-            continue
+    for name, content in table.take_values():
         if not isinstance(content, dict):
-            raise InputError(f"{table.where}{name} must be a list of values, or {{ low = …, high = … }}.")
-        inner = _Table(content, f"{table.where}{name}: ")
+            if not isinstance(content, list):
+                table.refuse(name, content, "a list of values, or { low = …, high = … }")
+            ranges[name] = _read_choices(table, name, content)
+            continue
+        inner = _Table(dict(content), table.path, f"{table.where}{name}: ")
         low, high = (inner.take(end, (int, float)) for end in ("low", "high"))
         log = inner.take("log", bool, False)
         inner.close()
         if not low < high or (log and low <= 0):
-            raise InputError(
-                f"{inner.where}low must be below high{' and above 0' if log else ''}; received {low}, {high}."
-            )
+            table.refuse(name, content, f"low below high{', and above 0' if log else ''}")
         ranges[name] = Range(low, high, log, whole=isinstance(low, int) and isinstance(high, int))
     return ranges
 
 
-def _read_values(table: _Table) -> Setting:
-    values: Setting = {}
-    for name, value in _flatten(table):
+def _read_values(table: _Table) -> Configuration:
+    values: Configuration = {}
+    for name, value in table.take_values():
         if not isinstance(value, VALUES):
-            raise InputError(f"{table.where}{name} must be one value; received {str(value)[:40]!r}.")
+            table.refuse(name, value, "one value")
         values[name] = value
     return values
 
 
-def _flatten(table: _Table) -> Iterator[tuple[str, Any]]:
-    """The entries of a table, `net.NAME` for those of its part `net`."""
-    for name, content in table.left.items():
-        if name in OURS or (name == "net" and not isinstance(content, dict)):
-            raise InputError(f"{table.where}{name} is settled by the sweep, not here.")
-        if name == "net":
-            yield from ((NET + inner, value) for inner, value in content.items())
-        else:
-            yield name, content
-
-
 def _read_reported(table: _Table) -> Reported:
-    accuracy = table.take("accuracy", (int, float))
-    untrained = table.take("untrained", (int, float), None)
-    for value in (accuracy, untrained):
-        if value is not None and not 0 <= value <= 1:
-            raise InputError(f"{table.where}accuracies are from 0 to 1; received {value}.")
+    share: tuple[Any, ...] = (_is_share, "a number from 0 to 1")
+    accuracy = table.take("accuracy", (int, float), ..., *share)
+    untrained = table.take("untrained", (int, float), None, *share)
     note = table.take("note", str, "")
     return Reported(_read_values(table), accuracy, untrained, note)
 
@@ -438,108 +436,54 @@ def _read_claim(table: _Table) -> Claim:
         parameter=table.take("parameter", str),
         low=table.take("low", VALUES),
         high=table.take("high", VALUES),
-        expects=_choose(table, "expects", EXPECTATIONS, ...),
-        margin=table.take("margin", (int, float), 0.0),
-        where=_read_values(_Table(table.take("where", dict, {}), f"{table.where}where: ")),
+        expects=table.take("expects", str, **_one_of("higher", "lower", "none")),
+        margin=table.take("margin", (int, float), 0.0, _is_share, "a number from 0 to 1"),
+        where=_read_values(_Table(table.take("where", dict, {}), table.path, f"{table.where}where: ")),
     )
-    if not 0 <= claim.margin <= 1:
-        raise InputError(f"{table.where}margin must be from 0 to 1; received {claim.margin}.")
     table.close()
     return claim
 
 
-def _read_epochs(table: _Table) -> list[int]:
-    epochs = table.take("epochs_shown", list, [])
-    if not all(type(epoch) is int and 1 <= epoch <= MOST_EPOCHS for epoch in epochs):
-        raise InputError(f"{table.where}epochs_shown must be whole numbers from 1 up; received {str(epochs)[:40]}.")
-    return epochs
+def _one_of(*choices: str) -> dict[str, Any]:
+    return {"valid": lambda value: value in choices, "expected": f"one of {', '.join(choices)}"}
 
 
-def _choose(table: _Table, name: str, choices: tuple[str, ...], default: Any) -> Any:
-    value = table.take(name, str, default)
-    if value not in choices:
-        raise InputError(f"{table.where}{name} must be one of {', '.join(choices)}; received {value[:40]!r}.")
-    return value
+def _is_share(value: float) -> bool:
+    return 0 <= value <= 1
 
 
-def _count(table: _Table, name: str, default: int | None, highest: int) -> Any:
-    value = table.take(name, int, default)
-    if value is not None and not 1 <= value <= highest:
-        raise InputError(f"{table.where}{name} must be from 1 to {highest:,}; received {value}.")
-    return value
+def find_reported(study: Study, configuration: Mapping[str, Value]) -> list[Reported]:
+    """What the seed report says of a configuration."""
+    values = {**study.fixed, **configuration}
+    return [one for one in study.reported if one.values.items() <= values.items()]
 
 
-def _ends(found: Range | tuple[Value, ...]) -> tuple[Value, ...]:
-    if isinstance(found, tuple):
-        return found
-    return (int(found.low), int(found.high)) if found.whole else (float(found.low), float(found.high))
+# How a study's names and values are written, in tables, figures and messages.
+
+DRAWN_DIGITS = 3  # of a number that a search drew: the others fill a table and say nothing
 
 
-SET_BY_SWEEP = ("input_dir", "run_dir", "submission", "seed", "smoke", "tensorboard", "model_args", "limit_test")
+def name_parameter(name: str) -> str:
+    """A parameter as a reader knows it: an option of the network without its prefix."""
+    return name.removeprefix(MODEL_ARGS)
 
 
-def describe_recipe(study: Study, settings: Sequence[Setting]) -> list[Section]:
-    """A section with every field of the runs' configurations, its values, and who chose them; empty of no settings."""
-    if not settings:
-        return []
-    configs = [study.build_config(setting, 0).to_json() for setting in settings]
-    rows = [("setting", "value", "chosen by")]
-    for name in configs[0]:
-        if name in SET_BY_SWEEP:
-            continue
-        values = list(dict.fromkeys(str(config[name]) for config in configs))
-        rows.append((name, ", ".join(values), _tell_source(study, settings, configs, name)))
-    words = (
-        "What the study's file does not name is the model's own recipe, or the default of every run; the same flags "
-        "given to train make the same run."
-    )
-    return [Section("Every setting of the runs", (words, *list_cautions(study, settings)), table=tuple(rows))]
+def show_value(value: Value) -> str:
+    """A value as a study file has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def list_cautions(study: Study, settings: Sequence[Setting]) -> list[str]:
-    """What varies without what it must be tuned with; where a run's accuracy is not its curve's. A sentence each."""
-    said = {*study.fixed, *(name for setting in settings for name in setting)}
-    configs = [study.build_config(setting, 0) for setting in settings]
-    cautions = []
-    optimizers = {config.optimizer for config in configs}
-    if len(optimizers) > 1 and "learning_rate" not in said:
-        rates = sorted({config.learning_rate for config in configs})
-        cautions.append(
-            f"The optimizers {', '.join(sorted(optimizers))} were compared at a learning rate that the file does not "
-            f"name ({', '.join(f'{rate:g}' for rate in rates)}), which suits at most one of them: name one for each."
-        )
-    if any(config.patience for config in configs):
-        cautions.append(
-            "Runs stop early, with the weights of the epoch that was best on rows set aside: their accuracy is that "
-            "epoch's, and their learning curve goes on beyond it."
-        )
-    if any(config.tta > 1 for config in configs):
-        cautions.append(
-            "At its end a net judges several shifted copies of each image (tta), on its learning curve the "
-            "image alone: the curve's last point is another accuracy than the run's."
-        )
-    return cautions
+def show_drawn(study: Study, name: str, value: Value) -> str:
+    """A value as in a study file, but a number that was drawn from a range to a few digits."""
+    if isinstance(value, float) and isinstance(study.ranges.get(name), Range):
+        return f"{value:.{DRAWN_DIGITS}g}"
+    return show_value(value)
 
 
-def list_impossible(study: Study, settings: Sequence[Setting]) -> list[str]:
-    """Settings of which no net can be built, told before hours are spent on the others: a sentence each."""
-    sentences = []
-    for setting in settings:
-        config = study.build_config(setting, 0)
-        try:
-            count_parameters(config.model, config.model_args)
-        except InputError as error:
-            values = " ".join(f"{name}={setting[name]}" for name in study.parameters if name in setting)
-            sentences.append(f"no net can be built with {values}, so its trials will fail: {error}")
-    return sentences
-
-
-def _tell_source(study: Study, settings: Sequence[Setting], configs: Sequence[dict[str, object]], name: str) -> str:
-    if name in study.fixed:
-        return "the study"
-    if any(name in setting for setting in settings):
-        return "the study: it varies"
-    models = {str(config["model"]) for config in configs}
-    if any(name in load_preset(model) for model in models):
-        return f"the recipe of {', '.join(sorted(models))}"
-    return "default" if all(config[name] == RunConfig().to_json()[name] for config in configs) else "the sweep"
+def label_configuration(study: Study, configuration: Configuration) -> str:
+    """What distinguishes a configuration from the others of its study: "dropout 0.3, batch_size 40"."""
+    varied = [name for name in study.parameters if name in configuration]
+    parts = [f"{name_parameter(name)} {show_drawn(study, name, configuration[name])}" for name in varied]
+    return ", ".join(parts) or "the one configuration"

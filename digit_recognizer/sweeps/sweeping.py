@@ -1,8 +1,8 @@
-"""A sweep: a study's trials, one after the other or many at a time, each once, and then what they say.
+"""A sweep: a study's trials, one after the other or many at a time, each once, and then its page.
 
 runs/sweep-<study>/
     trials.jsonl              a line per trial that has ended: the sweep's memory
-    results.csv, page.html    what they say
+    results.csv, page.html    the results
     ensembles.csv             of studies whose seeds hold out the same rows
     figures/
     trials/<name>/            the run of each: config.json, history.csv, probabilities, metrics.json, log
@@ -14,14 +14,14 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from digit_recognizer.competition.submissions import describe_command, find_commit
-from digit_recognizer.config import RunConfig
+from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import print_line
 from digit_recognizer.data.augmentation import check_augmentation
 from digit_recognizer.data.dataset import Dataset, load_dataset
@@ -30,99 +30,26 @@ from digit_recognizer.errors import InputError, LostError, WriteError
 from digit_recognizer.io import check_writable_folder, claim_folder, write_atomically
 from digit_recognizer.sweeps.ensembles import (
     ENSEMBLES,
-    judge_ensembles,
+    evaluate_ensembles,
     load_ensembles,
     merge_ensembles,
     write_ensembles,
 )
-from digit_recognizer.sweeps.report import check_results, count_planned, tell_results
-from digit_recognizer.sweeps.statistics import format_table, select_records
-from digit_recognizer.sweeps.study import Setting, Study, list_cautions, list_impossible, load_study
-from digit_recognizer.sweeps.trials import (
-    TRIALS,
-    Shop,
-    Trial,
-    TrialRecord,
-    TrialTask,
-    append_trial,
-    do_trial,
-    find_next_trials,
-    list_earlier_curves,
-    load_trials,
-    settle_precision,
-)
+from digit_recognizer.sweeps.report import check_results, format_table, list_cautions, write_results
+from digit_recognizer.sweeps.running import SharedData, TrialTask, execute_trial
+from digit_recognizer.sweeps.search import find_next_trials, list_earlier_curves
+from digit_recognizer.sweeps.statistics import select_records
+from digit_recognizer.sweeps.study import Configuration, Study, label_configuration, load_study
+from digit_recognizer.sweeps.trials import TRIALS, Trial, TrialRecord, append_trial, load_trials
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
-from digit_recognizer.training.hardware import POLICIES
-from digit_recognizer.training.inputs import check_flag_combinations
+from digit_recognizer.training.hardware import POLICIES, choose_precision
+from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
 from digit_recognizer.training.progress import format_seconds
 
-# How large this process has grown: a long sweep needs a new one now and then.
-#
-# TensorFlow 2.21 keeps the variables of every net that was fitted for as long as its process lives, some 120 MB of a net
-# of seven million parameters. No reference of ours holds them: a bare `fit` on plain arrays, its model deleted and the
-# garbage collected, leaves the same.
-
+# TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of a
+# model of seven million parameters. No reference of ours holds them: a bare `fit` on plain arrays, its model deleted and
+# the garbage collected, leaves the same. So a process that has grown by this much ends, and a new one goes on.
 MOST_GROWTH_BYTES = 3 << 30
-
-
-def measure_memory() -> int:
-    """Bytes of memory that this process holds now or, where the system does not tell, the most that it has held."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024
-
-
-# A line per trial of a sweep, with the time left.
-
-
-class TrialProgress:
-    """A line per trial, with the time left.
-
-    Args:
-        study: of which trials are run.
-        records: trials that have ended in earlier sittings.
-        here: whether they are run by this process, one after the other; if not, many machines may run them at once.
-    """
-
-    def __init__(self, study: Study, records: list[TrialRecord], here: bool = True) -> None:
-        records = select_records(study, records)  # those of an earlier wording have used up nothing of this one's
-        self.study, self.ended = study, len(records)
-        self.spent_seconds = sum(record.seconds for record in records)
-        self.here, self.sitting_seconds, self.begun = here, 0.0, time.perf_counter()
-        self.planned = count_planned(study)
-        self.names = study.parameters
-
-    def tell(self, record: TrialRecord) -> None:
-        """Tell of a trial that has just ended."""
-        self.ended += 1
-        self.spent_seconds += record.seconds
-        self.sitting_seconds += record.seconds
-        values = " ".join(
-            f"{name}={_show_value(record.setting[name])}" for name in self.names if name in record.setting
-        )
-        what = (
-            f"failed: {record.reason}"
-            if record.accuracy is None
-            else f"accuracy {record.accuracy:.5f}{' (given up)' if record.state == 'pruned' else ''}"
-        )
-        left = ""
-        if self.planned is not None:
-            at_once = 1.0 if self.here else max(1.0, self.sitting_seconds / (time.perf_counter() - self.begun))
-            seconds = (self.planned - self.ended) * self.spent_seconds / self.ended / at_once
-            left = f"  left about {format_seconds(max(0, seconds))}"
-        total = "" if self.planned is None else f"/{self.planned}"
-        print_line(f"trial {self.ended}{total}  {values} seed={record.seed}  {what}  {record.seconds:.1f} s{left}")
-
-    def is_over(self) -> bool:
-        """Whether the study's minutes are spent."""
-        return self.study.minutes is not None and self.spent_seconds >= 60 * self.study.minutes
-
-
-def _show_value(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)
@@ -134,7 +61,7 @@ class SweepConfig:
         run_dir: the sweep's folder; None stands for runs/sweep-<study>.
         input_dir: the data's folder; None takes the study's.
         trials, minutes: None takes the study's.
-        page_only: run nothing, write what the trials at hand say.
+        page_only: run nothing, write the page of the trials at hand.
     """
 
     study: Path
@@ -153,168 +80,219 @@ class SweepConfig:
         for name in ("trials", "minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:  # NaN too
-                raise InputError(f"--{name} takes a number above 0; received {value}.")
+                raise InputError("sweep.budget", column=flag(name), received=value)
 
 
 def sweep(
-    config: SweepConfig, executor: Executor | None = None, restart: Callable[[], None] | None = None
-) -> list[TrialRecord]:
-    """Run what is left of a study, and write what its trials say.
+    config: SweepConfig, executor: Executor | None = None, most_growth_bytes: int | None = None
+) -> list[TrialRecord] | None:
+    """Run what is left of a study, and write its page.
 
     Args:
         config: what to do.
         executor: runs the trials; None stands for this process.
-        restart: called between two trials where this process has grown large; it begins the same command in a new one,
-            and does not come back.
+        most_growth_bytes: of this process's memory, after which the sweep stops between two trials, to be called again
+            in a new process; None for no limit.
 
     Returns:
-        All trials that the sweep's table holds; `select_records` tells the study's from those of earlier wordings.
+        All trials that the sweep's table holds, also those of earlier versions of the study; None if it stopped because
+        the process has grown.
 
     Raises:
-        InputError: one line for whatever the person at the keyboard can mend.
+        InputError: one line for whatever the user can correct.
     """
     study = load_study(config.study)
-    said = {name: getattr(config, name) for name in ("input_dir", "trials", "minutes")}
-    study = replace(study, **{name: value for name, value in said.items() if value is not None})
+    named = {name: getattr(config, name) for name in ("input_dir", "trials", "minutes")}
+    study = replace(study, **{name: value for name, value in named.items() if value is not None})
     folder = config.run_dir or Path("runs") / f"sweep-{study.name}"
     check_writable_folder(folder)
     check_results(folder)
     lock = claim_folder(folder)
     try:
-        if not config.page_only:
-            whole = _run_trials(study, folder, executor or LocalExecutor(), stop_grown=restart is not None)
-            if restart is not None and not whole:
-                lock.release()
-                restart()
+        if not config.page_only and not _Sweep(study, folder, executor or LocalExecutor()).run(most_growth_bytes):
+            return None
         records = load_trials(folder / TRIALS)
         if records and not select_records(study, records):
-            raise InputError(
-                f"{folder / TRIALS} holds {len(records):,} trials, but none that {config.study} asks for as it now "
-                "reads: name another --run-dir, or run some."
-            )
+            raise InputError("sweep.no_trials", path=folder / TRIALS, count=len(records))
         print_line(format_table(study, records))
-        tell_results(config.study, study, records, folder)
+        write_results(config.study, study, records, folder)
         return records
     except KeyboardInterrupt as stop:
-        raise type(stop)(
-            f"--page-only tells what has ended so far; go on with the same command: {describe_command()}"
-        ) from None
+        raise type(stop)(f"--page-only shows the results so far; resume with: {describe_command()}") from None
     except (LostError, WriteError) as error:
-        raise type(error)(f"{error} Then go on with the same command: {describe_command()}") from error
+        raise error.with_remedy(f"Then resume with: {describe_command()}") from None
     finally:
         lock.release()
 
 
-def _run_trials(study: Study, folder: Path, executor: Executor, stop_grown: bool) -> bool:
-    """Run all trials that are left, each added to the table as it ends; False if memory ended it before them."""
-    begun_bytes = measure_memory()
-    records, kept = load_trials(folder / TRIALS), load_ensembles(folder / ENSEMBLES)
-    ours = select_records(study, records)
-    if records:
-        others = f"; {len(records) - len(ours)} are of other studies" if len(records) > len(ours) else ""
-        print_line(f"{folder / TRIALS} holds {len(ours)} trials that have ended; they are not run again{others}")
-    left = [trial.setting for trial in find_next_trials(study, records) if trial.seed == 0]
-    for caution in (*list_cautions(study, study.list_settings()), *list_impossible(study, left)):
-        print_line(f"note: {caution}")
-    workshop = _Workshop(study, executor, folder / "trials")
-    progress = TrialProgress(study, records, here=executor.is_local)
+class _Sweep:
+    """Runs a study's trials: data loaded once for all that use the same rows, and one precision for all."""
 
-    def has_grown() -> bool:
-        return stop_grown and executor.is_local and measure_memory() - begun_bytes > MOST_GROWTH_BYTES
-
-    while wave := find_next_trials(study, records):
-        shop = workshop.open(wave, records)
-        in_time = itertools.takewhile(lambda _: not (progress.is_over() or has_grown()), wave)
-        tasks = (workshop.prepare(trial, records) for trial in in_time)
-        for _, outcome in executor.map_as_finished(do_trial, tasks, shop):
-            for name, content in outcome.files.items():
-                with write_atomically(folder / "trials" / outcome.record.name / name) as temporary:
-                    temporary.write_bytes(content)
-            append_trial(folder / TRIALS, outcome.record)
-            records.append(outcome.record)
-            progress.tell(outcome.record)
-        if has_grown():
-            return False
-        if progress.is_over():
-            print_line(f"the study's {study.minutes:g} minutes are spent")
-            break
-    if "split_seed" in study.fixed:
-
-        def load_labels(setting: Setting) -> np.ndarray:
-            config = study.build_config(setting, 0)
-            workshop.check_data(config, records)
-            return workshop.load(config).labels
-
-        ours = select_records(study, records)
-        if judged := judge_ensembles(study, ours, folder / "trials", load_labels):
-            scores = merge_ensembles(study, kept, judged, ours)
-            earlier = [score for score in kept if score.trials not in {one.trials for one in scores}]
-            write_ensembles(folder / ENSEMBLES, [*scores, *earlier])
-    return True
-
-
-class _Workshop:
-    """Makes trials ready: data loaded once for all that see the same rows, and one precision."""
-
-    def __init__(self, study: Study, executor: Executor, folder: Path) -> None:
-        self.study, self.executor, self.folder = study, executor, folder
+    def __init__(self, study: Study, folder: Path, executor: Executor) -> None:
+        self.study, self.folder, self.executor = study, folder, executor
+        self.records = load_trials(folder / TRIALS)
         self.commit = find_commit()
         self.precisions: dict[str, str] = {}
         self.datasets: dict[tuple[int, int], Dataset] = {}
-        self.folds: set[tuple[int, int]] = set()  # with how many rows, found to be possible
 
-    def open(self, wave: list[Trial], records: list[TrialRecord]) -> Shop:
+    def run(self, most_growth_bytes: int | None) -> bool:
+        """Run all trials that are left, each added to the table as it ends; False if memory stopped it before."""
+        before_bytes, study = measure_memory(), self.study
+        if self.records:
+            ours = len(select_records(study, self.records))
+            others = f"; {len(self.records) - ours} are of other studies" if len(self.records) > ours else ""
+            print_line(f"{self.folder / TRIALS} holds {ours} trials that have ended; they are not run again{others}")
+        self._print_notes()
+        progress = TrialProgress(study, self.records, is_local=self.executor.is_local)
+
+        def has_grown() -> bool:
+            limited = most_growth_bytes is not None and self.executor.is_local
+            return limited and measure_memory() - before_bytes > (most_growth_bytes or 0)
+
+        while wave := find_next_trials(study, self.records):
+            shared = self._share_data(wave)
+            in_time = itertools.takewhile(lambda _: not (progress.is_over() or has_grown()), wave)
+            tasks = (self._prepare(trial) for trial in in_time)
+            for _, outcome in self.executor.map_as_finished(execute_trial, tasks, shared):
+                for name, content in outcome.files.items():
+                    with write_atomically(self.folder / "trials" / outcome.record.name / name) as temporary:
+                        temporary.write_bytes(content)
+                append_trial(self.folder / TRIALS, outcome.record)
+                self.records.append(outcome.record)
+                progress.report(outcome.record)
+            if has_grown():
+                return False
+            if progress.is_over():
+                print_line(f"the study's {study.minutes:g} minutes are spent")
+                break
+        if "split_seed" in study.fixed:
+            self._write_ensembles()
+        return True
+
+    def _print_notes(self) -> None:
+        """Cautions, and configurations of which no network can be built: before hours are spent on the others."""
+        for caution in list_cautions(self.study, self.study.configurations):
+            print_line(f"note: {caution}")
+        for trial in find_next_trials(self.study, self.records):
+            config = self.study.build_config(trial.configuration, 0)
+            try:
+                if trial.seed == 0:
+                    count_parameters(config.model, config.model_args)
+            except InputError as error:
+                label = label_configuration(self.study, trial.configuration)
+                print_line(f"note: the trials of {label} will fail: {error}")
+
+    def _share_data(self, wave: list[Trial]) -> SharedData:
         """What the trials of a wave share.
 
         Raises:
             InputError: if the table holds trials of other data, or one cannot be run with these data or this backend.
         """
-        configs = [self.study.build_config(trial.setting, trial.seed) for trial in wave]
-        shared = {(config.limit_train, config.limit_test): self.load(config) for config in configs}
-        for config in configs:  # no fault of a setting, that would be noted of its trials for good
-            dataset = self.load(config)
+        configs = [self.study.build_config(trial.configuration, trial.seed) for trial in wave]
+        checked: set[tuple[int, int]] = set()
+        for config in configs:  # not a trial's own fault, which would stay in the table for good
+            dataset = self._load(config)
             check_flag_combinations(config)
             check_augmentation(config.augmentation, dataset.label_set, config.input_dir)
-            if (config.folds, config.limit_train) not in self.folds:
+            if (config.folds, config.limit_train) not in checked:
                 assign_folds(dataset.labels, config.folds, 0, dataset.groups)
-                self.folds.add((config.folds, config.limit_train))
-        self.check_data(configs[0], records)
-        return Shop(shared, self.folder if self.executor.is_local else None)
+                checked.add((config.folds, config.limit_train))
+        datasets = {(config.limit_train, config.limit_test): self._load(config) for config in configs}
+        return SharedData(datasets, self.folder / "trials" if self.executor.is_local else None)
 
-    def check_data(self, config: RunConfig, records: list[TrialRecord]) -> None:
-        """Refuse to mix trials of different rows.
+    def _load(self, config: RunConfig) -> Dataset:
+        """The data of a configuration.
 
         Raises:
-            InputError: if the table holds trials of another train.csv than the configuration's.
+            InputError: if the table holds trials of another train.csv.
         """
-        here = self.load(config).train_sha256
-        if any(record.circumstances.get("train.csv") != here for record in records):
-            raise InputError(
-                f"{self.folder.parent / TRIALS} holds trials of another train.csv: restore that, or name another "
-                "--run-dir."
-            )
-
-    def prepare(self, trial: Trial, records: list[TrialRecord]) -> TrialTask:
-        """A trial with its configuration and the curves that it is compared with."""
-        config = self.study.build_config(trial.setting, trial.seed)
-        if config.precision not in self.precisions:
-            self.precisions[config.precision] = self._settle_precision(config.precision, records)
-        config = config.replace(precision=self.precisions[config.precision])
-        pruned = self.study.prune != "none"
-        earlier = list_earlier_curves(self.study, trial, records) if pruned else None
-        return TrialTask(trial, config, earlier, self.commit)
-
-    def _settle_precision(self, requested: str, records: list[TrialRecord]) -> str:
-        """The one that earlier sittings settled on, since a timing may come out otherwise; else what a timing says."""
-        for record in select_records(self.study, records):
-            settled = record.circumstances.get("precision")
-            if self.study.build_config(record.setting, record.seed).precision == requested and settled in POLICIES:
-                return str(settled)
-        return do_task(self.executor, settle_precision, requested)
-
-    def load(self, config: RunConfig) -> Dataset:
-        """The data of a configuration."""
         rows = (config.limit_train, config.limit_test)
         if rows not in self.datasets:
             self.datasets[rows] = load_dataset(config)
+        hashes = {record.environment.get("train.csv") for record in self.records}
+        if hashes - {self.datasets[rows].train_sha256}:
+            raise InputError("sweep.other_data", path=self.folder / TRIALS)
         return self.datasets[rows]
+
+    def _prepare(self, trial: Trial) -> TrialTask:
+        """A trial with its configuration and the curves that it is compared with."""
+        config = self.study.build_config(trial.configuration, trial.seed)
+        if config.precision not in self.precisions:
+            self.precisions[config.precision] = self._resolve_precision(config.precision)
+        config = config.replace(precision=self.precisions[config.precision])
+        earlier = list_earlier_curves(self.study, trial, self.records) if self.study.prune != "none" else None
+        return TrialTask(trial, config, earlier, self.commit)
+
+    def _resolve_precision(self, requested: str) -> str:
+        """That of earlier sessions, since a timing may come out differently; else the result of a timing."""
+        for record in select_records(self.study, self.records):
+            resolved = record.environment.get("precision")
+            if (
+                self.study.build_config(record.configuration, record.seed).precision == requested
+                and resolved in POLICIES
+            ):
+                return str(resolved)
+        return do_task(self.executor, resolve_precision, requested)
+
+    def _write_ensembles(self) -> None:
+        def load_labels(configuration: Configuration) -> np.ndarray:
+            return self._load(self.study.build_config(configuration, 0)).labels
+
+        path, ours = self.folder / ENSEMBLES, select_records(self.study, self.records)
+        kept = load_ensembles(path)
+        new = evaluate_ensembles(self.study, ours, self.folder / "trials", load_labels)
+        if not new.empty:
+            scores = merge_ensembles(self.study, kept, new, ours)
+            write_ensembles(path, pd.concat([scores, kept[~kept.trials.isin(scores.trials)]]))
+
+
+def resolve_precision(_: None, requested: str) -> str:
+    """The number format in which trials are run, where they are run."""
+    return choose_precision(requested)
+
+
+class TrialProgress:
+    """A line per trial, with the time left.
+
+    Args:
+        study: of which trials are run.
+        records: trials that have ended in earlier sessions.
+        is_local: whether they are run by this process, one after the other; if not, many machines may run at once.
+    """
+
+    def __init__(self, study: Study, records: list[TrialRecord], is_local: bool = True) -> None:
+        records = select_records(study, records)  # those of an earlier version have used up nothing of this one's time
+        self.study, self.ended = study, len(records)
+        self.spent_seconds = sum(record.seconds for record in records)
+        self.is_local, self.session_seconds, self.started = is_local, 0.0, time.perf_counter()
+
+    def report(self, record: TrialRecord) -> None:
+        """Print the line of a trial that has just ended."""
+        self.ended += 1
+        self.spent_seconds += record.seconds
+        self.session_seconds += record.seconds
+        pruned = " (pruned)" if record.state == "pruned" else ""
+        result = f"failed: {record.reason}" if record.accuracy is None else f"accuracy {record.accuracy:.5f}{pruned}"
+        total = eta = ""
+        if (planned := self.study.planned) is not None:
+            at_once = 1.0
+            if not self.is_local:
+                at_once = max(1.0, self.session_seconds / (time.perf_counter() - self.started))
+            seconds = (planned - self.ended) * self.spent_seconds / self.ended / at_once
+            total, eta = f"/{planned}", f"  ETA {format_seconds(max(0, seconds))}"
+        label = label_configuration(self.study, record.configuration)
+        print_line(f"trial {self.ended}{total}  {label}, seed {record.seed}  {result}  {record.seconds:.1f} s{eta}")
+
+    def is_over(self) -> bool:
+        """Whether the study's minutes are spent."""
+        return self.study.minutes is not None and self.spent_seconds >= 60 * self.study.minutes
+
+
+def measure_memory() -> int:
+    """Bytes of memory that this process holds now or, where the system does not say, the most that it has held."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
