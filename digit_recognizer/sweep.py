@@ -1,7 +1,13 @@
-"""`python -m digit_recognizer.sweep STUDY`: run a study of many runs, and tell what its numbers can bear."""
+"""`python -m digit_recognizer.sweep STUDY`: run a study of many runs, and write a page of their results.
+
+The trials run in a worker process, which is replaced when it has grown: see `MOST_GROWTH_BYTES` in sweeps/sweeping.py.
+"""
 
 import os
+import signal
+import subprocess
 import sys
+import threading
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
@@ -9,42 +15,84 @@ from typing import Annotated
 import tyro
 
 from digit_recognizer.backend import import_keras
+<<<<<<< HEAD
 from digit_recognizer.cli import command, parse_arguments
+=======
+from digit_recognizer.cli import door, parse_arguments
+from digit_recognizer.console import TerminatedError
+from digit_recognizer.errors import LostError
+>>>>>>> ed522ab (A sweep's trials run in a worker process that is replaced when it has grown)
 from digit_recognizer.training.executors import Machines, open_executor
+
+WORKER = "DIGIT_RECOGNIZER_SWEEP_WORKER"  # environment variable that tells the worker from its parent
+GROWN = 75  # exit code of a worker that must be replaced
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepArguments(Machines):
-    """Run a study: every setting of its grids, or a search, with several seeds; a fresh net per trial.
+    """Run a study: every configuration of its grids, or a search, with several seeds; a new model per trial.
 
-    Stopped by whatever, it goes on by the same command: no trial is lost, and none is run twice.
+    The same command resumes a sweep that was stopped. No trial is lost, and none is run twice.
     """
 
     study: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY")]
     """The study's file, or its folder, as studies/002-dropout-batch-kernel."""
     run_dir: Path | None = None
-    """The sweep's folder, continued if there are trials in it; None stands for runs/sweep-STUDY."""
+    """The sweep's folder, resumed if there are trials in it; None stands for runs/sweep-STUDY."""
     input_dir: Path | None = None
     """Folder of the data; None takes the study's."""
     trials: int | None = None
-    """End after so many trials, those of earlier sittings included; None takes the study's number."""
+    """End after so many trials, with those of earlier sessions; None takes the study's number."""
     minutes: float | None = None
-    """Begin no trial after so many minutes of them, earlier sittings included; None takes the study's number."""
+    """Start no trial after so many minutes of them, with those of earlier sessions; None takes the study's number."""
     page_only: bool = False
-    """Run nothing; write what the trials at hand say."""
+    """Run nothing; write the page of the trials at hand."""
 
 
 @command
 def main(arguments: list[str]) -> None:
     """Sweep and print the table."""
     chosen = parse_arguments(SweepArguments, "sweep", arguments)
+    if WORKER in os.environ:
+        _run_batch(chosen)
+    code = GROWN
+    while code == GROWN:
+        code = _run_worker(arguments)
+    if code < 0:
+        raise LostError("sweep.worker", received=signal.Signals(-code).name)
+    sys.exit(code)
+
+
+def _run_worker(arguments: list[str]) -> int:
+    """The exit code of a worker process, negative if a signal ended it."""
+    command = [sys.executable, "-m", "digit_recognizer.sweep", *arguments]
+    # a session of its own: Ctrl-C reaches this process alone, which passes it on once
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, env={**os.environ, WORKER: "1"}, start_new_session=True
+    ) as worker:
+        try:
+            return worker.wait()
+        except KeyboardInterrupt as stop:
+            worker.send_signal(signal.SIGTERM if isinstance(stop, TerminatedError) else signal.SIGINT)
+            return worker.wait()
+
+
+def _run_batch(chosen: SweepArguments) -> None:
+    """Run trials in this process until all have ended, or it has grown; exits."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     with open_executor(chosen.machines) as executor:
         import_keras()
-        from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
+        from digit_recognizer.sweeps.sweeping import MOST_GROWTH_BYTES, SweepConfig, sweep
 
-        said = {field.name: getattr(chosen, field.name) for field in fields(SweepConfig)}
-        again = [sys.executable, "-m", "digit_recognizer.sweep", *arguments]
-        sweep(SweepConfig(**said), executor, restart=lambda: os.execv(sys.executable, again))
+        config = SweepConfig(**{field.name: getattr(chosen, field.name) for field in fields(SweepConfig)})
+        records = sweep(config, executor, MOST_GROWTH_BYTES)
+    sys.exit(GROWN if records is None else 0)
+
+
+def _exit_with_parent() -> None:
+    """End this process as soon as its parent is gone, which holds the other end of standard input."""
+    os.read(0, 1)
+    os._exit(1)
 
 
 if __name__ == "__main__":
