@@ -2,7 +2,7 @@
 
     python benchmarks/kill_sweep.py                    # 20 kills of a grid, 20 of a search that gives trials up
 
-Each sitting is a process of its own, which gets SIGKILL at a moment drawn evenly from between its first trial's
+Each session is a process of its own, which gets SIGKILL at a moment drawn evenly from between its first trial's
 beginning and the time that an unkilled sweep took for a third of its trials. After so many kills the sweep is left in
 peace. Exit code 1, and the files kept, if a trial is lost, doubled, or has another result; seconds alone may differ.
 """
@@ -28,7 +28,7 @@ input_dir = "input"
 [fixed]
 model = "narrow"
 epochs = 4
-train_rows = 500
+limit_train = 500
 folds = 2
 batch_size = 25
 precision = "float32"
@@ -55,12 +55,12 @@ def main() -> int:
         started = time.perf_counter()
         expected = _sweep(folder, name, "whole", None)
         seconds = time.perf_counter() - started
-        kills, sittings = 0, 0
+        kills, sessions = 0, 0
         while kills < arguments.kills:
             before = _count(folder, "killed-" + name)
             moment = rng.uniform(3.0, max(6.0, seconds / 3))  # the first seconds import Keras
             _sweep(folder, name, "killed", moment)
-            kills, sittings = kills + 1, sittings + 1
+            kills, sessions = kills + 1, sessions + 1
             if _count(folder, "killed-" + name) == len(expected):  # nothing is left to kill: it begins once more
                 different += _judge(name, expected, _sweep(folder, name, "killed", None), kills)
                 shutil.rmtree(folder / ("killed-" + name))
@@ -77,12 +77,12 @@ def main() -> int:
 
 
 def _sweep(folder: Path, name: str, how: str, seconds: float | None) -> list:
-    """The trials at the end of a sitting, which is killed after so many seconds if it lasts that long."""
+    """The trials at the end of a session, which is killed after so many seconds if it lasts that long."""
     command = [sys.executable, "-m", "digit_recognizer.sweep", f"{name}.toml", "--run-dir", f"{how}-{name}"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     try:
         if process.wait(seconds) != 0:
-            raise SystemExit(f"{name}: a sitting ended with exit code {process.returncode}")
+            raise SystemExit(f"{name}: a session ended with exit code {process.returncode}")
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -25,11 +25,11 @@ seeds = {seeds}
 [fixed]
 model = "narrow"
 epochs = 3
-train_rows = 1000
+limit_train = 1000
 batch_size = 50
 augmentation = "none"
 [[grid]]
-net.dropout = [0.3, 0.5, 0.7]
+model_args.dropout = [0.3, 0.5, 0.7]
 """
 
 

@@ -18,7 +18,7 @@ folds = 2
 split_seed = 0
 precision = "float32"
 [[grid]]
-net.units = [4]
+model_args.units = [4]
 """
 
 

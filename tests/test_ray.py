@@ -128,7 +128,7 @@ def test_a_sweep_on_a_cluster_finds_what_it_finds_here(cluster, tiny_dir, tmp_pa
     path = tmp_path / "small.toml"
     path.write_text(
         'title = "Small"\nseeds = 2\ninput_dir = "tiny"\n[fixed]\nmodel = "dense"\nepochs = 2\nfolds = 2\n'
-        "batch_size = 10\n[[grid]]\nnet.units = [4, 8]\n"
+        "batch_size = 10\n[[grid]]\nmodel_args.units = [4, 8]\n"
     )
     here = sweep(SweepConfig(path, tmp_path / "here"))
     there = sweep(SweepConfig(path, tmp_path / "there"), cluster)

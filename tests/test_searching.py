@@ -7,7 +7,7 @@ import pytest
 from digit_recognizer.sweeps.report import count_planned, is_under_way
 from digit_recognizer.sweeps.statistics import select_records
 from digit_recognizer.sweeps.study import Range, Study
-from digit_recognizer.sweeps.trials import Trial, TrialRecord, find_next_trials, is_hopeless, list_earlier_curves
+from digit_recognizer.sweeps.trials import Trial, TrialRecord, find_next_trials, is_unpromising, list_earlier_curves
 
 GRID = Study(name="g", title="G", grids=({"epochs": (1, 2, 3), "batch_size": (10, 20)},), seeds=2)
 SEARCH = Study(
@@ -16,12 +16,12 @@ SEARCH = Study(
 
 
 def end(trial, accuracy=0.5, state="done"):
-    return TrialRecord(trial.name, trial.setting, trial.seed, state, accuracy=accuracy, held_out_curve=(accuracy,))
+    return TrialRecord(trial.name, trial.configuration, trial.seed, state, accuracy=accuracy, val_curve=(accuracy,))
 
 
 def judge(trial):
     """A made-up accuracy that is best at a learning rate of 0.01."""
-    return 0.9 - 0.1 * abs(math.log10(trial.setting["learning_rate"]) + 2)
+    return 0.9 - 0.1 * abs(math.log10(trial.configuration["learning_rate"]) + 2)
 
 
 def run_all(study, judged=lambda trial: 0.5, stop_after=None, records=()):
@@ -36,7 +36,7 @@ def run_all(study, judged=lambda trial: 0.5, stop_after=None, records=()):
 
 def test_a_grid_is_run_whole_with_the_first_seed_before_any_other():
     wave = find_next_trials(GRID, [])
-    assert [(trial.setting["epochs"], trial.setting["batch_size"], trial.seed) for trial in wave[:7]] == [
+    assert [(trial.configuration["epochs"], trial.configuration["batch_size"], trial.seed) for trial in wave[:7]] == [
         (1, 10, 0), (1, 20, 0), (2, 10, 0), (2, 20, 0), (3, 10, 0), (3, 20, 0), (1, 10, 1),
     ]  # fmt: skip
     assert len(wave) == 12 and find_next_trials(GRID, [end(trial) for trial in wave]) == []
@@ -99,14 +99,14 @@ def test_tpe_comes_nearer_to_the_best_value_than_chance_does():
     def miss(method):
         study = dataclasses.replace(SEARCH, method=method, trials=80)
         late = run_all(study, judge)[-40:]
-        return np.median([abs(math.log10(record.setting["learning_rate"]) + 2) for record in late])
+        return np.median([abs(math.log10(record.configuration["learning_rate"]) + 2) for record in late])
 
     assert miss("tpe") < 0.6 * miss("random")
 
 
 def test_random_values_fill_the_range_evenly_in_their_logarithm():
     study = dataclasses.replace(SEARCH, method="random", seeds=1, trials=200)
-    exponents = [math.log10(record.setting["learning_rate"]) for record in run_all(study)]
+    exponents = [math.log10(record.configuration["learning_rate"]) for record in run_all(study)]
     assert -4 <= min(exponents) < -3.9 and -1.1 < max(exponents) <= -1
     assert np.mean(exponents) == pytest.approx(-2.5, abs=0.2)
 
@@ -117,7 +117,7 @@ def test_what_was_given_up_with_the_first_seed_is_not_tried_with_others():
     assert [trial.seed for trial in first] == [0, 0], "a group's first seed comes first"
     records = [end(first[0]), end(first[1], state="pruned")]
     second = find_next_trials(study, records)
-    assert [(trial.setting, trial.seed) for trial in second] == [(first[0].setting, 1)]
+    assert [(trial.configuration, trial.seed) for trial in second] == [(first[0].configuration, 1)]
 
 
 def test_a_trial_is_compared_with_earlier_groups_of_its_seed_only():
@@ -128,20 +128,22 @@ def test_a_trial_is_compared_with_earlier_groups_of_its_seed_only():
     assert list_earlier_curves(study, second[1], records) == [(0.3,), (0.4,)]
     assert list_earlier_curves(study, records[0], records) == []
     seeds = dataclasses.replace(study, seeds=2)
-    other = Trial.of(study, records[1].setting, 1)
-    assert list_earlier_curves(seeds, Trial.of(study, second[1].setting, 1), [*records, end(other, 0.7)]) == [(0.7,)]
+    other = Trial.of(study, records[1].configuration, 1)
+    assert list_earlier_curves(seeds, Trial.of(study, second[1].configuration, 1), [*records, end(other, 0.7)]) == [
+        (0.7,)
+    ]
 
 
 @pytest.mark.parametrize(
     ("curve", "hopeless"), [((0.5,), False), ((0.3,), True), ((0.5, 0.55), True), ((0.5, 0.7), False)]
 )
-def test_a_trial_is_hopeless_below_the_median_of_earlier_ones_at_its_epoch(curve, hopeless):
+def test_a_trial_is_unpromising_below_the_median_of_earlier_ones_at_its_epoch(curve, hopeless):
     earlier = [(level, level + 0.2) for level in (0.2, 0.3, 0.4, 0.5, 0.6)]
-    assert is_hopeless(curve, earlier) is hopeless
+    assert is_unpromising(curve, earlier) is hopeless
 
 
-def test_nothing_is_hopeless_while_there_is_little_to_compare_with():
-    assert not is_hopeless((0.1,), [(0.9,)] * 4) and is_hopeless((0.1,), [(0.9,)] * 5)
+def test_nothing_is_unpromising_while_there_is_little_to_compare_with():
+    assert not is_unpromising((0.1,), [(0.9,)] * 4) and is_unpromising((0.1,), [(0.9,)] * 5)
 
 
 def test_a_fit_that_diverged_is_nothing_to_be_compared_with():

@@ -14,10 +14,10 @@ seeds = 2
 model = "narrow"
 epochs = 3
 [[grid]]
-net.dropout = [0.3, 0.5]
+model_args.dropout = [0.3, 0.5]
 batch_size = [40, 80]
 [[grid]]
-net.dropout = 0.5
+model_args.dropout = 0.5
 batch_size = [80, 100]
 """
 SEARCH = """
@@ -40,14 +40,16 @@ def load(tmp_path, text):
 def test_grids_are_combined_and_joined_and_no_setting_comes_twice(tmp_path):
     study = load(tmp_path, GRID)
     assert study.name == "mine" and study.seeds == 2
-    pairs = [(setting["net.dropout"], setting["batch_size"]) for setting in study.list_settings()]
+    pairs = [
+        (configuration["model_args.dropout"], configuration["batch_size"]) for configuration in study.configurations
+    ]
     assert pairs == [(0.3, 40), (0.3, 80), (0.5, 40), (0.5, 80), (0.5, 100)]
-    assert study.parameters == ("net.dropout", "batch_size")
+    assert study.parameters == ("model_args.dropout", "batch_size")
 
 
 def test_a_run_is_what_train_does_with_the_same_flags_but_for_test_rows_that_nobody_needs(tmp_path):
     study = load(tmp_path, GRID)
-    config = study.build_config({"net.dropout": 0.3, "batch_size": 40}, 7)
+    config = study.build_config({"model_args.dropout": 0.3, "batch_size": 40}, 7)
     expected = build_config("narrow", epochs=3, model_args=["dropout=0.3"], batch_size=40, seed=7, limit_test=1)
     assert config == expected
 
@@ -69,13 +71,13 @@ def test_a_folder_gives_its_name_to_the_study_in_it(tmp_path):
 def test_every_study_that_ships_can_be_run(path):
     study = load_study(path)
     assert study.title and study.hypothesis and study.document and study.method_text
-    settings = study.list_settings()
-    assert settings, "those that ship are grids"
+    configurations = study.configurations
+    assert configurations, "those that ship are grids"
     for reported in study.reported:
-        fits = [one for one in settings if reported.setting.items() <= {**study.fixed, **one}.items()]
+        fits = [one for one in configurations if reported.configuration.items() <= {**study.fixed, **one}.items()]
         assert fits, f"nothing is run that {reported} could stand beside"
     for claim in study.claims:
-        values = {setting.get(claim.parameter) for setting in settings}
+        values = {configuration.get(claim.parameter) for configuration in configurations}
         assert {claim.low, claim.high} <= values
 
 
@@ -94,7 +96,7 @@ def test_every_study_that_ships_can_be_run(path):
         ("epochs = 3", "epochs = [3, 4]", "epochs must be one value"),
         ("epochs = 3", "batch_size = 3", "batch_size stands in [fixed] and varies"),
         ('"narrow"', '"narow"', "--model takes one of"),
-        ("net.dropout = 0.5", "net.kernels = 0.5", "takes --model-args NAME=VALUE of these"),
+        ("model_args.dropout = 0.5", "model_args.kernels = 0.5", "takes --model-args NAME=VALUE of these"),
         ("[0.3, 0.5]", "[0.3, 0.3]", "names a value twice"),
         ("[0.3, 0.5]", "[]", "must be a value or a list of some"),
         ("[[grid]]", "[[grids]]", "is no entry of a study"),
@@ -131,7 +133,9 @@ def test_what_is_wrong_in_a_search_is_told_likewise(tmp_path, old, new, complain
 
 @pytest.mark.parametrize(("low", "high"), [("0.3", "0.3"), ("0.3", "0.4"), ("nan", "0.5"), ('"0.3"', "0.5")])
 def test_a_claim_compares_two_values_that_are_run(tmp_path, low, high):
-    claim = f'\n[[claim]]\nsays = "More."\nparameter = "net.dropout"\nlow = {low}\nhigh = {high}\nexpects = "none"\n'
+    claim = (
+        f'\n[[claim]]\nsays = "More."\nparameter = "model_args.dropout"\nlow = {low}\nhigh = {high}\nexpects = "none"\n'
+    )
     with pytest.raises(InputError, match=r"compares two values of net\.dropout, of 0\.3, 0\.5"):
         load(tmp_path, GRID + claim)
 
@@ -147,9 +151,11 @@ def test_a_claim_about_what_does_not_vary_is_refused(tmp_path):
         load(tmp_path, GRID + claim)
 
 
-@pytest.mark.parametrize("where", ["net.dropout = 0.5", "batch_size = 41", 'optimizer = "adam"', 'net.dropout = "0.3"'])
+@pytest.mark.parametrize(
+    "where", ["model_args.dropout = 0.5", "batch_size = 41", 'optimizer = "adam"', 'model_args.dropout = "0.3"']
+)
 def test_a_claim_holds_where_something_else_has_a_value_that_is_run(tmp_path, where):
-    claim = '\n[[claim]]\nsays = "More."\nparameter = "net.dropout"\nlow = 0.3\nhigh = 0.5\nexpects = "higher"\n'
+    claim = '\n[[claim]]\nsays = "More."\nparameter = "model_args.dropout"\nlow = 0.3\nhigh = 0.5\nexpects = "higher"\n'
     assert load(tmp_path, GRID + claim + "where = { batch_size = 40 }\n").claims[0].where == {"batch_size": 40}
-    with pytest.raises(InputError, match=rf"holds where {where.split(' ')[0]} is .*, but no setting has that"):
+    with pytest.raises(InputError, match=rf"holds where {where.split(' ')[0]} is .*, but no configuration has that"):
         load(tmp_path, GRID + claim + f"where = {{ {where} }}\n")

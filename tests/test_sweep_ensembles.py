@@ -6,7 +6,7 @@ from digit_recognizer.sweeps import ensembles
 from digit_recognizer.sweeps import report as ensemble_sections
 from digit_recognizer.sweeps.ensembles import (
     EnsembleScore,
-    judge_ensembles,
+    evaluate_ensembles,
     load_ensembles,
     merge_ensembles,
     write_ensembles,
@@ -35,15 +35,15 @@ def write_trial(folder, name, wrong, folds=FOLDS, sure=0.7):
 
 
 def record(name, seed, epochs=1, state="done", accuracy=0.75):
-    return TrialRecord(name, {"epochs": epochs}, seed, state, accuracy=accuracy, held_out_curve=(0.5,))
+    return TrialRecord(name, {"epochs": epochs}, seed, state, accuracy=accuracy, val_curve=(0.5,))
 
 
 def test_the_mean_of_nets_that_err_in_different_rows_is_right_and_every_choice_counts(tmp_path):
     for name, wrong in (("a", [0]), ("b", [1]), ("c", [1, 2])):
         write_trial(tmp_path, name, wrong)
     records = [record("a", 0), record("b", 1), record("c", 2, accuracy=0.5)]
-    scores = judge_ensembles(STUDY, records, tmp_path, lambda _: LABELS)
-    assert [(score.setting, score.nets, score.choices) for score in scores] == [
+    scores = evaluate_ensembles(STUDY, records, tmp_path, lambda _: LABELS)
+    assert [(score.configuration, score.nets, score.choices) for score in scores] == [
         ("epochs=1", 1, 3),
         ("epochs=1", 2, 3),
         ("epochs=1", 3, 1),
@@ -57,10 +57,10 @@ def test_nets_that_held_out_other_rows_and_trials_without_a_folder_are_not_avera
     write_trial(tmp_path, "a", [0])
     write_trial(tmp_path, "b", [1], folds=FOLDS[::-1].copy())
     write_trial(tmp_path, "d", [1])
-    assert judge_ensembles(STUDY, [record("a", 0), record("b", 1)], tmp_path, lambda _: LABELS) == []
-    assert judge_ensembles(STUDY, [record("a", 0), record("lost", 1)], tmp_path, lambda _: LABELS) == []
+    assert evaluate_ensembles(STUDY, [record("a", 0), record("b", 1)], tmp_path, lambda _: LABELS) == []
+    assert evaluate_ensembles(STUDY, [record("a", 0), record("lost", 1)], tmp_path, lambda _: LABELS) == []
     given_up = record("d", 1, state="pruned")
-    assert judge_ensembles(STUDY, [record("a", 0), given_up], tmp_path, lambda _: LABELS) == []
+    assert evaluate_ensembles(STUDY, [record("a", 0), given_up], tmp_path, lambda _: LABELS) == []
 
 
 def test_a_damaged_folder_costs_its_net_alone(tmp_path, capsys):
@@ -69,7 +69,7 @@ def test_a_damaged_folder_costs_its_net_alone(tmp_path, capsys):
     (tmp_path / "c" / "folds.npy").write_bytes(b"no array")
     np.save(tmp_path / "d" / "oof_probabilities.npy", np.zeros((5, 10), np.float32))
     records = [record(name, seed) for seed, name in enumerate("abcde")]
-    scores = judge_ensembles(STUDY, records, tmp_path, lambda _: LABELS)
+    scores = evaluate_ensembles(STUDY, records, tmp_path, lambda _: LABELS)
     assert [(score.nets, score.choices) for score in scores] == [(1, 2), (2, 1)]
     notes = capsys.readouterr().out.splitlines()
     assert len(notes) == 3 and "c/folds.npy" in notes[0] and f"{tmp_path / 'd'} must hold" in notes[1]
@@ -84,8 +84,10 @@ def test_of_many_nets_no_one_is_in_more_of_the_choices_than_chance_has_it():
     assert ensembles._choose(4, 2) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
 
 
-def score(setting, names, accuracy=0.75):
-    return [EnsembleScore(setting, nets, 1, accuracy, 0.5, 0.9, tuple(names)) for nets in range(1, len(names) + 1)]
+def score(configuration, names, accuracy=0.75):
+    return [
+        EnsembleScore(configuration, nets, 1, accuracy, 0.5, 0.9, tuple(names)) for nets in range(1, len(names) + 1)
+    ]
 
 
 def test_of_kept_and_new_scores_those_of_more_nets_count_and_none_of_other_trials():
@@ -107,28 +109,32 @@ def test_kept_scores_take_the_name_that_their_setting_has_now_and_count_only_for
 def test_scores_come_back_from_their_table_and_stand_on_the_page(tmp_path):
     for name, wrong in (("a", [0]), ("b", [1])):
         write_trial(tmp_path / "trials", name, wrong)
-    scores = judge_ensembles(STUDY, [record("a", 0), record("b", 1)], tmp_path / "trials", lambda _: LABELS)
+    scores = evaluate_ensembles(STUDY, [record("a", 0), record("b", 1)], tmp_path / "trials", lambda _: LABELS)
     path = tmp_path / "ensembles.csv"
     assert load_ensembles(path) == []
     write_ensembles(path, scores)
     assert load_ensembles(path) == scores
     (section,) = describe_ensembles(scores, tmp_path)
-    assert section.table == (("setting", "1 net", "2 nets"), ("epochs 1", "0.75000", "1.00000"))
+    assert section.table == (("configuration", "1 net", "2 nets"), ("epochs 1", "0.75000", "1.00000"))
     assert section.figures[0].path.read_bytes().startswith(b"\x89PNG")
     assert describe_ensembles([], tmp_path) == []
 
 
 def test_of_many_nets_the_fewest_and_all_of_them_are_tabulated(tmp_path):
-    scores = [EnsembleScore("net.dropout=0.5 epochs=3", nets, 1, nets / 100, 0.0, 0.9, ()) for nets in range(1, 31)]
+    scores = [
+        EnsembleScore("model_args.dropout=0.5 epochs=3", nets, 1, nets / 100, 0.0, 0.9, ()) for nets in range(1, 31)
+    ]
     (section,) = describe_ensembles(scores, tmp_path)
-    assert section.table[0] == ("setting", "1 net", *(f"{nets} nets" for nets in (*range(2, 8), 30)))
+    assert section.table[0] == ("configuration", "1 net", *(f"{nets} nets" for nets in (*range(2, 8), 30)))
     assert section.table[1][::8] == ("dropout 0.5, epochs 3", "0.30000")
 
 
-@pytest.mark.parametrize("name", ["epochs", "net.a_parameter_with_quite_a_long_name"])
+@pytest.mark.parametrize("name", ["epochs", "model_args.a_parameter_with_quite_a_long_name"])
 def test_under_the_figure_every_setting_has_its_whole_label(name):
-    settings = [f"{name}={first} {name}_too={first}" for first in range(8)]
-    scores = [EnsembleScore(setting, nets, 1, 0.5, 0.4, 0.6, ()) for setting in settings for nets in (1, 2)]
+    configurations = [f"{name}={first} {name}_too={first}" for first in range(8)]
+    scores = [
+        EnsembleScore(configuration, nets, 1, 0.5, 0.4, 0.6, ()) for configuration in configurations for nets in (1, 2)
+    ]
     figure = ensemble_sections._draw_ensembles(scores)
     figure.draw_without_rendering()
     (legend,) = figure.legends
@@ -146,7 +152,7 @@ def test_under_the_figure_every_setting_has_its_whole_label(name):
 )  # fmt: skip
 def test_a_damaged_table_is_told(tmp_path, row):
     path = tmp_path / "ensembles.csv"
-    path.write_bytes(b"setting,nets,choices,accuracy,lowest,highest,trials\n" + row + b"\n")
+    path.write_bytes(b"configuration,nets,choices,accuracy,lowest,highest,trials\n" + row + b"\n")
     with pytest.raises(InputError, match=r"ensembles\.csv must be a table of ensembles"):
         load_ensembles(path)
 
@@ -160,4 +166,4 @@ def test_of_many_settings_those_with_the_best_nets_are_shown(tmp_path):
     (section,) = describe_ensembles(scores, tmp_path)
     shown = list(dict.fromkeys(row[0] for row in section.table[1:]))
     assert shown == [f"epochs {epochs}" for epochs in range(32, 40)]
-    assert "8 of 40 settings" in section.paragraphs[0]
+    assert "8 of 40 configurations" in section.paragraphs[0]

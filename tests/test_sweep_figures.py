@@ -14,7 +14,7 @@ from digit_recognizer.sweeps.statistics import (
     collect_points,
     find_confusions,
     list_curves,
-    summarise_settings,
+    summarize,
     trace_courses,
 )
 from digit_recognizer.sweeps.study import Range, Reported
@@ -30,7 +30,7 @@ def read_dots(axes):
 
 
 def trace(study, records):
-    return trace_courses(study, choose_courses(summarise_settings(study, records))[0])
+    return trace_courses(study, choose_courses(summarize(study, records))[0])
 
 
 def test_each_run_is_a_dot_near_its_value_and_the_mean_is_over_the_seeds():
@@ -52,17 +52,17 @@ def test_each_run_is_a_dot_near_its_value_and_the_mean_is_over_the_seeds():
 
 def test_where_parameters_vary_one_at_a_time_the_others_turns_are_left_out():
     cross = (
-        {"net.dropout": (0.3, 0.5), "batch_size": (40,)},
-        {"net.dropout": (0.5,), "batch_size": (80, 150)},
+        {"model_args.dropout": (0.3, 0.5), "batch_size": (40,)},
+        {"model_args.dropout": (0.5,), "batch_size": (80, 150)},
     )
     study = make_study(grids=cross, seeds=1)
-    points = collect_points(study, make_records(study, lambda one: 0.9), "net.dropout")
+    points = collect_points(study, make_records(study, lambda one: 0.9), "model_args.dropout")
     assert [value for value, _ in points.runs] == [0.3, 0.5] and not points.all_settings
 
 
 def test_the_documents_numbers_stand_beside_ours():
-    study = make_grid(reported=(Reported({"net.dropout": 0.5, "batch_size": 40}, 0.5),))
-    axes = draw(study, make_records(study, lambda one: 0.9), "net.dropout")
+    study = make_grid(reported=(Reported({"model_args.dropout": 0.5, "batch_size": 40}, 0.5),))
+    axes = draw(study, make_records(study, lambda one: 0.9), "model_args.dropout")
     line = next(line for line in axes.lines if line.get_label() == "the document")
     assert line.get_xydata().tolist() == [[0.5, 0.5]] and axes.get_ylim()[0] < 0.5
 
@@ -101,21 +101,25 @@ def test_a_range_has_dots_and_no_means():
 def test_nothing_finished_gives_no_figure():
     study = make_grid(seeds=1)
     pruned = [dataclasses.replace(one, state="pruned") for one in make_records(study, lambda one: 0.9)]
-    assert collect_points(study, pruned, "net.dropout") is None
+    assert collect_points(study, pruned, "model_args.dropout") is None
 
 
 def test_importance_has_a_bar_per_parameter_the_largest_on_top():
-    (axes,) = parameter_figures._draw_importance({"net.dropout": 0.75, "batch_size": 0.25}).axes
+    (axes,) = parameter_figures._draw_importance({"model_args.dropout": 0.75, "batch_size": 0.25}).axes
     assert [bar.get_width() for bar in axes.patches] == [0.75, 0.25] and axes.yaxis_inverted()
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["dropout", "batch_size"]
 
 
 def test_importance_is_drawn_of_twenty_settings_and_said_to_be_left_out_of_fewer(tmp_path):
     for batch_sizes, left_out in (((40, 80, 100, 150), False), ((40, 80, 100), True)):
-        study = make_study(grids=({"net.dropout": (0.1, 0.2, 0.3, 0.4, 0.5), "batch_size": batch_sizes},), seeds=1)
-        records = make_records(study, lambda one: 0.9 - one["net.dropout"] / 10)
-        (section,) = describe_importance(study, summarise_settings(study, records), tmp_path / str(left_out))
-        assert section.paragraphs[0].startswith("Left out: of 15 settings" if left_out else "Drawn is each parameter's")
+        study = make_study(
+            grids=({"model_args.dropout": (0.1, 0.2, 0.3, 0.4, 0.5), "batch_size": batch_sizes},), seeds=1
+        )
+        records = make_records(study, lambda one: 0.9 - one["model_args.dropout"] / 10)
+        (section,) = describe_importance(study, summarize(study, records), tmp_path / str(left_out))
+        assert section.paragraphs[0].startswith(
+            "Left out: of 15 configurations" if left_out else "Drawn is each parameter's"
+        )
         assert [figure.path.is_file() for figure in section.figures] == ([] if left_out else [True])
 
 
@@ -123,7 +127,7 @@ def test_learning_curves_have_a_line_per_seed_and_the_end_of_gains():
     study = make_study(grids=({"batch_size": (40,)},), seeds=3)
     curves = [(0.5, 0.8, 0.9 + seed / 1000, 0.9 + (seed + 1) % 3 / 1000) for seed in range(3)]
     records = [
-        make_record(study, {"batch_size": 40}, seed, curve[-1], held_out_curve=curve, fitted_curve=(0.4, 0.7, 0.8, 0.9))
+        make_record(study, {"batch_size": 40}, seed, curve[-1], val_curve=curve, train_curve=(0.4, 0.7, 0.8, 0.9))
         for seed, curve in enumerate(curves)
     ]
     traced = trace(study, records)
@@ -139,10 +143,10 @@ def test_where_the_end_of_gains_is_undecided_no_line_is_drawn(tmp_path):
     study = make_study(grids=({"batch_size": (40,)},), seeds=2)
     curves = [(0.5, 0.7, 0.8), (0.7, 0.75, 0.8)]
     records = [
-        make_record(study, {"batch_size": 40}, seed, 0.8, held_out_curve=curve, fitted_curve=())
+        make_record(study, {"batch_size": 40}, seed, 0.8, val_curve=curve, train_curve=())
         for seed, curve in enumerate(curves)
     ]
-    (section,) = describe_courses(study, summarise_settings(study, records), tmp_path)
+    (section,) = describe_courses(study, summarize(study, records), tmp_path)
     assert "band:" in section.figures[0].caption
     assert not {"dashed", "dotted"} & set(section.figures[0].caption.replace(":", "").split())
     words, gain, interval = section.table[1][1:4]
@@ -194,10 +198,10 @@ def test_pairs_misread_in_every_seed_are_told_from_those_of_some_and_of_one():
 def test_why_the_end_of_gains_cannot_be_told_is_said_of_one_seed_and_of_curves_of_several_lengths(tmp_path):
     study = make_study(grids=({"batch_size": (40, 80)},), seeds=2)
     one, other, third, fourth = make_records(study, lambda one: 0.9)
-    shorter = dataclasses.replace(third, held_out_curve=(0.5, 0.6))
+    shorter = dataclasses.replace(third, val_curve=(0.5, 0.6))
 
     def tell(records):
-        return describe_courses(study, summarise_settings(study, records), tmp_path)[0]
+        return describe_courses(study, summarize(study, records), tmp_path)[0]
 
     assert "one seed does not show" in tell([one, other]).paragraphs[0]
     assert "two seeds at least that end at the same epoch" in tell([one, shorter]).paragraphs[0]

@@ -87,5 +87,5 @@ def test_a_finished_folder_that_is_damaged_or_anothers_is_made_anew(config, tmp_
     damage(tmp_path / "sweep" / "trials" / expected.name)
     (record,) = sweep(dataclasses.replace(config, trials=1))
     assert told in capsys.readouterr().out
-    record, expected = (dataclasses.replace(one, seconds=0, circumstances={}) for one in (record, expected))
+    record, expected = (dataclasses.replace(one, seconds=0, environment={}) for one in (record, expected))
     assert record == expected

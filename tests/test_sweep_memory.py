@@ -27,8 +27,8 @@ def test_a_finished_trial_of_other_data_is_made_anew(config, tmp_path, rows, cap
     (tmp_path / "sweep" / TRIALS).unlink()
     change_data(tmp_path / "tiny", rows)
     again = sweep(config)
-    assert again[0].name == first[0].name and again[0].fitted_curve != first[0].fitted_curve
-    assert again[0].circumstances["train.csv"] != first[0].circumstances["train.csv"]
+    assert again[0].name == first[0].name and again[0].train_curve != first[0].train_curve
+    assert again[0].environment["train.csv"] != first[0].environment["train.csv"]
     assert sum(map(sum, again[0].confusion)) == rows // 2
     assert "train.csv: " in capsys.readouterr().out
 
@@ -62,7 +62,7 @@ def test_a_precision_that_was_settled_once_is_kept(config, tmp_path, monkeypatch
     monkeypatch.setattr(sweeping, "settle_precision", lambda _, requested: "float32")
     sweep(dataclasses.replace(config, trials=1))
     monkeypatch.setattr(sweeping, "settle_precision", lambda _, requested: "bfloat16")  # a timing came out otherwise
-    assert [one.circumstances["precision"] for one in sweep(config)] == ["float32", "float32"]
+    assert [one.environment["precision"] for one in sweep(config)] == ["float32", "float32"]
 
 
 def test_a_line_tells_what_its_run_was_made_under_and_not_what_is_there_now(config, tmp_path):
@@ -70,9 +70,9 @@ def test_a_line_tells_what_its_run_was_made_under_and_not_what_is_there_now(conf
     recorded = {"precision": "bfloat16", "processor": "of another machine", "threads": 64, "train.csv": "f" * 64}
     content = {"run": "r", "commit": None, "resumed_with_differences": [], "fingerprint": recorded}
     (tmp_path / "environment.json").write_text(json.dumps(content))
-    run_config = study.build_config({"net.units": 4}, 0)
-    task = TrialTask(Trial.of(study, {"net.units": 4}, 0), run_config)
-    assert running._tell_circumstances(load_dataset(run_config), task, tmp_path).items() >= recorded.items()
+    run_config = study.build_config({"model_args.units": 4}, 0)
+    task = TrialTask(Trial.of(study, {"model_args.units": 4}, 0), run_config)
+    assert running._tell_environment(load_dataset(run_config), task, tmp_path).items() >= recorded.items()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_ensembles_of_more_nets_are_kept_where_some_of_their_folders_are_gone(co
 
 def test_what_a_trial_leaves_elsewhere_comes_back_with_its_folders(config, monkeypatch):
     study = sweeping.load_study(config.study)
-    run_config = study.build_config({"net.units": 4}, 0)
+    run_config = study.build_config({"model_args.units": 4}, 0)
     plain = running.cross_validate
 
     def track(config, **given):
@@ -173,12 +173,12 @@ def test_what_a_trial_leaves_elsewhere_comes_back_with_its_folders(config, monke
 
     monkeypatch.setattr(running, "cross_validate", track)
     shop = Shop({(0, 1): load_dataset(run_config)}, None)
-    outcome = do_trial(shop, TrialTask(Trial.of(study, {"net.units": 4}, 0), run_config))
+    outcome = do_trial(shop, TrialTask(Trial.of(study, {"model_args.units": 4}, 0), run_config))
     assert outcome.files["tensorboard/events"] == b"curves" and "history.csv" in outcome.files
 
 
 def test_a_run_in_its_last_epoch_is_not_given_up(monkeypatch):
-    monkeypatch.setattr(running, "is_hopeless", lambda curve, earlier: True)
+    monkeypatch.setattr(running, "is_unpromising", lambda curve, earlier: True)
     watch = running._Watch([(0.9, 0.9)], epochs=2)
     watch([{"held_out_accuracy": 0.1}, {"held_out_accuracy": 0.1}])
     with pytest.raises(PrunedError):

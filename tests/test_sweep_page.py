@@ -13,15 +13,15 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.sweeps import figures as course_figures
 from digit_recognizer.sweeps import figures as parameter_figures
 from digit_recognizer.sweeps.report import check_results, write_results
-from digit_recognizer.sweeps.statistics import build_setting_rows, summarise_settings
+from digit_recognizer.sweeps.statistics import build_setting_rows, summarize
 from digit_recognizer.sweeps.study import Claim, Range, Reported
 
 DIGITS = [str(digit) for digit in range(10)]
 HOSTILE = '<script>alert("1")</script> & more'
 
 
-def slope(setting):
-    return 0.97 - 0.05 * setting["net.dropout"] - setting["batch_size"] / 10_000
+def slope(configuration):
+    return 0.97 - 0.05 * configuration["model_args.dropout"] - configuration["batch_size"] / 10_000
 
 
 def write(study, records, folder, **changes):
@@ -53,8 +53,8 @@ def read_text(page):
 def whole(tmp_path_factory):
     """A study of all that a page can hold, its records and its page."""
     reported = (
-        Reported({"net.dropout": 0.5, "batch_size": 40}, 0.9123, 0.0987, f"Note {HOSTILE}"),
-        Reported({"net.dropout": 0.9}, 0.8765, note=f"Stray {HOSTILE}"),
+        Reported({"model_args.dropout": 0.5, "batch_size": 40}, 0.9123, 0.0987, f"Note {HOSTILE}"),
+        Reported({"model_args.dropout": 0.9}, 0.8765, note=f"Stray {HOSTILE}"),
     )
     study = make_grid(
         seeds=3,
@@ -65,7 +65,7 @@ def whole(tmp_path_factory):
         document=f"Document {HOSTILE}",
         epochs_shown=(2,),
         reported=reported,
-        claims=(Claim(f"Claim {HOSTILE}", "net.dropout", 0.3, 0.7, "lower"),),
+        claims=(Claim(f"Claim {HOSTILE}", "model_args.dropout", 0.3, 0.7, "lower"),),
     )
     records = make_records(study, slope, noise=0.001)
     lost = dataclasses.replace(records[5], state="failed", accuracy=None, reason=f"=Reason {HOSTILE}", confusion=())
@@ -77,7 +77,7 @@ def whole(tmp_path_factory):
 def test_the_page_holds_every_number_of_the_table(whole):
     study, records, _, page = whole
     shown = set(re.findall(r"<td[^>]*>([^<]*)</td>", page))
-    rows = build_setting_rows(study, summarise_settings(study, records))
+    rows = build_setting_rows(study, summarize(study, records))
     assert len(rows) == 7 and {"trained", "doc. trained", "untrained", "after 2", "failed"} <= set(rows[0])
     assert {cell for row in rows[1:] for cell in row} <= {unescape(cell) for cell in shown}
 
@@ -133,8 +133,8 @@ def test_each_run_has_its_line_in_the_table_and_none_is_a_formula(whole):
     _, records, folder, _ = whole
     rows = list(csv.DictReader((folder / "results.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["trial"] for row in rows] == [record.name for record in records]
-    assert {name: rows[0][name] for name in ("net.dropout", "batch_size", "seed", "state", "epochs_run")} == {
-        "net.dropout": "0.3", "batch_size": "40", "seed": "0", "state": "done", "epochs_run": "5",
+    assert {name: rows[0][name] for name in ("model_args.dropout", "batch_size", "seed", "state", "epochs_run")} == {
+        "model_args.dropout": "0.3", "batch_size": "40", "seed": "0", "state": "done", "epochs_run": "5",
     }  # fmt: skip
     assert float(rows[0]["accuracy"]) == records[0].accuracy and float(rows[0]["untrained"]) == 0.1
     assert (rows[5]["accuracy"], rows[5]["reason"]) == ("", f"'=Reason {HOSTILE}")
@@ -180,12 +180,10 @@ def test_a_search_is_told_by_its_ranges_and_its_pruned_runs(tmp_path, undrawn):
     assert "python -m digit_recognizer.download FOLDER --input-dir input " in text
 
 
-def test_differing_circumstances_are_named_among_the_limits(tmp_path, undrawn):
+def test_differing_environment_are_named_among_the_limits(tmp_path, undrawn):
     study = make_grid(seeds=2)
     records = make_records(study, slope)
-    records[3:] = [
-        dataclasses.replace(one, circumstances={**one.circumstances, "commit": "fff"}) for one in records[3:]
-    ]
+    records[3:] = [dataclasses.replace(one, environment={**one.environment, "commit": "fff"}) for one in records[3:]]
     text = read_text(write(study, records, tmp_path))
     assert "commit was abc1234 (3 runs), fff (9 runs)" in text and "precision was" not in text
 

@@ -1,4 +1,4 @@
-"""A sweep's settings as rows of text."""
+"""A sweep's configurations as rows of text."""
 
 import dataclasses
 
@@ -11,10 +11,10 @@ from digit_recognizer.sweeps.statistics import (
     format_table,
     label_setting,
     list_unmatched,
-    rank_settings,
+    rank,
     select_records,
     show_interval,
-    summarise_settings,
+    summarize,
 )
 from digit_recognizer.sweeps.study import Range, Reported
 
@@ -25,7 +25,7 @@ def test_the_table_says_what_the_runs_came_to():
         make_record(study, {"batch_size": 150}, seed, accuracy, untrained=0.05 + seed / 10, seconds=10.0)
         for seed, accuracy in enumerate((0.8, 0.9))
     ]
-    head, empty, full = build_setting_rows(study, summarise_settings(study, records))
+    head, empty, full = build_setting_rows(study, summarize(study, records))
     told = dict(zip(head, full, strict=True))
     assert told == {
         "batch_size": "150", "trained": "0.8500", "doc. trained": "0.5000", "untrained": "0.1000", "spread": "0.0707",
@@ -50,7 +50,7 @@ def test_of_many_settings_the_terminal_has_the_best_and_the_worst():
     study = make_study(grids=({"batch_size": tuple(range(1, 41))},), seeds=1)
     lines = format_table(study, make_records(study, lambda one: one["batch_size"] / 50, noise=0)).splitlines()
     assert [int(line.split()[0]) for line in lines[1:16]] == [*range(40, 30, -1), *range(5, 0, -1)]
-    assert lines[16] == "  15 of 40 settings, the best first; all of them stand in results.csv."
+    assert lines[16] == "  15 of 40 configurations, the best first; all of them stand in results.csv."
 
 
 def test_an_interval_is_shown_no_wider_than_accuracies_can_differ():
@@ -69,16 +69,16 @@ def test_a_search_has_its_best_setting_first_and_its_drawn_numbers_to_three_digi
         for rate, batch, accuracy in drawn
     ]
     records[2] = dataclasses.replace(records[2], state="failed", accuracy=None)
-    rows = build_setting_rows(study, choose_rows(study, summarise_settings(study, records)))
+    rows = build_setting_rows(study, choose_rows(study, summarize(study, records)))
     assert [row[:2] for row in rows[1:]] == [("0.0123", "1234"), ("0.00123", "40"), ("0.05", "40")]
-    assert label_setting(study, records[1].setting) == "learning_rate 0.0123, batch_size 1234"
+    assert label_setting(study, records[1].configuration) == "learning_rate 0.0123, batch_size 1234"
 
 
 def test_a_documents_number_belongs_to_the_settings_that_have_all_its_values():
-    reported = (Reported({"net.dropout": 0.3}, 0.8), Reported({"model": "narrow", "batch_size": 150}, 0.7))
+    reported = (Reported({"model_args.dropout": 0.3}, 0.8), Reported({"model": "narrow", "batch_size": 150}, 0.7))
     unheard = Reported({"batch_size": 999}, 0.6)
     study = make_grid(reported=(*reported, unheard))
-    summaries = summarise_settings(study, [])
+    summaries = summarize(study, [])
     head, *rows = build_setting_rows(study, summaries)
     found = {row[:2]: row[head.index("doc. trained")] for row in rows}
     assert (found["0.3", "40"], found["0.3", "150"]) == ("0.8000", "0.8000, 0.7000")
@@ -88,8 +88,8 @@ def test_a_documents_number_belongs_to_the_settings_that_have_all_its_values():
 
 @pytest.mark.parametrize(("value", "words"), [(True, "true"), (0.5, "0.5"), (1e-05, "1e-05"), (40, "40"), ("a", "a")])
 def test_values_are_written_as_in_a_study_file(value, words):
-    study = make_study(grids=({"net.option": (value, "other")},))
-    assert label_setting(study, {"net.option": value}) == f"option {words}"
+    study = make_study(grids=({"model_args.option": (value, "other")},))
+    assert label_setting(study, {"model_args.option": value}) == f"option {words}"
 
 
 def test_a_trial_counts_wherever_its_values_stand_in_the_study_by_now():
@@ -97,8 +97,10 @@ def test_a_trial_counts_wherever_its_values_stand_in_the_study_by_now():
     varied = make_study(grids=({"epochs": (1, 2), "batch_size": (40, 80)},), seeds=2)
     records = make_records(fixed, lambda one: 0.9)
     ours = select_records(varied, records)
-    assert [record.setting for record in ours] == [{**record.setting, "batch_size": 40} for record in records]
-    assert [one.accuracies for one in summarise_settings(varied, ours)].count([]) == 2
+    assert [record.configuration for record in ours] == [
+        {**record.configuration, "batch_size": 40} for record in records
+    ]
+    assert [one.accuracies for one in summarize(varied, ours)].count([]) == 2
     assert select_records(fixed, ours) == records
 
 
@@ -111,5 +113,5 @@ def test_a_setting_of_which_a_run_went_wrong_stands_behind_those_that_went_well(
         for size, both in accuracies.items()
         for seed, found in enumerate(both)
     ]
-    ranked = rank_settings(summarise_settings(study, records))
-    assert [one.setting["batch_size"] for one in ranked] == [40, 150, 80]
+    ranked = rank(summarize(study, records))
+    assert [one.configuration["batch_size"] for one in ranked] == [40, 150, 80]

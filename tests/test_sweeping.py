@@ -24,7 +24,7 @@ learning_rate = 0.1
 folds = 2
 precision = "float32"
 [[grid]]
-net.units = [4, 8]
+model_args.units = [4, 8]
 """
 
 
@@ -39,8 +39,7 @@ def study(tmp_path):
 def strip(records):
     """What must not depend on when, or how often, a sweep was stopped."""
     return [
-        dataclasses.replace(record, seconds=0.0, circumstances={**record.circumstances, "data": ""})
-        for record in records
+        dataclasses.replace(record, seconds=0.0, environment={**record.environment, "data": ""}) for record in records
     ]
 
 
@@ -54,12 +53,17 @@ def whole(tmp_path_factory):
 
 
 def test_every_setting_is_run_with_every_seed_and_its_line_says_what_train_finds(whole, study, tmp_path):
-    assert [(record.setting["net.units"], record.seed) for record in whole] == [(4, 0), (8, 0), (4, 1), (8, 1)]
-    config = sweeping.load_study(study).build_config({"net.units": 8}, 1)
+    assert [(record.configuration["model_args.units"], record.seed) for record in whole] == [
+        (4, 0),
+        (8, 0),
+        (4, 1),
+        (8, 1),
+    ]
+    config = sweeping.load_study(study).build_config({"model_args.units": 8}, 1)
     result = cross_validate(config.replace(run_dir=tmp_path / "train", limit_test=0), single_split=True)
     record = whole[3]
     assert record.accuracy == result.score.oof_accuracy and record.untrained == result.untrained_accuracy
-    assert record.held_out_curve[-1] == pytest.approx(record.accuracy, abs=1e-6) and len(record.held_out_curve) == 3
+    assert record.val_curve[-1] == pytest.approx(record.accuracy, abs=1e-6) and len(record.val_curve) == 3
     assert sum(map(sum, record.confusion)) == 30, "60 rows, half of them held out"
     assert sum(record.confusion[label][label] for label in range(10)) == round(30 * record.accuracy)
     assert record.parameters == 784 * 8 + 8 + 8 * 8 + 8 + 8 * 10 + 10
@@ -90,7 +94,7 @@ def test_a_sweep_that_is_stopped_again_and_again_ends_with_the_same_trials(whole
 def test_a_trial_names_the_commit_of_the_sweep_wherever_it_is_run(study, tmp_path, monkeypatch):
     monkeypatch.setattr(sweeping, "find_commit", lambda: "abc1234")
     (record,) = sweep(SweepConfig(study, tmp_path / "sweep", trials=1))
-    assert record.circumstances["commit"] == "abc1234"
+    assert record.environment["commit"] == "abc1234"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ def test_a_trial_names_the_commit_of_the_sweep_wherever_it_is_run(study, tmp_pat
 def test_what_these_data_or_this_backend_cannot_bear_is_refused_before_any_trial(study, tmp_path, values, complaint):
     if "devices" in values and keras.config.backend() == "jax":
         pytest.skip("JAX bears several devices")
-    text = STUDY.replace("net.units = [4, 8]", values)
+    text = STUDY.replace("model_args.units = [4, 8]", values)
     study.write_text(text.replace("folds = 2\n", "") if "folds" in values else text)
     with pytest.raises(InputError, match=complaint):
         sweep(SweepConfig(study, tmp_path / "sweep"))
@@ -140,7 +144,7 @@ def test_a_setting_of_which_no_net_can_be_built_or_whose_fit_diverges_does_not_e
     assert [record.state for record in records] == ["done", "failed", "failed", "failed"]
     assert "units takes a number from 1 to 1024" in records[1].reason and "diverged" in records[2].reason
     assert records[1].accuracy is None
-    assert "note: no net can be built with net.units=2000, so its trials will fail" in capsys.readouterr().out
+    assert "note: no net can be built with model_args.units=2000, so its trials will fail" in capsys.readouterr().out
 
 
 def test_a_hopeless_trial_is_given_up_and_its_net_with_it(study, tmp_path, monkeypatch):
@@ -152,26 +156,28 @@ def test_a_hopeless_trial_is_given_up_and_its_net_with_it(study, tmp_path, monke
         seen.append(len(earlier))
         return len(earlier) == 2 and len(curve) == 2
 
-    monkeypatch.setattr(running, "is_hopeless", judge)
+    monkeypatch.setattr(running, "is_unpromising", judge)
     records = sweep(SweepConfig(study, tmp_path / "sweep"))
-    assert [(record.setting["net.units"], record.seed, record.state) for record in records] == [
+    assert [(record.configuration["model_args.units"], record.seed, record.state) for record in records] == [
         (4, 0, "done"), (8, 0, "done"), (4, 1, "done"), (8, 1, "done"), (16, 0, "pruned"),
     ]  # fmt: skip
-    assert set(seen) == {0, 2} and len(records[-1].held_out_curve) == 2
-    assert records[-1].accuracy == records[-1].held_out_curve[-1]
+    assert set(seen) == {0, 2} and len(records[-1].val_curve) == 2
+    assert records[-1].accuracy == records[-1].val_curve[-1]
     left = [path.name for path in (tmp_path / "sweep" / "trials" / records[-1].name).iterdir()]
     assert not [name for name in left if "state" in name or name == "models"]
 
 
 def test_ensembles_are_of_one_wording_of_the_study_and_of_one_settings_rows(study, tmp_path):
-    text = STUDY.replace('"dense"', '"dense"\nfold_seed = 0').replace("net.units = [4, 8]", "train_rows = [40, 60]")
+    text = STUDY.replace('"dense"', '"dense"\nsplit_seed = 0').replace(
+        "model_args.units = [4, 8]", "limit_train = [40, 60]"
+    )
     config = SweepConfig(study, tmp_path / "sweep")
     for epochs in (1, 2):
         study.write_text(text.replace("epochs = 3", f"epochs = {epochs}"))
         records = sweep(config)
     assert len(records) == 8, "those of the first wording are kept"
     scores = [one for one in load_ensembles(tmp_path / "sweep" / ENSEMBLES) if one.is_of(records[4:])]
-    assert [(one.setting, one.nets, one.choices) for one in scores] == [
+    assert [(one.configuration, one.nets, one.choices) for one in scores] == [
         ("limit_train=40", 1, 2), ("limit_train=40", 2, 1), ("limit_train=60", 1, 2), ("limit_train=60", 2, 1),
     ]  # fmt: skip
     assert scores[0].accuracy == pytest.approx((records[4].accuracy + records[6].accuracy) / 2, abs=1e-6)
@@ -221,7 +227,7 @@ def test_grids_of_different_nets_are_run_side_by_side(study, tmp_path, capsys):
     other = '[[grid]]\nmodel = "dense"\nnet.units = 4\n[[grid]]\nmodel = "narrow"\nnet.kernel_px = 3\n'
     study.write_text(STUDY.replace('model = "dense"\n', "").replace("[[grid]]\nnet.units = [4, 8]\n", other))
     records = sweep(SweepConfig(study, tmp_path / "sweep", trials=2))
-    assert [record.setting["model"] for record in records] == ["dense", "narrow"]
+    assert [record.configuration["model"] for record in records] == ["dense", "narrow"]
     assert "model=dense seed=0" in capsys.readouterr().out
 
 
@@ -244,7 +250,7 @@ def test_a_process_that_has_grown_large_is_left_for_a_new_one(study, tmp_path, m
 
 def test_weights_that_cannot_be_had_stop_the_sweep_and_are_no_trials_fault(study, tmp_path):
     text = STUDY.replace('model = "dense"', 'model = "vgg16"\nweights = "gone.h5"\naugmentation = "none"')
-    study.write_text(text.replace("net.units = [4, 8]", "batch_size = [5, 10]").replace("batch_size = 10\n", ""))
+    study.write_text(text.replace("model_args.units = [4, 8]", "batch_size = [5, 10]").replace("batch_size = 10\n", ""))
     with pytest.raises(InputError, match=r"--weights takes .* gone\.h5"):
         sweep(SweepConfig(study, tmp_path / "sweep"))
     assert sweeping.load_trials(tmp_path / "sweep" / "trials.jsonl") == []

@@ -7,7 +7,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.trials import Trial, TrialRecord, append_trial, group_by_setting, load_trials
 
-RECORD = TrialRecord("aa", {"epochs": 2}, 0, "done", untrained=0.1, accuracy=0.9, held_out_curve=(0.8, 0.9))
+RECORD = TrialRecord("aa", {"epochs": 2}, 0, "done", untrained=0.1, accuracy=0.9, val_curve=(0.8, 0.9))
 
 
 def test_a_trial_is_named_after_all_that_the_study_says_of_it_and_nothing_else():
@@ -53,7 +53,7 @@ def test_a_whole_line_counts_though_its_end_is_missing(tmp_path):
 def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path):
     path = tmp_path / "trials.jsonl"
     with pytest.raises(ValueError, match="has an accuracy"):
-        append_trial(path, dataclasses.replace(RECORD, held_out_curve=()))
+        append_trial(path, dataclasses.replace(RECORD, val_curve=()))
     assert not path.exists()
 
 
@@ -72,19 +72,19 @@ def test_nothing_is_left_of_a_line_that_was_cut_off_however_long_it_was(tmp_path
         ({"accuracy": float("nan")}, "none that a trial can have"),
         ({"state": "begun"}, "none that a trial can have"),
         ({"extra": 1}, "'extra' is missing or unknown"),
-        ({"held_out_curve": 3}, "not iterable"),
+        ({"val_curve": 3}, "not iterable"),
         ({"confusion": [[float("inf")]]}, "infinity"),
         ({"confusion": [[1, 2], [3]]}, "none that a trial can have"),
         ({"confusion": [[-1]]}, "none that a trial can have"),
-        ({"setting": None}, "'setting' is of another type"),
-        ({"setting": {"epochs": [1]}}, "none that a trial can have"),
+        ({"configuration": None}, "'configuration' is of another type"),
+        ({"configuration": {"epochs": [1]}}, "none that a trial can have"),
         ({"seed": "0"}, "'seed' is of another type"),
         ({"name": ["aa"]}, "'name' is of another type"),
         ({"accuracy": 7.5}, "none that a trial can have"),
         ({"accuracy": True}, "'accuracy' is of another type"),
         ({"seconds": -1.0}, "none that a trial can have"),
-        ({"circumstances": [1]}, "'circumstances' is of another type"),
-        ({"confusion": [[1]], "circumstances": {"classes": ["a", "b"]}}, "number of classes"),
+        ({"environment": [1]}, "'environment' is of another type"),
+        ({"confusion": [[1]], "environment": {"classes": ["a", "b"]}}, "number of classes"),
     ],
 )
 def test_a_damaged_line_is_told_with_its_number(tmp_path, change, complaint):
@@ -105,10 +105,10 @@ def test_a_trial_that_stands_there_twice_is_told(tmp_path):
 
 def test_groups_keep_the_order_of_settings_and_sort_their_seeds():
     def record(epochs, seed):
-        return dataclasses.replace(RECORD, setting={"epochs": epochs}, seed=seed)
+        return dataclasses.replace(RECORD, configuration={"epochs": epochs}, seed=seed)
 
     groups = group_by_setting([record(5, 1), record(2, 0), record(5, 0)])
-    assert [(setting, [one.seed for one in group]) for setting, group in groups] == [
+    assert [(configuration, [one.seed for one in group]) for configuration, group in groups] == [
         ({"epochs": 5}, [0, 1]),
         ({"epochs": 2}, [0]),
     ]

@@ -31,7 +31,7 @@ from digit_recognizer.sweeps.search import is_unpromising
 from digit_recognizer.sweeps.trials import Curve, State, Trial, TrialRecord
 from digit_recognizer.training.checkpoint import remove_state
 from digit_recognizer.training.cross_validation import CVResult, cross_validate, resume
-from digit_recognizer.training.hardware import count_threads
+from digit_recognizer.training.executors import count_threads
 from digit_recognizer.training.inputs import count_parameters
 from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint, name_processor
 from digit_recognizer.training.run import CONFIG, load_run_config
