@@ -15,13 +15,9 @@ from typing import Annotated
 import tyro
 
 from digit_recognizer.backend import import_keras
-<<<<<<< HEAD
 from digit_recognizer.cli import command, parse_arguments
-=======
-from digit_recognizer.cli import door, parse_arguments
 from digit_recognizer.console import TerminatedError
 from digit_recognizer.errors import LostError
->>>>>>> ed522ab (A sweep's trials run in a worker process that is replaced when it has grown)
 from digit_recognizer.training.executors import Machines, open_executor
 
 WORKER = "DIGIT_RECOGNIZER_SWEEP_WORKER"  # environment variable that tells the worker from its parent

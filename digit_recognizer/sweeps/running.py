@@ -30,14 +30,14 @@ from digit_recognizer.io import LOCK
 from digit_recognizer.sweeps.search import is_unpromising
 from digit_recognizer.sweeps.trials import Curve, State, Trial, TrialRecord
 from digit_recognizer.training.checkpoint import remove_state
-from digit_recognizer.training.cross_validation import CVResult, cross_validate, resume
+from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.executors import count_threads
 from digit_recognizer.training.inputs import count_parameters
 from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint, name_processor
+from digit_recognizer.training.results import CVResult
 from digit_recognizer.training.run import CONFIG, load_run_config
 
 MODELS = "models"  # not kept: `train` with the same flags makes them again
-VAL_ACCURACY = "held_out_accuracy"
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,37 @@ class Outcome:
     files: dict[str, bytes]
 
 
-class PruningCallback:
-    """Stops a run whose accuracy is below the median of earlier trials; never in its last epoch, when all is done."""
+class PruningCallback(keras.callbacks.Callback):
+    """Keeps a trial's history, and stops a trial whose accuracy is below the median of earlier ones.
+
+    Never in its last epoch, when all is done. A resumed run calls it for the epochs of earlier sessions too.
+
+    Args:
+        earlier: curves of earlier trials; None if no trial is pruned.
+        epochs: of the trial.
+    """
 
     def __init__(self, earlier: Sequence[Curve] | None, epochs: int) -> None:
+        super().__init__()
         self.earlier, self.epochs = earlier, epochs
         self.history: list[dict[str, Any]] = []
 
-    def __call__(self, history: list[dict[str, Any]]) -> None:
-        self.history = list(history)
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keep an epoch's logs.
+
+        Raises:
+            PrunedError: to stop the trial.
+        """
+        self.history.append(dict(logs or {}))
         raise_if_interrupted()
-        curve = read_curve(history, VAL_ACCURACY)
+        curve = read_curve(self.history, find_val_column(self.history))
         if self.earlier is not None and len(curve) < self.epochs and is_unpromising(curve, self.earlier):
             raise PrunedError
+
+
+def find_val_column(history: Sequence[Mapping[str, Any]]) -> str:
+    """The column with the accuracy on the held-out rows: val_accuracy is of others where training needs them."""
+    return "holdout_accuracy" if history and "holdout_accuracy" in history[0] else "val_accuracy"
 
 
 def execute_trial(shared: SharedData, task: TrialTask) -> Outcome:
@@ -134,7 +152,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
             remove_state(path)
         shutil.rmtree(path / MODELS, ignore_errors=True)
     history: Sequence[Mapping[str, Any]] = callback.history if result is None else load_history(path)
-    curve = read_curve(history, VAL_ACCURACY)
+    curve = read_curve(history, find_val_column(history))
     seconds = time.perf_counter() - started
     return TrialRecord(
         name=task.trial.name,
@@ -177,7 +195,7 @@ def _start_or_resume(dataset: Dataset, task: TrialTask, path: Path, callback: Pr
     if dataset.whole_test:
         config = config.replace(submission=path / "submission.csv")
     with _silence():
-        return cross_validate(config, single_split=True, dataset=dataset, on_epoch=callback)
+        return cross_validate(config, single_split=True, dataset=dataset, callbacks=[callback], figures=False)
 
 
 def _resume(config: RunConfig, dataset: Dataset, path: Path, callback: PruningCallback) -> CVResult:
@@ -194,9 +212,8 @@ def _resume(config: RunConfig, dataset: Dataset, path: Path, callback: PruningCa
     if differing := [flag(name) for name in old if name not in (*PATH_FIELDS, "precision") and old[name] != new[name]]:
         raise UnusableRunError("sweep.another_run", path=path, received=", ".join(differing))
     with _silence():
-        result = resume(path, "train", dataset=dataset, on_epoch=callback)
-    if not read_curve(load_history(path), VAL_ACCURACY):
-        raise UnusableRunError("sweep.history", path=path / "history.csv", problem="it is empty")
+        result = resume(path, "train", dataset=dataset, callbacks=[callback], figures=False)
+    load_history(path)
     return result
 
 
@@ -207,12 +224,15 @@ def load_history(path: Path) -> list[dict[str, Any]]:
         UnusableRunError: if history.csv cannot be read.
     """
     try:
-        history = pd.read_csv(path / "history.csv")
-        if history[[VAL_ACCURACY, "accuracy"]].isna().to_numpy().any():
-            raise ValueError("a cell is empty")
-        return [{str(name): value for name, value in row.items()} for row in history.to_dict("records")]
-    except (OSError, KeyError, ValueError) as error:
+        history = pd.read_csv(path / "history.csv").to_dict("records")
+        if (
+            not all(np.isfinite([row[find_val_column(history)], row["accuracy"]]).all() for row in history)
+            or not history
+        ):
+            raise ValueError("it lacks numbers")
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise UnusableRunError("sweep.history", path=path / "history.csv", problem=error) from error
+    return history
 
 
 def read_curve(history: Sequence[Mapping[str, Any]], column: str) -> Curve:
@@ -230,7 +250,8 @@ def _silence() -> Iterator[None]:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     except WriteError as error:
-        raise (error.__cause__ if isinstance(error.__cause__, WriteError) else error) from None
+        error.remedy = ""
+        raise
 
 
 def describe_environment(dataset: Dataset, task: TrialTask, path: Path) -> dict[str, Any]:
