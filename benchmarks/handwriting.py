@@ -1,4 +1,4 @@
-"""How well `predict` reads: pictures with labels, pages made of rows that the reader has not seen, and no digits.
+"""How well `predict` reads: pictures with labels, pages made of rows that the classifier has not seen, and no digits.
 
     python benchmarks/handwriting.py pictures FOLDER          # with a labels.csv: file,label,kind
     python benchmarks/handwriting.py pages                    # digits of train.csv on paper, under bad light
@@ -32,8 +32,7 @@ from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.models import build_config
-from digit_recognizer.vision.classifier import Reader, load_reader
-from digit_recognizer.vision.recognition import read_pictures
+from digit_recognizer.vision.recognition import Classifier, load_classifier, predict_pictures
 from tests.paper import Conditions, lay_out
 
 CONDITIONS = {
@@ -55,19 +54,19 @@ CONDITIONS = {
 PAGES, ROWS, COLUMNS = 20, 4, 5
 
 
-def read_labelled(folder: Path, reader: Reader) -> None:
-    """Accuracy per kind: a picture is read right if it holds one sign and that is its digit."""
+def read_labelled(folder: Path, classifier: Classifier) -> None:
+    """Accuracy per kind: a picture is read right if it holds one glyph and that is its digit."""
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for row, reading in zip(rows, read_pictures([folder / row["file"] for row in rows], reader), strict=True):
-        digits = [sign.digit for sign in reading.signs]
+    for row, picture in zip(rows, predict_pictures([folder / row["file"] for row in rows], classifier), strict=True):
+        digits = [glyph.digit for glyph in picture.glyphs]
         right = digits == [int(row["label"])]
         word = "right" if right else "not told" if len(digits) == 1 and digits[0] is None else "wrong"
         for kind in (row["kind"], row["file"].split("/")[0], "all"):
             counts[kind][word] += 1
         if not right:
-            told = [(sign.verdict, sign.list_likeliest()[0]) for sign in reading.signs]
+            told = [(glyph.verdict, glyph.most_likely) for glyph in picture.glyphs]
             print(f"  {row['file']}: {row['label']} read as {told}")
     for kind, found in counts.items():
         total = sum(found.values())
@@ -79,21 +78,23 @@ def read_labelled(folder: Path, reader: Reader) -> None:
 
 
 def load_held_out(input_dir: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that the packaged reader was not fitted on: uint8 (n, 28, 28) and int (n,)."""
+    """The rows that the packaged classifier was not fitted on: uint8 (n, 28, 28) and int (n,)."""
     dataset = load_dataset(build_config("champion", input_dir=input_dir))
     held_out = assign_folds(dataset.labels, 5, 0, dataset.groups) == 0
     return dataset.images[held_out][..., 0], dataset.labels[held_out]
 
 
-def read_pages(reader: Reader, input_dir: Path) -> None:
-    """Digits of the rows that the reader was not fitted on, 20 to a page and alone, under each condition."""
+def read_pages(classifier: Classifier, input_dir: Path) -> None:
+    """Digits of the rows that the classifier was not fitted on, 20 to a page and alone, under each condition."""
     images, labels = load_held_out(input_dir)
     for name, conditions in CONDITIONS.items():
-        found = [read_made(reader, images, labels, conditions, count) for count in (ROWS * COLUMNS, 1)]
+        found = [read_made(classifier, images, labels, conditions, count) for count in (ROWS * COLUMNS, 1)]
         print(f"  {name:26s} on pages {found[0]}, alone {found[1]}", flush=True)
 
 
-def read_made(reader: Reader, images: np.ndarray, labels: np.ndarray, conditions: Conditions, count: int) -> str:
+def read_made(
+    classifier: Classifier, images: np.ndarray, labels: np.ndarray, conditions: Conditions, count: int
+) -> str:
     """Lay out pages of `count` digits and read them: how many of all digits stand where they should."""
     pages = PAGES if count > 1 else 10 * PAGES
     right = others = 0
@@ -102,16 +103,16 @@ def read_made(reader: Reader, images: np.ndarray, labels: np.ndarray, conditions
         for page, path in enumerate(paths):
             made = lay_out(images[page * count : (page + 1) * count], min(COLUMNS, count), conditions, page)
             cv2.imwrite(str(path), made)
-        for page, reading in enumerate(read_pictures(paths, reader)):
+        for page, picture in enumerate(predict_pictures(paths, classifier)):
             wanted = labels[page * count : (page + 1) * count].tolist()
-            read = [sign.digit for sign in reading.signs]
+            read = [glyph.digit for glyph in picture.glyphs]
             blocks = SequenceMatcher(None, read, wanted, autojunk=False).get_matching_blocks()
             right += sum(block.size for block in blocks)
             others += max(0, len(read) - len(wanted))
     return f"{right:3d} of {pages * count} right, {others} signs too many"
 
 
-def read_pairs(reader: Reader, input_dir: Path) -> None:
+def read_pairs(classifier: Classifier, input_dir: Path) -> None:
     """Two held-out digits side by side, which touch or nearly do."""
     images, labels = load_held_out(input_dir)
     rng = np.random.default_rng(3)
@@ -122,19 +123,19 @@ def read_pairs(reader: Reader, input_dir: Path) -> None:
             paths.append(Path(folder) / f"{number:03d}.png")
             cv2.imwrite(str(paths[-1]), np.rint(255 - 255 * set_side_by_side(*images[rows], rng)).astype(np.uint8))
             wanted.append(labels[rows].tolist())
-        read = [[sign.digit for sign in reading.signs] for reading in read_pictures(paths, reader)]
+        read = [[glyph.digit for glyph in picture.glyphs] for picture in predict_pictures(paths, classifier)]
     right = sum(one == other for one, other in zip(read, wanted, strict=True))
     told = sum(None not in one and one != other for one, other in zip(read, wanted, strict=True))
     print(f"  pairs that touch or nearly do: {right} of 200 right, {told} told wrongly, the others not told as two")
 
 
-def read_others(reader: Reader, folders: list[Path]) -> None:
-    """Which share is answered `no digit` or `unsure` (in every sign), or holds no sign at all."""
+def read_others(classifier: Classifier, folders: list[Path]) -> None:
+    """Which share is answered `no digit` or `unsure` (in every glyph), or holds no glyph at all."""
     with tempfile.TemporaryDirectory() as folder:
         for name, paths in {"blank paper": make_blank(Path(folder)), "noise": make_noise(Path(folder))}.items():
-            tell_refused(name, paths, reader)
+            tell_refused(name, paths, classifier)
     for other in folders:
-        tell_refused(str(other), sorted(path for path in other.rglob("*") if path.suffix in ENDINGS), reader)
+        tell_refused(str(other), sorted(path for path in other.rglob("*") if path.suffix in ENDINGS), classifier)
 
 
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -163,10 +164,10 @@ def make_noise(folder: Path) -> list[Path]:
     return paths
 
 
-def tell_refused(name: str, paths: list[Path], reader: Reader) -> None:
+def tell_refused(name: str, paths: list[Path], classifier: Classifier) -> None:
     verdicts: Counter[str] = Counter()
-    for reading in read_pictures(paths, reader):
-        told = {sign.verdict for sign in reading.signs}
+    for picture in predict_pictures(paths, classifier):
+        told = {glyph.verdict for glyph in picture.glyphs}
         verdicts["a digit" if "digit" in told else "unsure" if "unsure" in told else "no digit"] += 1
     refused = (verdicts["no digit"] + verdicts["unsure"]) / len(paths)
     print(f"  {name}: {dict(verdicts)}, refused {refused:.3f} of {len(paths)}")
@@ -199,15 +200,15 @@ def main() -> None:
         measure_speed(chosen.folders[0], chosen.run)
         return
     import_keras()
-    reader = load_reader(chosen.run)
+    classifier = load_classifier(chosen.run)
     if chosen.what == "pictures":
-        read_labelled(chosen.folders[0], reader)
+        read_labelled(chosen.folders[0], classifier)
     elif chosen.what == "pages":
-        read_pages(reader, chosen.input_dir)
+        read_pages(classifier, chosen.input_dir)
     elif chosen.what == "pairs":
-        read_pairs(reader, chosen.input_dir)
+        read_pairs(classifier, chosen.input_dir)
     else:
-        read_others(reader, chosen.folders)
+        read_others(classifier, chosen.folders)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Digits as pictures bring them, for fitting the reader: MNIST's in other hands, drawn ones, printed ones.
 
 MNIST was written with one kind of pen in one country. Of its digits others are made: wider or narrower, slanted, bent,
-in another thickness, and brought into MNIST's form as a picture's digits are (`form_image`). What Europeans write and
+in another thickness, and brought into MNIST's form as a picture's digits are (`normalize`). What Europeans write and
 MNIST hardly has (a 1 with a long upstroke or a foot, a crossed 7, a closed 4) is drawn from a few jittered points.
 """
 
@@ -13,8 +13,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from digit_recognizer.vision.normalize import form_image
-from digit_recognizer.vision.segment import Sign
+from digit_recognizer.vision.normalize import normalize
+from digit_recognizer.vision.segment import Glyph
 
 CANVAS_PX = 160
 FONT_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -137,11 +137,11 @@ def write_sign(fine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if not len(rows):
         return np.zeros((28, 28, 1), np.uint8)
     cut = fine[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return form_image(Sign(np.ascontiguousarray(cut, np.float32), 0, 0, 1, 1))
+    return normalize(Glyph(np.ascontiguousarray(cut, np.float32), 0, 0, 1, 1))
 
 
 def change_thickness(fine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another pen: half of all signs keep theirs; thin ones come out of `form_image` in MNIST's thickness."""
+    """Another pen: half of all signs keep theirs; thin ones come out of `normalize` in MNIST's thickness."""
     kind, radius = rng.random(), int(rng.integers(1, 5))
     deepest = cv2.distanceTransform((fine > 0.4).astype(np.uint8), cv2.DIST_L2, 3)
     body = float(np.percentile(deepest[deepest > 0], 60)) if (deepest > 0).any() else 0.0

@@ -12,18 +12,18 @@ from digit_recognizer.cli import command, parse_arguments
 
 @dataclass(frozen=True)
 class PredictArguments:
-    """Find and read the digits on pictures, with the packaged net or with a run's; or predict a test.csv with a run."""
+    """Find and classify the digits on pictures, with the packaged model or a run's; or predict a test.csv."""
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")] = ()
     """Photographs, scans or drawings (PNG, JPEG, GIF, BMP, WebP, TIFF, PPM), or folders of them."""
     run: Path | None = None
-    """A run folder whose nets read; None takes the net that travels with the package, which also knows letters."""
+    """A run folder whose models classify; None takes the packaged model, which also knows what is no digit."""
     show: Path | None = None
-    """Picture to write (.png, .jpg, .webp): every sign in a box, with what was read."""
+    """Annotated picture to write (.png, .jpg, .webp): every glyph in a box, with its digit."""
     output: Path | None = None
-    """CSV file to write: file, digit, probability, x, y, width, height, a row per sign; of --csv: ImageId, Label."""
+    """CSV file to write: file, digit, probability, x, y, width, height, a row per glyph; of --csv: ImageId, Label."""
     csv: Path | None = None
-    """A test.csv to predict with --run, into --output; the packaged net has seen test digits and is refused here."""
+    """A test.csv to predict with --run, into --output; the packaged model has seen test digits and is refused here."""
 
 
 @command

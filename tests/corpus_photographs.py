@@ -90,10 +90,10 @@ EIGHT = np.array([[0, 1, 128, 255]], np.uint8)  # the same, rounded
 FLOATS = np.array([[0, 0.25, 0.5, 1]], np.float32)
 SHARES = np.array([[0, 64, 128, 255]], np.uint8)
 RED = Image.new("RGB", (2, 2), (255, 0, 0))
-SEVERAL = "it holds several pictures: the first was read"
-CLEAR = "its transparent parts were laid on white"
-TURNED = "it was turned as its EXIF says"
-BAD_EXIF = "its EXIF is damaged: it was taken as upright"
+SEVERAL = "the file holds several pictures: the first was read"
+CLEAR = "transparent parts were laid on white"
+TURNED = "turned as its EXIF orientation says"
+BAD_EXIF = "its EXIF is damaged: taken as upright"
 BLACK = np.zeros((3, 4), np.uint8)
 PALETTE = Image.new("P", (2, 1))
 PALETTE.putpalette([0, 0, 0, 10, 20, 30])
@@ -178,7 +178,7 @@ READ = [
     ("an animated PNG", "png", animate("PNG", 30), PAGE, 0, (SEVERAL,)),
     ("a TIFF of pages", "tif", animate("TIFF", 3), PAGE, 0, (SEVERAL,)),
     ("an MPO", "jpg", animate("MPO", 2, quality=100), PAGE, 6, (SEVERAL,)),
-    ("a PNG named as JPEG", "jpg", save(GREY, "PNG"), PAGE, 0, ("it is a PNG image under the ending .jpg",)),
+    ("a PNG named as JPEG", "jpg", save(GREY, "PNG"), PAGE, 0, ("the file is a PNG image named .jpg",)),
     ("a JPEG named as text", "txt", save(GREY, "JPEG", quality=100), PAGE, 3, ()),
     ("no ending", "", save(GREY, "PNG"), PAGE, 0, ()),
     ("bytes after a JPEG's end", "jpg", save(GREY, "JPEG", quality=100) + b"ftypmp42" * 99, PAGE, 3, ()),

@@ -21,7 +21,6 @@ LAYERS = {
     "evaluation.metrics": 1,
     "models": 2,
     "vision": 1,
-    "vision.classifier": 3,
     "vision.recognition": 3,
     "training": 3,
     "evaluation": 3,

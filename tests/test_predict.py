@@ -1,28 +1,41 @@
-"""`predict`: pictures to digits, the files it leaves, and what it says of pictures that it cannot read."""
+"""`predict`: from pictures to digits, the files it leaves, and what it refuses."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import expect_error, write_tiny_data
 from paper import CELL_PX, write_page
 from PIL import Image
 
 from digit_recognizer import cv, predict
 from digit_recognizer.competition import submissions
 from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.data.labels import FASHION
 from digit_recognizer.data.sources import build_sample
-from digit_recognizer.io import read_json
-from digit_recognizer.models import build_model
-from digit_recognizer.models._weights import pack_weights
-from digit_recognizer.vision.classifier import NO_DIGIT
-from digit_recognizer.vision.recognition import MARGIN_PX, Reading, ReadSign, write_annotation, write_readings
-from digit_recognizer.vision.segment import Sign
+from digit_recognizer.io import read_json, write_json
+from digit_recognizer.models import _ready
+from digit_recognizer.vision import recognition
+from digit_recognizer.vision.recognition import (
+    NO_DIGIT,
+    Classifier,
+    GlyphPrediction,
+    PicturePrediction,
+    draw_annotation,
+    format_picture,
+    load_classifier,
+    predict_pictures,
+    write_annotation,
+    write_predictions,
+)
+from digit_recognizer.vision.segment import Glyph
 
 
 @pytest.fixture(autouse=True)
-def unbarred(monkeypatch):
-    """The bar lasts as long as a process; these tests share theirs with others."""
+def unblocked(monkeypatch):
+    """The packaged model blocks submissions as long as the process lives; these tests share theirs with others."""
     monkeypatch.setattr(submissions, "_blocks", [])
 
 
@@ -36,27 +49,154 @@ def page(tmp_path, sample):
     return write_page(tmp_path / "page.png", sample.test_pixels[:12].reshape(-1, 28, 28))
 
 
-def tell(digit: int, probability: float = 1.0) -> np.ndarray:
+@pytest.fixture(scope="module")
+def classifier():
+    kept = list(submissions._blocks)
+    loaded = load_classifier(None)
+    submissions._blocks[:] = kept
+    return loaded
+
+
+def make_probabilities(digit: int, probability: float = 1.0) -> np.ndarray:
     """Probabilities of ten digits and no digit."""
-    told = np.full(NO_DIGIT + 1, (1 - probability) / NO_DIGIT)
-    told[digit] = probability
-    return told
+    made = np.full(NO_DIGIT + 1, (1 - probability) / NO_DIGIT)
+    made[digit] = probability
+    return made
 
 
 def run(*arguments) -> int:
     return predict.main([str(argument) for argument in arguments])
 
 
-def test_the_command_writes_a_row_per_sign_and_a_picture_with_boxes(page, tmp_path, capsys):
+class FakeModel:
+    """A model whose probabilities depend on nothing but the number of columns that hold ink."""
+
+    def __init__(self, classify):
+        self.classify = classify
+
+    def predict_on_batch(self, images):
+        widths = (images[..., 0] > 0.2).any(axis=1).sum(axis=1)
+        return np.stack([self.classify(int(width)) for width in widths]).astype(np.float32)
+
+
+def test_a_page_is_classified_line_by_line_from_left_to_right(page, classifier, sample):
+    (picture,) = predict_pictures([page], classifier)
+    digits = [glyph.digit for glyph in picture.glyphs]
+    assert len(digits) == 12
+    assert sum(one == other for one, other in zip(digits, sample.test_labels[:12].tolist(), strict=True)) >= 11
+
+
+def test_the_packaged_model_separates_digits_from_what_is_none(classifier, sample):
+    images = sample.test_pixels[:300].reshape(-1, 28, 28, 1)
+    probabilities = classifier.predict(images)
+    assert probabilities.dtype == np.float32 and probabilities.shape == (300, 11)
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert (probabilities.argmax(axis=1) == sample.test_labels[:300]).mean() > 0.9
+    bars = np.zeros((1, 28, 28, 1), np.uint8)
+    bars[:, 13:16, 4:24] = 255  # a dash
+    assert classifier.predict(bars).argmax() == NO_DIGIT
+
+
+def test_its_file_is_small_and_matches_its_model_card():
+    facts, card = _ready.read_facts(_ready.READER_WEIGHTS), _ready.CARD.read_text()
+    assert _ready.READER_WEIGHTS.stat().st_size <= 2_000_000
+    assert facts["commit"] in card and facts["command"] in card
+    assert f"{facts['held_out_accuracy']} on {int(facts['held_out_rows']):,} rows" in card
+    assert facts["made_digits_accuracy"] in card and facts["others_accuracy"] in card
+
+
+def test_the_packaged_model_blocks_submissions(classifier):
+    load_classifier(None)
+    assert [error.code for error in submissions._blocks] == [_ready.REASON]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "verdict", "digit"),
+    [
+        (make_probabilities(7), "digit", 7),
+        (make_probabilities(7, 0.59), "unsure", None),
+        (make_probabilities(NO_DIGIT, 0.9), "no digit", None),
+    ],
+)
+def test_a_digit_counts_only_where_it_is_sure(probabilities, verdict, digit):
+    glyph = GlyphPrediction(Glyph(np.ones((2, 2), np.float32), 0, 0, 2, 2), probabilities)
+    assert (glyph.verdict, glyph.digit) == (verdict, digit)
+
+
+def test_a_glyph_that_is_no_digit_is_split_where_both_halves_are(tmp_path):
+    """Two bars that a thin line ties together: whole they are wide, alone they are narrow."""
+    page = np.full((200, 200), 255, np.uint8)
+    page[40:160, 50:62] = page[40:160, 130:142] = page[98:102, 62:130] = 0
+    Image.fromarray(page).save(tmp_path / "tied.png")
+    model = FakeModel(lambda width: make_probabilities(1) if width < 14 else make_probabilities(NO_DIGIT))
+    (picture,) = predict_pictures([tmp_path / "tied.png"], Classifier((model,)))
+    assert [glyph.digit for glyph in picture.glyphs] == [1, 1]
+    left, right = (glyph.glyph for glyph in picture.glyphs)
+    assert left.x + left.width <= right.x + 1
+
+
+def test_neighbours_that_are_no_digits_are_joined_where_they_make_one(tmp_path):
+    page = np.full((200, 200), 255, np.uint8)
+    page[40:160, 70:82] = page[40:160, 105:117] = 0
+    Image.fromarray(page).save(tmp_path / "broken.png")
+    model = FakeModel(lambda width: make_probabilities(0) if width > 6 else make_probabilities(NO_DIGIT))
+    (picture,) = predict_pictures([tmp_path / "broken.png"], Classifier((model,)))
+    assert [glyph.digit for glyph in picture.glyphs] == [0]
+    assert picture.glyphs[0].glyph.width == pytest.approx(47, abs=4)
+
+
+def test_what_can_be_neither_split_nor_joined_stays_no_digit(tmp_path):
+    page = np.full((200, 200), 255, np.uint8)
+    page[90:110, 30:170] = 0
+    Image.fromarray(page).save(tmp_path / "dash.png")
+    (picture,) = predict_pictures(
+        [tmp_path / "dash.png"], Classifier((FakeModel(lambda width: make_probabilities(NO_DIGIT)),))
+    )
+    assert [glyph.verdict for glyph in picture.glyphs] == ["no digit"]
+    assert "no digit" in format_picture(picture)[0]
+
+
+def test_several_models_are_averaged_and_images_preprocessed_as_in_their_run():
+    images = np.zeros((1, 28, 28, 1), np.uint8)
+    images[0, 4:24, 13:15] = 255  # a bar, which widening makes a block
+    models = (FakeModel(lambda width: make_probabilities(1)), FakeModel(lambda width: make_probabilities(width % 10)))
+    plain = Classifier(models).predict(images)
+    widened = Classifier(models, preprocess="widen").predict(images)
+    assert plain.sum() == pytest.approx(1) and plain[0, 1] == pytest.approx(0.5) and plain[0, 2] == pytest.approx(0.5)
+    assert widened[0, 2] == pytest.approx(0, abs=1e-6) and widened[0, 1] >= 0.5
+
+
+def test_a_note_says_that_there_are_too_many_glyphs(tmp_path, monkeypatch):
+    monkeypatch.setattr(recognition, "MAX_GLYPHS", 3)
+    page = np.full((200, 400), 255, np.uint8)
+    for left in range(20, 380, 60):
+        page[60:140, left : left + 10] = 0
+    Image.fromarray(page).save(tmp_path / "bars.png")
+    (found,) = predict_pictures([tmp_path / "bars.png"], Classifier((FakeModel(lambda width: make_probabilities(1)),)))
+    assert len(found.glyphs) == 3 and found.notes == ("6 glyphs: only the first 3 were classified",)
+
+
+def test_small_glyphs_are_kept_only_where_they_are_digits(tmp_path):
+    page = np.full((300, 300), 255, np.uint8)
+    page[40:260, 100:120] = 0  # a large bar
+    page[200:240, 200:204] = 0  # a small one
+    page[225:245, 240:260] = 0  # and a blot
+    Image.fromarray(page).save(tmp_path / "sizes.png")
+    model = FakeModel(lambda width: make_probabilities(1) if width < 8 else make_probabilities(NO_DIGIT))
+    (found,) = predict_pictures([tmp_path / "sizes.png"], Classifier((model,)))
+    assert [glyph.digit for glyph in found.glyphs] == [1, 1]
+
+
+def test_the_command_writes_a_row_per_glyph_and_a_picture_with_boxes(page, tmp_path, capsys):
     blank = tmp_path / "blank.png"
     Image.new("L", (60, 40), 255).save(blank)
-    assert run(page, blank, "--output", "signs.csv", "--show", "shown.png") == 0
-    with Path("signs.csv").open(newline="") as file:
+    assert run(page, blank, "--output", "glyphs.csv", "--show", "shown.png") == 0
+    with Path("glyphs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["file", "digit", "probability", "x", "y", "width", "height"]
     assert [row["file"] for row in rows] == [str(page)] * 12 + [str(blank)]
-    told, *_ = capsys.readouterr().out.partition("(12 signs")
-    marks = told.split(": ")[1].replace(" / ", " ").replace("?", "-").split()
+    line, *_ = capsys.readouterr().out.partition("(12 glyphs")
+    marks = line.split(": ")[1].replace(" / ", " ").replace("?", "-").split()
     assert marks == [row["digit"] or "-" for row in rows[:12]]
     for number, row in enumerate(rows[:12]):
         assert abs(int(row["x"]) + int(row["width"]) / 2 - (number % 4 + 0.5) * CELL_PX) < CELL_PX / 2
@@ -68,80 +208,98 @@ def test_the_command_writes_a_row_per_sign_and_a_picture_with_boxes(page, tmp_pa
     assert (0x0B, 0x5F, 0xA5) in colours
 
 
-def test_a_box_is_drawn_around_its_sign_and_names_what_was_read(tmp_path):
-    pixels = np.full((100, 400), 255, np.uint8)
-    sign = Sign(np.ones((2, 2), np.float32), x=300, y=20, width=50, height=60)
-    drawn = {}
-    for digit in (3, 8):
-        reading = Reading(Path("seven.png"), pixels, (ReadSign(sign, tell(digit)),))
-        assert write_annotation([reading], tmp_path / f"{digit}.png") == 1
-        with Image.open(tmp_path / f"{digit}.png") as shown:
-            drawn[digit] = np.asarray(shown.convert("RGB")).astype(int)
-    blue = np.abs(drawn[3] - (0x0B, 0x5F, 0xA5)).sum(axis=2) < 30
-    scale = 1400 / 400
-    left, right = np.flatnonzero(blue[MARGIN_PX + 160])[[0, -1]]
-    assert (left, right) == pytest.approx((300 * scale, 350 * scale), abs=4)
-    below = np.flatnonzero(blue[:, round(325 * scale)])[-1]
-    assert below == pytest.approx(80 * scale + MARGIN_PX, abs=4)
-    assert (drawn[3] != drawn[8]).any()
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+def test_a_box_is_drawn_around_its_glyph_with_its_digit(ending, tmp_path):
+    glyph = Glyph(np.ones((2, 2), np.float32), x=300, y=20, width=50, height=60)
+    found = (GlyphPrediction(glyph, make_probabilities(3)),)
+    picture = PicturePrediction(Path("$3.png"), found, (), None, np.full((10, 40), 255, np.uint8), 400, 100)
+    (axes,) = draw_annotation([picture]).axes
+    assert axes.patches[0].get_bbox().bounds == (300, 20, 50, 60)
+    assert [text.get_text() for text in axes.texts] == ["3 1.00"]
+    assert write_annotation([picture], tmp_path / f"shown.{ending}") == 1
+    with Image.open(tmp_path / f"shown.{ending}") as shown:
+        assert min(shown.size) > 200
 
 
-def test_a_picture_that_cannot_be_read_does_not_keep_others_from_being_read(page, tmp_path, capsys):
+def test_a_picture_that_cannot_be_read_does_not_stop_others(page, tmp_path, capsys):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert run(page, tmp_path / "bad.png", "--output", "signs.csv") == 2
-    told = capsys.readouterr()
-    assert "(12 signs" in told.out and f"{tmp_path / 'bad.png'}: not read" in told.out
-    assert told.err == "predict: 1 of 2 pictures could not be read: their lines say why.\n"
-    with Path("signs.csv").open(newline="") as file:
+    with expect_error("predict.unread", received=1):
+        run(page, tmp_path / "bad.png", "--output", "glyphs.csv", "--debug")
+    shown = capsys.readouterr().out
+    assert "(12 glyphs" in shown and f"{tmp_path / 'bad.png'}: not read" in shown
+    with Path("glyphs.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 12
 
 
-def test_what_is_written_is_what_was_read(tmp_path):
-    sign = Sign(np.ones((2, 2), np.float32), x=11, y=22, width=33, height=44)
-    write_readings([Reading(Path("a.png"), None, (ReadSign(sign, tell(6, 0.75)),))], tmp_path / "signs.csv")
-    assert (tmp_path / "signs.csv").read_text().splitlines()[1] == "a.png,6,0.7500,11,22,33,44"
+def test_a_row_has_the_digit_its_probability_and_its_box(tmp_path):
+    glyph = Glyph(np.ones((2, 2), np.float32), x=11, y=22, width=33, height=44)
+    write_predictions(
+        [PicturePrediction(Path("a.png"), (GlyphPrediction(glyph, make_probabilities(6, 0.75)),))],
+        tmp_path / "glyphs.csv",
+    )
+    assert (tmp_path / "glyphs.csv").read_text().splitlines()[1] == "a.png,6,0.7500,11,22,33,44"
 
 
 def test_a_file_name_that_a_spreadsheet_would_take_for_a_formula_gets_an_apostrophe(tmp_path):
-    write_readings([Reading(Path("=cmd.png"), None, ())], tmp_path / "signs.csv")
-    assert (tmp_path / "signs.csv").read_text().splitlines()[1].startswith("'=cmd.png,")
+    write_predictions([PicturePrediction(Path("=cmd.png"))], tmp_path / "glyphs.csv")
+    assert (tmp_path / "glyphs.csv").read_text().splitlines()[1].startswith("'=cmd.png,")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("arguments", "code"),
     [
-        ((), "predict takes pictures or folders of them"),
-        (("empty",), "empty must hold pictures ("),
-        (("page.png", "--output", "page.png"), "--output takes a new file, but page.png exists"),
-        (("page.png", "--show", "shown.gif"), "--show takes a name that ends in .png"),
-        (("page.png", "--show", "x.png", "--output", "x.png"), "--output and --show take two files"),
-        (("page.png", "--show", "page.png"), "--show takes a new file, but page.png exists"),
-        (("page.png", "--csv", "test.csv"), "--csv predicts a table: leave out the pictures"),
-        (("--csv", "test.csv"), "--csv takes the nets of a run: add --run RUN"),
-        (("--csv", "test.csv", "--run", "none"), "--csv writes ImageId,Label: add --output FILE"),
-        (("page.png", "--run", "none"), "none is not a run folder"),
-        (("page.png", "--output", "page.png/x.csv"), "page.png"),
-        (("nothing.png",), "nothing.png"),
+        ((), "predict.nothing"),
+        (("empty",), "predict.no_pictures"),
+        (("page.png", "--output", "page.png"), "submission.exists"),
+        (("page.png", "--show", "shown.gif"), "predict.show_suffix"),
+        (("page.png", "--show", "x.png", "--output", "x.png"), "predict.same_output"),
+        (("page.png", "--show", "page.png"), "submission.exists"),
+        (("page.png", "--csv", "test.csv"), "predict.table_and_pictures"),
+        (("--csv", "test.csv"), "predict.table_needs_run"),
+        (("--csv", "test.csv", "--run", "none"), "predict.table_needs_output"),
+        (("page.png", "--output", "page.png/x.csv"), "io.unwritable_folder"),
+        (("nothing.png",), "io.missing"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_nothing_is_written(arguments, line, page, tmp_path, capsys):
+def test_an_impossible_command_is_refused_and_nothing_is_written(arguments, code, page, tmp_path):
     (tmp_path / "empty").mkdir()
     before = sorted(tmp_path.iterdir())
-    assert run(*arguments) == 2
-    told = capsys.readouterr().err
-    assert line in told and told.count("\n") == 1
+    with expect_error(code):
+        run(*arguments, "--debug")
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.fixture
-def finished(tiny_dir, tmp_path):
-    arguments = ["--model", "padded", "--input-dir", str(tiny_dir), "--folds", "2", "--epochs", "1"]
-    assert cv.main([*arguments, "--run-dir", str(tmp_path / "run"), "--preprocess", "deskew"]) == 0
-    return tmp_path / "run"
+def test_a_mistake_is_one_line_and_exit_code_2(capsys):
+    assert run("nothing.png") == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_runs_nets_read_pictures_and_predict_its_test_csv_as_the_run_did(finished, tiny_dir, page, capsys):
-    assert run("--csv", tiny_dir / "test.csv", "--run", finished, "--output", "again.csv") == 0
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a small finished `run` and its `data`. Never write to it."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_tiny_data(folder / "data")
+    arguments = ["--model", "padded", "--input-dir", str(folder / "data"), "--folds", "2", "--epochs", "1"]
+    assert (
+        cv.main(
+            [
+                *arguments,
+                "--run-dir",
+                str(folder / "run"),
+                "--preprocess",
+                "deskew",
+                "--submission",
+                str(folder / "submission.csv"),
+            ]
+        )
+        == 0
+    )
+    return folder
+
+
+def test_a_runs_models_classify_pictures_and_predict_its_test_csv(trained, page, capsys):
+    finished = trained / "run"
+    assert run("--csv", trained / "data" / "test.csv", "--run", finished, "--output", "again.csv") == 0
     probabilities = np.load(finished / "test_probabilities.npy")
     submission = load_submission(Path("again.csv"))
     assert submission.labels.tolist() == probabilities.argmax(axis=1).tolist()
@@ -149,33 +307,33 @@ def test_a_runs_nets_read_pictures_and_predict_its_test_csv_as_the_run_did(finis
     assert submission.provenance.run == str(finished)
     assert submission.provenance.oof_accuracy == read_json(finished / "metrics.json")["oof_accuracy"]
     assert run(page, "--run", finished) == 0
-    assert "(12 signs" in capsys.readouterr().out
+    assert "(12 glyphs" in capsys.readouterr().out
 
 
-def test_another_test_csv_than_the_runs_own_is_predicted_and_marked_unfit(finished, tiny_dir, tmp_path, capsys):
-    lines = (tiny_dir / "test.csv").read_text().splitlines()
+def test_another_test_csv_is_predicted_and_its_submission_ineligible(trained, tmp_path, capsys):
+    lines = (trained / "data" / "test.csv").read_text().splitlines()
     other = tmp_path / "other.csv"
     other.write_text("\n".join(lines[:11]) + "\n")
     (tmp_path / "out").mkdir()
-    assert run("--csv", other, "--run", finished, "--output", "out/other.csv") == 0
+    assert run("--csv", other, "--run", trained / "run", "--output", "out/other.csv") == 0
     submission = load_submission(tmp_path / "out" / "other.csv")
     assert len(submission.labels) == 10
     assert submission.provenance is not None and "were not compared" in submission.provenance.ineligible
     assert "INELIGIBLE" in capsys.readouterr().out
 
 
-def test_nets_that_are_not_the_runs_are_refused(finished, page, tiny_dir, capsys):
-    second = finished / "models" / "fold1.safetensors"
-    content = second.read_bytes()
-    second.unlink()
-    assert run(page, "--run", finished) == 2
-    assert "fold1.safetensors is missing" in capsys.readouterr().err
-    second.write_bytes(pack_weights(build_model("dense")))
-    assert run(page, "--run", finished) == 2
-    assert "does not hold the weights" in capsys.readouterr().err
-    second.write_bytes(content)
+def test_models_that_predict_unlike_the_run_are_refused(trained, tmp_path):
+    finished = shutil.copytree(trained / "run", tmp_path / "copy")
     kept = np.load(finished / "test_probabilities.npy")
     np.save(finished / "test_probabilities.npy", np.eye(10, dtype=np.float32)[np.zeros(len(kept), int)])
-    assert run("--csv", tiny_dir / "test.csv", "--run", finished, "--output", "again.csv") == 2
-    assert "predict its test.csv otherwise" in capsys.readouterr().err
+    with expect_error("predict.other_models", path=finished / "models"):
+        run("--csv", trained / "data" / "test.csv", "--run", finished, "--output", "again.csv", "--debug")
     assert not Path("again.csv").exists()
+
+
+def test_a_run_on_other_classes_than_digits_does_not_classify_pictures(trained, page, tmp_path):
+    finished = shutil.copytree(trained / "run", tmp_path / "copy")
+    metrics = read_json(finished / "metrics.json")
+    write_json(finished / "metrics.json", metrics | {"classes": FASHION.to_json()})
+    with expect_error("predict.not_digits", path=finished, received="fashion"):
+        run(page, "--run", finished, "--debug")

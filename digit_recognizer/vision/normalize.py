@@ -1,7 +1,7 @@
-"""Handwriting in MNIST's own form: a sign's box scaled into 20x20 px, centred by its mass in 28x28 px.
+"""MNIST's own form of handwriting: a glyph's box scaled into 20x20 px, centred by its mass in 28x28 px.
 
 LeCun, Bottou, Bengio and Haffner 1998 ("Gradient-based learning applied to document recognition", section III.A) made
-MNIST so; nets trained on it read other people's pictures about as well as these are brought into that form. What the
+MNIST so; models trained on it read other people's pictures about as well as these are brought into that form. What the
 article does not say, and what a photograph of a thin pen lacks, is the thickness of MNIST's strokes.
 """
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer.errors import InputError
+from digit_recognizer.vision.ink import find_ink
 from digit_recognizer.vision.photos import load_photograph
-from digit_recognizer.vision.segment import Sign, find_ink, find_signs
+from digit_recognizer.vision.segment import Glyph, find_glyphs
 
 IMAGE_PX, BOX_PX = 28, 20
 FINENESS = 8  # px of the working image per px of the result: strokes are thickened there
@@ -22,7 +23,7 @@ VISIBLE = 0.3  # of full ink: the border of the box
 
 
 def load_letter(path: Path) -> np.ndarray:
-    """Load a picture of one sign: a letter, a digit, a drawing; all ink in it counts as one.
+    """Load a picture of one glyph: a letter, a digit, a drawing; all ink in it counts as one.
 
     Args:
         path: as for `load_photograph`.
@@ -33,21 +34,17 @@ def load_letter(path: Path) -> np.ndarray:
     Raises:
         InputError: as `load_photograph`, and if there is no ink.
     """
-    signs = find_signs(find_ink(load_photograph(path).pixels), single=True)
-    if not signs:
-        raise InputError(f"{path} must show a sign, but shows no ink: photograph it larger, or in better light.")
-    return form_image(signs[0])
+    glyphs = find_glyphs(find_ink(load_photograph(path).pixels), single=True)
+    if not glyphs:
+        raise InputError("photos.no_ink", path=path)
+    return normalize(glyphs[0])
 
 
-def form_image(sign: Sign) -> np.ndarray:
-    """Bring a sign into MNIST's form.
-
-    Returns:
-        uint8 (28, 28, 1), 0 = paper, 255 = ink.
-    """
+def normalize(glyph: Glyph) -> np.ndarray:
+    """Bring a glyph into MNIST's form: uint8 (28, 28, 1), 0 = paper, 255 = ink."""
     import cv2
 
-    fine = _thicken(_scale(sign.strength, BOX_PX * FINENESS))
+    fine = _thicken(_scale(glyph.strength, BOX_PX * FINENESS))
     fine = cv2.GaussianBlur(fine, (0, 0), BLUR_PX * FINENESS)
     rows, columns = (np.flatnonzero((fine > VISIBLE * fine.max()).any(axis=axis)) for axis in (1, 0))
     box = _scale(fine[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], BOX_PX)

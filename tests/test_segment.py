@@ -1,16 +1,19 @@
-"""From a photograph to MNIST's form: pages whose digits are known, under the light and on the paper of real ones."""
+"""From ink to glyphs in MNIST's form: pages whose digits are known, under the light and on the paper of real ones."""
 
 import time
 
 import numpy as np
 import pytest
+from conftest import expect_error
 from paper import CELL_PX, Conditions, lay_out
 from PIL import Image
 
 from digit_recognizer.data.sources import build_sample
-from digit_recognizer.errors import InputError
-from digit_recognizer.vision.normalize import form_image, load_letter
-from digit_recognizer.vision.segment import Sign, find_ink, find_signs, join_signs, list_cuts
+from digit_recognizer.vision.ink import find_ink
+from digit_recognizer.vision.normalize import load_letter, normalize
+from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits
+
+pytestmark = pytest.mark.fast
 
 CONDITIONS = {
     "perfect": Conditions(),
@@ -41,26 +44,26 @@ def draw(*strokes: tuple[int, int, int, int], side: int = 200, ink: int = 0, pap
 
 
 @pytest.mark.parametrize("conditions", CONDITIONS.values(), ids=CONDITIONS)
-def test_every_digit_of_a_page_is_found_where_it_is_whatever_the_light_and_the_paper(digits, conditions):
-    signs = find_signs(find_ink(lay_out(digits, 4, conditions)))
-    assert len(signs) == 12
-    for number, sign in enumerate(signs):
+def test_every_digit_of_a_page_is_found_whatever_the_light_and_the_paper(digits, conditions):
+    glyphs = find_glyphs(find_ink(lay_out(digits, 4, conditions)))
+    assert len(glyphs) == 12
+    for number, glyph in enumerate(glyphs):
         row, column = divmod(number, 4)
-        assert abs(sign.x + sign.width / 2 - (column + 0.5) * CELL_PX) < CELL_PX / 2
-        assert abs(sign.y + sign.height / 2 - (row + 0.5) * CELL_PX) < CELL_PX / 2
+        assert abs(glyph.x + glyph.width / 2 - (column + 0.5) * CELL_PX) < CELL_PX / 2
+        assert abs(glyph.y + glyph.height / 2 - (row + 0.5) * CELL_PX) < CELL_PX / 2
 
 
 @pytest.mark.parametrize("conditions", CONDITIONS.values(), ids=CONDITIONS)
-def test_what_is_found_looks_like_what_was_laid_on_the_page(digits, conditions):
-    plain = [form_image(sign) for sign in find_signs(find_ink(lay_out(digits, 4, Conditions())))]
-    found = [form_image(sign) for sign in find_signs(find_ink(lay_out(digits, 4, conditions)))]
+def test_normalized_glyphs_look_like_those_of_a_plain_page(digits, conditions):
+    plain = [normalize(glyph) for glyph in find_glyphs(find_ink(lay_out(digits, 4, Conditions())))]
+    found = [normalize(glyph) for glyph in find_glyphs(find_ink(lay_out(digits, 4, conditions)))]
     likeness = [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(plain, found, strict=True)]
     assert np.median(likeness) > 0.9 and min(likeness) > 0.6
 
 
-def test_the_form_is_that_of_mnist(digits):
-    for sign in find_signs(find_ink(lay_out(digits, 4, Conditions()))):
-        image = form_image(sign)
+def test_normalized_glyphs_have_mnists_size_and_center_of_mass(digits):
+    for glyph in find_glyphs(find_ink(lay_out(digits, 4, Conditions()))):
+        image = normalize(glyph)
         assert image.shape == (28, 28, 1) and image.dtype == np.uint8 and image.max() == 255
         rows, columns = (np.flatnonzero((image[..., 0] > 127).any(axis=axis)) for axis in (1, 0))
         assert 16 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 20
@@ -69,8 +72,8 @@ def test_the_form_is_that_of_mnist(digits):
         assert (ys * mass).sum() == pytest.approx(13.5, abs=0.6) and (xs * mass).sum() == pytest.approx(13.5, abs=0.6)
 
 
-def test_a_thin_pen_and_a_thick_one_leave_strokes_of_mnists_thickness_or_more():
-    thin, thick = (form_image(find_signs(find_ink(draw((20, 180, 100, 100 + px))))[0]) for px in (2, 20))
+def test_strokes_have_at_least_mnists_thickness():
+    thin, thick = (normalize(find_glyphs(find_ink(draw((20, 180, 100, 100 + px))))[0]) for px in (2, 20))
     for image in (thin, thick):
         middle = image[14, :, 0].astype(int)
         assert 2 * 255 < middle.sum() < 4 * 255
@@ -78,77 +81,82 @@ def test_a_thin_pen_and_a_thick_one_leave_strokes_of_mnists_thickness_or_more():
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 300), (300, 1), (3, 2000), (28, 28)])
 @pytest.mark.parametrize("shade", [0, 127, 255])
-def test_a_page_of_one_shade_holds_nothing_whatever_its_shape(shape, shade):
-    assert find_signs(find_ink(np.full(shape, shade, np.uint8))) == []
+def test_a_page_of_one_shade_has_no_glyph_whatever_its_shape(shape, shade):
+    assert find_glyphs(find_ink(np.full(shape, shade, np.uint8))) == []
 
 
 def test_grain_and_folds_of_blank_paper_are_no_ink():
     page = lay_out(np.zeros((4, 28, 28), np.uint8), 2, Conditions(grain=10, gradient=0.5, rule=0.04))
-    assert find_signs(find_ink(page)) == []
+    assert find_glyphs(find_ink(page)) == []
 
 
-def test_rules_are_no_ink_and_strokes_across_them_stay_whole():
+def test_ruled_lines_are_no_ink_and_strokes_across_them_stay_whole():
     page = draw((20, 180, 95, 105), side=200)
     page[50::40][:3] = 90
-    ruled = find_signs(find_ink(page))
+    ruled = find_glyphs(find_ink(page))
     assert len(ruled) == 1 and ruled[0].height == pytest.approx(160, abs=6) and ruled[0].width < 20
 
 
-def test_a_bar_that_ends_before_the_edges_is_no_rule():
-    (sign,) = find_signs(find_ink(draw((95, 103, 25, 175), (40, 160, 95, 105))))
-    assert sign.width > 140
+def test_a_bar_that_ends_before_the_edges_is_no_ruled_line():
+    (glyph,) = find_glyphs(find_ink(draw((95, 103, 25, 175), (40, 160, 95, 105))))
+    assert glyph.width > 140
 
 
 def test_a_margin_that_a_program_added_does_not_hide_what_it_frames():
     page = np.full((300, 300), 255, np.uint8)
     page[40:260, 100:180] = draw((20, 200, 35, 45), side=220, paper=215)[:, :80]
-    (sign,) = find_signs(find_ink(page))
-    assert (sign.x, sign.y, sign.width, sign.height) == pytest.approx((135, 60, 10, 180), abs=6)
+    (glyph,) = find_glyphs(find_ink(page))
+    assert (glyph.x, glyph.y, glyph.width, glyph.height) == pytest.approx((135, 60, 10, 180), abs=6)
 
 
 def test_the_table_under_the_paper_is_no_ink():
     page = draw((40, 160, 95, 105), paper=220)
     page[185:] = 60
-    assert len(find_signs(find_ink(page))) == 1
+    assert len(find_glyphs(find_ink(page))) == 1
 
 
-def test_parts_of_one_sign_are_joined_and_dust_is_not():
+def test_parts_of_one_glyph_are_joined_and_dust_is_dropped():
     five = draw((40, 50, 80, 130), (54, 160, 80, 90), (100, 110, 90, 130), (10, 13, 10, 13))
-    assert len(find_signs(find_ink(five))) == 1
+    assert len(find_glyphs(find_ink(five))) == 1
     footed = draw((30, 150, 95, 105), (160, 168, 60, 140))
-    assert len(find_signs(find_ink(footed))) == 1
+    assert len(find_glyphs(find_ink(footed))) == 1
 
 
-def test_two_lines_of_writing_are_not_joined_and_are_read_line_by_line():
+def test_two_lines_of_writing_stay_apart_and_come_line_by_line():
     page = draw((20, 90, 40, 50), (25, 95, 140, 150), (115, 180, 45, 55), (110, 185, 150, 160))
-    assert [(sign.x // 100, sign.y // 100) for sign in find_signs(find_ink(page))] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert [(glyph.x // 100, glyph.y // 100) for glyph in find_glyphs(find_ink(page))] == [
+        (0, 0),
+        (1, 0),
+        (0, 1),
+        (1, 1),
+    ]
 
 
-def test_all_ink_is_one_sign_where_one_is_asked_for():
+def test_all_ink_is_one_glyph_where_a_single_one_is_asked_for():
     page = draw((20, 180, 40, 50), (20, 180, 140, 150))
-    assert len(find_signs(find_ink(page))) == 2
-    (sign,) = find_signs(find_ink(page), single=True)
-    assert sign.width == pytest.approx(110, abs=6)
+    assert len(find_glyphs(find_ink(page))) == 2
+    (glyph,) = find_glyphs(find_ink(page), single=True)
+    assert glyph.width == pytest.approx(110, abs=6)
 
 
-def test_a_wide_sign_can_be_cut_where_it_holds_least_ink_and_a_narrow_one_cannot():
+def test_a_wide_glyph_is_split_where_it_has_least_ink_a_narrow_one_is_not():
     bars = np.zeros((100, 100), np.float32)
     bars[:, 10:30] = bars[:, 70:90] = 1
     bars[50:54, 30:70] = 1
-    cuts = list_cuts(Sign(bars, 1000, 500, 200, 200))
-    assert cuts
-    for left, right in cuts:
+    splits = list_splits(Glyph(bars, 1000, 500, 200, 200))
+    assert splits
+    for left, right in splits:
         assert left.x >= 1000 and left.x + left.width <= right.x + 1 and right.x + right.width <= 1200
-    assert list_cuts(Sign(bars[:, :40], 0, 0, 40, 100)) == []
+    assert list_splits(Glyph(bars[:, :40], 0, 0, 40, 100)) == []
 
 
-def test_halves_can_be_joined_and_distant_signs_cannot():
+def test_halves_can_be_joined_and_distant_glyphs_cannot():
     half = np.ones((100, 20), np.float32)
-    one, near, far = (Sign(half, x, 10, 20, 100) for x in (0, 40, 400))
-    joined = join_signs(one, near)
+    one, near, far = (Glyph(half, x, 10, 20, 100) for x in (0, 40, 400))
+    joined = join_glyphs(one, near)
     assert (joined.x, joined.y, joined.width, joined.height) == (0, 10, 60, 100)
     assert joined.strength[50, 30] == 0 and joined.strength[50, 5] == joined.strength[50, 45] == 1
-    assert join_signs(one, far) is None
+    assert join_glyphs(one, far) is None
 
 
 def test_a_letter_is_loaded_from_a_file_and_an_empty_page_is_refused(tmp_path):
@@ -156,26 +164,26 @@ def test_a_letter_is_loaded_from_a_file_and_an_empty_page_is_refused(tmp_path):
     Image.fromarray(draw((20, 180, 40, 50), (20, 180, 140, 150))).save(path)
     assert load_letter(path).shape == (28, 28, 1)
     Image.fromarray(draw()).save(path)
-    with pytest.raises(InputError, match=r"alpha\.png must show a sign, but shows no ink"):
+    with expect_error("photos.no_ink", path=path):
         load_letter(path)
 
 
 @pytest.mark.parametrize("strokes", [((40, 160, 70, 82), (40, 160, 105, 117)), ((40, 160, 60, 70), (40, 50, 60, 140))])
 def test_a_drawing_on_a_flat_ground_has_no_margin_to_cut_off(strokes):
-    signs = find_signs(find_ink(draw(*strokes)), single=True)
-    assert len(signs) == 1 and signs[0].height == pytest.approx(120, abs=4)
+    glyphs = find_glyphs(find_ink(draw(*strokes)), single=True)
+    assert len(glyphs) == 1 and glyphs[0].height == pytest.approx(120, abs=4)
 
 
-def test_digits_cut_out_along_their_edges_are_found_where_their_corners_are_paper(digits):
+def test_digits_cut_out_along_their_edges_are_found(digits):
     page = lay_out(digits, 4, Conditions())
-    signs = find_signs(find_ink(page))
-    cuts = [page[sign.y : sign.y + sign.height, sign.x : sign.x + sign.width] for sign in signs]
-    assert sum(len(find_signs(find_ink(cut), single=True)) for cut in cuts) >= 9
+    glyphs = find_glyphs(find_ink(page))
+    cuts = [page[glyph.y : glyph.y + glyph.height, glyph.x : glyph.x + glyph.width] for glyph in glyphs]
+    assert sum(len(find_glyphs(find_ink(cut), single=True)) for cut in cuts) >= 9
 
 
 def test_thousands_of_specks_are_gathered_within_seconds():
     page = np.full((960, 1280), 255, np.uint8)
     page[::16, ::16] = page[1::16, ::16] = page[::16, 1::16] = page[1::16, 1::16] = 0
     started = time.perf_counter()
-    find_signs(find_ink(page))
+    find_glyphs(find_ink(page))
     assert time.perf_counter() - started < 20
