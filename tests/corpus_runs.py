@@ -10,11 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpus import ENSEMBLE, SCORE, THINGS, Case, lean_towards, make_sparse, remove, spoil_with, write
+from corpus import (
+    ENSEMBLE,
+    PIPE,
+    SCORE,
+    THINGS,
+    Case,
+    Expected,
+    expect,
+    lean_towards,
+    make_sparse,
+    remove,
+    spoil_with,
+    write,
+)
 
 NUMBERS = {"oof": 20, "test": 6}  # rows of each array
-NOT_JSON = "‹› must hold JSON, but ‹›: write it anew."
-NOTE = "mine.csv.json must be the note of a submission, but "
 VOTE = ("ensemble", "one", "mine.csv", "--method", "vote", "--input-dir", "data", "--submission", "out/new.csv")
 
 
@@ -46,48 +57,50 @@ def build_json_cases(path: str, command: tuple[str, ...]) -> list[Case]:
         "a number of ten thousand digits": b'{"oof_accuracy": ' + b"9" * 10_000 + b"}",
     }
     cases = [
-        Case(f"{path} {name}, {command[0]}", command, write(path, text), NOT_JSON) for name, text in contents.items()
+        Case(f"{path} {name}, {command[0]}", command, write(path, text), expect("io.not_json", path=path))
+        for name, text in contents.items()
     ]
     for name in ("a folder", "a FIFO", "a socket", "/dev/zero"):
-        line = f"{path} must ‹›: ‹›."
-        cases.append(Case(f"{path} {name}, {command[0]}", command, spoil_with(THINGS[name][0], path), line))
+        thing, expected = THINGS[name]
+        spoil = spoil_with(thing, path)
+        cases.append(Case(f"{path} {name}, {command[0]}", command, spoil, expected.format(file=path)))
     return [
         *cases,
         Case(
-            f"{path} of a terabyte, {command[0]}", command, lambda: make_sparse(path), f"{path} must hold JSON, but ‹›"
+            f"{path} of a terabyte, {command[0]}", command, lambda: make_sparse(path), expect("io.too_long", path=path)
         ),
     ]
 
 
 def build_note_cases() -> list[Case]:
     path = "mine.csv.json"
-    changes: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-        "a list": (lambda content: [content], "is a list"),
-        "a number": (lambda content: 5, "is a int"),
-        "without command": (lambda content: content.pop("command") and None, "lacks command"),
-        "with a key more": (lambda content: content.update({"x\ny": 1}), "tells of 'x\\ny'"),
-        "model a number": (lambda content: content.update(model=5), "its model is 5"),
-        "command a list": (lambda content: content.update(command=["cv"]), "its command is ['cv']"),
-        "ineligible true": (lambda content: content.update(ineligible=True), "its ineligible is True"),
-        "ineligible with escapes": (
-            lambda content: content.update(ineligible="\x1b[2J"),
-            "its ineligible is '\\x1b[2J'",
-        ),
-        "ineligible of two lines": (lambda content: content.update(ineligible="a\nb"), "its ineligible is 'a\\nb'"),
-        "score NaN": (lambda content: content.update(oof_accuracy=float("nan")), "its oof_accuracy is nan"),
-        "score infinite": (lambda content: content.update(oof_accuracy=float("inf")), "its oof_accuracy is inf"),
-        "score 99": (lambda content: content.update(oof_accuracy=99), "its oof_accuracy is 99"),
-        "score true": (lambda content: content.update(oof_accuracy=True), "its oof_accuracy is True"),
-        "score a huge number": (lambda content: content.update(oof_accuracy=10**4000), "its oof_accuracy is 1000‹›"),
+    fields = expect("submission.note_fields", path=path)
+    others: dict[str, Callable[[dict[str, Any]], object]] = {
+        "a list": lambda content: [content],
+        "a number": lambda content: 5,
+        "without command": lambda content: content.pop("command") and None,
+        "with a key more": lambda content: content.update({"x\ny": 1}),
     }
-    cases = [
-        Case(f"note {name}", SCORE, edit_json(path, change), f"{NOTE}{fault}: remove it.")
-        for name, (change, fault) in changes.items()
-    ]
-    changed = "mine.csv was changed after its note mine.csv.json was written: make it anew or remove both."
+    values: dict[str, tuple[str, object]] = {
+        "model a number": ("model", 5),
+        "command a list": ("command", ["cv"]),
+        "ineligible true": ("ineligible", True),
+        "ineligible with escapes": ("ineligible", "\x1b[2J"),
+        "ineligible of two lines": ("ineligible", "a\nb"),
+        "score NaN": ("oof_accuracy", float("nan")),
+        "score infinite": ("oof_accuracy", float("inf")),
+        "score 99": ("oof_accuracy", 99),
+        "score true": ("oof_accuracy", True),
+        "score a huge number": ("oof_accuracy", 10**4000),
+    }
+    cases = [Case(f"note {name}", SCORE, edit_json(path, change), fields) for name, change in others.items()]
+    for name, (key, value) in values.items():
+        expected = expect("submission.note_value", path=path, column=key)
+        cases.append(Case(f"note {name}", SCORE, set_key(path, key, value), expected))
+    changed = expect("submission.changed", path="mine.csv")
     hashes = (None, "", "0" * 64)
     cases += [Case(f"note hash {h!r}", SCORE, set_key(path, "submission_sha256", h), changed) for h in hashes]
-    other = "mine.csv was made for another test.csv (SHA-256 ‹› there, ‹› here): ‹›"
+    other = expect("submission.other_test", path="mine.csv")
     cases += [
         Case(f"note of other data, {command[0]}", command, set_key(path, "test_sha256", "f" * 64), other)
         for command in (SCORE, VOTE)
@@ -97,30 +110,20 @@ def build_note_cases() -> list[Case]:
 
 def build_metrics_cases() -> list[Case]:
     path = "one/metrics.json"
-    lacks = "one/metrics.json must hold ‹›, but does not: it is no run's. Run it anew."
+    lacks = "‹›one/metrics.json‹›"
     cases = [
         Case(f"{path} {content}", ENSEMBLE, write(path, content), lacks)
         for content in ("[]", "null", "5", '"text"', "{}", "NaN", '{"oof_accuracy": 1}')
     ]
     for key in ("oof_accuracy", "train_sha256", "test_sha256", "ineligible"):
         cases.append(Case(f"{path} without {key}", ENSEMBLE, edit_json(path, lambda content, key=key: {
-            name: value for name, value in content.items() if name != key}), lacks.replace("‹›", key)))  # fmt: skip
-    for value in (5, None, [], "0" * 64, "ab\x1b[2J"):
-        other = "one was made from another {} than that at hand: name the right --input-dir."
-        cases.append(
-            Case(
-                f"{path} train_sha256 {value!r}",
-                ENSEMBLE,
-                set_key(path, "train_sha256", value),
-                other.format("train.csv"),
-            )
-        )
-        cases.append(
-            Case(
-                f"{path} test_sha256 {value!r}", ENSEMBLE, set_key(path, "test_sha256", value), other.format("test.csv")
-            )
-        )
-    ineligible = "one/metrics.json must give its ineligible as a line or null, but gives ‹›: leave the run out."
+            name: value for name, value in content.items() if name != key}), lacks))  # fmt: skip
+    for name in ("train", "test"):
+        other = expect("evaluation.other_data", path="one", received=f"{name}.csv")
+        for value in (5, None, [], "0" * 64, "ab\x1b[2J"):
+            spoil = set_key(path, f"{name}_sha256", value)
+            cases.append(Case(f"{path} {name}_sha256 {value!r}", ENSEMBLE, spoil, other))
+    ineligible = expect("evaluation.ineligible", path=path)
     for value in (5, {}, [], True, "a\nb", "\x1b[2J"):
         cases.append(Case(f"{path} ineligible {value!r}", ENSEMBLE, set_key(path, "ineligible", value), ineligible))
     return [*cases, *build_json_cases(path, ENSEMBLE)]
@@ -143,10 +146,12 @@ def build_array_cases(kind: str, rows: int) -> list[Case]:
     good = lean_towards(np.arange(rows) % 10, 0.9)
     npz = io.BytesIO()
     np.savez(npz, good)
-    headers = {
+    shapes = {
         "of a petabyte": "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 1000), }",
         "of a negative shape": "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -16), }",
         "of another shape": "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 10), }",
+    }
+    headers = {
         "of code": "{'descr': __import__('os').mkdir('hacked'), 'fortran_order': False, 'shape': (1, 10), }",
         "of a broken header": "{'descr': '<f4', 'fortran_order': (((",
         "of an open quote": "{'descr': '''<f4",
@@ -154,82 +159,107 @@ def build_array_cases(kind: str, rows: int) -> list[Case]:
         "of no such type": "{'descr': '<q9', 'fortran_order': False, 'shape': (1, 10), }",
     }
     contents = {
-        "empty": b"",
-        "text": b"0.1,0.9\n",
-        "torn in the header": pack(good)[:60],
-        "torn in the numbers": pack(good)[:-9],
-        "with bytes more": pack(good) + b"\0",
-        "an npz": npz.getvalue(),
-        "objects": pack(np.array([[{}] * 10] * rows, object)),
-        "strings": pack(np.full((rows, 10), "0.1")),
-        "dates": pack(np.zeros((rows, 10), "datetime64[s]")),
-        "structured": pack(np.zeros(rows, [("a", "<f4"), ("b", "<f4")])),
+        "header": {
+            "empty": b"",
+            "text": b"0.1,0.9\n",
+            "torn in the header": pack(good)[:60],
+            "an npz": npz.getvalue(),
+            **{name: claim(header) for name, header in headers.items()},
+        },
+        "dtype": {
+            "objects": pack(np.array([[{}] * 10] * rows, object)),
+            "strings": pack(np.full((rows, 10), "0.1")),
+            "dates": pack(np.zeros((rows, 10), "datetime64[s]")),
+            "structured": pack(np.zeros(rows, [("a", "<f4"), ("b", "<f4")])),
+        },
+        "size": {
+            "torn in the numbers": pack(good)[:-9],
+            "with bytes more": pack(good) + b"\0",
+            **{name: claim(header) for name, header in shapes.items()},
+        },
+    }
+    not_probabilities = {
         "integers": pack(good.astype(np.int64)),
         "complex": pack(good.astype(np.complex64)),
         "truths": pack(good > 0.5),
         "flat": pack(good.ravel()),
         "a cube": pack(good[None]),
         "a scalar": pack(np.float32(1)),
-        **{name: claim(header) for name, header in headers.items()},
     }
     cases = [
-        Case(f"{path} {name}", ENSEMBLE, write(path, content), f"{path} must ‹›") for name, content in contents.items()
+        Case(f"{path} {name}", ENSEMBLE, write(path, content), expect(f"io.npy_{code}", path=path))
+        for code, group in contents.items()
+        for name, content in group.items()
     ]
+    for name, content in not_probabilities.items():
+        cases.append(Case(f"{path} {name}", ENSEMBLE, write(path, content), f"‹›{path}‹›"))
 
-    def change(name: str, line: str, value: Callable[[np.ndarray], np.ndarray]) -> None:
-        cases.append(Case(f"{path} {name}", ENSEMBLE, write(path, pack(value(good.copy()))), line))
+    def change(name: str, code: str, value: Callable[[np.ndarray], np.ndarray], **place: object) -> None:
+        expected = expect(f"evaluation.{code}", **{"path": path, **place})
+        cases.append(Case(f"{path} {name}", ENSEMBLE, write(path, pack(value(good.copy()))), expected))
 
     def set_cell(value: float) -> Callable[[np.ndarray], np.ndarray]:
         return lambda array: (array.__setitem__((2, 3), value), array)[1]
 
-    numbers = f"{path} holds probabilities that are no numbers: its training failed; leave the run out."
-    sums = f"{path}, row 3: probabilities must be 0 or more and sum to 1, but these sum to ‹›: leave the run out."
     for value in (np.nan, np.inf, -np.inf):
-        change(f"with {value}", numbers, set_cell(value))
+        change(f"with {value}", "nan", set_cell(value))
     for value in (-0.5, 1.5, 1e30):
-        change(f"with {value}", sums, set_cell(value))
-    columns = f"{path} must have 10 columns, one per class, but has {{}}: leave the run out."
-    change("of nine classes", columns.format(9), lambda array: array[:, :9])
-    change("of no class", columns.format(0), lambda array: array[:, :0])
-    used = "one used ‹› of 20 training rows and ‹› of 6 test rows (--limit-train, ‹›): leave it out, or run it on all rows."
-    change("of fewer rows", used, lambda array: array[:-1])
-    change("of more rows", used, lambda array: np.vstack([array, array]))
-    change("of no row", used, lambda array: array[:0])
-    for name in ("a folder", "a FIFO", "a socket", "/dev/zero", "a looped link", "missing"):
-        cases.append(Case(f"{path} {name}", ENSEMBLE, spoil_with(THINGS[name][0], path), f"{path} must ‹›: ‹›"))
-    return [*cases, Case(f"{path} of a terabyte", ENSEMBLE, lambda: make_sparse(path), f"{path} must hold ‹›")]
+        change(f"with {value}", "probability_sum", set_cell(value), line=3)
+    change("of nine classes", "class_count", lambda array: array[:, :9], received=9)
+    change("of no class", "class_count", lambda array: array[:, :0], received=0)
+    change("of fewer rows", "part_of_rows", lambda array: array[:-1], path="one", received=rows - 1)
+    change("of more rows", "part_of_rows", lambda array: np.vstack([array, array]), path="one", received=2 * rows)
+    change("of no row", "part_of_rows", lambda array: array[:0], path="one", received=0)
+    for name in ("a folder", "a FIFO", "a socket", "/dev/zero", "a looped link"):
+        thing, expected = THINGS[name]
+        cases.append(Case(f"{path} {name}", ENSEMBLE, spoil_with(thing, path), expected.format(file=path)))
+    missing = spoil_with(THINGS["missing"][0], path)
+    cases.append(Case(f"{path} missing", ENSEMBLE, missing, expect("io.missing", path=path)))
+    return [
+        *cases,
+        Case(f"{path} of a terabyte", ENSEMBLE, lambda: make_sparse(path), expect("io.npy_size", path=path)),
+    ]
 
 
-TWICE = "‹› and ‹› hold the same predictions, which would count twice: name one."
-NOTHING = "must be a run folder, with a config.json: name one that cv or train wrote."
-DEVICE = "must be a plain file, but is a pipe or device: save it as a file first."
-MEMBERS: dict[str, tuple[tuple[str, ...], Callable[[], object], str]] = {
-    "no config.json": (("one", "two"), lambda: remove("one/config.json"), f"one {NOTHING}"),
+MEMBERS: dict[str, tuple[tuple[str, ...], Callable[[], object], Expected | str]] = {
+    "no config.json": (("one", "two"), lambda: remove("one/config.json"), "‹›one‹›"),
     "no metrics.json": (
         ("one", "two"),
         lambda: remove("one/metrics.json"),
-        "one holds a run that has not finished: ‹›",
+        "‹›one‹›",
     ),
-    "an empty folder": (("idle", "two"), lambda: Path("idle").mkdir(), f"idle {NOTHING}"),
-    "the data as a run": (("data", "two"), lambda: None, f"data {NOTHING}"),
-    "no such member": (("gone", "two"), lambda: None, "gone must be a run folder or a submission file: ‹›"),
-    "a FIFO as member": (("pipe", "two"), lambda: os.mkfifo("pipe"), f"pipe {DEVICE}"),
-    "a device as member": (("/dev/zero", "two"), lambda: None, f"/dev/zero {DEVICE}"),
-    "one member": (("one",), lambda: None, "an ensemble takes two or more runs or submissions; received 1."),
-    "no member": ((), lambda: None, "an ensemble takes two or more runs or submissions; received 0."),
-    "a member twice": (("one", "one"), lambda: None, TWICE),
-    "a member and a link to it": (("one", "same"), lambda: Path("same").symlink_to("one"), TWICE),
-    "a member and a copy": (("one", "same"), lambda: shutil.copytree("one", "same"), TWICE),
-    "a run and its submission": (("one", "mine.csv", "--method", "vote"), lambda: None, TWICE),
+    "an empty folder": (("idle", "two"), lambda: Path("idle").mkdir(), "‹›idle‹›"),
+    "the data as a run": (("data", "two"), lambda: None, "‹›data‹›"),
+    "no such member": (("gone", "two"), lambda: None, expect("evaluation.no_member", path="gone")),
+    "a FIFO as member": (("pipe", "two"), lambda: os.mkfifo("pipe"), PIPE.format(file="pipe")),
+    "a device as member": (("/dev/zero", "two"), lambda: None, PIPE.format(file="/dev/zero")),
+    "one member": (("one",), lambda: None, expect("evaluation.too_few_members", received=1)),
+    "no member": ((), lambda: None, expect("evaluation.too_few_members", received=0)),
+    "a member twice": (("one", "one"), lambda: None, expect("evaluation.repeated_member")),
+    "a member and a link to it": (
+        ("one", "same"),
+        lambda: Path("same").symlink_to("one"),
+        expect("evaluation.repeated_member"),
+    ),
+    "a member and a copy": (
+        ("one", "same"),
+        lambda: shutil.copytree("one", "same"),
+        expect("evaluation.repeated_member"),
+    ),
+    "a run and its submission": (
+        ("one", "mine.csv", "--method", "vote"),
+        lambda: None,
+        expect("evaluation.repeated_member"),
+    ),
     "a file by mean": (
         ("one", "mine.csv"),
         lambda: None,
-        "--method mean takes runs, whose probabilities are saved; mine.csv holds labels only. Use vote.",
+        expect("evaluation.mean_of_labels", path="mine.csv"),
     ),
     "a file of one label": (
         ("one", "data/sample_submission.csv", "--method", "vote"),
         lambda: None,
-        "data/sample_submission.csv gives every image the label 0: no prediction. Leave it out.",
+        expect("submission.one_label", received=0),
     ),
 }
 CASES = [
