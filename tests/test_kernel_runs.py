@@ -86,9 +86,9 @@ def test_what_kaggle_has_against_a_kernel_is_an_error_here(kaggle, built):
 
 def test_a_source_that_kaggle_does_not_know_is_an_error_here(kaggle, built):
     assert kernel.main(["build", "vgg16", "--weights-source", "nobody/weights"]) == 0
-    refuse("kernel.source", "push", "kernels/vgg16", kind="dataset", received="nobody/weights")
+    refuse("kernel.source", "push", "kernels/vgg16", source="dataset", received="nobody/weights")
     edit_metadata(built, kernel_sources=["nobody/kernel"])
-    refuse("kernel.source", "push", FOLDER, kind="kernel", received="nobody/kernel")
+    refuse("kernel.source", "push", FOLDER, source="kernel", received="nobody/kernel")
 
 
 SPOILT = {

@@ -62,7 +62,7 @@ def push(folder: Path, owner: str | None = None) -> str:
         raise InputError("kernel.refused", path=kernel, received=reason)
     for kind in SOURCES:
         if missing := getattr(answer, f"invalid_{kind}_sources", None):
-            raise InputError("kernel.source", path=kernel, received=quote(missing[0]), kind=kind)
+            raise InputError("kernel.source", path=kernel, received=quote(missing[0]), source=kind)
     if not answer.version_number:
         raise InputError("kernel.no_version", path=kernel)
     return f"{kernel} is pushed as version {answer.version_number} and runs: {quote(answer.url)}"
