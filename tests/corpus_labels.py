@@ -7,6 +7,7 @@ from corpus import (
     CV,
     ENSEMBLE,
     MISSING,
+    PIPE,
     SCORE,
     THINGS,
     Case,
@@ -176,19 +177,19 @@ CASES = [
         "mine.csv with fewer ids",
         SCORE,
         change_text("mine.csv", lambda rows: join(rows[:-1])),
-        "mine.csv was changed after its note mine.csv.json was written: make it anew or remove both.",
+        expect("submission.changed", path="mine.csv"),
     ),
     Case(
         "mine.csv with fewer ids and no note",
         SCORE,
         lambda: (remove("mine.csv.json"), change_text("mine.csv", lambda rows: join(rows[:-1]))()),
-        "mine.csv must hold the 6 ids of sample_submission.csv; received 5. It was made for another data set.",
+        expect("submission.row_count", path="mine.csv", received=5, rows=6),
     ),
     Case(
         "data/test_labels.csv missing",
         SCORE,
         lambda: remove("data/test_labels.csv"),
-        "data/test_labels.csv is missing: ‹›",
+        expect("submission.no_test_labels", path="data/test_labels.csv"),
     ),
     Case(
         "data/test_labels.csv a link to nothing",
@@ -198,12 +199,16 @@ CASES = [
     ),
     Case("ids fewer", CV, change_text("data/sample_submission.csv", lambda rows: join(rows[:-1])), NO_SET),
     Case("ids more", CV, change_text("data/sample_submission.csv", lambda rows: join([*rows, ["7", "0"]])), NO_SET),
-    Case("test.csv a FIFO, score", SCORE, spoil_with(THINGS["a FIFO"][0], "data/test.csv"), "data/test.csv must be ‹›"),
+    Case(
+        "test.csv a FIFO, score",
+        SCORE,
+        spoil_with(THINGS["a FIFO"][0], "data/test.csv"),
+        PIPE.format(file="data/test.csv"),
+    ),
     Case(
         "test.csv another",
         SCORE,
         change_text("data/test.csv", put(2, "pixel0", "7")),
-        "mine.csv was made for another test.csv (SHA-256 ‹›… there, ‹›… here): name the folder with its data, or a "
-        "submission made for this one.",
+        expect("submission.other_test", path="mine.csv"),
     ),
 ]

@@ -4,13 +4,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from corpus import CV, ENSEMBLE, SCORE, Case, remove
+from corpus import CV, ENSEMBLE, SCORE, Case, Expected, expect, remove
 
 LONG = "x" * 300
 NOTE_TOO_LONG = "x" * 248 + ".csv"  # a name of 252 characters; the note's has 257, two more than file systems take
-IN_DATA = "--submission takes a place apart from the data, but {} is in --input-dir: name another."
-EXISTS = "--submission takes a new file, but {} exists: name another, or remove it first."
-TOO_LONG = "--submission takes a place for a new file, but ‹›: File name too long. Name another."
+IN_DATA, EXISTS = expect("submission.in_input_dir", path="{path}"), expect("submission.exists", path="{path}")
+TOO_LONG, SUFFIX = expect("submission.place"), expect("submission.suffix", path="{path}")
+NOT_WRITABLE = expect("io.unwritable_folder")
 NO_FOLDER = "‹› must be a folder that can be written to, but ‹› is not: name another place."
 
 
@@ -22,7 +22,7 @@ def link(name: str, target: str) -> Callable[[], None]:
     return lambda: Path(name).symlink_to(target)
 
 
-SUBMISSIONS: dict[str, tuple[str, Callable[[], object], str]] = {
+SUBMISSIONS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
     "train.csv": ("data/train.csv", nothing, IN_DATA),
     "sample_submission.csv": ("data/sample_submission.csv", nothing, IN_DATA),
     "new file among the data": ("data/new.csv", nothing, IN_DATA),
@@ -32,34 +32,34 @@ SUBMISSIONS: dict[str, tuple[str, Callable[[], object], str]] = {
     "linked to train.csv": ("link.csv", link("link.csv", "data/train.csv"), IN_DATA),
     "hard link to train.csv": ("hard.csv", lambda: os.link("data/train.csv", "hard.csv"), EXISTS),
     "existing file": ("mine.csv", nothing, EXISTS),
-    "existing note": ("mine.csv", lambda: remove("mine.csv"), EXISTS.format("mine.csv.json")),
+    "existing note": ("mine.csv", lambda: remove("mine.csv"), expect("submission.exists", path="mine.csv.json")),
     "link to a file": ("link.csv", link("link.csv", "mine.csv"), EXISTS),
     "link to nothing": ("link.csv", link("link.csv", "gone"), EXISTS),
     "looped link": ("link.csv", link("link.csv", "link.csv"), EXISTS),
     "folder": ("one.csv", lambda: Path("one.csv").mkdir(), EXISTS),
     "FIFO": ("pipe.csv", lambda: os.mkfifo("pipe.csv"), EXISTS),
-    "/dev/full": ("/dev/full", nothing, "--submission takes a name that ends in .csv; received /dev/full."),
-    "nameless": ("", nothing, "--submission takes a name that ends in .csv; received .."),
-    "no .csv": ("new.txt", nothing, "--submission takes a name that ends in .csv; received new.txt."),
-    "below a file": ("mine.csv/new.csv", nothing, NO_FOLDER),
-    "far below a file": ("mine.csv/a/b/new.csv", nothing, NO_FOLDER),
-    "below a link to nothing": ("link/new.csv", link("link", "gone"), NO_FOLDER),
-    "below a looped link": ("link/new.csv", link("link", "link"), "--submission takes a place for a new file, but ‹›"),
+    "/dev/full": ("/dev/full", nothing, SUFFIX),
+    "nameless": ("", nothing, expect("submission.suffix")),
+    "no .csv": ("new.txt", nothing, SUFFIX),
+    "below a file": ("mine.csv/new.csv", nothing, NOT_WRITABLE),
+    "far below a file": ("mine.csv/a/b/new.csv", nothing, NOT_WRITABLE),
+    "below a link to nothing": ("link/new.csv", link("link", "gone"), NOT_WRITABLE),
+    "below a looped link": ("link/new.csv", link("link", "link"), TOO_LONG),
     "name too long": (f"{LONG}.csv", nothing, TOO_LONG),
     "name too long for the note": (NOTE_TOO_LONG, nothing, TOO_LONG),
     "folder's name too long": (f"{LONG}/new.csv", nothing, TOO_LONG),
     "path too long": ("x/" * 3000 + "new.csv", nothing, TOO_LONG),
-    "two lines": ("a\nb.txt", nothing, r"--submission takes a name that ends in .csv; received a\nb.txt."),
-    "terminal's own characters": ("\x1b[2J\a", nothing, r"‹›; received \x1b[2J\x07."),
-    "bytes that are no UTF-8": (os.fsdecode(b"\xff.txt"), nothing, r"‹›; received \udcff.txt."),
+    "two lines": ("a\nb.txt", nothing, r"‹›a\nb.txt‹›"),
+    "terminal's own characters": ("\x1b[2J\a", nothing, r"‹›\x1b[2J\x07‹›"),
+    "bytes that are no UTF-8": (os.fsdecode(b"\xff.txt"), nothing, r"‹›\udcff.txt‹›"),
     "NUL": ("a\0b.csv", nothing, "‹›NUL byte‹›"),
 }
 
 
 def build_submission_cases() -> list[Case]:
     return [
-        Case(f"--submission {name}, {command[0]}", (*command[:-1], path), spoil, line.format(path))
-        for name, (path, spoil, line) in SUBMISSIONS.items()
+        Case(f"--submission {name}, {command[0]}", (*command[:-1], path), spoil, expected.format(path=path))
+        for name, (path, spoil, expected) in SUBMISSIONS.items()
         for command in (CV, ENSEMBLE)
     ]
 

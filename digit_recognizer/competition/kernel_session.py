@@ -6,7 +6,6 @@ are a version's output, if it ends before Kaggle's time limit.
 """
 
 import contextlib
-import csv
 import inspect
 import os
 import shutil
@@ -16,20 +15,23 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import TerminatedError, print_line, raise_on_signals
 from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.data.tables import load_train, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import read_json, write_json
 from digit_recognizer.models import build_config, load_model_module
-from digit_recognizer.reporting.error_report import plot_hardest
 from digit_recognizer.reporting.plots import (
     plot_class_counts,
     plot_confusion_matrix,
+    plot_contact_sheet,
     plot_learning_curves,
     plot_samples,
     save_figure,
@@ -37,10 +39,14 @@ from digit_recognizer.reporting.plots import (
 from digit_recognizer.training.cross_validation import CVResult, cross_validate, resume
 from digit_recognizer.training.run import CONFIG, METRICS
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 INPUT, WORKING = Path("/kaggle/input"), Path("/kaggle/working")
 COMPETITION = "digit-recognizer"
 MOUNTS = (f"competitions/{COMPETITION}", COMPETITION)
 RUN, SUBMISSION = "run", "submission.csv"
+HARDEST = 40  # digits in a figure
 PATH_FIELDS = ("input_dir", "run_dir", "submission", "weights")  # may differ the next time, and mean the same
 
 
@@ -87,10 +93,8 @@ class Session:
     def plot_data(self) -> list[Path]:
         """Draw how many rows each digit has, and the first examples of each."""
         train = load_train(self.config.input_dir / "train.csv")
-        counts, samples = self.working / "class_counts.png", self.working / "samples.png"
-        save_figure(plot_class_counts(train.labels), counts)
-        save_figure(plot_samples(pixels_to_images(train.pixels), train.labels), samples)
-        return [counts, samples]
+        samples = plot_samples(pixels_to_images(train.pixels), train.labels)
+        return self._save({"class_counts": plot_class_counts(train.labels), "samples": samples})
 
     def read_model(self) -> str:
         """The source of the model's file."""
@@ -123,16 +127,29 @@ class Session:
         """Draw learning curves, confusions and the hardest digits; nothing if the time ran out."""
         if self.result is None:
             return []
-        curves, confusion, hardest = (self.working / f"{name}.png" for name in ("curves", "confusion", "hardest"))
-        with (self.working / RUN / "history.csv").open(encoding="utf-8", newline="") as file:
-            history = list(csv.DictReader(file))
-        accuracies = self.result.score.fold_accuracies
-        title = f"{self.config.model}: learning curves"
-        save_figure(plot_learning_curves(history, title, final_accuracies=accuracies), curves)
+        import pandas
+
         dataset, oof = load_dataset(self.config), self.result.oof_probabilities
-        save_figure(plot_confusion_matrix(count_confusions(dataset.labels, oof.argmax(axis=1), 10)), confusion)
-        save_figure(plot_hardest(dataset.images, dataset.labels, oof), hardest)
-        return [curves, confusion, hardest]
+        labels, predictions = dataset.labels, oof.argmax(axis=1)
+        label_probabilities = oof[np.arange(len(labels)), labels]
+        hardest = np.argsort(label_probabilities, kind="stable")[:HARDEST]
+        words = [f"label {labels[row]},\npred. {predictions[row]} ({oof[row].max():.2f})" for row in hardest]
+        history = pandas.read_csv(self.working / RUN / "history.csv")
+        title = f"{self.config.model}: learning curves"
+        figures = {
+            "curves": plot_learning_curves(history, title, final_accuracies=self.result.score.fold_accuracies),
+            "confusion": plot_confusion_matrix(count_confusions(labels, predictions, len(DIGITS.names))),
+            "hardest": plot_contact_sheet(
+                dataset.images[hardest, ..., 0], words, f"the {len(hardest)} hardest of {len(labels):,} rows"
+            ),
+        }
+        return self._save(figures)
+
+    def _save(self, figures: "dict[str, Figure]") -> list[Path]:
+        paths = [self.working / f"{name}.png" for name in figures]
+        for path, figure in zip(paths, figures.values(), strict=True):
+            save_figure(figure, path)
+        return paths
 
     def _resume(self, earlier: Path) -> CVResult:
         if (earlier / METRICS).exists():
