@@ -34,8 +34,8 @@ def hash_results(config):
 class StopAfterSaving:
     """Lets `save_state` write, and then stops the run as Ctrl-C would, once every `saves` times."""
 
-    def __init__(self, monkeypatch, saves=1):
-        self.plain, self.saves, self.left = checkpoint.save_state, saves, saves
+    def __init__(self, monkeypatch, saves=1, error=KeyboardInterrupt):
+        self.plain, self.saves, self.left, self.error = checkpoint.save_state, saves, saves, error
         monkeypatch.setattr(checkpoint, "save_state", self)
 
     def __call__(self, folder, state):
@@ -43,4 +43,4 @@ class StopAfterSaving:
         self.left -= 1
         if self.left == 0:
             self.left = self.saves
-            raise KeyboardInterrupt
+            raise self.error

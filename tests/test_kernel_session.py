@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 from conftest import expect_error, write_tiny_data
+from resuming import StopAfterSaving
 
 from digit_recognizer.competition.kernel_session import Session, find_competition_data, find_earlier_run, run_session
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.console import TerminatedError
 from digit_recognizer.errors import InputError
-from digit_recognizer.training import cross_validation
 
 QUICK = {"epochs": 3, "folds": 2, "precision": "float32"}
 FIGURES = {"class_counts.png", "samples.png", "curves.png", "confusion.png", "hardest.png"}
@@ -72,15 +72,7 @@ def first(inputs, monkeypatch):
     """The output of a version whose time ran out after its second epoch."""
     session = begin(inputs, "first")
     with monkeypatch.context() as patch:
-        saves = []
-
-        def save_and_stop(path, state, save=cross_validation.save_state):
-            save(path, state)
-            saves.append(path)
-            if len(saves) == 2:
-                raise TerminatedError
-
-        patch.setattr(cross_validation, "save_state", save_and_stop)
+        StopAfterSaving(patch, saves=2, error=TerminatedError)
         assert session.cross_validate() is None
     return session.working
 
