@@ -26,7 +26,7 @@ class InputError(ValueError):
 
     Example:
         >>> str(InputError("csv.pixel_range", path="train.csv", line=7, column="pixel3", received="256"))
-        'train.csv, line 7, column pixel3: pixels are whole numbers from 0 to 255, not 256.'
+        "train.csv, line 7, column pixel3: pixels are whole numbers from 0 to 255, not '256'."
     """
 
     def __init__(

@@ -22,17 +22,21 @@ import warnings
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from digit_recognizer.errors import InputError, WriteError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 JSON_LIMIT_BYTES = 1 << 24  # ours have a few kB; an endless file must not fill the memory
 HASH_CHUNK_BYTES = 1 << 20
 TEMPORARY = ".writing-"
 LOCK = ".lock"
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what some network file systems say to fsync of a folder
 ABANDONED_AFTER_SECONDS = 24 * 3600  # of a writer on another machine, whose process cannot be looked up
 NPY_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -286,6 +290,22 @@ def write_json(path: Path, content: Any, *, exclusive: bool = False) -> None:
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     with write_atomically(path, exclusive=exclusive) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as CSV, atomically: UTF-8, LF, header first, no index, empty cells for None and NaN.
+
+    Text that a spreadsheet would run as a formula is disarmed by `guard_cell`; bytes of a path that are no text are
+    escaped.
+    """
+    guarded = table.map(lambda cell: guard_cell(cell) if isinstance(cell, str) else cell)
+    with write_atomically(path) as temporary:
+        guarded.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", errors="backslashreplace")
+
+
+def guard_cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula and runs: what begins like one gets an apostrophe."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:

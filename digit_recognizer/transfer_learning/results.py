@@ -28,10 +28,9 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import Preprocess
-from digit_recognizer.data.csv import guard_cell
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
-from digit_recognizer.io import read_json, write_atomically, write_json
+from digit_recognizer.io import guard_cell, read_json, write_atomically, write_json
 from digit_recognizer.models import build_model, read_options
 from digit_recognizer.models._blocks import count_parameters, replace_head
 from digit_recognizer.models._pretrained import FEATURES, build_head
