@@ -40,10 +40,11 @@ class Expected:
     code: str
     place: dict[str, object]
 
-    def format(self, **words: object) -> "Expected":
+    def format(self, *texts: object, **words: object) -> "Expected":
         """The same with {file} and other words in the fields filled in."""
         filled = {
-            name: value.format(**words) if isinstance(value, str) else value for name, value in self.place.items()
+            name: value.format(*texts, **words) if isinstance(value, str) else value
+            for name, value in self.place.items()
         }
         return Expected(self.code, filled)
 
@@ -51,6 +52,11 @@ class Expected:
 def expect(code: str, **place: object) -> Expected:
     """`expect("csv.pixel_range", path="{file}", line=7)`: fields are attributes or details of the error."""
     return Expected(code, place)
+
+
+def expect_in_file(code: str, **place: object) -> Expected:
+    """The same with the path {file}, which the users of a table fill in."""
+    return Expected(code, {"path": "{file}", **place})
 
 
 @dataclass(frozen=True)
@@ -158,17 +164,17 @@ def link_to(target: str) -> Callable[[str], None]:
 
 
 # What may stand at a file's place, {file}, that is no file; and the error for it.
-PIPE = expect("io.not_regular", path="{file}")
+PIPE = expect_in_file("io.not_regular")
 THINGS: dict[str, tuple[Callable[[str], object], Expected]] = {
-    "a folder": (lambda path: Path(path).mkdir(), expect("io.folder", path="{file}")),
+    "a folder": (lambda path: Path(path).mkdir(), expect_in_file("io.folder")),
     "a FIFO": (lambda path: os.mkfifo(path), PIPE),
     "a socket": (make_socket, PIPE),
     "/dev/zero": (link_to("/dev/zero"), PIPE),
     "/dev/null": (link_to("/dev/null"), PIPE),
     "/dev/full": (link_to("/dev/full"), PIPE),
-    "a looped link": (lambda path: link_to(Path(path).name)(path), expect("io.unreadable", path="{file}")),
-    "a link to nothing": (link_to("gone"), expect("data.missing", path="{file}")),
-    "missing": (lambda path: None, expect("data.missing", path="{file}")),
+    "a looped link": (lambda path: link_to(Path(path).name)(path), expect_in_file("io.unreadable")),
+    "a link to nothing": (link_to("gone"), expect_in_file("data.missing")),
+    "missing": (lambda path: None, expect_in_file("data.missing")),
 }
 MISSING = ("a link to nothing", "missing")
 

@@ -7,22 +7,23 @@ import lzma
 import zipfile
 from collections.abc import Callable
 
-from corpus import join, put
+from corpus import Expected, expect_in_file, join, put
 
 Rows = list[list[str]]
 FIRST_BYTES = {
-    "zstandard": (b"\x28\xb5\x2f\xfd\x04\x00", "a zstandard archive under a .csv name: unzstd it."),
-    "7z": (b"7z\xbc\xaf\x27\x1c\x00\x04", "a 7z archive under a .csv name: unpack it."),
-    "Excel 97": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "an Excel workbook under a .csv name: save its table as CSV."),
-    "Arrow": (b"ARROW1\0\0\xff\xff", "an Arrow file under a .csv name: save its table as CSV."),
-    "HDF5": (b"\x89HDF\r\n\x1a\n\0\0", "an HDF5 file under a .csv name: save its table as CSV."),
-    "npy": (b"\x93NUMPY\x01\0v\0{'descr'", "a NumPy array under a .csv name: save its table as CSV."),
-    "SQLite": (b"SQLite format 3\0\x10\0", "an SQLite database under a .csv name: save its table as CSV."),
-    "PNG": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image under a .csv name: name the table."),
-    "JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG image under a .csv name: name the table."),
-    "GIF": (b"GIF89a\x1c\0\x1c\0", "a GIF image under a .csv name: name the table."),
-    "PDF": (b"%PDF-1.7\n%\xe2\xe3", "a PDF document under a .csv name: name the table."),
+    "zstandard": b"\x28\xb5\x2f\xfd\x04\x00",
+    "7z": b"7z\xbc\xaf\x27\x1c\x00\x04",
+    "Excel 97": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0",
+    "Arrow": b"ARROW1\0\0\xff\xff",
+    "HDF5": b"\x89HDF\r\n\x1a\n\0\0",
+    "npy": b"\x93NUMPY\x01\0v\0{'descr'",
+    "SQLite": b"SQLite format 3\0\x10\0",
+    "PNG": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "JPEG": b"\xff\xd8\xff\xe0\0\x10JFIF",
+    "GIF": b"GIF89a\x1c\0\x1c\0",
+    "PDF": b"%PDF-1.7\n%\xe2\xe3",
 }
+ENCODINGS = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
 MISSING = ("", "  ", "nan", "NaN", "NULL", "None", '""', '" "')
 WRONG = ("256", "1000", "-1", "-0", "+5", "0.5", "5.0", "1e2", "0x1F", "5 5", "1_0", "٣", "５", "inf", "-Infinity", "x")
 WRONG += ('5"6"', "5'", "1'000", "5%", "true", "\x0b5", "\xa05", "=1+4", "‮5", '"1,000"', '"0,5"', "1000000000000000")
@@ -66,183 +67,93 @@ def encode(encoding: str) -> Callable[[Rows], bytes]:
     return lambda rows: join(rows).encode(encoding)
 
 
+def expect_pixel(line: int, cell: str) -> Expected:
+    return expect_in_file(
+        "csv.pixel_range", line=line, column="pixel17", received=cell.strip('"') if cell[:1] == '"' else cell
+    )
+
+
+OTHER_KIND, NO_ROWS = expect_in_file("csv.other_kind"), expect_in_file("csv.no_rows")
 # {file} stands for the file's path, {columns} for its number of columns, {next} for the line after its last.
-CONTENTS: dict[str, tuple[Callable[[Rows], str | bytes], str]] = {
+CONTENTS: dict[str, tuple[Callable[[Rows], str | bytes], Expected]] = {
+    **{f"pixel {value!a}": (put(5, "pixel17", value), expect_pixel(5, value)) for value in (*MISSING, *WRONG)},
+    **{f"quote astray {value!r}": (put(3, "pixel9", value), expect_in_file("csv.quote", line=3)) for value in ASTRAY},
+    **{name: (lambda rows, magic=magic: magic + bytes(600), OTHER_KIND) for name, magic in FIRST_BYTES.items()},
     **{
-        f"pixel missing {value!r}": (
-            put(5, "pixel17", value),
-            f"{{file}}, line 5, column pixel17: a value is missing (received {value.strip(chr(34))!r}): fill it in or "
-            "delete the line.",
-        )
-        for value in MISSING
+        name: (encode(name), expect_in_file("csv.other_kind", received=f"text in {name[:6].upper()}"))
+        for name in ENCODINGS
     },
-    **{
-        f"pixel {value!a}": (
-            put(5, "pixel17", value),
-            f"{{file}}, line 5, column pixel17: must be a whole number from 0 to 255, but is "
-            f"{value.strip(chr(34)) if value[0] == chr(34) else value!r}: correct it or delete the line.",
-        )
-        for value in WRONG
-    },
-    **{
-        f"quote astray {value!r}": (
-            put(3, "pixel9", value),
-            "{file}, line 3: a quote must open and close around a whole cell: mend the line.",
-        )
-        for value in ASTRAY
-    },
-    **{
-        name: (lambda rows, magic=magic: magic + bytes(600), f"{{file}} must be plain text, but is {rest}")
-        for name, (magic, rest) in FIRST_BYTES.items()
-    },
-    **{
-        name: (encode(name), f"{{file}} must be UTF-8 text, but is {name[:6].upper()}: save it as UTF-8.")
-        for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
-    },
-    "gzip": (
-        lambda rows: gzip.compress(join(rows).encode()),
-        "{file} must be plain text, but is a gzip archive under a .csv name: gunzip it.",
-    ),
-    "bzip2": (
-        lambda rows: bz2.compress(join(rows).encode()),
-        "{file} must be plain text, but is a bzip2 archive under a .csv name: bunzip2 it.",
-    ),
-    "xz": (
-        lambda rows: lzma.compress(join(rows).encode()),
-        "{file} must be plain text, but is an xz archive under a .csv name: unxz it.",
-    ),
-    "zip": (
-        pack_zip("train.csv"),
-        "{file} must be plain text, but is a zip archive under a .csv name: unzip it, or "
-        "`python -m digit_recognizer.download {file}`.",
-    ),
+    "gzip": (lambda rows: gzip.compress(join(rows).encode()), OTHER_KIND),
+    "bzip2": (lambda rows: bz2.compress(join(rows).encode()), OTHER_KIND),
+    "xz": (lambda rows: lzma.compress(join(rows).encode()), OTHER_KIND),
+    "zip": (pack_zip("train.csv"), expect_in_file("csv.other_kind", received="a zip archive")),
     "xlsx": (
         pack_zip("[Content_Types].xml", "xl/workbook.xml"),
-        "{file} must be plain text, but is an Excel workbook under a .csv name: save its table as CSV.",
+        expect_in_file("csv.other_kind", received="an Excel workbook"),
     ),
-    "npz": (
-        pack_zip("arr_0.npy"),
-        "{file} must be plain text, but is an .npz of NumPy arrays under a .csv name: save its table as CSV.",
-    ),
-    "Parquet": (
-        pack_parquet,
-        "{file} must be plain text, but is a Parquet file under a .csv name: save its table as CSV.",
-    ),
-    "web page": (
-        lambda rows: "\n<!DOCTYPE html>\n<html><body>Log in</body></html>\n",
-        "{file} must be a CSV, but is a web page (a log-in page?): fetch it again, logged in.",
-    ),
-    "JSON error": (
-        lambda rows: '{"code":403,"message":"Permission denied"}',
-        "{file} must be a CSV, but is JSON (a server's error message?): fetch it again.",
-    ),
-    "JSON list": (
-        lambda rows: "[[1, 2], [3, 4]]",
-        "{file} must be a CSV, but is JSON (a server's error message?): fetch it again.",
-    ),
-    "empty": (lambda rows: "", "{file} must hold a header and rows, but is empty: fetch it again."),
-    "one zero byte": (lambda rows: b"\0", "{file}, line 1: NUL bytes, so the file is damaged: fetch it again."),
-    "all zeros": (lambda rows: bytes(5000), "{file}, line 1: NUL bytes, so the file is damaged: fetch it again."),
-    "NUL in header": (
-        rename("pixel3", "pixel3\0"),
-        "{file}, line 1: NUL bytes, so the file is damaged: fetch it again.",
-    ),
-    "NUL in row": (put(3, "pixel3", "\0"), "{file}, line 3: NUL bytes, so the file is damaged: fetch it again."),
-    "blank lines": (
-        lambda rows: "\n\r\n\n",
-        "{file} must hold a header and rows, but holds blank lines only: fetch it again.",
-    ),
-    "mark only": (
-        lambda rows: b"\xef\xbb\xbf",
-        "{file} must hold a header and rows, but holds blank lines only: fetch it again.",
-    ),
-    "header only": (
-        lambda rows: join(rows[:1]),
-        "{file} must hold rows, but holds its header only: fetch it again.",
-    ),
-    "header only, CRLF": (
-        lambda rows: join(rows[:1], end="\r\n") + "\r\n",
-        "{file} must hold rows, but holds its header only: fetch it again.",
-    ),
-    "header only, no line end": (
-        lambda rows: join(rows[:1]).strip(),
-        "{file} must hold rows, but holds its header only: fetch it again.",
-    ),
-    "no header": (
-        lambda rows: join(rows[1:]),
-        "{file}, line 1: the first line must name the columns (pixel0 to pixel783), but holds numbers: put the "
-        "header back.",
-    ),
-    "sep=": (
-        lambda rows: "sep=,\n" + join(rows),
-        "{file}, line 1: the header must come first, but Excel's 'sep=,' does: delete that line.",
-    ),
+    "npz": (pack_zip("arr_0.npy"), expect_in_file("csv.other_kind", received="an .npz of NumPy arrays")),
+    "Parquet": (pack_parquet, OTHER_KIND),
+    "web page": (lambda rows: "\n<!DOCTYPE html>\n<html><body>Log in</body></html>\n", OTHER_KIND),
+    "JSON error": (lambda rows: '{"code":403,"message":"Permission denied"}', OTHER_KIND),
+    "JSON list": (lambda rows: "[[1, 2], [3, 4]]", OTHER_KIND),
+    "empty": (lambda rows: "", NO_ROWS),
+    "one zero byte": (lambda rows: b"\0", expect_in_file("csv.damaged", line=1)),
+    "all zeros": (lambda rows: bytes(5000), expect_in_file("csv.damaged", line=1)),
+    "NUL in header": (rename("pixel3", "pixel3\0"), expect_in_file("csv.damaged", line=1)),
+    "NUL late in the header": (rename("pixel300", "pixel300\0"), expect_in_file("csv.damaged", line=1)),
+    "NUL in row": (put(3, "pixel3", "\0"), expect_in_file("csv.damaged", line=3)),
+    "blank lines": (lambda rows: "\n\r\n\n", NO_ROWS),
+    "mark only": (lambda rows: b"\xef\xbb\xbf", NO_ROWS),
+    "header only": (lambda rows: join(rows[:1]), NO_ROWS),
+    "header only, CRLF": (lambda rows: join(rows[:1], end="\r\n") + "\r\n", NO_ROWS),
+    "header only, no line end": (lambda rows: join(rows[:1]).strip(), NO_ROWS),
+    "no header": (lambda rows: join(rows[1:]), expect_in_file("csv.no_header", line=1)),
+    "sep=": (lambda rows: "sep=,\n" + join(rows), expect_in_file("csv.separator_line", line=1, received="sep=,")),
     "index of pandas": (
         lambda rows: join([["Unnamed: 0", *rows[0]], *([str(n), *row] for n, row in enumerate(rows[1:]))]),
-        "{file}, line 1: column 'Unnamed: 0' does not belong here (a row index: leave it out when saving): ‹›",
+        expect_in_file("csv.row_index", line=1, column="Unnamed: 0"),
     ),
     "index without a name": (
         lambda rows: join([["", *rows[0]], *([str(n), *row] for n, row in enumerate(rows[1:]))]),
-        "{file}, line 1: column '' does not belong here (a row index: leave it out when saving): ‹›",
+        expect_in_file("csv.row_index", line=1, column=""),
     ),
     "column missing": (
         lambda rows: drop_column(rows, "pixel299"),
-        "{file}, line 1: column 'pixel299' is missing: the header must be ‹› … pixel783, {columns} columns.",
+        expect_in_file("csv.missing_column", line=1, column="pixel299", expected="{columns}"),
     ),
     "columns missing": (
         lambda rows: join([row[:-5] for row in rows]),
-        "{file}, line 1: column 'pixel779' is missing (and 4 more): the header must be ‹›, {columns} columns.",
+        expect_in_file("csv.missing_column", line=1, column="pixel779"),
     ),
     "column extra": (
         lambda rows: join([[*rows[0], "ink"], *([*row, "7"] for row in rows[1:])]),
-        "{file}, line 1: column 'ink' does not belong here: the header must be ‹› … pixel783, {columns} columns.",
+        expect_in_file("csv.unknown_column", line=1, column="ink"),
     ),
-    "column twice": (
-        rename("pixel4", "pixel7"),
-        "{file}, line 1: column 'pixel7' stands twice: the header must be ‹› … pixel783, {columns} columns.",
-    ),
+    "column twice": (rename("pixel4", "pixel7"), expect_in_file("csv.repeated_column", line=1, column="pixel7")),
     "column misnamed": (
         rename("pixel4", "ink\x1b[2J"),
-        "{file}, line 1: column 'pixel4' is missing: the header must be ‹› … pixel783, {columns} columns.",
+        expect_in_file("csv.missing_column", line=1, column="pixel4"),
     ),
     "ten to the six columns": (
         lambda rows: ",".join(f"pixel{k}" for k in range(10**6)) + "\n",
-        "{file}, line 1: no header ends within 65536 bytes: is this a CSV at all?",
+        expect_in_file("csv.long_line", line=1),
     ),
     "header below a blank line": (
         lambda rows: "\n\n" + rename("pixel4", "pixel7")(rows),
-        "{file}, line 3: column 'pixel7' stands twice: the header must be ‹› … pixel783, {columns} columns.",
+        expect_in_file("csv.repeated_column", line=3, column="pixel7"),
     ),
-    "header's quote left open": (
-        rename("pixel4", '"pixel4'),
-        "{file}, line 1: a quote must open and close around a whole name: mend the header.",
-    ),
-    "header again": (
-        lambda rows: join([*rows, *rows]),
-        "{file}, line {next}: the header stands here again (files pasted together?): delete the line.",
-    ),
-    "semicolons": (
-        lambda rows: join(rows, ";"),
-        "{file}, line 1: commas must part the columns, but semicolons do: save it with commas.",
-    ),
-    "tabs": (
-        lambda rows: join(rows, "\t"),
-        "{file}, line 1: commas must part the columns, but tabs do: save it with commas.",
-    ),
+    "header's quote left open": (rename("pixel4", '"pixel4'), expect_in_file("csv.quote", line=1)),
+    "header again": (lambda rows: join([*rows, *rows]), expect_in_file("csv.repeated_header", line="{next}")),
+    "semicolons": (lambda rows: join(rows, ";"), expect_in_file("csv.separator", line=1, received="semicolons")),
+    "tabs": (lambda rows: join(rows, "\t"), expect_in_file("csv.separator", line=1, received="tabs")),
     "semicolons and decimal commas": (
         lambda rows: join([rows[0], *([f"{cell},0" for cell in row] for row in rows[1:])], ";"),
-        "{file}, line 1: commas must part the columns, but semicolons do: save it with commas.",
+        expect_in_file("csv.separator", line=1, received="semicolons"),
     ),
-    "CR only": (
-        lambda rows: join(rows[:3], end="\r"),
-        "{file}, line 1: a lone carriage return: end lines with LF or CRLF.",
-    ),
-    "CR only, long": (
-        lambda rows: join(rows * 20, end="\r"),
-        "{file}, line 1: a lone carriage return: end lines with LF or CRLF.",
-    ),
+    "CR only": (lambda rows: join(rows[:3], end="\r"), expect_in_file("csv.carriage_return", line=1)),
+    "CR only, long": (lambda rows: join(rows * 20, end="\r"), expect_in_file("csv.carriage_return", line=1)),
     "CR below the header": (
         lambda rows: join(rows[:2]) + join(rows[2:4], end="\r"),
-        "{file}, line 3: a lone carriage return: end lines with LF or CRLF.",
+        expect_in_file("csv.carriage_return", line=3),
     ),
 }

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from corpus import CV, ENSEMBLE, SCORE, Case, Expected, expect, remove
 
+from digit_recognizer.data.csv import DOWNLOAD
+
 LONG = "x" * 300
 NOTE_TOO_LONG = "x" * 248 + ".csv"  # a name of 252 characters; the note's has 257, two more than file systems take
-IN_DATA, EXISTS = expect("submission.in_input_dir", path="{path}"), expect("submission.exists", path="{path}")
-TOO_LONG, SUFFIX = expect("submission.place"), expect("submission.suffix", path="{path}")
-NOT_WRITABLE = expect("io.unwritable_folder")
-NO_FOLDER = "‹› must be a folder that can be written to, but ‹› is not: name another place."
+IN_DATA = expect("submission.in_input_dir", column="--submission")
+EXISTS = expect("submission.exists", column="--submission")
+TOO_LONG = expect("submission.place", column="--submission")
+SUFFIX = expect("submission.suffix", column="--submission")
+NO_FOLDER = expect("io.unwritable_folder")
 
 
 def nothing() -> None:
@@ -32,34 +35,34 @@ SUBMISSIONS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
     "linked to train.csv": ("link.csv", link("link.csv", "data/train.csv"), IN_DATA),
     "hard link to train.csv": ("hard.csv", lambda: os.link("data/train.csv", "hard.csv"), EXISTS),
     "existing file": ("mine.csv", nothing, EXISTS),
-    "existing note": ("mine.csv", lambda: remove("mine.csv"), expect("submission.exists", path="mine.csv.json")),
+    "existing note": ("mine.csv", lambda: remove("mine.csv"), EXISTS),
     "link to a file": ("link.csv", link("link.csv", "mine.csv"), EXISTS),
     "link to nothing": ("link.csv", link("link.csv", "gone"), EXISTS),
     "looped link": ("link.csv", link("link.csv", "link.csv"), EXISTS),
     "folder": ("one.csv", lambda: Path("one.csv").mkdir(), EXISTS),
     "FIFO": ("pipe.csv", lambda: os.mkfifo("pipe.csv"), EXISTS),
     "/dev/full": ("/dev/full", nothing, SUFFIX),
-    "nameless": ("", nothing, expect("submission.suffix")),
+    "nameless": ("", nothing, SUFFIX),
     "no .csv": ("new.txt", nothing, SUFFIX),
-    "below a file": ("mine.csv/new.csv", nothing, NOT_WRITABLE),
-    "far below a file": ("mine.csv/a/b/new.csv", nothing, NOT_WRITABLE),
-    "below a link to nothing": ("link/new.csv", link("link", "gone"), NOT_WRITABLE),
+    "below a file": ("mine.csv/new.csv", nothing, NO_FOLDER),
+    "far below a file": ("mine.csv/a/b/new.csv", nothing, NO_FOLDER),
+    "below a link to nothing": ("link/new.csv", link("link", "gone"), NO_FOLDER),
     "below a looped link": ("link/new.csv", link("link", "link"), TOO_LONG),
     "name too long": (f"{LONG}.csv", nothing, TOO_LONG),
     "name too long for the note": (NOTE_TOO_LONG, nothing, TOO_LONG),
     "folder's name too long": (f"{LONG}/new.csv", nothing, TOO_LONG),
     "path too long": ("x/" * 3000 + "new.csv", nothing, TOO_LONG),
-    "two lines": ("a\nb.txt", nothing, r"‹›a\nb.txt‹›"),
-    "terminal's own characters": ("\x1b[2J\a", nothing, r"‹›\x1b[2J\x07‹›"),
-    "bytes that are no UTF-8": (os.fsdecode(b"\xff.txt"), nothing, r"‹›\udcff.txt‹›"),
+    "two lines": ("a\nb.txt", nothing, SUFFIX),
+    "terminal's own characters": ("\x1b[2J\a", nothing, SUFFIX),
+    "bytes that are no UTF-8": (os.fsdecode(b"\xff.txt"), nothing, SUFFIX),
     "NUL": ("a\0b.csv", nothing, "‹›NUL byte‹›"),
 }
 
 
 def build_submission_cases() -> list[Case]:
     return [
-        Case(f"--submission {name}, {command[0]}", (*command[:-1], path), spoil, expected.format(path=path))
-        for name, (path, spoil, expected) in SUBMISSIONS.items()
+        Case(f"--submission {name}, {command[0]}", (*command[:-1], path), spoil, line.format(path))
+        for name, (path, spoil, line) in SUBMISSIONS.items()
         for command in (CV, ENSEMBLE)
     ]
 
@@ -80,28 +83,22 @@ RUN_DIRS: dict[str, tuple[str, Callable[[], object], str]] = {
     "two lines below a file": ("mine.csv/a\nb", nothing, r"‹›mine.csv/a\nb‹›"),
     "NUL": ("a\0b", nothing, "‹›NUL byte‹›"),
 }
-INPUT_DIRS: dict[str, tuple[str, Callable[[], object], str]] = {
-    "missing": ("gone", nothing, "gone/{} is missing: fetch it with ‹› --input-dir gone`, ‹›"),
-    "file": ("mine.csv", nothing, "mine.csv/{} is missing: fetch it with ‹›"),
-    "empty": ("idle", lambda: Path("idle").mkdir(), "idle/{} is missing: fetch it with ‹›"),
-    "looped link": (
-        "link",
-        link("link", "link"),
-        "link/{} must be readable, but Too many levels of symbolic links: ‹›",
-    ),
-    "name too long": (
-        LONG,
-        nothing,
-        LONG + "/{} must be readable, but File name too long: mend that, or name another.",
-    ),
-    "two lines": ("a\nb", nothing, r"a\nb/{} is missing: fetch it with `‹› --input-dir 'a\nb'`, ‹›"),
+MISSING = expect("data.missing", path="{file}")
+UNREADABLE = expect("io.unreadable", path="{file}")
+INPUT_DIRS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
+    "missing": ("gone", nothing, expect("data.missing", path="{file}", command=f"{DOWNLOAD} kaggle --input-dir gone")),
+    "file": ("mine.csv", nothing, MISSING),
+    "empty": ("idle", lambda: Path("idle").mkdir(), MISSING),
+    "looped link": ("link", link("link", "link"), UNREADABLE),
+    "name too long": (LONG, nothing, UNREADABLE),
+    "two lines": ("a\nb", nothing, MISSING),
     "a shell's own characters": (
         "a; rm b",
         nothing,
-        "a; rm b/{} is missing: fetch it with `‹› --input-dir 'a; rm b'`‹›",
+        expect("data.missing", path="{file}", command=f"{DOWNLOAD} kaggle --input-dir 'a; rm b'"),
     ),
-    "terminal's own characters": ("\x1b[2J", nothing, r"\x1b[2J/{} is missing: ‹›"),
-    "bytes that are no UTF-8": (os.fsdecode(b"\xff"), nothing, r"\udcff/{} is missing: ‹›"),
+    "terminal's own characters": ("\x1b[2J", nothing, MISSING),
+    "bytes that are no UTF-8": (os.fsdecode(b"\xff"), nothing, MISSING),
     "NUL": ("a\0b", nothing, "‹›NUL byte‹›"),
 }
 NUMBER = "{flag}‹›{value!r}‹› See --help."
@@ -117,7 +114,7 @@ LOWEST = "{flag} takes a number of at least ‹›; received {value}. See --help
 BETWEEN = "{flag} takes a ‹› between 0 and 1; received ‹›. See --help."
 WEIGHTS = "--weights takes imagenet, none or an existing file; received {value}."
 UNKNOWN = "Unrecognized options: ‹›. See --help."
-FLAGS: dict[tuple[str, ...], str] = {
+FLAGS: dict[tuple[str, ...], Expected | str] = {
     **{("--epochs", value): NUMBER for value in ("three", "2.5", "nan", "", "1e3", "٣x", "0x3")},
     **{(flag, "-1"): LOWEST for flag in ("--epochs", "--folds", "--batch-size", "--limit-train", "--limit-test")},
     **{(flag, "0"): LOWEST for flag in ("--epochs", "--folds", "--batch-size")},
@@ -141,7 +138,7 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("--epochs",): "Missing value for argument '--epochs'. ‹›",
     ("--model",): "Missing value for argument '--model'. ‹›",
     ("--epochs", "3", "4"): UNKNOWN,
-    ("--folds", "21"): "--folds takes at most the rows of the rarest class‹›; class 0 has 2, received 21.",
+    ("--folds", "21"): expect("data.folds", received=21, label=0, rows=2),
     ("--seed", "-1"): "--seed takes a number from 0 to 4294967295; received -1. See --help.",
     ("--split-seed", "-1"): "--split-seed takes a number from 0 to 4294967295; received -1. See --help.",
     ("--seed", "4294967296"): "--seed takes a number from 0 to 4294967295; received 4294967296. See --help.",
@@ -155,7 +152,7 @@ FLAGS: dict[tuple[str, ...], str] = {
     ("--weight-decay", "1"): "--weight-decay takes a number from 0 to below 1; received 1.0. See --help.",
     ("--label-smoothing", "nan"): "--label-smoothing takes a number from 0 to below 1; received nan. See --help.",
     ("--weights", "gone.h5"): "--weights is for transfer nets; --model baseline has no frozen backbone.",
-    ("--limit-train", "3"): "--folds takes at most the rows of the rarest class‹›; class 0 has 1, received 2.",
+    ("--limit-train", "3"): expect("data.folds", received=2, label=0, rows=1),
     ("--limit-test", "2"): "--submission needs a prediction for every test row, but --limit-test leaves 2 of 6: ‹›",
     **dict.fromkeys([("--smoke", "yes"), ("--no-such-flag",), ("-x",), ("train.csv",), ("a\nb",)], UNKNOWN),
     ("\x1b[2J",): r"Unrecognized options: \x1b[2J. See --help.",
@@ -185,7 +182,7 @@ def build_folder_cases() -> list[Case]:
             f"--input-dir {name}, {command[0]}",
             give(command, "--input-dir", path),
             spoil,
-            line.format(FIRST_READ[command[0]]),
+            line.format(file=f"{path}/{FIRST_READ[command[0]]}"),
         )
         for name, (path, spoil, line) in INPUT_DIRS.items()
         for command in (CV, ENSEMBLE)
@@ -193,33 +190,39 @@ def build_folder_cases() -> list[Case]:
     return runs + inputs
 
 
-ROOMY = "‹› must be readable, ‹› writable and roomy, but {}: mend that or name another folder."
-NO_TARGET = "--input-dir takes a folder, but {} is none: name another."
-TARGETS: dict[str, tuple[str, Callable[[], object], str]] = {
+NO_TARGET = expect("io.not_folder", path="{}")
+UNWRITABLE = expect("io.unwritable", path="{}")
+TARGETS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
     "file": ("mine.csv", nothing, NO_TARGET),
-    "below a file": ("mine.csv/new", nothing, ROOMY.replace("{}", "Not a directory")),
+    "below a file": ("mine.csv/new", nothing, UNWRITABLE),
     "FIFO": ("pipe", lambda: os.mkfifo("pipe"), NO_TARGET),
     "looped link": ("link", link("link", "link"), NO_TARGET),
     "link to nothing": ("link", link("link", "gone"), NO_TARGET),
-    "name too long": (LONG, nothing, ROOMY.replace("{}", "File name too long")),
+    "name too long": (LONG, nothing, UNWRITABLE),
     "NUL": ("a\0b", nothing, "‹›NUL byte‹›"),
-    "other data": ("data", nothing, "data must not lose data, but its train.csv, test.csv‹› would change: pass ‹›"),
+    "other data": ("data", nothing, expect("data.would_overwrite", path="data")),
 }
 SOURCES = {"missing": "gone", "looped": "link", "an escape": "\x1b", "two lines": "a\nb", "a number": "-1"}
-NO_SOURCE = "SOURCE must be kaggle, sample, or the path of a zip or folder, but there is no {!r}."
+SCORED: dict[str, tuple[str, Expected | str]] = {
+    "nameless": ("", expect("io.folder", path=".")),
+    "a run": ("one", expect("io.folder", path="one")),
+    "two lines": ("a\nb", expect("io.missing", path="a\nb")),
+    "too long": (LONG, expect("io.unreadable", path=LONG)),
+    "NUL": ("a\0b", "‹›NUL byte‹›"),
+}
 CASES = [
     *build_submission_cases(),
     *build_folder_cases(),
     *(
-        Case(f"download to {name}", ("download", "idx", "--input-dir", path), spoil, line.format(path))
-        for name, (path, spoil, line) in TARGETS.items()
+        Case(f"download to {name}", ("download", "idx", "--input-dir", path), spoil, error.format(path))
+        for name, (path, spoil, error) in TARGETS.items()
     ),
     *(
         Case(
             f"download {name}",
             ("download", source, "--input-dir", "new"),
             link("link", "link"),
-            NO_SOURCE.format(source),
+            expect("data.no_source", received=source),
         )
         for name, source in SOURCES.items()
     ),
@@ -227,17 +230,11 @@ CASES = [
         "download where train.csv is a folder",
         ("download", "idx", "--input-dir", "new", "--overwrite"),
         lambda: Path("new/train.csv").mkdir(parents=True),
-        "new/train.csv must be a plain file or not there, but is another thing: remove it.",
+        expect("data.in_the_way", path="new/train.csv"),
     ),
     *build_flag_cases(),
     *(
-        Case(f"score {name}", give(SCORE, "score", path), link("link", "link"), line)
-        for name, (path, line) in {
-            "nameless": ("", ". must be a file, but is a folder: name the file in it."),
-            "a run": ("one", "one must be a file, but is a folder: name the file in it."),
-            "two lines": ("a\nb", r"a\nb must be a file, but there is none of that name: check the path."),
-            "too long": (LONG, f"{LONG} must be readable, but File name too long: mend that, or name another."),
-            "NUL": ("a\0b", "‹›NUL byte‹›"),
-        }.items()
+        Case(f"score {name}", give(SCORE, "score", path), link("link", "link"), error)
+        for name, (path, error) in SCORED.items()
     ),
 ]

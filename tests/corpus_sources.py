@@ -6,13 +6,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from corpus import DOWNLOAD, THINGS, Case, change_bytes, make_sparse, remove, spoil_with, write
+from corpus import DOWNLOAD, THINGS, Case, Expected, change_bytes, expect, make_sparse, remove, spoil_with, write
 
 ZIP = ("download", "digits.zip", "--input-dir", "new")
-DAMAGED = (
-    "digits.zip must be the competition's zip, whole and without a password, but ‹›: fetch it again, or name the ‹›"
-)
-LACKS = "digits.zip must hold train.csv at its top, but does not (‹›): is this the right zip?"
+DAMAGED = expect("data.damaged", path="digits.zip")
+LACKS = expect("data.incomplete", path="digits.zip", received="train.csv")
 
 
 def repack(change: Callable[[zipfile.ZipFile, dict[str, bytes]], object], method: int = zipfile.ZIP_DEFLATED):
@@ -76,56 +74,45 @@ def put_in_zip(value: str) -> Callable[[], None]:
     return repack(change)
 
 
-ZIPS: dict[str, tuple[Callable[[], object], str]] = {
+ZIPS: dict[str, tuple[Callable[[], object], Expected]] = {
     "empty": (write("digits.zip", ""), DAMAGED),
     "text": (write("digits.zip", "Not found\n"), DAMAGED),
-    "no member": (write("digits.zip", b"PK\x05\x06" + bytes(18)), LACKS.replace("‹›", "nothing else")),
+    "no member": (write("digits.zip", b"PK\x05\x06" + bytes(18)), LACKS),
     "cut early": (change_bytes("digits.zip", lambda content: content[:500]), DAMAGED),
     "cut late": (change_bytes("digits.zip", lambda content: content[:-30]), DAMAGED),
     "cut at its start": (change_bytes("digits.zip", lambda content: content[30:]), DAMAGED),
     "a flipped byte in test.csv": (change_bytes("digits.zip", flip(0.1)), DAMAGED),
     "a flipped byte in train.csv": (change_bytes("digits.zip", flip(0.7)), DAMAGED),
     "encrypted": (change_bytes("digits.zip", set_flag), DAMAGED),
-    "claims 4 GB": (
-        change_bytes("digits.zip", claim_size),
-        "digits.zip must unpack to 1073741824 bytes at most, but its 'train.csv' has 4294967280: fetch it again.",
-    ),
-    "packed by bzip2": (
-        repack(lambda archive, members: None, zipfile.ZIP_BZIP2),
-        "digits.zip must be stored or deflated, but its 'train.csv' is packed by method 12: pack it anew.",
-    ),
-    "packed by LZMA": (
-        repack(lambda archive, members: None, zipfile.ZIP_LZMA),
-        "digits.zip must be stored or deflated, but its 'train.csv' is packed by method 14: pack it anew.",
-    ),
+    "claims 4 GB": (change_bytes("digits.zip", claim_size), DAMAGED),
+    "packed by bzip2": (repack(lambda archive, members: None, zipfile.ZIP_BZIP2), DAMAGED),
+    "packed by LZMA": (repack(lambda archive, members: None, zipfile.ZIP_LZMA), DAMAGED),
     "no train.csv": (repack(lambda archive, members: members.pop("train.csv")), LACKS),
     "no test.csv": (
         repack(lambda archive, members: members.pop("test.csv")),
-        "digits.zip must hold test.csv at its ‹›",
+        expect("data.incomplete", path="digits.zip", received="test.csv"),
     ),
-    **{f"train.csv as {name!r}": (rename(name), LACKS) for name in ("../train.csv", "/train.csv", "a/train.csv")},
     **{
         f"train.csv as {name!r}": (rename(name), LACKS)
-        for name in ("TRAIN.CSV", "train.csv ", "a\nb\x1b[2J", "x" * 999)
+        for name in ("../train.csv", "/train.csv", "a/train.csv", "TRAIN.CSV", "train.csv ", "a\nb\x1b[2J", "x" * 999)
     },
-    "train.csv a link": (repack(add_link), "digits.zip/train.csv, line 1: ‹›"),
+    "train.csv a link": (repack(add_link), expect("csv.label_column", path="digits.zip/train.csv", line=1)),
     "a bad cell": (
         put_in_zip("77"),
-        "digits.zip/train.csv, line 4, column label: must be a whole number from 0 to 9, but is '77': correct it ‹›",
+        expect("csv.label_range", path="digits.zip/train.csv", line=4, column="label", received="77"),
     ),
     "another zip inside": (
         repack(lambda archive, members: members.update({"train.csv": b"PK\x03\x04" + bytes(40)})),
-        "digits.zip/train.csv must be plain text, but is a zip archive under a .csv name: unzip it, or ‹›",
+        expect("csv.other_kind", path="digits.zip/train.csv"),
     ),
     "a sample_submission.csv of other rows": (
         repack(lambda archive, members: members.update({"sample_submission.csv": b"ImageId,Label\n1,0\n"})),
-        "digits.zip/sample_submission.csv must have one row per image of test.csv, 6, but has 1: the files are of ‹›",
+        expect("data.rows_differ", path="digits.zip/sample_submission.csv", received=1, expected=6),
     ),
 }
 PIPES = ("a FIFO", "a socket", "/dev/zero")
-PIPE = "digits.zip is a pipe or a device. ‹›"
-NO_SOURCE = "SOURCE must be kaggle, sample, or the path of a zip or folder, but there is no 'digits.zip'."
-FOLDER = "data must hold train.csv and test.csv, or idx or npz files of the MNIST family, but holds none: name the ‹›"
+PIPE = expect("io.not_regular", path="digits.zip")
+NO_SOURCE = expect("data.no_source", received="digits.zip")
 
 
 def empty_folder() -> None:
@@ -139,13 +126,23 @@ CASES = [
     Case("zip missing", ZIP, lambda: remove("digits.zip"), NO_SOURCE),
     Case("zip a looped link", ZIP, spoil_with(THINGS["a looped link"][0], "digits.zip"), NO_SOURCE),
     Case("zip of a terabyte", ZIP, lambda: make_sparse("digits.zip"), DAMAGED),
-    Case("folder of nothing", DOWNLOAD, empty_folder, FOLDER),
-    Case("folder without train.csv", DOWNLOAD, lambda: remove("data/train.csv"), "data must hold ‹› train.csv is ‹›"),
-    Case("folder without test.csv", DOWNLOAD, lambda: remove("data/test.csv"), "data must hold ‹› test.csv is ‹›"),
+    Case("folder of nothing", DOWNLOAD, empty_folder, expect("data.empty_source", path="data")),
+    Case(
+        "folder without train.csv",
+        DOWNLOAD,
+        lambda: remove("data/train.csv"),
+        expect("data.incomplete", path="data", received="train.csv"),
+    ),
+    Case(
+        "folder without test.csv",
+        DOWNLOAD,
+        lambda: remove("data/test.csv"),
+        expect("data.incomplete", path="data", received="test.csv"),
+    ),
     Case(
         "folder of another set's ids",
         DOWNLOAD,
         write("data/test_labels.csv", "ImageId,Label\n1,2\n"),
-        "data/test_labels.csv must have one row per image of test.csv, 6, but has 1: the files are of different sets.",
+        expect("data.rows_differ", path="data/test_labels.csv", received=1, expected=6),
     ),
 ]

@@ -33,7 +33,6 @@ from corpus_tables import CASES as TABLES
 from corpus_tables import LONG_LINE_BYTES
 
 from digit_recognizer.console import make_printable
-from digit_recognizer.errors import InputError
 
 LONGEST_MESSAGE = 7000  # paths are named in full, and the system allows them 4096 bytes
 CASES = [*TABLES, *LABELS, *RUNS, *SOURCES, *IMAGES, *PATHS]
@@ -127,10 +126,10 @@ def test_the_corpus_is_as_large_as_it_claims_and_no_case_stands_twice():
     assert len(names) == len(set(names)) >= 900
 
 
-def test_debug_brings_the_traceback_back(place):
+def test_debug_raises_the_error(place):
     write("data/train.csv", "")()
     for command in (CV, DOWNLOAD):
-        with pytest.raises(InputError, match="is empty"):
+        with expect_error("csv.no_rows", path="data/train.csv"):
             run([*command, "--debug"])
 
 

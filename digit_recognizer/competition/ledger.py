@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from digit_recognizer.console import make_printable
-from digit_recognizer.data.csv import FORMULA_STARTS, guard_cell
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import write_text
+from digit_recognizer.io import FORMULA_STARTS, guard_cell, write_text
 
 LEDGER = Path("submissions/ledger.csv")
 SENDING, PENDING, COMPLETE, ERROR = STATUSES = ("sending", "pending", "complete", "error")

@@ -141,10 +141,7 @@ def check_augmentation(name: str, label_set: LabelSet, folder: Path) -> None:
     """
     affine = POLICIES[name].affine
     if affine and affine.mirrored and not label_set.can_mirror:
-        raise InputError(
-            f"--augmentation {name} mirrors images, which only Fashion-MNIST's bear (a mirrored 2 is no digit); "
-            f"received {folder}, whose label_set is {label_set.key}: take affine, or name the clothes' --input-dir."
-        )
+        raise InputError("data.mirrored", path=folder, received=name, label_set=label_set.key)
 
 
 def build_augment(policy: Policy, engine: Literal["auto", "albumentations"] = "auto") -> Augment | None:

@@ -455,10 +455,10 @@ def iterate_rows(path: Path, file: BufferedReader, lines_before: int) -> Iterato
 def _check_line(path: Path, number: int, line: bytes) -> None:
     if b"\0" in line:
         raise InputError("csv.damaged", path=path, line=number)
-    if len(line) == LINE_LIMIT_BYTES:
-        raise InputError("csv.long_line", path=path, line=number)
     if b"\r" in line.removesuffix(b"\n").removesuffix(b"\r"):
         raise InputError("csv.carriage_return", path=path, line=number)
+    if len(line) == LINE_LIMIT_BYTES:
+        raise InputError("csv.long_line", path=path, line=number)
 
 
 def _split(path: Path, number: int, line: bytes) -> list[str]:

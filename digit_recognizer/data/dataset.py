@@ -5,14 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_recognizer.competition.submissions import count_image_ids
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import check_augmentation
 from digit_recognizer.data.duplicates import count_duplicates, find_duplicate_groups
 from digit_recognizer.data.labels import DIGITS, LabelSet, load_label_set
 from digit_recognizer.data.splits import draw_stratified_rows
-from digit_recognizer.data.tables import find_cache_dir, load_test, load_train, pixels_to_images
-from digit_recognizer.errors import InputError
+from digit_recognizer.data.tables import (
+    TestTable,
+    TrainTable,
+    check_equal_rows,
+    find_cache_dir,
+    load_labels,
+    load_test,
+    load_train,
+    pixels_to_images,
+)
 
 # A few equal images are chance (thin 1s repeat). More means that the test rows' labels are among the training rows:
 # MNIST as Keras ships it holds every test digit of the competition.
@@ -31,7 +38,7 @@ class Dataset:
         train_sha256, test_sha256: of the CSV files' bytes.
         all_test_rows: rows of test.csv, also where only the first are used.
         shared_test_rows: rows of test.csv whose pixels also occur in train.csv.
-        notes: what the loaders accepted with a word.
+        notes: departures from Kaggle's form, repeated rows and absent classes; one phrase each.
         label_set: what the classes are.
     """
 
@@ -67,8 +74,8 @@ def load_dataset(config: RunConfig) -> Dataset:
     """Load the data set of a run from `config.input_dir`, through its binary cache.
 
     Raises:
-        InputError: one line for whatever is missing, malformed or does not fit together; for augmentation that makes
-            these images another class.
+        InputError: for whatever is missing, malformed or does not fit together, and for an augmentation that would
+            turn an image into one of another class.
     """
     folder: Path = config.input_dir
     check_augmentation(config.augmentation, load_label_set(folder), folder)  # before what takes longer
@@ -76,21 +83,9 @@ def load_dataset(config: RunConfig) -> Dataset:
     train = load_train(folder / "train.csv", cache_dir)
     test = load_test(folder / "test.csv", cache_dir)
     label_set = load_label_set(folder, test.sha256)
-    rows = count_image_ids(folder / "sample_submission.csv")
-    if rows != len(test.pixels):
-        raise InputError(
-            f"{folder / 'sample_submission.csv'} must have one id per row of test.csv; received {rows} ids "
-            f"for {len(test.pixels)} rows. The files are not of one data set: get them together."
-        )
-    # Counted before any row is left out: a leak stays a leak in a short run.
-    seen = {row.tobytes() for row in train.pixels}
-    shared_test_rows = sum(row.tobytes() in seen for row in test.pixels)
-    repeated = len(train.pixels) - len(seen)
-    repeats = [f"{repeated:,} rows of train.csv repeat an earlier one, pixel for pixel"] * (repeated > 0)
-    if shared_test_rows:
-        repeats.append(f"{shared_test_rows:,} of {rows:,} rows of test.csv also stand in train.csv, pixel for pixel")
-    absent = ", ".join(name for label, name in enumerate(label_set.names) if label not in train.labels)
-    repeats += [f"train.csv has no row of class {absent}: no net can learn it"] * bool(absent)
+    submission = folder / "sample_submission.csv"
+    check_equal_rows(submission, len(load_labels(submission)), test.path, len(test.pixels))
+    shared_test_rows, notes = _compare_rows(train, test, label_set)  # of all rows: a leak stays a leak in a short run
     pixels, labels, test_pixels = train.pixels, train.labels, test.pixels
     if 0 < config.limit_train < len(labels):
         drawn, _ = draw_stratified_rows(labels, config.limit_train, seed=0)
@@ -98,20 +93,32 @@ def load_dataset(config: RunConfig) -> Dataset:
     groups = find_duplicate_groups(pixels, label_set.near_distance)
     counts = count_duplicates(groups)
     if counts.groups:
-        repeats.append(f"{counts}; the rows of a group share a fold")
+        notes.append(f"{counts}; the rows of a group share a fold")
     whole_test = not 0 < config.limit_test < len(test_pixels)
-    if not whole_test:
-        test_pixels = test_pixels[: config.limit_test]
     return Dataset(
         images=pixels_to_images(pixels),
         labels=labels,
         groups=groups,
-        test_images=pixels_to_images(test_pixels),
+        test_images=pixels_to_images(test_pixels if whole_test else test_pixels[: config.limit_test]),
         whole_test=whole_test,
         train_sha256=train.sha256,
         test_sha256=test.sha256,
-        all_test_rows=rows,
+        all_test_rows=len(test_pixels),
         shared_test_rows=shared_test_rows,
-        notes=(*train.notes, *test.notes, *repeats),
+        notes=(*train.notes, *test.notes, *notes),
         label_set=label_set,
     )
+
+
+def _compare_rows(train: TrainTable, test: TestTable, label_set: LabelSet) -> tuple[int, list[str]]:
+    """How many test rows are also training rows; and notes on repeated rows and absent classes."""
+    seen = {row.tobytes() for row in train.pixels}
+    shared = sum(row.tobytes() in seen for row in test.pixels)
+    repeated = len(train.pixels) - len(seen)
+    absent = ", ".join(name for label, name in enumerate(label_set.names) if label not in train.labels)
+    notes = [f"{repeated:,} rows of train.csv repeat an earlier one, pixel for pixel"] * (repeated > 0)
+    if shared:
+        notes.append(f"{shared:,} of {len(test.pixels):,} rows of test.csv are also in train.csv, pixel for pixel")
+    if absent:
+        notes.append(f"train.csv has no row of class {absent}, so no model can learn it")
+    return shared, notes

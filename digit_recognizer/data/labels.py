@@ -1,19 +1,19 @@
-"""What the ten classes of a data set are called, and what its images bear.
+"""Label sets: what the ten classes of a data set are called, and what may be done to its images.
 
-Labels are 0 to 9 in every file; names are for eyes. They stand in classes.json, beside train.csv:
+Labels are 0 to 9 in every file; names are for people. They are in classes.json, beside train.csv:
 
     {"label_set": "kuzushiji", "names": ["o", "ki", ...], "test_sha256": "3a58..."}
 
 `label_set` is digits, fashion, kuzushiji, or other for classes of one's own; `names` are ten, by ascending label;
 `test_sha256` is the hash of the test.csv that they belong to, and may be left out. `download` writes the file for
-images that it knows. Without it they are digits.
+published sets that it recognizes. Without the file the classes are digits.
 """
 
 import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +24,9 @@ from digit_recognizer.io import read_json, write_json
 
 CLASS_NAMES = "classes.json"
 OTHER = "other"
-LONGEST_NAME = 14  # characters: more would run into what stands beside them in figures
-SIGNS = " -/'.,&+()"  # of a name, besides letters and digits
+LONGEST_NAME = 14  # characters: more would overlap what is beside them in figures
+SHOWN = 28  # characters of a wrong entry
+PUNCTUATION = " -/'.,&+()"  # allowed in a name, besides letters and digits
 # Latin, Greek and Cyrillic, which matplotlib's own font has; it would draw boxes for kana
 SCRIPTS = (range(0x20, 0x250), range(0x386, 0x500))
 FIELDS = {"label_set", "names", "test_sha256"}
@@ -93,11 +94,8 @@ def load_label_set(folder: Path, test_sha256: str | None = None) -> LabelSet:
         return DIGITS
     content = read_json(path)
     label_set = parse_label_set(content, path)
-    made_for = content.get("test_sha256")
-    if test_sha256 and made_for and made_for != test_sha256:
-        raise InputError(
-            f"{path} was written for another test.csv than that beside it: download the data anew, or remove the file."
-        )
+    if test_sha256 and content.get("test_sha256", test_sha256) not in (None, test_sha256):
+        raise InputError("data.other_classes", path=path)
     return label_set
 
 
@@ -107,51 +105,40 @@ def write_label_set(folder: Path, label_set: LabelSet, test_sha256: str) -> None
 
 
 def parse_label_set(content: Any, path: Path) -> LabelSet:
-    """Read what `LabelSet.to_json` gave, or somebody wrote by hand.
+    """Read what `LabelSet.to_json` gave, or what somebody wrote by hand.
 
     Args:
         content: as JSON held it.
         path: of the file, for messages.
 
     Returns:
-        A known label set with the names that stand there, which may be in another language.
+        A known label set with the names in the file, which may be in another language.
 
     Raises:
-        InputError: naming the first thing that is not allowed.
+        InputError: naming the first field that is wrong.
     """
-    if not isinstance(content, dict) or not FIELDS.issuperset(content):
-        _refuse(path, f"an object of {', '.join(sorted(FIELDS))} and nothing else", content)
+    if not isinstance(content, dict):
+        content = {"": content}
     key, names, made_for = content.get("label_set"), content.get("names"), content.get("test_sha256")
+    wrong: dict[str, Any] = {name: value for name, value in content.items() if name not in FIELDS}
     if not isinstance(key, str) or key not in (*LABEL_SETS, OTHER):
-        _refuse(path, f"as label_set one of {', '.join((*LABEL_SETS, OTHER))}", key)
+        wrong["label_set"] = key
     if made_for is not None and not isinstance(made_for, str):
-        _refuse(path, "as test_sha256 a hash, or none", made_for)
+        wrong["test_sha256"] = made_for
     if not isinstance(names, list) or len(names) != CLASSES:
-        _refuse(path, f"{CLASSES} names, by ascending label", names)
-    for name in names:
-        if not isinstance(name, str) or not _is_name(name):
-            _refuse(
-                path,
-                f"names of 1 to {LONGEST_NAME} letters (Latin, Greek or Cyrillic), digits, spaces and "
-                f"{SIGNS.strip()} within",
-                name,
-            )
-        if names.count(name) > 1:
-            _refuse(path, "different names", name)
-    return replace(LABEL_SETS.get(key, LabelSet(OTHER, ())), names=tuple(names))
+        wrong["names"] = names
+    elif bad := [name for name in names if not isinstance(name, str) or not _is_name(name) or names.count(name) > 1]:
+        wrong["names"] = bad[0]
+    for column, received in wrong.items():
+        raise InputError("data.label_set", path=path, column=column[:LONGEST_NAME], received=str(received)[:SHOWN])
+    return replace(LABEL_SETS.get(str(key), LabelSet(OTHER, ())), names=tuple(names or ()))
 
 
 def _is_name(name: str) -> bool:
-    """Whether a name can stand on a screen, on a page and on an axis as it is."""
+    """Whether a name can be shown on a screen, on a page and on an axis as it is."""
     return (
         0 < len(name) <= LONGEST_NAME
         and name == name.strip()
-        and all(any(ord(sign) in script for script in SCRIPTS) for sign in name)
-        and all(sign.isalnum() or sign in SIGNS for sign in name)
+        and all(any(ord(character) in script for script in SCRIPTS) for character in name)
+        and all(character.isalnum() or character in PUNCTUATION for character in name)
     )
-
-
-def _refuse(path: Path, rule: str, received: Any) -> NoReturn:
-    shown = repr(received)
-    shown = shown if len(shown) <= LONGEST_NAME * 2 else f"{shown[: LONGEST_NAME * 2]}…"
-    raise InputError(f"{path} must hold {rule}, but holds {shown}: correct it, or remove it for digits.")

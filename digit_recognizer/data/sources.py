@@ -35,7 +35,7 @@ from digit_recognizer.data.labels import (
     recognize_label_set,
     write_label_set,
 )
-from digit_recognizer.data.tables import TestTable, TrainTable, load_labels, load_test, load_train
+from digit_recognizer.data.tables import TestTable, TrainTable, check_equal_rows, load_labels, load_test, load_train
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import (
     check_free_disk,
@@ -223,16 +223,6 @@ def _check_staged(staging: Path, wanted: tuple[int, int] | None) -> tuple[TrainT
     if wanted and rows != wanted:
         raise InputError("data.not_the_competition", path=staging, received=rows, expected=wanted)
     return train, test, tuple(notes)
-
-
-def check_equal_rows(path: Path, rows: int, other: Path, other_rows: int) -> None:
-    """Refuse two files of one data set that differ in rows.
-
-    Raises:
-        InputError: naming both.
-    """
-    if rows != other_rows:
-        raise InputError("data.rows_differ", path=path, received=rows, other=other.name, expected=other_rows)
 
 
 def _name_classes(staging: Path, test: TestTable) -> LabelSet:

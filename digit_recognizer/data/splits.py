@@ -1,4 +1,4 @@
-"""Which rows are fitted and which are held out."""
+"""Which rows a fold holds out, and samples of rows in which every class has its share."""
 
 import numpy as np
 
@@ -12,10 +12,9 @@ def assign_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray |
         labels: int (n,).
         folds: number of folds, at least 2.
         seed: equal seeds give equal folds.
-        groups: int (n,), from `digit_recognizer.data.duplicates`: rows of one group share a fold, so that no net is
-            judged on an image which it was fitted on in another copy. The first row of a group stands for all of them
-            when classes are shared out. None for rows that have no duplicates, which gives the same folds as groups
-            of one.
+        groups: int (n,), from `digit_recognizer.data.duplicates`: rows of one group share a fold, so that no model is
+            evaluated on a copy of an image that it was trained on. Stratification counts the first row of each group.
+            None for rows without duplicates, which gives the same folds as groups of one.
 
     Returns:
         int16 (n,): the fold of each row, 0 to folds - 1.
@@ -33,11 +32,7 @@ def assign_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray |
     classes = np.unique(labels)
     counts = (labels[images, None] == classes).sum(axis=0)
     if counts.min() < folds:
-        rare = classes[counts.argmin()]
-        raise InputError(
-            "--folds takes at most the rows of the rarest class, copies of one image counted once; "
-            f"class {rare} has {counts.min()}, received {folds}."
-        )
+        raise InputError("data.folds", received=folds, label=int(classes[counts.argmin()]), rows=int(counts.min()))
     fold_of_image = np.empty(len(images), np.int16)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     for fold, (_, held_out) in enumerate(splitter.split(images, labels[images])):

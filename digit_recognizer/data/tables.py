@@ -119,6 +119,16 @@ def load_labels(path: Path | str) -> np.ndarray:
     return read_label_csv(Path(path))
 
 
+def check_equal_rows(path: Path, rows: int, other: Path, other_rows: int) -> None:
+    """Refuse two files of one data set that differ in rows.
+
+    Raises:
+        InputError: naming both.
+    """
+    if rows != other_rows:
+        raise InputError("data.rows_differ", path=path, received=rows, other=other.name, expected=other_rows)
+
+
 def pixels_to_images(pixels: np.ndarray) -> np.ndarray:
     """See rows of pixels as images.
 
