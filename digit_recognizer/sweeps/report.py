@@ -13,9 +13,9 @@ import pandas as pd
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.console import print_line
-from digit_recognizer.data.csv import CLASSES, guard_cell
+from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import check_writable_folder, write_atomically, write_text
+from digit_recognizer.io import check_writable_folder, guard_cell, write_atomically, write_text
 from digit_recognizer.models import load_preset
 from digit_recognizer.reporting.error_report import find_repeated_confusions
 from digit_recognizer.reporting.html import GENERATOR, FigureFile, Section, build_facts, build_page, escape_html
