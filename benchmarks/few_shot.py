@@ -19,8 +19,8 @@ import numpy as np
 
 from digit_recognizer.data.augmentation import BatchedAffine
 from digit_recognizer.data.tables import load_test, load_train, pixels_to_images
-from digit_recognizer.models import load_ready_model
-from digit_recognizer.models._blocks import replace_head
+from digit_recognizer.models import load_pretrained
+from digit_recognizer.models._heads import replace_head
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.transfer_learning.letters import (
     AFFINE,
@@ -51,7 +51,7 @@ def main() -> None:
     images, labels = pixels_to_images(table.pixels), table.labels
     unseen = pixels_to_images(load_test(chosen.input_dir / "test.csv").pixels)[:QUERIES]
     answers = np.genfromtxt(chosen.input_dir / "test_labels.csv", int, delimiter=",", skip_header=1)[:QUERIES, -1]
-    body = replace_head(load_ready_model(), CLASSES).body
+    body = replace_head(load_pretrained(), CLASSES).body
     queries = embed(body, unseen)
     config = TransferConfig(run="ready", images=Path())
     found: dict[str, list[float]] = {}

@@ -31,7 +31,7 @@ from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.data.tables import load_train, pixels_to_images
 from digit_recognizer.io import hash_file, write_atomically
 from digit_recognizer.models import build_config, build_model
-from digit_recognizer.models._ready import READER_WEIGHTS
+from digit_recognizer.models._packaged import CLASSIFIER_WEIGHTS
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.trainer import compile_model, fit_compiled, predict_probabilities
 
@@ -153,11 +153,11 @@ def main() -> None:
         "made_digits_accuracy": f"{right[rows:][digits[rows:]].mean():.4f}",
         "others_accuracy": f"{right[~digits].mean():.4f}",
     }
-    path = READER_WEIGHTS
+    path = CLASSIFIER_WEIGHTS
     with write_atomically(path) as temporary:
         save_file({weight.path: keras.ops.convert_to_numpy(weight) for weight in net.weights}, temporary, facts)
     print(f"{path}: {path.stat().st_size:,} bytes, {facts}")
-    print(f'now to digit_recognizer/models/_ready/__init__.py: READER_SHA256 = "{hash_file(path)}"')
+    print(f'now to digit_recognizer/models/_packaged/__init__.py: CLASSIFIER_SHA256 = "{hash_file(path)}"')
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.io import hash_file, read_json, write_atomically
 from digit_recognizer.models import build_model
-from digit_recognizer.models._ready import KIND, WEIGHTS
+from digit_recognizer.models._packaged import ARCHITECTURE, WEIGHTS
 from digit_recognizer.training.fold_models import load_fold_model
 from digit_recognizer.training.run import load_config
 from digit_recognizer.training.trainer import predict_probabilities
@@ -33,8 +33,8 @@ def main() -> None:
     begun = load_config(path, "cv")
     settings = {name: value for name, value in begun.items() if name not in ("subcommand", "command")}
     config = RunConfig.from_json(RunConfig().to_json() | settings)  # an older run lacks younger settings
-    if config.model != KIND:
-        raise SystemExit(f"{path} is of {config.model}; the ready model is a {KIND}.")
+    if config.model != ARCHITECTURE:
+        raise SystemExit(f"{path} is of {config.model}; the ready model is a {ARCHITECTURE}.")
     environment = read_json(path / "environment.json")
     dataset = load_dataset(config)
     if config.preprocess != "none" or dataset.train_sha256 != environment["fingerprint"]["train.csv"]:
@@ -42,7 +42,7 @@ def main() -> None:
             f"{path} is not of this {config.input_dir / 'train.csv'} as it is: its folds fit no other rows."
         )
     held_out = np.load(path / "folds.npy") == FOLD
-    net = build_model(KIND)
+    net = build_model(ARCHITECTURE)
     net.set_weights(load_fold_model(path, FOLD).get_weights())
     right = predict_probabilities(net, dataset.images[held_out]).argmax(axis=1) == dataset.labels[held_out]
     facts = {
@@ -56,7 +56,7 @@ def main() -> None:
     with write_atomically(WEIGHTS) as temporary:
         save_file({weight.path: keras.ops.convert_to_numpy(weight) for weight in net.weights}, temporary, facts)
     print(f"{WEIGHTS}: {WEIGHTS.stat().st_size:,} bytes, {facts}")
-    print(f'now to digit_recognizer/models/_ready/__init__.py: WEIGHTS_SHA256 = "{hash_file(WEIGHTS)}"')
+    print(f'now to digit_recognizer/models/_packaged/__init__.py: WEIGHTS_SHA256 = "{hash_file(WEIGHTS)}"')
 
 
 if __name__ == "__main__":

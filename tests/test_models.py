@@ -2,12 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import expect_error
 
-from digit_recognizer.errors import InputError
 from digit_recognizer.models import build_model, list_models
 from digit_recognizer.models._normalization import make_plain
 
-# Document 001's tables: layer type, output shape without the batch axis, parameters.
+# The tables of `digit-nets`: layer type, output shape without the batch axis, parameters.
 BASELINE = [
     ("InputLayer", (28, 28, 1), 0),
     ("Conv2D", (25, 25, 32), 544),
@@ -46,7 +46,7 @@ PADDED = [
 @pytest.mark.parametrize(
     ("name", "table", "parameters", "frozen"), [("baseline", BASELINE, 85_386, 0), ("padded", PADDED, 4_843, 24)]
 )
-def test_a_net_is_its_documents_table_layer_by_layer(name, table, parameters, frozen):
+def test_a_model_is_its_reports_table_layer_by_layer(name, table, parameters, frozen):
     model = make_plain(build_model(name))
     rows = [(type(layer).__name__, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers]
     assert rows == table
@@ -58,14 +58,14 @@ def test_a_net_is_its_documents_table_layer_by_layer(name, table, parameters, fr
     ("name", "parameters", "width"),
     [("champion", 281_514, 256), ("residual", 290_858, 256)],
 )
-def test_a_net_has_the_parameters_that_its_figures_were_measured_with(name, parameters, width):
+def test_a_model_has_the_parameters_that_its_figures_were_measured_with(name, parameters, width):
     model = build_model(name)
     assert model.count_params() == parameters
     assert model.get_layer("embedding").output.shape == (None, width)
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_every_net_gives_float32_probabilities_under_any_precision(name):
+def test_every_model_gives_float32_probabilities_in_any_precision(name):
     import keras
 
     before = keras.config.dtype_policy()
@@ -78,7 +78,7 @@ def test_every_net_gives_float32_probabilities_under_any_precision(name):
     assert probabilities.dtype == np.float32 and probabilities.shape == (2, 7)
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-6)
     names = [layer.name for layer in model.layers]
-    assert {"images", "embedding", "probabilities"} <= set(names), "layers that other rooms read by name"
+    assert {"images", "embedding", "probabilities"} <= set(names), "layers that other modules read by name"
 
 
 def test_two_builds_share_no_weights():
@@ -87,8 +87,8 @@ def test_two_builds_share_no_weights():
     assert np.asarray(second.layers[2].bias).sum() == 0
 
 
-def test_an_unknown_model_is_answered_with_those_there_are():
-    with pytest.raises(InputError, match=f"{', '.join(list_models())}; received 'lenet'"):
+def test_an_unknown_model_is_refused_with_the_names_of_all():
+    with expect_error("models.unknown", received="lenet", known=", ".join(list_models())):
         build_model("lenet")
 
 
@@ -111,7 +111,7 @@ def test_a_file_put_into_models_is_a_model(tmp_path, monkeypatch):
 
     (tmp_path / "linear.py").write_text(
         "PRESET = {'epochs': 7}\n"
-        "def build(input_shape, classes, weights):\n"
+        "def build(input_shape, classes):\n"
         "    import keras\n"
         "    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(),\n"
         "                             keras.layers.Dense(classes, activation='softmax')], name='linear')\n"

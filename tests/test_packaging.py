@@ -25,7 +25,7 @@ def test_wheel_and_source_archive_build_and_hold_the_whole_package(tmp_path):
         names = members.namelist()
         metadata = members.read(next(name for name in names if name.endswith("/METADATA"))).decode()
     assert {name for name in names if name.endswith(".py")} == modules
-    ready = {f"digit_recognizer/models/_ready/{name}" for name in ("champion.safetensors", "MODEL_CARD.md")}
+    ready = {f"digit_recognizer/models/_packaged/{name}" for name in ("champion.safetensors", "MODEL_CARD.md")}
     assert {"digit_recognizer/py.typed", *ready} <= set(names)
     assert "License: MIT" in metadata and "Requires-Dist: albumentations==2.0.8" in metadata
     with tarfile.open(archive) as members:

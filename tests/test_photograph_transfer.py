@@ -10,7 +10,7 @@ from PIL import Image
 from test_resnet152v2 import build_small_backbone
 
 from digit_recognizer import transfer
-from digit_recognizer.models import _pretrained as _resnet152v2
+from digit_recognizer.models import _resnet152v2
 from digit_recognizer.transfer_learning import results
 from digit_recognizer.transfer_learning.results import load_transferred
 

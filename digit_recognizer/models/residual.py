@@ -1,8 +1,10 @@
-"""The champion's companion: two of its five convolutions residual, and a residual block more, 290,858 parameters.
+"""The champion with residual connections, 290,858 parameters: two of its convolutions are residual, and one is added.
 
-No difference in accuracy from the champion was found (benchmarks/CHAMPION.md); for ensembles, which want nets that err
-differently.
-Blocks after He et al. 2016 (arXiv 1512.03385), with one convolution each.
+Source: our own; blocks after He et al. 2016 (arXiv 1512.03385), with one convolution each. No difference in accuracy
+from the champion was found (benchmarks/CHAMPION.md). It is for ensembles, which gain from models that err differently.
+
+Expect 0.99700 out of fold (95 % interval 0.99643 to 0.99750; seed 1) after 10 minutes of `cv --model residual` on 2 CPU
+cores.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,22 +17,31 @@ if TYPE_CHECKING:
 PRESET: dict[str, Any] = CHAMPION_PRESET
 
 
-def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) -> "keras.Model":
-    """Build the residual net; `weights` is for transfer nets and has no effect here."""
+def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
+    """Build the residual model."""
     import keras
-    from keras import layers
 
     from digit_recognizer.models._blocks import classify, convolve, pool_mean_and_maximum
 
-    def add_residual(inputs: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """Add to activations what one more convolution makes of them."""
-        return layers.Add(name=f"{name}_sum")([inputs, convolve(inputs, inputs.shape[-1], 3, name)])
-
     inputs = keras.Input(input_shape, name="images")
-    outputs = convolve(inputs, 32, 5, "stem", padding="valid", pool=True)
-    outputs = add_residual(outputs, "block1_residual")
-    outputs = convolve(outputs, 64, 3, "block2", pool=True)
-    outputs = add_residual(outputs, "block2_residual")
+    # stem: 28 px to 12
+    outputs = convolve(inputs, 32, 5, "stem", padding="valid", halve="pool")
+    # block 1: 12 px
+    outputs = _add_residual(outputs, "block1_residual")
+    # block 2: 12 px to 6
+    outputs = convolve(outputs, 64, 3, "block2", halve="pool")
+    outputs = _add_residual(outputs, "block2_residual")
+    # block 3: 6 px
     outputs = convolve(outputs, 128, 3, "block3")
-    outputs = add_residual(outputs, "block3_residual")
+    outputs = _add_residual(outputs, "block3_residual")
+    # head
     return keras.Model(inputs, classify(pool_mean_and_maximum(outputs), classes), name="residual")
+
+
+def _add_residual(inputs: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
+    """Add to feature maps what one more convolution makes of them."""
+    from keras import layers
+
+    from digit_recognizer.models._blocks import convolve
+
+    return layers.Add(name=f"{name}_sum")([inputs, convolve(inputs, inputs.shape[-1], 3, name)])

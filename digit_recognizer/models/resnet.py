@@ -1,17 +1,17 @@
-"""ResNet in its form for small images: 6n + 2 layers, of which n, the option `blocks`, is 1: 75,482 parameters.
+"""ResNet for small images: 6n + 2 layers, of which n, the option `blocks`, is 1: ResNet-8, 75,482 parameters.
 
-He et al. 2016, "Deep residual learning for image recognition" (arXiv 1512.03385), section 4.2: a 3x3 convolution, three
-stages of n blocks of two 3x3 convolutions, with 16, 32 and 64 filters, and the mean of each map. Where a stage begins,
-the shortcut takes every second pixel and adds channels of zeros, so that no shortcut has parameters (option A). The
-paper's images have 32 px, ours 28.
+Source: He et al. 2016, "Deep residual learning for image recognition" (arXiv 1512.03385), section 4.2: a 3x3
+convolution, three stages of n blocks of two 3x3 convolutions, with 16, 32 and 64 filters, and the mean of each map.
+Where a stage begins, the shortcut takes every second pixel and adds channels of zeros, so that no shortcut has
+parameters (option A). The paper's images have 32 px, ours 28. (`residual` is another model, of our own.)
 
-The `residual` net is another: an in-house one, whose blocks hold one convolution and stay within one width, and
-which takes the maximum of each map too; it was made to stand beside the champion in ensembles.
+Expect 0.9954 of 8,398 held-out rows after 5 minutes of `train --model resnet` on 2 CPU cores.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.models._recipes import FAST_MUON
+from digit_recognizer.models import FAST_MUON, check_count
 
 if TYPE_CHECKING:
     import keras
@@ -21,45 +21,50 @@ PRESET: dict[str, Any] = FAST_MUON
 HIGHEST_BLOCKS = 18  # the paper's 110 layers
 
 
-def build(input_shape: tuple[int, int, int], classes: int, weights: str | None, *, blocks: int = 1) -> "keras.Model":
-    """Build the ResNet.
+@dataclass(frozen=True)
+class Options:
+    """What `--model-args` sets."""
 
-    Args:
-        input_shape: height, width and channels of an image, in px.
-        classes: width of the output.
-        weights: for transfer nets; has no effect here.
-        blocks: of each of the three stages.
+    blocks: int = 1
+    """Of each of the three stages; 3 make the paper's 20 layers."""
 
-    Raises:
-        InputError: if there is no such number of blocks.
-    """
+    def __post_init__(self) -> None:
+        """Refuse values of which no model can be built."""
+        check_count("blocks", self.blocks, HIGHEST_BLOCKS)
+
+
+def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> "keras.Model":
+    """Build the ResNet."""
     import keras
     from keras import layers
 
     from digit_recognizer.models._blocks import classify, convolve
-    from digit_recognizer.models._options import check_count
 
-    def add_block(inputs: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-        """Two convolutions beside a shortcut; more filters than channels halve height and width."""
-        added = filters - inputs.shape[-1]
-        shortcut, strides = inputs, 1
-        if added:
-            strides = 2
-            shortcut = layers.MaxPooling2D(1, strides, name=f"{name}_every_second")(inputs)
-            # with the rows taken for channels, padding adds columns of channels
-            shortcut = layers.ZeroPadding2D(
-                ((0, 0), (added // 2, added - added // 2)), "channels_first", name=f"{name}_zeros"
-            )(shortcut)
-        outputs = convolve(inputs, filters, 3, f"{name}_first", strides=strides)
-        outputs = convolve(outputs, filters, 3, f"{name}_second", rectify=False)
-        outputs = layers.Add(name=f"{name}_sum")([shortcut, outputs])
-        return layers.Activation("relu", name=f"{name}_relu")(outputs)
-
-    check_count("blocks", blocks, HIGHEST_BLOCKS)
     inputs = keras.Input(input_shape, name="images")
     outputs = convolve(inputs, 16, 3, "stem")
+    # three stages: 28 px, 14 px, 7 px
     for stage, filters in enumerate((16, 32, 64), 1):
-        for block in range(1, blocks + 1):
-            outputs = add_block(outputs, filters, f"stage{stage}_block{block}")
+        for block in range(1, options.blocks + 1):
+            outputs = _add_block(outputs, filters, f"stage{stage}_block{block}")
+    # head
     embedding = layers.GlobalAveragePooling2D(name="embedding")(outputs)
     return keras.Model(inputs, classify(embedding, classes), name="resnet")
+
+
+def _add_block(inputs: "keras.KerasTensor", filters: int, name: str) -> "keras.KerasTensor":
+    """Two convolutions beside a shortcut; more filters than channels halve height and width."""
+    from keras import layers
+
+    from digit_recognizer.models._blocks import convolve
+
+    added, shortcut = filters - inputs.shape[-1], inputs
+    if added:
+        shortcut = layers.MaxPooling2D(1, 2, name=f"{name}_every_second")(inputs)
+        # with the rows taken for channels, padding adds columns of channels
+        shortcut = layers.ZeroPadding2D(
+            ((0, 0), (added // 2, added - added // 2)), "channels_first", name=f"{name}_zeros"
+        )(shortcut)
+    outputs = convolve(inputs, filters, 3, f"{name}_first", halve="stride" if added else None)
+    outputs = convolve(outputs, filters, 3, f"{name}_second", rectify=False)
+    outputs = layers.Add(name=f"{name}_sum")([shortcut, outputs])
+    return layers.Activation("relu", name=f"{name}_relu")(outputs)

@@ -135,7 +135,7 @@ def load_features(
         InputError: if the folder cannot be written to, or its disk is too full.
 
     Example:
-        >>> halves = vgg16.split(vgg16.build((28, 28, 1), 10, weights=None))
+        >>> halves = vgg16.split(build_model("vgg16", weights=None))
         >>> load_features(halves.lower, train.pixels, Path("input/.cache")).shape
         (42000, 512)
     """

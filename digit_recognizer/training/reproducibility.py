@@ -44,7 +44,7 @@ PACKAGES = (
 CODE = ("data/*.py", "models/__init__.py", "models/_*.py", "training/*.py")
 OTHER_CODE = {
     "data/sources.py",  # downloads; what it has written counts by its hash
-    *(f"training/{name}.py" for name in ("executors", "ray_executor", "progress", "run", "saved_models", "trackers")),
+    *(f"training/{name}.py" for name in ("executors", "ray_executor", "progress", "run", "fold_models", "trackers")),
 }
 PATH_FIELDS = ("input_dir", "run_dir", "submission", "tensorboard")  # where files are changes no number
 TOLERATED = ("processor",)  # between the machines of one run

@@ -12,8 +12,8 @@ from digit_recognizer.data.augmentation import Affine, BatchedAffine, preprocess
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder
-from digit_recognizer.models import load_ready_model
-from digit_recognizer.models._blocks import OUTPUT, Transferred, count_parameters, replace_head, unfreeze_from
+from digit_recognizer.models import load_pretrained
+from digit_recognizer.models._heads import Transferred, count_parameters, replace_head, unfreeze_from
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.fold_models import load_fold_models
 from digit_recognizer.training.progress import Progress
@@ -129,7 +129,7 @@ class HistoryLog(keras.callbacks.Callback):
 def build_linear_head(shape: tuple[int, ...], classes: int) -> keras.Model:
     """One dense layer with its softmax, as `replace_head` puts it on a net."""
     inputs = keras.Input(shape, name="embedding")
-    outputs = keras.layers.Dense(classes, activation="softmax", dtype="float32", name=OUTPUT)(inputs)
+    outputs = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(inputs)
     return keras.Model(inputs, outputs, name="head")
 
 
@@ -471,7 +471,7 @@ def open_base_model(run: str, classes: tuple[str, ...]) -> tuple[keras.Model, Re
         InputError: if it is neither.
     """
     if run == READY:
-        return load_ready_model(), Recipe(classes, "champion")
+        return load_pretrained(), Recipe(classes, "champion")
     folder = Path(run)
     if not (folder / CONFIG).is_file():
         raise InputError("transfer.no_base_model", path=folder, received=run)

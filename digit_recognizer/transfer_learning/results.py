@@ -32,8 +32,8 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
 from digit_recognizer.io import guard_cell, read_json, write_atomically, write_json
 from digit_recognizer.models import build_model, read_options
-from digit_recognizer.models._blocks import count_parameters, replace_head
-from digit_recognizer.models._pretrained import FEATURES, build_head
+from digit_recognizer.models._heads import count_parameters, replace_head
+from digit_recognizer.models._resnet152v2 import FEATURES, build_head
 from digit_recognizer.models._weights import export_keras, load_weights, pack_weights
 from digit_recognizer.reporting.plots import (
     VALIDATION_COLOUR,

@@ -168,9 +168,9 @@ def load_classifier(run: Path | None) -> Classifier:
             other images than 28 x 28 greys.
     """
     if run is None:
-        from digit_recognizer.models import load_packaged_reader
+        from digit_recognizer.models import load_pretrained_classifier
 
-        model, temperature = load_packaged_reader()
+        model, temperature = load_pretrained_classifier()
         return Classifier((model,), temperature=temperature)
     from digit_recognizer.training.fold_models import load_fold_models
     from digit_recognizer.training.run import CLASSES, METRICS
