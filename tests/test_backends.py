@@ -29,9 +29,7 @@ def start_cv(*arguments, backend):
 @pytest.mark.parametrize(
     ("backend", "sent", "code"), [("tensorflow", signal.SIGTERM, 143), ("jax", signal.SIGKILL, -9)]
 )
-def test_a_net_trains_from_the_command_line_under_either_backend_and_goes_on_after_a_signal(
-    backend, sent, code, tiny_dir, tmp_path
-):
+def test_either_backend_trains_and_resumes_after_a_signal(backend, sent, code, tiny_dir, tmp_path):
     flags = (
         *("--input-dir", tiny_dir, "--folds", 2, "--epochs", 40, "--batch-size", 15, "--learning-rate", 0.002),
         *("--augmentation", "none"),
@@ -40,7 +38,7 @@ def test_a_net_trains_from_the_command_line_under_either_backend_and_goes_on_aft
     running = start_cv(*flags, "--run-dir", whole, "--submission", tmp_path / "whole.csv", backend=backend)
     _, error = running.communicate(timeout=240)
     assert running.returncode == 0, error
-    assert error == "", "nothing but the run speaks"
+    assert error == "", "no messages of the backend"
     assert json.loads((whole / "environment.json").read_text())["fingerprint"]["backend"] == backend
     assert json.loads((whole / "metrics.json").read_text())["oof_accuracy"] > 0.9
     assert np.load(whole / "oof_probabilities.npy").dtype == np.float32
@@ -54,19 +52,19 @@ def test_a_net_trains_from_the_command_line_under_either_backend_and_goes_on_aft
     assert running.returncode == code, error
     command = [sys.executable, "-m", "digit_recognizer.cv", "--resume", str(stopped)]
     if sent == signal.SIGTERM:
-        assert error.startswith("cv: terminated; go on with: ") and error.count("\n") == 1
-        command = shlex.split(error.split("go on with: ")[1])  # what was printed can be typed
+        assert error.startswith("cv: terminated; resume with: ") and error.count("\n") == 1
+        command = shlex.split(error.split("resume with: ")[1])  # what was printed can be typed
     running = start(command, backend)
-    said, error = running.communicate(timeout=240)
+    output, error = running.communicate(timeout=240)
     assert running.returncode == 0, error
-    assert "going on: " in said
+    assert "resuming: " in output
     hashes = [[hash_file(run / name) for name in RESULTS] for run in (whole, stopped)]
     assert hashes[0] == hashes[1]
     assert hash_file(tmp_path / "whole.csv") == hash_file(tmp_path / "stopped.csv")
 
 
-def test_epochs_on_the_device_pass_their_tests_under_jax():
+def test_device_epochs_pass_their_tests_under_jax():
     tests = Path(__file__).with_name("test_device_epochs.py")
     running = start([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tests)], "jax")
-    said, error = running.communicate(timeout=240)
-    assert running.returncode == 0 and "passed" in said and "skipped" not in said, said + error
+    output, error = running.communicate(timeout=240)
+    assert running.returncode == 0 and "passed" in output and "skipped" not in output, output + error

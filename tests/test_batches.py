@@ -5,7 +5,9 @@ import keras
 import numpy as np
 import pytest
 
+from digit_recognizer.config import RunConfig
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, scale_images, stream
+from digit_recognizer.training.trainer import Trainer
 
 NUMBERS = np.arange(23)
 IMAGES = np.broadcast_to(NUMBERS.astype(np.uint8)[None, :, None, None, None], (1, 23, 4, 4, 1))
@@ -37,7 +39,7 @@ def test_every_epoch_gives_every_row_once_in_another_order():
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
-def test_an_epoch_can_be_repeated_without_its_forerunners():
+def test_an_epoch_can_be_repeated_without_those_before_it():
     batches = TrainingBatches(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)
     batches.start_epoch(5)
     again = TrainingBatches(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)
@@ -53,20 +55,15 @@ def test_keras_asks_for_a_new_order_in_each_epoch():
             asked.append((self.epoch, index))
             return super().__getitem__(index)
 
-    from digit_recognizer.config import RunConfig
-    from digit_recognizer.training.trainer import compile_model, fit_compiled
-
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(23, "softmax")])
-    batches = Spy(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)
-    compile_model(model, len(batches), RunConfig(), epochs=3, learning_rate=1e-3)
-    fit_compiled(model, batches, RunConfig(), epochs=3)
+    Trainer(model, RunConfig()).fit(Spy(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1), epochs=3, learning_rate=1e-3)
     for epoch in range(3):
         assert {index for number, index in asked if number == epoch} == {0, 1, 2, 3}
 
 
-def test_views_are_drawn_row_by_row():
-    views = np.stack([np.full((50, 2), view, np.float32) for view in range(4)])
-    batches = TrainingBatches(views, np.zeros((50, 10), np.float32), np.arange(50), batch_size=50, seed=0)
+def test_versions_are_drawn_row_by_row():
+    versions = np.stack([np.full((50, 2), version, np.float32) for version in range(4)])
+    batches = TrainingBatches(versions, np.zeros((50, 10), np.float32), np.arange(50), batch_size=50, seed=0)
     drawn = batches[0][0]
     assert drawn.shape == (50, 2) and set(drawn[:, 0]) == {0.0, 1.0, 2.0, 3.0}
     assert np.array_equal(drawn[:, 0], drawn[:, 1])
@@ -92,10 +89,10 @@ def test_prediction_keeps_the_order_and_the_last_short_batch():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow has tf.data")
-def test_a_stream_gives_the_batches_of_the_epoch_that_was_started_last_and_has_nothing_to_tune():
+def test_a_stream_follows_the_last_started_epoch_and_tunes_nothing():
     batches = TrainingBatches(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)
     streamed = stream(batches)
-    assert streamed.options().autotune.enabled is False  # what tunes is waited for at an epoch's end
+    assert streamed.options().autotune.enabled is False  # epochs would wait for the tuning thread
     assert len(streamed) == len(batches) == 4
     for epoch in (0, 3):
         batches.start_epoch(epoch)
@@ -106,8 +103,8 @@ def test_a_stream_gives_the_batches_of_the_epoch_that_was_started_last_and_has_n
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow has tf.data")
-def test_what_was_streamed_is_freed():
-    """TensorFlow keeps each generator function until the process ends; five folds' images must not hang on them."""
+def test_streamed_arrays_are_freed():
+    """TensorFlow keeps each generator function until the process ends; five folds' images must not stay with them."""
     images = IMAGES[0].copy()
     gone = weakref.ref(images)
     batches = PredictionBatches(images, None, batch_size=10)

@@ -9,7 +9,7 @@ from digit_recognizer.data.augmentation import POLICIES, Affine, BatchedAffine
 from digit_recognizer.models import build_model
 from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import TrainingBatches
-from digit_recognizer.training.trainer import compile_model, fit_compiled, predict_probabilities
+from digit_recognizer.training.trainer import Session, Trainer, predict_probabilities
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="of the JAX backend: test_backends.py starts a process that has it"
@@ -31,16 +31,17 @@ def fit(on_device, monkeypatch, augment=None, seed=0, device="cpu"):
     images, labels = make_images()
     targets = np.eye(10, dtype=np.float32)[labels]
     keras.utils.set_random_seed(seed)
-    model = build_model("padded")
-    batches = TrainingBatches(images[None], targets, np.arange(20, 150), 32, 5, augment)  # four whole batches, and two
-    compile_model(model, len(batches), CONFIG, epochs=3, learning_rate=0.01)
-    reports, states = [], []
+    batches = TrainingBatches(
+        images[None], targets, np.arange(20, 150), 32, 5, augment
+    )  # four full batches, and two rows
+    states = []
+    trainer = Trainer(build_model("padded"), CONFIG, Session(save=states.append))
     with monkeypatch.context() as patch:
         patch.setattr("jax.default_backend", lambda: device)
         if not on_device:
             patch.setattr(device_epochs, "can_run", lambda batches: False)
-        fit_compiled(model, batches, CONFIG, epochs=3, on_epoch=reports.append, on_state=states.append)
-    return model, reports, states
+        trainer.fit(batches, epochs=3, learning_rate=0.01)
+    return trainer.model, trainer.history, states
 
 
 @pytest.mark.parametrize("affine", [Affine(), POLICIES["flip"].affine], ids=["affine", "flip"])
@@ -67,13 +68,13 @@ def test_the_identity_leaves_every_pixel():
 @pytest.mark.parametrize(
     ("augment", "device"),
     [(None, "cpu"), (BatchedAffine(Affine()), "cpu"), (None, "gpu")],
-    ids=["plain", "affine", "an epoch's whole batches in one program"],
+    ids=["plain", "affine", "all full batches in one program"],
 )
-def test_a_fit_on_the_device_is_the_fit_of_keras(augment, device, monkeypatch):
-    ours, our_reports, our_states = fit(True, monkeypatch, augment, device=device)
-    theirs, their_reports, their_states = fit(False, monkeypatch, augment)
-    assert [report["learning_rate"] for report in our_reports] == [report["learning_rate"] for report in their_reports]
-    losses = [[report["loss"] for report in reports] for reports in (our_reports, their_reports)]
+def test_training_on_the_device_equals_that_of_keras(augment, device, monkeypatch):
+    ours, our_history, our_states = fit(True, monkeypatch, augment, device=device)
+    theirs, their_history, their_states = fit(False, monkeypatch, augment)
+    assert [epoch["lr"] for epoch in our_history] == [epoch["lr"] for epoch in their_history]
+    losses = [[epoch["loss"] for epoch in history] for history in (our_history, their_history)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3 if augment is None else 0.03)
     images, _ = make_images()
     expected = predict_probabilities(theirs, images[:20])
@@ -82,7 +83,7 @@ def test_a_fit_on_the_device_is_the_fit_of_keras(augment, device, monkeypatch):
     assert our_states[-1].optimizer[0] == 3 * 5, "the optimizer has counted every batch"
 
 
-def test_a_second_net_shares_the_program_and_not_the_weights(monkeypatch):
+def test_a_second_model_shares_the_program_and_not_the_weights(monkeypatch):
     device_epochs._programs.clear()
     first, *_ = fit(True, monkeypatch)
     kept = [np.asarray(weight) for weight in first.get_weights()]
@@ -90,11 +91,13 @@ def test_a_second_net_shares_the_program_and_not_the_weights(monkeypatch):
     assert len(device_epochs._programs) == 1
     assert all(np.array_equal(now, then) for now, then in zip(first.get_weights(), kept, strict=True))
     again, *_ = fit(True, monkeypatch)
-    assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), kept, strict=True)), "nothing has stuck to it"
+    assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), kept, strict=True)), (
+        "no weights stayed in the program"
+    )
     assert any(not np.array_equal(a, b) for a, b in zip(second.get_weights(), kept, strict=True))
 
 
-def test_a_resumed_fit_in_float16_keeps_the_scale_of_its_loss():
+def test_resuming_in_float16_keeps_the_loss_scale():
     from digit_recognizer.training.hardware import precision_policy
 
     images, labels = make_images()
@@ -103,11 +106,9 @@ def test_a_resumed_fit_in_float16_keeps_the_scale_of_its_loss():
     def fit_half(resumed, states):
         with precision_policy("float16"):
             keras.utils.set_random_seed(0)
-            model = build_model("padded")
-            batches = TrainingBatches(images[None], targets, np.arange(150), 32, 5)
-            compile_model(model, len(batches), CONFIG, epochs=4, learning_rate=0.01)
-            fit_compiled(model, batches, CONFIG, epochs=4, resumed=resumed, on_state=states.append)
-        return model
+            trainer = Trainer(build_model("padded"), CONFIG, Session(resume_from=resumed, save=states.append))
+            trainer.fit(TrainingBatches(images[None], targets, np.arange(150), 32, 5), epochs=4, learning_rate=0.01)
+        return trainer.model
 
     whole, states, again = [], [], []
     expected = fit_half(None, whole)
@@ -118,11 +119,13 @@ def test_a_resumed_fit_in_float16_keeps_the_scale_of_its_loss():
     assert len({len(state.optimizer) for state in whole}) == 1
 
 
-def test_what_keras_must_do_is_left_to_keras():
+def test_other_batches_are_left_to_keras():
     images, labels = make_images(20)
     targets, rows = np.eye(10, dtype=np.float32)[labels], np.arange(20)
     features = images.astype(np.float32)[None]
     assert device_epochs.can_run(TrainingBatches(images[None], targets, rows, 5, 0))
     assert not device_epochs.can_run(TrainingBatches(features, targets, rows, 5, 0)), "features of a backbone"
-    assert not device_epochs.can_run(TrainingBatches(np.stack([images] * 2), targets, rows, 5, 0)), "cached views"
+    assert not device_epochs.can_run(TrainingBatches(np.stack([images] * 2), targets, rows, 5, 0)), (
+        "cached augmentations"
+    )
     assert not device_epochs.can_run(TrainingBatches(images[None], targets, rows, 5, 0, lambda batch, rng: batch))

@@ -9,6 +9,7 @@ from conftest import expect_error
 import digit_recognizer
 from digit_recognizer.config import RunConfig
 from digit_recognizer.training.reproducibility import (
+    OTHER_CODE,
     PURPOSES,
     compare_fingerprints,
     compare_machines,
@@ -64,6 +65,10 @@ def test_only_code_that_decides_the_numbers_counts(package, file, line, counts):
     hash_code.cache_clear()
     assert (hash_code("champion", package) != expected) == counts
     (package / file).write_text(before)
+
+
+def test_code_that_does_not_count_exists():
+    assert [name for name in OTHER_CODE if not (PACKAGE / name).exists()] == []
 
 
 def test_docstrings_do_not_count(package):

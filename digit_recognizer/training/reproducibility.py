@@ -43,8 +43,9 @@ PACKAGES = (
 # files of this package whose code decides a run's numbers; the model's own file is added
 CODE = ("data/*.py", "models/__init__.py", "models/_*.py", "training/*.py")
 OTHER_CODE = {
-    "data/sources.py",  # downloads; what it has written counts by its hash
-    *(f"training/{name}.py" for name in ("executors", "ray_executor", "progress", "run", "fold_models", "trackers")),
+    *("data/sources.py", "training/run.py", "training/results.py", "training/fold_models.py"),
+    *("training/executors.py", "training/ray_executor.py", "training/progress.py", "training/trackers.py"),
+    *("training/mlflow_tracker.py", "training/tensorboard_tracker.py"),
 }
 PATH_FIELDS = ("input_dir", "run_dir", "submission", "tensorboard")  # where files are changes no number
 TOLERATED = ("processor",)  # between the machines of one run

@@ -1,4 +1,4 @@
-"""Generated digits: made of the rows being fitted and of no others, and the same after a stop."""
+"""Synthetic digits: made from the training rows alone, and the same in a resumed run."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,11 @@ from conftest import expect_error
 from resuming import StopAfterSaving, configure, hash_results
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.tables import load_train, pixels_to_images
+from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.models import list_models
-from digit_recognizer.training import synthetic as generation
-from digit_recognizer.training import trainer as fold_room
+from digit_recognizer.training import synthetic, trainer
 from digit_recognizer.training.cross_validation import cross_validate, resume
-from digit_recognizer.training.inputs import check_model_flags
+from digit_recognizer.training.inputs import Inputs, check_model_flags
 from digit_recognizer.training.synthetic import (
     CODE_UNITS,
     SyntheticDigits,
@@ -33,10 +32,10 @@ def draw_bars(count):
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    monkeypatch.setattr(generation, "LEAST_STEPS", 60)
+    monkeypatch.setattr(synthetic, "LEAST_STEPS", 60)
 
 
-def test_an_autoencoder_leads_to_a_code_and_back():
+def test_an_autoencoder_has_an_encoder_and_a_decoder():
     model = build_autoencoder((28, 28, 1))
     encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
     assert encoder.output_shape == decoder.input_shape == (None, CODE_UNITS)
@@ -47,7 +46,7 @@ def test_an_autoencoder_leads_to_a_code_and_back():
         build_autoencoder((28, 30, 1))
 
 
-def test_an_autoencoder_gives_back_what_a_mean_image_does_not():
+def test_an_autoencoder_reproduces_what_a_mean_image_does_not():
     images, _ = draw_bars(256)
     model = train_autoencoder(images, seed=0)
     scaled = images / np.float32(255)
@@ -56,10 +55,10 @@ def test_an_autoencoder_gives_back_what_a_mean_image_does_not():
     assert ((back - scaled) ** 2).mean() < 0.5 * ((scaled.mean(axis=0) - scaled) ** 2).mean()
 
 
-def test_as_many_digits_are_generated_as_were_asked_for_each_between_its_parents(monkeypatch):
+def test_every_digit_lies_between_its_two_parents(monkeypatch):
     images, labels = draw_bars(256)
-    model = build_autoencoder((28, 28, 1))  # what it is fitted to changes nothing here
-    monkeypatch.setattr(generation, "train_autoencoder", lambda images, seed: model)
+    model = build_autoencoder((28, 28, 1))  # training it changes nothing here
+    monkeypatch.setattr(synthetic, "train_autoencoder", lambda images, seed: model)
     digits = generate_digits(images, labels, 300, seed=3)
     assert digits.images.shape == (300, 28, 28, 1) and digits.images.dtype == np.uint8
     assert np.abs(np.bincount(digits.labels) - 75).max() <= 44, "256 in equal shares, and 44 by chance"
@@ -86,42 +85,36 @@ def test_neighbours_are_the_nearest_of_the_class_and_never_the_row_itself():
         assert row not in drawn[rows == row] and len(set(drawn[rows == row])) == 5
 
 
-def test_digits_are_generated_from_fitted_rows_alone(tiny_dir, tmp_path, monkeypatch):
-    seen, fitted = [], []
-    plain = fold_room.fit_compiled
+def test_digits_are_made_from_training_rows_alone(tiny_dir, monkeypatch):
+    seen = []
 
     def generate(images, labels, count, seed):
         seen.append((images, labels, count, seed))
         return SyntheticDigits(np.full((count, 28, 28, 1), 9, np.uint8), np.zeros(count, int), *[np.zeros(count)] * 2)
 
-    def fit(model, batches, config, **keywords):
-        fitted.append((batches, keywords["watched"].inputs))
-        plain(model, batches, config, **keywords)
-
-    monkeypatch.setattr(fold_room, "generate_digits", generate)
-    monkeypatch.setattr(fold_room, "fit_compiled", fit)
-    recipe = {"model": "padded", "epochs": 1, "patience": 1, "validation_fraction": 0.4, "synthetic_ratio": 0.5}
-    result = cross_validate(configure(tiny_dir, "run", recipe))
-    train = load_train(tiny_dir / "train.csv")
-    folds = np.load(result.run_dir / "folds.npy")
-    everything = pixels_to_images(train.pixels)
-    for fold, ((images, labels, count, _), (batches, watched)) in enumerate(zip(seen, fitted, strict=True)):
-        rows = [int(np.flatnonzero((everything == image).all((1, 2, 3)))[0]) for image in [*images, *watched]]
-        assert sorted(rows) == np.flatnonzero(folds != fold).tolist(), "what is watched is no parent"
-        assert (len(images), len(watched), count) == (18, 12, 9)
-        assert np.array_equal(labels, train.labels[rows[:18]])
-        assert batches.inputs.shape == (1, 27, 28, 28, 1) and sorted(batches.rows) == list(range(27))
-        assert np.array_equal(batches.inputs[0, :18], images) and (batches.inputs[0, 18:] == 9).all()
-        assert np.array_equal(batches.targets.argmax(1), [*labels, *[0] * 9])
+    monkeypatch.setattr(trainer, "generate_digits", generate)
+    config = RunConfig(input_dir=tiny_dir, model="padded", patience=1, validation_fraction=0.4, synthetic_ratio=0.5)
+    dataset = load_dataset(config)
+    inputs = Inputs(dataset.images[None], dataset.test_images, None, from_backbone=False)
+    targets, rows = np.eye(10, dtype=np.float32)[dataset.labels], np.arange(30)
+    for fold in range(2):
+        training, validation = trainer.split_training_rows(config, inputs, targets, rows, fold)
+        images, labels, count, _ = seen[fold]
+        used = [int(np.flatnonzero((dataset.images == i).all((1, 2, 3)))[0]) for i in [*images, *validation.inputs]]
+        assert sorted(used) == rows.tolist(), "no validation row is a parent"
+        assert (len(images), len(validation.inputs), count) == (18, 12, 9)
+        assert np.array_equal(labels, dataset.labels[used[:18]])
+        assert training.inputs.shape == (1, 27, 28, 28, 1) and training.rows.tolist() == list(range(27))
+        assert np.array_equal(training.inputs[0, :18], images) and (training.inputs[0, 18:] == 9).all()
+        assert np.array_equal(training.targets.argmax(1), [*labels, *[0] * 9])
     assert seen[0][3] != seen[1][3], "each fold has a seed of its own"
 
 
-def test_a_run_with_generated_digits_is_resumed_exactly(tiny_dir, monkeypatch, capsys):
-    monkeypatch.setattr(generation, "LEAST_STEPS", 5)
+def test_a_run_with_synthetic_digits_is_resumed_exactly(tiny_dir, monkeypatch):
+    monkeypatch.setattr(synthetic, "LEAST_STEPS", 5)
     recipe = {"model": "padded", "epochs": 2, "batch_size": 20, "synthetic_ratio": 1.0}
     whole, stopped = (configure(tiny_dir, name, recipe) for name in ("whole", "stopped"))
     cross_validate(whole, single_split=True)
-    assert "generating 1 further digits per digit" in capsys.readouterr().out
     with monkeypatch.context() as patch:
         StopAfterSaving(patch)
         with pytest.raises(KeyboardInterrupt):
@@ -130,6 +123,6 @@ def test_a_run_with_generated_digits_is_resumed_exactly(tiny_dir, monkeypatch, c
     assert hash_results(stopped) == hash_results(whole)
 
 
-def test_a_transfer_net_cannot_be_fed_generated_digits():
+def test_transfer_models_refuse_synthetic_digits():
     with expect_error("training.needs_images", column="--synthetic-ratio"):
         check_model_flags(RunConfig(model="vgg16", weights="none", augmentation="none", synthetic_ratio=1.0))
