@@ -1,13 +1,14 @@
 """`python -m digit_recognizer.kernel ACTION`: build a kernel, push it, ask for its status, download its output."""
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.competition.kernels import KernelPlan, build_notebook, build_script
 from digit_recognizer.errors import InputError
 
 USAGE = """usage: python -m digit_recognizer.kernel ACTION …, where ACTION is one of
@@ -21,27 +22,7 @@ Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
 
 
 @dataclass(frozen=True)
-class BuildArguments:
-    """Write kernels/MODEL: one script that carries the package, and kernel-metadata.json."""
-
-    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """What it cross-validates."""
-    owner: str = "OWNER"
-    """The account's name on Kaggle; `kernel push` fills in OWNER."""
-    gpu: bool = False
-    """Ask for an accelerator, which uses up a weekly quota."""
-    resume: bool = False
-    """Attach the output of its earlier version, to resume where that ran out of time."""
-    weights_source: str | None = None
-    """Pretrained models: the data set, as owner/name, that holds the weights; None takes the model's own."""
-    overwrite: bool = False
-    """Replace a kernel that was edited by hand."""
-    output_dir: Path | None = None
-    """Folder to write; None takes the kernel's own under kernels/."""
-
-
-@dataclass(frozen=True)
-class NotebookArguments(BuildArguments):
+class NotebookPlan(KernelPlan):
     """Write kernels/notebook-MODEL: the same as a notebook that explains each step, and kernel-metadata.json."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = "champion"
@@ -75,8 +56,8 @@ class OutputArguments(PushArguments):
 
 
 ARGUMENTS = {
-    "build": BuildArguments,
-    "notebook": NotebookArguments,
+    "build": KernelPlan,
+    "notebook": NotebookPlan,
     "push": PushArguments,
     "status": StatusArguments,
     "output": OutputArguments,
@@ -92,9 +73,10 @@ def main(arguments: list[str]) -> None:
         return
     if action not in ARGUMENTS:
         raise InputError("kernel.action", received=repr(action), actions=", ".join(ARGUMENTS))
-    chosen: BuildArguments | PushArguments = parse_arguments(ARGUMENTS[action], f"kernel {action}", others)
-    if isinstance(chosen, BuildArguments):
-        print(_build(chosen))
+    chosen: KernelPlan | PushArguments = parse_arguments(ARGUMENTS[action], f"kernel {action}", others)
+    if isinstance(chosen, KernelPlan):
+        folder = (build_notebook if isinstance(chosen, NotebookPlan) else build_script)(chosen)
+        print(f"{folder} holds a kernel of {chosen.model}. Push it: python -m digit_recognizer.kernel push {folder}")
         return
     from digit_recognizer.competition.kernel_runs import download_output, push, report_status
     from digit_recognizer.io import find_free_path
@@ -106,15 +88,6 @@ def main(arguments: list[str]) -> None:
         print(download_output(chosen.folder, target, chosen.owner))
     else:
         print(push(chosen.folder, chosen.owner))
-
-
-def _build(chosen: BuildArguments) -> str:
-    from digit_recognizer.competition.kernels import KernelPlan, build_notebook, build_script
-
-    options = {field.name: getattr(chosen, field.name) for field in fields(chosen) if field.name != "output_dir"}
-    build = build_notebook if isinstance(chosen, NotebookArguments) else build_script
-    folder = build(KernelPlan(**options), chosen.output_dir)
-    return f"{folder} holds a kernel of {chosen.model}. Push it: python -m digit_recognizer.kernel push {folder}"
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def run_script(script, folder):
 
 
 def test_a_new_kernel_carries_all_that_it_needs(tmp_path):
-    script = build_script(KernelPlan(model="padded"), tmp_path / "kernel") / "padded.py"
+    script = build_script(KernelPlan("padded")) / "padded.py"
     run_script(script, tmp_path)
     assert len(load_submission(tmp_path / "working" / "submission.csv").labels) == 20
     assert len(list((tmp_path / "working").glob("*.png"))) == 5

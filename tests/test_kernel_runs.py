@@ -53,7 +53,7 @@ def test_a_notebook_arrives_with_its_cells(kaggle):
 
 
 def test_a_resumed_kernel_names_its_owner_there_too(kaggle):
-    assert kernel.main(["build", "baseline", "--resume"]) == 0
+    assert kernel.main(["build", "baseline", "--resume", "--overwrite"]) == 0
     assert kernel.main(["push", FOLDER]) == 0
     assert kaggle.kernels[f"{USER}/{SLUG}"][0]["kernelDataSources"] == [f"{USER}/{SLUG}"]
 

@@ -89,7 +89,7 @@ DAMAGED = {
     "an open quote": (GOOD + '"x\n', "", {}),
     "another status": (GOOD + ",".join(["x"] * 12) + "\n", "_value", {"line": 2, "column": "status"}),
     "a bad ref": (GOOD + ",".join([*["x"] * 9, "abc", "pending", ""]) + "\n", "_value", {"column": "ref"}),
-    "two lines in a field": (GOOD + '"x\ny"' + ",x" * 9 + ",complete,\n", "_field", {"line": 2, "column": "time"}),
+    "two lines in a field": (GOOD + '"x\ny"' + ",x" * 9 + ",complete,\n", "_value", {"line": 2, "column": "time"}),
     "bytes": (b"\xff\xfe", "", {}),
 }
 

@@ -18,18 +18,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from digit_recognizer import __version__
 from digit_recognizer.competition.client import COMPETITION
 from digit_recognizer.competition.submissions import COMMIT, PACKAGE, find_commit
 from digit_recognizer.errors import MESSAGES, InputError
 from digit_recognizer.io import write_json, write_text
-from digit_recognizer.models import list_models, load_model_module
+from digit_recognizer.models import load_model_module
 
 KERNELS = Path("kernels")
 METADATA = "kernel-metadata.json"
-NOTEBOOK = "notebook.ipynb"
 OWNER = "OWNER"  # stands for the account's name until a kernel is pushed
 HOURS = 11.5  # Kaggle ends a session after 12, and then keeps nothing
 LINE_LENGTH = 116
@@ -177,62 +178,40 @@ if result is not None:
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class KernelPlan:
-    """What a kernel is to be.
+    """Write kernels/MODEL: one script that carries the package, and kernel-metadata.json."""
 
-    Attributes:
-        model: that it cross-validates.
-        owner: the account's name; OWNER leaves it to `kernel push`.
-        gpu: whether it asks for an accelerator.
-        resume: whether its own earlier version is attached, to resume where that ran out of time.
-        weights_source: the data set, as owner/name, that holds a pretrained model's weights; None takes the model's own.
-        commit: of the package; None asks git.
-        overwrite: whether a kernel that was edited by hand may be replaced.
-
-    Raises:
-        InputError: for an unknown model, an owner or a data set that cannot exist, or weights for a model without.
-    """
-
-    model: str
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """What it cross-validates."""
     owner: str = OWNER
+    """The account's name on Kaggle; `kernel push` fills in OWNER."""
     gpu: bool = False
+    """Ask for an accelerator, which uses up a weekly quota."""
     resume: bool = False
+    """Attach the output of its earlier version, to resume where that ran out of time."""
     weights_source: str | None = None
-    commit: str | None = None
+    """Pretrained models: the data set, as owner/name, that holds the weights; None takes the model's own."""
+    output_dir: Path | None = None
+    """Folder to write; None takes the kernel's own under kernels/."""
     overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse names that Kaggle does not have."""
-        check_owner(self.owner)
-        if self.model not in list_models():
-            raise InputError("kernel.model", received=self.model, models=", ".join(list_models()))
-        if self.weights_source is not None:
-            if not re.fullmatch("[A-Za-z0-9-]+/[A-Za-z0-9-]+", self.weights_source):
-                raise InputError("kernel.weights_source", received=repr(self.weights_source))
-            if not self.data_sources:
-                raise InputError("kernel.no_weights", received=self.model)
+    """Replace a kernel that is there, with what was edited in it."""
 
     @property
     def data_sources(self) -> list[str]:
-        """The data sets to attach."""
-        own = getattr(load_model_module(self.model), "WEIGHTS_SOURCE", None)
-        return [self.weights_source or own] if own else []
+        """The data sets to attach.
 
-    @property
-    def values(self) -> dict[str, Any]:
-        """What fills the gaps of SCRIPT and CELLS."""
-        commit = self.commit or find_commit() or "unknown"
-        return {
-            "model": self.model,
-            "version": __version__,
-            "commit": commit,
-            "competition": COMPETITION,
-            "attached": "".join(f", the data set {source}" for source in self.data_sources),
-            "hours": HOURS,
-            "unpack": UNPACK,
-            "package": pack_package([*CALLED, f"digit_recognizer.models.{self.model}"], commit),
-        }
+        Raises:
+            InputError: for a data set that cannot exist, or one for a model without pretrained weights.
+        """
+        own = getattr(load_model_module(self.model), "WEIGHTS_SOURCE", None)
+        if self.weights_source is None:
+            return [own] if own else []
+        if not re.fullmatch("[A-Za-z0-9-]+/[A-Za-z0-9-]+", self.weights_source):
+            raise InputError("kernel.weights_source", received=repr(self.weights_source))
+        if not own:
+            raise InputError("kernel.no_weights", received=self.model)
+        return [self.weights_source]
 
 
 def check_owner(owner: str) -> None:
@@ -307,25 +286,17 @@ def _find_files(name: str) -> Iterator[Path]:
 # ---- the files of a kernel
 
 
-def build_script(plan: KernelPlan, folder: Path | None = None) -> Path:
-    """Write a script kernel.
-
-    Args:
-        plan: what it is to be.
-        folder: by default kernels/<model>. A kernel that is there is replaced, unless it was edited.
-
-    Returns:
-        The folder.
+def build_script(plan: KernelPlan) -> Path:
+    """Write a script kernel; returns its folder.
 
     Raises:
-        InputError: if the folder holds something else, or an edited kernel.
+        InputError: for an unknown model, an impossible owner or data set, or a folder that holds a kernel already.
     """
-    folder = folder or KERNELS / plan.model
-    return _write_kernel(folder, f"{plan.model}.py", SCRIPT.substitute(plan.values), plan)
+    return _write_kernel(plan, plan.model, f"{plan.model}.py", SCRIPT.substitute(_describe_package(plan)))
 
 
-def build_notebook(plan: KernelPlan, folder: Path | None = None) -> Path:
-    """Write the same as a notebook that explains each step; by default in kernels/notebook-<model>.
+def build_notebook(plan: KernelPlan) -> Path:
+    """Write the same as a notebook that explains each step.
 
     Raises:
         InputError: as `build_script`.
@@ -333,7 +304,7 @@ def build_notebook(plan: KernelPlan, folder: Path | None = None) -> Path:
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-    values = plan.values
+    values = _describe_package(plan)
     cells = []
     for number, text in enumerate(CELLS):
         make = new_markdown_cell if text.startswith("#") else new_code_cell
@@ -343,28 +314,32 @@ def build_notebook(plan: KernelPlan, folder: Path | None = None) -> Path:
     python = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": python, "language_info": {"name": "python"}})
     nbformat.validate(notebook)
-    return _write_kernel(folder or KERNELS / f"notebook-{plan.model}", NOTEBOOK, nbformat.writes(notebook) + "\n", plan)
+    return _write_kernel(plan, f"notebook-{plan.model}", "notebook.ipynb", nbformat.writes(notebook) + "\n")
 
 
-def _write_kernel(folder: Path, file: str, content: str, plan: KernelPlan) -> Path:
-    others = [path.name for path in folder.iterdir() if path.name not in (file, METADATA)] if folder.exists() else []
-    if others:
-        raise InputError("kernel.folder", path=folder, received=others[0])
-    code = folder / file
-    if code.exists() and not plan.overwrite:
-        old = code.read_text(encoding="utf-8", errors="replace")
-        if _strip(old) != _strip(content):
-            raise InputError("kernel.edited", path=code)
-    write_text(code, content)
-    title = f"Digit Recognizer {'notebook ' if file == NOTEBOOK else ''}{plan.model}"
-    write_json(folder / METADATA, describe_kernel(file, plan, title))
+def _describe_package(plan: KernelPlan) -> dict[str, Any]:
+    """What fills the gaps of SCRIPT and CELLS."""
+    check_owner(plan.owner)
+    sources, commit = plan.data_sources, find_commit() or "unknown"
+    return {
+        "model": plan.model,
+        "version": __version__,
+        "commit": commit,
+        "competition": COMPETITION,
+        "attached": "".join(f", the data set {source}" for source in sources),
+        "hours": HOURS,
+        "unpack": UNPACK,
+        "package": pack_package([*CALLED, f"digit_recognizer.models.{plan.model}"], commit),
+    }
+
+
+def _write_kernel(plan: KernelPlan, name: str, file: str, content: str) -> Path:
+    folder = plan.output_dir or KERNELS / name
+    if (folder / file).exists() and not plan.overwrite:
+        raise InputError("kernel.exists", path=folder / file)
+    write_text(folder / file, content)
+    write_json(folder / METADATA, describe_kernel(file, plan, f"Digit Recognizer {name.replace('-', ' ')}"))
     return folder
-
-
-def _strip(code: str) -> str:
-    """A code file without what differs from build to build: version, commit, what is attached, the package."""
-    code = re.sub(r"[0-9][^ ]* [(]commit [^)]*[)]|^Input .*$", "", code, flags=re.MULTILINE)
-    return re.sub(r'PACKAGE = (\\?"){3}.*?(\\?"){3}', "", code, flags=re.DOTALL)
 
 
 def describe_kernel(file: str, plan: KernelPlan, title: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 from digit_recognizer.console import make_printable
 from digit_recognizer.errors import InputError
@@ -95,22 +95,18 @@ def load_ledger(path: Path = LEDGER) -> list[Entry]:
 
 
 def _check_row(row: dict[str, str], path: Path, line: int) -> dict[str, str]:
+    sending = row["status"] == SENDING
+    expected = dict.fromkeys(COLUMNS, ("text on one line", ".*"))
+    expected["status"] = f"one of {', '.join(STATUSES)}", "|".join(STATUSES)
+    expected["ref"] = ("> and a number", ">[0-9]{1,18}") if sending else ("a number", "[0-9]{1,18}")
     for column, value in row.items():
-        if not value.isprintable():
-            raise InputError("submission.ledger_field", path=path, line=line, column=column, received=repr(value)[:40])
-    if row["status"] not in STATUSES:
-        _refuse(path, line, "status", row, f"one of {', '.join(STATUSES)}")
-    if not re.fullmatch(">[0-9]{1,18}" if row["status"] == SENDING else "[0-9]{1,18}", row["ref"]):
-        _refuse(path, line, "ref", row, "> and a number" if row["status"] == SENDING else "a number")
-    # the apostrophe of `guard_cell`
-    return {name: text[1:] if text[:1] == "'" and text[1:2] in FORMULA_STARTS else text for name, text in row.items()}
-
-
-def _refuse(path: Path, line: int, column: str, row: dict[str, str], expected: str) -> NoReturn:
-    received = row[column][:20]
-    raise InputError(
-        "submission.ledger_value", path=path, line=line, column=column, received=received, expected=expected
-    )
+        words, pattern = expected[column]
+        if not value.isprintable() or not re.fullmatch(pattern, value):
+            place: dict[str, Any] = {"path": path, "line": line, "column": column}
+            raise InputError("submission.ledger_value", received=repr(value)[:40], expected=words, **place)
+        if value[:1] == "'" and value[1:2] in FORMULA_STARTS:  # as `guard_cell` wrote it
+            row[column] = value[1:]
+    return row
 
 
 def record_entry(entry: Entry, path: Path = LEDGER) -> None:

@@ -16,7 +16,6 @@ from digit_recognizer.competition.submissions import (
     SUBMISSIONS,
     SUFFIXES,
     Provenance,
-    Submission,
     check_new_submission_path,
     check_submission,
     count_image_ids,
@@ -34,9 +33,24 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
 from digit_recognizer.io import find_free_path
-from digit_recognizer.training.run import FinishedRun, find_input_dir
+from digit_recognizer.training.run import find_input_dir
 
-Member = FinishedRun | Submission
+
+@dataclass(frozen=True)
+class Member:
+    """A run or a submission file.
+
+    Attributes:
+        path: of the run folder or the file.
+        test: predictions of the test rows: probabilities, float32 (m, 10), of a run; labels, int64 (m,), of a file.
+        oof: out-of-fold probabilities, float32 (n, 10), of a run; None of a file.
+        ineligible: why it must not enter the competition; None if it may.
+    """
+
+    path: Path
+    test: np.ndarray
+    oof: np.ndarray | None
+    ineligible: str | None
 
 
 @dataclass(frozen=True)
@@ -126,15 +140,16 @@ def ensemble(
     train = load_train(input_dir / "train.csv", cache_dir) if has_runs else None
 
     loaded = [_load_member(path, train, test_sha256, test_rows) for path in members]
-    runs = [member for member in loaded if isinstance(member, FinishedRun)]
-    files = [member for member in loaded if isinstance(member, Submission)]
-    if method == "mean" and files:
-        raise InputError("evaluation.mean_of_labels", path=files[0].path)
-    _refuse_repeats(runs, files)
+    _refuse_repeats(loaded)
+    if method == "mean":
+        for member in loaded:
+            if member.oof is None:
+                raise InputError("evaluation.mean_of_labels", path=member.path)
 
-    labels = combine([_get_test_predictions(member) for member in loaded], method)
-    score = _score_out_of_fold(runs, train.labels, method) if train is not None and not files else None
-    ineligible = next(filter(None, map(_find_ineligible, loaded)), None)
+    labels = combine([member.test for member in loaded], method)
+    oofs = [member.oof for member in loaded if member.oof is not None]
+    score = _score_out_of_fold(oofs, train.labels, method) if train is not None and len(oofs) == len(loaded) else None
+    ineligible = next((member.ineligible for member in loaded if member.ineligible), None)
 
     name = "ensemble" if score is None else f"ensemble-{score.accuracy:.5f}"
     path = submission or find_free_path(SUBMISSIONS, name_submission(name, input_dir, ineligible), *SUFFIXES)
@@ -186,46 +201,33 @@ def _load_member(path: Path, train: TrainTable | None, test_sha256: str, test_ro
         reason = run.metrics["ineligible"]
         if not (reason is None or is_line(reason)):
             raise InputError("evaluation.ineligible", path=path / "metrics.json", received=repr(reason)[:40])
-        return run
+        return Member(path, run.test_probabilities, run.oof_probabilities, reason)
     if not os.path.lexists(path):
         raise InputError("evaluation.no_member", path=path)
     file = load_submission(path)
     check_submission(file, test_rows, test_sha256)
     if (file.labels == file.labels[0]).all():
         raise InputError("submission.one_label", path=path, received=file.labels[0])
-    return file
+    return Member(path, file.labels, None, file.provenance.ineligible if file.provenance else None)
 
 
-def _get_test_predictions(member: Member) -> np.ndarray:
-    return member.test_probabilities if isinstance(member, FinishedRun) else member.labels
-
-
-def _find_ineligible(member: Member) -> str | None:
-    if isinstance(member, FinishedRun):
-        reason: str | None = member.metrics["ineligible"]
-        return reason
-    return member.provenance.ineligible if member.provenance else None
-
-
-def _refuse_repeats(runs: Sequence[FinishedRun], files: Sequence[Submission]) -> None:
+def _refuse_repeats(members: Sequence[Member]) -> None:
     """Refuse members that count twice: a run or a file named twice, or a run beside its own submission."""
     seen: dict[bytes, Path] = {}
-    members: list[Member] = [*runs, *files]
-    for member in members:
-        predictions = _get_test_predictions(member)
-        if (other := seen.get(predictions.tobytes())) is not None:
+    for member in sorted(members, key=lambda member: member.oof is None):  # runs first
+        if (other := seen.get(member.test.tobytes())) is not None:
             raise InputError("evaluation.repeated_member", path=member.path, other=other)
-        seen[predictions.tobytes()] = member.path
-        if isinstance(member, FinishedRun):
-            seen.setdefault(predictions.argmax(axis=1).tobytes(), member.path)
+        seen[member.test.tobytes()] = member.path
+        if member.oof is not None:
+            seen.setdefault(member.test.argmax(axis=1).tobytes(), member.path)
 
 
-def _score_out_of_fold(runs: Sequence[FinishedRun], labels: np.ndarray, method: str) -> EnsembleScore | None:
+def _score_out_of_fold(oofs: Sequence[np.ndarray], labels: np.ndarray, method: str) -> EnsembleScore | None:
     """Score the ensemble and its members on the rows that every run held out; None if there are none."""
-    held_out = np.all([find_held_out_rows(run.oof_probabilities) for run in runs], axis=0)
+    held_out = np.all([find_held_out_rows(oof) for oof in oofs], axis=0)
     if not held_out.any():
         return None
-    truth, members = labels[held_out], [run.oof_probabilities[held_out] for run in runs]
+    truth, members = labels[held_out], [oof[held_out] for oof in oofs]
     right = int((combine(members, method) == truth).sum())
     return EnsembleScore(
         accuracy=right / len(truth),
