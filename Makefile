@@ -39,9 +39,8 @@ clean:
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-# After a commit that changes the package: what kernels/ holds carries it, and names that commit. What was edited in a
-# kernel is kept, and stops this, unless OVERWRITE=--overwrite says otherwise.
+# At a new version, from a clean checkout: the kernels carry the package, its version and its commit.
 kernels: .venv/installed
-	$(BIN)/python -m digit_recognizer.kernel build baseline $(OVERWRITE)
-	$(BIN)/python -m digit_recognizer.kernel build champion $(OVERWRITE)
-	$(BIN)/python -m digit_recognizer.kernel notebook champion $(OVERWRITE)
+	$(BIN)/python -m digit_recognizer.kernel build baseline --overwrite
+	$(BIN)/python -m digit_recognizer.kernel build champion --overwrite
+	$(BIN)/python -m digit_recognizer.kernel notebook champion --overwrite

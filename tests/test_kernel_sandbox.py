@@ -26,7 +26,10 @@ def can_unshare():
         return False
 
 
-pytestmark = pytest.mark.skipif(not can_unshare(), reason="this system makes no namespaces for whoever asks")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not can_unshare(), reason="this system does not let users make namespaces"),
+]
 
 
 def run(kernel, sample_dir, output, layout, **more):
