@@ -1,4 +1,4 @@
-"""`python -m digit_recognizer.examine RUN`: what a run says about its rows and errors, and what its net has learned."""
+"""`python -m digit_recognizer.examine RUN`: what a run shows of its data and errors, and what its model has learned."""
 
 import sys
 from dataclasses import dataclass
@@ -12,28 +12,27 @@ from digit_recognizer.cli import command, parse_arguments
 
 @dataclass(frozen=True)
 class ExamineArguments:
-    """Draw and list what a run shows: its data, its course, its errors, and the inside of one of its nets.
+    """Draw and list what a run shows: its score, training, confusions, hardest images, wrong labels, and one model.
 
-    Errors are told from rows that the nets were not fitted on: the confusion matrix, pairs of classes that are misread
-    again and again, the hardest rows, and labels that are probably wrong. `report RUN` makes one page of it all.
+    Only rows that the models were not trained on count. `report RUN` makes one HTML page of it.
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder, of all training rows."""
     input_dir: Path | None = None
-    """Folder that holds the train.csv which the run was made from; None stands for the run's own."""
+    """Folder with the train.csv that the run was made from; None: the run's own."""
     output: Path | None = None
-    """Folder for figures, label_errors.csv and examination.json, written anew; None stands for RUN/examination."""
+    """Folder for figures, label_errors.csv and examination.json, which are replaced; None: RUN/examination."""
     others: Annotated[tuple[Path, ...], tyro.conf.arg(name="with", metavar="RUN [RUN ...]")] = ()
-    """Further runs of the same rows, say of other seeds: what is misread in all of them is no accident."""
+    """Further runs of the same rows, such as other seeds: confusions that repeat in them are no accident."""
     fold: int | None = None
-    """Whose net is looked into, counted from 1; None stands for the first."""
+    """Fold whose model is shown, counted from 1; None: the first."""
     layer: str | None = None
-    """Whose feature maps are drawn, by its name; None stands for the first and the last convolution."""
+    """Layer whose feature maps are drawn, by name; None: the first and the last convolution."""
     row: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N [N ...]")] = ()
-    """Data rows of train.csv, counted from 1, of which the saliency is drawn; none stands for some that tell much."""
+    """Data rows of train.csv, counted from 1, whose saliency is drawn; none: a choice."""
     images: Path | None = None
-    """Folder of pictures of signs that the net never saw, a folder per class or pictures alone: how it sorts them."""
+    """Folder of pictures of classes that the model never saw, a folder per class or pictures alone."""
 
 
 @command
@@ -41,19 +40,11 @@ def main(arguments: list[str]) -> None:
     """Examine and print the table."""
     chosen = parse_arguments(ExamineArguments, "examine", arguments)
     from digit_recognizer.reporting.examination import examine_run
+    from digit_recognizer.reporting.model_report import ModelRequest, load_letters
 
-    print(
-        examine_run(
-            chosen.run,
-            chosen.input_dir,
-            chosen.output,
-            others=chosen.others,
-            fold=chosen.fold,
-            layer=chosen.layer,
-            rows=chosen.row,
-            images=chosen.images,
-        )
-    )
+    letters = load_letters(chosen.images) if chosen.images else None
+    request = ModelRequest(chosen.fold, chosen.layer, chosen.row, letters)
+    print(examine_run(chosen.run, chosen.input_dir, chosen.output, chosen.others, request))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m digit_recognizer.report RUN`: one HTML page of a run's examination, to read and to hand on."""
+"""`python -m digit_recognizer.report RUN`: one HTML page of a run's examination."""
 
 import sys
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from digit_recognizer.cli import command, parse_arguments
 
 @dataclass(frozen=True)
 class ReportArguments:
-    """Write one HTML file with all that `examine` found in a run; a run that was not examined yet is examined first.
+    """Write one HTML file with all that `examine` finds in a run; examine it first if that was not done yet.
 
     The page holds its pictures, needs no network and no script, and suits phone and desk, light and dark.
     """
@@ -20,12 +20,11 @@ class ReportArguments:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder, of all training rows."""
     output: Path | None = None
-    """The file to write, in place of an older report; None stands for RUN/report.html."""
+    """The file to write, in place of an older report; None: RUN/report.html."""
     examination: Path | None = None
-    """The folder that `examine --output` filled; None stands for RUN/examination."""
+    """The folder that `examine --output` wrote; None: RUN/examination."""
     input_dir: Path | None = None
-    """Folder that holds the train.csv which the run was made from, read where the run is examined first; None stands
-    for the run's own."""
+    """Folder with the train.csv that the run was made from, read if the run is examined first; None: the run's own."""
 
 
 @command

@@ -1,18 +1,33 @@
+import dataclasses
 import warnings
 
 import numpy as np
 import pytest
 
-from digit_recognizer.reporting.embedding import MOST_IMAGES, choose_rows, find_clusters, measure_distances, project
+from digit_recognizer.reporting.embedding import (
+    MOST_IMAGES,
+    EmbeddedImages,
+    Projection,
+    choose_rows,
+    compare_clusters,
+    format_ssd,
+    measure_distances,
+    plot_distances,
+    plot_embedding,
+    project,
+)
 
+pytestmark = pytest.mark.fast
 RNG = np.random.default_rng(0)
 CLASSES = np.repeat([0, 1, 2], 20)
 CENTRES = np.array([[0, 0, 0, 0], [9, 0, 0, 0], [0, 0, 9, 0.0]])
 APART = (CENTRES[CLASSES] + RNG.normal(0, 0.5, (60, 4))).astype(np.float32)
-NAMES = ["a", "b", "c"]
+POINTS = Projection(RNG.standard_normal((60, 2)), (0.5, 0.251), RNG.standard_normal((60, 2)))
+IMAGES = RNG.integers(0, 256, (60, 28, 28, 1), dtype=np.uint8)
+LETTERS = EmbeddedImages(APART, IMAGES, ["file"] * 60, CLASSES, ["alpha", "beta", "3"], ["0", "1", "2"])
 
 
-def test_all_of_few_rows_are_chosen_and_of_many_the_same_two_thousand_at_every_call():
+def test_all_of_few_rows_are_chosen_and_of_many_always_the_same():
     assert choose_rows(7).tolist() == list(range(7))
     rows = choose_rows(10_000)
     assert len(set(rows)) == len(rows) == MOST_IMAGES == 2000
@@ -22,54 +37,49 @@ def test_all_of_few_rows_are_chosen_and_of_many_the_same_two_thousand_at_every_c
 
 def test_the_prototype_is_the_image_nearest_to_the_mean_of_its_class():
     vectors = np.array([[0, 0], [1, 0], [5, 0], [10, 10], [10, 12], [10, 14.5]])
-    distances = measure_distances(vectors, np.array([0, 0, 0, 1, 1, 1]), ["a", "b"])
+    distances = measure_distances(vectors, np.array([0, 0, 0, 1, 1, 1]))
     assert distances.prototypes.tolist() == [1, 4]  # means 2 and 12.17
     assert distances.ssd[2].tolist() == [16, 169] and distances.ssd[1, 0] == 0
 
 
 def test_prototypes_do_not_count_as_images_of_their_class():
     vectors = np.array([[0.0], [2.0], [4.0], [3.1], [3.1], [3.1]])
-    distances = measure_distances(vectors, np.array([0, 0, 0, 1, 1, 1]), ["a", "b"])
+    distances = measure_distances(vectors, np.array([0, 0, 0, 1, 1, 1]))
     assert distances.prototypes.tolist() == [1, 3]
     assert distances.means[0].tolist() == pytest.approx([4, (3.1**2 + 0.9**2) / 2])
     assert distances.means[1].tolist() == pytest.approx([1.1**2, 0])
     assert distances.nearest.tolist() == [0.5, 1.0] and distances.nearest_of_all == 0.75
-    assert distances.own == pytest.approx(2) and distances.others == pytest.approx((5.21 + 1.21) / 2)
 
 
 def test_classes_far_apart_are_nearest_to_their_own_prototypes():
-    distances = measure_distances(APART, CLASSES, NAMES)
+    distances = measure_distances(APART, CLASSES)
     assert distances.nearest_of_all == 1 and (distances.means.argmin(axis=1) == [0, 1, 2]).all()
-    assert distances.others > 20 * distances.own
 
 
 def test_a_class_of_one_image_has_a_prototype_and_no_means():
-    distances = measure_distances(np.array([[0.0], [1.0], [7.0]]), np.array([0, 0, 1]), ["a", "b"])
+    distances = measure_distances(np.array([[0.0], [1.0], [7.0]]), np.array([0, 0, 1]))
     assert distances.prototypes[1] == 2 and np.isnan(distances.means[1]).all() and np.isnan(distances.nearest[1])
-    assert distances.nearest_of_all == 1 and distances.own == 1
+    assert distances.nearest_of_all == 1
 
 
-def test_where_every_image_is_a_prototype_nothing_is_measured_and_nothing_warned_of():
+def test_where_every_image_is_a_prototype_nothing_is_measured():
     with warnings.catch_warnings(action="error"):
-        distances = measure_distances(np.array([[0.0], [7.0]]), np.array([0, 1]), ["a", "b"])
-        assert np.isnan([distances.own, distances.others, distances.nearest_of_all]).all()
+        distances = measure_distances(np.array([[0.0], [7.0]]), np.array([0, 1]))
+    assert np.isnan(distances.nearest_of_all) and np.isnan(distances.means).all()
 
 
-def test_k_means_finds_classes_that_are_apart_and_agrees_with_them_whatever_it_calls_them():
-    found = find_clusters(APART, CLASSES)
-    assert found.accuracy == 1 and found.adjusted_rand_index == 1
-    assert len(set(found.clusters)) == 3
+def test_k_means_finds_classes_that_are_apart():
+    assert compare_clusters(APART, CLASSES) == (1, 1)
 
 
-def test_k_means_agrees_little_with_classes_that_have_nothing_to_do_with_the_embedding():
-    found = find_clusters(APART, np.arange(60) % 3)
-    assert abs(found.adjusted_rand_index) < 0.1 and 1 / 3 <= found.accuracy < 0.6
+def test_k_means_agrees_little_with_classes_that_are_not_in_the_embedding():
+    accuracy, adjusted_rand_index = compare_clusters(APART, np.arange(60) % 3)
+    assert abs(adjusted_rand_index) < 0.1 and 1 / 3 <= accuracy < 0.6
 
 
 def test_the_accuracy_of_clusters_is_that_of_the_best_matching():
     vectors = np.array([[0.0], [0.1], [0.2], [9.0], [9.1]])
-    found = find_clusters(vectors, np.array([0, 0, 1, 1, 1]))
-    assert found.accuracy == 0.8
+    assert compare_clusters(vectors, np.array([0, 0, 1, 1, 1]))[0] == 0.8
 
 
 @pytest.mark.parametrize(
@@ -78,7 +88,7 @@ def test_the_accuracy_of_clusters_is_that_of_the_best_matching():
     ids=["one class", "fewer different images than classes"],
 )
 def test_clusters_are_left_out_where_there_is_nothing_to_find(vectors, classes):
-    assert find_clusters(vectors, classes) is None
+    assert compare_clusters(vectors, classes) is None
 
 
 def test_principal_components_are_those_of_the_largest_variance():
@@ -92,15 +102,69 @@ def test_principal_components_are_those_of_the_largest_variance():
     )
 
 
-def test_neighbours_stay_neighbours_and_are_the_same_at_every_call():
+def test_t_sne_keeps_neighbours_and_is_the_same_at_every_call():
     first, second = project(APART), project(APART)
-    assert np.array_equal(first.neighbours, second.neighbours) and np.array_equal(first.components, second.components)
-    apart = ((first.neighbours[:, None] - first.neighbours[None]) ** 2).sum(axis=-1) + np.diag(np.full(60, np.inf))
+    assert np.array_equal(first.tsne, second.tsne) and np.array_equal(first.components, second.components)
+    apart = ((first.tsne[:, None] - first.tsne[None]) ** 2).sum(axis=-1) + np.diag(np.full(60, np.inf))
     assert (CLASSES[apart.argmin(axis=1)] == CLASSES).all()
 
 
-def test_a_few_images_or_equal_ones_have_components_and_no_neighbours():
-    for vectors in (APART[:1], APART[:9], np.repeat(APART[:3], 20, axis=0), np.ones((30, 1), np.float32)):
-        projection = project(vectors)
-        assert projection.neighbours is None and projection.components.shape == (len(vectors), 2)
-        assert np.isfinite(projection.components).all() and np.isfinite(projection.shares).all()
+@pytest.mark.parametrize("vectors", [APART[:1], APART[:9], np.repeat(APART[:3], 20, axis=0), np.ones((30, 1))])
+def test_few_or_equal_images_have_components_but_no_t_sne(vectors):
+    with warnings.catch_warnings(action="error"):
+        projection = project(vectors.astype(np.float32))
+    assert projection.tsne is None and projection.components.shape == (len(vectors), 2)
+    assert np.isfinite(projection.components).all() and np.isfinite(projection.shares).all()
+    assert len(plot_embedding(LETTERS, dataclasses.replace(POINTS, tsne=None)).axes) == 1
+
+
+def test_images_are_marked_by_their_class_and_long_names_have_a_legend():
+    figure = plot_embedding(LETTERS, POINTS)
+    components, tsne = figure.axes
+    for axes, points in ((components, POINTS.components), (tsne, POINTS.tsne)):
+        assert len(axes.collections) == 3
+        for number, marks in enumerate(axes.collections):
+            assert np.allclose(marks.get_offsets(), points[20 * number : 20 * number + 20])
+        assert len({marks.get_paths()[0].vertices.shape for marks in axes.collections}) == 3  # three forms
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["alpha", "beta", "3"]
+    assert components.get_xlabel() == "component 1 (50 % of the variance)"
+    assert components.get_ylabel() == "component 2 (25 % of the variance)"
+    assert not plot_embedding(dataclasses.replace(LETTERS, class_names=["0", "1", "2"]), POINTS).legends
+
+
+@pytest.mark.parametrize("name", ["$x_{1}^2$", "$\\x$", "a\\b", "--", "_x", "α β"])
+def test_names_that_look_like_formulas_are_drawn(name):
+    embedded = dataclasses.replace(LETTERS, class_names=[name, "beta", "c"], marks=[name, "b", "c"])
+    plot_embedding(embedded, POINTS).draw_without_rendering()
+    figure = plot_embedding(embedded, POINTS, thumbnails=True)
+    figure.draw_without_rendering()
+    assert figure.legends[0].get_texts()[0].get_text() == name
+    plot_distances(embedded, measure_distances(APART, CLASSES)).draw_without_rendering()
+
+
+def test_thumbnails_have_frames_that_differ_in_more_than_colour():
+    figure = plot_embedding(LETTERS, POINTS, thumbnails=True)
+    for axes, points in zip(figure.axes, (POINTS.components, POINTS.tsne), strict=True):
+        boxes = [artist for artist in axes.artists if hasattr(artist, "offsetbox")]
+        assert np.allclose([box.xy for box in boxes], points)
+        strokes = [box.patch.get_linestyle() for box in boxes]
+        assert len(set(strokes)) == 3 and strokes[0] == strokes[3] != strokes[20]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["alpha", "beta", "3"]
+
+
+def test_distances_are_written_in_their_cells_with_the_prototypes_above():
+    vectors, classes = np.array([[0.0], [2.0], [4.0], [30.0]]), np.array([0, 0, 0, 1])
+    embedded = EmbeddedImages(vectors, IMAGES[:4], ["file"] * 4, classes, ["a", "b"], ["a", "b"])
+    (axes,) = plot_distances(embedded, measure_distances(vectors, classes)).axes
+    cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
+    assert cells == {(0, 0): "4", (0, 1): "788", (1, 0): "–", (1, 1): "–"}
+    _, first, second = axes.images
+    assert np.array_equal(first.get_array(), IMAGES[1, ..., 0])
+    assert np.array_equal(second.get_array(), IMAGES[3, ..., 0])
+
+
+@pytest.mark.parametrize(
+    ("number", "written"), [(12345.6, "12,346"), (99.96, "100"), (3.14159, "3.14"), (0.00123456, "0.00123")]
+)
+def test_distances_are_written_short(number, written):
+    assert format_ssd(number) == written

@@ -5,12 +5,16 @@ from keras import layers
 
 from digit_recognizer.models import build_model
 from digit_recognizer.reporting.filters import (
+    FilterEffects,
     can_filter,
     compute_filter_effects,
     measure_gradients,
-    open_network,
+    plot_filter_effects,
+    plot_maps,
+    plot_units,
     read_filters,
 )
+from digit_recognizer.reporting.network import open_network
 
 RNG = np.random.default_rng(0)
 SOBEL = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
@@ -39,7 +43,7 @@ def open_convolution(shape, *arguments, **settings):
         ((28, 28, 1), (11, 11), 1),  # for which OpenCV goes by Fourier transform
     ],
 )
-def test_opencv_and_the_truncated_net_agree_to_rounding(shape, kernel, strides, padding):
+def test_opencv_and_the_truncated_model_agree_to_rounding(shape, kernel, strides, padding):
     settings = {"strides": strides, "padding": padding, "activation": "relu"}
     model, network, call = open_convolution(shape, 4, kernel, **settings)
     image = RNG.integers(0, 256, shape, dtype=np.uint8)
@@ -49,11 +53,11 @@ def test_opencv_and_the_truncated_net_agree_to_rounding(shape, kernel, strides, 
     assert effects.filtered.shape == effects.activations.shape == expected.shape
     assert np.allclose(effects.activations, expected, atol=1e-6)
     assert np.allclose(effects.filtered, expected, atol=1e-5) and expected.max() > 0.05
-    assert effects.difference == np.abs(effects.filtered - effects.activations).max() < 1e-5
+    assert effects.difference == np.abs(effects.filtered - effects.activations).max() < 1e-5 and effects.agree
 
 
 @pytest.mark.parametrize("name", ["baseline", "padded", "champion", "residual"])
-def test_opencv_does_what_the_first_convolution_of_our_nets_does(name):
+def test_opencv_does_what_the_first_convolution_of_our_models_does(name):
     network = open_network(build_model(name))
     call = network.list_convolutions()[0]
     effects = compute_filter_effects(network, call, RNG.integers(0, 256, (28, 28, 1), dtype=np.uint8))
@@ -78,26 +82,53 @@ def test_only_a_convolution_that_filter2d_can_do_is_compared(settings, expected)
     assert can_filter(call) is expected
 
 
-def test_a_ramp_is_all_gradient_and_its_angle_is_where_it_rises():
+def test_a_gradient_is_all_gradient_and_sobel_is_mostly():
     down, right = np.mgrid[-2:3, -2:3].astype(float)
-    gradients = measure_gradients(np.stack([3 * right + 7, -down, right - down, -right]))
-    assert gradients.shares == pytest.approx([1, 1, 1, 1])
-    assert gradients.angles_deg[:3] == pytest.approx([0, 90, 45]) and abs(gradients.angles_deg[3]) == pytest.approx(180)
-
-
-def test_sobel_is_mostly_a_ramp_while_spots_and_even_filters_are_none():
+    shares, _ = measure_gradients(np.stack([3 * right + 7, -down, right - down]))
+    assert shares == pytest.approx([1, 1, 1])
     spot = np.zeros((3, 3))
     spot[1, 1] = 1
-    gradients = measure_gradients(np.stack([SOBEL, spot, np.ones((3, 3))]))
-    assert gradients.shares == pytest.approx([8 / 9, 0, 0])  # of 12 by the ramp: 6 * (8 / 6)**2
+    shares, _ = measure_gradients(np.stack([SOBEL, spot, np.ones((3, 3))]))
+    assert shares == pytest.approx([8 / 9, 0, 0])  # of 12 by the gradient: 6 * (8 / 6)**2
 
 
 def test_the_share_by_chance_is_that_of_random_filters():
     for shape in ((5, 5), (3, 4), (1, 6)):
-        gradients = measure_gradients(RNG.standard_normal((20_000, *shape)))
-        assert gradients.shares.mean() == pytest.approx(gradients.chance, abs=0.005)
+        shares, chance = measure_gradients(RNG.standard_normal((20_000, *shape)))
+        assert shares.mean() == pytest.approx(chance, abs=0.005)
+    shares, chance = measure_gradients(RNG.standard_normal((3, 1, 1)))
+    assert shares.tolist() == [0, 0, 0] and chance == 0
 
 
-def test_filters_of_one_weight_have_no_gradient():
-    gradients = measure_gradients(RNG.standard_normal((3, 1, 1)))
-    assert gradients.shares.tolist() == [0, 0, 0] and gradients.chance == 0
+def test_filters_are_numbered_on_a_scale_with_zero_in_its_middle():
+    filters = np.zeros((3, 2, 2))
+    filters[1] = [[-1, 0], [0.5, 1]]
+    figure = plot_maps(filters, "filters of first", "weight")
+    axes, bar = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["0", "1", "2"]
+    assert bar.get_xlabel() == "weight" and figure.get_suptitle() == "filters of first"
+    assert axes.images[0].get_clim() == (-1, 1)
+    sheet = np.ma.masked_invalid(axes.images[0].get_array())
+    assert set(sheet.compressed().tolist()) == {-1, 0, 0.5, 1} and sheet.mask.any()  # the gaps between them
+
+
+def test_sixty_four_maps_are_drawn_of_more():
+    assert len(plot_maps(RNG.random((70, 2, 2)), "maps", "activation").axes[0].texts) == 64
+
+
+def test_filters_stand_beside_the_results_of_opencv_and_the_model_on_one_scale():
+    filters = np.array([[[1.0, -1.0]]])
+    effects = FilterEffects(np.full((1, 3, 3), 2.0), np.full((1, 3, 3), 1.0))
+    figure = plot_filter_effects(filters, effects, np.full((3, 3, 1), 255, np.uint8), "effects")
+    panels = figure.axes[:4]
+    assert [axes.get_title() for axes in panels] == ["the image", "filters", "cv2.filter2D", "the model"]
+    assert [axes.images[0].get_clim() for axes in panels[1:]] == [(-1, 1), (0, 2), (0, 2)]
+    assert [np.nanmax(axes.images[0].get_array()) for axes in panels] == [255, 1, 2, 1]
+    assert not effects.agree
+
+
+def test_units_are_drawn_as_bars():
+    (axes,) = plot_units(np.array([0.5, -1.0, 2.0]), "embedding").axes
+    values, edges, _ = axes.patches[0].get_data()
+    assert values.tolist() == [0.5, -1, 2] and edges.tolist() == [-0.5, 0.5, 1.5, 2.5]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("unit", "activation")

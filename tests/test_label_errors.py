@@ -2,7 +2,7 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import write_run
+from conftest import expect_error, write_run
 
 from digit_recognizer import examine as door
 from digit_recognizer.data.tables import load_train
@@ -93,7 +93,7 @@ def test_examine_lists_and_draws_the_suspects(run, tiny_dir, capsys):
     for _ in range(2):  # derived data: written anew each time
         assert door.main([str(run), "--input-dir", str(tiny_dir)]) == 0
     out = capsys.readouterr().out
-    assert "1 of 50 validation rows" in out
+    assert "suspected label errors  1" in out
     (suspect,) = read_list(run / "examination" / "label_errors.csv")
     assert (suspect["data_row"], suspect["file_line"], suspect["label"], suspect["suggested"]) == ("8", "9", "7", "2")
     assert suspect["suggested_probability"] == "0.999000"
@@ -106,7 +106,7 @@ def test_examine_lists_and_draws_the_suspects(run, tiny_dir, capsys):
 def test_examine_without_suspects_says_so_and_writes_an_empty_list(tiny_dir, tmp_path, capsys):
     run = write_run(tmp_path / "run", tiny_dir, draw_probabilities(TRAIN), TEST)
     assert door.main([str(run), "--input-dir", str(tiny_dir), "--output", "place"]) == 0
-    assert "0 of 60 validation rows" in capsys.readouterr().out
+    assert "suspected label errors  0" in capsys.readouterr().out
     assert read_list(tmp_path / "place" / "label_errors.csv") == []
     assert not (run / "examination").exists()
 
@@ -137,21 +137,18 @@ def test_blank_lines_leave_the_file_line_empty(run, tiny_dir, tmp_path):
     assert (suspect["data_row"], suspect["file_line"]) == ("8", "")
 
 
-def test_runs_that_cannot_be_examined_are_refused_in_one_line(run, tiny_dir, tmp_path, capsys):
-    nothing = np.full((60, 10), np.nan)
-    wrong = {
-        "must cover all 60 rows": write_run(tmp_path / "few", tiny_dir, draw_probabilities(TRAIN[:50]), TEST),
-        "another train.csv": write_run(
-            tmp_path / "other", tiny_dir, draw_probabilities(TRAIN), TEST, train_sha256="0" * 64
-        ),
-        "must have held out rows": write_run(tmp_path / "nothing", tiny_dir, nothing, TEST),
-        "must be a run folder": tmp_path / "nowhere",
-    }
-    for words, path in wrong.items():
-        assert door.main([str(path), "--input-dir", str(tiny_dir)]) == 2
-        err = capsys.readouterr().err
-        assert words in err and err.count("\n") == 1 and err.startswith("examine: ")
+def test_runs_that_cannot_be_examined_are_refused(run, tiny_dir, tmp_path, capsys):
+    right, nothing = draw_probabilities(TRAIN), np.full((60, 10), np.nan)
+    for code, path in (
+        ("evaluation.part_of_rows", write_run(tmp_path / "few", tiny_dir, right[:50], TEST)),
+        ("evaluation.other_data", write_run(tmp_path / "other", tiny_dir, right, TEST, train_sha256="0" * 64)),
+        ("report.nothing_held_out", write_run(tmp_path / "nothing", tiny_dir, nothing, TEST)),
+    ):
+        with expect_error(code):
+            door.main([str(path), "--input-dir", str(tiny_dir), "--debug"])
         assert not (path / "examination").exists()
     (tmp_path / "file").touch()
-    assert door.main([str(run), "--input-dir", str(tiny_dir), "--output", str(tmp_path / "file")]) == 2
-    assert "can be written to" in capsys.readouterr().err
+    with expect_error("io.unwritable_folder"):
+        door.main([str(run), "--input-dir", str(tiny_dir), "--output", str(tmp_path / "file"), "--debug"])
+    assert door.main([str(tmp_path / "nowhere")]) == 2
+    assert (err := capsys.readouterr().err).count("\n") == 1 and err.startswith("examine: ")

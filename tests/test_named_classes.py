@@ -14,10 +14,8 @@ from digit_recognizer import cv, examine, predict, report, score
 from digit_recognizer.data.labels import FASHION
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import hash_file
-from digit_recognizer.reporting import embedding as embedding_figures
 from digit_recognizer.reporting import plots
-from digit_recognizer.reporting.embedding import Projection
-from digit_recognizer.reporting.held_out import read_examination
+from digit_recognizer.reporting.examination import read_examination
 from digit_recognizer.training.cross_validation import cross_validate
 from digit_recognizer.training.run import load_run
 
@@ -73,14 +71,14 @@ def test_every_table_of_an_examination_has_the_names(clothes):
         ("Confusions", ("label", "predicted as")),
         ("Hardest rows and most confident errors", ("label", "prediction")),
         ("Output vectors", ("argmax", "label")),
-        ("Saliency", ("read", "label")),
+        ("Saliency", ("prediction", "label")),
         ("Embedding", ("class",)),
     ):
         header, *rows = list_cells(clothes, title)
         assert rows and {row[header.index(column)] for row in rows for column in columns} <= names, title
     assert list_cells(clothes, "Output vectors")[0][4:] == FASHION.names
     told = " ".join(p for s in read_examination(clothes / "run" / "examination").sections for p in s.paragraphs)
-    assert "digit" not in told and "Every class has 6 rows." in told
+    assert "digit" not in told and "6 per class" in told
 
 
 def test_files_for_machines_keep_numbers(clothes):
@@ -92,7 +90,7 @@ def test_files_for_machines_keep_numbers(clothes):
 def test_a_report_on_clothes_speaks_of_images(clothes):
     assert report.main([str(clothes / "run"), "--input-dir", str(clothes / "data")]) == 0
     page = (clothes / "run" / "report.html").read_text()
-    assert "held-out images read rightly" in page and "Test images play no part." in page
+    assert "validation images are right" in page and "Test images play no part." in page
     assert "Kaggle" not in page and "digits" not in page
 
 
@@ -148,15 +146,3 @@ def test_names_stand_at_the_axes_and_none_is_cut_off(names):
             boxes = [label.get_window_extent() for label in labels]
             assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= whole.x1 and box.y1 <= whole.y1 for box in boxes)
         assert [label.get_text() for label in axes.get_xticklabels() + axes.get_yticklabels()].count(names[9]) >= 1
-
-
-def test_long_names_are_told_in_a_legend_and_marked_by_their_label():
-    points = np.random.default_rng(0).random((40, 2))
-    projection = Projection(points, (0.5, 0.25), points)
-    marks = [str(label) for label in range(10)]
-    named = embedding_figures._draw_embedding(projection, LABELS, FASHION.names, None, marks)
-    assert [text.get_text() for text in named.legends[0].get_texts()] == list(FASHION.names)
-    plain = embedding_figures._draw_embedding(projection, LABELS, marks, None, marks)
-    assert not plain.legends
-    for one, other in zip(named.axes[0].collections, plain.axes[0].collections, strict=True):
-        assert np.array_equal(one.get_paths()[0].vertices, other.get_paths()[0].vertices)

@@ -5,12 +5,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from browser import NAMES, Browser, find_browser
-from conftest import write_run
+from conftest import expect_error, write_run
 from PIL import Image
 
 from digit_recognizer import report as door
-from digit_recognizer.reporting.held_out import read_examination
-from digit_recognizer.reporting.html import STYLE, FigureFile, Section, build_page, build_table
+from digit_recognizer.reporting.examination import read_examination
+from digit_recognizer.reporting.html import FigureFile, Section, build_page, build_table
 
 VOID = {"meta", "img", "br"}
 HOSTILE = "<b onclick='x()'>\"bold\" & more</b><script>alert(1)</script>"
@@ -65,13 +65,13 @@ class Page(HTMLParser):
 def page(examined, tmp_path_factory):
     """The report of the small run, as a file."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    assert door.main([str(examined / "run"), "--output", str(path)]) == 0  # without data: it has been examined
+    assert door.main([str(examined / "run"), "--output", str(path)]) == 0  # without data: it was examined before
     return path
 
 
 @pytest.fixture
 def bare(examined, tmp_path):
-    """A run without nets, not examined yet, in a folder whose name is no name for HTML."""
+    """A run without models, not examined yet, in a folder whose name is no name for HTML."""
     oof = np.eye(10)[np.arange(60) % 10] * 0.9 + 0.01
     return write_run(tmp_path / "a<b>&'c", examined / "data", oof, np.full((20, 10), 0.1))
 
@@ -82,19 +82,19 @@ def report(examined, run, *arguments):
 
 def test_a_report_holds_every_section_figure_and_cell_of_the_examination(examined, page):
     sections, found = read_examination(examined / "run" / "examination").sections, Page(page.read_text())
-    assert found.texts["h2"] == ["Contents", *(section.title for section in sections), "What was run"]
+    assert found.texts["h2"] == ["Contents", *(section.title for section in sections), "Configuration"]
     figures = [figure for section in sections for figure in section.figures]
     assert found.list_attributes("alt") == [figure.caption for figure in figures] == found.texts["figcaption"]
     assert set(found.texts["p"]) >= {paragraph for section in sections for paragraph in section.paragraphs}
     assert set(found.texts["td"]) >= {cell for section in sections for row in section.table[1:] for cell in row if cell}
     (title,) = found.texts["title"]
-    assert "baseline: " in title and "of 60 held-out digits" in title and found.texts["h1"] == [title]
+    assert "baseline: " in title and "of 60 validation digits" in title and found.texts["h1"] == [title]
 
 
-def test_a_report_tells_what_was_run(examined, page):
+def test_a_report_names_command_and_settings(examined, page):
     cells = Page(page.read_text()).texts["td"]
     settings = json.loads((examined / "run" / "config.json").read_text())
-    assert "classes" not in json.loads((examined / "run" / "metrics.json").read_text()), "of digits no names are told"
+    assert "classes" not in json.loads((examined / "run" / "metrics.json").read_text()), "digits need no names"
     assert {"batch_size", "20", "keras", "processor", "float32"} <= set(cells)
     assert set(settings) - {"subcommand", "command"} <= set(cells)
     assert settings["command"] in Page(page.read_text()).texts["code"]
@@ -109,7 +109,8 @@ def test_a_report_needs_nothing_but_itself(page):
     assert all(source.startswith("data:image/png;base64,") for source in found.list_attributes("src"))
     policy = next(attributes["content"] for tag, attributes in found.tags if "http-equiv" in attributes)
     assert "default-src 'none'" in policy and "http" not in policy
-    assert "url(" not in STYLE and "@import" not in STYLE
+    (style,) = found.texts["style"]
+    assert "url(" not in style and "@import" not in style
     assert page.stat().st_size < 6e6
 
 
@@ -119,67 +120,67 @@ def test_whatever_stands_in_a_run_is_text(examined, bare, capsys):
     hostile = {**metrics, "model": HOSTILE, "ineligible": f"{HOSTILE}\x1b[2J"}
     (bare / "metrics.json").write_text(json.dumps(hostile))
     assert report(examined, bare) == 0
-    assert "misread again and again" in (out := capsys.readouterr().out) and "report.html" in out
+    assert "repeated confusions" in (out := capsys.readouterr().out) and "report.html" in out
     found = Page((bare / "report.html").read_text())
     assert not {"b", "script"} & {tag for tag, _ in found.tags} and found.list_attributes("onclick") == []
     assert found.texts["title"][0].startswith(f"{HOSTILE}: ") and HOSTILE in found.texts["code"]
     assert f"INELIGIBLE FOR THE COMPETITION: {HOSTILE}\\x1b[2J." in found.texts["p"]
     assert HOSTILE in found.texts["td"] and any("a<b>&'c" in text for text in found.texts["p"])
-    assert any("circumstances" in text and "environment.json" in text for text in found.texts["p"])
+    assert any("environment is unknown" in text and "environment.json" in text for text in found.texts["p"])
 
 
-def test_an_examination_of_another_run_is_not_shown(examined, bare, capsys):
+def test_an_examination_of_another_run_is_not_shown(examined, bare):
     other = examined / "run" / "examination"
-    assert report(examined, bare, "--examination", other) == 2
-    assert "of another run" in capsys.readouterr().err and not (bare / "report.html").exists()
+    with expect_error("report.other_run", path=other):
+        report(examined, bare, "--examination", other, "--debug")
+    assert not (bare / "report.html").exists()
     shutil.copytree(other, bare / "examination")
-    assert report(examined, bare) == 0
-    assert "of another run" in capsys.readouterr().out  # told, and examined anew
+    assert report(examined, bare) == 0  # examined again
     titles = [section.title for section in read_examination(bare / "examination").sections]
-    assert titles[-1] == "One net, looked into"  # of a run without nets
+    assert titles[-1] == "One model"  # of a run without models
 
 
-def test_what_cannot_be_reported_is_one_line(examined, bare, tmp_path, capsys):
+def test_what_cannot_be_reported_is_refused(examined, bare, tmp_path):
     (tmp_path / "notes.html").write_text("<html>not ours</html>")
     (tmp_path / "torn").mkdir()
-    wrong = {
-        "notes.html is neither": [bare, "--output", "notes.html"],
-        "is a folder": [bare, "--output", tmp_path],
-        "can be written to": [bare, "--output", tmp_path / "notes.html" / "report.html"],
-        "must be a run folder": [tmp_path],
-        "examination.json is missing": [bare, "--examination", tmp_path / "torn"],
-    }
-    for words, arguments in wrong.items():
-        assert report(examined, *arguments) == 2
-        err = capsys.readouterr().err
-        assert words in err and err.count("\n") == 1 and err.startswith("report: ")
+    for code, arguments in (
+        ("report.output_file", [bare, "--output", "notes.html"]),
+        ("io.folder", [bare, "--output", tmp_path]),
+        ("io.unwritable_folder", [bare, "--output", tmp_path / "notes.html" / "report.html"]),
+        ("io.missing", [bare, "--examination", tmp_path / "torn"]),
+    ):
+        with expect_error(code):
+            report(examined, *arguments, "--debug")
     (bare / "metrics.json").unlink()
-    assert report(examined, bare) == 2
-    assert "not finished" in capsys.readouterr().err
+    assert report(examined, bare) == 2  # it has not finished
     assert not (bare / "examination").exists() and (tmp_path / "notes.html").read_text() == "<html>not ours</html>"
 
 
+def test_an_error_is_one_line_and_exit_code_2(examined, bare, tmp_path, capsys):
+    assert report(examined, bare, "--output", tmp_path) == 2
+    assert (err := capsys.readouterr().err).count("\n") == 1 and err.startswith("report: ")
+
+
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("code", "change"),
     [
-        (lambda index: index["sections"][1]["figures"][0].update(path="../../metrics.json"), "no figure's name"),
-        (lambda index: index["sections"][1]["figures"][0].update(path="/etc/x.png"), "no figure's name"),
-        (lambda index: index["sections"][1]["figures"][0].update(path="gone.png"), "gone.png is missing"),
-        (lambda index: index["sections"][1]["figures"][0].update(caption=5), "5 stands"),
-        (lambda index: index["sections"][0]["table"][1].append("more"), "different lengths"),
-        (lambda index: index["score"].update(accuracy=1.5), "its score is none"),
-        (lambda index: index["score"].update(rows=True), "True stands"),
-        (lambda index: index.pop("sections"), "'sections'"),
+        ("report.index", lambda index: index["sections"][1]["figures"][0].update(path="../../metrics.json")),
+        ("report.index", lambda index: index["sections"][1]["figures"][0].update(path="/etc/x.png")),
+        ("report.figure_missing", lambda index: index["sections"][1]["figures"][0].update(path="gone.png")),
+        ("report.index", lambda index: index["sections"][1]["figures"][0].update(caption=5)),
+        ("report.index", lambda index: index["sections"][0]["table"][1].append("more")),
+        ("report.index", lambda index: index["score"].update(accuracy=1.5)),
+        ("report.index", lambda index: index["score"].update(rows=True)),
+        ("report.index", lambda index: index.pop("sections")),
     ],
 )
-def test_a_damaged_index_is_one_line(examined, tmp_path, capsys, change, words):
+def test_a_damaged_index_is_refused(examined, tmp_path, code, change):
     folder = shutil.copytree(examined / "run" / "examination", tmp_path / "examination")
     index = json.loads((folder / "examination.json").read_text())
     change(index)
     (folder / "examination.json").write_text(json.dumps(index))
-    assert door.main([str(examined / "run"), "--examination", str(folder), "--output", "r.html"]) == 2
-    err = capsys.readouterr().err
-    assert words in err and err.count("\n") == 1
+    with expect_error(code):
+        door.main([str(examined / "run"), "--examination", str(folder), "--output", "r.html", "--debug"])
     assert not (tmp_path / "r.html").exists()
 
 

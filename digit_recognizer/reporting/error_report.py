@@ -12,9 +12,9 @@ from digit_recognizer.data.tables import TrainTable, pixels_to_images
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.evaluation.predictions import find_held_out_rows
 from digit_recognizer.io import write_atomically
-from digit_recognizer.reporting.held_out import ExaminedRun
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.plots import are_short, plot_confusion_matrix, plot_contact_sheet, save_figure
+from digit_recognizer.reporting.run_report import ExaminedRun
 
 if TYPE_CHECKING:
     import pandas
@@ -163,7 +163,7 @@ def describe_confusions(
         failed = [f"{names[label]} in {of_models[model][0]}" for model, label in np.argwhere(found.failed)]
         words.append(f"Half or more of a class is wrong, so training failed: {_join(failed)}.")
     if len(runs) > 1:
-        both = np.all([run.fold_of_row >= 0 for run in runs], axis=0)
+        both = np.all([run.validated for run in runs], axis=0)
         wrong = np.stack([run.predictions != labels for run in runs])[:, both]
         words.append(
             f"Of {both.sum():,} rows that all {len(runs)} runs were evaluated on, {wrong.any(axis=0).sum():,} are "
@@ -214,86 +214,53 @@ def find_confidently_wrong(labels: np.ndarray, probabilities: np.ndarray, count:
     return surest
 
 
-def plot_hardest(
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    count: int = SHEET_ROWS,
-    names: Sequence[str] = DIGITS.names,
+def plot_rows(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], title: str
 ) -> "Figure":
-    """Draw the rows whose label got the lowest probability, the hardest first.
+    """Draw rows as a contact sheet: above each image its label, its prediction and the prediction's probability.
 
     Args:
         images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
         labels: int (n,), 0 to classes - 1.
-        probabilities: float32 (n, classes), out-of-fold; NaN in rows that were never held out, which are left out.
-        count: rows to draw at most.
+        probabilities: float32 (n, classes).
         names: of the classes.
+        title: one line above the sheet.
     """
-    rows = find_hardest(labels, probabilities, count)
-    title = (
-        f"the {len(rows):,} hardest of {find_held_out_rows(probabilities).sum():,} validation rows: their label got the "
-        "lowest probability (in brackets: the prediction's)"
-    )
-    return _plot_rows(images[rows, ..., 0], labels[rows], probabilities[rows], names, title)
-
-
-def plot_confidently_wrong(
-    images: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    count: int = SHEET_ROWS,
-    names: Sequence[str] = DIGITS.names,
-) -> "Figure":
-    """Draw the wrong rows whose prediction has the highest probability; arguments as `plot_hardest`."""
-    rows = find_confidently_wrong(labels, probabilities, count)
-    title = f"the {len(rows):,} most confident errors (in brackets: the prediction's probability)"
-    return _plot_rows(images[rows, ..., 0], labels[rows], probabilities[rows], names, title)
-
-
-def _plot_rows(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], title: str
-) -> "Figure":
     space = " " if are_short(names) else "\n"
     words = [
         f"label {names[label]},\npred. {names[row.argmax()]}{space}({row.max():.2f})"
         for label, row in zip(labels, probabilities, strict=True)
     ]
-    return plot_contact_sheet(images, words, title)
+    return plot_contact_sheet(images[..., 0], words, title)
 
 
 def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
     """The rows whose label got the lowest probability, and the most confident errors."""
-    images, labels, oof, names = (
-        pixels_to_images(train.pixels),
-        train.labels,
-        run.run.oof_probabilities,
-        run.class_names,
-    )
-    save_figure(plot_hardest(images, labels, oof, names=names), folder / "hardest.png")
-    save_figure(plot_confidently_wrong(images, labels, oof, names=names), folder / "confidently_wrong.png")
+    images, labels, oof = pixels_to_images(train.pixels), train.labels, run.run.oof_probabilities
     hardest, surest = (find(labels, oof, SHEET_ROWS) for find in (find_hardest, find_confidently_wrong))
-    wrong = int((oof[hardest].argmax(axis=1) != labels[hardest]).sum())
-    shared = len(np.intersect1d(hardest, surest))
+    figures = []
+    for name, rows, title in (
+        ("hardest", hardest, "hardest validation rows: their label got the lowest probability"),
+        ("confidently_wrong", surest, "most confident errors"),
+    ):
+        path, title = folder / f"{name}.png", f"the {len(rows)} {title}"
+        figure = plot_rows(
+            images[rows], labels[rows], oof[rows], run.class_names, f"{title} (prediction's in brackets)"
+        )
+        save_figure(figure, path)
+        figures.append(FigureFile(path, f"{title.capitalize()}."))
     table = [("data row", "label", "prediction", "its probability", "the label's")]
     for row in surest[:SHOWN_ROWS]:
         label, prediction = labels[row], oof[row].argmax()
         chances = (f"{oof[row, prediction]:.4f}", f"{oof[row, label]:.4f}")
-        table.append((f"{row + 1:,}", names[label], names[prediction], *chances))
-    return Section(
-        "Hardest rows and most confident errors",
-        (
-            f"{wrong} of the {len(hardest)} hardest rows are wrong; {shared} of the {len(surest)} most confident "
-            "errors are among them.",
-        ),
-        (
-            FigureFile(
-                folder / "hardest.png", f"The {len(hardest)} validation rows whose label got the lowest probability."
-            ),
-            FigureFile(folder / "confidently_wrong.png", f"The {len(surest)} errors with the highest probability."),
-        ),
-        tuple(table) if len(surest) else (),
+        table.append((f"{row + 1:,}", run.class_names[label], run.class_names[prediction], *chances))
+    wrong = int((oof[hardest].argmax(axis=1) != labels[hardest]).sum())
+    sentence = (
+        f"{wrong} of the {len(hardest)} hardest rows are wrong; {len(np.intersect1d(hardest, surest))} of the "
+        f"{len(surest)} most confident errors are among them."
     )
+    title = "Hardest rows and most confident errors"
+    return Section(title, (sentence,), tuple(figures), tuple(table) if len(surest) else ())
 
 
 # Labels that are probably wrong
@@ -391,7 +358,7 @@ def describe_label_errors(errors: "pandas.DataFrame", run: ExaminedRun, train: T
     return Section(
         "Suspected label errors",
         (
-            f"{len(errors):,} of {(run.fold_of_row >= 0).sum():,} labels are suspected by confident learning (Northcutt, "
+            f"{len(errors):,} of {run.validated.sum():,} labels are suspected by confident learning (Northcutt, "
             f"Jiang and Chuang 2021); {LABEL_ERRORS} lists them all. Look at each before you change a label.",
         ),
         (FigureFile(folder / "label_errors.png", "Above each row its number in train.csv, and label → suggestion."),),

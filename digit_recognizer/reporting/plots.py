@@ -73,6 +73,7 @@ MODEL_COLUMNS = ("seed", "part", "fold")  # those that are there tell one traine
 OLD_NAMES = {"held_out_loss": "val_loss", "held_out_accuracy": "val_accuracy", "learning_rate": "lr"}
 LEAST_MARGIN = 1e-3  # of the y-axis: values that are all but equal must not look far apart
 FAR_BELOW = 4.0  # times the middle half of the values: a model that far down would flatten all others
+SHORT_RUN = 8  # epochs, all of which are shown
 MOST_COLUMNS, TITLE_LETTERS = 3, 36  # of panels in a row, and of a line above a small panel
 
 
@@ -190,7 +191,7 @@ def _draw_curves(axes: "Axes", frame: "pandas.DataFrame", metric: str) -> np.nda
     shown = []
     labels = {"training": "training set", "line": "validation set", "end": "validation set, after the last epoch"}
     for model in _split_models(frame):
-        settled = len(model) // 4  # the first epochs would flatten all that matters
+        settled = len(model) // 4 if len(model) > SHORT_RUN else 0  # the first epochs would flatten all that matters
         training = model[["epoch", metric]].dropna().to_numpy()
         validation = model[["epoch", f"val_{metric}"]].dropna().to_numpy() if f"val_{metric}" in model else training[:0]
         if len(training):

@@ -1,18 +1,18 @@
-"""What an examination says of a run's data, score and course: sections with their figures, ready to be read."""
+"""A finished run, and what it shows of its data, its score and its training."""
 
+import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digit_recognizer.data.tables import TrainTable, pixels_to_images
 from digit_recognizer.errors import InputError
-from digit_recognizer.reporting.held_out import (
-    HELD_OUT_COURSE,
-    ExaminedRun,
-    HeldOutScore,
-    load_history,
-)
+from digit_recognizer.evaluation.metrics import count_confusions
+from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
+from digit_recognizer.io import load_npy, read_bytes, read_json
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.plots import (
     format_range,
@@ -20,8 +20,147 @@ from digit_recognizer.reporting.plots import (
     plot_learning_curves,
     plot_samples,
     save_figure,
+    tidy_history,
 )
 from digit_recognizer.training.cross_validation import evaluate
+from digit_recognizer.training.run import CONFIG, FinishedRun
+
+if TYPE_CHECKING:
+    import pandas
+
+MOST_HISTORY_BYTES = 1 << 24  # a thousand epochs of ten folds have 1 MB
+
+
+@dataclass(frozen=True)
+class ExaminedRun:
+    """A run of all rows of a train.csv.
+
+    Attributes:
+        run: its arrays and metrics.
+        config: the content of config.json.
+        fold_of_row: int64 (n,): the fold in which each row was held out, -1 where it never was.
+    """
+
+    run: FinishedRun
+    config: dict[str, Any]
+    fold_of_row: np.ndarray
+
+    @property
+    def folds(self) -> list[int]:
+        """The folds that were held out, counted from 0, in ascending order."""
+        return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
+
+    @property
+    def validated(self) -> np.ndarray:
+        """Bool (n,): the rows that a model which was not trained on them predicted."""
+        return self.fold_of_row >= 0
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """int64 (n,), the most probable class of each row; without meaning in rows that were never held out."""
+        found: np.ndarray = self.run.oof_probabilities.argmax(axis=1)
+        return found
+
+    @property
+    def name(self) -> str:
+        """What the screen calls it."""
+        return self.run.path.name or str(self.run.path)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of label 0 to label 9."""
+        return self.run.label_set.names
+
+
+def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:
+    """Load a finished run of the rows of `train`.
+
+    Raises:
+        InputError: if it is of other data or part of it, held out no row, or is damaged.
+    """
+    run = load_run_for(path, train)
+    held_out = find_held_out_rows(run.oof_probabilities)
+    if not held_out.any():
+        raise InputError("report.nothing_held_out", path=path)
+    config = read_json(path / CONFIG)
+    if not isinstance(config, dict):
+        raise InputError("report.config", path=path / CONFIG, received=type(config).__name__)
+    folds = load_npy(path / "folds.npy")
+    if folds.dtype.kind != "i" or folds.shape != (len(train.labels),) or (folds[held_out] < 0).any():
+        received = f"{folds.dtype} {folds.shape}"
+        raise InputError("report.folds", path=path / "folds.npy", received=received, rows=len(train.labels))
+    return ExaminedRun(run, config, np.where(held_out, folds, -1).astype(np.int64))
+
+
+def load_history(run: ExaminedRun) -> "pandas.DataFrame":
+    """Read history.csv.
+
+    Returns:
+        One row per fold and epoch, see `tidy_history`.
+
+    Raises:
+        InputError: if the file is missing, damaged, or not of the folds that the run held out.
+    """
+    import pandas
+
+    path = run.run.path / "history.csv"
+    content = read_bytes(path, MOST_HISTORY_BYTES)
+    try:
+        history = tidy_history(pandas.read_csv(io.BytesIO(content)))
+        if not np.isfinite(history[["fold", "epoch", "loss", "accuracy"]]).all(axis=None):
+            raise ValueError("it holds NaN or text")
+        if set(history["fold"]) != set(run.folds):
+            raise ValueError("its folds are not those of the run")
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError("report.history", path=path, received=" ".join(str(error).split())) from error
+    return history
+
+
+@dataclass(frozen=True)
+class HeldOutScore:
+    """The accuracy on rows that no model was trained on.
+
+    Attributes:
+        accuracy, low, high: the accuracy and the bounds of its 95 % interval, in [0, 1].
+        rows: held out.
+        all_rows: of train.csv.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    rows: int
+    all_rows: int
+
+
+def describe_score(run: ExaminedRun, labels: np.ndarray) -> tuple[HeldOutScore, Section]:
+    """The accuracy on rows that no model was trained on, by class."""
+    score = evaluate(run.run.oof_probabilities, labels, run.fold_of_row)
+    low, high = score.oof_accuracy_interval
+    names, rows = run.class_names, int(run.validated.sum())
+    counts = count_confusions(labels[run.validated], run.predictions[run.validated], len(names))
+    errors = counts - np.diag(counts.diagonal())
+    words = [
+        f"{errors.sum():,} of {rows:,} validation rows are wrong: accuracy {score.oof_accuracy:.5f}, 95 % interval "
+        f"{low:.5f} to {high:.5f}, which does not cover other seeds.",
+        f"Expected calibration error: {score.calibration_error:.5f}.",
+    ]
+    if left := len(labels) - rows:
+        words.append(f"{left:,} rows were never held out and do not count.")
+    if "duplicates" in run.run.metrics:
+        words.append("Near-duplicates of a row share its fold.")
+    if run.config.get("patience") or run.config.get("schedule") == "plateau":
+        words.append("Early stopping and plateaus used part of the training set, not these rows.")
+    if ineligible := run.run.metrics["ineligible"]:
+        words.append(f"INELIGIBLE FOR THE COMPETITION: {ineligible}.")
+    table = [("class", "rows", "errors", "accuracy", "most often predicted as", "wrongly predicted as this class")]
+    for label, name in enumerate(names):
+        of_class, wrong = int(counts[label].sum()), errors[label]
+        accuracy = f"{counts[label, label] / of_class:.4f}" if of_class else "–"
+        other = f"{names[wrong.argmax()]} ({wrong.max():,} rows)" if wrong.any() else "–"
+        table.append((name, f"{of_class:,}", f"{wrong.sum():,}", accuracy, other, f"{errors[:, label].sum():,}"))
+    found = HeldOutScore(score.oof_accuracy, low, high, rows, len(labels))
+    return found, Section("Score", (" ".join(words),), table=tuple(table))
 
 
 def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Section:
@@ -29,90 +168,47 @@ def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Sect
     counts = np.bincount(train.labels, minlength=len(names))
     save_figure(plot_samples(pixels_to_images(train.pixels), train.labels, names=names), folder / "samples.png")
     save_figure(plot_class_counts(train.labels, names), folder / "class_counts.png")
-    most, least = names[int(counts.argmax())], names[int(counts.argmin())]
     shares = (
-        f"The most frequent class is {most} ({counts.max():,} rows), the rarest {least} ({counts.min():,})."
+        f"{counts.min():,} ({names[int(counts.argmin())]}) to {counts.max():,} ({names[int(counts.argmax())]}) per class"
         if counts.max() > counts.min()
-        else f"Every class has {counts.max():,} rows."
+        else f"{counts.max():,} per class"
     )
-    ink = train.pixels.any(axis=0).sum()
+    blank = train.pixels.shape[1] - train.pixels.any(axis=0).sum()
     return Section(
-        "The data at a glance",
+        "Data",
         (
-            f"{len(train.labels):,} rows of {train.path.name}, each a picture of 28 × 28 pixels with values from 0 "
-            f"(paper) to 255 (ink). {shares} {784 - ink:,} of the 784 pixels are paper in every row.",
+            f"{len(train.labels):,} rows of {train.path.name}, {shares}; {blank:,} of the {train.pixels.shape[1]} "
+            "pixels are 0 in every row.",
         ),
         (
-            FigureFile(folder / "samples.png", "The first twelve examples of each class, one class to a line."),
-            FigureFile(
-                folder / "class_counts.png",
-                f"Rows per class, from {counts.min():,} to {counts.max():,}.",
-            ),
+            FigureFile(folder / "samples.png", "The first examples of each class."),
+            FigureFile(folder / "class_counts.png", "Rows per class."),
         ),
     )
 
 
-def describe_score(run: ExaminedRun, labels: np.ndarray) -> tuple[HeldOutScore, Section]:
-    """The accuracy on rows that no net was fitted on, and which rows these are."""
-    score = evaluate(run.run.oof_probabilities, labels, run.fold_of_row)
-    low, high = score.oof_accuracy_interval
-    held_out, left = int((run.fold_of_row >= 0).sum()), int((run.fold_of_row < 0).sum())
-    wrong = [int((run.predictions != labels)[run.fold_of_row == fold].sum()) for fold in run.folds]
-    paragraphs = [
-        f"{score.oof_accuracy:.5f} of {held_out:,} held-out rows were read rightly ({sum(wrong):,} were not); the 95 % "
-        f"interval is {low:.5f} to {high:.5f}. It covers the chance of these rows, not that of another seed.",
-        _tell_what_was_held_out(run, left),
-        f"Expected calibration error: {score.calibration_error:.5f} (0 where the net is right as often as it claims).",
-    ]
-    if ineligible := run.run.metrics["ineligible"]:
-        paragraphs.append(f"INELIGIBLE FOR THE COMPETITION: {ineligible}.")
-    table = [("fold", "rows held out", "misread", "accuracy")]
-    for fold, errors, accuracy in zip(run.folds, wrong, score.fold_accuracies, strict=True):
-        table.append((str(fold + 1), f"{(run.fold_of_row == fold).sum():,}", f"{errors:,}", f"{accuracy:.5f}"))
-    found = HeldOutScore(score.oof_accuracy, low, high, held_out, len(labels))
-    return found, Section("How well it reads what it has not seen", tuple(paragraphs), table=tuple(table))
-
-
-def describe_course(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Section:
-    """Loss and accuracy over the epochs, against held-out rows where the run measured them."""
-    title, path = "Loss and accuracy over the epochs", folder / "course.png"
+def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Section:
+    """Loss and accuracy over the epochs, and what each fold reached."""
+    title, path = "Learning curves", folder / "learning_curves.png"
     try:
         history = load_history(run)
     except InputError as error:
-        return Section(title, (f"No curves: {error}",))
+        return Section(title, (f"Left out: {error}",))
     accuracies = evaluate(run.run.oof_probabilities, labels, run.fold_of_row).fold_accuracies
-    last = {row["fold"]: row for row in history}
-    reached = f"training loss {format_range([row['loss'] for row in last.values()])} in the last epoch"
-    if all(name in history[0] for name in HELD_OUT_COURSE) and len(run.folds) == 1:
-        save_figure(plot_learning_curves(history, f"{run.name}: learning curves"), path)
-        gap = history[-1]["accuracy"] - history[-1]["held_out_accuracy"]
-        paragraph = (
-            f"{len(history)} epochs; {reached}. The held-out rows were measured after every epoch and steered nothing. "
-            f"At the end training accuracy less held-out accuracy is {gap:+.4f}; it is measured while the weights "
-            "still move, on augmented images and under dropout where the run uses them, so it may well be the lower."
-        )
-        caption = "Cross-entropy and accuracy after each epoch, on the rows being fitted and on held-out rows."
-    else:
-        save_figure(plot_learning_curves(history, f"{run.name}: learning curves", final_accuracies=accuracies), path)
-        paragraph = (
-            f"{len(run.folds)} nets, one per fold; {reached}. Cross-validation measures its held-out rows once, after "
-            "the last epoch: these are the markers. A curve of them over the epochs is what train draws."
-        )
-        caption = (
-            "Training loss and training accuracy over the epochs, a line per fold; markers show held-out accuracy "
-            f"after the last epoch, {format_range(accuracies)}."
-        )
-    return Section(title, (paragraph,), (FigureFile(path, caption),))
-
-
-def _tell_what_was_held_out(run: ExaminedRun, left: int) -> str:
-    words = (
-        f"{left:,} rows were never held out: the net was fitted on them, and nothing is said of them here."
-        if left
-        else "Every row was held out once, and read by a net that had not been fitted on it."
+    every_epoch = "val_accuracy" in history and bool(history["val_accuracy"].notna().all())
+    final = [] if every_epoch else accuracies
+    save_figure(plot_learning_curves(history, f"{run.name}: learning curves", final_accuracies=final), path)
+    table = [("fold", "epochs", "last training loss", "validation rows", "errors", "validation accuracy")]
+    for (fold, epochs), accuracy in zip(history.groupby("fold"), accuracies, strict=True):
+        rows = run.fold_of_row == fold
+        errors = int((run.predictions != labels)[rows].sum())
+        loss = f"{epochs['loss'].iloc[-1]:.4f}"
+        table.append((f"{fold + 1:.0f}", f"{len(epochs)}", loss, f"{rows.sum():,}", f"{errors:,}", f"{accuracy:.5f}"))
+    models = f"{len(run.folds)} models" if len(run.folds) > 1 else "one model"
+    sentence = (
+        f"{models.capitalize()} reached a validation accuracy of {format_range(accuracies)}. Training accuracy is measured "
+        "during the epoch, with augmentation and dropout, so it may be the lower."
     )
-    if "duplicates" in run.run.metrics:
-        words += " Near-duplicates of a row share its fold."
-    if run.settings.get("patience") or run.settings.get("schedule") == "plateau":
-        words += " What steered the training was a slice of the rows being fitted, not these."
-    return words
+    when = "after every epoch" if every_epoch else "after the last epoch"
+    caption = f"Loss and accuracy on the training set, a line per fold, and on the validation set {when}."
+    return Section(title, (sentence,), (FigureFile(path, caption),), tuple(table))

@@ -1,10 +1,9 @@
 import keras
 import numpy as np
-import pytest
+from conftest import expect_error
 from keras import layers
 
-from digit_recognizer.errors import InputError
-from digit_recognizer.reporting.filters import BATCH_SIZE, find_embedding, open_network
+from digit_recognizer.reporting.network import BATCH_SIZE, open_network
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
@@ -18,18 +17,18 @@ def build_nested():
     backbone = keras.Model(inner_inputs, inner, name="backbone")
     inputs = keras.Input((8, 8, 1))
     outputs = layers.Flatten(name="flat")(backbone(layers.Rescaling(2.0, name="doubled")(inputs)))
-    outputs = layers.Dropout(0.5, name="dropout")(outputs)  # would show if the net were in training
+    outputs = layers.Dropout(0.5, name="dropout")(outputs)  # would show if the model were in training
     outputs = layers.Dense(4, name="logits")(outputs)
     return keras.Model(inputs, layers.Activation("softmax", name="probabilities")(outputs), name="nested")
 
 
-def test_layers_of_nested_nets_have_paths_and_come_in_the_order_of_computation():
+def test_layers_of_nested_models_have_paths_in_the_order_of_computation():
     names = list(open_network(build_nested()).calls)
     expected = ["doubled", "backbone/first", "backbone/second", "backbone/sum", "flat", "dropout"]
     assert names == [*expected, "logits", "probabilities"]
 
 
-def test_what_a_nested_layer_gives_is_what_the_nested_net_gives_there():
+def test_a_nested_layer_computes_what_the_nested_model_computes_there():
     model = build_nested()
     network = open_network(model)
     backbone = model.get_layer("backbone")
@@ -39,7 +38,7 @@ def test_what_a_nested_layer_gives_is_what_the_nested_net_gives_there():
     assert np.allclose(probabilities, model.predict(SCALED, verbose=0), atol=1e-6)
 
 
-def test_the_net_itself_stays_as_it_is():
+def test_the_model_itself_stays_as_it_is():
     model = build_nested()
     before, answers = [weight.copy() for weight in model.get_weights()], model.predict(SCALED, verbose=0)
     network = open_network(model)
@@ -49,7 +48,7 @@ def test_the_net_itself_stays_as_it_is():
     assert np.array_equal(model.predict(SCALED, verbose=0), answers)
 
 
-def test_a_net_of_a_shorter_number_format_is_opened_in_float32():
+def test_a_model_of_lower_precision_is_opened_in_float32():
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -64,7 +63,7 @@ def test_a_net_of_a_shorter_number_format_is_opened_in_float32():
     assert np.allclose(probabilities, long.predict(SCALED, verbose=0), atol=1e-6)
 
 
-def test_a_sequential_net_can_be_opened():
+def test_a_sequential_model_can_be_opened():
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(name="flat"), layers.Dense(3, name="last")])
     network = open_network(model)
     assert list(network.calls) == ["flat", "last"] and network.list_convolutions() == []
@@ -81,18 +80,19 @@ def test_images_of_several_batches_keep_their_order():
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are():
-    with pytest.raises(InputError, match=r"doubled, backbone/first, .*; received 'first': name one of these\.$"):
+    with expect_error("report.layer", received="first") as caught:
         open_network(build_nested()).find("first")
+    assert "doubled, backbone/first, " in str(caught.value)
 
 
-def test_convolutions_are_found_within_nested_nets():
+def test_convolutions_are_found_within_nested_models():
     found = [call.name for call in open_network(build_nested()).list_convolutions()]
     assert found == ["backbone/first", "backbone/second"]
 
 
 def test_without_a_layer_of_that_name_the_embedding_is_what_the_last_weights_see():
     network = open_network(build_nested())
-    tensor, words = find_embedding(network)
+    tensor, words = network.find_embedding()
     (vectors,) = network.compute([tensor], IMAGES)
     assert vectors.shape == (5, 108) and words == "the input of the last layer with weights, logits"
 
@@ -101,5 +101,5 @@ def test_the_layer_named_embedding_is_the_embedding_wherever_it_stands():
     inputs = keras.Input((8, 8, 1))
     outputs = layers.Dense(6, name="embedding")(layers.Flatten()(inputs))
     outputs = layers.Dense(5)(layers.Dense(7)(outputs))
-    tensor, words = find_embedding(open_network(keras.Model(inputs, outputs)))
+    tensor, words = open_network(keras.Model(inputs, outputs)).find_embedding()
     assert tensor.shape == (None, 6) and words == "the output of layer embedding"

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from conftest import expect_error, write_run
+
+from digit_recognizer.data.tables import load_train
+from digit_recognizer.reporting.run_report import describe_score, describe_training, load_examined_run, load_history
+
+HISTORY = "fold,epoch,loss,accuracy,val_loss,val_accuracy\n"
+
+
+@pytest.fixture
+def train(tiny_dir):
+    return load_train(tiny_dir / "train.csv")
+
+
+@pytest.fixture
+def path(tiny_dir, tmp_path, train):
+    """A run of one fold, all of whose predictions are right; its data rows 51 to 60 were never held out."""
+    oof = np.eye(10)[train.labels] * 0.9 + 0.01
+    oof[50:] = np.nan
+    return write_run(tmp_path / "run", tiny_dir, oof, np.full((20, 10), 0.1))
+
+
+def test_rows_belong_to_the_fold_that_held_them_out(path, train):
+    np.save(path / "folds.npy", np.where(np.arange(60) < 20, 3, 1).astype(np.int16))
+    run = load_examined_run(path, train)
+    assert run.folds == [1, 3] and (run.fold_of_row[50:] == -1).all()
+    assert np.bincount(run.fold_of_row + 1).tolist() == [10, 0, 30, 0, 20]
+    assert (run.predictions[run.validated] == train.labels[:50]).all()
+
+
+@pytest.mark.parametrize("folds", [np.zeros(59, np.int16), np.zeros(60), np.full(60, -1, np.int16)])
+def test_folds_that_cannot_be_the_runs_are_refused(path, train, folds):
+    np.save(path / "folds.npy", folds)
+    with expect_error("report.folds", path=path / "folds.npy"):
+        load_examined_run(path, train)
+
+
+def test_the_score_lists_each_class(path, train):
+    score, section = describe_score(load_examined_run(path, train), train.labels)
+    assert (score.accuracy, score.rows, score.all_rows) == (1, 50, 60)
+    assert section.table[1] == ("0", "5", "0", "1.0000", "–", "0") and len(section.table) == 11
+    assert "10 rows were never held out" in section.paragraphs[0]
+
+
+def test_learning_curves_show_the_validation_set_where_it_was_measured(path, train, tmp_path):
+    run = load_examined_run(path, train)
+    assert "Left out: " in describe_training(run, train.labels, tmp_path).paragraphs[0]  # without a history.csv
+    (path / "history.csv").write_text(HISTORY + "0,1,2.0,0.25,1.5,0.5\n0,2,1.0,0.75,0.5,0.875\n")
+    assert load_history(run)["val_accuracy"].tolist() == [0.5, 0.875]
+    section = describe_training(run, train.labels, tmp_path)
+    assert "after every epoch" in section.figures[0].caption and section.figures[0].path.exists()
+    assert section.table[1] == ("1", "2", "1.0000", "50", "0", "1.00000")
+    (path / "history.csv").write_text(HISTORY + "0,1,2.0,0.25,,\n0,2,1.0,0.75,,\n")
+    assert "after the last epoch" in describe_training(run, train.labels, tmp_path).figures[0].caption
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "fold,epoch\n0,1\n", HISTORY, HISTORY + "0,1,nan,0.5,,\n", HISTORY + "0,1,two,0.5,,\n", HISTORY + "\xff"]
+    + [HISTORY + "1,1,2.0,0.5,,\n"],
+)
+def test_a_damaged_history_is_refused(path, train, text):
+    (path / "history.csv").write_bytes(text.encode("latin-1"))
+    with expect_error("report.history", path=path / "history.csv"):
+        load_history(load_examined_run(path, train))
