@@ -126,6 +126,8 @@ def parse_arguments(
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
+        if isinstance(stop.__context__, InputError):  # raised by the dataclass itself
+            raise stop.__context__ from None
         raise InputError("cli.arguments", received=_first_sentence(messages.getvalue())) from None
 
 

@@ -148,10 +148,10 @@ def test_another_runs_checkpoint_is_not_used(tmp_path):
     assert not list(tmp_path.iterdir()), "or it would become the generation before the next state"
 
 
-def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
+def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / STATE)
     save_state(tmp_path / "other", make_state())
     (tmp_path / "other" / STATE).replace(tmp_path / PREVIOUS)
     loaded, complaints = load_state(tmp_path, "mine")
     assert_equal(loaded, make_state())
-    assert len(complaints) == 1 and "no plain file" in complaints[0]
+    assert len(complaints) == 1 and "no regular file" in complaints[0]

@@ -65,11 +65,9 @@ def test_a_wrong_flag_is_one_line_and_exit_code_2(arguments, words, capsys):
 
 
 @pytest.mark.parametrize("command", [cv, train])
-def test_missing_data_names_the_ways_to_get_it(command, capsys):
-    assert command.main(["--input-dir", "nowhere"]) == 2
-    message = capsys.readouterr().err
-    assert message.count("\n") == 1
-    assert "nowhere" in message and all(f"download {way}" in message for way in ("kaggle", "sample"))
+def test_missing_data_is_named_by_its_file(command):
+    with expect_error("data.missing", path="nowhere/train.csv"):
+        command.main(["--input-dir", "nowhere", "--debug"])
 
 
 def test_an_interrupt_is_one_line_and_exit_code_130(monkeypatch, capsys):
