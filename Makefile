@@ -1,12 +1,12 @@
 # make demo: from nothing to a cross-validated score and a submission, on bundled digits.
-# make test: what every change must pass.
+# make test: what every change must pass, in 5 minutes. make test-all: also the slow tests and the type checks.
 # PYTHON=python3.12 make … chooses the interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := input/sample
 
-.PHONY: demo test lint kernels clean
+.PHONY: demo test test-fast test-all lint format kernels clean
 
 demo: .venv/installed
 	$(BIN)/python -m digit_recognizer.download sample --input-dir $(SAMPLE)
@@ -15,13 +15,22 @@ demo: .venv/installed
 test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+test-fast: .venv/installed-test
+	$(BIN)/python -m pytest -m fast
+
+test-all: lint
+	$(BIN)/python -m pytest -m ""
+
 lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/mypy
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
@@ -39,8 +48,9 @@ clean:
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-# At a new version, from a clean checkout: the kernels carry the package, its version and its commit.
+# The kernels carry the package as it was at a version: build them again when the version changes. What was edited in a
+# kernel is kept, and stops this, unless OVERWRITE=--overwrite says otherwise.
 kernels: .venv/installed
-	$(BIN)/python -m digit_recognizer.kernel build baseline --overwrite
-	$(BIN)/python -m digit_recognizer.kernel build champion --overwrite
-	$(BIN)/python -m digit_recognizer.kernel notebook champion --overwrite
+	$(BIN)/python -m digit_recognizer.kernel build baseline $(OVERWRITE)
+	$(BIN)/python -m digit_recognizer.kernel build champion $(OVERWRITE)
+	$(BIN)/python -m digit_recognizer.kernel notebook champion $(OVERWRITE)

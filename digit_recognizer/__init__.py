@@ -1,3 +1,38 @@
-"""Kaggle's Digit Recognizer: from train.csv to a submission, and to an explanation of what the net learned."""
+"""Kaggle's Digit Recognizer: from train.csv to a submission, and to an explanation of what the model learned.
 
-__version__ = "0.1.0"
+Every name of `__all__` is imported when it is first used (PEP 562), so `import digit_recognizer` takes milliseconds.
+
+Example:
+    >>> import digit_recognizer as dr
+    >>> dr.list_models()[:2]
+    ['alexnet', 'baseline']
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.2.0"
+
+_MODULES = {  # name -> the module that defines it
+    "InputError": "errors",
+    "RunConfig": "config",
+    "build_config": "models",
+    "build_model": "models",
+    "compare_runs": "evaluation.compare",
+    "cross_validate": "training.cross_validation",
+    "list_models": "models",
+    "load_fold_models": "training.fold_models",
+    "load_test": "data.tables",
+    "load_train": "data.tables",
+}
+__all__ = ["__version__", *sorted(_MODULES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
