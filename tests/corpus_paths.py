@@ -55,7 +55,7 @@ SUBMISSIONS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
     "two lines": ("a\nb.txt", nothing, SUFFIX),
     "terminal's own characters": ("\x1b[2J\a", nothing, SUFFIX),
     "bytes that are no UTF-8": (os.fsdecode(b"\xff.txt"), nothing, SUFFIX),
-    "NUL": ("a\0b.csv", nothing, "‹›NUL byte‹›"),
+    "NUL": ("a\0b.csv", nothing, expect("cli.nul_byte")),
 }
 
 
@@ -72,8 +72,8 @@ def give(command: tuple[str, ...], flag: str, value: str) -> tuple[str, ...]:
 
 
 RUN_DIRS: dict[str, tuple[str, Callable[[], object], str]] = {
-    "full folder": ("one", nothing, "--run-dir takes a new or empty folder, but one holds ‹›: ‹›"),
-    "data": ("data", nothing, "--run-dir takes a new or empty folder, but data holds ‹›: ‹›"),
+    "full folder": ("one", nothing, expect("run.folder_not_empty", path="one")),
+    "data": ("data", nothing, expect("run.folder_not_empty", path="data")),
     "file": ("mine.csv", nothing, "‹›mine.csv‹›"),
     "below a file": ("mine.csv/run", nothing, "‹›mine.csv‹›"),
     "FIFO": ("pipe", lambda: os.mkfifo("pipe"), "‹›pipe‹›"),
@@ -81,7 +81,7 @@ RUN_DIRS: dict[str, tuple[str, Callable[[], object], str]] = {
     "link to nothing": ("link", link("link", "gone"), "‹›link‹›"),
     "name too long": (LONG, nothing, f"‹›{LONG}‹›"),
     "two lines below a file": ("mine.csv/a\nb", nothing, r"‹›mine.csv/a\nb‹›"),
-    "NUL": ("a\0b", nothing, "‹›NUL byte‹›"),
+    "NUL": ("a\0b", nothing, expect("cli.nul_byte")),
 }
 MISSING = expect("data.missing", path="{file}")
 UNREADABLE = expect("io.unreadable", path="{file}")
@@ -99,64 +99,66 @@ INPUT_DIRS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
     ),
     "terminal's own characters": ("\x1b[2J", nothing, MISSING),
     "bytes that are no UTF-8": (os.fsdecode(b"\xff"), nothing, MISSING),
-    "NUL": ("a\0b", nothing, "‹›NUL byte‹›"),
+    "NUL": ("a\0b", nothing, expect("cli.nul_byte")),
 }
-NUMBER = "{flag}‹›{value!r}‹› See --help."
-CHOICE = "invalid choice {value!r} for argument '{flag}'. Expected one of ‹›. See --help."
+ARGUMENTS = expect("cli.arguments")
 MODEL = (
     "--model takes one of alexnet, baseline, champion, convolutional, dense, journal, lenet5, narrow, padded, "
     "residual, resnet, vgg16, wide; received {value!r}."
 )
-NET = (
+MODEL_ARGUMENT = (
     "--model narrow takes --model-args NAME=VALUE of these, ‹›: dropout=0.5 kernel_px=5; received {value!r}, which ‹›."
 )
-LOWEST = "{flag} takes a number of at least ‹›; received {value}. See --help."
-BETWEEN = "{flag} takes a ‹› between 0 and 1; received ‹›. See --help."
-WEIGHTS = "--weights takes imagenet, none or an existing file; received {value}."
-UNKNOWN = "Unrecognized options: ‹›. See --help."
+FLAG = {"column": "{flag}"}
+TOO_LOW, BETWEEN = expect("config.too_low", **FLAG), expect("config.no_open_fraction", **FLAG)
+OUT_OF_RANGE, NO_FRACTION = expect("config.out_of_range", **FLAG), expect("config.no_fraction", **FLAG)
 FLAGS: dict[tuple[str, ...], Expected | str] = {
-    **{("--epochs", value): NUMBER for value in ("three", "2.5", "nan", "", "1e3", "٣x", "0x3")},
-    **{(flag, "-1"): LOWEST for flag in ("--epochs", "--folds", "--batch-size", "--limit-train", "--limit-test")},
-    **{(flag, "0"): LOWEST for flag in ("--epochs", "--folds", "--batch-size")},
+    **{("--epochs", value): ARGUMENTS for value in ("three", "2.5", "nan", "", "1e3", "٣x", "0x3", "9" * 5000)},
+    **{(flag, "-1"): TOO_LOW for flag in ("--epochs", "--folds", "--batch-size", "--limit-train", "--limit-test")},
+    **{(flag, "0"): TOO_LOW for flag in ("--epochs", "--folds", "--batch-size")},
     **{("--learning-rate", value): BETWEEN for value in ("nan", "inf", "0", "-0.1", "1e999", "1")},
     **{("--validation-fraction", value): BETWEEN for value in ("nan", "1", "0", "-inf")},
     **{("--model", value): MODEL for value in ("lenet", "../baseline", "", "a\nb", "__init__", "baseline.py")},
     **{
-        ("--model", "narrow", "--model-args", value): NET
+        ("--model", "narrow", "--model-args", value): MODEL_ARGUMENT
         for value in ("dropot=0.3", "dropout", "dropout=", "dropout=nan", "dropout=1e999", "kernel_px=4.0", "a\nb", "")
     },
-    (
-        "--model",
-        "narrow",
-        "--model-args",
-        "dropout=1",
-    ): "--model-args dropout takes a number from 0 to below 1; received 1.0.",
+    ("--model", "narrow", "--model-args", "dropout=1"): "--model-args dropout takes a number from 0 to below 1; ‹›",
     ("--model", "narrow", "--model-args", "kernel_px=10"): "--model-args leaves 9 px of an image's side at layer ‹›",
     ("--model-args", "blocks=2"): "--model baseline takes no --model-args: ‹›; received 'blocks=2', which can be none.",
-    **{("--model", "vgg16", "--weights", value): WEIGHTS for value in ("gone.h5", "pipe", "data")},
-    ("--epochs", "9" * 5000): "--epochs‹›4300 digits‹›",
-    ("--epochs",): "Missing value for argument '--epochs'. ‹›",
-    ("--model",): "Missing value for argument '--model'. ‹›",
-    ("--epochs", "3", "4"): UNKNOWN,
+    **{
+        ("--model", "vgg16", "--weights", value): expect("training.weights", received=value)
+        for value in ("gone.h5", "pipe", "data")
+    },
+    ("--weights", "gone.h5"): expect("training.needs_backbone", column="--weights", model="baseline"),
+    **{(flag, value): OUT_OF_RANGE for flag in ("--seed", "--split-seed") for value in ("-1", "4294967296")},
+    ("--seed", "1" + "0" * 400): OUT_OF_RANGE,
+    ("--weight-decay", "1"): NO_FRACTION,
+    ("--label-smoothing", "nan"): NO_FRACTION,
     ("--folds", "21"): expect("data.folds", received=21, label=0, rows=2),
-    ("--seed", "-1"): "--seed takes a number from 0 to 4294967295; received -1. See --help.",
-    ("--split-seed", "-1"): "--split-seed takes a number from 0 to 4294967295; received -1. See --help.",
-    ("--seed", "4294967296"): "--seed takes a number from 0 to 4294967295; received 4294967296. See --help.",
-    ("--seed", "1" + "0" * 400): "--seed takes a number from 0 to 4294967295; received 1000‹›",
-    ("--learning-rate", "0,001"): NUMBER,
-    ("--schedule", "one cycle"): CHOICE,
-    ("--schedule", ""): CHOICE,
-    ("--precision", "float8"): CHOICE,
-    ("--optimizer", "sgd"): CHOICE,
-    ("--tta", "2"): CHOICE,
-    ("--weight-decay", "1"): "--weight-decay takes a number from 0 to below 1; received 1.0. See --help.",
-    ("--label-smoothing", "nan"): "--label-smoothing takes a number from 0 to below 1; received nan. See --help.",
-    ("--weights", "gone.h5"): "--weights is for transfer nets; --model baseline has no frozen backbone.",
     ("--limit-train", "3"): expect("data.folds", received=2, label=0, rows=1),
-    ("--limit-test", "2"): "--submission needs a prediction for every test row, but --limit-test leaves 2 of 6: ‹›",
-    **dict.fromkeys([("--smoke", "yes"), ("--no-such-flag",), ("-x",), ("train.csv",), ("a\nb",)], UNKNOWN),
-    ("\x1b[2J",): r"Unrecognized options: \x1b[2J. See --help.",
-    ("\udcff",): r"Unrecognized options: \udcff. See --help.",
+    ("--limit-test", "2"): expect("run.submission_of_part", received=2, rows=6),
+    **dict.fromkeys(
+        [
+            ("--epochs",),
+            ("--model",),
+            ("--epochs", "3", "4"),
+            ("--learning-rate", "0,001"),
+            ("--schedule", "one cycle"),
+            ("--schedule", ""),
+            ("--precision", "float8"),
+            ("--optimizer", "sgd"),
+            ("--tta", "2"),
+            ("--smoke", "yes"),
+            ("--no-such-flag",),
+            ("-x",),
+            ("train.csv",),
+            ("a\nb",),
+            ("\x1b[2J",),
+            ("\udcff",),
+        ],
+        ARGUMENTS,
+    ),
 }
 
 
@@ -199,7 +201,7 @@ TARGETS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
     "looped link": ("link", link("link", "link"), NO_TARGET),
     "link to nothing": ("link", link("link", "gone"), NO_TARGET),
     "name too long": (LONG, nothing, UNWRITABLE),
-    "NUL": ("a\0b", nothing, "‹›NUL byte‹›"),
+    "NUL": ("a\0b", nothing, expect("cli.nul_byte")),
     "other data": ("data", nothing, expect("data.would_overwrite", path="data")),
 }
 SOURCES = {"missing": "gone", "looped": "link", "an escape": "\x1b", "two lines": "a\nb", "a number": "-1"}
@@ -208,7 +210,7 @@ SCORED: dict[str, tuple[str, Expected | str]] = {
     "a run": ("one", expect("io.folder", path="one")),
     "two lines": ("a\nb", expect("io.missing", path="a\nb")),
     "too long": (LONG, expect("io.unreadable", path=LONG)),
-    "NUL": ("a\0b", "‹›NUL byte‹›"),
+    "NUL": ("a\0b", expect("cli.nul_byte")),
 }
 CASES = [
     *build_submission_cases(),

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from conftest import expect_error
 
 from digit_recognizer.data.splits import assign_folds, draw_stratified_rows
-from digit_recognizer.errors import InputError
 
 LABELS = np.repeat(np.arange(10), [50, 60, 40, 50, 50, 30, 50, 70, 50, 50])
 
@@ -21,7 +21,7 @@ def test_equal_seeds_give_equal_folds_and_others_differ():
 
 
 def test_a_class_rarer_than_the_folds_is_refused_by_name():
-    with pytest.raises(InputError, match="class 7 has 3, received 5"):
+    with expect_error("data.folds", received=5, label=7, rows=3):
         assign_folds(np.array([1] * 9 + [7] * 3), 5, 0)
 
 
@@ -57,9 +57,9 @@ def test_folds_do_not_depend_on_how_groups_are_numbered():
 
 def test_a_class_of_copies_is_as_rare_as_its_images():
     labels, groups = np.array([1] * 9 + [7] * 9), np.array([*range(9), *[20] * 7, 21, 22])
-    with pytest.raises(InputError, match=r"copies of one image counted once; class 7 has 3, received 5"):
+    with expect_error("data.folds", received=5, label=7, rows=3):
         assign_folds(labels, 5, 0, groups)
-    with pytest.raises(InputError, match="class 7 has 0, received 2"):  # all its rows are copies of 1s
+    with expect_error("data.folds", received=2, label=7, rows=0):  # all its rows are copies of 1s
         assign_folds(np.array([1, 1, 1, 7, 7]), 2, 0, groups=np.array([0, 1, 2, 0, 1]))
 
 

@@ -3,16 +3,15 @@ import json
 
 import numpy as np
 import pytest
+from conftest import expect_error
 from image_sets import draw_image_set, write_idx_folder, write_npz_folder, zip_folder
 
-from digit_recognizer import download as door
+from digit_recognizer import download as download_command
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data import labels as alphabets
-from digit_recognizer.data import sources
+from digit_recognizer.data import labels, sources
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, load_label_set
 from digit_recognizer.data.sources import download
-from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file, install_file
 
 VEGETABLES = ["leek", "beet", "kale", "okra", "pea", "yam", "maize", "chard", "cress", "Brüssel (1)"]
@@ -38,7 +37,7 @@ def target(tmp_path):
 def known(images, monkeypatch):
     """The tiny test images stand for Fashion-MNIST's."""
     digest = hashlib.sha256(images[2].tobytes()).hexdigest()
-    monkeypatch.setattr(alphabets, "KNOWN_TEST_IMAGES", {digest: FASHION})
+    monkeypatch.setattr(labels, "KNOWN_TEST_IMAGES", {digest: FASHION})
 
 
 def put(folder, content):
@@ -49,7 +48,7 @@ def test_a_published_set_is_known_by_its_test_images_whatever_its_files_are_call
     known, images, idx_dir, tmp_path, capsys
 ):
     npz_dir = write_npz_folder(tmp_path / "npz", images)
-    assert door.main([str(idx_dir), "--input-dir", "input"]) == 0
+    assert download_command.main([str(idx_dir), "--input-dir", "input"]) == 0
     assert "T-shirt/top: 2, Trouser: 2, Pullover: 1" in capsys.readouterr().out
     for number, source in enumerate((npz_dir, tmp_path / "input", zip_folder(tmp_path / "input", tmp_path / "a.zip"))):
         found = download(str(source), tmp_path / str(number))
@@ -69,7 +68,7 @@ def test_names_of_ones_own_come_with_the_source_and_are_bound_to_its_test_images
     assert "leek: 2, beet: 2" in download(str(idx_dir), target).text
     table = (target / "test.csv").read_bytes()
     (target / "test.csv").write_bytes(table.replace(b"\n", b"\r\n"))
-    with pytest.raises(InputError, match=r"another test\.csv than that beside it: download the data anew, or remove"):
+    with expect_error("data.other_classes", path=target / "classes.json"):
         download(str(target), tmp_path / "copy")
     put(target, OWN)  # bound to no table
     download(str(target), tmp_path / "copy")
@@ -80,7 +79,7 @@ def test_names_of_ones_own_come_with_the_source_and_are_bound_to_its_test_images
 def test_names_of_earlier_images_do_not_stay_behind(known, idx_dir, target, tmp_path):
     other = str(write_idx_folder(tmp_path / "digits", draw_image_set(6)))
     download(str(idx_dir), target)
-    with pytest.raises(InputError, match=r"classes\.json would change: pass --overwrite"):
+    with expect_error("data.would_overwrite", path=target, received="train.csv, test.csv, classes.json"):
         download(other, target)
     download(other, target, overwrite=True)
     assert not (target / "classes.json").exists()
@@ -90,7 +89,7 @@ def test_names_of_the_same_images_stay_and_are_not_overwritten_unasked(known, id
     download(str(idx_dir), target)
     german = {"label_set": "fashion", "names": [f"{name} (de)"[-14:].strip() for name in FASHION.names]}
     put(target, german)
-    with pytest.raises(InputError, match=r"its classes\.json would change"):
+    with expect_error("data.would_overwrite", path=target, received="classes.json"):
         download(str(idx_dir), target)
     kept = load_label_set(target)
     assert list(kept.names) == german["names"] and kept.can_mirror and kept.near_distance == FASHION.near_distance
@@ -105,46 +104,44 @@ def test_a_download_stopped_before_the_names_came_is_not_taken_for_digits(known,
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(sources, "install_file", stop_at_names)
         download(str(idx_dir), target)
-    with pytest.raises(InputError, match=r"sample_submission\.csv is missing"):
+    with expect_error("data.missing", path=target / "sample_submission.csv"):
         load_dataset(RunConfig(input_dir=target))
     download(str(idx_dir), target)
     assert load_dataset(RunConfig(input_dir=target)).class_names == FASHION.names
 
 
+NO_NAMES = ("", " ", "leek ", "a" * 15, "a\nb", "\x1b[2J", "$x$", "<b>", "お", "\u202eab", "_x", "e\u0301", 9, "leek")
+
+
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "column"),
     [
-        ([], "an object of label_set, names, test_sha256"),
-        ({**OWN, "colour": 1}, "an object of"),
-        ({"names": VEGETABLES}, "as label_set one of digits, fashion, kuzushiji, other, but holds None"),
-        ({**OWN, "label_set": ["fashion"]}, "as label_set one of"),
-        ({**OWN, "label_set": "greek"}, "but holds 'greek'"),
-        ({**OWN, "test_sha256": 5}, "as test_sha256 a hash"),
-        ({**OWN, "names": VEGETABLES[:9]}, "10 names"),
-        ({**OWN, "names": dict.fromkeys(VEGETABLES)}, "10 names"),
-        ({**OWN, "names": [*VEGETABLES[:9], 9]}, "names of 1 to 14 letters"),
-        ({**OWN, "names": [*VEGETABLES[:9], "leek"]}, "different names, but holds 'leek'"),
-        *[
-            ({**OWN, "names": [*VEGETABLES[:9], name]}, "names of 1 to 14 letters")
-            for name in ("", " ", "leek ", "a" * 15, "a\nb", "\x1b[2J", "$x$", "<b>", "お", "\u202eab", "_x", "e\u0301")
-        ],
+        ([], ""),
+        ({**OWN, "colour": 1}, "colour"),
+        ({"names": VEGETABLES}, "label_set"),
+        ({**OWN, "label_set": ["fashion"]}, "label_set"),
+        ({**OWN, "label_set": "greek"}, "label_set"),
+        ({**OWN, "test_sha256": 5}, "test_sha256"),
+        ({**OWN, "names": VEGETABLES[:9]}, "names"),
+        ({**OWN, "names": dict.fromkeys(VEGETABLES)}, "names"),
+        *[({**OWN, "names": [*VEGETABLES[:9], name]}, "names") for name in NO_NAMES],
     ],
 )
-def test_names_that_cannot_be_shown_are_refused_in_one_line(tmp_path, content, words):
+def test_names_that_cannot_be_shown_are_refused(tmp_path, content, column):
     put(tmp_path, content)
-    with pytest.raises(InputError) as caught:
+    with expect_error("data.label_set", path=tmp_path / "classes.json", column=column) as caught:
         load_label_set(tmp_path)
-    assert words in str(caught.value) and "\n" not in str(caught.value) and str(caught.value).isprintable()
+    assert str(caught.value).isprintable()
 
 
-def test_a_damaged_file_of_names_is_named_as_the_source_calls_it(idx_dir, target, capsys):
+def test_a_damaged_file_of_names_is_named_as_the_source_calls_it(idx_dir, target):
     (idx_dir / "classes.json").write_text('{"label_set"')
-    assert door.main([str(idx_dir), "--input-dir", str(target)]) == 2
-    assert f"{idx_dir}/classes.json must hold JSON" in capsys.readouterr().err
+    with expect_error("io.not_json", path=idx_dir / "classes.json"):
+        download_command.main([str(idx_dir), "--input-dir", str(target), "--debug"])
     assert not target.exists()
 
 
-def test_the_names_of_known_alphabets_are_such_as_a_file_may_hold(tmp_path):
+def test_the_names_of_known_label_sets_are_such_as_a_file_may_hold(tmp_path):
     for label_set in (DIGITS, FASHION, KUZUSHIJI):
         put(tmp_path, label_set.to_json())
         assert load_label_set(tmp_path) == label_set
@@ -154,7 +151,7 @@ def test_matplotlibs_own_font_has_every_letter_that_a_name_may_have():
     from matplotlib.font_manager import findfont, get_font
 
     drawn = get_font(findfont("DejaVu Sans")).get_charmap()
-    allowed = {sign for script in alphabets.SCRIPTS for sign in script if chr(sign).isalnum()}
+    allowed = {letter for script in labels.SCRIPTS for letter in script if chr(letter).isalnum()}
     assert allowed <= set(drawn) and {ord("Я"), ord("ω"), ord("ß")} <= allowed
 
 

@@ -1,15 +1,22 @@
+"""Where data comes from: the competition's zip, folders of CSV, idx or npz files, and the sample."""
+
+import contextlib
+import gzip
 import os
+import threading
+import zipfile
 
 import numpy as np
 import pytest
+from conftest import expect_error
 from image_sets import draw_image_set, write_idx_folder, write_npz_folder, zip_folder
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data import sources
 from digit_recognizer.data.dataset import load_dataset
-from digit_recognizer.data.sources import download
+from digit_recognizer.data.sources import build_sample, centre_by_mass, download, draw_digit, load_image_files
 from digit_recognizer.data.tables import load_labels, load_test, load_train
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import TEMPORARY, install_file
 
 CSV_NAMES = ["sample_submission.csv", "test.csv", "train.csv"]
@@ -46,16 +53,14 @@ def list_names(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def refusal(source, target, **options):
-    """The one line by which a download is refused, after which the target holds what it held before."""
-    before = {path: path.read_bytes() for path in target.iterdir()} if target.exists() else {}
-    with pytest.raises(InputError) as caught:
-        download(str(source), target, **options)
-    after = {path: path.read_bytes() for path in target.iterdir()} if target.exists() else {}
-    assert after == before
-    assert "\n" not in str(caught.value)
+@contextlib.contextmanager
+def refused(target, code, **place):
+    """Inside, a download must fail with this error, after which the target holds what it held before."""
+    before = {path: path.read_bytes() for path in target.iterdir()} if target.exists() else None
+    with expect_error(code, **place) as caught:
+        yield
     assert TEMPORARY not in str(caught.value)
-    return str(caught.value)
+    assert before == ({path: path.read_bytes() for path in target.iterdir()} if target.exists() else None)
 
 
 def assert_holds(target, images):
@@ -85,7 +90,7 @@ def test_written_csv_files_have_kaggles_form(idx_dir, images, target):
     assert b'"' not in (target / "train.csv").read_bytes()
 
 
-def test_what_is_noted_of_an_image_set_is_told(npz_dir, target):
+def test_what_is_noted_of_an_image_set_is_reported(npz_dir, target):
     for name in ("imgs", "labels"):
         (npz_dir / f"kmnist-train-{name}.npz").rename(npz_dir / f"kmnist-train-{name}-first12.npz")
     assert "holds only the first 12 rows" in download(str(npz_dir), target).text
@@ -99,7 +104,8 @@ def test_an_image_set_without_test_labels_gives_three_files(idx_dir, target):
 
 def test_a_damaged_image_file_leaves_nothing_behind(idx_dir, target):
     (idx_dir / "t10k-labels-idx1-ubyte").write_bytes(b"")
-    assert "t10k-labels-idx1-ubyte" in refusal(idx_dir, target)
+    with refused(target, "data.damaged", path=idx_dir / "t10k-labels-idx1-ubyte"):
+        download(str(idx_dir), target)
 
 
 def test_a_folder_of_csv_files_is_copied(csv_dir, target, images):
@@ -123,23 +129,27 @@ def test_csv_files_in_another_form_are_brought_into_kaggles(csv_dir, target, ima
 @pytest.mark.parametrize("name", ["sample_submission.csv", "test_labels.csv"])
 def test_ids_that_do_not_match_the_test_images_are_refused(csv_dir, target, name):
     (csv_dir / name).write_text("ImageId,Label\n1,0\n2,0\n")
-    assert "has 2" in refusal(csv_dir, target)
+    with refused(target, "data.rows_differ", path=csv_dir / name, received=2, other="test.csv", expected=5):
+        download(str(csv_dir), target)
 
 
 @pytest.mark.parametrize("name", ["train.csv", "test.csv"])
 def test_a_folder_with_half_of_the_files_is_refused(csv_dir, target, name):
     (csv_dir / name).unlink()
-    assert f"{name} is missing" in refusal(csv_dir, target)
+    with refused(target, "data.incomplete", path=csv_dir, received=name):
+        download(str(csv_dir), target)
 
 
 def test_a_folder_of_nothing_known_is_refused(tmp_path, target):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.txt").write_text("hello")
-    assert "holds none" in refusal(tmp_path / "other", target)
+    with refused(target, "data.empty_source", path=tmp_path / "other"):
+        download(str(tmp_path / "other"), target)
 
 
 def test_a_source_that_is_not_there_leaves_no_folder_behind(tmp_path, target):
-    assert "kaggle, sample, or the path" in refusal(tmp_path / "nowhere", target)
+    with refused(target, "data.no_source", received=tmp_path / "nowhere"):
+        download(str(tmp_path / "nowhere"), target)
     assert not target.exists()
 
 
@@ -150,16 +160,18 @@ def test_the_same_data_may_come_twice(idx_dir, target):
 
 def test_different_files_are_kept_unless_overwriting_is_asked_for(idx_dir, target, images):
     download("sample", target)
-    message = refusal(idx_dir, target)
-    assert "--overwrite" in message
-    assert "train.csv, test.csv" in message
+    names = "train.csv, test.csv, sample_submission.csv, test_labels.csv"
+    with refused(target, "data.would_overwrite", path=target, received=names):
+        download(str(idx_dir), target)
     download(str(idx_dir), target, overwrite=True)
     assert_holds(target, images)
 
 
 def test_labels_of_earlier_test_images_do_not_stay_behind(idx_dir, csv_dir, target):
     download("sample", target)
-    assert "test_labels.csv" in refusal(csv_dir, target)
+    names = "train.csv, test.csv, sample_submission.csv, test_labels.csv"
+    with refused(target, "data.would_overwrite", path=target, received=names):
+        download(str(csv_dir), target)
     download(str(csv_dir), target, overwrite=True)
     assert list_names(target) == CSV_NAMES
 
@@ -175,14 +187,12 @@ def test_a_failure_half_way_leaves_nothing_behind(idx_dir, target, monkeypatch):
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(sources, "write_label_csv", fail)
-    with pytest.raises(InputError, match="No space left"):
+    with expect_error("io.unwritable", WriteError, path=target, received="No space left on device"):
         download(str(idx_dir), target)
     assert list_names(target) == []
 
 
-def test_a_replacement_stopped_half_way_is_not_taken_for_a_data_set_and_can_be_finished(
-    idx_dir, target, images, monkeypatch
-):
+def test_a_replacement_stopped_half_way_is_no_data_set_and_can_be_finished(idx_dir, target, images, monkeypatch):
     def stop_at_test(staged, path):
         if path.name == "test.csv":
             raise KeyboardInterrupt
@@ -192,7 +202,7 @@ def test_a_replacement_stopped_half_way_is_not_taken_for_a_data_set_and_can_be_f
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(sources, "install_file", stop_at_test)
         download(str(idx_dir), target, overwrite=True)
-    with pytest.raises(InputError, match=r"sample_submission\.csv is missing"):
+    with expect_error("data.missing", path=target / "sample_submission.csv"):
         load_dataset(RunConfig(input_dir=target))
     download(str(idx_dir), target, overwrite=True)
     assert_holds(target, images)
@@ -209,13 +219,13 @@ def test_what_a_killed_download_left_goes_with_the_next(idx_dir, target):
 
 def test_an_input_folder_that_is_a_file_is_refused(idx_dir, target):
     target.write_text("a file")
-    with pytest.raises(InputError, match="takes a folder"):
+    with expect_error("io.not_folder", path=target):
         download(str(idx_dir), target)
 
 
 def test_a_source_may_have_a_name_and_a_wanted_number_of_rows(csv_dir, target, images):
     archive = zip_folder(csv_dir, csv_dir.parent / "digit-recognizer.zip")
-    with pytest.raises(InputError, match="must have 42,000 and 28,000 rows, but have 12 and 5"):
+    with expect_error("data.not_the_competition", path=archive, received=(12, 5), expected=(42_000, 28_000)):
         download(str(archive), target, name="Kaggle", rows=(42_000, 28_000))
     assert not target.exists()
     assert "from Kaggle" in download(str(archive), target, name="Kaggle", rows=(12, 5)).text
@@ -234,3 +244,177 @@ def test_the_summary_counts_classes_and_is_one_paragraph(idx_dir, target):
     assert "12 training rows, 5 test rows, 10 classes" in text
     assert "0: 2, 1: 2, 2: 1" in text
     assert "\n" not in text
+
+
+# ---- the zip
+
+
+def test_the_competitions_zip_is_unpacked_byte_for_byte(tmp_path, csv_dir, target):
+    crlf = (csv_dir / "sample_submission.csv").read_bytes().replace(b"\n", b"\r\n")  # as Kaggle sends it
+    (csv_dir / "sample_submission.csv").write_bytes(crlf)
+    download(str(zip_folder(csv_dir, tmp_path / "digits.zip")), target)
+    assert list_names(target) == CSV_NAMES
+    for name in CSV_NAMES:
+        assert (target / name).read_bytes() == (csv_dir / name).read_bytes()
+
+
+def test_other_members_of_a_zip_stay_in_it(tmp_path, csv_dir, target):
+    (csv_dir / "notes.txt").write_text("hello")
+    path = zip_folder(csv_dir, tmp_path / "digits.zip", notes="../../escaped.txt")
+    assert "1 other files" in download(str(path), target).text
+    assert list_names(target) == CSV_NAMES
+    assert not list(tmp_path.parent.glob("escaped*"))
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, csv_dir, target, monkeypatch):
+    monkeypatch.setattr(sources, "MEMBER_LIMIT_BYTES", 1000)
+    path = zip_folder(csv_dir, tmp_path / "digits.zip")
+    with refused(target, "data.damaged", path=path):
+        download(str(path), target)
+
+
+def test_a_member_that_occurs_twice_is_refused(tmp_path, csv_dir, target):
+    path = zip_folder(csv_dir, tmp_path / "digits.zip")
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("train.csv", "label\n")
+    with refused(target, "data.duplicate", path=path, received="train.csv"):
+        download(str(path), target)
+
+
+def test_of_two_downloads_at_once_one_is_refused_and_the_sets_do_not_mix(tmp_path):
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for seed, source in enumerate(folders):
+        download(str(write_idx_folder(tmp_path / f"idx{seed}", draw_image_set(seed))), source)
+    for turn in range(10):
+        target, won = tmp_path / f"target{turn}", []
+
+        def fetch(source, target=target, won=won):
+            with contextlib.suppress(InputError):
+                download(str(source), target)
+                won.append(source)
+
+        threads = [threading.Thread(target=fetch, args=(source,)) for source in folders]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        assert all((target / file.name).read_bytes() == file.read_bytes() for file in won[0].iterdir())
+
+
+# ---- image files
+
+
+def assert_loaded(loaded, images):
+    np.testing.assert_array_equal(loaded.train_pixels, images[0].reshape(-1, 784))
+    np.testing.assert_array_equal(loaded.train_labels, images[1])
+    np.testing.assert_array_equal(loaded.test_pixels, images[2].reshape(-1, 784))
+    np.testing.assert_array_equal(loaded.test_labels, images[3])
+
+
+@pytest.mark.parametrize("folder", ["idx_dir", "npz_dir"])
+def test_an_image_set_is_loaded_as_pixels_and_labels(folder, images, request):
+    loaded = load_image_files(request.getfixturevalue(folder))
+    assert_loaded(loaded, images)
+    assert (loaded.train_pixels.dtype, loaded.train_labels.dtype) == (np.uint8, np.int64)
+    assert loaded.notes == ()
+
+
+def test_gzipped_idx_files_are_the_same(idx_dir, images):
+    for path in list(idx_dir.iterdir()):
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert_loaded(load_image_files(idx_dir), images)
+
+
+def test_test_labels_may_be_missing(idx_dir):
+    (idx_dir / "t10k-labels-idx1-ubyte").unlink()
+    assert load_image_files(idx_dir).test_labels is None
+
+
+def test_an_excerpt_by_its_name_is_noted(npz_dir):
+    for name in ("imgs", "labels"):
+        (npz_dir / f"kmnist-train-{name}.npz").rename(npz_dir / f"kmnist-train-{name}-first12.npz")
+    notes = load_image_files(npz_dir).notes
+    assert notes == ("kmnist-train-imgs-first12.npz holds only the first 12 rows of its set",)
+
+
+def test_an_npz_with_further_arrays_is_refused(npz_dir, images):
+    np.savez(npz_dir / "kmnist-train-imgs.npz", images[0], images[1])
+    with expect_error("data.damaged", path=npz_dir / "kmnist-train-imgs.npz"):
+        load_image_files(npz_dir)
+
+
+# ---- the sample
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return build_sample()
+
+
+def test_the_sample_has_1300_training_and_497_test_rows(sample):
+    assert sample.train_pixels.shape == (1300, 784)
+    assert sample.test_pixels.shape == (497, 784)
+    assert (len(sample.train_labels), len(sample.test_labels)) == (1300, 497)
+    assert sample.train_pixels.dtype == np.uint8
+
+
+def test_every_class_is_split_in_the_same_proportion(sample):
+    train, test = np.bincount(sample.train_labels), np.bincount(sample.test_labels)
+    assert len(train) == len(test) == 10
+    np.testing.assert_allclose(test / (train + test), 497 / 1797, atol=0.01)
+
+
+def test_every_call_draws_the_same_sample(sample):
+    again = build_sample()
+    np.testing.assert_array_equal(again.train_pixels, sample.train_pixels)
+    np.testing.assert_array_equal(again.test_labels, sample.test_labels)
+
+
+def test_the_ink_of_every_digit_is_20_px_at_its_longer_side(sample):
+    for image in np.concatenate([sample.train_pixels, sample.test_pixels]).reshape(-1, 28, 28):
+        height, width = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
+        longer = max(height[-1] - height[0], width[-1] - width[0]) + 1
+        assert longer == 20
+
+
+def test_the_mass_of_every_digit_lies_at_the_centre(sample):
+    images = np.concatenate([sample.train_pixels, sample.test_pixels]).reshape(-1, 28, 28).astype(float)
+    middle = np.arange(28) + 0.5
+    for axis in (1, 2):
+        mass = images.sum(axis=axis)
+        centre = (mass * middle).sum(axis=1) / mass.sum(axis=1)
+        assert np.abs(centre - 14).max() <= 0.51
+
+
+def test_ink_is_white_on_black_with_grey_rims(sample):
+    assert sample.train_pixels.max() == 255
+    assert (sample.train_pixels[:, :28] == 0).all()
+    grey = (sample.train_pixels > 0) & (sample.train_pixels < 255)
+    assert grey.any(axis=1).mean() > 0.99
+
+
+def test_a_nearest_neighbour_reads_the_sample(sample):
+    """Digits that were mangled in drawing could not be told apart."""
+    train, test = (pixels.astype(np.float32) for pixels in (sample.train_pixels, sample.test_pixels))
+    distances = (train**2).sum(axis=1) - 2 * test @ train.T
+    assert (sample.train_labels[distances.argmin(axis=1)] == sample.test_labels).mean() > 0.95
+
+
+def test_an_upright_stroke_keeps_its_aspect():
+    ink = np.zeros((8, 8))
+    ink[:, 3:5] = 16
+    image = draw_digit(ink)
+    rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
+    assert rows[-1] - rows[0] + 1 == 20
+    assert 3 <= columns[-1] - columns[0] + 1 <= 8
+
+
+def test_lopsided_ink_stays_on_the_paper():
+    ink = np.zeros((20, 20), np.float32)
+    ink[0, :] = 1
+    ink[:, 0] = 0.01
+    paper = centre_by_mass(ink)
+    assert paper.shape == (28, 28)
+    assert paper.sum() == pytest.approx(ink.sum())

@@ -1,9 +1,19 @@
+"""train.csv, test.csv and files of labels as arrays, from their text and from the cache."""
+
+import json
+import os
+import shutil
+import time
+
 import numpy as np
 import pytest
+from conftest import expect_error
 
 from digit_recognizer.data import csv as csv_blocks
-from digit_recognizer.data.tables import load_test, load_train, pixels_to_images
+from digit_recognizer.data import tables
+from digit_recognizer.data.tables import load_labels, load_test, load_train, pixels_to_images
 from digit_recognizer.errors import InputError
+from digit_recognizer.io import hash_file
 
 ROWS = 6
 
@@ -30,15 +40,6 @@ def write(folder, content, name="train.csv"):
     return path
 
 
-def refusal(path, load=load_train):
-    with pytest.raises(InputError) as caught:
-        load(path)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert str(path) in message
-    return message
-
-
 def test_a_train_table_holds_what_the_file_says(tmp_path, cells, pixels):
     table = load_train(write(tmp_path, join(cells)))
     np.testing.assert_array_equal(table.pixels, pixels)
@@ -49,8 +50,6 @@ def test_a_train_table_holds_what_the_file_says(tmp_path, cells, pixels):
 
 
 def test_the_hash_is_that_of_the_files_bytes(tmp_path, cells):
-    from digit_recognizer.io import hash_file
-
     path = write(tmp_path, "\n" + join(cells) + "\n\n")
     assert load_train(path).sha256 == hash_file(path)
 
@@ -102,18 +101,23 @@ def test_a_fault_far_down_a_file_of_many_blocks_is_found(tmp_path, cells, monkey
     monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 5000)
     rows = [cells[1 + n % ROWS] for n in range(100)]
     rows[77] = [*rows[77][:-1], "999"]
-    assert "line 79, column pixel783" in refusal(write(tmp_path, join([cells[0], *rows])))
+    path = write(tmp_path, join([cells[0], *rows]))
+    with expect_error("csv.pixel_range", path=path, line=79, column="pixel783", received="999"):
+        load_train(path)
 
 
-def test_a_missing_file_is_answered_with_every_way_to_get_it(tmp_path):
-    message = refusal(tmp_path / "train.csv")
-    for way in ("download kaggle", "download PATH-OF-ZIP", "download sample"):
-        assert way in message
+def test_a_missing_file_is_answered_with_the_command_that_downloads_it(tmp_path):
+    with expect_error("data.missing", command=f"python -m digit_recognizer.download kaggle --input-dir {tmp_path}"):
+        load_train(tmp_path / "train.csv")
+    with expect_error("data.missing", command="python -m digit_recognizer.download kaggle"):
+        load_train("input/train.csv")
 
 
 def test_a_file_larger_than_memory_is_refused_before_it_is_read(tmp_path, cells, monkeypatch):
     monkeypatch.setattr(csv_blocks, "physical_memory_bytes", lambda: 1000)
-    assert "fit in memory" in refusal(write(tmp_path, join(cells)))
+    path = write(tmp_path, join(cells))
+    with expect_error("csv.memory", path=path):
+        load_train(path)
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, cells, monkeypatch):
@@ -126,7 +130,8 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, cells, monkeypa
         return parse(block, names)
 
     monkeypatch.setattr(csv_blocks, "_parse_block", parse_and_append)
-    assert "must not change while it is read" in refusal(path)
+    with expect_error("csv.changed", path=path):
+        load_train(path)
 
 
 def test_memory_for_rows_that_never_come_is_given_back(tmp_path, cells):
@@ -145,3 +150,267 @@ def test_images_are_a_view_of_the_pixels(pixels):
 def test_rows_of_another_length_are_no_images():
     with pytest.raises(ValueError, match="784"):
         pixels_to_images(np.zeros((2, 783), np.uint8))
+
+
+def test_a_table_becomes_the_frame_that_pandas_would_read(tmp_path, cells, pixels):
+    import pandas as pd
+
+    path = write(tmp_path, join(cells))
+    table = load_train(path)
+    pd.testing.assert_frame_equal(table.to_frame(), pd.read_csv(path), check_dtype=False)
+    assert table.images.shape == (ROWS, 28, 28, 1) and np.shares_memory(table.images, table.pixels)
+    test = load_test(write(tmp_path, join(row[1:] for row in cells), "test.csv"))
+    assert test.to_frame().columns[0] == "pixel0"
+
+
+def test_labels_are_read_in_order(tmp_path):
+    path = write(tmp_path, "ImageId,Label\r\n1,7\r\n2,0\r\n\r\n3,9\r\n", "test_labels.csv")
+    assert load_labels(path).tolist() == [7, 0, 9] and load_labels(path).dtype == np.int64
+
+
+def test_blank_lines_and_zeros_before_a_label_do_no_harm(tmp_path):
+    path = write(tmp_path, '\n"ImageId","Label"\n1, 7\n\n2,0' + "0" * 5000 + "\n", "test_labels.csv")
+    assert load_labels(path).tolist() == [7, 0]
+
+
+def test_an_endless_file_of_labels_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_blocks, "LABELS_LIMIT_BYTES", 20)
+    path = write(tmp_path, "ImageId,Label\n1,7\n2,0\n3,9\n", "test_labels.csv")
+    with expect_error("io.too_long", path=path):
+        load_labels(path)
+
+
+# ---- the cache
+
+LONG_AGO_NS = 1_600_000_000 * 10**9
+
+
+def write_train(path, ink=0, rows=4):
+    pixels = ",".join(f"pixel{k}" for k in range(784))
+    body = "".join(f"{row % 10}" + f",{ink + row}" * 784 + "\n" for row in range(rows))
+    path.write_text(f"label,{pixels}\n{body}")
+    return path
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    """A train.csv that counts as settled, whenever it was written."""
+    monkeypatch.setattr(tables, "SETTLED_AFTER_NS", -1)
+    return write_train(tmp_path / "train.csv")
+
+
+@pytest.fixture
+def cache_dir(tmp_path):
+    return tmp_path / ".cache"
+
+
+@pytest.fixture
+def readings(monkeypatch):
+    """The CSV files whose text was read, in order."""
+    paths = []
+    read = tables.read_pixel_csv
+
+    def read_and_count(path, with_labels):
+        paths.append(path)
+        return read(path, with_labels)
+
+    monkeypatch.setattr(tables, "read_pixel_csv", read_and_count)
+    return paths
+
+
+def assert_same(one, other):
+    np.testing.assert_array_equal(one.pixels, other.pixels)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    assert (one.sha256, one.notes, one.path) == (other.sha256, other.notes, other.path)
+    assert one.labels.dtype == other.labels.dtype
+
+
+def test_the_second_start_reads_no_text_and_gets_the_same_table(train, cache_dir, readings):
+    first = load_train(train, cache_dir)
+    second = load_train(train, cache_dir)
+    assert len(readings) == 1
+    assert_same(first, second)
+    assert second.pixels.flags.c_contiguous
+
+
+def test_notes_come_from_the_cache_too(train, cache_dir):
+    train.write_text(train.read_text() + "\n")
+    assert load_train(train, cache_dir).notes == load_train(train, cache_dir).notes != ()
+
+
+def test_an_edited_csv_is_read_anew(train, cache_dir):
+    load_train(train, cache_dir)
+    write_train(train, ink=9)
+    assert load_train(train, cache_dir).pixels[0, 0] == 9
+
+
+def test_an_edit_of_equal_length_that_hides_its_time_is_noticed(train, cache_dir):
+    load_train(train, cache_dir)
+    state = train.stat()
+    write_train(train, ink=5)
+    os.utime(train, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (train.stat().st_size, train.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    assert load_train(train, cache_dir).pixels[0, 0] == 5
+
+
+def test_an_edit_in_the_same_tick_of_the_clock_is_noticed(tmp_path, cache_dir, monkeypatch):
+    """All states are made to look alike, as on a file system with a slow clock."""
+    train = write_train(tmp_path / "train.csv")
+    now = time.time_ns()
+    like = {"st_size": train.stat().st_size, "st_mtime_ns": now, "st_ctime_ns": now, "st_ino": 1, "st_dev": 1}
+    monkeypatch.setattr(tables, "_describe", lambda state: like)
+    load_train(train, cache_dir)
+    write_train(train, ink=5)
+    assert load_train(train, cache_dir).pixels[0, 0] == 5
+
+
+def test_a_touched_but_equal_csv_is_not_read_again(train, cache_dir, readings):
+    load_train(train, cache_dir)
+    os.utime(train, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    load_train(train, cache_dir)
+    assert len(readings) == 1
+    pointer = json.loads((cache_dir / "train.csv.json").read_text())
+    assert pointer["state"]["st_mtime_ns"] == LONG_AGO_NS
+
+
+def test_a_settled_csv_is_trusted_without_hashing(train, cache_dir, monkeypatch):
+    load_train(train, cache_dir)
+
+    def fail(path):
+        raise AssertionError("hashed")
+
+    monkeypatch.setattr(tables, "hash_file", fail)
+    load_train(train, cache_dir)
+
+
+def test_arrays_of_the_old_content_are_removed(train, cache_dir):
+    load_train(train, cache_dir)
+    before = set(cache_dir.iterdir())
+    write_train(train, ink=9)
+    load_train(train, cache_dir)
+    after = set(cache_dir.iterdir())
+    assert len(after) == len(before) == 3
+    assert before & after == {cache_dir / "train.csv.json"}
+
+
+def test_arrays_of_other_csv_files_stay(train, cache_dir, readings):
+    other = write_train(train.with_name("other-train.csv"), ink=3)
+    load_train(other, cache_dir)
+    load_train(train, cache_dir)
+    load_train(other, cache_dir)
+    assert len(readings) == 2
+
+
+def test_a_csv_replaced_by_an_older_one_is_read_anew(train, cache_dir):
+    older = write_train(train.with_name("older.csv"), ink=7)
+    os.utime(older, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    load_train(train, cache_dir)
+    shutil.move(older, train)
+    assert load_train(train, cache_dir).pixels[0, 0] == 7
+
+
+def test_a_cached_train_file_is_still_no_test_file(train, cache_dir):
+    load_train(train, cache_dir)
+    with expect_error("csv.label_column", path=train):
+        load_test(train, cache_dir)
+
+
+def test_a_removed_csv_is_not_served_from_its_cache(train, cache_dir):
+    load_train(train, cache_dir)
+    train.unlink()
+    with expect_error("data.missing", path=train):
+        load_train(train, cache_dir)
+
+
+def find_pixels(cache_dir):
+    return next(cache_dir.glob("*-pixels.npy"))
+
+
+def truncate(cache_dir):
+    file = find_pixels(cache_dir)
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def flip_one_bit(cache_dir):
+    file = find_pixels(cache_dir)
+    content = bytearray(file.read_bytes())
+    content[-50] ^= 1
+    file.write_bytes(content)
+
+
+def empty_array(cache_dir):
+    find_pixels(cache_dir).write_bytes(b"")
+
+
+def remove_array(cache_dir):
+    find_pixels(cache_dir).unlink()
+
+
+def reshape_array(cache_dir):
+    file = find_pixels(cache_dir)
+    np.save(file, np.load(file).reshape(-1, 28, 28))
+
+
+def pickle_array(cache_dir):
+    np.save(find_pixels(cache_dir), np.array([{}], object), allow_pickle=True)
+
+
+def truncate_pointer(cache_dir):
+    (cache_dir / "train.csv.json").write_text('{"version": 1, "sta')
+
+
+def empty_pointer(cache_dir):
+    (cache_dir / "train.csv.json").write_text("{}")
+
+
+def list_pointer(cache_dir):
+    (cache_dir / "train.csv.json").write_text("[1]")
+
+
+def misdirect_pointer(cache_dir):
+    pointer = json.loads((cache_dir / "train.csv.json").read_text())
+    (cache_dir / "train.csv.json").write_text(json.dumps({**pointer, "sha256": "../elsewhere"}))
+
+
+def age_pointer(cache_dir):
+    pointer = json.loads((cache_dir / "train.csv.json").read_text())
+    (cache_dir / "train.csv.json").write_text(json.dumps({**pointer, "version": 0}))
+
+
+DAMAGES = [truncate, flip_one_bit, empty_array, remove_array, reshape_array, pickle_array]
+DAMAGES += [truncate_pointer, empty_pointer, list_pointer, misdirect_pointer, age_pointer]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_cache_is_rebuilt(train, cache_dir, readings, damage):
+    first = load_train(train, cache_dir)
+    damage(cache_dir)
+    assert_same(load_train(train, cache_dir), first)
+    assert len(readings) == 2
+    assert_same(load_train(train, cache_dir), first)
+    assert len(readings) == 2
+
+
+def test_without_a_writable_cache_loading_works_and_says_so(train, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    table = load_train(train, tmp_path / "file" / ".cache")
+    assert table.pixels.shape == (4, 784)
+    assert any("cannot be written to" in note for note in table.notes)
+
+
+def test_a_cache_that_turned_read_only_still_serves_a_touched_csv(train, cache_dir, readings, monkeypatch):
+    load_train(train, cache_dir)
+    os.utime(train, ns=(LONG_AGO_NS, LONG_AGO_NS))
+
+    def refuse(path, content):
+        raise InputError("io.unwritable", path=path)
+
+    monkeypatch.setattr(tables, "write_json", refuse)
+    load_train(train, cache_dir)
+    assert len(readings) == 1
+
+
+def test_without_a_cache_folder_nothing_is_written(train, tmp_path):
+    before = set(tmp_path.iterdir())
+    load_train(train)
+    assert set(tmp_path.iterdir()) == before
