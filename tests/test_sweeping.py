@@ -1,38 +1,47 @@
+"""Sweeps: every trial once, whatever stops them, and nothing of other data or other versions mixed in."""
+
 import dataclasses
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import keras
+import numpy as np
 import pytest
-from conftest import write_tiny_data
+from conftest import expect_error, write_tiny_data
+from small_sweep import STUDY, change_data, prepare_sweep
+from sweep_records import make_record, make_study
 
-from digit_recognizer.errors import DivergedError, InputError
-from digit_recognizer.sweeps import sweeping
-from digit_recognizer.sweeps import trials as running
+from digit_recognizer import sweep as command
+from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.errors import DivergedError, InputError, PrunedError, WriteError
+from digit_recognizer.sweeps import running, sweeping
 from digit_recognizer.sweeps.ensembles import ENSEMBLES, load_ensembles
-from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
+from digit_recognizer.sweeps.running import PruningCallback, SharedData, TrialTask, execute_trial
+from digit_recognizer.sweeps.sweeping import SweepConfig, TrialProgress, sweep
+from digit_recognizer.sweeps.trials import TRIALS, Trial, load_trials
 from digit_recognizer.training.cross_validation import cross_validate
 
-STUDY = """
-title = "Small"
-seeds = 2
-input_dir = "tiny"
-[fixed]
-model = "dense"
-epochs = 3
-batch_size = 10
-learning_rate = 0.1
-folds = 2
-precision = "float32"
-[[grid]]
-model_args.units = [4, 8]
-"""
+GRID = STUDY.replace("split_seed = 0\n", "").replace("[4]", "[4, 8]")
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """A sweep of one configuration with two seeds, which hold out the same rows."""
+    monkeypatch.chdir(tmp_path)
+    return prepare_sweep(tmp_path)
 
 
 @pytest.fixture
 def study(tmp_path):
+    """The file of a study of two configurations with two seeds."""
     write_tiny_data(tmp_path / "tiny")
     path = tmp_path / "small.toml"
-    path.write_text(STUDY)
+    path.write_text(GRID)
     return path
 
 
@@ -45,111 +54,101 @@ def strip(records):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The records of a sweep that nobody stopped."""
+    """The folder of a sweep that nobody stopped, and its records."""
     folder = tmp_path_factory.mktemp("whole")
     write_tiny_data(folder / "tiny")
-    (folder / "small.toml").write_text(STUDY)
-    return sweep(SweepConfig(folder / "small.toml", folder / "sweep", folder / "tiny"))
+    (folder / "small.toml").write_text(GRID)
+    return folder / "sweep", sweep(SweepConfig(folder / "small.toml", folder / "sweep", folder / "tiny"))
 
 
-def test_every_setting_is_run_with_every_seed_and_its_line_says_what_train_finds(whole, study, tmp_path):
-    assert [(record.configuration["model_args.units"], record.seed) for record in whole] == [
-        (4, 0),
-        (8, 0),
-        (4, 1),
-        (8, 1),
-    ]
+def stop_after(monkeypatch, *epochs):
+    """Interrupt after the epochs with these numbers, counted over all trials; gives the list of epochs so far."""
+    plain, seen = PruningCallback.on_epoch_end, []
+
+    def on_epoch_end(callback, epoch, logs=None):
+        plain(callback, epoch, logs)
+        if "replayed" not in (logs or {}):
+            seen.append(epoch)
+        if len(seen) in epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(PruningCallback, "on_epoch_end", on_epoch_end)
+    return seen
+
+
+def test_a_line_has_what_train_finds(whole, study, tmp_path):
+    records = whole[1]
+    units = [(record.configuration["model_args.units"], record.seed) for record in records]
+    assert units == [(4, 0), (8, 0), (4, 1), (8, 1)]
     config = sweeping.load_study(study).build_config({"model_args.units": 8}, 1)
     result = cross_validate(config.replace(run_dir=tmp_path / "train", limit_test=0), single_split=True)
-    record = whole[3]
+    record = records[3]
     assert record.accuracy == result.score.oof_accuracy and record.untrained == result.untrained_accuracy
     assert record.val_curve[-1] == pytest.approx(record.accuracy, abs=1e-6) and len(record.val_curve) == 3
-    assert sum(map(sum, record.confusion)) == 30, "60 rows, half of them held out"
+    assert record.held_out_rows == 30, "60 rows, half of them held out"
     assert sum(record.confusion[label][label] for label in range(10)) == round(30 * record.accuracy)
     assert record.parameters == 784 * 8 + 8 + 8 * 8 + 8 + 8 * 10 + 10
 
 
 def test_a_sweep_that_is_stopped_again_and_again_ends_with_the_same_trials(whole, study, tmp_path, monkeypatch):
-    plain, epochs = running._Watch.__call__, []
-
-    def stop_now_and_then(watch, history):
-        plain(watch, history)
-        epochs.append(history[-1]["epoch"])
-        if len(epochs) in (1, 3, 6):  # in the first epoch, in the last, and in a later trial
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(running._Watch, "__call__", stop_now_and_then)
     config = SweepConfig(study, tmp_path / "sweep")
-    for _ in range(3):
-        with pytest.raises(KeyboardInterrupt, match="go on with the same command"):
+    for epoch in (1, 2, 4):  # in the first epoch, in the second, and in a later trial
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            stop_after(patch, epoch)
             sweep(config)
     records = sweep(config)
-    assert strip(records) == strip(whole)
+    assert strip(records) == strip(whole[1])
     for record in records:
         metrics = json.loads((tmp_path / "sweep" / "trials" / record.name / "metrics.json").read_text())
-        assert record.seconds >= round(metrics["elapsed_seconds"], 3), "the time of all sittings"
-    assert len(epochs) == 4 * 3 + 3, "the epoch that was not yet kept is run again, and no other"
+        assert record.seconds >= round(metrics["elapsed_seconds"], 3), "the time of all sessions"
 
 
-def test_a_trial_names_the_commit_of_the_sweep_wherever_it_is_run(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeping, "find_commit", lambda: "abc1234")
-    (record,) = sweep(SweepConfig(study, tmp_path / "sweep", trials=1))
-    assert record.environment["commit"] == "abc1234"
-
-
-@pytest.mark.parametrize(
-    ("values", "complaint"),
-    [
-        ('augmentation = ["none", "flip"]', "mirrors images"),
-        ("devices = [1, 2]", "needs KERAS_BACKEND=jax"),
-        ("cached_augmentations = [1, 8]", "--cached-augmentations is for transfer nets"),
-        ("folds = [2, 50]", "--folds takes at most"),
-    ],
-)
-def test_what_these_data_or_this_backend_cannot_bear_is_refused_before_any_trial(study, tmp_path, values, complaint):
-    if "devices" in values and keras.config.backend() == "jax":
-        pytest.skip("JAX bears several devices")
-    text = STUDY.replace("model_args.units = [4, 8]", values)
-    study.write_text(text.replace("folds = 2\n", "") if "folds" in values else text)
-    with pytest.raises(InputError, match=complaint):
-        sweep(SweepConfig(study, tmp_path / "sweep"))
-    assert not (tmp_path / "sweep" / "trials.jsonl").exists()
-
-
-def test_a_trial_that_ended_is_not_run_again(study, tmp_path, monkeypatch, capsys):
+def test_a_trial_that_ended_is_not_run_again(study, tmp_path, monkeypatch):
     config = SweepConfig(study, tmp_path / "sweep")
     first = sweep(dataclasses.replace(config, trials=3))
     assert len(first) == 3
-    run = []
-    plain = running.run_trial
+    run, plain = [], running.run_trial
     monkeypatch.setattr(running, "run_trial", lambda *given: run.append(given) or plain(*given))
     assert sweep(config)[:3] == first and len(run) == 1
     assert sweep(config)[:3] == first and len(run) == 1
-    assert "holds 4 trials that have ended" in capsys.readouterr().out
 
 
-def test_a_setting_of_which_no_net_can_be_built_or_whose_fit_diverges_does_not_end_the_sweep(
-    study, tmp_path, monkeypatch, capsys
-):
-    study.write_text(STUDY.replace("[4, 8]", "[4, 2000]"))
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [('augmentation = ["none", "flip"]', None), ("devices = [1, 2]", None), ("cached_augmentations = [1, 8]", None),
+     ("folds = [2, 50]", None)],
+    ids=["augmentation", "devices", "cache", "folds"],
+)  # fmt: skip
+def test_what_these_data_or_this_backend_cannot_do_is_refused_before_any_trial(study, tmp_path, values, code):
+    if "devices" in values and keras.config.backend() == "jax":
+        pytest.skip("JAX can use several devices")
+    text = GRID.replace("model_args.units = [4, 8]", values)
+    study.write_text(text.replace("folds = 2\n", "") if "folds" in values else text)
+    with pytest.raises(InputError):
+        sweep(SweepConfig(study, tmp_path / "sweep"))
+    assert not (tmp_path / "sweep" / TRIALS).exists()
+
+
+def test_trials_that_fail_do_not_end_the_sweep(study, tmp_path, monkeypatch, capsys):
+    study.write_text(GRID.replace("[4, 8]", "[4, 2000]"))
     plain = running.cross_validate
 
     def diverge(config, **given):
         if config.seed == 1:
-            raise DivergedError("the fit diverged")
+            raise DivergedError("test.diverged")
         return plain(config, **given)
 
     monkeypatch.setattr(running, "cross_validate", diverge)
     records = sweep(SweepConfig(study, tmp_path / "sweep"))
     assert [record.state for record in records] == ["done", "failed", "failed", "failed"]
-    assert "units takes a number from 1 to 1024" in records[1].reason and "diverged" in records[2].reason
-    assert records[1].accuracy is None
-    assert "note: no net can be built with model_args.units=2000, so its trials will fail" in capsys.readouterr().out
+    assert all(record.reason and record.accuracy is None for record in records[1:])
+    assert "note: the trials of units 2000 will fail" in capsys.readouterr().out
 
 
-def test_a_hopeless_trial_is_given_up_and_its_net_with_it(study, tmp_path, monkeypatch):
-    text = STUDY.replace("[4, 8]", "[4, 8, 16]").replace("seeds = 2", 'seeds = 2\nprune = "median"\nat_once = 2')
-    study.write_text(text)
+def test_an_unpromising_trial_is_pruned_and_its_model_removed(study, tmp_path, monkeypatch):
+    study.write_text(
+        GRID.replace("[4, 8]", "[4, 8, 16]").replace("seeds = 2", 'seeds = 2\nprune = "median"\nat_once = 2')
+    )
     seen = []
 
     def judge(curve, earlier):
@@ -167,49 +166,24 @@ def test_a_hopeless_trial_is_given_up_and_its_net_with_it(study, tmp_path, monke
     assert not [name for name in left if "state" in name or name == "models"]
 
 
-def test_ensembles_are_of_one_wording_of_the_study_and_of_one_settings_rows(study, tmp_path):
-    text = STUDY.replace('"dense"', '"dense"\nsplit_seed = 0').replace(
-        "model_args.units = [4, 8]", "limit_train = [40, 60]"
-    )
-    config = SweepConfig(study, tmp_path / "sweep")
-    for epochs in (1, 2):
-        study.write_text(text.replace("epochs = 3", f"epochs = {epochs}"))
-        records = sweep(config)
-    assert len(records) == 8, "those of the first wording are kept"
-    scores = [one for one in load_ensembles(tmp_path / "sweep" / ENSEMBLES) if one.is_of(records[4:])]
-    assert [(one.configuration, one.nets, one.choices) for one in scores] == [
-        ("limit_train=40", 1, 2), ("limit_train=40", 2, 1), ("limit_train=60", 1, 2), ("limit_train=60", 2, 1),
-    ]  # fmt: skip
-    assert scores[0].accuracy == pytest.approx((records[4].accuracy + records[6].accuracy) / 2, abs=1e-6)
-    assert scores[2].accuracy == pytest.approx((records[5].accuracy + records[7].accuracy) / 2, abs=1e-6)
+def test_a_run_in_its_last_epoch_is_not_pruned(monkeypatch):
+    monkeypatch.setattr(running, "is_unpromising", lambda curve, earlier: True)
+    callback = PruningCallback([(0.9, 0.9)], epochs=1)
+    callback.on_epoch_end(0, {"val_accuracy": 0.1})
+    with pytest.raises(PrunedError):
+        PruningCallback([(0.9, 0.9)], epochs=2).on_epoch_end(0, {"val_accuracy": 0.1})
 
 
-def test_the_minutes_of_an_earlier_wording_are_not_this_ones(study, tmp_path):
-    config = SweepConfig(study, tmp_path / "sweep", minutes=1e-6)
-    sweep(config)
-    study.write_text(STUDY.replace("epochs = 3", "epochs = 1"))
-    assert len(sweep(config)) == 2
-
-
-def test_minutes_are_counted_over_all_sittings(study, tmp_path, capsys):
+def test_minutes_count_over_all_sessions_of_one_version_of_the_study(study, tmp_path):
     config = SweepConfig(study, tmp_path / "sweep", minutes=1e-6)
     assert len(sweep(config)) == 1 and len(sweep(config)) == 1
-    assert "minutes are spent" in capsys.readouterr().out
-
-
-def test_trials_of_other_data_are_not_mixed(study, tmp_path):
-    config = SweepConfig(study, tmp_path / "sweep", trials=1)
-    sweep(config)
-    table = tmp_path / "tiny" / "train.csv"
-    lines = table.read_text().splitlines()
-    table.write_text("\n".join(lines[:-1]) + "\n")
-    with pytest.raises(InputError, match=r"another train\.csv"):
-        sweep(dataclasses.replace(config, trials=2))
+    study.write_text(GRID.replace("epochs = 3", "epochs = 1"))
+    assert len(sweep(config)) == 2
 
 
 @pytest.mark.parametrize("budget", [{"trials": 0}, {"minutes": -1.0}, {"minutes": float("nan")}])
 def test_a_budget_of_nothing_is_refused(study, budget):
-    with pytest.raises(InputError, match="takes a number above 0"):
+    with expect_error("sweep.budget", column=f"--{next(iter(budget))}"):
         SweepConfig(study, **budget)
 
 
@@ -218,39 +192,232 @@ def test_two_processes_do_not_sweep_in_one_folder(study, tmp_path):
 
     (tmp_path / "sweep").mkdir()
     held = claim_folder(tmp_path / "sweep")
-    with pytest.raises(InputError, match="in use"):
+    with pytest.raises(InputError):
         sweep(SweepConfig(study, tmp_path / "sweep"))
     held.release()
 
 
-def test_grids_of_different_nets_are_run_side_by_side(study, tmp_path, capsys):
-    other = '[[grid]]\nmodel = "dense"\nnet.units = 4\n[[grid]]\nmodel = "narrow"\nnet.kernel_px = 3\n'
-    study.write_text(STUDY.replace('model = "dense"\n', "").replace("[[grid]]\nnet.units = [4, 8]\n", other))
+def test_grids_of_different_models_are_run_side_by_side(study, tmp_path):
+    other = '[[grid]]\nmodel = "dense"\nmodel_args.units = 4\n[[grid]]\nmodel = "narrow"\nmodel_args.kernel_px = 3\n'
+    grid = "[[grid]]\nmodel_args.units = [4, 8]\n"
+    study.write_text(GRID.replace('model = "dense"\n', "").replace(grid, other))
     records = sweep(SweepConfig(study, tmp_path / "sweep", trials=2))
     assert [record.configuration["model"] for record in records] == ["dense", "narrow"]
-    assert "model=dense seed=0" in capsys.readouterr().out
 
 
-def test_a_process_that_has_grown_large_is_left_for_a_new_one(study, tmp_path, monkeypatch):
-    table = tmp_path / "sweep" / "trials.jsonl"
-    monkeypatch.setattr(
-        sweeping, "measure_memory", lambda: len(sweeping.load_trials(table)) * (sweeping.MOST_GROWTH_BYTES // 2 + 1)
-    )
-    config, begun = SweepConfig(study, tmp_path / "sweep"), []
-
-    def begin_anew():
-        begun.append(len(sweeping.load_trials(table)))
-        raise SystemExit
-
-    with pytest.raises(SystemExit):
-        sweep(config, restart=begin_anew)
-    assert begun == [2]
-    assert len(sweep(config)) == 4, "whoever cannot begin anew goes on"
-
-
-def test_weights_that_cannot_be_had_stop_the_sweep_and_are_no_trials_fault(study, tmp_path):
-    text = STUDY.replace('model = "dense"', 'model = "vgg16"\nweights = "gone.h5"\naugmentation = "none"')
+def test_weights_that_cannot_be_had_stop_the_sweep_and_fail_no_trial(study, tmp_path):
+    text = GRID.replace('model = "dense"', 'model = "vgg16"\nweights = "gone.h5"\naugmentation = "none"')
     study.write_text(text.replace("model_args.units = [4, 8]", "batch_size = [5, 10]").replace("batch_size = 10\n", ""))
-    with pytest.raises(InputError, match=r"--weights takes .* gone\.h5"):
+    with pytest.raises(InputError):
         sweep(SweepConfig(study, tmp_path / "sweep"))
-    assert sweeping.load_trials(tmp_path / "sweep" / "trials.jsonl") == []
+    assert load_trials(tmp_path / "sweep" / TRIALS) == []
+
+
+# What a sweep takes over from earlier sessions, and what it must not.
+
+
+@pytest.mark.parametrize("rows", [60, 50])
+def test_a_finished_trial_of_other_data_is_run_again(config, tmp_path, rows):
+    first = sweep(config)
+    (tmp_path / "sweep" / TRIALS).unlink()
+    change_data(tmp_path / "tiny", rows)
+    again = sweep(config)
+    assert again[0].name == first[0].name and again[0].train_curve != first[0].train_curve
+    assert again[0].environment["train.csv"] != first[0].environment["train.csv"]
+    assert again[0].held_out_rows == rows // 2
+
+
+def test_trials_and_ensembles_of_other_data_are_not_mixed(config, tmp_path):
+    sweep(config)
+    kept = (tmp_path / "sweep" / ENSEMBLES).read_bytes()
+    change_data(tmp_path / "tiny")
+    with expect_error("sweep.other_data"):
+        sweep(config)
+    assert (tmp_path / "sweep" / ENSEMBLES).read_bytes() == kept
+
+
+def test_a_finished_trial_whose_line_is_lost_is_read_again(config, tmp_path, monkeypatch):
+    first = sweep(config)
+    (tmp_path / "sweep" / TRIALS).unlink()
+    monkeypatch.setattr(running, "cross_validate", None)
+    assert strip(sweep(config)) == strip(first)
+
+
+def test_a_precision_that_was_resolved_once_is_kept(config, tmp_path, monkeypatch):
+    config.study.write_text(STUDY.replace('precision = "float32"\n', ""))
+    monkeypatch.setattr(sweeping, "resolve_precision", lambda _, requested: "float32")
+    sweep(dataclasses.replace(config, trials=1))
+    monkeypatch.setattr(sweeping, "resolve_precision", lambda _, requested: "bfloat16")  # a timing came out otherwise
+    assert [one.environment["precision"] for one in sweep(config)] == ["float32", "float32"]
+
+
+@pytest.mark.parametrize("fault", [InputError("trackers.any"), WriteError("io.full")], ids=["tracker", "disk"])
+def test_what_is_no_fault_of_a_half_done_trial_leaves_it_as_it_is(config, tmp_path, monkeypatch, fault):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, 2)
+        sweep(config)
+    (folder,) = (tmp_path / "sweep" / "trials").iterdir()
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("state")}
+    assert before
+
+    def fail(*_, **__):
+        raise fault
+
+    with monkeypatch.context() as patch, expect_error(fault.code) as caught:
+        patch.setattr(running, "resume", fail)
+        sweep(config)
+    assert ("resume with" in caught.value.remedy) == isinstance(fault, WriteError)
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("state")}
+
+
+def test_a_trial_that_another_version_started_is_started_again(config, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, 1)
+        sweep(config)
+    (folder,) = (tmp_path / "sweep" / "trials").iterdir()
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "of_another_version": 1}))
+    (record,) = sweep(dataclasses.replace(config, trials=1))
+    assert record.state == "done" and len(record.val_curve) == 3
+
+
+def cut_history(folder):
+    text = (folder / "history.csv").read_text()
+    (folder / "history.csv").write_text(text[:-30])
+
+
+def raise_accuracy(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "oof_accuracy": 9.1}))
+
+
+def put_another_run(folder):
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "seed": 7}))
+
+
+def link_elsewhere(folder):
+    folder.rename(folder.parents[2] / "elsewhere")
+    folder.symlink_to(folder.parents[2] / "elsewhere")
+    (folder / "environment.json").unlink()
+
+
+@pytest.mark.parametrize("damage", [cut_history, raise_accuracy, put_another_run, link_elsewhere])
+def test_a_finished_folder_that_is_damaged_is_run_again(config, tmp_path, whole, damage):
+    config.study.write_text(GRID)
+    shutil.copytree(whole[0], tmp_path / "sweep")
+    expected = whole[1][0]
+    (tmp_path / "sweep" / TRIALS).unlink()
+    damage(tmp_path / "sweep" / "trials" / expected.name)
+    (record,) = sweep(dataclasses.replace(config, trials=1))
+    assert strip([record]) == strip([expected])
+
+
+def test_ensembles_are_of_one_version_of_the_study(config, tmp_path):
+    page = tmp_path / "sweep" / "page.html"
+    sweep(config)
+    assert "Ensembles" in page.read_text()
+    kept = load_ensembles(tmp_path / "sweep" / ENSEMBLES)
+    config.study.write_text(STUDY.replace("epochs = 3", "epochs = 2"))
+    sweep(dataclasses.replace(config, trials=1))
+    assert "Ensembles" not in page.read_text()
+    records = sweep(config)
+    both = load_ensembles(tmp_path / "sweep" / ENSEMBLES)
+    assert len(both) == 2 * len(kept) and both.iloc[len(kept) :].values.tolist() == kept.values.tolist()
+    assert both.accuracy[0] == pytest.approx(np.mean([one.accuracy for one in records[2:]]), abs=1e-6)
+
+
+def test_ensembles_of_more_models_are_kept_if_their_folders_are_gone(config, tmp_path):
+    sweep(config)
+    path = tmp_path / "sweep" / ENSEMBLES
+    kept = path.read_bytes()
+    shutil.rmtree(tmp_path / "sweep" / "trials")
+    assert sweep(config) and path.read_bytes() == kept
+    config.study.write_text(STUDY.replace("seeds = 2", "seeds = 3"))
+    sweep(config)
+    assert path.read_bytes() == kept, "the one model that has a folder makes no ensemble"
+
+
+def test_a_page_of_no_trial_does_not_replace_one(config, tmp_path):
+    sweep(config)
+    page = (tmp_path / "sweep" / "page.html").read_bytes()
+    config.study.write_text(STUDY.replace("epochs = 3", "epochs = 2"))
+    with expect_error("sweep.no_trials", count=2):
+        sweep(dataclasses.replace(config, page_only=True))
+    assert (tmp_path / "sweep" / "page.html").read_bytes() == page
+
+
+def test_a_trial_elsewhere_brings_its_files_back(config, monkeypatch):
+    monkeypatch.setattr(sweeping, "find_commit", lambda: "abc1234")
+    study = sweeping.load_study(config.study)
+    run_config = study.build_config({"model_args.units": 4}, 0)
+    trial = Trial.of(study, {"model_args.units": 4}, 0)
+    outcome = execute_trial(
+        SharedData({(0, 1): load_dataset(run_config)}, None), TrialTask(trial, run_config, commit="abc1234")
+    )
+    assert {"history.csv", "metrics.json", "oof_probabilities.npy"} <= set(outcome.files)
+    assert outcome.record.environment["commit"] == "abc1234"
+
+
+@pytest.mark.parametrize(("is_local", "eta"), [(True, "ETA 3 min 00 s"), (False, "ETA 1 min 30 s")])
+def test_the_eta_depends_on_how_many_trials_run_at_once(is_local, eta, monkeypatch, capsys):
+    clock = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    study = make_study(grids=({"batch_size": (10, 20, 30, 40, 50)},), seeds=1)
+    progress = TrialProgress(study, [], is_local=is_local)
+    clock[0] += 60  # two machines, a trial of a minute each
+    for size in (10, 20):
+        progress.report(make_record(study, {"batch_size": size}, 0, 0.9, seconds=60.0))
+    assert capsys.readouterr().out.splitlines()[-1].endswith(eta)
+
+
+# The worker process of the command.
+
+
+def test_a_process_that_has_grown_stops_between_two_trials(study, tmp_path, monkeypatch):
+    table = tmp_path / "sweep" / TRIALS
+    monkeypatch.setattr(sweeping, "measure_memory", lambda: len(load_trials(table)))
+    config = SweepConfig(study, tmp_path / "sweep")
+    assert sweep(config, most_growth_bytes=1) is None and len(load_trials(table)) == 2
+    assert len(sweep(config)) == 4, "without a limit it runs all"
+
+
+def test_the_command_replaces_a_worker_that_has_grown(monkeypatch):
+    codes = [command.GROWN, command.GROWN, 0]
+    monkeypatch.setattr(command, "_run_worker", lambda arguments: codes.pop(0))
+    with pytest.raises(SystemExit, match="0"):
+        command.main(["small.toml"])
+    assert codes == []
+    monkeypatch.setattr(command, "_run_worker", lambda arguments: -signal.SIGKILL)
+    with expect_error("sweep.worker", received="SIGKILL"):
+        command.main(["small.toml", "--debug"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_worker_does_not_outlive_a_command_that_is_ended(config, tmp_path, number):
+    config.study.write_text(STUDY.replace("epochs = 3", "epochs = 30000"))
+    arguments = [sys.executable, "-m", "digit_recognizer.sweep", "small.toml", "--run-dir", "sweep"]
+    process = subprocess.Popen(arguments, cwd=tmp_path, start_new_session=True)
+    wait_for(lambda: list(tmp_path.glob("sweep/trials/*/state*")))
+    os.kill(process.pid, number)
+    code = process.wait(60)
+    assert code == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+
+    def is_free():
+        from filelock import FileLock, Timeout
+
+        try:
+            FileLock(tmp_path / "sweep" / ".lock").acquire(0).lock.release()
+        except Timeout:
+            return False
+        return True
+
+    wait_for(is_free, 20)
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

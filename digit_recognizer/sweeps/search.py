@@ -65,7 +65,7 @@ def is_unpromising(curve: Curve, earlier: Sequence[Curve]) -> bool:
     """
     import optuna
 
-    study = _create_study(optuna.samplers.RandomSampler(), optuna.pruners.MedianPruner(STARTUP_TRIALS))
+    study = create_optuna_study(optuna.samplers.RandomSampler(), optuna.pruners.MedianPruner(STARTUP_TRIALS))
     for other in earlier:
         study.add_trial(optuna.trial.create_trial(value=other[-1], intermediate_values=dict(enumerate(other, 1))))
     trial = study.ask()
@@ -106,13 +106,13 @@ def _suggest(
     """Configurations for a group, from the mean accuracy of each earlier one."""
     import optuna
 
-    distributions = {name: describe_range(found) for name, found in study.ranges.items()}
+    distributions = {name: _describe_range(found) for name, found in study.ranges.items()}
     sampler: optuna.samplers.BaseSampler = (
         optuna.samplers.TPESampler(seed=group, constant_liar=True)
         if study.method == "tpe"
         else optuna.samplers.RandomSampler(seed=group)
     )
-    search = _create_study(sampler, optuna.pruners.NopPruner())
+    search = create_optuna_study(sampler, optuna.pruners.NopPruner())
     states = optuna.trial.TrialState
     for configuration, records in known:
         accuracies = [record.accuracy for record in records if record.state == "done" and record.accuracy is not None]
@@ -129,7 +129,7 @@ def _suggest(
     return [dict(search.ask(distributions).params) for _ in range(count)]
 
 
-def describe_range(found: Range | tuple[Value, ...]) -> "optuna.distributions.BaseDistribution":
+def _describe_range(found: Range | tuple[Value, ...]) -> "optuna.distributions.BaseDistribution":
     """A range, or choices, as Optuna knows them."""
     import optuna
 
@@ -140,7 +140,7 @@ def describe_range(found: Range | tuple[Value, ...]) -> "optuna.distributions.Ba
     return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
 
 
-def _create_study(sampler: "optuna.samplers.BaseSampler", pruner: "optuna.pruners.BasePruner") -> "optuna.Study":
+def create_optuna_study(sampler: "optuna.samplers.BaseSampler", pruner: "optuna.pruners.BasePruner") -> "optuna.Study":
     """An Optuna study in memory; what must last is in the sweep's own table."""
     import optuna
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from digit_recognizer.sweeps.search import create_optuna_study
 from digit_recognizer.sweeps.study import Claim, Configuration, Range, Study, Value, are_numbers
 from digit_recognizer.sweeps.trials import Trial, TrialRecord, group_by_configuration
 
@@ -412,46 +413,23 @@ def measure_importance(study: Study, summaries: Sequence[Summary]) -> Importance
         return Importance({}, "needs two seeds, to tell noise from what a parameter explains")
     if len(names) < 2 or len({one.mean for one in done}) == 1:
         return Importance({}, "needs two parameters that vary in all configurations, and accuracies that differ")
-    return Importance(_ask_optuna(study, done, names))
-
-
-def _ask_optuna(study: Study, done: Sequence[Summary], names: Sequence[str]) -> dict[str, float]:
     import optuna
 
-    kinds = {name: _describe_values(study, name, [one.configuration[name] for one in done]) for name in names}
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study that it makes
-    try:
-        table = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=FOREST_SEED))
-        table.add_trials([
-            optuna.trial.create_trial(
-                params={name: _to_optuna(one.configuration[name], kinds[name]) for name in names},
-                distributions=kinds,
-                value=one.mean,
-            )
-            for one in done
-        ])  # fmt: skip
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=FOREST_SEED)
-        return dict(optuna.importance.get_param_importances(table, evaluator=evaluator, params=list(names)))
-    finally:
-        optuna.logging.set_verbosity(level)
-
-
-def _describe_values(study: Study, name: str, values: Sequence[Value]) -> "BaseDistribution":
-    """What Optuna is to know of a parameter: an interval if it is a number, else its choices."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-    if not are_numbers(values):
-        return CategoricalDistribution(sorted({json.dumps(value) for value in values}))
-    found = study.ranges.get(name)
-    # a forest splits at the values there are: whole numbers need no interval of their own
-    return FloatDistribution(float(min(values)), float(max(values)), log=isinstance(found, Range) and found.log)
-
-
-def _to_optuna(value: Value, kind: "BaseDistribution") -> float | str:
-    from optuna.distributions import CategoricalDistribution
-
-    return json.dumps(value) if isinstance(kind, CategoricalDistribution) else float(value)
+    values = {name: [one.configuration[name] for one in done] for name in names}
+    kinds: dict[str, BaseDistribution] = {}
+    for name, found in values.items():
+        if are_numbers(found):  # a forest splits at the values there are: whole numbers need no interval of their own
+            log = isinstance(drawn := study.ranges.get(name), Range) and drawn.log
+            kinds[name] = optuna.distributions.FloatDistribution(min(map(float, found)), max(map(float, found)), log)
+        else:
+            values[name] = [json.dumps(value) for value in found]
+            kinds[name] = optuna.distributions.CategoricalDistribution(sorted({str(value) for value in values[name]}))
+    table = create_optuna_study(optuna.samplers.RandomSampler(seed=FOREST_SEED), optuna.pruners.NopPruner())
+    for place, one in enumerate(done):
+        params = {name: values[name][place] for name in names}
+        table.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=one.mean))
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=FOREST_SEED)
+    return Importance(dict(optuna.importance.get_param_importances(table, evaluator=evaluator, params=names)))
 
 
 # Plateaus: the epoch from which on further training gains nothing significant.

@@ -4,10 +4,12 @@ import math
 import numpy as np
 import pytest
 
-from digit_recognizer.sweeps.report import count_planned, is_under_way
+from digit_recognizer.sweeps.search import find_next_trials, is_unpromising, list_earlier_curves
 from digit_recognizer.sweeps.statistics import select_records
 from digit_recognizer.sweeps.study import Range, Study
-from digit_recognizer.sweeps.trials import Trial, TrialRecord, find_next_trials, is_unpromising, list_earlier_curves
+from digit_recognizer.sweeps.trials import Trial, TrialRecord
+
+pytestmark = pytest.mark.fast
 
 GRID = Study(name="g", title="G", grids=({"epochs": (1, 2, 3), "batch_size": (10, 20)},), seeds=2)
 SEARCH = Study(
@@ -42,7 +44,7 @@ def test_a_grid_is_run_whole_with_the_first_seed_before_any_other():
     assert len(wave) == 12 and find_next_trials(GRID, [end(trial) for trial in wave]) == []
 
 
-def test_trials_that_have_ended_do_not_come_again_even_where_the_grid_has_grown():
+def test_trials_that_have_ended_do_not_come_again_if_the_grid_grows():
     records = [end(trial) for trial in find_next_trials(GRID, [])]
     grown = dataclasses.replace(GRID, grids=({"epochs": (1, 2, 3, 4), "batch_size": (10, 20)},), seeds=3)
     left = find_next_trials(grown, records)
@@ -56,7 +58,7 @@ def test_a_budget_of_trials_ends_a_grid():
 
 
 @pytest.mark.parametrize("trials", [1, 4, 5, 7, 12])
-def test_a_budget_of_trials_is_used_up_where_trials_may_be_given_up(trials):
+def test_a_budget_of_trials_is_used_up_where_trials_may_be_pruned(trials):
     assert len(run_all(dataclasses.replace(GRID, trials=trials, prune="median", at_once=4))) == trials
 
 
@@ -65,15 +67,14 @@ def test_a_search_makes_no_more_runs_than_it_may(trials):
     assert len(run_all(dataclasses.replace(SEARCH, trials=trials, seeds=3))) == min(trials, 39)
 
 
-def test_a_sweep_that_has_no_run_left_to_make_is_not_under_way():
+def test_a_study_plans_as_many_runs_as_it_makes():
     budget, search = dataclasses.replace(GRID, trials=5), dataclasses.replace(SEARCH, trials=10, seeds=3)
     for study, runs in ((GRID, 12), (budget, 5), (search, 9)):
         records = run_all(study)
-        assert len(records) == count_planned(study) == runs
-        assert is_under_way(study, records[:-1]) and not is_under_way(study, records)
+        assert len(records) == study.planned == runs and find_next_trials(study, records[:-1])
     pruned = dataclasses.replace(GRID, prune="median")
     records = [end(trial, state="pruned") for trial in find_next_trials(GRID, [])[:6]]
-    assert is_under_way(pruned, records[:4]) and not is_under_way(pruned, records)
+    assert find_next_trials(pruned, records[:4]) and not find_next_trials(pruned, records)
 
 
 @pytest.mark.parametrize("method", ["tpe", "random"])
@@ -86,7 +87,7 @@ def test_a_search_among_few_choices_tries_each_once_and_ends(method, trials):
 
 
 @pytest.mark.parametrize("method", ["tpe", "random"])
-def test_a_search_that_was_stopped_anywhere_suggests_what_it_would_have(method):
+def test_a_search_that_was_stopped_suggests_the_same(method):
     study = dataclasses.replace(SEARCH, method=method)
     whole = run_all(study, judge)
     assert len(whole) == 40
@@ -95,6 +96,7 @@ def test_a_search_that_was_stopped_anywhere_suggests_what_it_would_have(method):
         assert [record.name for record in resumed] == [record.name for record in whole]
 
 
+@pytest.mark.slow
 def test_tpe_comes_nearer_to_the_best_value_than_chance_does():
     def miss(method):
         study = dataclasses.replace(SEARCH, method=method, trials=80)
@@ -104,6 +106,7 @@ def test_tpe_comes_nearer_to_the_best_value_than_chance_does():
     assert miss("tpe") < 0.6 * miss("random")
 
 
+@pytest.mark.slow
 def test_random_values_fill_the_range_evenly_in_their_logarithm():
     study = dataclasses.replace(SEARCH, method="random", seeds=1, trials=200)
     exponents = [math.log10(record.configuration["learning_rate"]) for record in run_all(study)]
@@ -111,7 +114,7 @@ def test_random_values_fill_the_range_evenly_in_their_logarithm():
     assert np.mean(exponents) == pytest.approx(-2.5, abs=0.2)
 
 
-def test_what_was_given_up_with_the_first_seed_is_not_tried_with_others():
+def test_what_was_pruned_with_the_first_seed_is_not_tried_with_others():
     study = dataclasses.replace(GRID, prune="median", at_once=2)
     first = find_next_trials(study, [])
     assert [trial.seed for trial in first] == [0, 0], "a group's first seed comes first"
@@ -135,18 +138,18 @@ def test_a_trial_is_compared_with_earlier_groups_of_its_seed_only():
 
 
 @pytest.mark.parametrize(
-    ("curve", "hopeless"), [((0.5,), False), ((0.3,), True), ((0.5, 0.55), True), ((0.5, 0.7), False)]
+    ("curve", "unpromising"), [((0.5,), False), ((0.3,), True), ((0.5, 0.55), True), ((0.5, 0.7), False)]
 )
-def test_a_trial_is_unpromising_below_the_median_of_earlier_ones_at_its_epoch(curve, hopeless):
+def test_a_trial_is_unpromising_below_the_median_of_earlier_ones_at_its_epoch(curve, unpromising):
     earlier = [(level, level + 0.2) for level in (0.2, 0.3, 0.4, 0.5, 0.6)]
-    assert is_unpromising(curve, earlier) is hopeless
+    assert is_unpromising(curve, earlier) is unpromising
 
 
 def test_nothing_is_unpromising_while_there_is_little_to_compare_with():
     assert not is_unpromising((0.1,), [(0.9,)] * 4) and is_unpromising((0.1,), [(0.9,)] * 5)
 
 
-def test_a_fit_that_diverged_is_nothing_to_be_compared_with():
+def test_a_trial_that_diverged_is_not_compared_with():
     study = dataclasses.replace(GRID, prune="median", at_once=2, seeds=1)
     first, second = find_next_trials(study, [])
     records = [end(first, 0.1, state="failed"), end(second, 0.4)]
@@ -163,7 +166,7 @@ def test_a_fit_that_diverged_is_nothing_to_be_compared_with():
     ],
     ids=["at_once", "narrower", "a second parameter"],
 )
-def test_trials_of_a_search_that_drew_otherwise_are_of_another_wording(method, change):
+def test_trials_of_a_search_that_drew_otherwise_are_of_another_version(method, change):
     study = dataclasses.replace(SEARCH, method=method, trials=8)
     records = run_all(study)
     assert select_records(study, records) == records
