@@ -311,8 +311,8 @@ def test_unfinished_runs_are_counted_with_their_reasons():
     records = make_records(study, lambda one: 0.9)
     records[0] = dataclasses.replace(records[0], state="failed", accuracy=None, reason="it diverged")
     section = describe_unfinished(results_of(study, records))
-    assert [tuple(row.values())[1:] for row in read_table(section)] == [("40", "1", "1", "0"), ("150", "2", "0", "0")]
-    assert "it diverged" in section.paragraphs[1] and describe_unfinished(results_of(study, records[1:])) is None
+    assert read_table(section) == [{"reason": "it diverged", "runs": "1"}]
+    assert describe_unfinished(results_of(study, records[1:])) is None
 
 
 def test_the_method_has_every_field_and_who_chose_it():

@@ -47,13 +47,11 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
     runs = runs[varied] if varied.any() else runs
     places = _Places(study, parameter, runs[parameter].tolist())
     means = runs.groupby([parameter, SEED], sort=False)[ACCURACY].mean()
-    reported = sorted({
-        (record.configuration[parameter], one.accuracy)
-        for record in records
-        if parameter in record.configuration and record.state == "done"
-        for one in find_reported(study, record.configuration)
-    }, key=str)  # fmt: skip
-    figure = open_figure(8, 4.8)
+    done = [record.configuration for record in records if record.state == "done" and record.accuracy is not None]
+    shown = [done[place] for place in runs.index]  # the frame has the same order
+    found = {(one[parameter], reported.accuracy) for one in shown for reported in find_reported(study, one)}
+    reported = sorted(found, key=str)
+    figure = open_figure(7, 3.8)
     axes = figure.subplots()
     others = [*(accuracy for _, accuracy in reported), *means.groupby(level=0).mean()]
     bottom, top = choose_limits(runs[ACCURACY].to_numpy(), others if places.values else ())

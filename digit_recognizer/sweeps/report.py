@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ MOST_CURVES, BEST_CURVES = 8, 4  # panels of learning curves; of more configurat
 MOST_PAIRS = 12  # of confused classes
 MOST_INTERACTIONS = 6  # in the table, unless more are significant
 MOST_ENSEMBLES = 8  # configurations, and columns
-STATES = {"finished": "done", "failed": "failed", "pruned": "pruned"}
+PLATEAU_COLUMNS = ("gain left (points)", "95 % interval", "best epoch minus last")
 CHOICES = {"grid": "every combination of the grids", "random": "random draws", "tpe": "TPE search"}
 SET_BY_SWEEP = ("input_dir", "run_dir", "submission", "seed", "smoke", "tensorboard", "model_args", "limit_test")
 
@@ -415,15 +416,14 @@ def choose_curves(ranked: Sequence[Summary]) -> list[Summary]:
 
 
 def _describe_plateau(found: Plateau | None) -> dict[str, str]:
-    names = ("verdict", "gain left (points)", "95 % interval", "best epoch minus last")
     if found is None:
-        return dict(zip(names, ("not tested: needs two seeds", "", "", ""), strict=True))
+        return {"verdict": "not tested: needs two seeds", **dict.fromkeys(PLATEAU_COLUMNS, "")}
+    texts = ["", "", show_points(found.excess)]
     verdict = "still gains in the last epoch"
     if found.epoch:
         verdict = f"{'undecided' if found.undecided else 'no significant gain'} from epoch {found.epoch:,} on"
-    interval = show_interval(found.low, found.high) if found.epoch else ""
-    gain = show_points(found.gain) if found.epoch else ""
-    return dict(zip(names, (verdict, gain, interval, show_points(found.excess)), strict=True))
+        texts[:2] = show_points(found.gain), show_interval(found.low, found.high)
+    return {"verdict": verdict, **dict(zip(PLATEAU_COLUMNS, texts, strict=True))}
 
 
 def describe_confusions(results: Results) -> Section | None:
@@ -531,24 +531,13 @@ def describe_claims(results: Results) -> Section | None:
 
 
 def describe_unfinished(results: Results) -> Section | None:
-    """The values whose runs failed or were pruned, and why they failed."""
-    states = pd.DataFrame([{"state": record.state, **record.configuration} for record in results.records])
-    if set(states.state) <= {"done"}:
+    """Why runs did not finish; the table of results has how many."""
+    reasons = [one.reason or "below the median of earlier runs" for one in results.records if one.state != "done"]
+    if not reasons:
         return None
-    rows = [
-        {
-            "parameter": name_parameter(name),
-            "value": show_value(value),
-            **{word: str(int((states.state[states[name] == value] == state).sum())) for word, state in STATES.items()},
-        }
-        for name in results.study.parameters
-        for value in results.study.list_values(name)
-        if name in states
-    ]
-    reasons = pd.Series([record.reason for record in results.records if record.state == "failed"], dtype=str)
-    told = tuple(f"Failed, {count:,} times: {reason}" for reason, count in reasons.value_counts(sort=False).items())
+    table = pd.DataFrame(Counter(reasons).items(), columns=["reason", "runs"]).astype(str)
     words = "No mean and no comparison includes these runs, so a value whose runs fail looks better than it is."
-    return Section("Unfinished runs", (words, *told), table=to_rows(pd.DataFrame(rows)) if rows else ())
+    return Section("Unfinished runs", (words,), table=to_rows(table))
 
 
 def describe_method(results: Results) -> Section:
