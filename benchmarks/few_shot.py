@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import keras
 import numpy as np
 
+from digit_recognizer import load_pretrained
 from digit_recognizer.data.augmentation import BatchedAffine
 from digit_recognizer.data.tables import load_test, load_train, pixels_to_images
-from digit_recognizer.models import load_pretrained
 from digit_recognizer.models._heads import replace_head
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.transfer_learning.letters import (

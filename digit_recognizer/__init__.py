@@ -22,6 +22,7 @@ _MODULES = {  # name -> the module that defines it
     "cross_validate": "training.cross_validation",
     "list_models": "models",
     "load_fold_models": "training.fold_models",
+    "load_pretrained": "models._packaged",
     "load_test": "data.tables",
     "load_train": "data.tables",
 }

@@ -16,13 +16,16 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import TerminatedError, make_printable, open_closed_streams, raise_on_signals
 from digit_recognizer.errors import InputError
 from digit_recognizer.training.executors import Machines, open_executor
+
+if TYPE_CHECKING:
+    from digit_recognizer.training.results import CVResult
 
 Arguments = TypeVar("Arguments")
 RESUME_HELP = (
@@ -192,13 +195,16 @@ def parse_resume(subcommand: str, arguments: list[str]) -> ResumeArguments | Non
         raise error.with_remedy(f"--resume RUN takes only these flags beside it: {others}.") from None
 
 
-def run_training(subcommand: Literal["cv", "train"], arguments: list[str], description: str) -> None:
+def run_training(subcommand: Literal["cv", "train"], arguments: list[str], description: str) -> "CVResult":
     """What `cv` and `train` do: start a run, or resume one.
 
     Args:
         subcommand: the command's name.
         arguments: without the program's name.
         description: what the command does, for `--help`.
+
+    Returns:
+        What the run found.
 
     Raises:
         InputError: for whatever the user can mend.
@@ -211,9 +217,8 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
         from digit_recognizer.training.cross_validation import cross_validate, resume
 
         if resumed is None:
-            cross_validate(parsed.config, single_split=subcommand == "train", executor=executor)
-        else:
-            resume(resumed.resume, subcommand, allow_inexact=resumed.allow_inexact, executor=executor)
+            return cross_validate(parsed.config, single_split=subcommand == "train", executor=executor)
+        return resume(resumed.resume, subcommand, allow_inexact=resumed.allow_inexact, executor=executor)
 
 
 def _report(line: str, code: int) -> int:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from conftest import expect_error
 
+from digit_recognizer import load_pretrained
 from digit_recognizer.competition import submissions
 from digit_recognizer.config import RunConfig
 from digit_recognizer.evaluation.ensemble import ensemble
-from digit_recognizer.models import _packaged, load_pretrained
+from digit_recognizer.models import _packaged
 from digit_recognizer.training.cross_validation import cross_validate, resume
 
 

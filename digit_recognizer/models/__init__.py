@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.config import SMOKE, RunConfig
 from digit_recognizer.errors import InputError
-from digit_recognizer.models._packaged import load_pretrained as load_pretrained
-from digit_recognizer.models._packaged import load_pretrained_classifier as load_pretrained_classifier
 
 if TYPE_CHECKING:
     import keras

@@ -195,7 +195,7 @@ def _start_or_resume(dataset: Dataset, task: TrialTask, path: Path, callback: Pr
     if dataset.whole_test:
         config = config.replace(submission=path / "submission.csv")
     with _silence():
-        return cross_validate(config, single_split=True, dataset=dataset, callbacks=[callback], figures=False)
+        return cross_validate(config, single_split=True, dataset=dataset, callbacks=[callback])
 
 
 def _resume(config: RunConfig, dataset: Dataset, path: Path, callback: PruningCallback) -> CVResult:
@@ -212,7 +212,7 @@ def _resume(config: RunConfig, dataset: Dataset, path: Path, callback: PruningCa
     if differing := [flag(name) for name in old if name not in (*PATH_FIELDS, "precision") and old[name] != new[name]]:
         raise UnusableRunError("sweep.another_run", path=path, received=", ".join(differing))
     with _silence():
-        result = resume(path, "train", dataset=dataset, callbacks=[callback], figures=False)
+        result = resume(path, "train", dataset=dataset, callbacks=[callback])
     load_history(path)
     return result
 

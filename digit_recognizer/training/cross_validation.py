@@ -36,7 +36,6 @@ from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import DivergedError, InputError, LostError, WriteError, reading_its_own_files
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models._weights import export_keras, pack_weights
-from digit_recognizer.reporting.plots import plot_learning_curves, save_figure
 from digit_recognizer.training.checkpoint import RunState, TrainingState, load_state, remove_state
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task, map_in_order
 from digit_recognizer.training.hardware import precision_policy, spread_over
@@ -66,7 +65,6 @@ def cross_validate(
     dataset: Dataset | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     executor: Executor | None = None,
-    figures: bool = True,
 ) -> CVResult:
     """Run a configuration on its data set, from the CSV files to a submission.
 
@@ -78,7 +76,6 @@ def cross_validate(
         callbacks: Keras callbacks, called in every fold; their logs also hold fold, lr and seconds. Epochs of earlier
             sessions, and of folds that another process trains, are replayed: `on_epoch_end` without a model.
         executor: trains the folds; None stands for this process.
-        figures: whether `train` draws its learning curves.
 
     Returns:
         The result; everything else is in the run folder (see `digit_recognizer.training.run`).
@@ -105,7 +102,7 @@ def cross_validate(
     check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
     with Run.create(config, "train" if single_split else "cv") as run, resume_command_in_errors(run):
         run.started = started
-        return _run(run, config, Task(dataset, fold_of_row, executor or LocalExecutor(), callbacks, figures))
+        return _run(run, config, RunSetup(dataset, fold_of_row, executor or LocalExecutor(), callbacks))
 
 
 def resume(
@@ -116,7 +113,6 @@ def resume(
     dataset: Dataset | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     executor: Executor | None = None,
-    figures: bool = True,
 ) -> CVResult:
     """Resume an interrupted run, to the very result that it would have had.
 
@@ -127,7 +123,6 @@ def resume(
             lists the differences.
         dataset: as in `cross_validate`; a run that has finished is then compared with it, and with the code at hand.
         callbacks: as there.
-        figures: as there.
         executor: as there; it may be another than the run was started with.
 
     Raises:
@@ -149,12 +144,12 @@ def resume(
         check_trackers(config)
         dataset = dataset or load_dataset(config)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
-        task = Task(dataset, fold_of_row, executor or LocalExecutor(), callbacks, figures, allow_inexact)
-        return _run(run, config, task)
+        setup = RunSetup(dataset, fold_of_row, executor or LocalExecutor(), callbacks, allow_inexact)
+        return _run(run, config, setup)
 
 
 @dataclass(frozen=True)
-class Task:
+class RunSetup:
     """What a run works on and with.
 
     Attributes:
@@ -162,7 +157,6 @@ class Task:
         fold_of_row: int16 (n,): the fold in which each row is held out; -1 for never.
         executor: trains the folds.
         callbacks: of the user.
-        figures: whether `train` draws its learning curves.
         allow_inexact: whether a changed environment is accepted.
     """
 
@@ -170,7 +164,6 @@ class Task:
     fold_of_row: np.ndarray
     executor: Executor
     callbacks: Sequence[keras.callbacks.Callback] = ()
-    figures: bool = True
     allow_inexact: bool = False
 
     @property
@@ -179,20 +172,20 @@ class Task:
         return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
 
 
-def _run(run: Run, config: RunConfig, task: Task) -> CVResult:
+def _run(run: Run, config: RunConfig, setup: RunSetup) -> CVResult:
     """Train the folds that are not finished, and finalize the run."""
-    dataset, executor = task.dataset, task.executor
-    environment = settle_environment(run, config, dataset, task.fold_of_row, task.allow_inexact, executor)
+    dataset, executor = setup.dataset, setup.executor
+    environment = settle_environment(run, config, dataset, setup.fold_of_row, setup.allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
     restore_state(run, environment["run"], dataset)
     introduce(run, config, dataset, precision)
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
-        replay(run.state.all_history, task.callbacks)
+        replay(run.state.all_history, setup.callbacks)
         inputs = do_task(executor, make_inputs, (config, precision), dataset)
-        work = FoldWork(config, inputs, dataset.labels, task.fold_of_row, run.subcommand == "train", environment)
-        train_folds(run, work, task, trackers)
-        result = _finalize(run, config, task, environment, trackers)
+        work = FoldWork(config, inputs, dataset.labels, setup.fold_of_row, run.subcommand == "train", environment)
+        train_folds(run, work, setup, trackers)
+        result = _finalize(run, config, setup, environment, trackers)
     remove_state(run.path)
     return result
 
@@ -319,20 +312,20 @@ def train_fold_elsewhere(work: FoldWork, task: tuple[int, TrainingState | None])
 # All folds, and the end of a run
 
 
-def train_folds(run: Run, work: FoldWork, task: Task, trackers: Trackers) -> None:
+def train_folds(run: Run, work: FoldWork, setup: RunSetup, trackers: Trackers) -> None:
     """Train the folds that are not finished, each from where an interrupted session left it, and keep their results.
 
     Raises:
         InputError: if training diverges, or a machine differs in what is not tolerated.
     """
-    config, state, executor = work.config, run.state, task.executor
+    config, state, executor = work.config, run.state, setup.executor
     epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
-    unfinished = task.folds[state.finished_folds :]
+    unfinished = setup.folds[state.finished_folds :]
     tasks = [(fold, None if number else state.training) for number, fold in enumerate(unfinished)]
     trained_epochs = state.training.epoch if state.training else 0
     progress = Progress(run.log, epochs_per_fold * len(unfinished) - trained_epochs, config.folds)
     if executor.is_local:
-        callbacks = [progress, trackers, *task.callbacks]
+        callbacks = [progress, trackers, *setup.callbacks]
         train_here = functools.partial(train_fold, callbacks=callbacks, save=run.save_state)
         results = map_in_order(executor, train_here, tasks, work)
     else:
@@ -343,9 +336,9 @@ def train_folds(run: Run, work: FoldWork, task: Task, trackers: Trackers) -> Non
             new_epochs = len(result.history) - (trained_epochs if fold == unfinished[0] else 0)
             new_history = result.history[len(result.history) - new_epochs :]
             trackers.log_epochs(new_history)
-            replay(new_history, task.callbacks)
+            replay(new_history, setup.callbacks)
             report_differences(run, work.environment, fold, result.differences)
-        keep_fold(run, work, fold, result, len(task.folds))
+        keep_fold(run, work, fold, result, len(setup.folds))
         right = result.oof.argmax(axis=1) == work.labels[work.fold_of_row == fold]
         line = f"held-out accuracy {right.mean():.5f}  ({(~right).sum()} of {len(right)} rows wrong)"
         skipped = epochs_per_fold - len(result.history)
@@ -384,12 +377,14 @@ def report_differences(run: Run, environment: dict[str, Any], fold: int, differe
     record_differences(run, environment, named)
 
 
-def _finalize(run: Run, config: RunConfig, task: Task, environment: dict[str, Any], trackers: Trackers) -> CVResult:
+def _finalize(
+    run: Run, config: RunConfig, setup: RunSetup, environment: dict[str, Any], trackers: Trackers
+) -> CVResult:
     """Score the out-of-fold predictions and write everything; metrics.json comes last and marks the run as finished."""
-    state, dataset, is_train = run.state, task.dataset, run.subcommand == "train"
+    state, dataset, is_train = run.state, setup.dataset, run.subcommand == "train"
     run.write_array("oof_probabilities", state.oof)
     run.write_array("test_probabilities", state.test)
-    score = evaluate(state.oof, dataset.labels, task.fold_of_row, dataset.class_names)
+    score = evaluate(state.oof, dataset.labels, setup.fold_of_row, dataset.class_names)
     ineligible = dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
     provenance = Provenance(
         model=config.model,
@@ -402,9 +397,6 @@ def _finalize(run: Run, config: RunConfig, task: Task, environment: dict[str, An
         run=str(run.path),
     )
     submission = write_run_submission(run, config, dataset, provenance) if dataset.whole_test else None
-    if is_train and task.figures:
-        title = f"{config.model}: learning curves, 1/{config.folds} of the rows held out"
-        save_figure(plot_learning_curves(state.history, title), run.path / "learning_curves.png")
     result = CVResult(
         score=score,
         oof_probabilities=state.oof,

@@ -49,6 +49,8 @@ from digit_recognizer.io import (
 )
 
 if TYPE_CHECKING:
+    import pandas
+
     from digit_recognizer.training.checkpoint import RunState, TrainingState
 
 CONFIG, METRICS, LOG, HISTORY = "config.json", "metrics.json", "log.txt", "history.csv"
@@ -268,6 +270,13 @@ def find_input_dir(*paths: Path) -> Path:
         if isinstance(content, dict) and isinstance(content.get("input_dir"), str):
             return Path(content["input_dir"])
     return Path("input")
+
+
+def load_history(path: Path) -> "pandas.DataFrame":
+    """The history of a run as a table; see the module's docstring for its columns."""
+    import pandas as pd
+
+    return pd.read_csv(path / HISTORY)
 
 
 def _load_probabilities(path: Path) -> np.ndarray:

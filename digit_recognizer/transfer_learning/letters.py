@@ -12,8 +12,8 @@ from digit_recognizer.data.augmentation import Affine, BatchedAffine, preprocess
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder
-from digit_recognizer.models import load_pretrained
 from digit_recognizer.models._heads import Transferred, count_parameters, replace_head, unfreeze_from
+from digit_recognizer.models._packaged import load_pretrained
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.fold_models import load_fold_models
 from digit_recognizer.training.progress import Progress

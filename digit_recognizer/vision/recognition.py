@@ -168,7 +168,7 @@ def load_classifier(run: Path | None) -> Classifier:
             other images than 28 x 28 greys.
     """
     if run is None:
-        from digit_recognizer.models import load_pretrained_classifier
+        from digit_recognizer.models._packaged import load_pretrained_classifier
 
         model, temperature = load_pretrained_classifier()
         return Classifier((model,), temperature=temperature)
