@@ -79,7 +79,8 @@ def test_a_linear_head_is_for_features_as_they_are_though_fitted_on_standardised
     features[np.arange(120), labels] += 30
     config = TransferConfig(run="ready", images=None, epochs=20, batch_size=16, learning_rate=0.05)
     epochs = []
-    kernel, bias = fit_linear_head(features, labels, config, 0, epochs.append)
+    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
+    kernel, bias = fit_linear_head(features, labels, config, 0, [count])
     assert ((features @ kernel + bias).argmax(axis=1) == labels).mean() > 0.97
     assert np.isfinite(kernel).all() and len(epochs) == 20
 

@@ -6,8 +6,8 @@ A model's file holds
 - `build(input_shape, classes)`, which returns an uncompiled Keras model from float32 images in [0, 1] to probabilities.
   It imports Keras inside, so that names and presets are read without it. A model with a pretrained backbone takes
   `weights` too;
-- `Options`, if the architecture has some: a dataclass of numbers with defaults, which `build` takes as `options`. Users
-  set them by `--model-args NAME=VALUE`;
+- `Options`, if the architecture has some: a dataclass of numbers, each an `option` with a default and a range, which
+  `build` takes as `options`. Users set them by `--model-args NAME=VALUE`;
 - `SMOKE`, if the common smoke run would take too long: the differences from it.
 """
 
@@ -121,6 +121,7 @@ def build_model(
     arguments: dict[str, Any] = {}
     if hasattr(module, "Options"):
         arguments["options"] = module.Options(**options)
+        _check_ranges(arguments["options"])
     elif options:
         raise TypeError(f"{name} has no options")
     if "weights" in inspect.signature(module.build).parameters:
@@ -173,24 +174,9 @@ def describe_options(name: str) -> str:
     return f"--model {name} has these options: {' '.join(f'{option}={default}' for option, default in known.items())}"
 
 
-def check_count(option: str, value: Number, highest: int) -> None:
-    """Refuse a number of layers, units or px below 1 or above `highest`.
-
-    Raises:
-        InputError: one line that names the option and its range.
-    """
-    if not 1 <= value <= highest:
-        raise InputError("models.option_count", option=option, received=value, highest=highest)
-
-
-def check_share(option: str, value: Number) -> None:
-    """Refuse a share to drop that is below 0, or leaves nothing.
-
-    Raises:
-        InputError: as `check_count`.
-    """
-    if not 0 <= value < 1:  # NaN too
-        raise InputError("models.option_share", option=option, received=value)
+def option(default: Number, lowest: Number, highest: Number) -> Any:
+    """A field of an architecture's `Options`: its default, and the range that `build_model` holds it to."""
+    return dataclasses.field(default=default, metadata={"range": (lowest, highest)})
 
 
 def check_fits(shape: Sequence[int | None], kernel_px: int, layer: str) -> None:
@@ -207,6 +193,14 @@ def check_fits(shape: Sequence[int | None], kernel_px: int, layer: str) -> None:
     side_px = min(px or 0 for px in shape[1:3])
     if kernel_px > side_px:
         raise InputError("models.kernel_too_large", layer=layer, received=kernel_px, side=side_px)
+
+
+def _check_ranges(options: Any) -> None:
+    for field in dataclasses.fields(options):
+        lowest, highest = field.metadata.get("range", (-math.inf, math.inf))
+        value = getattr(options, field.name)
+        if not lowest <= value <= highest:  # NaN too
+            raise InputError("models.option_range", option=field.name, received=value, lowest=lowest, highest=highest)
 
 
 def _read_number(text: str, kind: type) -> Number | None:

@@ -13,44 +13,31 @@ the last pooling and after each dense layer, as there.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.models import MUON, check_count, check_fits, check_share
+from digit_recognizer.models import MUON, check_fits, option
 
 if TYPE_CHECKING:
     import keras
 
 PRESET: dict[str, Any] = MUON
 
-LARGEST_IMAGE_PX = 28
-HIGHEST_FILTERS = 256  # together these stay below 2**26 parameters, 268 MB
-HIGHEST_DENSE_LAYERS = 8
-HIGHEST_DENSE_UNITS = 1024
 CONVOLUTIONS_PER_POOLING = 2
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `--model-args` sets."""
+    """What `--model-args` sets; at most 2**26 parameters, 268 MB."""
 
-    convolutions: int = 3
-    filters: int = 34
+    convolutions: int = option(3, 1, 28)
+    filters: int = option(34, 1, 256)
     """Of each convolution."""
-    kernel_px: int = 3
+    kernel_px: int = option(3, 1, 28)
     """Side of each convolution's kernels."""
-    dense_layers: int = 2
+    dense_layers: int = option(2, 1, 8)
     """Hidden ones."""
-    dense_units: int = 100
+    dense_units: int = option(100, 1, 1024)
     """Of each hidden layer."""
-    dropout: float = 0.5
+    dropout: float = option(0.5, 0, 0.99)
     """Share of the activations that a step leaves out, after the last pooling and each dense layer."""
-
-    def __post_init__(self) -> None:
-        """Refuse values of which no model can be built."""
-        check_count("convolutions", self.convolutions, LARGEST_IMAGE_PX)
-        check_count("filters", self.filters, HIGHEST_FILTERS)
-        check_count("kernel_px", self.kernel_px, LARGEST_IMAGE_PX)
-        check_count("dense_layers", self.dense_layers, HIGHEST_DENSE_LAYERS)
-        check_count("dense_units", self.dense_units, HIGHEST_DENSE_UNITS)
-        check_share("dropout", self.dropout)
 
 
 def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> "keras.Model":

@@ -7,7 +7,7 @@ Source: `kuzushiji-sweeps`. The options count hidden layers and their units; the
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.models import FAST_MUON, check_count
+from digit_recognizer.models import FAST_MUON, option
 
 if TYPE_CHECKING:
     import keras
@@ -16,23 +16,15 @@ if TYPE_CHECKING:
 # at 0.01, else as in models/__init__.py). Wider models may want it.
 PRESET: dict[str, Any] = {**FAST_MUON, "augmentation": "none"}
 
-HIGHEST_LAYERS = 60  # together these stay below 2**26 parameters, 268 MB
-HIGHEST_UNITS = 1024
-
 
 @dataclass(frozen=True)
 class Options:
-    """What `--model-args` sets."""
+    """What `--model-args` sets; at most 2**26 parameters, 268 MB."""
 
-    layers: int = 2
+    layers: int = option(2, 1, 60)
     """Hidden ones."""
-    units: int = 8
+    units: int = option(8, 1, 1024)
     """Of each hidden layer."""
-
-    def __post_init__(self) -> None:
-        """Refuse values of which no model can be built."""
-        check_count("layers", self.layers, HIGHEST_LAYERS)
-        check_count("units", self.units, HIGHEST_UNITS)
 
 
 def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> "keras.Model":

@@ -11,26 +11,20 @@ Expect 0.9954 of 8,398 held-out rows after 5 minutes of `train --model resnet` o
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.models import FAST_MUON, check_count
+from digit_recognizer.models import FAST_MUON, option
 
 if TYPE_CHECKING:
     import keras
 
 PRESET: dict[str, Any] = FAST_MUON
 
-HIGHEST_BLOCKS = 18  # the paper's 110 layers
-
 
 @dataclass(frozen=True)
 class Options:
     """What `--model-args` sets."""
 
-    blocks: int = 1
-    """Of each of the three stages; 3 make the paper's 20 layers."""
-
-    def __post_init__(self) -> None:
-        """Refuse values of which no model can be built."""
-        check_count("blocks", self.blocks, HIGHEST_BLOCKS)
+    blocks: int = option(1, 1, 18)
+    """Of each of the three stages; 3 make the paper's 20 layers, 18 its 110."""
 
 
 def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> "keras.Model":
