@@ -7,9 +7,10 @@ import keras
 import numpy as np
 from PIL import Image, ImageDraw
 
+from digit_recognizer.config import RunConfig
 from digit_recognizer.models import build_model
 from digit_recognizer.models._weights import pack_weights
-from digit_recognizer.training.run import find_fold_weights
+from digit_recognizer.training.run import REQUIRED_METRICS, find_fold_weights
 
 SIDE_PX = 64
 
@@ -43,8 +44,10 @@ def write_base_run(folder: Path) -> Path:
     keras.utils.set_random_seed(0)
     model = build_model("narrow")
     (folder / "models").mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"subcommand": "cv", "model": "narrow", "folds": 11}))
-    (folder / "metrics.json").write_text(json.dumps({"precision": "float32"}))
+    config = RunConfig(model="narrow", folds=11).to_json()
+    (folder / "config.json").write_text(json.dumps({"subcommand": "cv", **config}))
+    metrics = {name: None for name in REQUIRED_METRICS}
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "precision": "float32"}))
     for fold in (0, 10):
         find_fold_weights(folder, fold).write_bytes(pack_weights(model))
     return folder

@@ -117,7 +117,7 @@ def test_frozen_weights_are_byte_for_byte_those_of_the_first_folds_net(place, do
     )
     assert before.keys() == after.keys()
     changed = [name for name in before if before[name].tobytes() != after[name].tobytes()]
-    assert changed == ["006.probabilities/kernel", "007.probabilities/bias"]
+    assert set(changed) == {"006.probabilities/kernel", "007.probabilities/bias"}
 
 
 def test_the_same_seed_gives_the_same_result(place, done, tmp_path):
