@@ -140,7 +140,7 @@ def test_unfreezing_changes_what_it_names_and_all_after_it_and_nothing_before(pl
     assert changed == {"block2_conv", "embedding", "probabilities"}
     assert read_metrics(tmp_path / "out")["parameters"] == {"trained": 153 + 5_020 + 16_050, "frozen": 260}
     with (tmp_path / "out" / "history.csv").open() as file:
-        rates = [float(row["learning_rate"]) for row in csv.DictReader(file) if row["epoch"] == "9"]
+        rates = [float(row["lr"]) for row in csv.DictReader(file) if row["epoch"] == "9"]
     assert rates == pytest.approx([0.001] * 2)
 
 
