@@ -46,7 +46,7 @@ def write_base_run(folder: Path) -> Path:
     (folder / "models").mkdir(parents=True)
     config = RunConfig(model="narrow", folds=11).to_json()
     (folder / "config.json").write_text(json.dumps({"subcommand": "cv", **config}))
-    metrics = {name: None for name in REQUIRED_METRICS}
+    metrics = dict.fromkeys(REQUIRED_METRICS)
     (folder / "metrics.json").write_text(json.dumps({**metrics, "precision": "float32"}))
     for fold in (0, 10):
         find_fold_weights(folder, fold).write_bytes(pack_weights(model))
