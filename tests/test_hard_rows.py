@@ -48,7 +48,7 @@ def test_rows_are_drawn_with_label_prediction_and_probability():
         middle, above = text.get_position()
         top, left = round(above) + 1, round(middle) - 14
         assert np.array_equal(sheet[top : top + 28, left : left + 28], IMAGES[row, ..., 0])
-    assert figure.get_suptitle() == "three rows"
+    assert figure.get_suptitle().startswith("three rows;")
 
 
 def test_confident_errors_come_in_the_order_of_the_predictions_probability():

@@ -231,7 +231,7 @@ def plot_rows(
         f"label {names[label]},\npred. {names[row.argmax()]}{space}({row.max():.2f})"
         for label, row in zip(labels, probabilities, strict=True)
     ]
-    return plot_contact_sheet(images[..., 0], words, title)
+    return plot_contact_sheet(images[..., 0], words, f"{title}; in brackets: the prediction's probability")
 
 
 def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Section:

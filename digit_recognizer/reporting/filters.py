@@ -179,28 +179,27 @@ def plot_maps(pictures: np.ndarray, title: str, quantity: str) -> "Figure":
     return figure
 
 
-def plot_filter_effects(filters: np.ndarray, effects: FilterEffects, image: np.ndarray, title: str) -> "Figure":
+def plot_filter_effects(filters: np.ndarray, effects: FilterEffects, image: np.ndarray, layer: str) -> "Figure":
     """Draw an image, filters, and what cv2.filter2D and the model make of the image with each of them.
 
     Args:
         filters: float (n, height, width); the first 32 are drawn.
         effects: of these filters.
         image: uint8 (height, width, channels).
-        title: one line above all.
+        layer: name of the convolution.
     """
     answers = [part[:MOST_EFFECTS] for part in (effects.filtered, effects.activations)]
     filters = filters[:MOST_EFFECTS]
     rows = -(-len(filters) // EFFECT_COLUMNS)
     weights, responses = choose_colours(filters), choose_colours(*answers)
-    figure = open_figure(1.25 * WIDTH_INCHES, 1.3 + 0.93 * rows)
-    figure.suptitle(title, fontsize=12)
+    figure = open_figure(1.25 * WIDTH_INCHES, 1.3 + 0.96 * rows)
     panels = figure.subplots(1, 4, width_ratios=(1, 2, 2, 2))
     panels[0].imshow(image.mean(axis=-1), cmap="gray_r", vmin=0, vmax=255)
     panels[0].set_axis_off()
     _draw_tiles(panels[1], filters, EFFECT_COLUMNS, weights)
     for axes, answer in zip(panels[2:], answers, strict=True):
         _draw_tiles(axes, answer, EFFECT_COLUMNS, responses)
-    for axes, words in zip(panels, ("the image", "filters", "cv2.filter2D", "the model"), strict=True):
+    for axes, words in zip(panels, ("example 1", f"filters of {layer}", "cv2.filter2D", "the model"), strict=True):
         axes.set_title(words, fontsize=12)
     _add_bar(figure, [panels[1]], weights, "weight")
     _add_bar(figure, list(panels[2:]), responses, "activation")
@@ -273,7 +272,7 @@ def _describe_effects(
     network: Network, call: LayerCall, filters: np.ndarray, image: np.ndarray, folder: Path
 ) -> Section:
     effects, path = compute_filter_effects(network, call, image), folder / "filter_effects.png"
-    save_figure(plot_filter_effects(filters, effects, image, f"example 1 through {call.name}"), path)
+    save_figure(plot_filter_effects(filters, effects, image, call.name), path)
     silent = int((effects.activations <= 0).all(axis=(1, 2)).sum())
     verdict = "agree" if effects.agree else "DISAGREE"
     sentence = (
