@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import write_labels, write_tiny_data
+from conftest import expect_error, write_labels, write_tiny_data
 from PIL import Image
 from resuming import configure
 
@@ -48,21 +48,20 @@ def list_cells(clothes, title):
     return next(section.table for section in sections if section.title == title)
 
 
-def test_a_run_tells_the_names_and_shows_them_again(clothes, capsys):
+def test_a_run_keeps_the_class_names_and_shows_them_again(clothes, capsys):
     metrics = json.loads((clothes / "run" / "metrics.json").read_text())
     assert metrics["classes"] == FASHION.to_json()
-    costliest = metrics["most_frequent_confusion"]
-    assert set(costliest) == {"label", "prediction", "rows"} and load_run(clothes / "run").label_set == FASHION
+    confusion = metrics["most_frequent_confusion"]
+    assert set(confusion) == {"label", "prediction", "rows"} and load_run(clothes / "run").label_set == FASHION
     assert cv.main(["--resume", str(clothes / "run")]) == 0
-    label, prediction = FASHION.names[costliest["label"]], FASHION.names[costliest["prediction"]]
-    assert f"{label} read as {prediction}: {costliest['rows']} rows" in capsys.readouterr().out
+    label, prediction = FASHION.names[confusion["label"]], FASHION.names[confusion["prediction"]]
+    assert f"{label} read as {prediction}: {confusion['rows']} rows" in capsys.readouterr().out
 
 
-def test_mirroring_digits_is_refused_before_anything_is_read(tiny_dir, capsys):
+def test_mirroring_digits_is_refused_before_anything_is_read(tiny_dir):
     (tiny_dir / "train.csv").write_text("nobody looks")
-    assert cv.main(["--input-dir", str(tiny_dir), "--augmentation", "flip", "--run-dir", "run"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("cv: --augmentation flip mirrors images") and told.count("\n") == 1
+    with expect_error("data.mirrored", received="flip"):
+        cv.main(["--input-dir", str(tiny_dir), "--augmentation", "flip", "--run-dir", "run", "--debug"])
 
 
 def test_every_table_of_an_examination_has_the_names(clothes):
@@ -77,8 +76,8 @@ def test_every_table_of_an_examination_has_the_names(clothes):
         header, *rows = list_cells(clothes, title)
         assert rows and {row[header.index(column)] for row in rows for column in columns} <= names, title
     assert list_cells(clothes, "Output vectors")[0][4:] == FASHION.names
-    told = " ".join(p for s in read_examination(clothes / "run" / "examination").sections for p in s.paragraphs)
-    assert "digit" not in told and "6 per class" in told
+    text = " ".join(p for s in read_examination(clothes / "run" / "examination").sections for p in s.paragraphs)
+    assert "digit" not in text and "6 per class" in text
 
 
 def test_files_for_machines_keep_numbers(clothes):
@@ -94,7 +93,7 @@ def test_a_report_on_clothes_speaks_of_images(clothes):
     assert "Kaggle" not in page and "digits" not in page
 
 
-def test_score_names_the_costliest_confusion(clothes, capsys):
+def test_score_names_the_most_frequent_confusion(clothes, capsys):
     labels = np.arange(60, 80) % 10
     labels[[6, 16]] = 0  # both of class 6
     write_labels(clothes / "mine.csv", labels)
@@ -102,32 +101,32 @@ def test_score_names_the_costliest_confusion(clothes, capsys):
     assert "most frequent confusion Shirt read as T-shirt/top: 2 rows" in capsys.readouterr().out
 
 
-def test_pictures_are_not_read_by_a_net_that_tells_clothes(clothes, tmp_path, capsys):
+def test_a_run_on_clothes_predicts_tables_but_no_pictures(clothes, tmp_path):
     picture = tmp_path / "page.png"
     Image.fromarray(IMAGES[0, ..., 0]).save(picture)
-    assert predict.main([str(picture), "--run", str(clothes / "run")]) == 2
-    assert "takes a run on digits" in capsys.readouterr().err
+    with expect_error("predict.not_digits", path=clothes / "run"):
+        predict.main([str(picture), "--run", str(clothes / "run"), "--debug"])
     table = ["--csv", str(clothes / "data" / "test.csv"), "--run", str(clothes / "run"), "--output", "again.csv"]
     assert predict.main(table) == 0
 
 
-def test_names_of_other_images_are_not_believed(clothes, tmp_path, capsys):
+def test_class_names_of_another_data_set_are_refused(clothes, tmp_path):
     data = write_tiny_data(tmp_path / "data")
     content = {**FASHION.to_json(), "test_sha256": "f" * 64}
     (data / "classes.json").write_text(json.dumps(content))
-    assert score.main([str(clothes / "run.csv"), "--input-dir", str(data)]) == 2
-    assert cv.main(["--input-dir", str(data), "--run-dir", "run"]) == 2
-    assert capsys.readouterr().err.count("was written for another test.csv") == 2
+    for command, arguments in ((score, [str(clothes / "run.csv")]), (cv, ["--run-dir", "run"])):
+        with expect_error("data.other_classes", path=data / "classes.json"):
+            command.main([*arguments, "--input-dir", str(data), "--debug"])
     (data / "classes.json").write_text(json.dumps({**content, "test_sha256": hash_file(data / "test.csv")}))
     assert score.main([str(clothes / "run.csv"), "--input-dir", str(data)]) == 0
 
 
-def test_a_run_whose_names_are_damaged_is_refused_in_one_line(clothes, tmp_path, capsys):
+def test_a_run_whose_class_names_are_damaged_is_refused(clothes, tmp_path):
     run = shutil.copytree(clothes / "run", tmp_path / "run")
     metrics = json.loads((run / "metrics.json").read_text())
     (run / "metrics.json").write_text(json.dumps({**metrics, "classes": {"label_set": "fashion", "names": ["<b>"]}}))
-    assert examine.main([str(run), "--input-dir", str(clothes / "data"), "--output", "new"]) == 2
-    assert "metrics.json must hold 10 names" in capsys.readouterr().err
+    with expect_error("data.label_set", path=run / "metrics.json"):
+        examine.main([str(run), "--input-dir", str(clothes / "data"), "--output", "new", "--debug"])
 
 
 @pytest.mark.parametrize("names", [FASHION.names, tuple(f"Wellingtons {n}b" for n in range(10))])

@@ -70,7 +70,6 @@ def choose_whole_ticks() -> "MaxNLocator":
 # Learning curves
 
 MODEL_COLUMNS = ("seed", "part", "fold")  # those that are there tell one trained model from another
-OLD_NAMES = {"held_out_loss": "val_loss", "held_out_accuracy": "val_accuracy", "learning_rate": "lr"}
 LEAST_MARGIN = 1e-3  # of the y-axis: values that are all but equal must not look far apart
 FAR_BELOW = 4.0  # times the middle half of the values: a model that far down would flatten all others
 SHORT_RUN = 8  # epochs, all of which are shown
@@ -78,7 +77,7 @@ MOST_COLUMNS, TITLE_LETTERS = 3, 36  # of panels in a row, and of a line above a
 
 
 def tidy_history(history: "Sequence[Mapping[str, Any]] | pandas.DataFrame") -> "pandas.DataFrame":
-    """A history as a table of numbers with Keras' column names, however it was kept.
+    """A history as a table of numbers.
 
     Args:
         history: one row per trained model and epoch, as numbers or as the text of history.csv.
@@ -89,10 +88,9 @@ def tidy_history(history: "Sequence[Mapping[str, Any]] | pandas.DataFrame") -> "
     """
     import pandas
 
-    frame = pandas.DataFrame(history).rename(columns=OLD_NAMES)
-    for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr"):
-        if name in frame:
-            frame[name] = pandas.to_numeric(frame[name], errors="coerce")
+    frame = pandas.DataFrame(history)
+    for name in {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr"} & set(frame):
+        frame[name] = pandas.to_numeric(frame[name], errors="coerce")
     for name in {"fold", "seed"} & set(frame):  # "10" would come before "2"
         frame[name] = pandas.to_numeric(frame[name])
     return frame
