@@ -292,15 +292,28 @@ def write_json(path: Path, content: Any, *, exclusive: bool = False) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_csv(path: Path, table: "pd.DataFrame") -> None:
+def write_csv(path: Path, table: "pd.DataFrame", *, float_format: str | None = None, exclusive: bool = False) -> None:
     """Write a table as CSV, atomically: UTF-8, LF, header first, no index, empty cells for None and NaN.
 
     Text that a spreadsheet would run as a formula is disarmed by `guard_cell`; bytes of a path that are no text are
-    escaped.
+    escaped. Errors are those of `write_atomically`.
+
+    Args:
+        path: the file to write.
+        table: its column names are texts.
+        float_format: such as "%.6f"; None writes every digit.
+        exclusive: whether an existing file must stay.
     """
-    guarded = table.map(lambda cell: guard_cell(cell) if isinstance(cell, str) else cell)
-    with write_atomically(path) as temporary:
-        guarded.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8", errors="backslashreplace")
+    import pandas as pd
+
+    guarded = table.rename(columns=guard_cell)
+    for name in guarded.select_dtypes(exclude="number"):
+        cells = [guard_cell(cell) if isinstance(cell, str) else cell for cell in guarded[name]]
+        guarded[name] = pd.Series(cells, guarded.index, dtype=object)  # not inferred: whole numbers stay whole
+    with write_atomically(path, exclusive=exclusive) as temporary:
+        guarded.to_csv(
+            temporary, index=False, float_format=float_format, lineterminator="\n", errors="backslashreplace"
+        )
 
 
 def guard_cell(text: str) -> str:

@@ -11,7 +11,7 @@ from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.data.tables import TrainTable, pixels_to_images
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.evaluation.predictions import find_held_out_rows
-from digit_recognizer.io import write_atomically
+from digit_recognizer.io import write_csv
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.plots import are_short, plot_confusion_matrix, plot_contact_sheet, save_figure
 from digit_recognizer.reporting.run_report import ExaminedRun
@@ -322,8 +322,7 @@ def write_label_errors(errors: "pandas.DataFrame", train: TrainTable, path: Path
     table = errors.drop(columns="row")
     table.insert(0, "data_row", errors["row"] + 1)
     table.insert(1, "file_line", errors["row"] + 2 if known else None)
-    with write_atomically(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+    write_csv(path, table, float_format="%.6f")
 
 
 def plot_label_errors(errors: "pandas.DataFrame", pixels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":

@@ -22,7 +22,7 @@ import pandas as pd
 from digit_recognizer.console import print_line
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import load_npy, read_bytes, write_atomically
+from digit_recognizer.io import load_npy, read_bytes, write_csv
 from digit_recognizer.sweeps.study import Configuration, Study
 from digit_recognizer.sweeps.trials import LIMIT_BYTES, TrialRecord, group_by_configuration
 
@@ -136,8 +136,7 @@ def describe_configuration(study: Study, configuration: Configuration) -> str:
 
 def write_ensembles(path: Path, scores: pd.DataFrame) -> None:
     """Write ensembles.csv, which is kept when the trials' folders are not."""
-    with write_atomically(path) as temporary:
-        scores.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+    write_csv(path, scores, float_format="%.6f")
 
 
 def load_ensembles(path: Path) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.console import print_line
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import check_writable_folder, guard_cell, write_atomically, write_text
+from digit_recognizer.io import check_writable_folder, write_csv, write_text
 from digit_recognizer.models import load_preset
 from digit_recognizer.reporting.error_report import find_repeated_confusions
 from digit_recognizer.reporting.html import GENERATOR, FigureFile, Section, build_facts, build_page, escape_html
@@ -186,7 +186,7 @@ def write_trial_table(results: Results, path: Path) -> None:
     rows = [
         {
             "trial": one.name,
-            **{guard_cell(name): one.configuration.get(name, "") for name in names},
+            **{name: one.configuration.get(name, "") for name in names},
             "seed": one.seed,
             "state": one.state,
             "reason": one.reason,
@@ -198,9 +198,7 @@ def write_trial_table(results: Results, path: Path) -> None:
         }
         for one in results.records
     ]
-    table = pd.DataFrame(rows, dtype=object).map(lambda cell: guard_cell(cell) if isinstance(cell, str) else cell)
-    with write_atomically(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(path, pd.DataFrame(rows, dtype=object))
 
 
 # How numbers are written: differences in percentage points, with a sign.

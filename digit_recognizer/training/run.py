@@ -42,7 +42,7 @@ from digit_recognizer.io import (
     make_free_folder,
     read_json,
     sweep_temporaries,
-    write_atomically,
+    write_csv,
     write_json,
     write_npy,
     write_text,
@@ -174,8 +174,7 @@ class Run:
         """Write history.csv; a column that an epoch lacks stays empty."""
         import pandas as pd
 
-        with write_atomically(self.path / HISTORY) as temporary:
-            pd.DataFrame(history).to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(self.path / HISTORY, pd.DataFrame(history))
 
 
 @dataclass(frozen=True)

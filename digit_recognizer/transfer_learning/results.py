@@ -16,7 +16,6 @@ runs/<time>-transfer/
     log.txt                   what the screen showed
 """
 
-import csv
 import dataclasses
 import time
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ import numpy as np
 from digit_recognizer.config import Preprocess
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
-from digit_recognizer.io import guard_cell, read_json, write_atomically, write_json
+from digit_recognizer.io import read_json, write_atomically, write_csv, write_json
 from digit_recognizer.models import build_model, read_options
 from digit_recognizer.models._heads import count_parameters, replace_head
 from digit_recognizer.models._resnet152v2 import FEATURES, build_head
@@ -180,16 +179,16 @@ def format_result(metrics: dict[str, Any], run: Run) -> str:
 
 def write_predictions(run: Run, judgement: Judgement, classes: Sequence[str]) -> None:
     """Write predictions.csv: what the first seed's net read."""
+    import pandas as pd
+
     probabilities = judgement.probabilities[0]
-    with (
-        write_atomically(run.path / "predictions.csv") as temporary,
-        temporary.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "label", "predicted", "probability"])
-        for name, label, row in zip(judgement.files, judgement.labels, probabilities, strict=True):
-            cells = [guard_cell(text) for text in (name, classes[label], classes[row.argmax()])]
-            writer.writerow([*cells, f"{row.max():.6f}"])
+    table = pd.DataFrame({
+        "file": [str(name) for name in judgement.files],
+        "label": [classes[label] for label in judgement.labels],
+        "predicted": [classes[label] for label in probabilities.argmax(axis=1)],
+        "probability": probabilities.max(axis=1),
+    })  # fmt: skip
+    write_csv(run.path / "predictions.csv", table, float_format="%.6f")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.labels import DIGITS, parse_label_set
 from digit_recognizer.data.tables import load_test, pixels_to_images
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import check_writable_folder, guard_cell, read_json, write_atomically
+from digit_recognizer.io import check_writable_folder, read_json, write_atomically, write_csv
 from digit_recognizer.vision.ink import find_ink
 from digit_recognizer.vision.normalize import normalize
 from digit_recognizer.vision.photos import load_photograph
@@ -415,16 +415,14 @@ def write_predictions(pictures: Iterable[PicturePrediction], path: Path) -> int:
 
     rows: list[tuple[Any, ...]] = []
     for picture in pictures:
-        name = guard_cell(str(picture.path))
+        name = str(picture.path)
         for one in picture.glyphs:
             glyph, digit = one.glyph, "" if one.digit is None else str(one.digit)
             probability = f"{one.probabilities[one.most_likely]:.4f}"
             rows.append((name, digit, probability, glyph.x, glyph.y, glyph.width, glyph.height))
         if not picture.glyphs:
             rows.append((name, *[""] * (len(COLUMNS) - 1)))
-    with write_atomically(path, exclusive=True) as temporary:
-        table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-        table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
+    write_csv(path, pd.DataFrame(rows, columns=list(COLUMNS), dtype=object), exclusive=True)
     return len(rows)
 
 
