@@ -84,10 +84,10 @@ GOOD = ",".join(COLUMNS) + "\n"
 DAMAGED = {
     "other columns": ("a,b\n1,2\n", "_columns", {}),
     "empty": ("", "", {}),
-    "a short row": (GOOD + "x,y\n", "_value", {"line": 2, "column": "status"}),
+    "a short row": (GOOD + "x,y\n", "_value", {"line": 2, "column": "ref"}),
     "a long row": (GOOD + ",".join(["x"] * 13) + "\n", "", {}),
     "an open quote": (GOOD + '"x\n', "", {}),
-    "another status": (GOOD + ",".join(["x"] * 12) + "\n", "_value", {"line": 2, "column": "status"}),
+    "another status": (GOOD + ",".join([*["x"] * 9, "12", "x", "x"]) + "\n", "_value", {"line": 2, "column": "status"}),
     "a bad ref": (GOOD + ",".join([*["x"] * 9, "abc", "pending", ""]) + "\n", "_value", {"column": "ref"}),
     "two lines in a field": (GOOD + '"x\ny"' + ",x" * 9 + ",complete,\n", "_value", {"line": 2, "column": "time"}),
     "bytes": (b"\xff\xfe", "", {}),
