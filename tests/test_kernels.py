@@ -177,7 +177,7 @@ def test_what_a_module_imports_is_packed_and_nothing_else(tmp_path, monkeypatch)
         "one.py": "from digit_recognizer.part import two\n",
         "part/__init__.py": "import os\n",
         "part/two.py": "def f():\n    from digit_recognizer.three import NAME\n    import digit_recognizer.spare\n",
-        "three.py": "if TYPE_CHECKING:\n    import digit_recognizer.typing_only\nNAME = 1\n",
+        "three.py": "'Docstring.'\nif TYPE_CHECKING:\n    import digit_recognizer.typing_only\nNAME = 1\n",
         "spare.py": "",
         "typing_only.py": "",
         "secret.py": "KEY = 1\n",
@@ -193,7 +193,8 @@ def test_what_a_module_imports_is_packed_and_nothing_else(tmp_path, monkeypatch)
     assert found == ["__init__.py", "one.py", "part/__init__.py", "part/two.py", "three.py"]
     packed = unpack_package(pack_package(["digit_recognizer.one"], "abc"))
     assert packed["digit_recognizer/COMMIT"] == "abc\n"
-    assert packed["digit_recognizer/three.py"].endswith("NAME = 1\n")
+    assert packed["digit_recognizer/one.py"] == files["one.py"]
+    assert packed["digit_recognizer/three.py"].splitlines() == ["", *files["three.py"].splitlines()[1:]]
 
 
 def test_a_kernel_carries_one_model_and_only_what_cv_needs():
