@@ -22,7 +22,7 @@ from digit_recognizer.reporting.plots import (
     save_figure,
     tidy_history,
 )
-from digit_recognizer.training.cross_validation import evaluate
+from digit_recognizer.training.results import evaluate
 from digit_recognizer.training.run import CONFIG, FinishedRun
 
 if TYPE_CHECKING:
