@@ -69,3 +69,13 @@ def print_line(text: str) -> None:
         print(text, flush=True)
     except OSError:  # BrokenPipeError after `| head`, say
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves to the end
+
+
+def format_seconds(seconds: float) -> str:
+    """A span of time as one reads it: 42 s, 3 min 20 s, 1 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

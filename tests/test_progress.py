@@ -1,13 +1,14 @@
 import pytest
 
-from digit_recognizer.training import progress
-from digit_recognizer.training.progress import Progress, format_seconds
+from digit_recognizer.console import format_seconds
+from digit_recognizer.training import callbacks
+from digit_recognizer.training.callbacks import Progress
 
 
 @pytest.fixture
 def clock(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: now[0])
     return now
 
 

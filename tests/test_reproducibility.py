@@ -53,7 +53,7 @@ def package(tmp_path_factory):
         ("models/champion.py", "# a comment", False),
         ("models/baseline.py", "EPSILON = 1", False),
         ("data/sources.py", "EPSILON = 1", False),
-        ("training/progress.py", "EPSILON = 1", False),
+        ("training/callbacks.py", "EPSILON = 1", False),
         ("submit.py", "EPSILON = 1", False),
     ],
 )

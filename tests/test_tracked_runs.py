@@ -7,7 +7,7 @@ import pytest
 from conftest import expect_error, write_tiny_data
 from resuming import configure
 
-from digit_recognizer.training import checkpoint, mlflow_tracker
+from digit_recognizer.training import checkpoint, tracking
 from digit_recognizer.training.cross_validation import cross_validate, resume
 
 ADDRESS = "MLFLOW_TRACKING_URI"
@@ -143,4 +143,4 @@ def test_trackers_change_no_number_and_are_no_part_of_the_fingerprint(tracked):
 def test_a_run_that_the_address_does_not_know_is_named_before_training(tracked, tmp_path):
     (tmp_path / "mlflow.json").write_text(json.dumps({"run_id": "0" * 32}))
     with expect_error("trackers.run_unknown", path=tmp_path / "mlflow.json"):
-        mlflow_tracker.MLflowTracker(tmp_path, {}, {})
+        tracking.MLflowTracker(tmp_path, {}, {})

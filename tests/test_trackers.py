@@ -14,9 +14,9 @@ from conftest import expect_error
 from digit_recognizer import cv
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import DivergedError, InputError, PrunedError, WriteError
-from digit_recognizer.training import mlflow_tracker
+from digit_recognizer.training import tracking
+from digit_recognizer.training.callbacks import Trackers, open_trackers
 from digit_recognizer.training.run import Run
-from digit_recognizer.training.trackers import Trackers, open_trackers
 
 ADDRESS = "MLFLOW_TRACKING_URI"
 needs_mlflow = pytest.mark.skipif(
@@ -33,7 +33,7 @@ def test_nothing_is_imported_that_is_not_asked_for():
     script = (
         "import sys\n"
         "from digit_recognizer.config import RunConfig\n"
-        "from digit_recognizer.training.trackers import check_trackers\n"
+        "from digit_recognizer.training.callbacks import check_trackers\n"
         "check_trackers(RunConfig())\n"
         "assert not {'mlflow', 'tensorboard'} & set(sys.modules)\n"
     )
@@ -70,7 +70,7 @@ def test_a_wrong_address_is_reported_before_anything_is_written(address, tiny_di
     ],
 )
 def test_an_address_is_shown_without_its_secrets(text, shown):
-    assert mlflow_tracker.hide_secrets(text) == shown
+    assert tracking.hide_secrets(text) == shown
 
 
 class Listener:
@@ -169,10 +169,10 @@ def test_an_mlflow_server_that_fails_is_dropped_and_leaves_no_run_active(tmp_pat
 
 def test_the_client_is_patient_for_seconds_unless_told_otherwise(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", types.SimpleNamespace(MlflowClient=lambda: pytest.fail("not yet")))
-    for name in mlflow_tracker.PATIENCE:
+    for name in tracking.PATIENCE:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
-    mlflow_tracker._import_mlflow()
-    settled = {name: os.environ[name] for name in mlflow_tracker.PATIENCE}
-    assert settled == {**mlflow_tracker.PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT": "77"}
+    tracking._import_mlflow()
+    settled = {name: os.environ[name] for name in tracking.PATIENCE}
+    assert settled == {**tracking.PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT": "77"}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.console import print_line
+from digit_recognizer.console import format_seconds, print_line
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder, write_csv, write_text
@@ -57,7 +57,6 @@ from digit_recognizer.sweeps.study import (
     show_value,
 )
 from digit_recognizer.sweeps.trials import TRIALS, TrialRecord
-from digit_recognizer.training.progress import format_seconds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,7 +22,7 @@ import pandas as pd
 
 from digit_recognizer.competition.submissions import describe_command, find_commit
 from digit_recognizer.config import RunConfig, flag
-from digit_recognizer.console import print_line
+from digit_recognizer.console import format_seconds, print_line
 from digit_recognizer.data.augmentation import check_augmentation
 from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.splits import assign_folds
@@ -44,7 +44,6 @@ from digit_recognizer.sweeps.trials import TRIALS, Trial, TrialRecord, append_tr
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
 from digit_recognizer.training.hardware import POLICIES, choose_precision
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
-from digit_recognizer.training.progress import format_seconds
 
 # TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of a
 # model of seven million parameters. No reference of ours holds them: a bare `fit` on plain arrays, its model deleted and

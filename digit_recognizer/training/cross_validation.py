@@ -36,11 +36,11 @@ from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import DivergedError, InputError, LostError, WriteError, reading_its_own_files
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models._weights import export_keras, pack_weights
+from digit_recognizer.training.callbacks import Progress, Trackers, check_trackers, name_fold, open_trackers
 from digit_recognizer.training.checkpoint import RunState, TrainingState, load_state, remove_state
 from digit_recognizer.training.executors import Executor, LocalExecutor, do_task, map_in_order
 from digit_recognizer.training.hardware import precision_policy, spread_over
 from digit_recognizer.training.inputs import Inputs, check_model_flags, count_parameters, make_inputs
-from digit_recognizer.training.progress import Progress, name_fold
 from digit_recognizer.training.reproducibility import (
     check_finished,
     compare_machines,
@@ -50,7 +50,6 @@ from digit_recognizer.training.reproducibility import (
 )
 from digit_recognizer.training.results import CVResult, describe_metrics, evaluate, format_result, read_result
 from digit_recognizer.training.run import METRICS, Run, find_fold_weights, load_config, load_run, load_run_config
-from digit_recognizer.training.trackers import Trackers, check_trackers, open_trackers
 from digit_recognizer.training.trainer import Holdout, Session, train_model
 
 CLASS_COUNT = 10

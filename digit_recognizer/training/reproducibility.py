@@ -44,8 +44,8 @@ PACKAGES = (
 CODE = ("data/*.py", "models/__init__.py", "models/_*.py", "training/*.py")
 OTHER_CODE = {
     *("data/sources.py", "training/run.py", "training/results.py", "training/fold_models.py"),
-    *("training/executors.py", "training/ray_executor.py", "training/progress.py", "training/trackers.py"),
-    *("training/mlflow_tracker.py", "training/tensorboard_tracker.py"),
+    *("training/executors.py", "training/ray_executor.py", "training/callbacks.py"),
+    "training/tracking.py",
 }
 PATH_FIELDS = ("input_dir", "run_dir", "submission", "tensorboard")  # where files are changes no number
 TOLERATED = ("processor",)  # between the machines of one run

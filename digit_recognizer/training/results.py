@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from digit_recognizer.config import RunConfig
+from digit_recognizer.console import format_seconds
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.duplicates import count_duplicates
 from digit_recognizer.data.labels import DIGITS
@@ -19,7 +20,6 @@ from digit_recognizer.evaluation.metrics import (
     compute_calibration_error,
     find_most_frequent_confusion,
 )
-from digit_recognizer.training.progress import format_seconds
 from digit_recognizer.training.run import CLASSES, METRICS, FinishedRun
 
 LARGEST = {"oof_accuracy": 1.0, "calibration_error": 1.0, "elapsed_seconds": math.inf, "training_seconds": math.inf}

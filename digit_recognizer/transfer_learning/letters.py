@@ -15,8 +15,8 @@ from digit_recognizer.io import check_writable_folder
 from digit_recognizer.models._heads import Transferred, count_parameters, replace_head, unfreeze_from
 from digit_recognizer.models._packaged import load_pretrained
 from digit_recognizer.training.batches import TrainingBatches
+from digit_recognizer.training.callbacks import Progress
 from digit_recognizer.training.fold_models import load_fold_models
-from digit_recognizer.training.progress import Progress
 from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.run import CONFIG, HISTORY_COLUMNS, Run
 from digit_recognizer.training.trainer import (

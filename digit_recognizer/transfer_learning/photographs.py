@@ -9,12 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from digit_recognizer.console import format_seconds
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import _resnet152v2
 from digit_recognizer.models._heads import count_parameters
 from digit_recognizer.training.batches import scale_images
-from digit_recognizer.training.progress import SECONDS_BETWEEN_LINES, Progress, format_seconds
+from digit_recognizer.training.callbacks import SECONDS_BETWEEN_LINES, Progress
 from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.run import Run
 from digit_recognizer.training.trainer import predict_probabilities

@@ -27,6 +27,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import Preprocess
+from digit_recognizer.console import format_seconds
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
 from digit_recognizer.io import read_json, write_atomically, write_csv, write_json
@@ -44,7 +45,6 @@ from digit_recognizer.reporting.plots import (
     shorten,
 )
 from digit_recognizer.training.hardware import POLICIES, precision_policy
-from digit_recognizer.training.progress import format_seconds
 from digit_recognizer.training.run import METRICS, Run
 from digit_recognizer.transfer_learning.config import PHOTOGRAPHS, TransferConfig
 from digit_recognizer.vision.class_folders import ClassFolder

@@ -1,4 +1,4 @@
-"""Trackers: programs that draw the curves of many runs, fed epoch by epoch by a Keras callback.
+"""The callbacks that watch a run: progress in the log, and trackers that draw the curves of many runs.
 
 TensorBoard's event files are written where `--tensorboard` asks for them; an MLflow server or database is used where its
 standard variable MLFLOW_TRACKING_URI names one. Neither changes a number of the run, and neither package is imported
@@ -18,11 +18,84 @@ from typing import Any, Protocol
 import keras
 
 from digit_recognizer.config import RunConfig
+from digit_recognizer.console import format_seconds
 from digit_recognizer.errors import LostError, PrunedError, WriteError
 from digit_recognizer.training.run import HISTORY_COLUMNS, Run
 
 TENSORBOARD = "tensorboard"  # in the run folder
 MLFLOW_ADDRESS, MLFLOW_RUN_ID = "MLFLOW_TRACKING_URI", "mlflow.json"  # the variable; the file in the run folder
+SECONDS_BETWEEN_LINES = 4.0  # a model of one second an epoch would fill the log otherwise
+
+
+class Progress(keras.callbacks.Callback):
+    """Logs finished epochs and the estimated time left.
+
+    Args:
+        log: prints a line and keeps it.
+        epochs_left: of all models that are to be trained, together.
+        folds: of a cross-validation; None where `named` names the models.
+    """
+
+    def __init__(self, log: Callable[[str], None], epochs_left: int, folds: int | None = None) -> None:
+        super().__init__()
+        self.log, self.epochs_left, self.folds, self.name = log, epochs_left, folds, ""
+        self.started = time.perf_counter()
+        self.epochs = 0  # finished in this session
+        self.first_epoch_seconds = 0.0
+        self.last_line = -SECONDS_BETWEEN_LINES
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Log the epoch; the first and the last of a model always get their line."""
+        assert logs is not None
+        now = time.perf_counter()
+        self._count(1)
+        if self.epochs == 1:
+            self.first_epoch_seconds = now - self.started
+        number, epochs = epoch + 1, self.params["epochs"]
+        name = name_fold(logs["fold"], self.folds) if self.folds else self.name
+        if now - self.last_line < SECONDS_BETWEEN_LINES and number not in (1, epochs):
+            return
+        self.last_line = now
+        evaluated = "".join(
+            f"  {column} {logs[column]:.4f}" for column in ("val_accuracy", "holdout_accuracy") if column in logs
+        )
+        self.log(
+            f"{name}  epoch {number:>3}/{epochs}  loss {logs['loss']:.4f}  "
+            f"accuracy {logs['accuracy']:.4f}{evaluated}  lr {logs['lr']:.1e}  {logs['seconds']:.1f} s  {self._eta(now)}"
+        )
+
+    def named(self, name: str) -> "Progress":
+        """The same progress, about the next model."""
+        self.name = name
+        return self
+
+    def end_fold(self, line: str, epochs_skipped: int, epochs_elsewhere: int = 0) -> None:
+        """Log a finished fold.
+
+        Args:
+            line: about it.
+            epochs_skipped: that early stopping has saved.
+            epochs_elsewhere: of a fold that another process trained; its line says how much time is left.
+        """
+        self.epochs_left -= epochs_skipped
+        self._count(epochs_elsewhere)
+        self.log(f"{line}  {self._eta(time.perf_counter())}" if epochs_elsewhere else line)
+
+    def _count(self, epochs: int) -> None:
+        self.epochs += epochs
+        self.epochs_left -= epochs
+
+    def _eta(self, now: float) -> str:
+        """The time left at the pace so far; without the first epoch, which also compiles, once there is another."""
+        seconds, epochs = now - self.started, max(1, self.epochs)
+        if self.first_epoch_seconds and epochs > 1:
+            seconds, epochs = seconds - self.first_epoch_seconds, epochs - 1
+        return f"ETA {format_seconds(self.epochs_left * seconds / epochs)}"
+
+
+def name_fold(fold: int, folds: int) -> str:
+    """What a fold is called in the log: its number as on disk, and how many there are."""
+    return f"fold {fold} [{fold + 1}/{folds}]"
 
 
 class Tracker(Protocol):
@@ -107,9 +180,9 @@ def check_trackers(config: RunConfig) -> None:
         InputError: if a package is not installed, or an address does not answer.
     """
     if config.tensorboard:
-        _load("tensorboard").check_tensorboard()
+        _load_trackers().check_tensorboard()
     if os.environ.get(MLFLOW_ADDRESS):
-        _load("mlflow").check_mlflow()
+        _load_trackers().check_mlflow()
 
 
 def open_trackers(config: RunConfig, run: Run, commit: str | None) -> Trackers:
@@ -132,10 +205,10 @@ def open_trackers(config: RunConfig, run: Run, commit: str | None) -> Trackers:
     }
     trackers: list[Tracker] = []
     if config.tensorboard:
-        trackers.append(_load("tensorboard").TensorBoardTracker(run.path / TENSORBOARD, configuration, tags))
+        trackers.append(_load_trackers().TensorBoardTracker(run.path / TENSORBOARD, configuration, tags))
         run.log(f"for the curves: tensorboard --logdir {run.path.parent}")
     if os.environ.get(MLFLOW_ADDRESS):
-        tracker = _load("mlflow").MLflowTracker(run.path, configuration, tags)
+        tracker = _load_trackers().MLflowTracker(run.path, configuration, tags)
         trackers.append(tracker)
         run.log(f"MLflow run {tracker.run_id} at {tracker.address}")
     elif (run.path / MLFLOW_RUN_ID).exists():
@@ -163,6 +236,6 @@ def describe_result(metrics: dict[str, Any]) -> tuple[dict[str, float], dict[str
     return numbers, tags | {name: metrics[name] for name in ("submission", "precision") if metrics[name]}
 
 
-def _load(name: str) -> Any:
-    """The module of a tracker, by name: nobody pays for one that is not used, and a kernel need not carry it."""
-    return importlib.import_module(f"digit_recognizer.training.{name}_tracker")
+def _load_trackers() -> Any:
+    """The module of the trackers, by name: nobody pays for what is not used, and a kernel need not carry it."""
+    return importlib.import_module("digit_recognizer.training.tracking")
