@@ -1,4 +1,4 @@
-"""What a study asks of each of its runs: the net before training, rows held out alike under several seeds."""
+"""What a study needs of its runs: accuracy before training, and the same held-out rows for several seeds."""
 
 import json
 

@@ -55,15 +55,6 @@ def test_the_reports_numbers_are_beside_ours():
     assert line.get_xydata().tolist() == [[0.5, 0.5]] and axes.get_ylim()[0] < 0.5
 
 
-def test_runs_far_below_are_counted_below_the_panel():
-    study = make_study(grids=({"batch_size": (40, 80)},), seeds=20)
-    records = make_records(study, lambda one: 0.9)
-    records[1] = make_record(study, {"batch_size": 80}, 0, 0.1)
-    axes = draw(study, records, "batch_size")
-    assert axes.get_ylim()[0] > 0.8 and len(read_dots(axes)) == 39
-    assert [(text.get_text(), text.xy[0]) for text in axes.texts] == [("1 below\n(to 0.10)", 80)]
-
-
 @pytest.mark.parametrize(("values", "scale"), [((10, 100, 400), "log"), ((50, 100, 400), "linear")])
 def test_numbers_that_span_decades_have_a_logarithmic_axis(values, scale):
     study = make_study(grids=({"batch_size": values},), seeds=1)

@@ -89,6 +89,7 @@ def test_without_any_effect_at_most_one_study_in_twenty_finds_one(seeds):
     )
 
 
+@pytest.mark.slow
 def test_a_true_effect_far_beyond_the_noise_is_found():
     study = make_grid(seeds=5)
     found = 0
@@ -276,6 +277,7 @@ def test_interaction_that_the_mean_hides_is_found():
     assert 0 < found.change.low < 0.08 < found.change.high
 
 
+@pytest.mark.slow
 def test_additive_effects_rarely_interact():
     grid = {"model_args.dropout": (0.3, 0.7), "batch_size": (40, 150), "optimizer": ("adam", "muon")}
     study = make_study(grids=(grid,))
@@ -339,13 +341,17 @@ def test_the_best_epoch_exceeds_the_last_by_the_mean_over_seeds():
 
 
 @pytest.mark.parametrize(
-    ("spread", "rows", "undecided"),
+    ("deviation", "rows", "undecided"),
     [(0.001, 1000, False), (0.02, 1000, True), (0.02, 100, False), (0.001, 10**6, False)],
 )
-def test_plateau_is_undecided_if_much_may_still_be_gained(spread, rows, undecided):
-    curves = [[0.8, 0.8 + spread], [0.8, 0.8], [0.8, 0.8 - spread]]  # Student's t: 0 plus and minus 2.48 spreads
+def test_plateau_is_undecided_if_much_may_still_be_gained(deviation, rows, undecided):
+    curves = [
+        [0.8, 0.8 + deviation],
+        [0.8, 0.8],
+        [0.8, 0.8 - deviation],
+    ]  # Student's t: 0 plus and minus 2.48 deviations
     plateau = find_plateau(curves)
-    assert plateau.high == pytest.approx(4.303 * spread / 3**0.5, rel=1e-3)
+    assert plateau.high == pytest.approx(4.303 * deviation / 3**0.5, rel=1e-3)
     plateau = find_plateau(curves, 1 / rows)
     assert plateau.epoch == 1 and plateau.noise == pytest.approx((0.16 / rows) ** 0.5)
     assert plateau.undecided is undecided

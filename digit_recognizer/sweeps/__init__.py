@@ -1,1 +1,1 @@
-"""Studies: many runs that differ in what one wants to know, and what their numbers can bear."""
+"""Sweeps: studies of many runs, and statistics of their results."""

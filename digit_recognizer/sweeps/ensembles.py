@@ -5,7 +5,7 @@ The seed report journal wishes for "training many good models and averaging thei
 on rows that none of them has seen. Of k models out of n every choice is evaluated, up to a number: which k are taken
 must not decide.
 
-The scores are a DataFrame with the columns of ensembles.csv: configuration (as `net=…`), models (how many are
+The scores are a DataFrame with the columns of ensembles.csv: configuration (as `batch_size=40`), models (how many are
 averaged), choices (ways to take so many that were evaluated), accuracy (mean over these), lowest, highest (0 to 1) and
 trials (the names of all models of the configuration).
 """

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 JITTER = 0.022  # of the axis, to either side: equal points would hide one another
 GOLDEN = 0.6180339887  # its multiples fill an interval evenly, and need no chance
-FAR_BELOW = 4.0  # times the width of the middle half: what lies deeper would press all others together
 LEAST_MARGIN = 1e-3  # values that are all but equal must not look far apart
 LOG_FROM = 30  # times the lowest value: on an even axis the lower ones would lie on one another
 NAME_LETTERS = 24
@@ -53,12 +52,9 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
     reported = sorted(found, key=str)
     figure = open_figure(7, 3.8)
     axes = figure.subplots()
-    others = [*(accuracy for _, accuracy in reported), *means.groupby(level=0).mean()]
-    bottom, top = choose_limits(runs[ACCURACY].to_numpy(), others if places.values else ())
-    seen = runs[runs[ACCURACY] >= bottom]
     axes.plot(
-        places.jitter(runs[parameter])[runs[ACCURACY] >= bottom], seen[ACCURACY], ".", color=TRAINING_COLOUR,
-        alpha=0.6, markersize=9, markeredgewidth=0, label="a run", zorder=2,
+        places.jitter(runs[parameter]), runs[ACCURACY], ".", color=TRAINING_COLOUR, alpha=0.6, markersize=9,
+        markeredgewidth=0, label="a run", zorder=2,
     )  # fmt: skip
     if places.values:
         _draw_means(axes, places, means)
@@ -67,13 +63,8 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
             places.locate([value for value, _ in reported]), [accuracy for _, accuracy in reported], "D",
             color=ACCENT_COLOUR, fillstyle="none", markersize=7, markeredgewidth=1.6, label="the seed report", zorder=4,
         )  # fmt: skip
-    for place, group in runs[runs[ACCURACY] < bottom].groupby(places.locate(runs[parameter])[runs[ACCURACY] < bottom]):
-        axes.annotate(
-            f"{len(group)} below\n(to {group[ACCURACY].min():.2f})", (place, bottom), (0, -2),
-            textcoords="offset points", ha="center", va="top", fontsize="small",
-        )  # fmt: skip
-    margin = 0.04 if len(seen) == len(runs) else 0.16  # for the counts of runs below
-    axes.set_ylim(bottom - margin * (top - bottom), top + 0.04 * (top - bottom))
+    margin = max(0.04 * np.ptp(axes.dataLim.intervaly), LEAST_MARGIN)
+    axes.set_ylim(axes.dataLim.y0 - margin, axes.dataLim.y1 + margin)
     places.set_axis(axes)
     axes.set_xlabel(shorten(name_parameter(parameter), 60) + (" (logarithmic)" if places.log else ""))
     axes.set_ylabel("accuracy on held-out rows")
@@ -83,19 +74,6 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
     # below the panel: points leave no corner free for certain
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
-
-
-def choose_limits(runs: np.ndarray, others: Sequence[float] = ()) -> tuple[float, float]:
-    """The lowest and highest accuracy that a panel shows.
-
-    Args:
-        runs: accuracies; those far below the middle half of them do not stretch the panel.
-        others: accuracies that must be seen.
-    """
-    quarter, three_quarters = np.quantile(runs, [0.25, 0.75])
-    floor = quarter - FAR_BELOW * max(three_quarters - quarter, LEAST_MARGIN)
-    shown = [value for value in runs if value >= floor] + list(others)
-    return float(min(shown)) - LEAST_MARGIN, float(max(shown)) + LEAST_MARGIN
 
 
 def _draw_means(axes: "Axes", places: "_Places", means: pd.Series) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -209,6 +210,12 @@ def split_paragraphs(text: str) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
+def find_mean(values: Iterable[float | None]) -> float | None:
+    """The mean of those that are known; None of none."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
 def show_accuracy(value: float | None) -> str:
     """Four decimals; empty for None."""
     return "" if value is None else f"{value:.4f}"
@@ -256,14 +263,14 @@ def build_table(study: Study, summaries: Sequence[Summary]) -> pd.DataFrame:
             "std. dev.": show_accuracy(one.deviation),
             "95 % interval": "" if one.interval is None else "{:.4f} to {:.4f}".format(*np.clip(one.interval, 0, 1)),
             "seed report": ", ".join(show_accuracy(found.accuracy) for found in reported),
-            "untrained": show_accuracy(one.untrained),
+            "untrained": show_accuracy(find_mean(record.untrained for record in one.done)),
             "seed report, untrained": ", ".join(show_accuracy(found.untrained) for found in reported if found.untrained),
-            **{f"after {epochs:,}": show_accuracy(one.after(epochs)) for epochs in study.epochs_shown},
+            **{f"after {epochs:,}": show_accuracy(find_mean(run.after(epochs) for run in one.done)) for epochs in study.epochs_shown},
             "seeds": str(len(one.done)),
             "failed": str(one.failed or ""),
             "pruned": str(one.pruned or ""),
             "weights": f"{one.done[0].parameters:,}" if one.done else "",
-            "seconds": "" if one.seconds is None else f"{one.seconds:,.1f}",
+            "seconds": f"{np.mean([run.seconds for run in one.done]):,.1f}" if one.done else "",
             "note": "; ".join(dict.fromkeys(found.note for found in reported if found.note)),
         })  # fmt: skip
     return pd.DataFrame(rows, dtype=str)

@@ -132,7 +132,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         folder: of the trials' own folders.
 
     Raises:
-        InputError: for what is not the trial's own fault: no room on the disk, a folder in use, a tracker that does not
+        InputError: for what is not the trial's own fault: a full disk, a folder in use, a tracker that does not
             answer. What the trial has done till then stays in its folder.
     """
     started = time.perf_counter()

@@ -59,22 +59,6 @@ class Summary:
         """95 % interval of the mean, over the seeds; None of fewer than two."""
         return compute_interval(self.accuracies, resolution=find_resolution(self.done) / 2**0.5)
 
-    @property
-    def untrained(self) -> float | None:
-        """Mean accuracy before training; None if no finished run has it."""
-        values = [record.untrained for record in self.done if record.untrained is not None]
-        return statistics.fmean(values) if values else None
-
-    @property
-    def seconds(self) -> float | None:
-        """Mean of a finished run; None without any."""
-        return statistics.fmean(record.seconds for record in self.done) if self.done else None
-
-    def after(self, epochs: int) -> float | None:
-        """Mean accuracy after so many epochs, read from the learning curves; None if they are shorter."""
-        values = [record.val_curve[epochs - 1] for record in self.done if len(record.val_curve) >= epochs]
-        return statistics.fmean(values) if values else None
-
 
 def find_resolution(records: Sequence[TrialRecord]) -> float:
     """The steps in which accuracies are counted, 1 / held-out rows; of the fewest if runs differ, 0 if unknown."""

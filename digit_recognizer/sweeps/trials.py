@@ -110,6 +110,10 @@ class TrialRecord:
         """Rows on which the model was evaluated; 0 unless done."""
         return sum(map(sum, self.confusion))
 
+    def after(self, epochs: int) -> float | None:
+        """Accuracy after so many epochs; None if the learning curve is shorter."""
+        return self.val_curve[epochs - 1] if len(self.val_curve) >= epochs else None
+
     def to_json(self) -> str:
         """One line."""
         return json.dumps(dataclasses.asdict(self))
@@ -187,7 +191,7 @@ def append_trial(path: Path, record: TrialRecord) -> None:
     """Add a line to trials.jsonl, on the disk when this returns; what a crash left of an earlier one is cut away.
 
     Raises:
-        WriteError: if there is no room on the disk, say; what stood there is kept.
+        WriteError: for a full disk, say; what stood there is kept.
         ValueError: if the record is none that could be read again.
     """
     line = record.to_json()
