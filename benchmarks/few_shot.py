@@ -21,17 +21,16 @@ from digit_recognizer import load_pretrained
 from digit_recognizer.data.augmentation import BatchedAffine
 from digit_recognizer.data.tables import load_test, load_train, pixels_to_images
 from digit_recognizer.models._heads import replace_head
+from digit_recognizer.training.trainer import predict_probabilities
 from digit_recognizer.transfer_learning.config import TransferConfig
-from digit_recognizer.transfer_learning.letters import (
-    AFFINE,
+from digit_recognizer.transfer_learning.heads import (
     build_linear_head,
-    embed,
-    fit_head,
-    fit_linear_head,
-    make_copies,
+    predict_by_nearest_mean,
     predict_by_neighbours,
-    predict_by_prototypes,
+    train_head,
+    train_linear_head,
 )
+from digit_recognizer.transfer_learning.letters import AFFINE, make_copies
 
 CLASSES, LETTERS, QUERIES = 3, 9, 2000
 
@@ -52,7 +51,7 @@ def main() -> None:
     unseen = pixels_to_images(load_test(chosen.input_dir / "test.csv").pixels)[:QUERIES]
     answers = np.genfromtxt(chosen.input_dir / "test_labels.csv", int, delimiter=",", skip_header=1)[:QUERIES, -1]
     body = replace_head(load_pretrained(), CLASSES).body
-    queries = embed(body, unseen)
+    queries = predict_probabilities(body, unseen)
     config = TransferConfig(run="ready", images=Path())
     found: dict[str, list[float]] = {}
     for task in range(chosen.tasks):
@@ -67,15 +66,15 @@ def main() -> None:
             found.setdefault(name, []).append(float((predicted == wanted).mean()))
 
         for name, copy in (("affine maps", copy_affine), ("affine maps and other pens", make_copies)):
-            features = embed(body, copy(images[rows], config.copies, rng))
+            features = predict_probabilities(body, copy(images[rows], config.copies, rng))
             repeated = np.tile(known, config.copies + 1)
             keras.utils.set_random_seed(task)
-            kernel, bias = fit_linear_head(features, repeated, config, task, lambda _: None)
+            kernel, bias = train_linear_head(features, repeated, config, task)
             judge(f"output layer, {name}", (queries[asked] @ kernel + bias).argmax(axis=1))
         keras.utils.set_random_seed(task)
-        head = fit_head(build_linear_head, features, repeated, config, task, lambda _: None)
+        head = train_head(build_linear_head, features, repeated, config, task)
         judge("the same, numbers as they are", head.predict(queries[asked], verbose=0).argmax(axis=1))
-        judge("nearest class mean", predict_by_prototypes(features[: len(known)], known, queries[asked]))
+        judge("nearest class mean", predict_by_nearest_mean(features[: len(known)], known, queries[asked]))
         judge("3 nearest neighbours, copies among them", predict_by_neighbours(features, repeated, queries[asked], 3))
         print(f"task {task + 1} of {chosen.tasks}", flush=True)
     for name, accuracies in found.items():

@@ -1,4 +1,4 @@
-"""`python -m digit_recognizer.transfer RUN --images FOLDER`: teach a fitted net new classes from a few pictures."""
+"""`python -m digit_recognizer.transfer RUN --images FOLDER`: teach a trained model new classes from a few pictures."""
 
 import sys
 
@@ -15,10 +15,10 @@ def main(arguments: list[str]) -> None:
         "transfer",
         arguments,
         choose_defaults(arguments),
-        "Teach a fitted net new classes from a folder of pictures per class: its output layer is replaced, all else "
-        "stays frozen. Beside it the nearest class mean and the nearest neighbours in the same embedding are told, "
-        "which train nothing. Letters may be photographs, scans or drawings, one sign in each. The net resnet152v2, "
-        "trained on ImageNet, takes colour photographs instead. --debug shows tracebacks.",
+        "Teach a trained model new classes from a folder of pictures per class: its output layer is replaced, and all "
+        "else stays frozen. Letters may be photographs, scans or drawings with one glyph in each. The model "
+        "resnet152v2, trained on ImageNet, takes colour photographs. For comparison, the nearest class mean and the "
+        "nearest neighbours of the same embedding are evaluated too, which train nothing.",
     )
     import_keras()
     from digit_recognizer.transfer_learning.letters import transfer

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from signs import draw_sign
+from drawn_letters import draw_letter
 
 from digit_recognizer.transfer_learning.letters import make_copies, vary_strokes
 
@@ -10,7 +10,7 @@ from digit_recognizer.transfer_learning.letters import make_copies, vary_strokes
 @pytest.fixture
 def images():
     rng = np.random.default_rng(0)
-    drawn = [draw_sign(kind, rng).resize((28, 28)) for kind in ("ring", "cross", "hook")]
+    drawn = [draw_letter(kind, rng).resize((28, 28)) for kind in ("ring", "cross", "hook")]
     return np.stack([255 - np.asarray(image) for image in drawn])[..., None]
 
 

@@ -9,8 +9,12 @@ from keras import layers
 from digit_recognizer.models import build_model
 from digit_recognizer.models._heads import count_parameters, replace_head, unfreeze_from
 from digit_recognizer.transfer_learning.config import TransferConfig
-from digit_recognizer.transfer_learning.letters import fit_linear_head, predict_by_neighbours, predict_by_prototypes
-from digit_recognizer.transfer_learning.results import describe_parameters
+from digit_recognizer.transfer_learning.heads import (
+    predict_by_nearest_mean,
+    predict_by_neighbours,
+    train_linear_head,
+)
+from digit_recognizer.transfer_learning.results import format_parameters
 
 
 def test_the_reports_table_is_reproduced():
@@ -18,7 +22,7 @@ def test_the_reports_table_is_reproduced():
     assert model.count_params() == 21_840
     transferred = replace_head(model, 3)
     assert count_parameters(transferred.model) == (153, 21_330)
-    assert [line.split() for line in describe_parameters(transferred.model).splitlines()] == [
+    assert [line.split() for line in format_parameters(transferred.model).splitlines()] == [
         ["block1_conv", "(260)"],
         ["block2_conv", "(5,020)"],
         ["embedding", "(16,050)"],
@@ -71,33 +75,30 @@ def test_a_layer_from_which_nothing_can_be_trained_is_refused_with_the_names_of_
     assert (known[0], known[-1]) == ("stem_conv", "block2_second_conv")
 
 
-def test_a_linear_head_is_for_features_as_they_are_though_fitted_on_standardised_ones():
+def test_a_linear_head_takes_features_as_they_are_though_trained_on_standardized():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 40)
     features = (100 + 5 * rng.standard_normal((120, 6))).astype(np.float32)
     features[:, 5] = 7  # never changes
     features[np.arange(120), labels] += 30
     config = TransferConfig(run="ready", images=None, epochs=20, batch_size=16, learning_rate=0.05)
-    epochs = []
-    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
-    kernel, bias = fit_linear_head(features, labels, config, 0, [count])
+    kernel, bias = train_linear_head(features, labels, config, 0)
     assert ((features @ kernel + bias).argmax(axis=1) == labels).mean() > 0.97
-    assert np.isfinite(kernel).all() and len(epochs) == 20
+    assert np.isfinite(kernel).all()
 
 
-def test_prototypes_and_neighbours_are_found_by_squared_differences():
+def test_the_nearest_mean_and_the_nearest_neighbours_are_found():
     points = np.array([[0, 0], [2, 8], [8, 2], [10, 10], [5, 5]], np.float32)  # as wide as high
     labels = np.array([0, 0, 1, 1, 1])
     queries = np.array([[4.2, 4.8], [9, 7], [0, -5]], np.float32)
-    assert predict_by_prototypes(points, labels, queries).tolist() == [0, 1, 0]
+    assert predict_by_nearest_mean(points, labels, queries).tolist() == [0, 1, 0]
     assert predict_by_neighbours(points, labels, queries, 1).tolist() == [1, 1, 0]
     assert predict_by_neighbours(points, labels, queries[2:], 2).tolist() == [0], "a tie goes to the nearest"
     assert predict_by_neighbours(points, labels, queries[2:], 3).tolist() == [1]
     assert predict_by_neighbours(points, labels, queries, 99).tolist() == [1, 1, 1], "no more than there are"
-    assert predict_by_neighbours(points, labels, queries[:0], 3).tolist() == []
 
 
-def test_neighbours_weigh_every_number_alike():
+def test_neighbours_weigh_every_number_equally():
     points = np.array([[0, 0], [0, 1], [1000, 0], [1000, 1]], np.float32)
     labels = np.array([0, 1, 0, 1])
     assert predict_by_neighbours(points, labels, np.array([[400, 1]], np.float32), 1).tolist() == [1]

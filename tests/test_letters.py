@@ -1,4 +1,4 @@
-"""Transfer to letters through the front door: a tiny net that knows nothing, and drawn signs."""
+"""`transfer` to letters: a tiny model that knows nothing, drawn letters, and the figures that it leaves."""
 
 import csv
 import json
@@ -7,14 +7,21 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from signs import write_base_run, write_signs
+from conftest import expect_error
+from drawn_letters import write_base_run, write_letters
 
 from digit_recognizer import transfer
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.models._weights import unpack_weights
-from digit_recognizer.transfer_learning import letters as letter_fits
-from digit_recognizer.transfer_learning.results import load_transferred
-from digit_recognizer.vision.class_folders import find_classes, load_pictures
+from digit_recognizer.transfer_learning import letters as letter_transfer
+from digit_recognizer.transfer_learning.results import (
+    Evaluation,
+    Prediction,
+    load_transferred,
+    plot_misclassified,
+    plot_picture_counts,
+)
+from digit_recognizer.vision.class_folders import ClassFolder, find_classes, load_pictures
 from digit_recognizer.vision.normalize import load_letter
 
 QUICK = ["--copies", "8", "--epochs", "8", "--batch-size", "32"]
@@ -22,11 +29,11 @@ QUICK = ["--copies", "8", "--epochs", "8", "--batch-size", "32"]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A run, training signs and test signs; two of the test signs are training signs too."""
+    """A run, training letters and test letters; two of the test letters are training letters too."""
     place = tmp_path_factory.mktemp("letters")
     write_base_run(place / "run")
-    write_signs(place / "train", 4, seed=0)
-    write_signs(place / "test", 5, seed=1)
+    write_letters(place / "train", 4, seed=0)
+    write_letters(place / "test", 5, seed=1)
     shutil.copy(place / "train" / "ring" / "0.png", place / "test" / "ring" / "copy.png")
     shutil.copy(place / "train" / "ring" / "0.png", place / "test" / "hook" / "wrong.png")
     return place
@@ -56,9 +63,9 @@ def read_weights(path):
     return unpack_weights(path.read_bytes())
 
 
-def test_a_transfer_leaves_its_configuration_course_metrics_net_and_figures(done):
+def test_a_transfer_leaves_its_configuration_history_metrics_model_and_figures(done):
     names = {path.relative_to(done).as_posix() for path in done.rglob("*") if path.is_file()}
-    assert names - {"misread.png"} == {
+    assert names - {"misclassified.png"} == {
         *(".lock", "config.json", "history.csv", "log.txt", "metrics.json", "predictions.csv"),
         *(f"models/transferred.{suffix}" for suffix in ("json", "keras", "safetensors")),
         *("class_counts.png", "confusion.png", "learning_curves.png"),
@@ -72,11 +79,11 @@ def test_a_transfer_leaves_its_configuration_course_metrics_net_and_figures(done
     assert epochs == [(seed, "all", str(epoch)) for seed in "01" for epoch in range(1, 9)]
 
 
-def test_metrics_tell_accuracies_per_seed_and_class_with_intervals_and_the_counts(done):
+def test_metrics_hold_accuracies_per_seed_and_class_with_intervals(done):
     metrics = read_metrics(done)
     assert metrics["parameters"] == {"trained": 153, "frozen": 21_330}
     assert metrics["training_pictures"] == {"cross": 4, "hook": 4, "ring": 4}
-    assert (metrics["judged"], metrics["judged_pictures"], metrics["seeds"]) == ("test pictures", 15, [0, 1])
+    assert (metrics["evaluated"], metrics["evaluated_pictures"], metrics["seeds"]) == ("test pictures", 15, [0, 1])
     accuracy = metrics["accuracy"]
     assert accuracy["mean"] == pytest.approx(np.mean(accuracy["per_seed"]))
     assert [accuracy["lowest"], accuracy["highest"]] == sorted(accuracy["per_seed"])
@@ -89,14 +96,13 @@ def test_metrics_tell_accuracies_per_seed_and_class_with_intervals_and_the_count
         assert len(metrics[other]["per_seed"]) == 2 and metrics[other]["mean"] > 0.6
 
 
-def test_pictures_in_both_folders_are_told_and_left_out(done):
+def test_pictures_in_both_folders_are_left_out(done):
     metrics = read_metrics(done)
     assert metrics["shared_pictures"] == ["hook/wrong.png", "ring/copy.png"]
     assert not {row["file"] for row in read_predictions(done)} & set(metrics["shared_pictures"])
-    assert "2 that are also among the training pictures: left out" in (done / "log.txt").read_text()
 
 
-def test_the_saved_net_reads_the_test_pictures_as_predictions_say(place, done):
+def test_the_saved_model_makes_the_predictions_that_are_written(place, done):
     found = find_classes(place / "test", "--test")
     images = load_pictures(found.files, load_letter, "pictures").images.astype(np.float32) / 255
     probabilities = load_transferred(done)[0].predict(images, verbose=0)
@@ -111,7 +117,7 @@ def test_the_saved_net_reads_the_test_pictures_as_predictions_say(place, done):
         assert float(row["probability"]) == pytest.approx(read[row["file"]].max(), abs=1e-5)
 
 
-def test_frozen_weights_are_byte_for_byte_those_of_the_first_folds_net(place, done):
+def test_frozen_weights_are_those_of_the_first_folds_model(place, done):
     before, after = (
         read_weights(path) for path in (place / "run/models/fold0.safetensors", done / "models/transferred.safetensors")
     )
@@ -147,7 +153,7 @@ def test_unfreezing_changes_what_it_names_and_all_after_it_and_nothing_before(pl
 def test_without_test_pictures_every_training_picture_is_held_out_once(place, tmp_path):
     assert run(place, tmp_path / "out", "--seeds", "1", test=False) == 0
     metrics = read_metrics(tmp_path / "out")
-    assert metrics["judged"] == "training pictures, held out in 4 folds"
+    assert metrics["evaluated"] == "training pictures, held out in 4 folds"
     files = [row["file"] for row in read_predictions(tmp_path / "out")]
     assert files == find_classes(place / "train", "--images").names
     with (tmp_path / "out" / "history.csv").open() as file:
@@ -164,13 +170,13 @@ def test_equal_pictures_are_held_out_together(place, tmp_path, monkeypatch):
         found["folds"] = assign_folds(labels, folds, seed, groups)
         return found["folds"]
 
-    monkeypatch.setattr(letter_fits, "assign_folds", spy)
+    monkeypatch.setattr(letter_transfer, "assign_folds", spy)
     assert transfer.main([str(place / "run"), "--images", str(tmp_path / "train"), *QUICK, "--seeds", "1"]) == 0
     names = find_classes(tmp_path / "train", "--images").names
     assert found["folds"][names.index("ring/0.png")] == found["folds"][names.index("ring/again.png")]
 
 
-def test_where_nothing_can_be_held_out_the_accuracy_is_unknown_and_formulas_are_no_cells(place, tmp_path, capsys):
+def test_where_nothing_can_be_held_out_the_accuracy_is_unknown(place, tmp_path, capsys):
     shutil.copytree(place / "train" / "ring", tmp_path / "few" / "=1+1")
     (tmp_path / "few" / "hook").mkdir()
     shutil.copy(place / "train" / "hook" / "0.png", tmp_path / "few" / "hook")
@@ -187,24 +193,24 @@ def test_where_nothing_can_be_held_out_the_accuracy_is_unknown_and_formulas_are_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "code"),
     [
-        (["gone", "--images", "train"], "gone has no config.json"),
-        (["train", "--images", "train"], "train has no config.json"),
-        (["run", "--images", "gone"], "gone is none"),
-        (["run", "--images", "train", "--test", "train"], "all of train are also there"),
-        (["run", "--images", "train", "--test", "other"], "lacks 'hook'"),
-        (["run", "--images", "spoilt"], "spoilt/ring/0.png must be a PNG"),
-        (["run", "--images", "blank"], "blank/ring/blank.png must show a sign"),
-        (["run", "--images", "train", "--unfreeze", "gone"], "block1_conv, block2_conv, embedding"),
-        (["run", "--images", "train", "--run-dir", "run"], "run holds"),
-        (["run", "--images", "train", "--weights", "none"], "--weights is for resnet152v2"),
-        (["run", "--images", "train", "--seeds", "0"], "--seeds takes a number of at least 1; received 0"),
-        (["run", "--images", "train", "--learning-rate", "2"], "--learning-rate takes a number between 0 and 1"),
-        (["empty", "--images", "train"], "empty holds a run that has not finished"),
+        (["gone", "--images", "train"], "transfer.no_base_model"),
+        (["train", "--images", "train"], "transfer.no_base_model"),
+        (["run", "--images", "gone"], "photos.class_folders"),
+        (["run", "--images", "train", "--test", "train"], "transfer.all_shared"),
+        (["run", "--images", "train", "--test", "other"], "photos.other_classes"),
+        (["run", "--images", "spoilt"], "photos.format"),
+        (["run", "--images", "blank"], "photos.no_ink"),
+        (["run", "--images", "train", "--unfreeze", "gone"], None),
+        (["run", "--images", "train", "--run-dir", "run"], "run.exists"),
+        (["run", "--images", "train", "--run-dir", "train/run"], "transfer.run_dir_in_images"),
+        (["run", "--images", "train", "--weights", "none"], "transfer.photographs_only"),
+        (["run", "--images", "train", "--seeds", "0"], "config.too_low"),
+        (["run", "--images", "train", "--learning-rate", "2"], "config.no_open_fraction"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_nothing_is_begun(place, tmp_path, arguments, words, monkeypatch, capsys):
+def test_an_impossible_transfer_is_refused_before_it_begins(place, tmp_path, arguments, code):
     from PIL import Image
 
     for name in ("run", "train"):
@@ -215,10 +221,42 @@ def test_what_is_wrong_is_one_line_and_nothing_is_begun(place, tmp_path, argumen
     (tmp_path / "other" / "hooks").mkdir()
     (tmp_path / "spoilt" / "ring" / "0.png").write_text("no picture")
     Image.new("L", (64, 64), 255).save(tmp_path / "blank" / "ring" / "blank.png")
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "config.json").write_text("{}")
-    assert transfer.main(arguments) == 2
+    if code is None:
+        assert transfer.main(arguments) == 2
+    else:
+        with expect_error(code):
+            transfer.main([*arguments, "--debug"])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(capsys):
+    assert transfer.main(["ready", "--images", "gone"]) == 2
     message = capsys.readouterr().err
     assert message.startswith("transfer: ") and message.count("\n") == 1
-    assert words in message
-    assert not (tmp_path / "runs").exists()
+
+
+def test_each_class_has_a_bar_with_its_count_the_largest_first():
+    (axes,) = plot_picture_counts({"a": 2, "b": 3000}).axes
+    assert [bar.get_width() for bar in axes.patches] == [3000, 2]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["b", "a"]
+    assert [text.get_text() for text in axes.texts] == ["3,000", "2"]
+    (axes,) = plot_picture_counts({str(number): number for number in range(1, 201)}).axes
+    assert len(axes.patches) == 60 and axes.get_ylabel() == "the 60 largest of 200 classes"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_misclassified_pictures_are_shown_the_most_confident_first(channels, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, channels), np.uint8)
+    probabilities = np.array([[0.9, 0.1, 0], [0.3, 0.7, 0], [0.1, 0.8, 0.1], [0.9, 0, 0.1]], np.float32)
+    files = tuple(tmp_path / name for name in "abcd")
+    pictures = ClassFolder(tmp_path, ("alpha", "a class of many letters", "$c$"), files, np.array([0, 0, 1, 2]))
+    nothing = np.zeros(4, int)
+    evaluation = Evaluation("pictures", pictures, list(images), [Prediction(probabilities, nothing, nothing)])
+    figure = plot_misclassified(evaluation)
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [np.asarray(axes.images[0].get_array()).tobytes() for axes in shown] == [
+        images[3].tobytes(),
+        images[1].tobytes(),
+    ]
+    assert shown[0].get_title() == "\\$c\\$,\nnot alpha\n(0.90)"
+    assert figure.get_suptitle().startswith("2 of 4 pictures misclassified;")

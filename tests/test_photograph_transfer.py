@@ -1,4 +1,4 @@
-"""Colour photographs through the front door, with a small net in place of ResNet152V2."""
+"""`transfer resnet152v2` on colour photographs, with a small model in place of ResNet152V2."""
 
 import csv
 import json
@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import expect_error
 from PIL import Image
 from test_resnet152v2 import build_small_backbone
 
@@ -49,14 +50,14 @@ def read_metrics(folder):
 def test_a_fifth_of_each_class_is_held_out_and_measured_after_every_epoch(images, tmp_path, capsys):
     assert run(images, tmp_path / "out", "--seeds", "2") == 0
     metrics = read_metrics(tmp_path / "out")
-    assert (metrics["judged"], metrics["judged_pictures"]) == ("training pictures, held out", 3)
+    assert (metrics["evaluated"], metrics["evaluated_pictures"]) == ("training pictures, held out", 3)
     with (tmp_path / "out" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == ["blue", "green", "red"]
-    assert metrics["accuracy"]["lowest"] > 0.6, "a colour tells itself by any filter"
+    assert metrics["accuracy"]["lowest"] > 0.6, "any filter separates these colours"
     with (tmp_path / "out" / "history.csv").open() as file:
         last = list(csv.DictReader(file))[5]
-    assert float(last["held_out_accuracy"]) == pytest.approx(metrics["accuracy"]["per_seed"][0])
+    assert float(last["val_accuracy"]) == pytest.approx(metrics["accuracy"]["per_seed"][0])
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"class_counts.png", "learning_curves.png", "confusion.png"} <= names
     out = capsys.readouterr().out
@@ -73,18 +74,18 @@ def test_the_saved_head_is_all_that_was_trained_and_can_be_rebuilt(images, tmp_p
     assert head.count_params() == read_metrics(tmp_path / "out")["parameters"]["trained"]
 
 
-def test_test_pictures_are_judged_once_and_those_seen_in_training_are_left_out(images, tmp_path):
+def test_test_pictures_are_evaluated_and_those_seen_in_training_left_out(images, tmp_path):
     other = write_photographs(tmp_path / "other", 2, seed=1)
     shutil.copy(images / "red" / "1.jpg", other / "red" / "again.jpg")
     assert run(images, tmp_path / "out", "--test", str(other)) == 0
     metrics = read_metrics(tmp_path / "out")
-    assert (metrics["judged"], metrics["judged_pictures"]) == ("test pictures", 6)
+    assert (metrics["evaluated"], metrics["evaluated_pictures"]) == ("test pictures", 6)
     assert metrics["shared_pictures"] == ["red/again.jpg"]
     with (tmp_path / "out" / "history.csv").open() as file:
-        assert not [row for row in csv.DictReader(file) if "held_out_accuracy" in row]
+        assert not [row for row in csv.DictReader(file) if "val_accuracy" in row]
 
 
-def test_the_same_seed_gives_the_same_result_and_equal_pictures_are_held_out_together(images, tmp_path):
+def test_a_seed_repeats_the_result_and_equal_pictures_are_held_out_together(images, tmp_path):
     for number in range(5):
         shutil.copy(images / "red" / f"{number}.jpg", images / "red" / f"copy{number}.jpg")
     for name in ("one", "two"):
@@ -103,29 +104,27 @@ def test_every_picture_passes_the_backbone_once(images, tmp_path, monkeypatch):
     monkeypatch.setattr(
         photograph_transfer,
         "compute_features",
-        lambda lower, files, say: passed.extend(files) or compute(lower, files, say),
+        lambda lower, files, run: passed.extend(files) or compute(lower, files, run),
     )
     assert run(images, tmp_path / "out", "--seeds", "3") == 0
     assert len(passed) == len(set(passed)) == 15
 
 
 @pytest.mark.parametrize(
-    ("spoil", "flags", "words"),
+    ("spoil", "flags", "code"),
     [
-        (lambda images: (images / "red" / "4.jpg").unlink(), [], "'red' has 4"),
-        (lambda images: (images / "red" / "a.txt").write_text("no picture"), [], "red/a.txt must be a PNG"),
-        (lambda images: None, ["--weights", "gone.h5"], "received gone.h5"),
-        (lambda images: None, ["--copies", "3"], "--copies is for letters"),
-        (lambda images: None, ["--unfreeze", "pooled"], "--unfreeze is for letters"),
-        (lambda images: None, ["--test", "images"], "all of images are also there"),
-        (lambda images: shutil.rmtree(images / "red"), ["--test", "other"], "also holds 'red'"),
+        (lambda images: (images / "red" / "4.jpg").unlink(), [], "transfer.too_few"),
+        (lambda images: (images / "red" / "a.txt").write_text("no picture"), [], "photos.format"),
+        (lambda images: None, ["--weights", "gone.h5"], "training.weights"),
+        (lambda images: None, ["--copies", "3"], "transfer.letters_only"),
+        (lambda images: None, ["--unfreeze", "pooled"], "transfer.letters_only"),
+        (lambda images: None, ["--test", "images"], "transfer.all_shared"),
+        (lambda images: shutil.rmtree(images / "red"), ["--test", "other"], "photos.other_classes"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_nothing_is_begun(images, tmp_path, spoil, flags, words, capsys):
+def test_an_impossible_transfer_is_refused_before_it_begins(images, tmp_path, spoil, flags, code):
     shutil.copytree(images, tmp_path / "other")
     spoil(images)
-    assert run(images, tmp_path / "out", *flags) == 2
-    message = capsys.readouterr().err
-    assert message.startswith("transfer: ") and message.count("\n") == 1
-    assert words in message
+    with expect_error(code):
+        run(images, tmp_path / "out", *flags, "--debug")
     assert not (tmp_path / "out").exists()

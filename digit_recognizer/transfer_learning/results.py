@@ -1,9 +1,9 @@
-"""How a transfer ends: its figures and tables, and its metrics last.
+"""A transfer's run folder: its pictures, its history, and how it ends: model, table, figures, and metrics last.
 
 runs/<time>-transfer/
     config.json               every field of the configuration, and the command
     history.csv               one line per seed, part (all pictures, or all but a fold) and epoch
-    predictions.csv           what the first seed's net read: file, label, predicted, probability
+    predictions.csv           what the first seed's model predicts: file, label, predicted, probability
     metrics.json              accuracies per seed and class, intervals, counts, seconds
     models/transferred.safetensors  the first seed's model, trained on all training pictures (resnet152v2: on those
                               that are not held out, and only the head, from its 2048 features to probabilities)
@@ -11,17 +11,16 @@ runs/<time>-transfer/
     models/transferred.keras  a copy for plain Keras
     learning_curves.png       loss and accuracy against epochs
     class_counts.png          training pictures per class
-    confusion.png             which class was read as which
-    misread.png               the pictures that were misread; no file where there are none
+    confusion.png             how often each class was predicted as each
+    misclassified.png         the misclassified pictures; no file where there are none
     log.txt                   what the screen showed
 """
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -44,151 +43,243 @@ from digit_recognizer.reporting.plots import (
     save_figure,
     shorten,
 )
+from digit_recognizer.training.callbacks import Progress
 from digit_recognizer.training.hardware import POLICIES, precision_policy
-from digit_recognizer.training.run import METRICS, Run
+from digit_recognizer.training.run import HISTORY_COLUMNS, METRICS, Run
 from digit_recognizer.transfer_learning.config import PHOTOGRAPHS, TransferConfig
-from digit_recognizer.vision.class_folders import ClassFolder
+from digit_recognizer.vision.class_folders import ClassFolder, LoadImage, Pictures, find_classes, load_pictures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
-# What a transfer found: as the table that ends it, as metrics.json and as predictions.csv.
-
 SHOWN_CLASSES = 12
+MAX_BARS = 60
+MAX_MISCLASSIFIED, SHEET_COLUMNS = 40, 8
 MODEL = "transferred"
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """Pictures judged by nets that were not fitted on them, once per seed.
+class TransferData:
+    """The pictures of a transfer.
+
+    Attributes:
+        train: the training pictures.
+        train_pictures: their images.
+        test: the test pictures that are not also training pictures; None without --test.
+        test_images: theirs.
+        shared: names of the test pictures that were left out.
+    """
+
+    train: ClassFolder
+    train_pictures: Pictures
+    test: ClassFolder | None = None
+    test_images: np.ndarray | None = None
+    shared: tuple[str, ...] = ()
+
+
+def find_folders(config: TransferConfig) -> tuple[ClassFolder, ClassFolder | None]:
+    """The folders of training and test pictures; see `find_classes` for what is refused."""
+    train = find_classes(config.images, "--images")
+    return train, None if config.test is None else find_classes(config.test, "--test", train.classes)
+
+
+def load_data(train: ClassFolder, test: ClassFolder | None, load: LoadImage, *, keep: bool = True) -> TransferData:
+    """Load all pictures, and leave out the test pictures that are also training pictures.
+
+    Args:
+        train: the training pictures.
+        test: the test pictures; None for none.
+        load: gives the image of a file.
+        keep: whether to keep the images in memory.
+
+    Raises:
+        InputError: as `load` raises; also if no test picture is left.
+    """
+    train_pictures = load_pictures(train.files, load, "training pictures", keep=keep)
+    if test is None:
+        return TransferData(train, train_pictures)
+    test_pictures = load_pictures(test.files, load, "test pictures", keep=keep)
+    shared = train_pictures.find_shared(test_pictures)
+    if shared.all():
+        raise InputError("transfer.all_shared", path=test.path)
+    test_images = test_pictures.images[~shared] if keep else test_pictures.images
+    return TransferData(train, train_pictures, test.select(~shared), test_images, tuple(test.select(shared).names))
+
+
+class Prediction(NamedTuple):
+    """What one seed's model and the classifiers by distance predict for m pictures.
+
+    Attributes:
+        probabilities: float32 (m, classes), of the model.
+        nearest_mean: int64 (m,): the class with the nearest mean.
+        neighbours: int64 (m,): the class that the nearest pictures vote for.
+    """
+
+    probabilities: np.ndarray
+    nearest_mean: np.ndarray
+    neighbours: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Pictures predicted by models that were not trained on them, once per seed.
 
     Attributes:
         what: these pictures, in words.
-        files: m names.
-        labels: int64 (m,).
-        probabilities: float32 (seeds, m, classes), of the net.
-        prototypes: int64 (seeds, m): the class with the nearest mean.
-        neighbours: int64 (seeds, m): the class that the nearest pictures vote for.
+        pictures: their files and labels.
+        images: uint8 (height, width, channels) each: 1 channel with 0 = paper and 255 = ink, or red, green and blue.
+        predictions: one per seed.
     """
 
     what: str
-    files: list[str]
-    labels: np.ndarray
-    probabilities: np.ndarray
-    prototypes: np.ndarray
-    neighbours: np.ndarray
+    pictures: ClassFolder
+    images: Sequence[np.ndarray]
+    predictions: Sequence[Prediction]
 
-    @property
-    def predictions(self) -> np.ndarray:
-        """int64 (seeds, m), of the net."""
-        found: np.ndarray = self.probabilities.argmax(axis=2)
-        return found
-
-    def compute_accuracies(self, predictions: np.ndarray) -> list[float]:
-        """The accuracy of predictions (seeds, m) with each seed."""
-        accuracies: list[float] = (predictions == self.labels).mean(axis=1).tolist()
-        return accuracies
-
-
-def describe_parameters(model: keras.Model) -> str:
-    """The layers that have parameters, those of frozen ones in brackets as document 002 has them, and the sums."""
-    lines = []
-    for layer in model.layers:
-        trained, frozen = count_parameters(layer)
-        if trained:
-            lines.append(f"  {layer.name:<28}{trained:>12,}" + (f"  ({frozen:,})" if frozen else ""))
-        elif frozen:
-            lines.append(f"  {layer.name:<28}{f'({frozen:,})':>13}")
-    trained, frozen = count_parameters(model)
-    return "\n".join([*lines, f"  {trained + frozen:,} parameters: {trained:,} trained, {frozen:,} frozen"])
+    def to_metrics(self) -> dict[str, Any]:
+        """The part of metrics.json about the accuracy."""
+        labels, classes = self.pictures.labels, self.pictures.classes
+        right = np.stack([one.probabilities.argmax(axis=1) == labels for one in self.predictions])
+        chosen = {name: labels == label for label, name in enumerate(classes)}
+        return {
+            "evaluated": self.what,
+            "evaluated_pictures": len(labels),
+            "accuracy": {
+                **summarize(right.mean(axis=1).tolist()),
+                "intervals": [list(compute_accuracy_interval(int(hits.sum()), len(labels))) for hits in right],
+            },
+            "nearest_class_mean": summarize([float((one.nearest_mean == labels).mean()) for one in self.predictions]),
+            "nearest_neighbours": summarize([float((one.neighbours == labels).mean()) for one in self.predictions]),
+            "accuracy_per_class": {
+                name: right[:, rows].mean(axis=1).tolist() for name, rows in chosen.items() if rows.any()
+            },
+        }
 
 
-def describe_judgement(judgement: Judgement, classes: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
-    """The part of metrics.json that says how well the pictures were read."""
-    right = judgement.predictions == judgement.labels
-    rows = len(judgement.labels)
-    of_class = [judgement.labels == label for label in range(len(classes))]
-    return {
-        "judged": judgement.what,
-        "judged_pictures": rows,
-        "accuracy": {
-            **summarise(judgement.compute_accuracies(judgement.predictions)),
-            "intervals": [list(compute_accuracy_interval(int(hits.sum()), rows)) for hits in right],
-        },
-        "seeds": list(seeds),
-        "nearest_class_mean": summarise(judgement.compute_accuracies(judgement.prototypes)),
-        "nearest_neighbours": summarise(judgement.compute_accuracies(judgement.neighbours)),
-        "accuracy_per_class": {
-            name: right[:, chosen].mean(axis=1).tolist()
-            for name, chosen in zip(classes, of_class, strict=True)
-            if chosen.any()
-        },
-    }
-
-
-def summarise(accuracies: Sequence[float]) -> dict[str, Any]:
-    """Accuracies of several seeds, with their mean and their extremes."""
-    return {
-        "per_seed": list(accuracies),
-        "mean": float(np.mean(accuracies)),
-        "lowest": min(accuracies),
-        "highest": max(accuracies),
-    }
-
-
-def format_result(metrics: dict[str, Any], run: Run) -> str:
-    """The table that ends a transfer.
+class TransferRun:
+    """A transfer under way: what it does, with which pictures, in which folder.
 
     Args:
-        metrics: the content of metrics.json.
-        run: its folder.
+        config: what to do.
+        folder: the run folder.
+        data: the pictures.
+        model: the whole model, its new output layer trainable.
+        recipe: how to rebuild it.
+        warning: why the accuracy means nothing; None if it means what it says.
+
+    Attributes:
+        history: a row per epoch of every trained model.
+        seeds: those to repeat with.
     """
-    counts = list(metrics["training_pictures"].values())
-    each = (
-        f"{min(counts):,} of each class"
-        if min(counts) == max(counts)
-        else f"{min(counts):,} to {max(counts):,} of a class"
-    )
-    rows = [("training pictures", f"{sum(counts):,}, {each}")]
-    if metrics["shared_pictures"]:
-        shared = f"{len(metrics['shared_pictures']):,} that are also among the training pictures: left out"
-        rows.append(("test pictures", shared))
-    if "accuracy" in metrics:
-        low, high = metrics["accuracy"]["intervals"][0]
-        first = f"{metrics['accuracy']['per_seed'][0]:.5f}  (95 % interval {low:.5f} to {high:.5f})"
-        rows += [
-            ("judged on", f"{metrics['judged_pictures']:,} {metrics['judged']}"),
-            (f"accuracy, seed {metrics['seeds'][0]}", first),
-            ("the net that is kept", f"that of seed {metrics['seeds'][0]}; figures and predictions.csv are its own"),
-            ("accuracy", _span(metrics["accuracy"])),
-            ("nearest class mean", _span(metrics["nearest_class_mean"])),
-            (f"{metrics['neighbours']} nearest neighbours", _span(metrics["nearest_neighbours"])),
-        ]
-        means = {name: float(np.mean(values)) for name, values in metrics["accuracy_per_class"].items()}
-        worst = sorted(means, key=lambda name: means[name])[:SHOWN_CLASSES]
-        which = "the worst classes" if len(worst) < len(means) else "classes, worst first"
-        rows.append((which, ", ".join(f"{name} {means[name]:.3f}" for name in worst)))
-    else:
-        rows.append(("accuracy", "unknown: without --test every class needs two different pictures to hold one out"))
-    if metrics["warning"]:
-        rows.append(("MEANINGLESS", metrics["warning"]))
-    rows += [("time", format_seconds(metrics["elapsed_seconds"])), ("run folder", str(run.path))]
-    return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
+
+    def __init__(
+        self,
+        config: TransferConfig,
+        folder: Run,
+        data: TransferData,
+        model: keras.Model,
+        recipe: "Recipe",
+        warning: str | None = None,
+    ) -> None:
+        self.config, self.folder, self.data, self.model, self.warning = config, folder, data, model, warning
+        self.history: list[dict[str, Any]] = []
+        self.seeds = range(config.seed, config.seed + config.seeds)
+        for note in (*data.train.notes, *(data.test.notes if data.test is not None else ())):
+            folder.log(f"note: {note}")
+        if warning:
+            folder.log(f"WARNING: {warning}.")
+        pictures, classes = len(data.train.files), len(data.train.classes)
+        folder.log(f"{config.run}: {pictures:,} pictures of {classes:,} classes; run folder {folder.path}")
+        folder.log(format_parameters(model))
+        write_json(folder.path / "models" / f"{MODEL}.json", dataclasses.asdict(recipe))
+
+    def plan(self, models: int) -> None:
+        """Set how many models will be trained, so that the log can say how much time is left."""
+        epochs = self.config.epochs + (self.config.unfreeze_epochs if self.config.unfreeze else 0)
+        self.progress = Progress(self.folder.log, models * epochs)
+
+    def callbacks(self, seed: int, part: str) -> list[keras.callbacks.Callback]:
+        """What watches the training of one model."""
+        name = f"seed {seed}" + (f" {part}" if part.startswith("fold") else "")
+        return [_HistoryLog(self.history, seed, part), self.progress.named(name)]
+
+    def save(self, model: keras.Model, seed: int) -> None:
+        """Write the weights of the first seed's model, and a copy for plain Keras; other seeds' are not kept."""
+        if seed == self.seeds[0]:
+            path = self.folder.path / "models" / MODEL
+            for suffix, content in ((".keras", export_keras(model)), (".safetensors", pack_weights(model))):
+                with write_atomically(path.with_suffix(suffix)) as temporary:
+                    temporary.write_bytes(content)
+
+    def finish(self, evaluation: Evaluation | None) -> dict[str, Any]:
+        """Write history, figures, predictions and, last, metrics.json, which says that the transfer has finished.
+
+        Args:
+            evaluation: None where no picture could be held out.
+
+        Returns:
+            The content of metrics.json.
+        """
+        path, train = self.folder.path, self.data.train
+        trained, frozen = count_parameters(self.model)
+        metrics: dict[str, Any] = {
+            "run": self.config.run,
+            "classes": list(train.classes),
+            "seeds": list(self.seeds),
+            "training_pictures": train.counts,
+            "shared_pictures": list(self.data.shared),
+            "parameters": {"trained": trained, "frozen": frozen},
+            "neighbours": self.config.neighbours,
+            "warning": self.warning,
+        }
+        self.folder.write_history(self.history)
+        title = f"{self.config.run}: a new output layer for {len(train.classes)} classes"
+        save_figure(plot_learning_curves(self.history, title), path / "learning_curves.png")
+        save_figure(plot_picture_counts(train.counts), path / "class_counts.png")
+        if evaluation is not None:
+            metrics |= evaluation.to_metrics()
+            labels, classes = evaluation.pictures.labels, train.classes
+            predicted = evaluation.predictions[0].probabilities.argmax(axis=1)
+            write_predictions(path / "predictions.csv", evaluation)
+            counts = count_confusions(labels, predicted, len(classes))
+            save_figure(plot_confusion_matrix(counts, classes, unit="pictures"), path / "confusion.png")
+            if (predicted != labels).any():
+                save_figure(plot_misclassified(evaluation), path / "misclassified.png")
+        metrics["elapsed_seconds"] = self.folder.elapsed_seconds
+        self.folder.log(format_metrics(metrics, path))
+        write_json(path / METRICS, metrics)
+        return metrics
 
 
-def write_predictions(run: Run, judgement: Judgement, classes: Sequence[str]) -> None:
-    """Write predictions.csv: what the first seed's net read."""
+class _HistoryLog(keras.callbacks.Callback):
+    """Appends every epoch's logs to the history, with the seed and the part of the pictures trained on."""
+
+    def __init__(self, history: list[dict[str, Any]], seed: int, part: str) -> None:
+        super().__init__()
+        self.history, self.seed, self.part = history, seed, part
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        values = {name: logs[name] for name in HISTORY_COLUMNS if logs and name in logs}
+        self.history.append({"seed": self.seed, "part": self.part, "epoch": epoch + 1, **values})
+
+
+def write_predictions(path: Path, evaluation: Evaluation) -> None:
+    """Write predictions.csv: what the first seed's model predicts."""
     import pandas as pd
 
-    probabilities = judgement.probabilities[0]
-    table = pd.DataFrame({
-        "file": [str(name) for name in judgement.files],
-        "label": [classes[label] for label in judgement.labels],
-        "predicted": [classes[label] for label in probabilities.argmax(axis=1)],
-        "probability": probabilities.max(axis=1),
-    })  # fmt: skip
-    write_csv(run.path / "predictions.csv", table, float_format="%.6f")
+    probabilities, classes = evaluation.predictions[0].probabilities, evaluation.pictures.classes
+    table = pd.DataFrame(
+        {
+            "file": evaluation.pictures.names,
+            "label": [classes[label] for label in evaluation.pictures.labels],
+            "predicted": [classes[label] for label in probabilities.argmax(axis=1)],
+            "probability": probabilities.max(axis=1),
+        }
+    )
+    write_csv(path, table, float_format="%.6f")
+
+
+# The saved model, and how to rebuild it.
 
 
 @dataclass(frozen=True)
@@ -208,19 +299,6 @@ class Recipe:
     model_args: tuple[str, ...] = ()
     preprocess: Preprocess = "none"
     precision: str = "float32"
-
-
-def save_recipe(run: Run, recipe: Recipe) -> None:
-    """Write how to rebuild the model that `save_model` writes."""
-    write_json(run.path / "models" / f"{MODEL}.json", dataclasses.asdict(recipe))
-
-
-def save_model(run: Run, model: keras.Model) -> None:
-    """Write the weights of a transferred model, and a copy for plain Keras."""
-    path = run.path / "models" / MODEL
-    for suffix, content in ((".keras", export_keras(model)), (".safetensors", pack_weights(model))):
-        with write_atomically(path.with_suffix(suffix)) as temporary:
-            temporary.write_bytes(content)
 
 
 def load_transferred(path: Path) -> tuple[keras.Model, Recipe]:
@@ -255,76 +333,72 @@ def load_transferred(path: Path) -> tuple[keras.Model, Recipe]:
     return model, recipe
 
 
-def _span(accuracy: dict[str, Any]) -> str:
-    seeds = len(accuracy["per_seed"])
-    if seeds == 1:
-        return f"{accuracy['mean']:.5f}"
-    if accuracy["lowest"] == accuracy["highest"]:
-        return f"{accuracy['mean']:.5f} with each of {seeds} seeds"
-    return f"{accuracy['mean']:.5f}, mean of {seeds} seeds ({accuracy['lowest']:.5f} to {accuracy['highest']:.5f})"
+# Tables.
 
 
-# The figures of a transfer: pictures per class, the course of the fits, and what was read as what.
-#
-# Each `plot_` function writes one PNG; what it draws is made by a `_draw_` function, which tests can read.
-
-MOST_BARS = 60
-MOST_MISREAD, MISREAD_COLUMNS = 40, 8
-
-
-def plot_picture_counts(counts: dict[str, int], path: Path) -> None:
-    """Draw how many pictures each class has, one bar per class, the largest first.
-
-    Args:
-        counts: pictures by the name of their class; of more than 60 classes the 60 largest are drawn.
-        path: the PNG to write.
-    """
-    save_figure(_draw_picture_counts(counts), path)
+def format_parameters(model: keras.Model) -> str:
+    """The parameters of each layer, frozen ones in brackets as in the seed report inside-and-transfer, and the sums."""
+    lines = []
+    for layer in model.layers:
+        trained, frozen = count_parameters(layer)
+        if trained or frozen:
+            lines.append(
+                f"  {layer.name:<28}{f'{trained:,}' if trained else '':>12}  {f'({frozen:,})' if frozen else ''}".rstrip()
+            )
+    trained, frozen = count_parameters(model)
+    return "\n".join([*lines, f"  {trained + frozen:,} parameters: {trained:,} trained, {frozen:,} frozen"])
 
 
-def plot_transfer_curves(history: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Draw loss and accuracy against epochs, a line per fit.
+def summarize(accuracies: Sequence[float]) -> dict[str, Any]:
+    """Accuracies of several seeds, with their mean and their extremes."""
+    mean, lowest, highest = float(np.mean(accuracies)), min(accuracies), max(accuracies)
+    return {"per_seed": list(accuracies), "mean": mean, "lowest": lowest, "highest": highest}
+
+
+def format_metrics(metrics: dict[str, Any], path: Path) -> str:
+    """The table that ends a transfer.
 
     Args:
-        history: one dict per fit and epoch with seed, part, epoch (from 1), loss and accuracy; held_out_loss and
-            held_out_accuracy where some pictures are measured after every epoch.
-        path: the PNG to write.
-        title: one line above both panels.
+        metrics: the content of metrics.json.
+        path: the run folder.
     """
-    save_figure(plot_learning_curves(history, title), path)
+    counts = list(metrics["training_pictures"].values())
+    each = f"{min(counts):,}" + (f" to {max(counts):,}" if min(counts) < max(counts) else "")
+    rows = [("training pictures", f"{sum(counts):,}, {each} of each class")]
+    if metrics["shared_pictures"]:
+        rows.append(("test pictures left out", f"{len(metrics['shared_pictures']):,}, also training pictures"))
+    if "accuracy" in metrics:
+        low, high = metrics["accuracy"]["intervals"][0]
+        first = f"{metrics['accuracy']['per_seed'][0]:.5f}  (95 % interval {low:.5f} to {high:.5f})"
+        means = {name: float(np.mean(values)) for name, values in metrics["accuracy_per_class"].items()}
+        worst = sorted(means, key=lambda name: means[name])[:SHOWN_CLASSES]
+        rows += [
+            ("evaluated on", f"{metrics['evaluated_pictures']:,} {metrics['evaluated']}"),
+            (f"accuracy, seed {metrics['seeds'][0]}", f"{first}; its model is saved"),
+            ("accuracy, all seeds", _format_range(metrics["accuracy"])),
+            ("nearest class mean", _format_range(metrics["nearest_class_mean"])),
+            (f"{metrics['neighbours']} nearest neighbours", _format_range(metrics["nearest_neighbours"])),
+            ("classes, worst first", ", ".join(f"{name} {means[name]:.3f}" for name in worst)),
+        ]
+    else:
+        rows.append(("accuracy", "unknown: without --test every class needs two different pictures to hold one out"))
+    if metrics["warning"]:
+        rows.append(("MEANINGLESS", metrics["warning"]))
+    rows += [("time", format_seconds(metrics["elapsed_seconds"])), ("run folder", str(path))]
+    return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
 
 
-def plot_class_confusion(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str], path: Path) -> None:
-    """Draw which class was read as which: the darker a cell off the diagonal, the more pictures.
-
-    Args:
-        labels: int (n,), 0 to classes - 1.
-        predictions: int (n,), of pictures that were not fitted on, or the figure flatters.
-        classes: their names; of more than 20 classes the 20 with most errors are drawn.
-        path: the PNG to write.
-    """
-    counts = count_confusions(labels, predictions, len(classes))
-    save_figure(plot_confusion_matrix(counts, classes, unit="pictures"), path)
+def _format_range(accuracy: dict[str, Any]) -> str:
+    lowest, highest, seeds = accuracy["lowest"], accuracy["highest"], len(accuracy["per_seed"])
+    return f"{accuracy['mean']:.5f}" + (f", mean of {seeds} ({lowest:.5f} to {highest:.5f})" if seeds > 1 else "")
 
 
-def plot_misread(
-    images: Sequence[np.ndarray], labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], path: Path
-) -> None:
-    """Draw the pictures that were misread, the most confident errors first.
-
-    Args:
-        images: n of them, uint8 (height, width, 1), 0 = paper, 255 = ink; or (height, width, 3), red, green and blue.
-            Only those that are drawn are asked for.
-        labels: int (n,), 0 to classes - 1.
-        probabilities: float32 (n, classes); at least one picture is misread.
-        classes: their names.
-        path: the PNG to write.
-    """
-    save_figure(_draw_misread(images, labels, probabilities, classes), path)
+# Figures; learning curves and confusions are those of all commands.
 
 
-def _draw_picture_counts(counts: dict[str, int]) -> "Figure":
-    names = sorted(counts, key=lambda name: -counts[name])[:MOST_BARS]
+def plot_picture_counts(counts: dict[str, int]) -> "Figure":
+    """Draw how many pictures each class has, the largest first; of more than 60 classes the 60 largest."""
+    names = sorted(counts, key=lambda name: -counts[name])[:MAX_BARS]
     figure = open_figure(8, 1.1 + 0.3 * len(names))
     axes = figure.subplots()
     bars = axes.barh(np.arange(len(names)), [counts[name] for name in names], color=VALIDATION_COLOUR)
@@ -334,89 +408,27 @@ def _draw_picture_counts(counts: dict[str, int]) -> "Figure":
     axes.set_xlabel("pictures")
     axes.set_ylabel("class" if len(names) == len(counts) else f"the {len(names)} largest of {len(counts)} classes")
     axes.xaxis.set_major_locator(choose_whole_ticks())
-    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.margins(x=0.08, y=0.02)  # room for the count beside the longest bar
-    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def _draw_misread(
-    images: Sequence[np.ndarray], labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]
-) -> "Figure":
+def plot_misclassified(evaluation: Evaluation) -> "Figure":
+    """Draw the pictures that the first seed's model misclassifies, the most confident errors first; at least one."""
+    labels, classes = evaluation.pictures.labels, evaluation.pictures.classes
+    probabilities = evaluation.predictions[0].probabilities
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    shown = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:MOST_MISREAD]]
-    columns = min(MISREAD_COLUMNS, max(4, len(shown)))
+    shown = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:MAX_MISCLASSIFIED]]
+    columns = min(SHEET_COLUMNS, max(4, len(shown)))
     lines = -(-len(shown) // columns)
     figure = open_figure(1.5 * columns, 0.9 + 2 * lines)
     part = "" if len(shown) == len(wrong) else f", the {len(shown)} most confident"
-    figure.suptitle(f"{len(wrong):,} of {len(labels):,} pictures misread{part};\nin brackets the probability")
+    figure.suptitle(f"{len(wrong):,} of {len(labels):,} pictures misclassified{part};\nin brackets the probability")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()
     for axes, row in zip(panels, shown.tolist(), strict=False):
-        read = int(probabilities[row].argmax())
-        image = images[row]
-        if image.shape[-1] == 1:
-            axes.imshow(image[..., 0], cmap="gray_r", vmin=0, vmax=255)
-        else:
-            axes.imshow(image)
-        names = shorten(classes[int(labels[row])]), shorten(classes[read])
-        axes.set_title(f"{names[0]},\nread {names[1]}\n({probabilities[row, read]:.2f})", fontsize=11)
+        predicted, image = int(probabilities[row].argmax()), evaluation.images[row]
+        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)  # these apply to one channel only
+        names = shorten(classes[int(labels[row])]), shorten(classes[predicted])
+        axes.set_title(f"{names[0]},\nnot {names[1]}\n({probabilities[row, predicted]:.2f})", fontsize=11)
     return figure
-
-
-def conclude(
-    config: TransferConfig,
-    run: Run,
-    train: ClassFolder,
-    judgement: Judgement | None,
-    images: Sequence[np.ndarray],
-    history: list[dict[str, Any]],
-    parameters: tuple[int, int],
-    shared: list[str],
-    started: float,
-    warning: str | None = None,
-) -> dict[str, Any]:
-    """Write all that a finished transfer leaves; metrics.json comes last and says that it has finished.
-
-    Args:
-        config: what was done.
-        run: its folder.
-        train: the training pictures.
-        judgement: None where nothing could be judged.
-        images: of the pictures judged, to be shown: uint8 (height, width, channels) each.
-        history: a row per epoch.
-        parameters: how many were trained, and how many frozen.
-        shared: names of the test pictures left out, as they are training pictures too.
-        started: by `time.perf_counter`.
-        warning: why the accuracy means nothing; None if it means what it says.
-
-    Returns:
-        The content of metrics.json.
-    """
-    seeds = list(range(config.seed, config.seed + config.seeds))
-    run.write_history(history)
-    plot_transfer_curves(
-        history, run.path / "learning_curves.png", f"{config.run}: a new output layer for {len(train.classes)} classes"
-    )
-    plot_picture_counts(train.counts, run.path / "class_counts.png")
-    metrics: dict[str, Any] = {
-        "run": config.run,
-        "classes": list(train.classes),
-        "training_pictures": train.counts,
-        "shared_pictures": shared,
-        "parameters": {"trained": parameters[0], "frozen": parameters[1]},
-        "neighbours": config.neighbours,
-        "warning": warning,
-    }
-    if judgement is not None:
-        metrics |= describe_judgement(judgement, train.classes, seeds)
-        write_predictions(run, judgement, train.classes)
-        predictions = judgement.predictions[0]
-        plot_class_confusion(judgement.labels, predictions, train.classes, run.path / "confusion.png")
-        if (predictions != judgement.labels).any():
-            plot_misread(images, judgement.labels, judgement.probabilities[0], train.classes, run.path / "misread.png")
-    metrics["elapsed_seconds"] = time.perf_counter() - started
-    run.log(format_result(metrics, run))
-    write_json(run.path / METRICS, metrics)
-    return metrics

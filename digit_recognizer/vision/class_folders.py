@@ -1,8 +1,8 @@
 """Pictures sorted by hand: a folder per class, whose name is the name of the class."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,10 @@ from tqdm import tqdm
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file
 
-LEAST_CLASSES, MOST_CLASSES = 2, 1000
-MOST_FILES = 100_000  # a thousand pictures of each letter has a quarter; a whole disk has more
+MIN_CLASSES, MAX_CLASSES = 2, 1000
+MAX_FILES = 100_000  # a thousand pictures of each letter are a quarter of that; a whole disk has more
 BAR_DELAY_SECONDS = 1
-Read = Callable[[Path], np.ndarray]
-Digests = tuple[str, str]
-LAYOUT = "make a folder per class in it, named after the class, with its pictures"
+LoadImage = Callable[[Path], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class ClassFolder:
         classes: the names of its folders, sorted: class k is `classes[k]`.
         files: their paths, class by class, sorted within each.
         labels: int64 (n,), the class of each file.
-        notes: what was passed over, one phrase each.
+        notes: what was ignored, one phrase each.
     """
 
     path: Path
@@ -39,7 +37,7 @@ class ClassFolder:
 
     @property
     def names(self) -> list[str]:
-        """Each file as `class/name`, as a report calls it."""
+        """Each file as `class/name`."""
         return [file.relative_to(self.path).as_posix() for file in self.files]
 
     @property
@@ -48,104 +46,88 @@ class ClassFolder:
         counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
         return dict(zip(self.classes, counts, strict=True))
 
-
-@dataclass(frozen=True)
-class Pictures:
-    """What was read of a folder's pictures.
-
-    Attributes:
-        images: (n, ...), as the reader gave them, in the order of the files.
-        digests: per file the SHA-256 of its bytes and that of its image, by which copies are known.
-    """
-
-    images: np.ndarray
-    digests: tuple[Digests, ...]
+    def select(self, chosen: np.ndarray) -> "ClassFolder":
+        """The same classes with only the files that are chosen, bool (n,)."""
+        files = tuple(file for file, taken in zip(self.files, chosen, strict=True) if taken)
+        return replace(self, files=files, labels=self.labels[chosen])
 
 
 def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) -> ClassFolder:
     """Find the pictures of a folder without opening any.
 
-    Hidden files and folders are passed over, and so are plain files beside the folders, these with a word.
+    Hidden files and folders are ignored, and so are files beside the folders, these with a note.
 
     Args:
         path: a folder of 2 to 1000 folders.
-        flag: names it in refusals.
+        flag: the command's flag that named it.
         classes: the names that the folders must have, where another folder has set them.
 
     Raises:
         InputError: if it is no such folder, a class is empty, or the classes are others.
     """
-    if not path.is_dir():
-        raise InputError(f"{flag} takes a folder, but {path} is none: {LAYOUT}.")
-    visible = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    visible = sorted(entry for entry in path.iterdir() if not entry.name.startswith(".")) if path.is_dir() else []
     folders = [entry for entry in visible if entry.is_dir()]
-    if not LEAST_CLASSES <= len(folders) <= MOST_CLASSES:
-        raise InputError(
-            f"{flag} takes a folder of {LEAST_CLASSES} to {MOST_CLASSES} folders, one per class, but {path} holds "
-            f"{len(folders)}: {LAYOUT}."
-        )
+    if not MIN_CLASSES <= len(folders) <= MAX_CLASSES:
+        raise InputError("photos.class_folders", path=path, column=flag, received=len(folders))
     names = tuple(folder.name for folder in folders)
-    if unnamed := next((name for name in names if not name.isprintable()), None):
-        raise InputError(f"{flag} takes folders whose names can be shown, but {path} holds {unnamed!r}: rename it.")
     if classes is not None and names != classes:
-        missing, surplus = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
-        fault = f"lacks {missing[0]!r}" if missing else f"also holds {surplus[0]!r}"
-        raise InputError(f"{flag} takes a folder of the same classes as --images, but {path} {fault}: name them alike.")
+        different = sorted(set(classes) ^ set(names))[0]
+        raise InputError("photos.other_classes", path=path, column=flag, received=different)
     files: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(folders):
         found = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
         if not found:
-            raise InputError(f"{folder} must hold pictures of its class, but is empty: put some in, or remove it.")
+            raise InputError("photos.empty_class", path=folder)
         files += found
         labels += [label] * len(found)
-        if len(files) > MOST_FILES:
-            raise InputError(f"{flag} takes {MOST_FILES:,} pictures at most, but {path} holds more: leave some out.")
+        if len(files) > MAX_FILES:
+            raise InputError("photos.too_many", path=path, column=flag, limit=MAX_FILES)
     beside = [entry.name for entry in visible if not entry.is_dir()]
-    notes = (f"passed over, as it is in no class's folder: {path / beside[0]}",) if len(beside) == 1 else ()
-    if len(beside) > 1:
-        notes = (f"passed over, as they are in no class's folder: {len(beside)} files of {path}, first {beside[0]}",)
-    return ClassFolder(path, names, tuple(files), np.array(labels, np.int64), notes)
+    notes = (f"ignored, as it is in no class's folder: {', '.join(beside[:3])}" + " …" * (len(beside) > 3),)
+    return ClassFolder(path, names, tuple(files), np.array(labels, np.int64), notes if beside else ())
 
 
-def load_pictures(files: tuple[Path, ...], read: Read, label: str) -> Pictures:
-    """Read pictures whole, with a bar where that takes long.
+@dataclass(frozen=True)
+class Pictures:
+    """The images of some files.
+
+    Attributes:
+        images: (n, ...); empty if they were not to be kept.
+        digests: per file the SHA-256 of its bytes and that of its image, by which copies are recognized.
+    """
+
+    images: np.ndarray
+    digests: tuple[tuple[str, str], ...]
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Int (n,): equal images share a number."""
+        groups: np.ndarray = np.unique([image for _, image in self.digests], return_inverse=True)[1]
+        return groups
+
+    def find_shared(self, other: "Pictures") -> np.ndarray:
+        """Bool (m,): which pictures of another set are also here, by their bytes or by their image."""
+        known = {digest for pair in self.digests for digest in pair}
+        return np.array([bool(known.intersection(pair)) for pair in other.digests], bool)
+
+
+def load_pictures(files: Sequence[Path], load: LoadImage, label: str, *, keep: bool = True) -> Pictures:
+    """Load pictures, with a progress bar where that takes long.
 
     Args:
         files: what `find_classes` found.
-        read: gives the image of a file, of the same shape for each.
+        load: gives the image of a file, of the same shape for each.
         label: names them beside the bar.
+        keep: whether to keep the images: thousands of large ones would fill the memory.
 
     Raises:
-        InputError: naming the file that is no picture, or whatever else `read` refuses.
+        InputError: names the file that is no picture, or whatever else `load` raises.
     """
-    images, digests = zip(*_read_all(files, read, label), strict=True)
-    return Pictures(np.stack(images), digests)
-
-
-def digest_pictures(files: tuple[Path, ...], read: Read, label: str) -> tuple[Digests, ...]:
-    """Find out whether all pictures can be read, and by what they are known again, without keeping any.
-
-    Arguments and errors are those of `load_pictures`.
-    """
-    return tuple(digests for _, digests in _read_all(files, read, label))
-
-
-def _read_all(files: tuple[Path, ...], read: Read, label: str) -> Iterator[tuple[np.ndarray, Digests]]:
+    images, digests = [], []
     for file in tqdm(files, desc=label, unit=" pictures", delay=BAR_DELAY_SECONDS, leave=False):
-        image = read(file)
-        yield image, (hash_file(file), hashlib.sha256(image.tobytes()).hexdigest())
-
-
-def find_shared(seen: tuple[Digests, ...], digests: tuple[Digests, ...]) -> np.ndarray:
-    """Find the pictures that have been seen elsewhere, by their bytes or by the image that was read of them.
-
-    Args:
-        seen: digests of the pictures elsewhere.
-        digests: of n pictures.
-
-    Returns:
-        bool (n,): whether each has been seen.
-    """
-    known = {digest for pair in seen for digest in pair}
-    return np.array([bool(known.intersection(pair)) for pair in digests], bool)
+        image = load(file)
+        digests.append((hash_file(file), hashlib.sha256(image.tobytes()).hexdigest()))
+        if keep:
+            images.append(image)
+    return Pictures(np.stack(images) if keep else np.empty(0), tuple(digests))

@@ -15,7 +15,7 @@ from digit_recognizer.training.run import REQUIRED_METRICS, find_fold_weights
 SIDE_PX = 64
 
 
-def draw_sign(kind: str, rng: np.random.Generator) -> Image.Image:
+def draw_letter(kind: str, rng: np.random.Generator) -> Image.Image:
     image = Image.new("L", (SIDE_PX, SIDE_PX), 255)
     pen = ImageDraw.Draw(image)
     left, top = rng.integers(8, 16, 2).tolist()
@@ -30,12 +30,12 @@ def draw_sign(kind: str, rng: np.random.Generator) -> Image.Image:
     return image
 
 
-def write_signs(folder: Path, count: int, seed: int, kinds=("cross", "hook", "ring")) -> Path:
+def write_letters(folder: Path, count: int, seed: int, kinds=("cross", "hook", "ring")) -> Path:
     rng = np.random.default_rng(seed)
     for kind in kinds:
         (folder / kind).mkdir(parents=True)
         for number in range(count):
-            draw_sign(kind, rng).save(folder / kind / f"{number}.png")
+            draw_letter(kind, rng).save(folder / kind / f"{number}.png")
     return folder
 
 

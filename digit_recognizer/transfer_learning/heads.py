@@ -1,0 +1,179 @@
+"""Classifiers on embeddings: the nearest class mean and the nearest neighbours, which train nothing, and output layers.
+
+Embeddings are computed once, because the model below them stays frozen.
+"""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from digit_recognizer.errors import InputError
+from digit_recognizer.models._heads import Transferred, unfreeze_from
+from digit_recognizer.training.batches import TrainingBatches
+from digit_recognizer.training.reproducibility import derive_seed
+from digit_recognizer.training.trainer import Holdout, Session, Trainer, predict_probabilities
+from digit_recognizer.transfer_learning.config import TransferConfig
+
+STD_FLOOR = 1e-3  # of the standard deviation of all numbers: what hardly ever changes must not be blown up
+
+BuildHead = Callable[[tuple[int, ...], int], keras.Model]
+"""From the features' shape and the number of classes to a model from features to probabilities."""
+Callbacks = Sequence[keras.callbacks.Callback]
+
+
+def standardize(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each number of embeddings (n, numbers), the latter raised by a small floor."""
+    floor = STD_FLOOR * float(embeddings.std()) or 1.0
+    return embeddings.mean(axis=0), embeddings.std(axis=0) + np.float32(floor)
+
+
+def predict_by_nearest_mean(embeddings: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Predict the class whose mean is nearest (Snell et al. 2017, section 2.1).
+
+    scikit-learn's `NearestCentroid` predicts the same, but warns of every number that is constant within the classes,
+    which most embeddings have.
+
+    Args:
+        embeddings: float32 (n, numbers) of the training pictures.
+        labels: int64 (n,), 0 to classes - 1, each class at least once.
+        queries: float32 (m, numbers), at least one.
+
+    Returns:
+        int64 (m,).
+    """
+    from sklearn.metrics import pairwise_distances_argmin
+
+    means = np.stack([embeddings[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
+    nearest: np.ndarray = pairwise_distances_argmin(queries, means)
+    return nearest
+
+
+def predict_by_neighbours(
+    embeddings: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbours: int
+) -> np.ndarray:
+    """Let the nearest pictures vote, by the distance of standardized numbers; of a tie, the nearest picture's class wins.
+
+    Args:
+        embeddings: float32 (n, numbers) of the training pictures.
+        labels: int64 (n,), 0 to classes - 1.
+        queries: float32 (m, numbers), at least one.
+        neighbours: how many vote, at most n of them.
+
+    Returns:
+        int64 (m,).
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    mean, std = standardize(embeddings)
+    voters = KNeighborsClassifier(min(neighbours, len(labels)), weights=_weigh_by_rank, algorithm="brute")
+    voters.fit((embeddings - mean) / std, labels)
+    votes: np.ndarray = voters.predict((queries - mean) / std)
+    return votes
+
+
+def _weigh_by_rank(distances: np.ndarray) -> np.ndarray:
+    """A vote each, and a little more for nearer neighbours, whose surplus is less than one vote together."""
+    ranks = np.arange(distances.shape[1])
+    return np.ones_like(distances) + 0.5 ** (ranks + 2)
+
+
+def build_linear_head(shape: tuple[int, ...], classes: int) -> keras.Model:
+    """One dense layer with its softmax, as `replace_head` puts it on a model."""
+    inputs = keras.Input(shape, name="embedding")
+    outputs = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(inputs)
+    return keras.Model(inputs, outputs, name="head")
+
+
+def train_head(
+    build: BuildHead,
+    features: np.ndarray,
+    labels: np.ndarray,
+    config: TransferConfig,
+    seed: int,
+    callbacks: Callbacks = (),
+    holdout: tuple[np.ndarray, np.ndarray] | None = None,
+) -> keras.Model:
+    """Train a fresh head on the features of pictures and their copies.
+
+    Args:
+        build: makes the head.
+        features: float32 (n, ...).
+        labels: int64 (n,), 0 to classes - 1, each class at least once.
+        config: how to train.
+        seed: initial weights and the order of rows derive from it.
+        callbacks: Keras callbacks.
+        holdout: features and labels measured after each epoch; they never steer training.
+
+    Returns:
+        The trained head.
+    """
+    recipe = config.training(seed)
+    fit_seed = derive_seed(seed, "fit")
+    keras.utils.set_random_seed(fit_seed)
+    targets = np.eye(labels.max() + 1, dtype=np.float32)
+    head = build(features.shape[1:], len(targets))
+    batches = TrainingBatches(features[None], targets[labels], np.arange(len(labels)), recipe.batch_size, fit_seed)
+    watched = Holdout(holdout[0], targets[holdout[1]]) if holdout is not None else None
+    trainer = Trainer(head, recipe, Session(callbacks))
+    trainer.fit(batches, epochs=recipe.epochs, learning_rate=recipe.learning_rate, holdout=watched)
+    return head
+
+
+def train_linear_head(
+    features: np.ndarray, labels: np.ndarray, config: TransferConfig, seed: int, callbacks: Callbacks = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train a linear head on standardized features; the standardization is then put into its weights.
+
+    On the tasks of benchmarks/few_shot.py: 73.9 % with features standardized, 70.6 % as they are.
+
+    Returns:
+        Kernel (numbers, classes) and bias (classes,), float32, for features as they are.
+    """
+    mean, std = standardize(features)
+    head = train_head(build_linear_head, (features - mean) / std, labels, config, seed, callbacks)
+    kernel, bias = head.get_weights()
+    kernel = kernel / std[:, None]
+    return kernel, bias - mean @ kernel
+
+
+def fine_tune(
+    transferred: Transferred,
+    images: np.ndarray,
+    labels: np.ndarray,
+    config: TransferConfig,
+    seed: int,
+    callbacks: Callbacks = (),
+) -> None:
+    """Then train the output layer and the layers below it together, from `config.unfreeze` on.
+
+    Args:
+        transferred: with an output layer that is trained already, or its gradients would wreck the layers below;
+            changed in place.
+        images: uint8 (n, height, width, channels): pictures and their copies.
+        labels: int64 (n,).
+        config: how to train, and from which layer on.
+        seed: the order of rows and dropout derive from it.
+        callbacks: Keras callbacks; epochs are counted on from those of the output layer.
+    """
+    assert config.unfreeze is not None
+    unfreeze_from(transferred.model, config.unfreeze)
+    recipe = config.training(seed)
+    targets = np.eye(labels.max() + 1, dtype=np.float32)[labels]
+    fit_seed = derive_seed(seed, "fit", 1)
+    batches = TrainingBatches(images[None], targets, np.arange(len(labels)), recipe.batch_size, fit_seed)
+    trainer = Trainer(transferred.model, recipe, Session(callbacks))
+    trainer.epochs_planned = recipe.epochs  # counted on from those of the output layer
+    trainer.fit(batches, epochs=config.unfreeze_epochs, learning_rate=config.unfreeze_learning_rate)
+
+
+def predict_finite(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
+    """Probabilities float32 (n, classes).
+
+    Raises:
+        InputError: if training diverged, so that some are NaN.
+    """
+    probabilities = predict_probabilities(model, inputs)
+    if not np.isfinite(probabilities).all():
+        raise InputError("transfer.diverged")
+    return probabilities
