@@ -118,13 +118,8 @@ def build_table(rows: Sequence[Sequence[str]], label: str) -> str:
 
 def build_facts(facts: Sequence[tuple[str, str]]) -> str:
     """A few names and values that one should see first; plain text."""
-    return "".join(
-        [
-            "<dl class='facts'>",
-            *(f"<div><dt>{escape_html(n)}</dt><dd>{escape_html(v)}</dd></div>" for n, v in facts),
-            "</dl>",
-        ]
-    )
+    cells = "".join(f"<div><dt>{escape_html(n)}</dt><dd>{escape_html(v)}</dd></div>" for n, v in facts)
+    return f"<dl class='facts'>{cells}</dl>"
 
 
 def _build_section(number: int, section: Section) -> str:
