@@ -17,7 +17,7 @@ from digit_recognizer.reporting.plots import are_short, plot_confusion_matrix, p
 from digit_recognizer.reporting.run_report import ExaminedRun
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
     from matplotlib.figure import Figure
 
 SHOWN_PAIRS, SHOWN_ROWS = 15, 10  # in tables that one reads through
@@ -269,7 +269,7 @@ LABEL_ERRORS = "label_errors.csv"
 SHEET_LIMIT = 60  # six rows of ten: a page that one looks through in a minute
 
 
-def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pandas.DataFrame":
+def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
     """Find rows that models which were not trained on them confidently predict as another class than their label.
 
     Confident learning (Northcutt, Jiang and Chuang 2021, arXiv 1911.00068, section 3.1): a class's threshold is the mean
@@ -286,7 +286,7 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pandas.DataFrame"
         A table of the suspects, the most suspicious first: row (from 0), label, suggested, label_probability and
         suggested_probability.
     """
-    import pandas
+    import pandas as pd
 
     rows = np.flatnonzero(find_held_out_rows(oof))
     probabilities, given = oof[rows], labels[rows]
@@ -303,7 +303,7 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pandas.DataFrame"
     margins = own - others.max(axis=1)
     found = np.flatnonzero(suspected)
     found = found[np.argsort(margins[found], kind="stable")]
-    return pandas.DataFrame({
+    return pd.DataFrame({
         "row": rows[found],
         "label": given[found],
         "suggested": predicted[found],
@@ -312,7 +312,7 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pandas.DataFrame"
     })  # fmt: skip
 
 
-def write_label_errors(errors: "pandas.DataFrame", train: TrainTable, path: Path) -> None:
+def write_label_errors(errors: "pd.DataFrame", train: TrainTable, path: Path) -> None:
     """Write one line per suspect: its data row (from 1), its line in train.csv, both labels, their probabilities.
 
     The header is line 1 of train.csv, so the line is the data row plus one. Where blank lines were skipped the lines
@@ -325,7 +325,7 @@ def write_label_errors(errors: "pandas.DataFrame", train: TrainTable, path: Path
     write_csv(path, table, float_format="%.6f")
 
 
-def plot_label_errors(errors: "pandas.DataFrame", pixels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
+def plot_label_errors(errors: "pd.DataFrame", pixels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     """Draw a contact sheet of the most suspicious rows: data row, label → suggestion.
 
     Args:
@@ -345,7 +345,7 @@ def plot_label_errors(errors: "pandas.DataFrame", pixels: np.ndarray, names: Seq
     return plot_contact_sheet(pixels_to_images(pixels)[drawn["row"], ..., 0], words, title)
 
 
-def describe_label_errors(errors: "pandas.DataFrame", run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
+def describe_label_errors(errors: "pd.DataFrame", run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
     """The rows whose label is probably wrong; label_errors.csv has them all."""
     names = run.class_names
     write_label_errors(errors, train, folder / LABEL_ERRORS)

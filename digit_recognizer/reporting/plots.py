@@ -15,7 +15,7 @@ from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.io import write_atomically
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
@@ -76,7 +76,7 @@ SHORT_RUN = 8  # epochs, all of which are shown
 MOST_COLUMNS, TITLE_LETTERS = 3, 36  # of panels in a row, and of a line above a small panel
 
 
-def tidy_history(history: "Sequence[Mapping[str, Any]] | pandas.DataFrame") -> "pandas.DataFrame":
+def tidy_history(history: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> "pd.DataFrame":
     """A history as a table of numbers.
 
     Args:
@@ -86,18 +86,18 @@ def tidy_history(history: "Sequence[Mapping[str, Any]] | pandas.DataFrame") -> "
         Columns epoch (from 1), loss, accuracy, lr; val_loss and val_accuracy where they are known, NaN in epochs
         without them; and the columns that tell models apart.
     """
-    import pandas
+    import pandas as pd
 
-    frame = pandas.DataFrame(history)
+    frame = pd.DataFrame(history)
     for name in {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr"} & set(frame):
-        frame[name] = pandas.to_numeric(frame[name], errors="coerce")
+        frame[name] = pd.to_numeric(frame[name], errors="coerce")
     for name in {"fold", "seed"} & set(frame):  # "10" would come before "2"
-        frame[name] = pandas.to_numeric(frame[name])
+        frame[name] = pd.to_numeric(frame[name])
     return frame
 
 
 def plot_learning_curves(
-    history: "Sequence[Mapping[str, Any]] | pandas.DataFrame",
+    history: "Sequence[Mapping[str, Any]] | pd.DataFrame",
     title: str,
     *,
     final_accuracies: Sequence[float] = (),
@@ -143,7 +143,7 @@ def plot_learning_curves(
     return figure
 
 
-def _plot_configurations(frame: "pandas.DataFrame", title: str, plateaus: Mapping[str, int]) -> "Figure":
+def _plot_configurations(frame: "pd.DataFrame", title: str, plateaus: Mapping[str, int]) -> "Figure":
     """A panel of accuracy for each configuration, all on the same axes."""
     import textwrap
 
@@ -184,7 +184,7 @@ def _plot_configurations(frame: "pandas.DataFrame", title: str, plateaus: Mappin
     return figure
 
 
-def _draw_curves(axes: "Axes", frame: "pandas.DataFrame", metric: str) -> np.ndarray:
+def _draw_curves(axes: "Axes", frame: "pd.DataFrame", metric: str) -> np.ndarray:
     """Draw the curves of some models into one panel; returns the values that the panel must show."""
     shown = []
     labels = {"training": "training set", "line": "validation set", "end": "validation set, after the last epoch"}
@@ -229,24 +229,24 @@ def _draw_curves(axes: "Axes", frame: "pandas.DataFrame", metric: str) -> np.nda
     return np.concatenate(shown)
 
 
-def _split_models(frame: "pandas.DataFrame") -> "list[pandas.DataFrame]":
+def _split_models(frame: "pd.DataFrame") -> "list[pd.DataFrame]":
     keys = [name for name in MODEL_COLUMNS if name in frame]
     return [model for _, model in frame.groupby(keys)] if keys else [frame]
 
 
-def _find_end(model: "pandas.DataFrame", metric: str) -> float:
+def _find_end(model: "pd.DataFrame", metric: str) -> float:
     """What a model reached in its last epoch, on the validation set if that is known."""
     name = f"val_{metric}"
     return float(model[name if name in model and model[name].notna().any() else metric].iloc[-1])
 
 
-def _describe_ends(frame: "pandas.DataFrame", metric: str) -> str:
+def _describe_ends(frame: "pd.DataFrame", metric: str) -> str:
     known = f"val_{metric}" in frame and frame[f"val_{metric}"].notna().any()
     ends = [_find_end(model, metric) for model in _split_models(frame)]
     return f"{'validation' if known else 'training'} {metric} after the last epoch: {format_range(ends)}"
 
 
-def _note_hidden(frame: "pandas.DataFrame", metric: str, limits: tuple[float, float]) -> str:
+def _note_hidden(frame: "pd.DataFrame", metric: str, limits: tuple[float, float]) -> str:
     """What the x-label adds where a panel does not show every value; empty if it does."""
     columns = [name for name in (metric, f"val_{metric}") if name in frame]
     outside = ((frame[columns] < limits[0]) | (frame[columns] > limits[1])).any(axis=1)

@@ -26,7 +26,7 @@ from digit_recognizer.training.results import evaluate
 from digit_recognizer.training.run import CONFIG, FinishedRun
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as pd
 
 MOST_HISTORY_BYTES = 1 << 24  # a thousand epochs of ten folds have 1 MB
 
@@ -92,7 +92,7 @@ def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:
     return ExaminedRun(run, config, np.where(held_out, folds, -1).astype(np.int64))
 
 
-def load_history(run: ExaminedRun) -> "pandas.DataFrame":
+def load_history(run: ExaminedRun) -> "pd.DataFrame":
     """Read history.csv.
 
     Returns:
@@ -101,12 +101,12 @@ def load_history(run: ExaminedRun) -> "pandas.DataFrame":
     Raises:
         InputError: if the file is missing, damaged, or not of the folds that the run held out.
     """
-    import pandas
+    import pandas as pd
 
     path = run.run.path / "history.csv"
     content = read_bytes(path, MOST_HISTORY_BYTES)
     try:
-        history = tidy_history(pandas.read_csv(io.BytesIO(content)))
+        history = tidy_history(pd.read_csv(io.BytesIO(content)))
         if not np.isfinite(history[["fold", "epoch", "loss", "accuracy"]]).all(axis=None):
             raise ValueError("it holds NaN or text")
         if set(history["fold"]) != set(run.folds):
