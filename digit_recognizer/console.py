@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin, noticed even where Python loses them, and output that nobody reads any more."""
+"""Signals that end a command tidily, and printing to a terminal that may be closed."""
 
 import contextlib
 import os
@@ -8,26 +8,26 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-_asked: list[KeyboardInterrupt] = []
+_pending: list[KeyboardInterrupt] = []
 
 
 class TerminatedError(KeyboardInterrupt):
-    """The system asks this process to end, as a batch queue or a container does; it ends as tidily as by Ctrl-C."""
+    """SIGTERM, as a batch queue or a container sends it: the process ends as tidily as by Ctrl-C."""
 
 
 @contextlib.contextmanager
 def raise_on_signals() -> Iterator[None]:
-    """Within, SIGINT raises KeyboardInterrupt and SIGTERM `TerminatedError`; afterwards all is as it was before."""
+    """Inside, SIGINT raises KeyboardInterrupt and SIGTERM `TerminatedError`; the handlers of before are restored."""
 
     def interrupt(number: int, frame: object) -> None:
-        _asked.append(TerminatedError() if number == signal.SIGTERM else KeyboardInterrupt())
-        raise _asked[-1]
+        _pending.append(TerminatedError() if number == signal.SIGTERM else KeyboardInterrupt())
+        raise _pending[-1]
 
     if threading.current_thread() is not threading.main_thread():  # only there may they be set
         yield
         return
-    _asked.clear()
-    # a shell's background job ignores Ctrl-C, and goes on ignoring it
+    _pending.clear()
+    # a shell's background job ignores Ctrl-C, and must keep ignoring it
     wanted = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in wanted}
     try:
@@ -35,21 +35,21 @@ def raise_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _asked.clear()
+        _pending.clear()
 
 
 def raise_if_interrupted() -> None:
-    """Raise what a signal asked for if it was lost on its way: Python drops what is raised in a destructor.
+    """Raise again what a signal raised, if it was lost: Python drops what is raised in a destructor.
 
     Raises:
         KeyboardInterrupt: if a signal has come.
     """
-    if _asked:
-        raise type(_asked[-1])
+    if _pending:
+        raise type(_pending[-1])
 
 
 def open_closed_streams() -> None:
-    """Put the null device in place of standard streams that are closed, lest a data file take their numbers."""
+    """Open the null device for standard streams that are closed, so that no data file gets their numbers."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
@@ -59,12 +59,12 @@ def open_closed_streams() -> None:
 
 
 def make_printable(text: str) -> str:
-    """The same text with what moves a cursor, breaks a line or has no glyph as its escape: file names hold anything."""
+    """The same text with control characters, line breaks and the like escaped: file names may hold anything."""
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
 
 
 def print_line(text: str) -> None:
-    """Print a line; a screen that is gone or full must not end what is under way."""
+    """Print a line at once; if nobody reads the output any more, the work continues in silence."""
     try:
         print(text, flush=True)
     except OSError:  # BrokenPipeError after `| head`, say

@@ -80,7 +80,7 @@ CONTENTS: dict[str, tuple[Callable[[Rows], str | bytes], Expected]] = {
     **{f"quote astray {value!r}": (put(3, "pixel9", value), expect_in_file("csv.quote", line=3)) for value in ASTRAY},
     **{name: (lambda rows, magic=magic: magic + bytes(600), OTHER_KIND) for name, magic in FIRST_BYTES.items()},
     **{
-        name: (encode(name), expect_in_file("csv.other_kind", received=f"text in {name[:6].upper()}"))
+        name: (encode(name), expect_in_file("csv.other_kind", received="text in UTF-16 or UTF-32"))
         for name in ENCODINGS
     },
     "gzip": (lambda rows: gzip.compress(join(rows).encode()), OTHER_KIND),

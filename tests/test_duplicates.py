@@ -4,6 +4,8 @@ import pytest
 from digit_recognizer.data import duplicates
 from digit_recognizer.data.duplicates import NEAR_DISTANCE, count_duplicates, find_duplicate_groups
 
+pytestmark = pytest.mark.fast
+
 
 def draw_strokes(count, seed):
     """Sheets with two random strokes and some specks each, uint8 (n, 784); some lie near each other by chance."""

@@ -27,6 +27,8 @@ from digit_recognizer.io import (
     write_text,
 )
 
+pytestmark = pytest.mark.fast
+
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "kept.txt"

@@ -4,6 +4,8 @@ from conftest import expect_error
 
 from digit_recognizer.data.splits import assign_folds, draw_stratified_rows
 
+pytestmark = pytest.mark.fast
+
 LABELS = np.repeat(np.arange(10), [50, 60, 40, 50, 50, 30, 50, 70, 50, 50])
 
 

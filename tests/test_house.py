@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.fast
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "digit_recognizer"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -29,6 +31,7 @@ LAYERS = {
     "sweeps": 4,
     "competition.kernels": 4,
     "competition.kernel_notebook": 4,
+    "competition.kernel_runs": 4,
     "competition.kernel_session": 4,
 }
 COMMANDS_LAYER = 5

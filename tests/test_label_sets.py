@@ -14,6 +14,8 @@ from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, load_label_
 from digit_recognizer.data.sources import download
 from digit_recognizer.io import hash_file, install_file
 
+pytestmark = pytest.mark.fast
+
 VEGETABLES = ["leek", "beet", "kale", "okra", "pea", "yam", "maize", "chard", "cress", "Brüssel (1)"]
 OWN = {"label_set": "other", "names": VEGETABLES}
 

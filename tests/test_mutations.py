@@ -22,8 +22,9 @@ from mutations import mutated, near_valid_cells
 from reference_reader import RefusedError, read_label_reference, read_reference
 
 from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.data.csv import load_labels
 from digit_recognizer.data.sources import download, load_idx, load_npz
-from digit_recognizer.data.tables import load_labels, load_test, load_train
+from digit_recognizer.data.tables import load_test, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.ensemble import ensemble
 
@@ -40,7 +41,10 @@ settings.register_profile(
 )
 ci = settings.get_profile("ci")
 
-pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")  # by the zipfile that packs the examples
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning"),  # by the zipfile that packs the examples
+]
 
 
 def build_healthy() -> dict[str, bytes]:

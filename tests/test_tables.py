@@ -11,9 +11,12 @@ from conftest import expect_error
 
 from digit_recognizer.data import csv as csv_blocks
 from digit_recognizer.data import tables
-from digit_recognizer.data.tables import load_labels, load_test, load_train, pixels_to_images
+from digit_recognizer.data.csv import load_labels
+from digit_recognizer.data.tables import load_test, load_train, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file
+
+pytestmark = pytest.mark.fast
 
 ROWS = 6
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from digit_recognizer.console import make_printable
+from digit_recognizer.data.csv import load_labels
 from digit_recognizer.data.labels import load_label_set
-from digit_recognizer.data.tables import load_labels
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, find_most_frequent_confusion
 from digit_recognizer.io import check_writable_folder, hash_file, lock_folder, read_json, write_atomically

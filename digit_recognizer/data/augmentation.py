@@ -1,16 +1,15 @@
 """Changes to a training image that leave its class the same: one policy, two engines.
 
-A policy says what may happen and how far. The albumentations engine realises every policy, image by image. The
-batched engine realises the affine policy for a whole batch, drawing all matrices at once: it costs a few percent of
-an epoch (benchmarks/throughput.py), the other many times that. Nothing that is written is ever mirrored, since a
-mirrored 2 is no digit; clothes may be, and have a policy of their own.
+A policy says what may happen and how far. Albumentations applies any policy, image by image. The batched engine
+applies the affine policy to a whole batch, drawing all matrices at once: it costs a few percent of an epoch
+(benchmarks/throughput.py), albumentations many times that. Handwriting is never mirrored, since a mirrored 2 is no
+digit; clothes may be, and have a policy of their own.
 """
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -18,10 +17,10 @@ from digit_recognizer.config import Preprocess
 from digit_recognizer.data.labels import LabelSet
 from digit_recognizer.errors import InputError
 
-# What may be done to every image, training and test alike, before anything else: it changes what a net sees.
+# ---- preprocessing of every image, training and test alike
 #
-# Nets that see the same digit in another form err on other rows, which is what a mean of nets lives on: Ciresan, Meier
-# and Schmidhuber 2012 (arXiv 1202.2745, section 3.1) took digits of six widths. Alone, a net is no better for it.
+# Different preprocessing makes models err on different images, which helps ensembles: Ciresan, Meier and Schmidhuber
+# 2012 (arXiv 1202.2745, section 3.1) took digits of six widths. A single model is no better for it.
 
 HIGHEST_SLANT = 1.0  # px right per px up: 45 degrees, more than anyone writes
 INK = 40  # of 255: fainter pixels do not count as the digit's width
@@ -30,16 +29,16 @@ WIDEST_STRETCH, STRONGEST_SQUEEZE = 1.8, 0.6  # so that a 1 stays a stroke
 
 
 def preprocess_images(images: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """Prepare all images.
+    """Deskew or widen all images.
 
     Args:
         images: uint8 (n, height, width, 1), 0 = paper, 255 = ink.
-        preprocess: "none" returns the images themselves; "deskew" takes each digit's slant away, as its second
-            moments tell it, and centres its mass; "widen" stretches its ink to a width of 20 px, within bounds.
+        preprocess: "none" returns the images themselves; "deskew" removes each digit's slant, computed from its
+            second moments, and centres its mass; "widen" stretches its ink to a width of 20 px, within bounds.
 
     Returns:
-        uint8, of the same shape. What gives no measure stays as it is: no ink, all of it in one row (deskew), none that
-        is dark enough (widen).
+        uint8, of the same shape. Unchanged stay images without ink, with all of it in one row (deskew), or with none
+        that is dark enough (widen).
     """
     if preprocess == "none":
         return images
@@ -76,6 +75,8 @@ def _find_widening(image: np.ndarray) -> np.ndarray:
     centre = (image.shape[1] - 1) / 2
     return np.array([[1 / stretch, 0, (left + right) / 2 - centre / stretch], [0, 1, 0]])
 
+
+# ---- augmentation of training images
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """From uint8 images (n, height, width) and a generator to new uint8 images of the same shape."""
@@ -144,12 +145,11 @@ def check_augmentation(name: str, label_set: LabelSet, folder: Path) -> None:
         raise InputError("data.mirrored", path=folder, received=name, label_set=label_set.key)
 
 
-def build_augment(policy: Policy, engine: Literal["auto", "albumentations"] = "auto") -> Augment | None:
-    """Turn a policy into a function.
+def build_augment(policy: Policy) -> Augment | None:
+    """Turn a policy into a function: batched for an affine step alone, through albumentations for all else.
 
     Args:
         policy: what may happen to an image.
-        engine: "auto" takes the batched engine for an affine step that comes alone, albumentations for all else.
 
     Returns:
         A function from uint8 images (n, height, width), 255 = full ink, and a generator to new images of the same
@@ -157,7 +157,7 @@ def build_augment(policy: Policy, engine: Literal["auto", "albumentations"] = "a
     """
     if policy == Policy():
         return None
-    if engine == "auto" and policy.affine and policy == Policy(affine=policy.affine):
+    if policy.affine and policy == Policy(affine=policy.affine):
         return BatchedAffine(policy.affine)
     return build_albumentations(policy)
 

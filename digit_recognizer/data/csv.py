@@ -90,8 +90,8 @@ def read_pixel_csv(path: Path, with_labels: bool) -> CsvContent:
     return CsvContent(pixels, labels, digest.hexdigest(), header.notes + notes, before)
 
 
-def read_label_csv(path: Path) -> np.ndarray:
-    """Read a test_labels.csv, submission or sample_submission.csv: `ImageId` (1, 2, 3, …) and `Label` (0 to 9).
+def load_labels(path: Path) -> np.ndarray:
+    """Load a test_labels.csv, submission or sample_submission.csv: `ImageId` (1, 2, 3, …) and `Label` (0 to 9).
 
     Returns:
         int64 (n,): element i is the label of ImageId i + 1.
@@ -140,8 +140,7 @@ def open_table(path: Path) -> BufferedReader:
 
 SNIFF_BYTES = 512
 UTF8_MARK = b"\xef\xbb\xbf"
-UTF32_STARTS = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
-UTF16_STARTS = (b"\xff\xfe", b"\xfe\xff")
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")  # those of UTF-32 begin so, too
 # the first bytes by which file(1) knows each kind, too
 KINDS = {
     b"\x1f\x8b": "a gzip archive",
@@ -187,22 +186,14 @@ def check_text(path: Path, file: BinaryIO) -> None:
     kind = next((kind for magic, kind in KINDS.items() if start.startswith(magic)), None)
     if start.startswith(ZIP):
         kind = next(kind for mark, kind in ZIP_KINDS.items() if mark in start)
-    kind = kind or _find_encoding(start)
+    first = start[:4]
+    if not kind and (first.startswith(UTF16_MARKS) or (0 in first and any(first))):  # zeros pad each ASCII character
+        kind = "text in UTF-16 or UTF-32"
     if not kind and b"\0" in start:
         raise InputError("csv.damaged", path=path, line=start[: start.index(0)].count(b"\n") + 1)
     kind = kind or TEXT_KINDS.get(start.removeprefix(UTF8_MARK).lstrip()[:1])
     if kind:
         raise InputError("csv.other_kind", path=path, received=kind)
-
-
-def _find_encoding(start: bytes) -> str | None:
-    """UTF-32 or UTF-16, by their marks or by the zero bytes that pad each ASCII character; None for neither."""
-    first = start[:4]
-    if first in UTF32_STARTS or (len(first) == 4 and (first[1:] == b"\0\0\0" or first[:3] == b"\0\0\0")):
-        return "text in UTF-32" if any(first) else None
-    if first.startswith(UTF16_STARTS) or (len(first) > 1 and (first[0] == 0) != (first[1] == 0)):
-        return "text in UTF-16"
-    return None
 
 
 # ---- the header: which column holds what

@@ -7,6 +7,7 @@ import numpy as np
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import check_augmentation
+from digit_recognizer.data.csv import load_labels
 from digit_recognizer.data.duplicates import count_duplicates, find_duplicate_groups
 from digit_recognizer.data.labels import DIGITS, LabelSet, load_label_set
 from digit_recognizer.data.splits import draw_stratified_rows
@@ -15,7 +16,6 @@ from digit_recognizer.data.tables import (
     TrainTable,
     check_equal_rows,
     find_cache_dir,
-    load_labels,
     load_test,
     load_train,
     pixels_to_images,

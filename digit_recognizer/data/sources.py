@@ -24,6 +24,7 @@ from digit_recognizer.data.csv import (
     IMAGE_SIDE_PX,
     PIXELS,
     check_fits_memory,
+    load_labels,
     write_label_csv,
     write_pixel_csv,
 )
@@ -35,7 +36,7 @@ from digit_recognizer.data.labels import (
     recognize_label_set,
     write_label_set,
 )
-from digit_recognizer.data.tables import TestTable, TrainTable, check_equal_rows, load_labels, load_test, load_train
+from digit_recognizer.data.tables import TestTable, TrainTable, check_equal_rows, load_test, load_train
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import (
     check_free_disk,

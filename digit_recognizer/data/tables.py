@@ -1,4 +1,4 @@
-"""The competition's tables as arrays: train.csv, test.csv and files of labels, read once and then kept as .npy files.
+"""The competition's tables as arrays: read once and then kept as .npy files.
 
 For each CSV a pointer (`.cache/train.csv.json`) records the file's state and hash, and names its arrays
 (`train.csv-<hash>-pixels.npy`). A file whose state is unchanged is trusted; otherwise its content's hash decides. A
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digit_recognizer.data.csv import IMAGE_SIDE_PX, PIXELS, CsvContent, read_label_csv, read_pixel_csv
+from digit_recognizer.data.csv import IMAGE_SIDE_PX, PIXELS, CsvContent, read_pixel_csv
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file, load_npy, read_bytes, write_json, write_npy
 
@@ -105,18 +105,6 @@ def load_test(path: Path | str, cache_dir: Path | None = None) -> TestTable:
     """Load a test.csv: columns `pixel0` to `pixel783`; arguments and errors as for `load_train`."""
     loaded = _load(Path(path), cache_dir, with_labels=False)
     return TestTable(loaded.pixels, loaded.sha256, Path(path), loaded.notes)
-
-
-def load_labels(path: Path | str) -> np.ndarray:
-    """Load a test_labels.csv, submission or sample_submission.csv: `ImageId` (1, 2, 3, …) and `Label` (0 to 9).
-
-    Returns:
-        int64 (n,): element i is the label of ImageId i + 1.
-
-    Raises:
-        InputError: naming file, line and column of the first fault.
-    """
-    return read_label_csv(Path(path))
 
 
 def check_equal_rows(path: Path, rows: int, other: Path, other_rows: int) -> None:
