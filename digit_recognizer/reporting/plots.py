@@ -173,6 +173,7 @@ def _plot_configurations(frame: "pd.DataFrame", title: str, plateaus: Mapping[st
     low = max(every.min(), quarter - FAR_BELOW * max(three_quarters - quarter, LEAST_MARGIN))
     margin = max(0.05 * (every.max() - low), LEAST_MARGIN)
     panels[0].set_ylim(low - margin, every.max() + margin)
+    panels[0].set_xlim(0.5, 1.02 * frame["epoch"].max() + 0.5)  # shared by all, whose last epochs may differ
     for axes, (_, part) in zip(panels, groups, strict=False):
         ends = np.array([_find_end(model, "accuracy") for model in _split_models(part)])
         if below := int((ends < low).sum()):

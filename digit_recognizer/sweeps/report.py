@@ -271,7 +271,6 @@ def build_table(study: Study, summaries: Sequence[Summary]) -> pd.DataFrame:
             "pruned": str(one.pruned or ""),
             "weights": f"{one.done[0].parameters:,}" if one.done else "",
             "seconds": f"{np.mean([run.seconds for run in one.done]):,.1f}" if one.done else "",
-            "note": "; ".join(dict.fromkeys(found.note for found in reported if found.note)),
         })  # fmt: skip
     return pd.DataFrame(rows, dtype=str)
 
@@ -292,7 +291,7 @@ def format_table(study: Study, records: Sequence[TrialRecord]) -> str:
     if not any(one.done or one.failed or one.pruned for one in summaries):
         return "  no run has ended yet"
     shown = choose_rows(study, summaries)
-    head, *rows = to_rows(build_table(study, shown).drop(columns=["weights", "note"]))
+    head, *rows = to_rows(build_table(study, shown).drop(columns="weights"))
     lines = pd.DataFrame(rows, columns=list(head)).to_string(index=False).splitlines() if rows else []
     if len(shown) < len(summaries):
         lines.append(f"{len(shown)} of {len(summaries):,} configurations; all of them are in {TABLE}.")
@@ -314,7 +313,11 @@ def describe_results(results: Results) -> Section:
     words = "Accuracy is the share of held-out rows, the mean over the seeds after the last epoch."
     if len(shown) < len(results.summaries):
         words += f" The table has {len(shown)} of {len(results.summaries):,} configurations; {TABLE} has all runs."
-    return Section("Results", (words,), figures, to_rows(build_table(study, shown)))
+    notes: dict[str, list[str]] = {}
+    for reported in (found for one in shown for found in find_reported(study, one.configuration) if found.note):
+        notes.setdefault(reported.note, []).append(show_accuracy(reported.accuracy))
+    remarks = [f"Seed report, {', '.join(numbers)}: {note}." for note, numbers in notes.items()]
+    return Section("Results", (words, *remarks), figures, to_rows(build_table(study, shown)))
 
 
 def describe_effects(results: Results) -> Section | None:
