@@ -79,7 +79,7 @@ def fit_once(config: RunConfig, folder: Path) -> Judged:
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.data.splits import assign_folds
     from digit_recognizer.training.hardware import precision_policy
-    from digit_recognizer.training.inputs import build_inputs
+    from digit_recognizer.training.inputs import make_inputs
     from digit_recognizer.training.reproducibility import derive_seed, take_fingerprint
     from digit_recognizer.training.trainer import fit_fold, predict_probabilities
 
@@ -98,7 +98,7 @@ def fit_once(config: RunConfig, folder: Path) -> Judged:
     fitted, rows = pool[part == 0], pool[part != 0]
     targets = np.eye(10, dtype=np.float32)[dataset.labels]
     with precision_policy(config.precision):
-        inputs = build_inputs(config, dataset)
+        inputs = make_inputs(dataset, config)
         started = time.perf_counter()
         _, net = fit_fold(config, inputs, targets, fitted)
         seconds = time.perf_counter() - started

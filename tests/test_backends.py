@@ -31,7 +31,20 @@ def start_cv(*arguments, backend):
 )
 def test_either_backend_trains_and_resumes_after_a_signal(backend, sent, code, tiny_dir, tmp_path):
     flags = (
-        *("--input-dir", tiny_dir, "--folds", 2, "--epochs", 40, "--batch-size", 15, "--learning-rate", 0.002),
+        *(
+            "--input-dir",
+            tiny_dir,
+            "--model",
+            "dense",
+            "--folds",
+            2,
+            "--epochs",
+            40,
+            "--batch-size",
+            15,
+            "--learning-rate",
+            0.002,
+        ),
         *("--augmentation", "none"),
     )
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -65,6 +78,6 @@ def test_either_backend_trains_and_resumes_after_a_signal(backend, sent, code, t
 
 def test_device_epochs_pass_their_tests_under_jax():
     tests = Path(__file__).with_name("test_device_epochs.py")
-    running = start([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tests)], "jax")
+    running = start([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", str(tests)], "jax")
     output, error = running.communicate(timeout=240)
     assert running.returncode == 0 and "passed" in output and "skipped" not in output, output + error

@@ -6,7 +6,6 @@ import pytest
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import POLICIES, Affine, BatchedAffine
-from digit_recognizer.models import build_model
 from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.trainer import Session, Trainer, predict_probabilities
@@ -15,7 +14,21 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="of the JAX backend: test_backends.py starts a process that has it"
 )
 
-CONFIG = RunConfig(model="padded", epochs=3, learning_rate=0.01, optimizer="muon")
+CONFIG = RunConfig(epochs=3, learning_rate=0.01, optimizer="muon")
+
+
+def build():
+    """A small model that compiles fast, with a kernel of Muon's, Adam's variables and moving averages."""
+    inputs = outputs = keras.Input((28, 28, 1), name="images")
+    for layer in (
+        keras.layers.Conv2D(8, 5, 2, name="first"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Conv2D(8, 3, 2, activation="relu", name="second"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(10, "softmax", name="probabilities", dtype="float32"),
+    ):
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs)
 
 
 def make_images(count=150):
@@ -35,7 +48,7 @@ def fit(on_device, monkeypatch, augment=None, seed=0, device="cpu"):
         images[None], targets, np.arange(20, 150), 32, 5, augment
     )  # four full batches, and two rows
     states = []
-    trainer = Trainer(build_model("padded"), CONFIG, Session(save=states.append))
+    trainer = Trainer(build(), CONFIG, Session(save=states.append))
     with monkeypatch.context() as patch:
         patch.setattr("jax.default_backend", lambda: device)
         if not on_device:
@@ -106,7 +119,7 @@ def test_resuming_in_float16_keeps_the_loss_scale():
     def fit_half(resumed, states):
         with precision_policy("float16"):
             keras.utils.set_random_seed(0)
-            trainer = Trainer(build_model("padded"), CONFIG, Session(resume_from=resumed, save=states.append))
+            trainer = Trainer(build(), CONFIG, Session(resume_from=resumed, save=states.append))
             trainer.fit(TrainingBatches(images[None], targets, np.arange(150), 32, 5), epochs=4, learning_rate=0.01)
         return trainer.model
 

@@ -68,11 +68,11 @@ def test_a_backbone_takes_images_as_they_are():
 
 def test_training_and_test_rows_are_prepared_alike(tiny_dir):
     from digit_recognizer.data.dataset import load_dataset
-    from digit_recognizer.training.inputs import build_inputs
+    from digit_recognizer.training.inputs import make_inputs
 
     config = RunConfig(input_dir=tiny_dir, preprocess="widen")
     dataset = load_dataset(config)
-    inputs = build_inputs(config, dataset)
+    inputs = make_inputs(dataset, config)
     assert np.array_equal(inputs.train[0], preprocess_images(dataset.images, "widen"))
     assert np.array_equal(inputs.test, preprocess_images(dataset.test_images, "widen"))
     assert not np.array_equal(inputs.test, dataset.test_images)

@@ -181,7 +181,7 @@ def _run(run: Run, config: RunConfig, setup: RunSetup) -> CVResult:
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
         replay(run.state.all_history, setup.callbacks)
-        inputs = do_task(executor, make_inputs, (config, precision), dataset)
+        inputs = do_task(executor, make_inputs, config.replace(precision=precision), dataset)
         work = FoldWork(config, inputs, dataset.labels, setup.fold_of_row, run.subcommand == "train", environment)
         train_folds(run, work, setup, trackers)
         result = _finalize(run, config, setup, environment, trackers)

@@ -120,7 +120,7 @@ def open_executor(machines: Machines) -> Iterator[Executor]:
     if machines.task_cpus is not None and machines.task_cpus != count_threads():
         if "keras" in sys.modules:
             raise InputError("machines.keras_is_imported")
-        bind_process(machines.task_cpus)
+        _bind(_list_cores(machines.task_cpus)[: machines.task_cpus])
     yield LocalExecutor()
 
 
@@ -156,16 +156,6 @@ def count_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def bind_process(count: int) -> None:
-    """Bind this process to the first `count` cores that it may use. Call it before Keras is imported.
-
-    Raises:
-        InputError: if it may not use so many, or the system cannot bind processes.
-    """
-    _check_cores(count)
-    _bind(ALLOWED_CORES[:count])
-
-
 @contextlib.contextmanager
 def claim_cores(count: int, folder: Path | None = None) -> Iterator[None]:
     """Bind this process to cores that no other process has claimed; wait until there are enough.
@@ -180,13 +170,13 @@ def claim_cores(count: int, folder: Path | None = None) -> Iterator[None]:
     Raises:
         InputError: if this process may not use so many, or the system cannot bind processes.
     """
-    _check_cores(count)
+    cores = _list_cores(count)
     folder = folder or Path(tempfile.gettempdir()) / f"digit-recognizer-cores-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     while True:
         with contextlib.ExitStack() as held:
             with lock_folder(folder):  # all or none: two processes with half of their cores would wait for ever
-                mine = list(itertools.islice((core for core in ALLOWED_CORES if _try_lock(folder, core, held)), count))
+                mine = list(itertools.islice((core for core in cores if _try_lock(folder, core, held)), count))
             if len(mine) == count:
                 _bind(mine)
                 yield
@@ -202,11 +192,12 @@ def _try_lock(folder: Path, core: int, held: contextlib.ExitStack) -> bool:
     return True
 
 
-def _check_cores(count: int) -> None:
+def _list_cores(count: int) -> list[int]:
     if not hasattr(os, "sched_setaffinity"):
         raise InputError("machines.cannot_bind")
     if count > len(ALLOWED_CORES):
         raise InputError("machines.too_few_cores", received=count, available=len(ALLOWED_CORES))
+    return ALLOWED_CORES
 
 
 def _bind(cores: list[int]) -> None:

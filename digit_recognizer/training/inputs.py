@@ -49,38 +49,32 @@ class Inputs:
     from_backbone: bool
 
 
-def make_inputs(dataset: Dataset, task: tuple[RunConfig, str]) -> Inputs:
-    """`build_inputs` as a task: features are computed where models are trained, with as many threads.
+def make_inputs(dataset: Dataset, config: RunConfig) -> Inputs:
+    """Make the inputs of a run: a task for the machine that trains models, so that features have its number of threads.
 
     Args:
         dataset: of the run.
-        task: the run's configuration, and its precision.
+        config: of the run, with its precision resolved.
 
     Raises:
-        InputError: if the model's weights are not available there.
+        InputError: if the model's weights are not available.
     """
-    config, precision = task
-    with precision_policy(precision):
-        return build_inputs(config, dataset)
-
-
-def build_inputs(config: RunConfig, dataset: Dataset) -> Inputs:
-    """Make the inputs of a run; call it under the run's precision policy."""
     module, augment = load_model_module(config.model), build_augment(POLICIES[config.augmentation])
     if not hasattr(module, "split"):
         train, test = (preprocess_images(images, config.preprocess) for images in (dataset.images, dataset.test_images))
         return Inputs(train[None], test, augment, from_backbone=False)
-    lower = module.split(load_weighted_model(config), config.unfreeze).lower
     # a read-only input folder, as on Kaggle, leaves features in memory for the length of the run
     folder = config.input_dir / ".cache"
     cache_dir = folder if os.access(folder if folder.exists() else config.input_dir, os.W_OK) else None
-    versions = [load_features(lower, dataset.images, cache_dir, label="training rows")]
-    for number in range(1, config.cached_augmentations):
-        assert augment is not None, "check_flag_combinations refuses several versions without augmentation"
-        seed = derive_seed(config.seed, "cached augmentations")
-        version = AugmentedVersion(number, augment, repr(POLICIES[config.augmentation]), seed)
-        versions.append(load_features(lower, dataset.images, cache_dir, version, label=f"training rows, {number + 1}"))
-    test = load_features(lower, dataset.test_images, cache_dir, label="test rows")
+    with precision_policy(config.precision):
+        lower = module.split(load_weighted_model(config), config.unfreeze).lower
+        versions = [load_features(lower, dataset.images, cache_dir, label="training rows")]
+        for number in range(1, config.cached_augmentations):
+            assert augment is not None, "check_flag_combinations refuses several versions without augmentation"
+            seed = derive_seed(config.seed, "cached augmentations")
+            version = AugmentedVersion(number, augment, repr(POLICIES[config.augmentation]), seed)
+            versions.append(load_features(lower, dataset.images, cache_dir, version, label=f"training rows, {number}"))
+        test = load_features(lower, dataset.test_images, cache_dir, label="test rows")
     train = versions[0][None] if len(versions) == 1 else np.stack(versions)
     return Inputs(train, test, None, from_backbone=True)
 

@@ -118,8 +118,11 @@ class RayExecutor:
                     running[remote.remote(content, common, self.cpus, variables)] = number
                 if not running:
                     return
-                for finished in self._wait(list(running)):
-                    yield running.pop(finished), _fetch(finished)
+                finished, _ = ray.wait(list(running), timeout=WAIT_SECONDS)
+                for one in finished:
+                    yield running.pop(one), _fetch(one)
+                if not finished and self.count_slots() == 0:
+                    print_line("waiting: no machine of the cluster can run a task; the run continues when one joins")
         except KeyboardInterrupt:
             raise_if_interrupted()  # Ray raises KeyboardInterrupt for SIGTERM too
             raise
@@ -147,17 +150,6 @@ class RayExecutor:
             cpus, gpus = (max((node.get(kind, 0) for node in _list_nodes()), default=0) for kind in ("CPU", "GPU"))
             size = f"--task-cpus {self.cpus} --task-gpus {self.gpus:g}"
             raise InputError("machines.too_small", received=size, cpus=f"{cpus:g}", gpus=f"{gpus:g}")
-
-    def _wait(self, unfinished: list[Any]) -> list[Any]:
-        """Wait until at least one has finished; return those that have."""
-        import ray
-
-        while True:
-            finished, _ = ray.wait(unfinished, timeout=WAIT_SECONDS)
-            if finished:
-                return list(finished)
-            if self.count_slots() == 0:
-                print_line("waiting: no machine of the cluster can run a task; the run continues when one joins")
 
 
 def run_task(content: bytes, common: list[Any], cpus: int, variables: dict[str, str | None]) -> Any:

@@ -5,10 +5,12 @@ and refused, unless the user accepts it by `--allow-inexact`; then it is recorde
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import os
 import platform
+import re
 import secrets
 import typing
 from collections.abc import Sequence
@@ -43,9 +45,9 @@ PACKAGES = (
 # files of this package whose code decides a run's numbers; the model's own file is added
 CODE = ("data/*.py", "models/__init__.py", "models/_*.py", "training/*.py")
 OTHER_CODE = {
-    *("data/sources.py", "training/run.py", "training/results.py", "training/fold_models.py"),
-    *("training/executors.py", "training/ray_executor.py", "training/callbacks.py"),
-    "training/tracking.py",
+    "data/sources.py",  # downloads; what it has written counts by its hash
+    *("training/callbacks.py", "training/executors.py", "training/fold_models.py", "training/ray_executor.py"),
+    *("training/results.py", "training/run.py", "training/tracking.py"),
 }
 PATH_FIELDS = ("input_dir", "run_dir", "submission", "tensorboard")  # where files are changes no number
 TOLERATED = ("processor",)  # between the machines of one run
@@ -135,7 +137,7 @@ def compare_machines(fingerprint: dict[str, Any], config: RunConfig) -> list[str
 def compare_fingerprints(then: dict[str, Any], now: dict[str, Any], ignored: Sequence[str] = ()) -> list[str]:
     """The differences, one phrase each: `threads: 4 then, 2 now`."""
     differing = [name for name in {**then, **now} if then.get(name) != now.get(name) and name not in ignored]
-    return [f"{name}: {_shorten(then.get(name))} then, {_shorten(now.get(name))} now" for name in differing]
+    return [f"{name}: {then.get(name)!s:.40} then, {now.get(name)!s:.40} now" for name in differing]
 
 
 def join_differences(differences: list[str]) -> str:
@@ -170,12 +172,11 @@ def _dump_code(source: str) -> str:
 
 def name_processor() -> str:
     """The processor's name, where the system gives it: backends choose their kernels by it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        if found := re.search(
+            r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            return found[1].strip()
     return platform.processor() or platform.machine()
 
 
@@ -188,11 +189,6 @@ def _find_version(package: str) -> str | None:
 
 def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _shorten(value: Any) -> str:
-    text = str(value)
-    return text[:12] + "…" if len(text) == 64 else text[:60]
 
 
 # The record of a run's environment
@@ -230,8 +226,10 @@ def settle_environment(
     inexact: list[str] = []
     if recorded is not None:
         inexact = [*recorded["resumed_with_differences"], *_accept(run.path, recorded, fingerprint, allow_inexact)]
+        folds = run.path / "folds.npy"
         with reading_its_own_files():
-            _check_folds(run.path / "folds.npy", fold_of_row)
+            if folds.exists() and not np.array_equal(load_npy(folds), fold_of_row):
+                raise InputError("run.other_folds", path=folds)
     # a checkpoint of other folds is another run's, whoever put it there; so is one without the record of its start
     name = secrets.token_hex(16) if recorded is None else recorded["run"].split("-")[0]
     environment = {
@@ -307,21 +305,16 @@ def _accept(path: Path, recorded: dict[str, Any], now: dict[str, Any], allow_ine
 
 
 def _read_environment(path: Path) -> dict[str, Any]:
-    content = read_json(path)
     kinds: dict[str, Any] = {
         "run": str,
+        "commit": (str, type(None)),
         "fingerprint": dict,
         "resumed_with_differences": list,
-        "commit": (str, type(None)),
     }
+    content = read_json(path)
     for name, kind in kinds.items():
         if not isinstance(content, dict) or not isinstance(content.get(name, 0), kind):
             raise InputError("run.environment_damaged", path=path, column=name)
     if content["fingerprint"].get("precision") not in list(POLICIES):
         raise InputError("run.environment_damaged", path=path, column="precision")
     return dict(content)
-
-
-def _check_folds(path: Path, fold_of_row: np.ndarray) -> None:
-    if path.exists() and not np.array_equal(load_npy(path), fold_of_row):
-        raise InputError("run.other_folds", path=path)
