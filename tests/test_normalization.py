@@ -105,7 +105,7 @@ def test_a_masked_call_is_keras_own():
     assert to_numpy(found) == pytest.approx(to_numpy(expected), abs=1e-5)
 
 
-def test_a_net_with_it_is_saved_and_loaded_like_any_other(tmp_path):
+def test_a_model_with_it_is_saved_and_loaded_like_any_other(tmp_path):
     model = build_model("padded")
     model.layers[5].set_weights([np.full(5, value) for value in (0.5, 0.2, 0.1, 2.0)])
     model.save(tmp_path / "ours.keras")
@@ -115,7 +115,7 @@ def test_a_net_with_it_is_saved_and_loaded_like_any_other(tmp_path):
     assert np.array_equal(to_numpy(loaded(images)), to_numpy(model(images)))
 
 
-def test_the_plain_net_has_only_keras_own_layers_and_the_same_probabilities():
+def test_the_plain_model_has_keras_layers_only_and_the_same_probabilities():
     model = build_model("padded")
     for layer in (model.layers[5], model.layers[10]):
         rng = np.random.default_rng(5)

@@ -53,7 +53,7 @@ def test_the_preprocessing_is_resnet_v2s_own(small):
     np.testing.assert_allclose(found, keras.applications.resnet_v2.preprocess_input(255 * images), atol=1e-5)
 
 
-def test_the_halves_give_what_the_whole_gives_and_a_fresh_head_has_the_upper_ones_form(small):
+def test_the_halves_give_what_the_whole_gives_and_a_fresh_head_fits(small):
     model = _resnet152v2.build(4, None)
     halves = _resnet152v2.split(model)
     images = np.random.default_rng(0).random((2, 256, 256, 3), np.float32)

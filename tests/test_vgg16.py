@@ -85,7 +85,7 @@ def test_the_reports_table_is_reproduced_layer_by_layer(model: keras.Model) -> N
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 268_810
 
 
-def test_one_channel_is_preprocessed_as_vgg16s_own_function_does_it_after_the_resizing(
+def test_one_channel_is_preprocessed_as_by_keras_own_function_after_resizing(
     model: keras.Model, images: np.ndarray
 ) -> None:
     resized, preprocessed = keras.Model(
@@ -95,7 +95,7 @@ def test_one_channel_is_preprocessed_as_vgg16s_own_function_does_it_after_the_re
     np.testing.assert_allclose(preprocessed, expected, atol=1e-4)
 
 
-def test_red_green_and_blue_become_blue_green_and_red_less_imagenets_means() -> None:
+def test_colours_become_blue_green_red_less_the_means_of_imagenet() -> None:
     net = vgg16.build((20, 30, 3), 4, None)
     colour = np.array([1.0, 0.4, 0.0], np.float32)
     preprocessed = keras.Model(net.input, net.get_layer("preprocessed").output).predict_on_batch(
@@ -148,7 +148,7 @@ def test_the_halves_meet_before_any_block(model: keras.Model, images: np.ndarray
 
 
 @pytest.mark.parametrize("block", vgg16.BLOCKS)
-def test_an_unfrozen_block_and_all_after_it_are_trained_through_the_upper_half(block: str, images: np.ndarray) -> None:
+def test_an_unfrozen_block_and_all_after_it_are_trained_in_the_upper_half(block: str, images: np.ndarray) -> None:
     net = vgg16.build((28, 28, 1), 10, None)
     halves = vgg16.split(net, block)
     vgg16.unfreeze_block(net, block)
