@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from conftest import expect_error
 
-from digit_recognizer import load_pretrained
+from digit_recognizer import cv, load_pretrained
 from digit_recognizer.competition import submissions
 from digit_recognizer.config import RunConfig
+from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.ensemble import ensemble
 from digit_recognizer.models import _packaged
 from digit_recognizer.training.cross_validation import cross_validate, resume
@@ -95,22 +96,15 @@ def test_a_process_that_has_loaded_it_writes_no_submission(tiny_dir, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [tiny_dir.name], "nothing was begun"
 
 
-def test_its_file_is_not_taken_by_weights(tiny_dir):
+@pytest.mark.parametrize(
+    ("flags", "code"), [([], None), (["--model", "vgg16", "--augmentation", "none"], "models.official_weights")]
+)
+def test_its_file_is_not_taken_by_weights(flags, code, tiny_dir):
     """--weights is for backbones; this file is refused there like any that holds something else."""
-    command = [
-        sys.executable,
-        "-m",
-        "digit_recognizer.cv",
-        "--input-dir",
-        str(tiny_dir),
-        "--weights",
-        str(_packaged.WEIGHTS),
-    ]
-    for model in ("champion", "vgg16"):
-        flags = ["--augmentation", "none"] if model == "vgg16" else []
-        ended = subprocess.run([*command, "--model", model, *flags], capture_output=True, text=True, timeout=240)
-        assert (ended.returncode == 2 and "--weights" in ended.stderr) or str(_packaged.WEIGHTS) in ended.stderr
-    assert not Path("runs").exists()
+    with pytest.raises(InputError) as caught:
+        cv.main(["--input-dir", str(tiny_dir), "--weights", str(_packaged.WEIGHTS), *flags, "--debug"])
+    assert code is None or caught.value.code == code
+    assert not list(Path("runs").rglob("*.safetensors"))
 
 
 def test_reading_the_facts_needs_no_keras():
