@@ -143,6 +143,7 @@ def test_pictures_alone_are_of_one_class(tmp_path):
         ("report.no_pictures", ["--images", "empty"]),
         ("report.same_predictions", ["--with", "run"]),
         ("report.layer", ["--layer", "deep breath"]),
+        ("report.output_folder", ["--output", "run"]),  # which holds files, but no examination
     ],
 )
 def test_what_is_not_there_is_refused_and_leaves_nothing(examined, run, tmp_path, code, arguments):

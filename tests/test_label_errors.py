@@ -50,7 +50,7 @@ def test_thresholds_are_the_mean_confidence_of_each_class():
     assert errors.loc[0, ["label_probability", "suggested_probability"]].tolist() == pytest.approx([0.1, 0.9])
 
 
-def test_a_row_counts_as_a_class_whose_threshold_it_reaches_and_the_suggestion_is_the_most_probable():
+def test_a_row_counts_as_a_class_whose_threshold_it_reaches():
     # row 4 is most probably 2, but 2 is mostly surer than that; among the classes that reach theirs, 1 is left
     p = np.array([[0.9, 0.05, 0.05], [0.3, 0.4, 0.3], [0, 0, 1], [0, 0.02, 0.98], [0.05, 0.45, 0.5]], np.float32)
     errors = find_label_errors(p, np.array([0, 1, 2, 2, 0]))

@@ -36,6 +36,12 @@ def test_folds_that_cannot_be_the_runs_are_refused(path, train, folds):
         load_examined_run(path, train)
 
 
+def test_a_config_that_is_no_object_is_refused(path, train):
+    (path / "config.json").write_text("[]")
+    with expect_error("report.config", path=path / "config.json", received="list"):
+        load_examined_run(path, train)
+
+
 def test_the_score_lists_each_class(path, train):
     score, section = describe_score(load_examined_run(path, train), train.labels)
     assert (score.accuracy, score.rows, score.all_rows) == (1, 50, 60)
