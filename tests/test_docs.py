@@ -1,0 +1,82 @@
+"""Every command line in the documentation parses, and every flag that it names exists."""
+
+import ast
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from digit_recognizer import cli
+
+pytestmark = pytest.mark.fast
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*/README.md"))]
+PAGES += [*sorted(ROOT.glob("benchmarks/[A-Z]*_*.md")), ROOT / "benchmarks/CHAMPION.md", ROOT / "CONTRIBUTING.md"]
+TEXTS = {page: page.read_text(encoding="utf-8").replace("\\\n", " ") for page in PAGES if page.exists()}
+PLACEHOLDERS = {"NAME": "narrow", "MODEL": "baseline", "mine": "narrow", "N": "2", "S": "1"}
+FOREIGN_FLAGS = {  # of other programs than this package
+    *("--head", "--port", "--address", "--logdir", "--xla_gpu_deterministic_ops", "--python", "--output"),
+}
+
+
+class Parsed(Exception):
+    """Stops a command as soon as its arguments are parsed."""
+
+
+def find_commands(text):
+    """Command lines of this package, in code blocks and between back quotes."""
+    for line in re.findall(r"python -m digit_recognizer\.([^`\n]+)", text):
+        name, *arguments = shlex.split(line, comments=True)
+        yield name, tuple(PLACEHOLDERS.get(argument, argument) for argument in arguments)
+
+
+COMMAND_LINES = sorted({found for text in TEXTS.values() for found in find_commands(text)} - {("COMMAND", ())})
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES, ids=lambda line: " ".join([line[0], *line[1]])[:70])
+def test_every_command_line_in_the_docs_parses(line, monkeypatch):
+    name, arguments = line
+    module = importlib.import_module(f"digit_recognizer.{name}")
+    parse = cli.parse_arguments
+
+    def stop_after_parsing(*given, **named):
+        parse(*given, **named)
+        raise Parsed
+
+    for place in (cli, module):
+        if hasattr(place, "parse_arguments"):
+            monkeypatch.setattr(place, "parse_arguments", stop_after_parsing)
+    stops = (Parsed, SystemExit) if "--help" in arguments else Parsed
+    with pytest.raises(stops):
+        module.main([*arguments, "--debug"])
+
+
+def find_fields(folder):
+    """The names of all annotated fields of classes: every flag of the package is one."""
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                yield node.target.id
+
+
+def find_benchmark_flags():
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        yield from re.findall(r'"(--[a-z][a-z-]+)"', path.read_text(encoding="utf-8"))
+
+
+def test_every_flag_that_a_page_names_exists():
+    known = {cli.flag(name) for name in find_fields(ROOT / "digit_recognizer")} | set(find_benchmark_flags())
+    known |= {"--help", "--debug", "--no-wait", "--with"} | FOREIGN_FLAGS
+    named = {
+        (page.name, found) for page, text in TEXTS.items() for found in re.findall(r"(?<![\w-])--[a-z][\w-]+", text)
+    }
+    assert not {(page, found) for page, found in named if found not in known}
+
+
+def test_every_link_to_a_file_leads_somewhere():
+    for page, text in TEXTS.items():
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
