@@ -1,4 +1,4 @@
-"""Drawn signs, a folder per class, and a run folder whose net has never seen any."""
+"""Drawn letters, a folder per class, and a run folder whose model has never seen any."""
 
 import json
 from pathlib import Path

@@ -18,7 +18,7 @@ class Conditions:
         ink, paper: shades, 0 = black, 255 = white.
         gradient: share of the light that is lost from one corner to the other.
         shadow: share of the light that a shadow with a blurred edge takes.
-        rule: share of the light that the rules of the paper take; squared: in both directions.
+        rule: share of the light that ruled lines take; squared: in both directions.
         grain: standard deviation of the sensor's noise, of 255.
         blur_px: of the lens.
         turn_deg: of the page.

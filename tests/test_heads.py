@@ -1,4 +1,4 @@
-"""A new output layer: its parameters, what stays as it was, and classes told by distance."""
+"""A new output layer: its parameters, what stays as it was, and classifiers by distance."""
 
 import keras
 import numpy as np
@@ -52,14 +52,14 @@ def test_logits_with_a_softmax_of_its_own_are_replaced_together():
     assert [layer.name for layer in transferred.model.layers][-1] == "probabilities"
 
 
-def test_a_net_that_ends_otherwise_is_refused():
+def test_a_model_without_a_dense_output_is_refused():
     inputs = keras.Input((28, 28, 1))
-    net = keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.Conv2D(10, 3)(inputs)), name="odd")
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.Conv2D(10, 3)(inputs)), name="odd")
     with expect_error("models.head_not_dense", model="odd"):
-        replace_head(net, 3)
+        replace_head(model, 3)
 
 
-def test_unfreezing_reaches_from_the_layer_named_to_the_end_but_for_normalisation():
+def test_unfreezing_reaches_from_a_layer_to_the_end_but_not_normalization():
     transferred = replace_head(build_model("champion"), 3)
     unfreeze_from(transferred.model, "block2_first_conv")
     trained = [layer.name for layer in transferred.model.layers if layer.trainable_weights]
@@ -67,7 +67,7 @@ def test_unfreezing_reaches_from_the_layer_named_to_the_end_but_for_normalisatio
 
 
 @pytest.mark.parametrize("name", ["block9", "mean", "probabilities"])
-def test_a_layer_from_which_nothing_can_be_trained_is_refused_with_the_names_of_others(name):
+def test_unfreezing_from_a_layer_without_trainable_weights_is_refused(name):
     transferred = replace_head(build_model("champion"), 3)
     with expect_error("models.unfreeze", received=name) as caught:
         unfreeze_from(transferred.model, name)

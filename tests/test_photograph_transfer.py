@@ -96,6 +96,7 @@ def test_a_seed_repeats_the_result_and_equal_pictures_are_held_out_together(imag
     assert len(held_out) == 2 and {name.replace("copy", "") for name in held_out} & held_out
 
 
+@pytest.mark.slow
 def test_every_picture_passes_the_backbone_once(images, tmp_path, monkeypatch):
     from digit_recognizer.transfer_learning import photographs as photograph_transfer
 

@@ -1,1 +1,1 @@
-"""A fitted model is taught new classes from a few pictures."""
+"""Transfer learning: a trained model learns new classes from a few pictures."""

@@ -250,7 +250,7 @@ def estimate_paper(pixels: np.ndarray) -> np.ndarray:
 
 
 def _fit_light(small: np.ndarray) -> np.ndarray:
-    """The paper's light as a surface of second order, fitted anew without what lies far off: float32, 0 to 255."""
+    """The paper's light as a surface of second order, fitted again without outliers: float32, 0 to 255."""
     axes = [np.linspace(-1, 1, side, dtype=np.float32) for side in small.shape]
     y, x = np.meshgrid(*axes, indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
