@@ -52,7 +52,7 @@ def predict_by_nearest_mean(embeddings: np.ndarray, labels: np.ndarray, queries:
 def predict_by_neighbours(
     embeddings: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbours: int
 ) -> np.ndarray:
-    """Let the nearest pictures vote, by the distance of standardized numbers; of a tie, the nearest picture's class wins.
+    """Let the nearest pictures vote, by the distance of standardized numbers; in a tie the nearest picture decides.
 
     Args:
         embeddings: float32 (n, numbers) of the training pictures.

@@ -46,7 +46,7 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
     """Teach a model new classes, from the folders of pictures to a run folder.
 
     With test pictures, a model trained on all training pictures predicts them. Without, each training picture is
-    predicted by a model trained on the others, in stratified folds. Everything is repeated with every seed, and the first
+    predicted by a model trained on the others, in stratified folds. Everything is repeated with every seed. The first
     seed's model, trained on all training pictures, is saved.
 
     Args:

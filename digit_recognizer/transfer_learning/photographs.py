@@ -1,4 +1,4 @@
-"""Colour photographs: a frozen ResNet152V2 (seed report inside-and-transfer) with a small head trained on its features."""
+"""Colour photographs: a small head trained on the features of a frozen ResNet152V2 (seed report inside-and-transfer)."""
 
 import functools
 import time

@@ -342,9 +342,8 @@ def format_parameters(model: keras.Model) -> str:
     for layer in model.layers:
         trained, frozen = count_parameters(layer)
         if trained or frozen:
-            lines.append(
-                f"  {layer.name:<28}{f'{trained:,}' if trained else '':>12}  {f'({frozen:,})' if frozen else ''}".rstrip()
-            )
+            cells = f"{trained:,}" if trained else "", f"({frozen:,})" if frozen else ""
+            lines.append(f"  {layer.name:<28}{cells[0]:>12}  {cells[1]}".rstrip())
     trained, frozen = count_parameters(model)
     return "\n".join([*lines, f"  {trained + frozen:,} parameters: {trained:,} trained, {frozen:,} frozen"])
 
@@ -408,7 +407,7 @@ def plot_picture_counts(counts: dict[str, int]) -> "Figure":
     axes.set_xlabel("pictures")
     axes.set_ylabel("class" if len(names) == len(counts) else f"the {len(names)} largest of {len(counts)} classes")
     axes.xaxis.set_major_locator(choose_whole_ticks())
-    axes.margins(x=0.08, y=0.02)  # room for the count beside the longest bar
+    axes.margins(x=0.08, y=0.02)  # space for the count beside the longest bar
     return figure
 
 

@@ -1,1 +1,1 @@
-"""Pictures to glyphs in MNIST's form, and the classifier that reads them."""
+"""From pictures to glyphs in MNIST's form, and their classification."""

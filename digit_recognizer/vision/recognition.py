@@ -381,7 +381,7 @@ COLOURS = {
 }  # apart in grey print, with marks beside them
 PICTURE_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 MAX_PANELS, PANEL_COLUMNS = 60, 4
-PAGE_GLYPHS = 3  # a picture with so many is a page, which needs more room
+PAGE_GLYPHS = 3  # a picture with so many is a page, which needs more space
 PAGE_INCHES, PANEL_INCHES, SINGLE_INCHES = 7, 3.5, 12
 MAX_LABELLED = 12  # of more glyphs on a picture only the digits are written, without probabilities
 TITLE_CHARACTERS_PER_INCH = 9
