@@ -65,6 +65,7 @@ def test_the_halves_give_what_the_whole_gives_and_a_fresh_head_fits(small):
     assert len(fresh.trainable_weights) == len(halves.upper.trainable_weights) == 4
 
 
+@pytest.mark.slow  # as for VGG16
 def test_imagenet_weights_without_a_network_are_refused(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError("Network is unreachable")

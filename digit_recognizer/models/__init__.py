@@ -153,16 +153,16 @@ def read_options(name: str, pairs: Sequence[str]) -> dict[str, Number]:
     known = list_options(name)
     options: dict[str, Number] = {}
     for pair in pairs:
-        option, _, text = pair.partition("=")
-        if option not in known:
+        key, _, text = pair.partition("=")
+        if key not in known:
             raise InputError("models.option_unknown", received=pair[:60], help=describe_options(name))
-        if option in options:
-            raise InputError("models.option_repeated", received=pair[:60], option=option)
-        value = _read_number(text, type(known[option]))
+        if key in options:
+            raise InputError("models.option_repeated", received=pair[:60], option=key)
+        value = _read_number(text, type(known[key]))
         if value is None:
-            code = "models.option_not_whole" if type(known[option]) is int else "models.option_not_finite"
-            raise InputError(code, received=pair[:60], option=option)
-        options[option] = value
+            code = "models.option_not_whole" if type(known[key]) is int else "models.option_not_finite"
+            raise InputError(code, received=pair[:60], option=key)
+        options[key] = value
     return options
 
 
@@ -171,7 +171,7 @@ def describe_options(name: str) -> str:
     known = list_options(name)
     if not known:
         return f"--model {name} has no options"
-    return f"--model {name} has these options: {' '.join(f'{option}={default}' for option, default in known.items())}"
+    return f"--model {name} has these options: {' '.join(f'{key}={default}' for key, default in known.items())}"
 
 
 def option(default: Number, lowest: Number, highest: Number) -> Any:
