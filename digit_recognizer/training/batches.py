@@ -15,7 +15,7 @@ from digit_recognizer.data.augmentation import Augment
 
 
 def scale_images(images: np.ndarray) -> np.ndarray:
-    """uint8 images, 255 = full ink, to float32 in [0, 1]: the min-max scaling of `digit-nets`, as pixels span 0 to 255."""
+    """uint8 images, 255 = full ink, to float32 in [0, 1]: the min-max scaling of `digit-nets`."""
     return images.astype(np.float32) * np.float32(1 / 255)
 
 
@@ -79,7 +79,7 @@ class TrainingBatches(keras.utils.PyDataset):
         return -(-len(self.rows) // self.batch_size)
 
     def draw_rows(self, index: int) -> tuple[np.ndarray, np.random.Generator]:
-        """A batch's rows, and a generator for their augmentation: its own, since batches may be asked for in any order."""
+        """A batch's rows, and a generator for their augmentation: its own, since batches come in any order."""
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         return rows, np.random.default_rng([self.seed, self.epoch, 1 + index])
 
