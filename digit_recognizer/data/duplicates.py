@@ -1,4 +1,4 @@
-"""Rows that show one image twice: exact copies, and copies that were scanned again, moved or retouched.
+"""Duplicate rows: exact copies of an image, and near-copies that were scanned again, moved or retouched.
 
 Two images are near each other if their pixels, each scaled to a length of 1, are less than `NEAR_DISTANCE` apart: in
 place, or after each was moved by whole pixels to the same centre of mass. The scale makes the distance one relative to
@@ -23,7 +23,7 @@ LEADING_AXES = 64  # measured: fewer let too many pairs through to the exact che
 BASIS_ROWS = 4096  # more draw the axes no better
 BLOCK_ROWS, BLOCK_COLUMNS = 256, 4096  # 4 MiB of bounds at a time; more leave the cache and were never faster
 FLOAT32_SLACK = 1e-3  # rounding by 1e-6 in the squares of the lengths left out is 1e-3 in their roots
-CENTRE_PX = 14  # where MNIST's preparation puts the centre of mass, to the nearest whole pixel
+CENTRE_PX = 14  # where MNIST's preprocessing puts the centre of mass, to the nearest whole pixel
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def find_duplicate_groups(pixels: np.ndarray, near_distance: float = NEAR_DISTAN
     if len(seen) > 1:
         # one thread: on a busy machine OpenBLAS's threads wait for each other, and 2 s were seen to become 16
         with threadpool_limits(1, "blas"):
-            groups = _join_both_looks(images[first_rows, ..., 0], groups, near_distance)
+            groups = _join_in_place_and_centred(images[first_rows, ..., 0], groups, near_distance)
     groups = groups[copy_of]
     _, first_of_group, numbered = np.unique(groups, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first_of_group))[numbered].astype(np.int64)
@@ -92,7 +92,7 @@ def count_duplicates(groups: np.ndarray) -> DuplicateCounts:
     return DuplicateCounts(int(several.sum()), len(several), int(sizes.max(initial=0)))
 
 
-def _join_both_looks(images: np.ndarray, groups: np.ndarray, near_distance: float) -> np.ndarray:
+def _join_in_place_and_centred(images: np.ndarray, groups: np.ndarray, near_distance: float) -> np.ndarray:
     groups = _join_near(images, np.arange(len(images)), groups, near_distance)
     moves = _find_moves_to_centre(images)
     moved = np.flatnonzero(moves.any(axis=1))
@@ -130,7 +130,7 @@ def _iterate_candidates(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield row and column numbers among which all pairs lie that may be near and are of different groups yet.
 
-    `groups` is read anew for each block, so that what its reader joins meanwhile is not looked at again.
+    `groups` is read again for each block, so that pairs that the caller has joined meanwhile are skipped.
     """
     bounding = _project(pixels, lengths)
     for top in range(0, queries, BLOCK_ROWS):
