@@ -1,6 +1,6 @@
 """Kill a sweep at random moments, continue it each time, and compare its trials with those of an unkilled one.
 
-    python benchmarks/kill_sweep.py                    # 20 kills of a grid, 20 of a search that gives trials up
+    python benchmarks/kill_sweep.py                    # 20 kills of a grid, 20 of a search that prunes trials
 
 Each session is a process of its own, which gets SIGKILL at a moment drawn evenly from between its first trial's
 beginning and the time that an unkilled sweep took for a third of its trials. After so many kills the sweep is left in
@@ -34,9 +34,9 @@ batch_size = 25
 precision = "float32"
 """
 STUDIES = {
-    "grid": f"seeds = 2\n{COMMON}\n[[grid]]\nnet.dropout = [0.3, 0.5, 0.7]\nlearning_rate = [0.01, 0.05]\n",
+    "grid": f"seeds = 2\n{COMMON}\n[[grid]]\nmodel_args.dropout = [0.3, 0.5, 0.7]\nlearning_rate = [0.01, 0.05]\n",
     "search": f'seeds = 1\nmethod = "tpe"\nprune = "median"\ntrials = 16\n{COMMON}\n'
-    "[search]\nnet.dropout = { low = 0.0, high = 0.9 }\nlearning_rate = { low = 1e-4, high = 0.3, log = true }\n",
+    "[search]\nmodel_args.dropout = { low = 0.0, high = 0.9 }\nlearning_rate = { low = 1e-4, high = 0.3, log = true }\n",
 }
 
 
@@ -67,7 +67,7 @@ def main() -> int:
             print(f"{name}: kill {kills} after {moment:.1f} s, {before} trials before", flush=True)
         different += _judge(name, expected, _sweep(folder, name, "killed", None), kills)
         states = [record.state for record in expected]
-        print(f"{name}: {len(expected)} trials, {states.count('pruned')} of them given up; {kills} kills", flush=True)
+        print(f"{name}: {len(expected)} trials, {states.count('pruned')} of them pruned; {kills} kills", flush=True)
     if different:
         print(f"NOT THE SAME; see {folder}")
         return 1
