@@ -1,4 +1,4 @@
-"""Colour photographs: a small head trained on the features of a frozen ResNet152V2 (seed report inside-and-transfer)."""
+"""Colour photographs: a small head on the features of a frozen ResNet152V2 (seed report inside-and-transfer)."""
 
 import functools
 import time
