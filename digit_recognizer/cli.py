@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 Arguments = TypeVar("Arguments")
 RESUME_HELP = (
-    "The defaults below are those of the chosen --model. To resume an interrupted run, use --resume RUN, which takes only "
-    "the flags of machines and --allow-inexact beside it. --debug shows tracebacks."
+    "The defaults below are those of the chosen --model. To resume an interrupted run, use --resume RUN, which takes "
+    "only the flags of machines and --allow-inexact beside it. --debug shows tracebacks."
 )
 COMMANDS = {
     "download": "get the data: from Kaggle, a zip, a folder, or a bundled sample",

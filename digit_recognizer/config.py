@@ -105,7 +105,7 @@ class RunConfig:
     unfreeze_epochs: int = 5
     """Transfer models: epochs of fine-tuning."""
     unfreeze_learning_rate: float = 1e-5
-    """Transfer models: adam's learning rate while fine-tuning (muon needs more); keep it small, or the filters are lost."""
+    """Transfer models: adam's learning rate while fine-tuning (muon needs more); a large one destroys the filters."""
     cached_augmentations: int = 1
     """Transfer models: cached versions of each image, the first unchanged; augmentation needs 2 or more."""
 

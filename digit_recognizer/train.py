@@ -12,8 +12,8 @@ def main(arguments: list[str]) -> None:
     result = run_training(
         "train",
         arguments,
-        "Train one model on all folds but the first, evaluate it on that one after every epoch (of 5 folds: 20 % of the "
-        "rows), draw its learning curves, and write a submission.",
+        "Train one model on all folds but the first, evaluate it on that one after every epoch (of 5 folds: 20 % of "
+        "the rows), draw its learning curves, and write a submission.",
     )
     draw_learning_curves(result.run_dir)
 

@@ -138,7 +138,7 @@ def _follow(group: Any, path: str) -> Any:
 
 
 def _read_array(dataset: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A float32 array that is stored in the file itself, in one piece: nothing to unpack, and nothing from elsewhere."""
+    """A float32 array that is stored in the file itself, in one piece: nothing to unpack, nothing from elsewhere."""
     import h5py
 
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.float32 or dataset.shape != shape:

@@ -1,9 +1,9 @@
 """Convolutional models of free depth and width, for experiments: 117,426 parameters by default.
 
-Sources: `fashion-filters`, part 4, varies its own model (see `wide`): 2, 3 and 4 convolutions, of 34, 64 and 128 filters,
-of 3 and 5 px, under 2, 3 and 4 dense layers of 50, 100 and 400 units. `kuzushiji-sweeps` has 2 and 3 convolutions with
-pooling under dense layers of 16, 16 and 10. As in `dense`, `dense_layers` counts hidden layers; the output layer comes
-on top.
+Sources: `fashion-filters`, part 4, varies its own model (see `wide`): 2, 3 and 4 convolutions, of 34, 64 and 128
+filters, of 3 and 5 px, under 2, 3 and 4 dense layers of 50, 100 and 400 units. `kuzushiji-sweeps` has 2 and 3
+convolutions with pooling under dense layers of 16, 16 and 10. As in `dense`, `dense_layers` counts hidden layers; the
+output layer comes on top.
 
 Neither report says where it pools beyond two convolutions. Here it is after every second one, and after the last, so
 that the model of `fashion-filters` is among these and 28 px are enough for all 162 of its others. Dropout comes after

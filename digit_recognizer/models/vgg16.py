@@ -1,8 +1,8 @@
 """VGG16's convolutions, trained on ImageNet and frozen, under a small head of our own: 14,984,522 parameters.
 
 Source: the third model of `digit-nets`, layer by layer; the head's 268,810 parameters are trained. The backbone is
-Simonyan and Zisserman's configuration D (2015, arXiv 1409.1556, table 1). The report has 0.968 on its validation rows at
-the best of 30 epochs; here it was not measured, as it needs ImageNet's weights.
+Simonyan and Zisserman's configuration D (2015, arXiv 1409.1556, table 1). The report has 0.968 on its validation rows
+at the best of 30 epochs; here it was not measured, as it needs ImageNet's weights.
 
 A frozen backbone gives the same features for the same image, in every epoch and fold. `split` cuts the model in two, so
 that `digit_recognizer.training.inputs` computes them once.
@@ -23,7 +23,7 @@ WEIGHTS_SOURCE = "keras/vgg16"  # the data set on Kaggle that holds it, for mach
 
 PRESET: dict[str, Any] = {
     "epochs": 30,  # as in the report; on cached features they cost less than the backbone's one pass
-    "augmentation": "none",  # the cached features are of the images as they are; --cached-augmentations caches more views
+    "augmentation": "none",  # the cached features are of unchanged images; --cached-augmentations caches more
     "schedule": "plateau",  # one-cycle does its best work last, where early stopping may never arrive
     "patience": 5,  # plateau waits 3 of 30 epochs, so the learning rate falls once more before training ends
 }

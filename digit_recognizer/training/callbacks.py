@@ -1,7 +1,7 @@
 """The callbacks that watch a run: progress in the log, and trackers that draw the curves of many runs.
 
-TensorBoard's event files are written where `--tensorboard` asks for them; an MLflow server or database is used where its
-standard variable MLFLOW_TRACKING_URI names one. Neither changes a number of the run, and neither package is imported
+TensorBoard's event files are written where `--tensorboard` asks for them; an MLflow server or database is used where
+its standard variable MLFLOW_TRACKING_URI names one. Neither changes a number of the run, and neither package is imported
 otherwise. A tracker is fed with rows of the history, so that it does not matter where they were trained.
 
 A tracker that fails before the first epoch stops the command, since its address is probably wrong; one that fails later
@@ -61,7 +61,8 @@ class Progress(keras.callbacks.Callback):
         )
         self.log(
             f"{name}  epoch {number:>3}/{epochs}  loss {logs['loss']:.4f}  "
-            f"accuracy {logs['accuracy']:.4f}{evaluated}  lr {logs['lr']:.1e}  {logs['seconds']:.1f} s  {self._eta(now)}"
+            f"accuracy {logs['accuracy']:.4f}{evaluated}  lr {logs['lr']:.1e}  {logs['seconds']:.1f} s  "
+            f"{self._eta(now)}"
         )
 
     def named(self, name: str) -> "Progress":

@@ -1,11 +1,12 @@
 """Cross-validation: every row is predicted by a model that never saw it, and the submission averages the fold models.
 
-The main path reads from top to bottom: `cross_validate` checks what was asked for and loads the data; `_run` trains what
-is not finished, fold by fold; `train_fold` trains and predicts one fold, here or on another machine; `_finalize` scores,
-writes the submission and, last of all, metrics.json.
+The main path reads from top to bottom: `cross_validate` checks what was asked for and loads the data; `_run` trains
+what is not finished, fold by fold; `train_fold` trains and predicts one fold, here or on another machine; `_finalize`
+scores, writes the submission and, last of all, metrics.json.
 
-An interrupted run is resumed from its last finished epoch and ends byte for byte as if it had not been interrupted: what
-it needs is in its checkpoint (`digit_recognizer.training.checkpoint`), and everything else follows from its configuration.
+An interrupted run is resumed from its last finished epoch and ends byte for byte as if it had not been interrupted:
+what it needs is in its checkpoint (`digit_recognizer.training.checkpoint`), and everything else follows from its
+configuration.
 """
 
 import contextlib
@@ -69,8 +70,8 @@ def cross_validate(
 
     Args:
         config: what to do.
-        single_split: hold out the first fold only (of 5 folds: an 80/20 split), train one model, and record its learning
-            curve on the holdout; nothing is steered by that curve.
+        single_split: hold out the first fold only (of 5 folds: an 80/20 split), train one model, and record its
+            learning curve on the holdout; nothing is steered by that curve.
         dataset: what `load_dataset` gives for this configuration, if it is loaded already.
         callbacks: Keras callbacks, called in every fold; their logs also hold fold, lr and seconds. Epochs of earlier
             sessions, and of folds that another process trains, are replayed: `on_epoch_end` without a model.
@@ -417,7 +418,7 @@ def _finalize(
 
 
 def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenance: Provenance) -> Path:
-    """Write the submission once; its name is in the checkpoint before the file exists, so a resumed run finds its own."""
+    """Write the submission once; the checkpoint has its name before the file exists, so a resumed run finds its own."""
     state = run.state
     path = Path(state.submission) if state.submission else choose_submission_path(run, config, dataset, provenance)
     while True:

@@ -6,9 +6,9 @@ TensorBoard's table of hyperparameters takes it. A resumed run writes its files 
 them once, whenever the run was interrupted.
 
 MLflow gets one of its runs per run of ours, through its own client, which reads its own standard variables.
-MLFLOW_TRACKING_URI says where; MLFLOW_EXPERIMENT_NAME, MLFLOW_RUN_ID, MLFLOW_TRACKING_USERNAME and the others mean what
-they mean to MLflow. The id of the MLflow run is kept in the run folder, so that a resumed run continues it, and what the
-server holds already is not sent again.
+MLFLOW_TRACKING_URI says where; MLFLOW_EXPERIMENT_NAME, MLFLOW_RUN_ID, MLFLOW_TRACKING_USERNAME and the others mean
+what they mean to MLflow. The id of the MLflow run is kept in the run folder, so that a resumed run continues it, and
+what the server holds already is not sent again.
 """
 
 import contextlib
@@ -225,7 +225,7 @@ class MLflowTracker:
         self.mlflow.end_run(status)
 
     def _find_logged(self, started: Any) -> set[tuple[str, int]]:
-        """Which metrics of which epochs the MLflow run holds: more than our checkpoint if the run was killed between."""
+        """Which metrics of which epochs MLflow holds already: more than our checkpoint if the run was killed between."""
         held = {key: self.client.get_metric_history(self.run_id, key) for key in started.data.metrics}
         return {(key, number.step) for key, numbers in held.items() for number in numbers}
 

@@ -50,8 +50,8 @@ class Session:
     """How one session of training is watched, saved and resumed.
 
     Attributes:
-        callbacks: Keras callbacks; their logs hold fold, loss, accuracy, lr, seconds, and val_loss and val_accuracy where
-            rows are evaluated.
+        callbacks: Keras callbacks; their logs hold fold, loss, accuracy, lr, seconds, and val_loss and val_accuracy
+            where rows are evaluated.
         resume_from: what an interrupted session saved last; None starts from scratch.
         save: called with the state after every epoch; None saves nothing.
     """
