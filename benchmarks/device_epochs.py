@@ -64,7 +64,7 @@ def fit(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[fl
     from digit_recognizer.models import build_model
     from digit_recognizer.training.batches import TrainingBatches
     from digit_recognizer.training.hardware import precision_policy
-    from digit_recognizer.training.trainer import compile_model, fit_compiled, predict_probabilities
+    from digit_recognizer.training.trainer import Session, Trainer, compile_model
 
     order = np.random.default_rng(0).permutation(len(dataset.labels))
     judged, rows = order[:JUDGED_ROWS], order[JUDGED_ROWS : JUDGED_ROWS + count]
@@ -77,12 +77,12 @@ def fit(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[fl
         batches = TrainingBatches(dataset.images[None], targets, rows, config.batch_size, seed, augment)
         compile_model(model, len(batches), config, epochs=config.epochs, learning_rate=config.learning_rate)
         started = time.perf_counter()
-
-        def on_epoch(report: dict[str, Any]) -> None:
-            epochs.append(time.perf_counter() - started - sum(epochs))
-
-        fit_compiled(model, batches, config, epochs=config.epochs, on_epoch=on_epoch)
-        predictions = predict_probabilities(model, dataset.images[judged]).argmax(axis=1)
+        clock = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: epochs.append(time.perf_counter() - started - sum(epochs))
+        )
+        trainer = Trainer(model, config, Session([clock]))
+        trainer.fit_compiled(batches, epochs=config.epochs)
+        predictions = trainer.predict(dataset.images[judged]).argmax(axis=1)
     return epochs, float((predictions == dataset.labels[judged]).mean())
 
 

@@ -3,9 +3,9 @@
     python benchmarks/faults.py            # needs Linux and gcc; a few hundred short runs
 
 Three ways, each at every n-th call: `kill` (SIGKILL, a write half done), `full` (from there on every write and fsync
-says that the disk is full) and `broken` (this call says that the disk is broken). The calls are those of C's library,
-which faults.c stands in for. Afterwards every file is whole; what was there before is there; the command, given again,
-ends as if nothing had happened and leaves no temporary file; and a failure was told in one line that names it.
+reports a full disk) and `broken` (this call reports a broken disk). The calls are those of the C library; faults.c
+replaces them. Afterwards every file must be whole and nothing lost. The command, repeated, must end as if nothing had
+happened and leave no temporary file. A failure must be one line that names it.
 """
 
 import argparse
@@ -16,12 +16,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from torn_files import find_torn
+from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.io import TEMPORARY, load_npy, read_json
 
 CSV_FILES = ("train.csv", "test.csv", "sample_submission.csv")
 COUNT, KILL, FULL, BROKEN = 1, 2, 3, 4
@@ -31,12 +33,12 @@ WAYS = {
     "broken": (BROKEN, 2, "Input/output error"),
 }
 
-# what is fitted does not matter here, and its tracing by TensorFlow is what takes the time
-SMALLEST_NET = """
+# any model does here, and tracing a larger one would take most of the time
+SMALLEST_MODEL = """
 PRESET = {}
 
 
-def build(input_shape, classes, weights):
+def build(input_shape, classes):
     import keras
 
     inputs = keras.Input(input_shape)
@@ -50,7 +52,7 @@ class Workload:
     """A command that writes.
 
     Attributes:
-        arguments: of the command, for a folder to work in; after a fault, those that go on with it.
+        arguments: of the command, for a folder to work in; after a fault, those that resume it.
         before: what that folder holds at first.
         results: files of which the bytes are compared with an undisturbed command's.
     """
@@ -75,7 +77,7 @@ def main() -> int:
     import digit_recognizer.training.cross_validation  # so that the processes to come need not
 
     digit_recognizer.models.__path__.append(str(folder))
-    (folder / "smallest.py").write_text(SMALLEST_NET)
+    (folder / "smallest.py").write_text(SMALLEST_MODEL)
     _prepare_data(folder)
     workloads = build_workloads(folder)
     failures = sum(_try_everything(name, workloads[name], arguments.ways, folder) for name in arguments.workloads)
@@ -167,22 +169,22 @@ def _try_everything(subcommand: str, workload: Workload, ways: list[str], folder
                 ends["not needed, so the command ended well"] += 1
             else:
                 problems.append(f"exit code {ended.code}, {ended.error!r}")
-            if not whole or subcommand == "cv" or any(work.rglob(".writing-*")):
+            if not whole or subcommand == "cv" or any(work.rglob(f"{TEMPORARY}*")):
                 again = _run(subcommand, workload.arguments(work), work, COUNT, 0)
                 problems += [f"again: exit code {again.code}, {again.error!r}"] * (again.code != 0)
             problems += [f"differs: {path}" for path in expected if not _holds(path, expected[path])]
-            problems += [f"left: {path}" for path in work.rglob(".writing-*")]
+            problems += [f"left: {path}" for path in work.rglob(f"{TEMPORARY}*")]
             failures += bool(problems)
             if problems:
                 print(f"{subcommand}, {way} at call {call}: {problems}", flush=True)
-        told = "; ".join(f"{count} {end}" for end, count in ends.items())
-        print(f"{subcommand}, {way} at each of {calls} calls: {told}", flush=True)
+        summary = "; ".join(f"{count} {end}" for end, count in ends.items())
+        print(f"{subcommand}, {way} at each of {calls} calls: {summary}", flush=True)
     return failures
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: exit code (or minus the signal), what it said on the error screen, calls counted."""
+    """How a process ended: exit code (or minus the signal), what it said on stderr, calls counted."""
 
     code: int
     error: str
@@ -213,10 +215,10 @@ def _run(subcommand: str, arguments: list[str], work: Path, mode: int, call: int
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         code = 1
         try:
-            door = importlib.import_module(f"digit_recognizer.{subcommand}")
+            module = importlib.import_module(f"digit_recognizer.{subcommand}")
             shim = ctypes.CDLL(None)
             shim.fault_arm(str(work).encode(), mode, call)
-            code = door.main(arguments)
+            code = module.main(arguments)
             os.write(writing, str(shim.fault_calls()).encode())
         finally:
             sys.stdout.flush()
@@ -227,6 +229,60 @@ def _run(subcommand: str, arguments: list[str], work: Path, mode: int, call: int
     with os.fdopen(reading) as pipe:
         calls = int(pipe.read() or 0)
     return Ended(os.waitstatus_to_exitcode(status), error.read_text(), calls)
+
+
+def find_torn(folder: Path) -> list[Path]:
+    """The files below a folder that their readers refuse; temporary ones aside."""
+    torn = []
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(TEMPORARY) for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file() or path.name == ".lock":
+            continue
+        read = load_submission if path.parent == folder and path.suffix == ".csv" else READERS[path.suffix]
+        try:
+            read(path)
+        except Exception:  # whatever a reader says of a torn file
+            torn.append(path)
+    return torn
+
+
+def check_last_line(path: Path) -> None:
+    """Lines, the last of which has its end."""
+    if not path.read_bytes().endswith(b"\n"):
+        raise ValueError
+
+
+def check_archive(path: Path) -> None:
+    """A zip, every member of which has its checksum."""
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip():
+            raise ValueError
+
+
+def check_arrays(path: Path) -> None:
+    """A checkpoint or a fold model, both of which carry a SHA-256."""
+    from digit_recognizer.models._weights import unpack_weights
+    from digit_recognizer.training.checkpoint import unpack_state
+
+    unpack = unpack_state if path.name.startswith("state") else unpack_weights
+    unpack(path.read_bytes())
+
+
+def check_image(path: Path) -> None:
+    """A PNG with its end mark."""
+    if not path.read_bytes().endswith(b"IEND\xaeB`\x82"):
+        raise ValueError
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    ".npy": load_npy,
+    ".json": read_json,
+    ".csv": check_last_line,
+    ".txt": check_last_line,
+    ".keras": check_archive,
+    ".png": check_image,
+    ".safetensors": check_arrays,
+}
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2
 import numpy as np
 
-from benchmarks.reader_others import set_side_by_side
+from benchmarks.classifier_others import set_side_by_side
 from digit_recognizer.backend import import_keras
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.data.splits import assign_folds

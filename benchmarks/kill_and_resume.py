@@ -1,11 +1,11 @@
 """Kill cross-validations at random moments, resume them each time, and compare what they leave with unkilled runs.
 
     python benchmarks/kill_and_resume.py                                                        # 200 kills, small runs
-    python benchmarks/kill_and_resume.py --reference runs/baseline --kills 6 --longest-sitting 180    # a real run again
+    python benchmarks/kill_and_resume.py --reference runs/baseline --kills 6 --longest-session 180    # a real run again
 
-A process that has imported Keras, and computed nothing, forks one process per sitting; that process gets SIGKILL at a
+A process that has imported Keras, and computed nothing, forks one process per session; that process gets SIGKILL at a
 moment drawn evenly from the first half of the time that the unkilled run took (or from another time), unless it ends
-before. After so many kills a run is left in peace to finish. Exit code 1, and the files kept, if one byte differs.
+before. After so many kills a run may finish. Exit code 1, and the files kept, if one byte differs.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--input-dir", type=Path, help="default: that of the reference, or the bundled sample")
     parser.add_argument("--kills", type=int, default=200, help="at least so many")
     parser.add_argument("--reference", type=Path, help="a finished run to do again, instead of the small ones")
-    parser.add_argument("--longest-sitting", type=float, help="seconds; default: half of the unkilled run's")
+    parser.add_argument("--longest-session", type=float, help="seconds; default: half of the unkilled run's")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     import_keras()
@@ -69,7 +69,7 @@ def main() -> int:
         name, flags, expected, seconds = references[runs % len(references)]
         runs += 1
         run = folder / f"run{runs}"
-        longest = arguments.longest_sitting or seconds / 2
+        longest = arguments.longest_session or seconds / 2
         killed = _run_killed(flags, arguments.input_dir, run, longest, KILLS_PER_RUN, rng)
         found = _hash_results(run, run.with_suffix(".csv"))
         same = found == expected
@@ -94,7 +94,7 @@ def main() -> int:
 def _make_reference(name: str, flags: str, input_dir: Path, folder: Path) -> tuple[str, str, dict[str, str], float]:
     """Run a recipe unkilled; its name, flags, the hashes of what it leaves, and how long it took."""
     run = folder / f"whole-{len(list(folder.iterdir()))}"
-    seconds = _sit(_begin(flags, input_dir, run), run, None)
+    seconds = _run_session(_begin(flags, input_dir, run), run, None)
     expected = _hash_results(run, run.with_suffix(".csv"))
     print(f"{name}: {seconds:.1f} s unkilled", flush=True)
     return name, flags, expected, seconds
@@ -124,14 +124,14 @@ def _run_killed(
     for moment in [*rng.uniform(0, longest, kills), None]:
         begun = (run / "config.json").exists()
         arguments = ["--resume", str(run)] if begun else _begin(flags, input_dir, run)
-        if _sit(arguments, run, moment) is None:
+        if _run_session(arguments, run, moment) is None:
             found[_describe(run)] += 1
         elif moment is None:
             break
     return found
 
 
-def _sit(arguments: list[str], run: Path, kill_after: float | None) -> float | None:
+def _run_session(arguments: list[str], run: Path, kill_after: float | None) -> float | None:
     """One process of the command; the seconds that it took, or None if it was killed."""
     from digit_recognizer import cv
 
@@ -172,7 +172,7 @@ def _describe(run: Path) -> str:
     if (run / "oof_probabilities.npy").exists():
         return "the end begun"
     temporary = ", a file half written" if list(run.rglob(f"{TEMPORARY}*")) else ""
-    folds = len(list((run / "models").glob("fold*.keras"))) if (run / "models").exists() else 0
+    folds = len(list((run / "models").glob("fold*.safetensors"))) if (run / "models").exists() else 0
     begun = "a state" if (run / "state.safetensors").exists() else "no state"
     return f"{folds} folds, {begun}{temporary}"
 

@@ -3,8 +3,8 @@
     python benchmarks/kill_sweep.py                    # 20 kills of a grid, 20 of a search that prunes trials
 
 Each session is a process of its own, which gets SIGKILL at a moment drawn evenly from between its first trial's
-beginning and the time that an unkilled sweep took for a third of its trials. After so many kills the sweep is left in
-peace. Exit code 1, and the files kept, if a trial is lost, doubled, or has another result; seconds alone may differ.
+beginning and the time that an unkilled sweep took for a third of its trials. After so many kills the sweep may finish.
+Exit code 1, and the files kept, if a trial is lost, doubled, or has another result; seconds alone may differ.
 """
 
 import argparse
@@ -36,7 +36,8 @@ precision = "float32"
 STUDIES = {
     "grid": f"seeds = 2\n{COMMON}\n[[grid]]\nmodel_args.dropout = [0.3, 0.5, 0.7]\nlearning_rate = [0.01, 0.05]\n",
     "search": f'seeds = 1\nmethod = "tpe"\nprune = "median"\ntrials = 16\n{COMMON}\n'
-    "[search]\nmodel_args.dropout = { low = 0.0, high = 0.9 }\nlearning_rate = { low = 1e-4, high = 0.3, log = true }\n",
+    "[search]\nmodel_args.dropout = { low = 0.0, high = 0.9 }\n"
+    "learning_rate = { low = 1e-4, high = 0.3, log = true }\n",
 }
 
 
@@ -62,10 +63,10 @@ def main() -> int:
             _sweep(folder, name, "killed", moment)
             kills, sessions = kills + 1, sessions + 1
             if _count(folder, "killed-" + name) == len(expected):  # nothing is left to kill: it begins once more
-                different += _judge(name, expected, _sweep(folder, name, "killed", None), kills)
+                different += _compare(name, expected, _sweep(folder, name, "killed", None), kills)
                 shutil.rmtree(folder / ("killed-" + name))
             print(f"{name}: kill {kills} after {moment:.1f} s, {before} trials before", flush=True)
-        different += _judge(name, expected, _sweep(folder, name, "killed", None), kills)
+        different += _compare(name, expected, _sweep(folder, name, "killed", None), kills)
         states = [record.state for record in expected]
         print(f"{name}: {len(expected)} trials, {states.count('pruned')} of them pruned; {kills} kills", flush=True)
     if different:
@@ -95,7 +96,7 @@ def _count(folder: Path, sweep: str) -> int:
     return len(load_trials(path))
 
 
-def _judge(name: str, expected: list, found: list, kills: int) -> int:
+def _compare(name: str, expected: list, found: list, kills: int) -> int:
     """1 if the trials differ in anything but their seconds."""
 
     def strip(records: list) -> list[str]:

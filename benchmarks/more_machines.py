@@ -1,39 +1,95 @@
-"""Folds on a cluster of two nodes of one processor each, against the same run in one process with one thread.
+"""Folds on a cluster of two nodes of one core each, compared with the same run in one process with one thread.
 
     python benchmarks/more_machines.py equal        # every file of a run byte for byte; 3 min
     python benchmarks/more_machines.py kill         # the same when a node is killed in mid-run; 3 min
     python benchmarks/more_machines.py overhead     # seconds and bytes of a task; 2 min
     python benchmarks/more_machines.py scaling      # the five folds on one node and on two, in turn; 5 min
 
-The nodes are two process sessions on this machine (`benchmarks/ray_nodes.py`); the driver may use the processors of
-both. Exit code 1 if a byte differs. Ray must be installed (`pip install -e '.[ray]'`), and no other cluster may be at
-work here.
+A node is a process session with a loopback address, a Ray daemon and a core of its own; the driver may use the cores of
+both. A node is killed by SIGKILL to every process of its session. Exit code 1 if a byte differs. Ray must be installed
+(`pip install -e '.[ray]'`), and no other cluster may be at work here.
 """
 
 import argparse
+import contextlib
 import os
 import pickle
+import secrets
 import shlex
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ |= {
+    **{"RAY_USAGE_STATS_ENABLED": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    **{"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)},  # its ports are open to the network
+    "RAY_worker_niceness": "0",  # its 15 would measure whoever else is at work
+}
 
-from benchmarks.ray_nodes import kill_node, run_cluster  # sets what Ray and the nodes read from the environment
 
 FLAGS = "--model narrow --folds 5 --epochs 3 --limit-train 6000 --precision float32"
 RESULTS = ("folds.npy", "oof_probabilities.npy", "test_probabilities.npy")
 TASKS = 50
 MANY_TASKS = 2000
-NET_BYTES = 130_000  # of `narrow` with its optimizer
+MODEL_BYTES = 130_000  # of `narrow` with its optimizer
 PAIRS = 3
 LONGER = ("--epochs", "12")  # for scaling: a fold should take longer than a worker's start
+
+
+def start_node(number: int, port: int) -> subprocess.Popen:
+    """A node with one processor: the head if it is the first."""
+    place = f"--node-ip-address=127.0.0.{number + 1}"
+    part = ["--head", f"--port={port}", "--include-dashboard=false"] if number == 0 else [f"--address=127.0.0.1:{port}"]
+    ray = Path(sys.executable).with_name("ray")
+    command = ["taskset", "-c", str(number), ray, "start", *part, place, "--num-cpus=1", "--block"]
+    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+
+
+def kill_node(node: subprocess.Popen) -> int:
+    """SIGKILL to all processes of its session; the number of tasks that they were at."""
+    at_work = 0
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            if os.getsid(int(place.name)) == node.pid:
+                at_work += (place / "cmdline").read_bytes().startswith(b"ray::work")
+                os.kill(int(place.name), signal.SIGKILL)
+    node.wait()
+    return at_work
+
+
+@contextlib.contextmanager
+def run_cluster(count: int) -> Iterator[tuple[str, list[subprocess.Popen]]]:
+    """A cluster of so many nodes; its address, and their processes."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    nodes: list[subprocess.Popen] = []
+    try:
+        for number in range(count):
+            nodes.append(start_node(number, port))
+            wait_for_nodes(f"127.0.0.1:{port}", number + 1)
+        yield f"127.0.0.1:{port}", nodes
+    finally:
+        for node in nodes:
+            kill_node(node)
+
+
+def wait_for_nodes(address: str, count: int) -> None:
+    script = (
+        f"import ray; ray.init(address={address!r}, log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
+    )
+    for _ in range(20):
+        answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        if answer.stdout.strip() == str(count):
+            return
+        time.sleep(1)
+    sys.exit(f"the cluster does not come up: {answer.stderr}")
 
 
 def begin_cv(folder: Path, name: str, input_dir: Path, *where: str) -> subprocess.Popen:
@@ -51,18 +107,14 @@ def run_cv(folder: Path, name: str, input_dir: Path, *where: str) -> float:
 
 
 def compare_runs(folder: Path, one: str, other: str) -> bool:
-    """Whether two runs left the same bytes; says what was compared."""
-    import keras
-
+    """Whether two runs wrote the same bytes; prints what was compared."""
     same = {name: (folder / one / name).read_bytes() == (folder / other / name).read_bytes() for name in RESULTS}
     same["submission"] = (folder / f"{one}.csv").read_bytes() == (folder / f"{other}.csv").read_bytes()
     histories = [(folder / run / "history.csv").read_text().splitlines() for run in (one, other)]
     without_seconds = [[line.rpartition(",")[0] for line in lines] for lines in histories]
     same["history.csv but for seconds"] = without_seconds[0] == without_seconds[1]
-    for net in sorted((folder / one / "models").iterdir()):
-        nets = [keras.saving.load_model(folder / run / "models" / net.name) for run in (one, other)]
-        pairs = zip(*(loaded.get_weights() for loaded in nets), strict=True)
-        same[f"weights of {net.name}"] = all(a.tobytes() == b.tobytes() for a, b in pairs)
+    for weights in sorted((folder / one / "models").glob("*.safetensors")):
+        same[f"models/{weights.name}"] = weights.read_bytes() == (folder / other / "models" / weights.name).read_bytes()
     print(f"{other} and {one}: " + "; ".join(f"{name} {'equal' if s else 'DIFFERENT'}" for name, s in same.items()))
     return all(same.values())
 
@@ -109,7 +161,7 @@ def measure_overhead(folder: Path, input_dir: Path) -> bool:
             many = _time(lambda: list(map_in_order(executor, eval, [{}] * MANY_TASKS, "0")))
             print(f"{MANY_TASKS} tasks in a row: {1000 * many / MANY_TASKS:.2f} ms each")
             _measure_bytes(executor, input_dir)
-            _hand_in_at_once()
+            _submit_at_once()
             _keep_folds(folder, input_dir)
     return True
 
@@ -127,23 +179,23 @@ def _measure_bytes(executor: Any, input_dir: Path) -> None:
     sent = [_time(lambda: do_task(executor, getattr, "whole_test", dataset)) for _ in range(5)]
     print(f"data set: {len(pickle.dumps(dataset)) / 1e6:.1f} MB; a task that is given it: {_describe(sent)}")
     rows = len(dataset.labels) // 5 + len(dataset.test_images)
-    print(f"a fold's result: {rows * 10 * 4 / 1e6:.2f} MB of probabilities, and the net")
+    print(f"a fold's result: {rows * 10 * 4 / 1e6:.2f} MB of probabilities, and the model")
 
 
-def _hand_in_at_once() -> None:
-    """10,000 tasks handed to Ray at once, without our limit."""
+def _submit_at_once() -> None:
+    """10,000 tasks submitted to Ray at once, without our limit."""
     import ray
 
     remote = ray.remote(lambda n: n)
     started = time.perf_counter()
-    handed_in = [remote.remote(n) for n in range(10_000)]
+    submitted_tasks = [remote.remote(n) for n in range(10_000)]
     submitted = time.perf_counter() - started
-    ray.get(handed_in)
-    print(f"10,000 at once: handed in within {submitted:.2f} s, done within {time.perf_counter() - started:.1f} s")
+    ray.get(submitted_tasks)
+    print(f"10,000 at once: submitted within {submitted:.2f} s, done within {time.perf_counter() - started:.1f} s")
 
 
 def _keep_folds(folder: Path, input_dir: Path) -> None:
-    """What the driver does with each fold that comes back: its net and the run's state go to the disk."""
+    """What the driver does with each fold that comes back: its model and the run's state go to the disk."""
     import numpy as np
 
     from digit_recognizer.config import RunConfig
@@ -154,15 +206,15 @@ def _keep_folds(folder: Path, input_dir: Path) -> None:
     dataset = load_dataset(RunConfig(input_dir=input_dir))
     shapes = [(len(rows), 10) for rows in (dataset.labels, dataset.test_images)]
     state = RunState("kept", *(np.zeros(shape, np.float32) for shape in shapes))
-    net = os.urandom(NET_BYTES)
+    model = os.urandom(MODEL_BYTES)
 
     def keep() -> None:
-        with write_atomically(folder / "net.keras") as temporary:
-            temporary.write_bytes(net)
+        with write_atomically(folder / "model.keras") as temporary:
+            temporary.write_bytes(model)
         save_state(folder, state)
 
     kept = [_time(keep) for _ in range(30)]
-    print(f"keeping a fold (a net of {NET_BYTES / 1e6:.2f} MB, and the state): {_describe(kept)}")
+    print(f"keeping a fold (a model of {MODEL_BYTES / 1e6:.2f} MB, and the state): {_describe(kept)}")
 
 
 def measure_scaling(folder: Path, input_dir: Path) -> bool:

@@ -48,7 +48,7 @@ def build_ours(
     from digit_recognizer.models import build_model, load_preset
     from digit_recognizer.training.batches import TrainingBatches
     from digit_recognizer.training.hardware import precision_policy
-    from digit_recognizer.training.trainer import compile_model, fit_compiled
+    from digit_recognizer.training.trainer import Trainer, compile_model
 
     config = RunConfig(model=net, **load_preset(net)).replace(optimizer=optimizer)
     augment = build_augment(POLICIES[augmentation])
@@ -57,7 +57,7 @@ def build_ours(
     with precision_policy(precision):
         model = build_model(net)
         compile_model(model, len(batches), config, epochs=1000, learning_rate=1e-3)
-    return lambda: fit_compiled(model, batches, config, epochs=1)
+    return lambda: Trainer(model, config).fit_compiled(batches, epochs=1)
 
 
 def build_plain_keras(net: str, images: np.ndarray, labels: np.ndarray) -> Epoch:

@@ -269,7 +269,7 @@ def check_writable_folder(folder: Path) -> None:
 
 
 def check_free_disk(folder: Path, needed_bytes: int) -> None:
-    """Find out, before hours of work, whether their result will have room.
+    """Find out, before hours of work, whether the disk can hold the result.
 
     Raises:
         InputError: if the disk that holds the folder, or will hold it, has less free.

@@ -1,7 +1,7 @@
 """Batch normalisation at a fifth of the cost: one fused operation where the backend is TensorFlow.
 
 Keras composes the layer of a dozen elementwise operations in float32, each of which reads and writes all activations;
-on a processor that takes longer than the convolution before it (`python benchmarks/normalisation.py`). TensorFlow's
+on a processor that takes longer than the convolution before it (`python benchmarks/normalization.py`). TensorFlow's
 kernel reads bfloat16 activations, keeps the statistics in float32 and does all in two passes.
 """
 

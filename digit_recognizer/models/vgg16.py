@@ -135,7 +135,7 @@ def _find_block(backbone: "keras.Model", block: str) -> int:
 def _build_preprocessing(inputs: Any) -> Any:
     """Images in [0, 1] to the backbone's larger BGR images about zero, in built-in layers, which any Keras can load.
 
-    After the resizing it is keras.applications.vgg16.preprocess_input; in float32, as bfloat16 has no room for both a
+    After the resizing it is keras.applications.vgg16.preprocess_input; in float32, as bfloat16 cannot hold both a
     mean and a grey level.
     """
     from keras import layers

@@ -338,7 +338,7 @@ def plot_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -
     axes.set(xlabel="digit" if tuple(names) == DIGITS.names else "class", ylabel="rows of train.csv")
     axes.yaxis.set_major_locator(choose_whole_ticks())
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.margins(y=0.08)  # room for the count above the highest bar
+    axes.margins(y=0.08)  # space for the count above the highest bar
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -375,7 +375,7 @@ def plot_samples(
 SHEET_INCHES, SHEET_COLUMNS = 12, 10
 GAP_SHARE, LINE_SHARE = 0.3, 0.23  # of a tenth's image's side: between images, and above each for a line of words
 WORDS_POINTS = 10
-CHARACTER_INCHES = 0.08  # of words, on average: ten to a row have room for fifteen
+CHARACTER_INCHES = 0.08  # of words, on average: ten in a row can have fifteen each
 # lightness falls from end to end, so that grey print keeps the order; orange and blue differ for the colour-blind
 SIGNED_COLOURS = ("#fff1dc", "#e9aa64", "#a3a3a3", "#3f6ea8", "#08245c")
 POSITIVE_COLOURS = ("#ffffff", "#9db9dc", "#3f6ea8", "#08245c")
@@ -408,7 +408,7 @@ def tile(
 
 
 def plot_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> "Figure":
-    """Draw images in rows of ten, or of fewer where the words need the room.
+    """Draw images in rows of ten, or of fewer where the words need more space.
 
     Args:
         images: uint8 (n, side, side), 0 = paper, 255 = ink; without any, the sheet is empty.

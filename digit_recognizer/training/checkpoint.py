@@ -108,7 +108,7 @@ def save_state(folder: Path, state: RunState) -> None:
     """Write a run's state; the one written before it becomes the previous generation.
 
     Raises:
-        WriteError: if there is no room, for example; both generations stay as they were.
+        WriteError: if the disk is full, for example; both generations stay as they were.
     """
     with write_atomically(folder / STATE, previous=folder / PREVIOUS) as temporary:
         temporary.write_bytes(pack_state(state))

@@ -1,8 +1,8 @@
 """The two trained models that travel with the package, for predicting digits without training anything.
 
 Both are champions; the classifier has an eleventh class for what is not a digit. `MODEL_CARD.md` says what they were
-trained on and how accurate they are. `benchmarks/make_ready_model.py` takes the one from a
-run, `benchmarks/make_reader.py` trains the other.
+trained on and how accurate they are. `benchmarks/make_packaged_champion.py` takes the one from a
+run, `benchmarks/make_packaged_classifier.py` trains the other.
 """
 
 import hashlib

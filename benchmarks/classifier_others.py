@@ -7,7 +7,7 @@ Greek is left out as well, so that handwritten Greek can judge the reader on let
 import cv2
 import numpy as np
 
-from benchmarks.reader_digits import CANVAS_PX, DEJAVU, FONTS, draw_strokes, print_text, round_corners, write_sign
+from benchmarks.classifier_digits import CANVAS_PX, DEJAVU, FONTS, draw_strokes, print_text, round_corners, write_sign
 
 LATIN = "ACEFHJKLMNPQRTUVWXYacdefhjkmnprtuvwx"
 CYRILLIC = "\u0416\u0414\u0424\u042f\u042e\u0429\u0418\u041b\u042a\u044b"

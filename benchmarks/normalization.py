@@ -1,4 +1,4 @@
-"""What normalising costs: Keras' layer, ours, and the convolution before it: `python benchmarks/normalisation.py`.
+"""What batch normalization costs: Keras' layer, ours, and the convolution before: `python benchmarks/normalization.py`.
 
 Forwards and backwards on activations (256, 26, 26, 32) in bfloat16, the shape after a first 3x3 convolution. The three
 take turns; medians, and ratios of neighbouring turns, are what to compare. Needs TensorFlow.

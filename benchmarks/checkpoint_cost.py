@@ -1,7 +1,7 @@
-"""What saving the state costs: `python benchmarks/state_cost.py --input-dir input`.
+"""What saving checkpoints costs: `python benchmarks/checkpoint_cost.py --input-dir input`.
 
-Fits the baseline on 80 % of the rows for some epochs, as `train` does, and times in every epoch whatever the run does
-for the sake of being stopped: taking the state out of the net, packing, hashing and writing it, and writing the log.
+Trains the baseline on 80 % of the rows for some epochs, as `train` does, and times in every epoch what the run does so
+that it can be resumed: taking the state out of the model, packing, hashing and writing it, and writing the log.
 """
 
 import argparse
@@ -22,12 +22,11 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=12)
     arguments = parser.parse_args()
     import_keras()
-    from digit_recognizer.training import checkpoint as snapshots
-    from digit_recognizer.training import checkpoint as state
+    from digit_recognizer.training import checkpoint, trainer
     from digit_recognizer.training import run as runs
     from digit_recognizer.training.cross_validation import cross_validate
 
-    spent = {"state": [], "log": []}
+    spent = {"checkpoint": [], "log": []}
 
     def time_calls(owner, name, kind):
         plain = getattr(owner, name)
@@ -39,7 +38,7 @@ def main() -> int:
 
         setattr(owner, name, timed)
 
-    time_calls(snapshots.StateKeeper, "on_epoch_end", "state")
+    time_calls(trainer._SaveState, "on_epoch_end", "checkpoint")
     time_calls(runs, "write_text", "log")
     with tempfile.TemporaryDirectory() as name:
         config = RunConfig(
@@ -49,24 +48,24 @@ def main() -> int:
             run_dir=Path(name) / "run",
             submission=Path(name) / "submission.csv",
         )
-        plain_save, sizes = state.pack_state, []
+        plain_pack, sizes = checkpoint.pack_state, []
 
         def pack(content):
-            packed = plain_save(content)
+            packed = plain_pack(content)
             sizes.append(len(packed))
             return packed
 
-        state.pack_state = pack
+        checkpoint.pack_state = pack
         cross_validate(config, single_split=True)
         history = (Path(name) / "run" / "history.csv").read_text().splitlines()
     column = history[0].split(",").index("seconds")
     epochs = [float(line.split(",")[column]) for line in history[1:]]
-    # the first epoch compiles the net; a state's share of it would flatter
-    shares = [saving / epoch for saving, epoch in zip(spent["state"][1:], epochs[1:], strict=True)]
-    print(f"\nepoch: {statistics.median(epochs[1:]):.2f} s, median; state: {max(sizes):,} bytes at most")
-    print(f"saving the state: {1000 * statistics.median(spent['state']):.0f} ms median")
+    # the first epoch compiles the model: a share of it would be too low
+    shares = [saving / epoch for saving, epoch in zip(spent["checkpoint"][1:], epochs[1:], strict=True)]
+    print(f"\nepoch: {statistics.median(epochs[1:]):.2f} s, median; checkpoint: {max(sizes):,} bytes at most")
+    print(f"saving a checkpoint: {1000 * statistics.median(spent['state']):.0f} ms median")
     print(f"writing the log: {1000 * statistics.median(spent['log']):.0f} ms median, once in 4 s at most")
-    print(f"state as a share of its epoch: {statistics.median(shares):.2%} median, {max(shares):.2%} at most")
+    print(f"checkpoint as a share of its epoch: {statistics.median(shares):.2%} median, {max(shares):.2%} at most")
     return 0
 
 

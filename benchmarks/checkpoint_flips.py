@@ -1,6 +1,6 @@
-"""Is a damaged state ever taken for a whole one? `python benchmarks/state_flips.py`
+"""Is a damaged checkpoint ever used? `python benchmarks/checkpoint_flips.py`
 
-Stops a small run of the baseline after its first epoch, and reads its state file again with one byte changed: every
+Stops a small run of the baseline after its first epoch, and reads its checkpoint again with one byte changed: every
 byte of the header by every bit, and bytes of the rest drawn at random. Exit code 1 if a change is not noticed.
 """
 
@@ -43,18 +43,19 @@ def main() -> int:
 
 
 def make_state() -> bytes:
-    """The state of a small run after its first epoch."""
+    """The checkpoint of a small run after its first epoch."""
     import_keras()
-    from digit_recognizer.training import cross_validation
     from digit_recognizer.training.checkpoint import STATE
+    from digit_recognizer.training.cross_validation import cross_validate
+    from digit_recognizer.training.run import Run
 
-    plain = cross_validation.save_state
+    plain = Run.save_state
 
-    def save_and_stop(*positional):
-        plain(*positional)
+    def save_and_stop(self, *positional):
+        plain(self, *positional)
         raise KeyboardInterrupt
 
-    cross_validation.save_state = save_and_stop
+    Run.save_state = save_and_stop
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         download("sample", folder / "input")
@@ -67,7 +68,7 @@ def make_state() -> bytes:
             submission=folder / "a.csv",
         )
         try:
-            cross_validation.cross_validate(config)
+            cross_validate(config)
         except KeyboardInterrupt:
             return (folder / "run" / STATE).read_bytes()
     raise RuntimeError("the run was to be stopped")

@@ -1,11 +1,13 @@
-"""Generated digits between the two that each came from: `python benchmarks/generated_digits.py train.csv figure.png`.
+"""Draw synthetic digits between the two that each came from.
 
-A third argument takes only so many of the first rows. What the digits are worth, row by row on held-out rows, and what
-they cost, tell runs with and without them, of several seeds, all else equal:
+    python benchmarks/synthetic_digits.py train.csv figure.png
+
+A third argument takes only so many of the first rows. To measure what the digits gain and cost, compare runs with and
+without them, of several seeds, all else equal:
 
     python -m digit_recognizer.cv --model journal --seed 0 --run-dir runs/journal-0
-    python -m digit_recognizer.cv --model journal --seed 0 --run-dir runs/generated-0 --synthetic-ratio 1
-    python -m digit_recognizer.compare runs/journal-0 runs/generated-0
+    python -m digit_recognizer.cv --model journal --seed 0 --run-dir runs/synthetic-0 --synthetic-ratio 1
+    python -m digit_recognizer.compare runs/journal-0 runs/synthetic-0
 """
 
 import sys
@@ -36,7 +38,7 @@ def draw(images: np.ndarray, digits, path: Path) -> None:
     axes = figure.subplots()
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
     starts = np.arange(TRIPLETS)[:, None] * width_px + np.arange(3) * side_px
-    axes.set_xticks((starts + side_px / 2 - 0.5).ravel(), ["written", "synthetic_ratio", "written"] * TRIPLETS, fontsize=11,
+    axes.set_xticks((starts + side_px / 2 - 0.5).ravel(), ["written", "synthetic", "written"] * TRIPLETS, fontsize=11,
                     rotation=60, ha="right", rotation_mode="anchor")  # fmt: skip
     axes.set_yticks((np.arange(10) + 0.5) * side_px - 0.5, [str(label) for label in range(10)], fontsize=14)
     for start in starts[:, 1]:
