@@ -63,7 +63,7 @@ def main() -> int:
     # the first epoch compiles the model: a share of it would be too low
     shares = [saving / epoch for saving, epoch in zip(spent["checkpoint"][1:], epochs[1:], strict=True)]
     print(f"\nepoch: {statistics.median(epochs[1:]):.2f} s, median; checkpoint: {max(sizes):,} bytes at most")
-    print(f"saving a checkpoint: {1000 * statistics.median(spent['state']):.0f} ms median")
+    print(f"saving a checkpoint: {1000 * statistics.median(spent['checkpoint']):.0f} ms median")
     print(f"writing the log: {1000 * statistics.median(spent['log']):.0f} ms median, once in 4 s at most")
     print(f"checkpoint as a share of its epoch: {statistics.median(shares):.2%} median, {max(shares):.2%} at most")
     return 0

@@ -39,8 +39,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=6, help="of three settings; the first setting's warm up")
     arguments = parser.parse_args()
     import_keras()
-    from digit_recognizer.sweeps import sweeping
-    from digit_recognizer.sweeps import trials as running
+    from digit_recognizer.sweeps import running, sweeping
 
     folder = Path(tempfile.mkdtemp(prefix="sweep-overhead-"))
     if arguments.input_dir is None:
