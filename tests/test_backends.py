@@ -34,8 +34,6 @@ def test_either_backend_trains_and_resumes_after_a_signal(backend, sent, code, t
         *(
             "--input-dir",
             tiny_dir,
-            "--model",
-            "dense",
             "--folds",
             2,
             "--epochs",
