@@ -1,4 +1,4 @@
-"""Digits as pictures bring them, for fitting the reader: MNIST's in other hands, drawn ones, printed ones.
+"""Digits as pictures have them, to train the classifier: MNIST's in other handwriting, drawn ones, printed ones.
 
 MNIST was written with one kind of pen in one country. Of its digits others are made: wider or narrower, slanted, bent,
 in another thickness, and brought into MNIST's form as a picture's digits are (`normalize`). What Europeans write and
@@ -55,7 +55,7 @@ EUROPEAN: dict[int, list[list[list[tuple[float, float]]]]] = {
 
 
 def vary_digit(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Write an MNIST digit in another hand.
+    """Write an MNIST digit in another handwriting.
 
     Args:
         image: uint8 (28, 28), 255 = ink.
@@ -65,13 +65,13 @@ def vary_digit(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         uint8 (28, 28, 1).
     """
     fine = cv2.resize(image.astype(np.float32) / 255, (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
-    return write_sign(np.clip(fine, 0, 1), rng)
+    return write_glyph(np.clip(fine, 0, 1), rng)
 
 
 def draw_european(digit: int, rng: np.random.Generator) -> np.ndarray:
     """Draw a 1, 4, 7 or 9 as it is written in Europe: uint8 (28, 28, 1)."""
     forms = EUROPEAN[digit]
-    return write_sign(draw_strokes(forms[rng.integers(len(forms))], rng), rng)
+    return write_glyph(draw_strokes(forms[rng.integers(len(forms))], rng), rng)
 
 
 def draw_strokes(strokes: list[list[tuple[float, float]]], rng: np.random.Generator) -> np.ndarray:
@@ -106,11 +106,11 @@ def print_text(text: str, rng: np.random.Generator, fonts: list[Path] = FONTS) -
         font = ImageFont.truetype(str(fonts[rng.integers(len(fonts))]), 100)
         ImageDraw.Draw(picture).text((40, 15), text, fill=255, font=font)
         canvas = np.asarray(picture)
-    return write_sign(canvas.astype(np.float32) / 255, rng) if (canvas > 127).sum() > 100 else None
+    return write_glyph(canvas.astype(np.float32) / 255, rng) if (canvas > 127).sum() > 100 else None
 
 
-def write_sign(fine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Bend, slant, stretch and thicken a sign, then bring it into MNIST's form as one found on a picture.
+def write_glyph(fine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bend, slant, stretch and thicken a glyph, then bring it into MNIST's form as if found on a picture.
 
     Args:
         fine: float32 (side, side) in [0, 1], 1 = ink.
@@ -141,7 +141,7 @@ def write_sign(fine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def change_thickness(fine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another pen: half of all signs keep theirs; thin ones come out of `normalize` in MNIST's thickness."""
+    """Another pen: half of all glyphs keep theirs; `normalize` gives thin ones MNIST's thickness."""
     kind, radius = rng.random(), int(rng.integers(1, 5))
     deepest = cv2.distanceTransform((fine > 0.4).astype(np.uint8), cv2.DIST_L2, 3)
     body = float(np.percentile(deepest[deepest > 0], 60)) if (deepest > 0).any() else 0.0

@@ -1,13 +1,13 @@
-"""What is no digit, for fitting the reader: printed letters and marks, foreign signs, scribbles, noise, two digits.
+"""Images that are not digits, to train the classifier: printed letters and marks, foreign characters, scribbles, noise.
 
-Letters that many hands write like digits (O, l, Z, S, B, q, …) are left out: no reader of single signs can tell them.
-Greek is left out as well, so that handwritten Greek can judge the reader on letters that it never saw.
+Letters that many people write like digits (O, l, Z, S, B, q, …) are left out: no classifier of single glyphs can
+distinguish them. Greek is left out as well, to evaluate the classifier on letters that it never saw.
 """
 
 import cv2
 import numpy as np
 
-from benchmarks.classifier_digits import CANVAS_PX, DEJAVU, FONTS, draw_strokes, print_text, round_corners, write_sign
+from benchmarks.classifier_digits import CANVAS_PX, DEJAVU, FONTS, draw_strokes, print_text, round_corners, write_glyph
 
 LATIN = "ACEFHJKLMNPQRTUVWXYacdefhjkmnprtuvwx"
 CYRILLIC = "\u0416\u0414\u0424\u042f\u042e\u0429\u0418\u041b\u042a\u044b"
@@ -21,7 +21,7 @@ def draw_other(kind: str, digits: np.ndarray, foreign: np.ndarray, rng: np.rando
     Args:
         kind: one of `KINDS`.
         digits: uint8 (n, 28, 28), to set two of them side by side.
-        foreign: uint8 (m, 28, 28), signs of another script.
+        foreign: uint8 (m, 28, 28), characters of another script.
         rng: what chance decides.
 
     Returns:
@@ -41,7 +41,7 @@ def draw_other(kind: str, digits: np.ndarray, foreign: np.ndarray, rng: np.rando
                 fine = scribble(rng)
             else:
                 fine = make_noise(rng)
-            image = write_sign(fine, rng)
+            image = write_glyph(fine, rng)
             image = None if looks_like_one(image) else image
     return image
 

@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=jax python benchmarks/device_epochs.py --input-dir input
 
-Both fit the champion on equal rows, with equal maps of augmentation, from equal weights; they take turns, in a new net
+Both train the champion on equal rows, with equal augmentation, from equal weights; they take turns, in a new model
 each. On a processor this shows that the two agree; what the device saves shows on a GPU.
 """
 
@@ -19,15 +19,15 @@ from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig
 from digit_recognizer.models import load_preset
 
-JUDGED_ROWS = 5000
+EVALUATED_ROWS = 5000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input-dir", type=Path, default=Path("input"))
-    parser.add_argument("--rows", type=int, default=33_600, help="fitted rows (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=33_600, help="training rows (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--turns", type=int, default=1, help="nets of each kind (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=1, help="models of each kind (default: %(default)s)")
     chosen = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if os.environ.get("KERAS_BACKEND") != "jax":
@@ -48,7 +48,7 @@ def main() -> None:
     for turn in range(chosen.turns):
         for name, of_name in seconds.items():
             device_epochs.can_run = can_run if name == "on the device" else lambda batches: False
-            epochs, accuracy = fit(config, dataset, chosen.rows, turn)
+            epochs, accuracy = train(config, dataset, chosen.rows, turn)
             of_name += epochs[1:]  # the first compiles
             print(f"seed {turn}, {name:<14} first epoch {epochs[0]:6.1f} s, accuracy {accuracy:.4f}", flush=True)
     for name, of_name in seconds.items():
@@ -56,8 +56,8 @@ def main() -> None:
         print(f"{name:<14} {median:8.3f} s an epoch [{min(of_name):.3f} to {max(of_name):.3f}]")
 
 
-def fit(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[float], float]:
-    """Seconds of each epoch, and the accuracy on rows that were not fitted."""
+def train(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[float], float]:
+    """Seconds of each epoch, and the accuracy on rows outside the training set."""
     import keras
 
     from digit_recognizer.data.augmentation import POLICIES, build_augment
@@ -67,7 +67,7 @@ def fit(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[fl
     from digit_recognizer.training.trainer import Session, Trainer, compile_model
 
     order = np.random.default_rng(0).permutation(len(dataset.labels))
-    judged, rows = order[:JUDGED_ROWS], order[JUDGED_ROWS : JUDGED_ROWS + count]
+    evaluated, rows = order[:EVALUATED_ROWS], order[EVALUATED_ROWS : EVALUATED_ROWS + count]
     targets = np.eye(10, dtype=np.float32)[dataset.labels]
     keras.utils.set_random_seed(seed)
     epochs: list[float] = []
@@ -82,8 +82,8 @@ def fit(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[fl
         )
         trainer = Trainer(model, config, Session([clock]))
         trainer.fit_compiled(batches, epochs=config.epochs)
-        predictions = trainer.predict(dataset.images[judged]).argmax(axis=1)
-    return epochs, float((predictions == dataset.labels[judged]).mean())
+        predictions = trainer.predict(dataset.images[evaluated]).argmax(axis=1)
+    return epochs, float((predictions == dataset.labels[evaluated]).mean())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What it saves to compute a frozen backbone's features once: `python benchmarks/feature_reuse.py --rows 2000`.
 
 Three things are timed in turn, round after round, so that a busy machine slows all of them alike: one pass of the
-backbone, one epoch of the head on kept features, one epoch of the whole net with its backbone frozen (on a few
+backbone, one epoch of the head on kept features, one epoch of the whole model with its backbone frozen (on a few
 batches). From their medians follow 30 epochs of 5 folds over the competition's 42,000 and 28,000 rows. Speed does not
 depend on the values of weights and pixels, so both are random unless weights are named.
 """
@@ -30,7 +30,7 @@ HEAD_REPEATS = 10  # the head's rows are the features this many times over, or s
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2000, help="images that the features are timed on")
-    parser.add_argument("--full-rows", type=int, default=512, help="images that the whole net is timed on")
+    parser.add_argument("--full-rows", type=int, default=512, help="images that the whole model is timed on")
     parser.add_argument("--rounds", type=int, default=3, help="times that everything is measured")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--folds", type=int, default=5)
@@ -41,11 +41,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def build_halves(weights: str) -> tuple["keras.Model", vgg16.Split]:
-    net = vgg16.build((28, 28, 1), CLASSES, weights)
-    halves = vgg16.split(net)
-    for model in (net, halves.upper):
+    whole = vgg16.build((28, 28, 1), CLASSES, weights)
+    halves = vgg16.split(whole)
+    for model in (whole, halves.upper):
         model.compile("adam", "sparse_categorical_crossentropy")
-    return net, halves
+    return whole, halves
 
 
 def measure_seconds(work: Callable[[], object]) -> float:
@@ -56,7 +56,7 @@ def measure_seconds(work: Callable[[], object]) -> float:
 
 def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds per image of each of the three, once per round; what is compiled is compiled before."""
-    net, halves = build_halves(arguments.weights)
+    model, halves = build_halves(arguments.weights)
     rng = np.random.default_rng(0)
     batch_size, full_rows = arguments.batch_size, min(arguments.full_rows, arguments.rows)
     pixels = rng.integers(0, 256, (arguments.rows, 784), np.uint8)
@@ -72,7 +72,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
         halves.upper.fit(features, feature_labels, batch_size=batch_size, verbose=0)
 
     def fit_whole() -> None:
-        net.fit(images, labels[:full_rows], batch_size=batch_size, verbose=0)
+        model.fit(images, labels[:full_rows], batch_size=batch_size, verbose=0)
 
     works: dict[str, tuple[Callable[[], object], int]] = {
         "backbone": (pass_backbone, len(pixels)),
@@ -93,12 +93,12 @@ def print_table(arguments: argparse.Namespace, seconds: dict[str, list[float]]) 
     import keras
 
     backbone, head, whole = (statistics.median(seconds[name]) for name in ("backbone", "head", "whole"))
-    fitted_rows = TRAIN_ROWS * (arguments.folds - 1) * arguments.epochs  # over all folds
-    # every row is held out once, and every fold's net also answers the test rows
+    trained_rows = TRAIN_ROWS * (arguments.folds - 1) * arguments.epochs  # over all folds
+    # every row is held out once, and every fold's model also predicts the test rows
     predicted_rows = TRAIN_ROWS + arguments.folds * TEST_ROWS
-    without = fitted_rows * whole + predicted_rows * backbone
+    without = trained_rows * whole + predicted_rows * backbone
     once = (TRAIN_ROWS + TEST_ROWS) * backbone
-    with_reuse = once + (fitted_rows + predicted_rows) * head  # predicting costs less than fitting: an upper bound
+    with_reuse = once + (trained_rows + predicted_rows) * head  # predicting costs less than training: an upper bound
     full_rows = min(arguments.full_rows, arguments.rows)
     print(
         f"VGG16 at 56x56 px, Keras {keras.__version__} on {keras.backend.backend()}, {arguments.precision}, batches of "
@@ -109,7 +109,7 @@ def print_table(arguments: argparse.Namespace, seconds: dict[str, list[float]]) 
     for name, work in (
         ("backbone", f"the backbone's features of {arguments.rows:,} rows"),
         ("head", f"an epoch of the head on {HEAD_REPEATS * arguments.rows:,} rows of features"),
-        ("whole", f"an epoch of the whole net, backbone frozen, on {full_rows:,} rows"),
+        ("whole", f"an epoch of the whole model, backbone frozen, on {full_rows:,} rows"),
     ):
         rates = sorted(1 / value for value in seconds[name])
         print(f"| {work} | {1 / statistics.median(seconds[name]):,.0f} [{rates[0]:,.0f} to {rates[-1]:,.0f}] |")
@@ -117,7 +117,7 @@ def print_table(arguments: argparse.Namespace, seconds: dict[str, list[float]]) 
     print("|---|---|")
     print(f"| features of all {TRAIN_ROWS + TEST_ROWS:,} rows, once | {once / 60:,.1f} |")
     print(f"| with reuse: those, and the heads on them | {with_reuse / 60:,.1f} |")
-    print(f"| without reuse: the whole net in every epoch | {without / 60:,.1f} |")
+    print(f"| without reuse: the whole model in every epoch | {without / 60:,.1f} |")
     print(f"| ratio | {without / with_reuse:,.0f} times |")
 
 

@@ -6,7 +6,7 @@
     python benchmarks/handwriting.py others [FOLDER …]        # blank paper, noise, and pictures of no digits
     python benchmarks/handwriting.py speed FOLDER
 
-`--run RUN` lets the nets of a run read instead of the packaged one.
+`--run RUN` classifies with the models of a run instead of the packaged one.
 """
 
 import argparse
@@ -62,37 +62,37 @@ def read_labelled(folder: Path, classifier: Classifier) -> None:
     for row, picture in zip(rows, predict_pictures([folder / row["file"] for row in rows], classifier), strict=True):
         digits = [glyph.digit for glyph in picture.glyphs]
         right = digits == [int(row["label"])]
-        word = "right" if right else "not told" if len(digits) == 1 and digits[0] is None else "wrong"
+        word = "right" if right else "rejected" if len(digits) == 1 and digits[0] is None else "wrong"
         for kind in (row["kind"], row["file"].split("/")[0], "all"):
             counts[kind][word] += 1
         if not right:
-            told = [(glyph.verdict, glyph.most_likely) for glyph in picture.glyphs]
-            print(f"  {row['file']}: {row['label']} read as {told}")
+            verdicts = [(glyph.verdict, glyph.most_likely) for glyph in picture.glyphs]
+            print(f"  {row['file']}: {row['label']} read as {verdicts}")
     for kind, found in counts.items():
         total = sum(found.values())
         low, high = compute_accuracy_interval(found["right"], total)
         print(
             f"  {kind:60s} {found['right']:4d} of {total:4d} = {found['right'] / total:.3f} ({low:.3f} to {high:.3f}), "
-            f"unsure or no digit {found['not told']}, wrong {found['wrong']}"
+            f"unsure or no digit {found['rejected']}, wrong {found['wrong']}"
         )
 
 
 def load_held_out(input_dir: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that the packaged classifier was not fitted on: uint8 (n, 28, 28) and int (n,)."""
+    """The rows that the packaged classifier was not trained on: uint8 (n, 28, 28) and int (n,)."""
     dataset = load_dataset(build_config("champion", input_dir=input_dir))
     held_out = assign_folds(dataset.labels, 5, 0, dataset.groups) == 0
     return dataset.images[held_out][..., 0], dataset.labels[held_out]
 
 
 def read_pages(classifier: Classifier, input_dir: Path) -> None:
-    """Digits of the rows that the classifier was not fitted on, 20 to a page and alone, under each condition."""
+    """Digits of the rows that the classifier was not trained on, 20 to a page and alone, under each condition."""
     images, labels = load_held_out(input_dir)
     for name, conditions in CONDITIONS.items():
-        found = [read_made(classifier, images, labels, conditions, count) for count in (ROWS * COLUMNS, 1)]
+        found = [read_generated_pages(classifier, images, labels, conditions, count) for count in (ROWS * COLUMNS, 1)]
         print(f"  {name:26s} on pages {found[0]}, alone {found[1]}", flush=True)
 
 
-def read_made(
+def read_generated_pages(
     classifier: Classifier, images: np.ndarray, labels: np.ndarray, conditions: Conditions, count: int
 ) -> str:
     """Lay out pages of `count` digits and read them: how many of all digits stand where they should."""
@@ -109,7 +109,7 @@ def read_made(
             blocks = SequenceMatcher(None, read, wanted, autojunk=False).get_matching_blocks()
             right += sum(block.size for block in blocks)
             others += max(0, len(read) - len(wanted))
-    return f"{right:3d} of {pages * count} right, {others} signs too many"
+    return f"{right:3d} of {pages * count} right, {others} glyphs too many"
 
 
 def read_pairs(classifier: Classifier, input_dir: Path) -> None:
@@ -125,17 +125,17 @@ def read_pairs(classifier: Classifier, input_dir: Path) -> None:
             wanted.append(labels[rows].tolist())
         read = [[glyph.digit for glyph in picture.glyphs] for picture in predict_pictures(paths, classifier)]
     right = sum(one == other for one, other in zip(read, wanted, strict=True))
-    told = sum(None not in one and one != other for one, other in zip(read, wanted, strict=True))
-    print(f"  pairs that touch or nearly do: {right} of 200 right, {told} told wrongly, the others not told as two")
+    wrong = sum(None not in one and one != other for one, other in zip(read, wanted, strict=True))
+    print(f"  pairs that touch or nearly do: {right} of 200 right, {wrong} wrong, the others not split in two")
 
 
 def read_others(classifier: Classifier, folders: list[Path]) -> None:
-    """Which share is answered `no digit` or `unsure` (in every glyph), or holds no glyph at all."""
+    """Which share is classified as `no digit` or `unsure` (in every glyph), or holds no glyph at all."""
     with tempfile.TemporaryDirectory() as folder:
         for name, paths in {"blank paper": make_blank(Path(folder)), "noise": make_noise(Path(folder))}.items():
-            tell_refused(name, paths, classifier)
+            report_rejected(name, paths, classifier)
     for other in folders:
-        tell_refused(str(other), sorted(path for path in other.rglob("*") if path.suffix in ENDINGS), classifier)
+        report_rejected(str(other), sorted(path for path in other.rglob("*") if path.suffix in ENDINGS), classifier)
 
 
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -164,13 +164,13 @@ def make_noise(folder: Path) -> list[Path]:
     return paths
 
 
-def tell_refused(name: str, paths: list[Path], classifier: Classifier) -> None:
+def report_rejected(name: str, paths: list[Path], classifier: Classifier) -> None:
     verdicts: Counter[str] = Counter()
     for picture in predict_pictures(paths, classifier):
-        told = {glyph.verdict for glyph in picture.glyphs}
-        verdicts["a digit" if "digit" in told else "unsure" if "unsure" in told else "no digit"] += 1
-    refused = (verdicts["no digit"] + verdicts["unsure"]) / len(paths)
-    print(f"  {name}: {dict(verdicts)}, refused {refused:.3f} of {len(paths)}")
+        kinds = {glyph.verdict for glyph in picture.glyphs}
+        verdicts["a digit" if "digit" in kinds else "unsure" if "unsure" in kinds else "no digit"] += 1
+    rejected = (verdicts["no digit"] + verdicts["unsure"]) / len(paths)
+    print(f"  {name}: {dict(verdicts)}, rejected {rejected:.3f} of {len(paths)}")
 
 
 def measure_speed(folder: Path, run: Path | None) -> None:

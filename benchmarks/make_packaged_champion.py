@@ -37,7 +37,7 @@ def main() -> None:
     dataset = load_dataset(config)
     if config.preprocess != "none" or dataset.train_sha256 != environment["fingerprint"]["train.csv"]:
         raise SystemExit(
-            f"{path} is not of this {config.input_dir / 'train.csv'} as it is: its folds fit no other rows."
+            f"{path} was not made from this {config.input_dir / 'train.csv'}; its folds are of other rows."
         )
     held_out = np.load(path / "folds.npy") == FOLD
     model = build_model(ARCHITECTURE)

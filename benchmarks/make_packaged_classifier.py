@@ -46,24 +46,24 @@ def make_chunk(task: tuple[str, np.ndarray, np.ndarray, list[int]]) -> tuple[np.
     kind, images, labels, seed = task
     cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
-    made, answers = [], []
+    made, labels_made = [], []
     for position in range(CHUNK):
         if kind == "variant":
             if position == len(images):
                 break
-            image, answer = vary_digit(images[position], rng), int(labels[position])
+            image, label = vary_digit(images[position], rng), int(labels[position])
         elif kind == "european":
-            answer = int(rng.choice(list(EUROPEAN)))
-            image = draw_european(answer, rng)
+            label = int(rng.choice(list(EUROPEAN)))
+            image = draw_european(label, rng)
         elif kind == "printed":
-            answer = int(rng.integers(10))
-            image = print_text(str(answer), rng)
+            label = int(rng.integers(10))
+            image = print_text(str(label), rng)
         else:
-            image, answer = draw_other(kind, images, images, rng), NO_DIGIT
+            image, label = draw_other(kind, images, images, rng), NO_DIGIT
         if image is not None and image.max():
             made.append(image)
-            answers.append(answer)
-    return np.array(made), np.array(answers)
+            labels_made.append(label)
+    return np.array(made), np.array(labels_made)
 
 
 def make_pool(

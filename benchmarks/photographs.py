@@ -1,11 +1,11 @@
 r"""Seconds of a transfer of ResNet152V2: `python benchmarks/photographs.py FOLDER [CLASSES] [PICTURES]`.
 
-Writes a generated folder of colour photographs (10 classes of 8 unless told otherwise), each class a colour and a
+Writes a generated folder of colour photographs (10 classes of 8 by default), each class a colour and a
 pattern, for a run of
 
     python -m digit_recognizer.transfer resnet152v2 --images FOLDER --weights none --epochs 1
 
-which tells the seconds per picture for the features and the seconds of the epoch. With random weights the accuracy
+which prints the seconds per picture for the features and the seconds of the epoch. With random weights the accuracy
 means nothing.
 """
 

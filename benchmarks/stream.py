@@ -2,7 +2,7 @@
 
     python benchmarks/stream.py
 
-Both fit the same net on the same batches, so what one takes longer is waiting.
+Both train the same model on the same batches, so what one takes longer is waiting.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""What a sweep costs per trial beyond building, tracing, fitting and predicting: median of pairs.
+"""What a sweep costs per trial beyond building, tracing, training and predicting: median of pairs.
 
     python benchmarks/sweep_overhead.py                      # 15 pairs on the bundled sample
     python benchmarks/sweep_overhead.py --input-dir input    # on the competition's rows
 
 Each trial of a small sweep is preceded by a bare loop on the same rows and with the same configuration: seed, build,
-compile, judge, fit epoch by epoch, judge after each. The sweep's trial does all that too, and beside it keeps its state
-after every epoch, its run folder and its line in the table. The difference is the overhead, together with what passes
-between two trials.
+compile, evaluate, train epoch by epoch, evaluate after each. The sweep's trial does all that too, and also writes a
+checkpoint after every epoch, its run folder and its line in the table. The difference is the overhead, together with
+the time between two trials.
 """
 
 import argparse
@@ -36,7 +36,7 @@ model_args.dropout = [0.3, 0.5, 0.7]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--input-dir", type=Path, help="default: the bundled sample")
-    parser.add_argument("--seeds", type=int, default=6, help="of three settings; the first setting's warm up")
+    parser.add_argument("--seeds", type=int, default=6, help="of three configurations; the first one's warm up")
     arguments = parser.parse_args()
     import_keras()
     from digit_recognizer.sweeps import running, sweeping
@@ -52,7 +52,7 @@ def main() -> int:
         if ends:
             gaps.append(time.perf_counter() - ends[-1])
         started = time.perf_counter()
-        fit_bare(dataset, task.config)
+        train_bare(dataset, task.config)
         bare.append(time.perf_counter() - started)
         started = time.perf_counter()
         record = plain(dataset, task, *others)
@@ -74,7 +74,7 @@ def main() -> int:
     return 0
 
 
-def fit_bare(dataset, config) -> None:
+def train_bare(dataset, config) -> None:
     """What any loop over trials must do, by the same code."""
     import keras
     import numpy as np
@@ -89,22 +89,22 @@ def fit_bare(dataset, config) -> None:
     keras.backend.clear_session()
     with precision_policy(config.precision):
         fold_of_row = assign_folds(dataset.labels, config.folds, derive_seed(config.seed, "folds"), dataset.groups)
-        held_out, fitted = dataset.images[fold_of_row == 0], np.flatnonzero(fold_of_row != 0)
+        held_out, training_rows = dataset.images[fold_of_row == 0], np.flatnonzero(fold_of_row != 0)
         keras.utils.set_random_seed(config.seed)
         model = load_weighted_model(config)
         targets = np.eye(10, dtype=np.float32)[dataset.labels]
-        batches = TrainingBatches(dataset.images[None], targets, fitted, config.batch_size, config.seed, None)
+        batches = TrainingBatches(dataset.images[None], targets, training_rows, config.batch_size, config.seed, None)
         compile_model(model, len(batches), config, epochs=config.epochs, learning_rate=config.learning_rate)
         predict_probabilities(model, held_out)
 
-        class Judge(keras.callbacks.Callback):
+        class Evaluate(keras.callbacks.Callback):
             def on_epoch_begin(self, epoch, logs=None):
                 batches.start_epoch(epoch)
 
             def on_epoch_end(self, epoch, logs=None):
                 predict_probabilities(self.model, held_out)
 
-        model.fit(stream(batches), epochs=config.epochs, callbacks=[Judge()], shuffle=False, verbose=0)
+        model.fit(stream(batches), epochs=config.epochs, callbacks=[Evaluate()], shuffle=False, verbose=0)
         predict_probabilities(model, held_out)
 
 

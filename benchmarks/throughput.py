@@ -1,4 +1,4 @@
-"""Training images per second: this package beside a hand-written PyTorch loop, and plain Keras, for every net.
+"""Training images per second: this package beside a hand-written PyTorch loop, and plain Keras, for every architecture.
 
     pip install -e '.[benchmarks]'
     python benchmarks/throughput.py
@@ -6,10 +6,12 @@
 All train on batches of 256 random images. Each contender has a process of its own, since two frameworks' threads get in
 each other's way within one. They take turns, in a new order each round, so that a change in the machine's speed meets
 all of them; medians and pair-by-pair ratios are what to quote. PyTorch runs channels_last under bfloat16 autocast, and
-plain Keras in its default float32. All use Adam; a net whose preset has another optimizer is also measured with that.
+plain Keras in its default float32. All use Adam; an architecture whose preset has another optimizer is also measured
+with that.
 
-What a net needs in multiplications is set against the processor's own peak: a bfloat16 product of two 4096x4096
-matrices, which takes its turn among the contenders. `vgg16` is fitted on features (feature_reuse.py), and has no part.
+The multiplications of an architecture are compared with the processor's own peak: a bfloat16 product of two 4096x4096
+matrices, which takes its turn among the contenders. `vgg16` is trained on features (feature_reuse.py) and not part of
+it.
 """
 
 import argparse
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 CLASSES = 10
-NETS = ("baseline", "padded", "champion", "residual")
+ARCHITECTURES = ("baseline", "padded", "champion", "residual")
 TRAINABLE = {"baseline": 85_386, "padded": 4_819, "champion": 280_682, "residual": 289_962}
 PEAK_SIDE = 4096
 PEAK = "matrix product"
@@ -40,7 +42,7 @@ Epoch = Callable[[], object]
 
 
 def build_ours(
-    net: str, images: np.ndarray, labels: np.ndarray, augmentation: str, optimizer: str, precision: str
+    architecture: str, images: np.ndarray, labels: np.ndarray, augmentation: str, optimizer: str, precision: str
 ) -> Epoch:
     import_keras()
     from digit_recognizer.config import RunConfig
@@ -50,33 +52,33 @@ def build_ours(
     from digit_recognizer.training.hardware import precision_policy
     from digit_recognizer.training.trainer import Trainer, compile_model
 
-    config = RunConfig(model=net, **load_preset(net)).replace(optimizer=optimizer)
+    config = RunConfig(model=architecture, **load_preset(architecture)).replace(optimizer=optimizer)
     augment = build_augment(POLICIES[augmentation])
     targets = np.eye(CLASSES, dtype=np.float32)[labels]
     batches = TrainingBatches(images[None], targets, np.arange(len(images)), config.batch_size, seed=0, augment=augment)
     with precision_policy(precision):
-        model = build_model(net)
+        model = build_model(architecture)
         compile_model(model, len(batches), config, epochs=1000, learning_rate=1e-3)
     return lambda: Trainer(model, config).fit_compiled(batches, epochs=1)
 
 
-def build_plain_keras(net: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
+def build_plain_keras(architecture: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
     import_keras()
     from digit_recognizer.models import build_model
     from digit_recognizer.models._normalization import make_plain
 
-    model = make_plain(build_model(net))
+    model = make_plain(build_model(architecture))
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
     scaled, targets = images.astype(np.float32) / 255, np.eye(CLASSES, dtype=np.float32)[labels]
     return lambda: model.fit(scaled, targets, batch_size=256, verbose=0)
 
 
-def build_pytorch(net: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
+def build_pytorch(architecture: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
     import torch
     from torch import nn
 
-    model = build_torch_net(net).to(memory_format=torch.channels_last)
-    assert sum(weights.numel() for weights in model.parameters()) == TRAINABLE[net], net
+    model = build_torch_model(architecture).to(memory_format=torch.channels_last)
+    assert sum(weights.numel() for weights in model.parameters()) == TRAINABLE[architecture], architecture
     optimizer = torch.optim.Adam(model.parameters())
     loss_of = nn.CrossEntropyLoss()
     all_images, all_labels = torch.from_numpy(images[..., 0]), torch.from_numpy(labels)
@@ -95,7 +97,7 @@ def build_pytorch(net: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
     return train_epoch
 
 
-def build_torch_net(net: str) -> "nn.Module":
+def build_torch_model(architecture: str) -> "nn.Module":
     """The same layers as in digit_recognizer/models, in PyTorch."""
     import torch
     from torch import nn
@@ -115,14 +117,14 @@ def build_torch_net(net: str) -> "nn.Module":
         return [convolution, *[nn.MaxPool2d(2)] * pool, nn.BatchNorm2d(filters), nn.ReLU()]
 
     stem, head = convolve(1, 32, 5, 0, pool=True), [MeanAndMaximum(), nn.Linear(256, CLASSES)]
-    if net == "champion":
+    if architecture == "champion":
         middle = convolve(32, 64) + convolve(64, 64, pool=True) + convolve(64, 128) + convolve(128, 128)
         return nn.Sequential(*stem, *middle, *head)
-    if net == "residual":
+    if architecture == "residual":
         middle = [Residual(*convolve(32, 32)), *convolve(32, 64, pool=True), Residual(*convolve(64, 64))]
         return nn.Sequential(*stem, *middle, *convolve(64, 128), Residual(*convolve(128, 128)), *head)
     layers: list[nn.Module] = []
-    if net == "padded":
+    if architecture == "padded":
         for inputs, filters in ((1, 5), (5, 7)):
             layers += [nn.Conv2d(inputs, filters, 5, padding=1), nn.ReLU(), nn.Conv2d(filters, filters, 5), nn.ReLU()]
             layers += [nn.MaxPool2d(2), nn.BatchNorm2d(filters)]
@@ -137,18 +139,18 @@ def build_torch_net(net: str) -> "nn.Module":
     return nn.Sequential(*layers, nn.Dropout(baseline.DENSE_DROPOUT), nn.Linear(256, CLASSES))
 
 
-def build_peak(net: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
+def build_peak(architecture: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
     import torch
 
     left, right = (torch.randn(PEAK_SIDE, PEAK_SIDE).bfloat16() for _ in range(2))
     return lambda: left @ right
 
 
-def list_contenders(net: str, precision: str) -> dict[str, Callable[..., Epoch]]:
+def list_contenders(architecture: str, precision: str) -> dict[str, Callable[..., Epoch]]:
     """Ours and PyTorch's first: the ratio of the two is what is claimed."""
     from digit_recognizer.models import load_preset
 
-    preset = load_preset(net).get("optimizer", "adam")
+    preset = load_preset(architecture).get("optimizer", "adam")
     ours = functools.partial(build_ours, augmentation="none", optimizer="adam", precision=precision)
     of_preset = {f"ours, {preset}": functools.partial(ours, optimizer=preset)} if preset != "adam" else {}
     return {
@@ -161,11 +163,11 @@ def list_contenders(net: str, precision: str) -> dict[str, Callable[..., Epoch]]
     }
 
 
-def serve(build: Callable[..., Epoch], net: str, count: int, pipe: Connection) -> None:
+def serve(build: Callable[..., Epoch], architecture: str, count: int, pipe: Connection) -> None:
     """One contender's process: an epoch, and its seconds, for each time that it is asked."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
-    train_epoch = build(net, images, rng.integers(0, CLASSES, count))
+    train_epoch = build(architecture, images, rng.integers(0, CLASSES, count))
     train_epoch()  # traces and compiles
     while pipe.recv():
         start = time.perf_counter()
@@ -173,13 +175,13 @@ def serve(build: Callable[..., Epoch], net: str, count: int, pipe: Connection) -
         pipe.send(time.perf_counter() - start)
 
 
-def measure(net: str, precision: str, count: int, rounds: int) -> dict[str, list[float]]:
+def measure(architecture: str, precision: str, count: int, rounds: int) -> dict[str, list[float]]:
     """Seconds of each contender's epochs, one of each per round."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
-    for name, build in list_contenders(net, precision).items():
+    for name, build in list_contenders(architecture, precision).items():
         pipes[name], theirs = context.Pipe()
-        processes.append(context.Process(target=serve, args=(build, net, count, theirs), daemon=True))
+        processes.append(context.Process(target=serve, args=(build, architecture, count, theirs), daemon=True))
         processes[-1].start()
         theirs.close()  # the other end breaks when the process does
     seconds: dict[str, list[float]] = {name: [] for name in pipes}
@@ -207,14 +209,14 @@ def count_operations(model: "keras.Model") -> int:
     return total
 
 
-def report(net: str, seconds: dict[str, list[float]], count: int) -> None:
+def report(architecture: str, seconds: dict[str, list[float]], count: int) -> None:
     import_keras()
     from digit_recognizer.models import build_model
 
-    operations = count_operations(build_model(net))
+    operations = count_operations(build_model(architecture))
     peaks = [2 * PEAK_SIDE**3 / value for value in seconds.pop(PEAK)]
     peak = statistics.median(peaks) / 1e9
-    print(f"{net}: {operations / 1e6:.1f} million operations an image; peak {peak:,.0f} GFLOP/s; medians:")
+    print(f"{architecture}: {operations / 1e6:.1f} million operations an image; peak {peak:,.0f} GFLOP/s; medians:")
     print(f"  {'contender':<20}{'images/s':>17}{'lowest':>8}{'highest':>8}{'ours / it':>11}{'share of peak':>15}")
     for name, times in seconds.items():
         rates = [count / value for value in times]
@@ -232,7 +234,7 @@ def report(net: str, seconds: dict[str, list[float]], count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("nets", nargs="*", default=NETS, help="default: all that are fitted on images")
+    parser.add_argument("architectures", nargs="*", default=ARCHITECTURES, help="default: all trained on images")
     parser.add_argument("--images", type=int, default=16384, help="images per epoch (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=11, help="counted rounds (default: %(default)s)")
     chosen = parser.parse_args()
@@ -242,8 +244,8 @@ def main() -> None:
 
     precision = choose_precision("auto")  # timed here: among contenders that are starting it would be luck
     print(f"ours in {precision}")
-    for net in chosen.nets:
-        report(net, measure(net, precision, chosen.images, chosen.rounds), chosen.images)
+    for architecture in chosen.architectures:
+        report(architecture, measure(architecture, precision, chosen.images, chosen.rounds), chosen.images)
 
 
 if __name__ == "__main__":
