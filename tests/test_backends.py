@@ -1,4 +1,4 @@
-"""The same code under another backend. A process can hold only one, so each test starts its own."""
+"""The same code on both backends. A process can hold only one, so each test starts its own."""
 
 import json
 import os
@@ -30,23 +30,9 @@ def start_cv(*arguments, backend):
     ("backend", "sent", "code"), [("tensorflow", signal.SIGTERM, 143), ("jax", signal.SIGKILL, -9)]
 )
 def test_either_backend_trains_and_resumes_after_a_signal(backend, sent, code, tiny_dir, tmp_path):
-    flags = (
-        *(
-            "--input-dir",
-            tiny_dir,
-            "--folds",
-            2,
-            "--epochs",
-            40,
-            "--batch-size",
-            15,
-            "--learning-rate",
-            0.002,
-        ),
-        *("--augmentation", "none"),
-    )
+    flags = f"--input-dir {tiny_dir} --folds 2 --epochs 40 --batch-size 15 --learning-rate 0.002 --augmentation none"
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    running = start_cv(*flags, "--run-dir", whole, "--submission", tmp_path / "whole.csv", backend=backend)
+    running = start_cv(*flags.split(), "--run-dir", whole, "--submission", tmp_path / "whole.csv", backend=backend)
     _, error = running.communicate(timeout=240)
     assert running.returncode == 0, error
     assert error == "", "no messages of the backend"
@@ -55,7 +41,7 @@ def test_either_backend_trains_and_resumes_after_a_signal(backend, sent, code, t
     assert np.load(whole / "oof_probabilities.npy").dtype == np.float32
     assert len((tmp_path / "whole.csv").read_text().splitlines()) == 21
 
-    running = start_cv(*flags, "--run-dir", stopped, "--submission", tmp_path / "stopped.csv", backend=backend)
+    running = start_cv(*flags.split(), "--run-dir", stopped, "--submission", tmp_path / "stopped.csv", backend=backend)
     while running.poll() is None and not (stopped / "state.safetensors").exists():
         time.sleep(0.01)
     running.send_signal(sent)
@@ -74,7 +60,8 @@ def test_either_backend_trains_and_resumes_after_a_signal(backend, sent, code, t
     assert hash_file(tmp_path / "whole.csv") == hash_file(tmp_path / "stopped.csv")
 
 
-def test_device_epochs_pass_their_tests_under_jax():
+@pytest.mark.slow  # the test above trains and resumes on JAX
+def test_device_epochs_pass_their_tests_on_jax():
     tests = Path(__file__).with_name("test_device_epochs.py")
     running = start([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", str(tests)], "jax")
     output, error = running.communicate(timeout=240)

@@ -1,4 +1,4 @@
-"""What others install: a wheel and a source archive with everything in them and nothing else."""
+"""What users install: a wheel and a source archive with everything in them and nothing else."""
 
 import shutil
 import subprocess
@@ -6,6 +6,10 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.fast
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,9 +29,13 @@ def test_wheel_and_source_archive_build_and_hold_the_whole_package(tmp_path):
         names = members.namelist()
         metadata = members.read(next(name for name in names if name.endswith("/METADATA"))).decode()
     assert {name for name in names if name.endswith(".py")} == modules
-    ready = {f"digit_recognizer/models/_packaged/{name}" for name in ("champion.safetensors", "MODEL_CARD.md")}
-    assert {"digit_recognizer/py.typed", *ready} <= set(names)
+    packaged = {
+        str(path.relative_to(ROOT))
+        for pattern in ("py.typed", "*.toml", "*.css", "*.safetensors", "*.md")
+        for path in (ROOT / "digit_recognizer").rglob(pattern)
+    }
+    assert len(packaged) >= 6 and packaged <= set(names)
     assert "License: MIT" in metadata and "Requires-Dist: albumentations==2.0.8" in metadata
     with tarfile.open(archive) as members:
-        held = {name.partition("/")[2] for name in members.getnames()}
-    assert modules <= held and "LICENSE" in held and "README.md" in held
+        archived = {name.partition("/")[2] for name in members.getnames()}
+    assert modules <= archived and {"LICENSE", "README.md"} <= archived
