@@ -1,9 +1,9 @@
-"""What helps a net to learn new letters from nine each: tasks of three Kuzushiji characters, for choosing on.
+"""What helps a model to learn new letters from nine pictures each: tasks of three Kuzushiji characters.
 
     python -m digit_recognizer.download PATH-OF-KMNIST --input-dir input/kmnist
     python benchmarks/few_shot.py
 
-The settings of `transfer` were chosen on such tasks, so that the letters by which it is judged chose nothing.
+The configuration of `transfer` was chosen on such tasks, and never on the letters that it is evaluated on.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
     table = load_train(chosen.input_dir / "train.csv")
     images, labels = pixels_to_images(table.pixels), table.labels
     unseen = pixels_to_images(load_test(chosen.input_dir / "test.csv").pixels)[:QUERIES]
-    answers = np.genfromtxt(chosen.input_dir / "test_labels.csv", int, delimiter=",", skip_header=1)[:QUERIES, -1]
+    test_labels = np.genfromtxt(chosen.input_dir / "test_labels.csv", int, delimiter=",", skip_header=1)[:QUERIES, -1]
     body = replace_head(load_pretrained(), CLASSES).body
     queries = predict_probabilities(body, unseen)
     config = TransferConfig(run="ready", images=Path())
@@ -58,11 +58,11 @@ def main() -> None:
         rng = np.random.default_rng(task)
         classes = rng.choice(10, CLASSES, replace=False)
         rows = np.concatenate([rng.choice(np.flatnonzero(labels == one), LETTERS, replace=False) for one in classes])
-        asked = np.isin(answers, classes)
-        wanted = np.array([list(classes).index(answer) for answer in answers[asked]])
+        asked = np.isin(test_labels, classes)
+        wanted = np.array([list(classes).index(label) for label in test_labels[asked]])
         known = np.repeat(np.arange(CLASSES), LETTERS)
 
-        def judge(name: str, predicted: np.ndarray, wanted: np.ndarray = wanted) -> None:
+        def record(name: str, predicted: np.ndarray, wanted: np.ndarray = wanted) -> None:
             found.setdefault(name, []).append(float((predicted == wanted).mean()))
 
         for name, copy in (("affine maps", copy_affine), ("affine maps and other pens", make_copies)):
@@ -70,12 +70,12 @@ def main() -> None:
             repeated = np.tile(known, config.copies + 1)
             keras.utils.set_random_seed(task)
             kernel, bias = train_linear_head(features, repeated, config, task)
-            judge(f"output layer, {name}", (queries[asked] @ kernel + bias).argmax(axis=1))
+            record(f"output layer, {name}", (queries[asked] @ kernel + bias).argmax(axis=1))
         keras.utils.set_random_seed(task)
         head = train_head(build_linear_head, features, repeated, config, task)
-        judge("the same, numbers as they are", head.predict(queries[asked], verbose=0).argmax(axis=1))
-        judge("nearest class mean", predict_by_nearest_mean(features[: len(known)], known, queries[asked]))
-        judge("3 nearest neighbours, copies among them", predict_by_neighbours(features, repeated, queries[asked], 3))
+        record("the same, features as they are", head.predict(queries[asked], verbose=0).argmax(axis=1))
+        record("nearest class mean", predict_by_nearest_mean(features[: len(known)], known, queries[asked]))
+        record("3 nearest neighbours, copies among them", predict_by_neighbours(features, repeated, queries[asked], 3))
         print(f"task {task + 1} of {chosen.tasks}", flush=True)
     for name, accuracies in found.items():
         low, high = min(accuracies), max(accuracies)

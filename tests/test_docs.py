@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import digit_recognizer
 from digit_recognizer import cli
 
 pytestmark = pytest.mark.fast
@@ -80,3 +81,8 @@ def test_every_link_to_a_file_leads_somewhere():
     for page, text in TEXTS.items():
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_name_of_the_python_api_in_the_docs_exists():
+    named = {found for text in TEXTS.values() for found in re.findall(r"\bdr\.([A-Za-z_]\w*)", text)}
+    assert len(named) > 5 and named <= set(digit_recognizer.__all__)
