@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.competition.submit import format_ledger, load_ledger, refresh_ledger
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,7 @@ class SubmissionsArguments:
 def main(arguments: list[str]) -> None:
     """Show the ledger."""
     chosen = parse_arguments(SubmissionsArguments, "submissions", arguments)
-    from digit_recognizer.competition.ledger import format_ledger, load_ledger
-
-    pending = 0
-    if chosen.refresh:
-        from digit_recognizer.competition.submit import refresh_ledger
-
-        pending = refresh_ledger()
+    pending = refresh_ledger() if chosen.refresh else 0
     print(format_ledger(load_ledger()))
     if pending:
         print(f"Kaggle has not scored {pending} of them yet. Ask again in a minute.")

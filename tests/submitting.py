@@ -1,8 +1,8 @@
 """Submissions to submit, and the command that does it, in this process."""
 
 from digit_recognizer import submit
-from digit_recognizer.competition.ledger import load_ledger
 from digit_recognizer.competition.submissions import Provenance, write_submission
+from digit_recognizer.competition.submit import load_ledger
 from digit_recognizer.io import hash_file
 
 

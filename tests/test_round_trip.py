@@ -3,7 +3,7 @@
 import pytest
 from kaggle_commands import assert_no_credentials, finish, finish_well
 
-from digit_recognizer.competition.ledger import load_ledger
+from digit_recognizer.competition.submit import load_ledger
 
 
 def test_from_download_to_the_score_in_the_ledger(service, command, tmp_path):

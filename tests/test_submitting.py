@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from submitting import one_line, only_entry, submit_file, write
 
 from digit_recognizer import submissions
 from digit_recognizer.competition import client, submit
-from digit_recognizer.competition.ledger import LEDGER, load_ledger, record_entry
 from digit_recognizer.competition.submissions import SMOKE_INELIGIBLE
+from digit_recognizer.competition.submit import LEDGER, load_ledger, record_entry
 from digit_recognizer.io import hash_file
 
 pytestmark = pytest.mark.fast
@@ -383,7 +384,7 @@ def test_a_list_that_lacks_what_it_held_is_not_believed(kaggle, noted_file):
 def test_a_finished_entry_goes_before_a_stale_one_of_the_same_bytes(kaggle, noted_file, status):
     assert submit_file(noted_file) == 0
     ref = ">1000" if status == "sending" else "1000"
-    record_entry(only_entry().replace(time="2099-01-01T00:00:00.000Z", status=status, ref=ref, public_score=""))
+    record_entry(replace(only_entry(), time="2099-01-01T00:00:00.000Z", status=status, ref=ref, public_score=""))
     assert submit_file(noted_file) == 0
     assert len(kaggle.submissions) == 1
 
@@ -405,7 +406,7 @@ def test_a_stale_answer_does_not_undo_what_is_known(kaggle, noted_file, monkeypa
     kaggle.submissions[0]["polls"] = 10
 
     def meanwhile(handler, body, do=Handler.on_GetSubmission):
-        record_entry(only_entry().replace(status="complete", public_score="0.90000"))
+        record_entry(replace(only_entry(), status="complete", public_score="0.90000"))
         return do(handler, body)
 
     monkeypatch.setattr(Handler, "on_GetSubmission", meanwhile)

@@ -106,13 +106,10 @@ def read_provenance(note: Path) -> Provenance:
     if not isinstance(content, dict) or set(content) != set(names):
         raise InputError("submission.note_fields", path=note, fields=", ".join(names))
     for name, value in content.items():
-        if not (_is_accuracy(value) if name == "oof_accuracy" else value is None or is_line(value)):
+        is_number = type(value) in (int, float)
+        if value is not None and not (is_number and 0 <= value <= 1 if name == "oof_accuracy" else is_line(value)):
             raise InputError("submission.note_value", path=note, column=name, received=repr(value)[:40])
     return Provenance(**content)
-
-
-def _is_accuracy(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # not NaN either
 
 
 def is_line(value: Any) -> bool:
@@ -139,30 +136,16 @@ def load_submission(path: Path) -> Submission:
     return Submission(path, labels, provenance)
 
 
-def count_image_ids(path: Path) -> int:
-    """How many rows a submission must have, from sample_submission.csv.
+def check_submission(submission: Submission, rows: int, test_sha256: str) -> None:
+    """Refuse a submission of other than `rows` rows, or one that was made for another test.csv.
 
     Raises:
-        InputError: if the file is missing or malformed, or its ids are not 1, 2, 3 and so on.
-    """
-    return len(load_labels(path))
-
-
-def check_submission(submission: Submission, rows: int, test_sha256: str | None = None) -> None:
-    """Refuse a submission that was made for other rows.
-
-    Args:
-        submission: as read.
-        rows: how many ids sample_submission.csv has.
-        test_sha256: hash of the test.csv at hand; None skips that check.
-
-    Raises:
-        InputError: if it has another number of rows, or was made for another test.csv.
+        InputError: with both numbers or both hashes.
     """
     if len(submission.labels) != rows:
         raise InputError("submission.row_count", path=submission.path, received=len(submission.labels), rows=rows)
     made_for = submission.provenance.test_sha256 if submission.provenance else None
-    if test_sha256 and made_for and made_for != test_sha256:
+    if made_for and made_for != test_sha256:
         raise InputError("submission.other_test", path=submission.path, received=made_for[:12], other=test_sha256[:12])
 
 
@@ -292,28 +275,24 @@ def score_submission(path: Path, input_dir: Path) -> str:
         input_dir: folder that holds test.csv and test_labels.csv, and classes.json where classes have names.
 
     Returns:
-        A line for the screen; further ones if the submission is ineligible for the competition, or test.csv is missing.
+        A line for the screen; a second one if the submission is ineligible for the competition.
 
     Raises:
         InputError: if the submission or the labels are missing or malformed, or it was made for another test.csv.
     """
-    truth_path, test = input_dir / "test_labels.csv", input_dir / "test.csv"
+    truth_path = input_dir / "test_labels.csv"
     if not os.path.lexists(truth_path):
         raise InputError("submission.no_test_labels", path=truth_path)
-    truth = load_labels(truth_path)
-    submission = load_submission(path)
-    test_sha256 = hash_file(test) if os.path.lexists(test) else None
+    truth, submission, test_sha256 = load_labels(truth_path), load_submission(path), hash_file(input_dir / "test.csv")
     check_submission(submission, len(truth), test_sha256)
 
     right = int((submission.labels == truth).sum())
     low, high = compute_accuracy_interval(right, len(truth))
     confusion = find_most_frequent_confusion(truth, submission.labels, load_label_set(input_dir, test_sha256).names)
-    lines = [
+    line = (
         f"{path}: accuracy {right / len(truth):.5f} on {len(truth):,} test rows (95 % interval {low:.5f} to "
         f"{high:.5f}), {len(truth) - right:,} wrong; most frequent confusion {confusion}"
-    ]
+    )
     if submission.provenance and submission.provenance.ineligible:
-        lines.append(f"INELIGIBLE FOR THE COMPETITION: {submission.provenance.ineligible}")
-    if test_sha256 is None:
-        lines.append(f"warning: {test} is missing, so the submission may have been made for other images")
-    return "\n".join(lines)
+        line += f"\nINELIGIBLE FOR THE COMPETITION: {submission.provenance.ineligible}"
+    return line

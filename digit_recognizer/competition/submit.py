@@ -1,19 +1,28 @@
-"""A submission is sent once, whatever happens in between, and its score comes into the ledger.
+"""A submission is sent once, whatever happens in between, and the ledger has it from its run to its score.
 
 A submission costs one of the day's, so it must not be sent twice. Before it is sent, the ledger gets an entry with the
 status `sending` and the number of the newest submission that Kaggle has. If the command is repeated after an
 interruption, it finds that entry and asks Kaggle for a newer submission of the same name and bytes: if there is one, it
 was ours. Kaggle lists names but no bytes, so the file is sent as a copy whose name ends in the first digits of its
 SHA-256.
+
+The ledger, `submissions/ledger.csv`, has one row per submission. It is meant to be committed, and read in a
+spreadsheet. It is written whole or not at all.
 """
 
 import contextlib
+import dataclasses
+import io
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from digit_recognizer.competition.client import (
     COMPETITION,
@@ -25,30 +34,19 @@ from digit_recognizer.competition.client import (
     poll,
     quote,
 )
-from digit_recognizer.competition.ledger import (
-    COMPLETE,
-    ERROR,
-    LEDGER,
-    PENDING,
-    SENDING,
-    Entry,
-    format_score,
-    load_ledger,
-    record_entry,
-    remove_entry,
-    take_time,
-)
 from digit_recognizer.competition.submissions import (
     SMOKE_INELIGIBLE,
     Submission,
     check_submission,
-    count_image_ids,
     load_submission,
 )
-from digit_recognizer.console import print_line
+from digit_recognizer.console import make_printable, print_line
+from digit_recognizer.data.csv import load_labels
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import check_writable_folder, hash_file, lock_folder
+from digit_recognizer.io import FORMULA_STARTS, check_writable_folder, hash_file, lock_folder, write_csv
 
+LEDGER = Path("submissions/ledger.csv")
+SENDING, PENDING, COMPLETE, ERROR = STATUSES = ("sending", "pending", "complete", "error")
 MESSAGE_LENGTH = 500
 POLL_SECONDS = 3
 PATIENCE_MINUTES = 15  # Kaggle scores such a file within seconds, on a bad day within minutes
@@ -57,41 +55,77 @@ REFRESH = "Ask again later: python -m digit_recognizer.submissions --refresh"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubmitOptions:
-    """How to submit.
+class Entry:
+    """One submission; every field is text as it stands in the file, empty where nothing is known.
 
     Attributes:
-        input_dir: folder of the test.csv and sample_submission.csv that the file was made for.
-        wait: whether to wait for the score.
-        dry_run: check everything, ask Kaggle how many submissions are left today, and send nothing.
-        smoke: whether a smoke run's file may be sent, as a rehearsal.
+        time: when it was begun, UTC, as 2026-11-21T20:15:09.123Z.
+        file: the submission's path; Kaggle shows its name with the first digits of `sha256` appended.
+        sha256: of the file's bytes.
+        message: the description that Kaggle shows.
+        run: the run folders that it was made from.
+        command: the command that made it.
+        commit: the commit of the code that made it.
+        oof_accuracy: its out-of-fold accuracy, 0 to 1.
+        public_score: Kaggle's, as Kaggle writes it.
+        ref: Kaggle's number of the submission; while sending, `>` and the newest number that was there before.
+        status: sending, pending, complete or error.
+        error: why Kaggle could not score it.
     """
 
+    time: str
+    file: str
+    sha256: str
+    message: str
+    run: str = ""
+    command: str = ""
+    commit: str = ""
+    oof_accuracy: str = ""
+    public_score: str = ""
+    ref: str = ""
+    status: str = SENDING
+    error: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What identifies the submission."""
+        return self.time, self.sha256
+
+
+COLUMNS = [field.name for field in dataclasses.fields(Entry)]
+
+
+@dataclass(frozen=True)
+class SubmitOptions:
+    """Check a submission, send it to Kaggle, wait for its score and record it in submissions/ledger.csv.
+
+    If it is interrupted or repeated, the same file is still submitted only once.
+    """
+
+    submission: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    """The submission, ImageId,Label."""
+    message: Annotated[str, tyro.conf.arg(aliases=["-m"])] = ""
+    """Description that Kaggle shows, one line; required unless --dry-run is given."""
     input_dir: Path = Path("input")
+    """Folder of the test.csv and sample_submission.csv that the submission was made for."""
     wait: bool = True
+    """Wait for the score; after --no-wait, `submissions --refresh` asks for it."""
     dry_run: bool = False
+    """Check everything, ask Kaggle how many submissions are left today, and send nothing."""
     smoke: bool = False
+    """Allow a smoke run's file, as a rehearsal; it costs one of the day's submissions."""
 
 
-def submit(path: Path, message: str, options: SubmitOptions | None = None) -> Entry | None:
+def submit(options: SubmitOptions) -> None:
     """Check a submission, send it, wait for its score, and record all of it in the ledger.
-
-    Args:
-        path: the submission, columns ImageId and Label; its note is read if there is one.
-        message: the description that Kaggle shows; one line.
-        options: by default, wait for the score.
-
-    Returns:
-        The ledger's entry; None after a dry run.
 
     Raises:
         InputError: if the file must not be submitted, Kaggle cannot or will not take it, or finds an error in it.
     """
-    options = options or SubmitOptions()
+    path, message = options.submission, options.message.strip()
     with explain_interruption(f"nothing is lost: repeat the command, and {path} is submitted once"):
-        submission, sha256 = check_file(path, options), hash_file(path)
-        message = message.strip() or ("nothing is sent" if options.dry_run else "")
-        if not message or not message.isprintable() or len(message) > MESSAGE_LENGTH:
+        submission, sha256 = check_file(options), hash_file(path)
+        if not (message or options.dry_run) or not message.isprintable() or len(message) > MESSAGE_LENGTH:
             raise InputError("submission.message", received=repr(message[:40]), limit=MESSAGE_LENGTH)
         check_writable_folder(LEDGER.parent)
         load_ledger()  # a damaged one is reported before anything is sent
@@ -102,7 +136,7 @@ def submit(path: Path, message: str, options: SubmitOptions | None = None) -> En
             if options.dry_run:
                 state = f"was submitted before, as {entry.ref}" if entry else f"is ready, and {check_limits(client)}"
                 print_line(f"{path} {state}; nothing was sent.")
-                return None
+                return
             if entry is not None:
                 print_line(f"{path} was submitted before, as {entry.ref}, on {entry.time}; it is not sent again.")
             else:
@@ -117,22 +151,22 @@ def submit(path: Path, message: str, options: SubmitOptions | None = None) -> En
     else:
         oof = format_score(entry.oof_accuracy) or "unknown"
         print_line(f"{path}: public score {entry.public_score or 'missing'}, out of fold {oof}; written to {LEDGER}.")
-    return entry
 
 
-# Before sending
+# ---- before sending
 
 
-def check_file(path: Path, options: SubmitOptions) -> Submission:
+def check_file(options: SubmitOptions) -> Submission:
     """Refuse a file that Kaggle would not take, or that must not enter the competition.
 
     Raises:
         InputError: one line that says why.
     """
-    if not path.name.isprintable():
+    path = options.submission
+    if not path.name.isprintable():  # the ledger would not have the name that Kaggle lists
         raise InputError("submission.name", path=path)
     submission = load_submission(path)
-    rows = count_image_ids(options.input_dir / "sample_submission.csv")
+    rows = len(load_labels(options.input_dir / "sample_submission.csv"))
     test = options.input_dir / "test.csv"
     check_submission(submission, rows, hash_file(test))
     if rows != TEST_ROWS:
@@ -159,9 +193,7 @@ def check_limits(client: Any) -> str:
     if allowed > 0:
         return f"{allowed} submissions are left today"
     if today or limits.num_total:  # all are 0 for a newcomer, who has no team before the first submission
-        raise InputError(
-            "submission.none_left_ever" if limits.limited_by_total else "submission.none_left", received=today
-        )
+        raise InputError("submission.none_left", received=today)
     return "this is the account's first submission"
 
 
@@ -189,7 +221,7 @@ def find_earlier(client: Any, sha256: str, *, resolve: bool = True) -> Entry | N
     for found in listed:
         ours = found.file_name == _name_copy(Path(entry.file), sha256)
         if ours and found.ref > newest_before and str(found.ref) not in of_others:
-            entry = entry.replace(ref=str(found.ref), status=PENDING)
+            entry = dataclasses.replace(entry, ref=str(found.ref), status=PENDING)
             record_entry(entry)
             return entry
     remove_entry(entry)  # it never arrived
@@ -199,7 +231,7 @@ def find_earlier(client: Any, sha256: str, *, resolve: bool = True) -> Entry | N
 def _describe(path: Path, sha256: str, message: str, submission: Submission, newest: int) -> Entry:
     origin = submission.provenance
     return Entry(
-        time=take_time(),
+        time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         file=_shorten(path),
         sha256=sha256,
         message=message,
@@ -224,19 +256,11 @@ def _shorten(path: Path) -> str:
     return (absolute.relative_to(here) if absolute.is_relative_to(here) else path).as_posix()
 
 
-# Sending
+# ---- sending
 
 
 def send(client: Any, path: Path, entry: Entry) -> Entry:
-    """Send a submission. Hold the ledger's lock.
-
-    Args:
-        client: authenticated.
-        path: the file.
-        entry: of the file, sending; it is recorded first.
-
-    Returns:
-        The entry with Kaggle's number, pending, as it is recorded then.
+    """Send a submission; returns the entry with Kaggle's number, pending, as it is recorded then. Hold the lock.
 
     Raises:
         RefusedError: if Kaggle has not taken it; then the entry is removed.
@@ -252,7 +276,7 @@ def send(client: Any, path: Path, entry: Entry) -> Entry:
     except RefusedError:
         remove_entry(entry)
         raise
-    entry = entry.replace(ref=str(ref), status=PENDING)
+    entry = dataclasses.replace(entry, ref=str(ref), status=PENDING)
     record_entry(entry)
     return entry
 
@@ -286,15 +310,11 @@ def _read_number(value: Any, least: int = 0) -> int:
     return value
 
 
-# The score
+# ---- the score
 
 
 def wait_for_score(client: Any, entry: Entry) -> Entry:
-    """Ask until Kaggle has scored the submission, and record its answer.
-
-    Args:
-        client: authenticated.
-        entry: pending, with its number.
+    """Ask until Kaggle has scored the pending submission, and record its answer.
 
     Raises:
         InputError: if Kaggle finds an error in the file, cannot be reached several times in a row, or takes too long.
@@ -354,8 +374,93 @@ def _ask_score(client: Any, entry: Entry) -> Entry:
         answer = kaggle.competitions.competition_api_client.get_submission(request)
     status = answer.status.name.lower()
     if status == ERROR:
-        return entry.replace(status=ERROR, error=quote(answer.error_description or "no reason is given."))
+        return dataclasses.replace(entry, status=ERROR, error=quote(answer.error_description or "no reason is given."))
     if status == COMPLETE:
         score = str(answer.public_score)
-        return entry.replace(status=COMPLETE, public_score=score if format_score(score) else "")
+        return dataclasses.replace(entry, status=COMPLETE, public_score=score if format_score(score) else "")
     return entry
+
+
+# ---- the ledger
+
+
+def load_ledger() -> list[Entry]:
+    """Read the ledger, the oldest entry first; no file is an empty ledger.
+
+    Raises:
+        InputError: if the file is not a ledger; then it is never overwritten.
+    """
+    import pandas as pd
+
+    try:
+        text = LEDGER.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
+        frame = pd.read_csv(io.StringIO(text), header=None, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not a table
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
+        raise InputError("submission.ledger", path=LEDGER, received=reason) from error
+    if frame.iloc[0].tolist() != COLUMNS:
+        raise InputError("submission.ledger_columns", path=LEDGER, columns=",".join(COLUMNS))
+    frame = frame.iloc[1:].set_axis(COLUMNS, axis=1)
+    return [Entry(**_check_row(row, line)) for line, row in enumerate(frame.to_dict("records"), 2)]
+
+
+def _check_row(row: dict[str, str], line: int) -> dict[str, str]:
+    expected = dict.fromkeys(COLUMNS, ("text on one line", ".*"))
+    expected["status"] = f"one of {', '.join(STATUSES)}", "|".join(STATUSES)
+    sending = row["status"] == SENDING
+    expected["ref"] = ("> and a number", ">[0-9]{1,18}") if sending else ("a number", "[0-9]{1,18}")
+    for column, value in row.items():
+        words, pattern = expected[column]
+        if not value.isprintable() or not re.fullmatch(pattern, value):
+            place: dict[str, Any] = {"path": LEDGER, "line": line, "column": column}
+            raise InputError("submission.ledger_value", received=repr(value)[:40], expected=words, **place)
+        if value[:1] == "'" and value[1:2] in FORMULA_STARTS:  # as `guard_cell` wrote it
+            row[column] = value[1:]
+    return row
+
+
+def record_entry(entry: Entry) -> None:
+    """Write an entry in the place of its earlier self, or as the newest. Hold the folder's lock.
+
+    Raises:
+        InputError: if the ledger cannot be read or written; it stays as it was.
+    """
+    _write({**{other.key: other for other in load_ledger()}, entry.key: entry}.values())
+
+
+def remove_entry(entry: Entry) -> None:
+    """Remove the entry of a file that never arrived. Hold the folder's lock."""
+    _write(other for other in load_ledger() if other.key != entry.key)
+
+
+def _write(entries: Iterable[Entry]) -> None:
+    import pandas as pd
+
+    rows = [map(make_printable, dataclasses.astuple(entry)) for entry in entries]  # a row is one line
+    write_csv(LEDGER, pd.DataFrame(rows, columns=COLUMNS))
+
+
+def format_ledger(entries: Sequence[Entry]) -> str:
+    """The ledger as a table for the terminal: out-of-fold accuracy beside public score, the newest last."""
+    if not entries:
+        return f"{LEDGER} has no submission yet. Make the first: python -m digit_recognizer.submit FILE -m MESSAGE"
+    table = [("time (UTC)", "file", "out of fold", "public", "difference", "status", "ref", "message")]
+    for entry in entries:
+        oof, public = format_score(entry.oof_accuracy), format_score(entry.public_score)
+        difference = f"{float(entry.public_score) - float(entry.oof_accuracy):+.5f}" if oof and public else ""
+        begun = entry.time[:19].replace("T", " ")
+        message = entry.error or entry.message
+        table.append((begun, entry.file, oof, public, difference, entry.status, entry.ref, message))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return "\n".join(lines)
+
+
+def format_score(number: str) -> str:
+    """A number of an entry with five digits after the point; empty if it is not a number."""
+    try:
+        return f"{float(number):.5f}"
+    except ValueError:
+        return ""

@@ -18,7 +18,6 @@ from digit_recognizer.competition.submissions import (
     Provenance,
     check_new_submission_path,
     check_submission,
-    count_image_ids,
     describe_command,
     find_commit,
     is_line,
@@ -27,7 +26,7 @@ from digit_recognizer.competition.submissions import (
     refuse_if_blocked,
     write_submission,
 )
-from digit_recognizer.data.csv import CLASSES
+from digit_recognizer.data.csv import CLASSES, load_labels
 from digit_recognizer.data.tables import TrainTable, load_test, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
@@ -134,7 +133,7 @@ def ensemble(
     if submission is not None:
         check_new_submission_path(submission, input_dir)
     cache_dir = input_dir / ".cache"
-    test_rows = count_image_ids(input_dir / "sample_submission.csv")
+    test_rows = len(load_labels(input_dir / "sample_submission.csv"))
     test_sha256 = load_test(input_dir / "test.csv", cache_dir).sha256
     has_runs = any(path.is_dir() for path in members)
     train = load_train(input_dir / "train.csv", cache_dir) if has_runs else None
