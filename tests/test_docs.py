@@ -19,7 +19,7 @@ PAGES += [*sorted(ROOT.glob("benchmarks/[A-Z]*_*.md")), ROOT / "benchmarks/CHAMP
 TEXTS = {page: page.read_text(encoding="utf-8").replace("\\\n", " ") for page in PAGES if page.exists()}
 PLACEHOLDERS = {"NAME": "narrow", "MODEL": "baseline", "mine": "narrow", "N": "2", "S": "1"}
 FOREIGN_FLAGS = {  # of other programs than this package
-    *("--head", "--port", "--address", "--logdir", "--xla_gpu_deterministic_ops", "--python", "--output"),
+    *("--head", "--port", "--address", "--logdir", "--xla_gpu_deterministic_ops", "--python", "--output", "--check"),
 }
 
 
