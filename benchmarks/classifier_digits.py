@@ -13,8 +13,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from digit_recognizer.vision.normalize import normalize
-from digit_recognizer.vision.segment import Glyph
+from digit_recognizer.vision.segment import Glyph, normalize
 
 CANVAS_PX = 160
 FONT_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"

@@ -14,21 +14,13 @@ from digit_recognizer.transfer_learning.heads import (
     predict_by_neighbours,
     train_linear_head,
 )
-from digit_recognizer.transfer_learning.results import format_parameters
 
 
-def test_the_reports_table_is_reproduced():
+def test_the_parameters_are_those_of_the_report():
     model = build_model("narrow")
     assert model.count_params() == 21_840
     transferred = replace_head(model, 3)
     assert count_parameters(transferred.model) == (153, 21_330)
-    assert [line.split() for line in format_parameters(transferred.model).splitlines()] == [
-        ["block1_conv", "(260)"],
-        ["block2_conv", "(5,020)"],
-        ["embedding", "(16,050)"],
-        ["probabilities", "153"],
-        ["21,483", "parameters:", "153", "trained,", "21,330", "frozen"],
-    ]
 
 
 @pytest.mark.parametrize("name", ["baseline", "champion", "padded", "residual"])

@@ -166,14 +166,14 @@ def test_several_models_are_averaged_and_images_preprocessed_as_in_their_run():
     assert widened[0, 2] == pytest.approx(0, abs=1e-6) and widened[0, 1] >= 0.5
 
 
-def test_a_note_says_that_there_are_too_many_glyphs(tmp_path, monkeypatch):
+def test_only_the_first_glyphs_of_a_picture_are_classified(tmp_path, monkeypatch):
     monkeypatch.setattr(recognition, "MAX_GLYPHS", 3)
     page = np.full((200, 400), 255, np.uint8)
     for left in range(20, 380, 60):
         page[60:140, left : left + 10] = 0
     Image.fromarray(page).save(tmp_path / "bars.png")
     (found,) = predict_pictures([tmp_path / "bars.png"], Classifier((FakeModel(lambda width: make_probabilities(1)),)))
-    assert len(found.glyphs) == 3 and found.notes == ("6 glyphs: only the first 3 were classified",)
+    assert len(found.glyphs) == 3
 
 
 def test_small_glyphs_are_kept_only_where_they_are_digits(tmp_path):
@@ -195,7 +195,7 @@ def test_the_command_writes_a_row_per_glyph_and_a_picture_with_boxes(page, tmp_p
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["file", "digit", "probability", "x", "y", "width", "height"]
     assert [row["file"] for row in rows] == [str(page)] * 12 + [str(blank)]
-    line, *_ = capsys.readouterr().out.partition("(12 glyphs")
+    line, *_ = capsys.readouterr().out.partition("  (12 glyphs")
     marks = line.split(": ")[1].replace(" / ", " ").replace("?", "-").split()
     assert marks == [row["digit"] or "-" for row in rows[:12]]
     for number, row in enumerate(rows[:12]):
@@ -212,10 +212,11 @@ def test_the_command_writes_a_row_per_glyph_and_a_picture_with_boxes(page, tmp_p
 def test_a_box_is_drawn_around_its_glyph_with_its_digit(ending, tmp_path):
     glyph = Glyph(np.ones((2, 2), np.float32), x=300, y=20, width=50, height=60)
     found = (GlyphPrediction(glyph, make_probabilities(3)),)
-    picture = PicturePrediction(Path("$3.png"), found, (), None, np.full((10, 40), 255, np.uint8), 400, 100)
+    picture = PicturePrediction(tmp_path / "$3.png", found)
+    Image.new("L", (400, 100), 255).save(picture.path)
     (axes,) = draw_annotation([picture]).axes
     assert axes.patches[0].get_bbox().bounds == (300, 20, 50, 60)
-    assert [text.get_text() for text in axes.texts] == ["3 1.00"]
+    assert [text.get_text() for text in axes.texts] == ["3"]
     assert write_annotation([picture], tmp_path / f"shown.{ending}") == 1
     with Image.open(tmp_path / f"shown.{ending}") as shown:
         assert min(shown.size) > 200

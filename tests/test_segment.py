@@ -10,8 +10,7 @@ from PIL import Image
 
 from digit_recognizer.data.sources import build_sample
 from digit_recognizer.vision.ink import find_ink
-from digit_recognizer.vision.normalize import load_letter, normalize
-from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits
+from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits, load_letter, normalize
 
 pytestmark = pytest.mark.fast
 

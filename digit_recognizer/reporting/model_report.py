@@ -20,7 +20,7 @@ from digit_recognizer.reporting.plots import ACCENT_COLOUR, are_short, choose_co
 from digit_recognizer.reporting.run_report import ExaminedRun
 from digit_recognizer.training.fold_models import load_fold_model
 from digit_recognizer.vision.class_folders import ClassFolder, find_classes, load_pictures
-from digit_recognizer.vision.normalize import load_letter
+from digit_recognizer.vision.segment import load_letter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,13 +37,11 @@ class Letters:
         names: of the files, below the folder.
         images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink; at least one.
         classes: of each, the name of its folder.
-        notes: what was passed over, one phrase each.
     """
 
     names: tuple[str, ...]
     images: np.ndarray
     classes: tuple[str, ...]
-    notes: tuple[str, ...] = ()
 
 
 def load_letters(folder: Path) -> Letters:
@@ -64,7 +62,7 @@ def load_letters(folder: Path) -> Letters:
         files = tuple(sorted(visible))
         found = ClassFolder(folder, (folder.resolve().name,), files, np.zeros(len(files), np.int64))
     images = load_pictures(found.files, load_letter, "letters").images
-    return Letters(tuple(found.names), images, tuple(found.classes[label] for label in found.labels), found.notes)
+    return Letters(tuple(found.names), images, tuple(found.classes[label] for label in found.labels))
 
 
 @dataclass(frozen=True)
@@ -208,9 +206,8 @@ def describe_new_classes(network: Network, letters: Letters, preprocess: Preproc
         [str(name) for name in present],
         [str(number) for number in range(len(present))],
     )
-    notes = "".join(f". {note.capitalize()}" for note in letters.notes)
     title = "Embedding of new classes"
-    return describe_embedding(embedded, folder, title, words + notes, prefix="new_classes_", thumbnails=True)
+    return describe_embedding(embedded, folder, title, words, prefix="new_classes_", thumbnails=True)
 
 
 def _introduce(run: ExaminedRun, fold: int, shown: np.ndarray, trained_on: np.ndarray) -> Section:

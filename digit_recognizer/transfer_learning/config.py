@@ -14,7 +14,6 @@ READY, PHOTOGRAPHS = "ready", "resnet152v2"
 
 LOWEST = {"seed": 0, "seeds": 1, "copies": 0, "epochs": 1, "batch_size": 1, "neighbours": 1, "unfreeze_epochs": 1}
 MAX_COPIES = 100_000  # of all images together: their embeddings take 100 MB with 256 numbers each
-MAX_SEEDS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +65,8 @@ class TransferConfig:
         for name, lowest in LOWEST.items():
             if getattr(self, name) < lowest:
                 self._refuse("config.too_low", name, lowest=lowest)
-        for name, lowest, highest in (("seed", 0, HIGHEST_SEED), ("seeds", 1, MAX_SEEDS)):
-            if getattr(self, name) > highest:
-                self._refuse("config.out_of_range", name, lowest=lowest, highest=highest)
+        if self.seed > HIGHEST_SEED:
+            self._refuse("config.out_of_range", "seed", lowest=0, highest=HIGHEST_SEED)
         for name in ("learning_rate", "unfreeze_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 self._refuse("config.no_open_fraction", name)

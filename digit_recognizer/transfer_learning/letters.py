@@ -29,10 +29,10 @@ from digit_recognizer.transfer_learning.results import (
     Prediction,
     Recipe,
     TransferRun,
-    find_folders,
     load_data,
 )
-from digit_recognizer.vision.normalize import load_letter
+from digit_recognizer.vision.class_folders import find_classes
+from digit_recognizer.vision.segment import load_letter
 
 MAX_FOLDS = 5
 # benchmarks/few_shot.py, tasks of three Kuzushiji characters by nine letters each: affine copies alone give 72.9 %,
@@ -66,13 +66,13 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
         check_writable_folder(config.run_dir.parent)
         if config.images.resolve() in config.run_dir.resolve().parents:
             raise InputError("transfer.run_dir_in_images", path=config.run_dir)
-    train, test = find_folders(config)
+    train = find_classes(config.images, "--images")
     keras.utils.set_random_seed(derive_seed(config.seed, "fit"))  # a model draws the seeds of its dropout when built
     base, recipe = open_base_model(config.run, train.classes)
     transferred = replace_head(base, len(train.classes))
     if config.unfreeze is not None:
         unfreeze_from(transferred.model, config.unfreeze)  # refuses an unknown layer now
-    data = load_data(train, test, lambda path: preprocess_images(load_letter(path)[None], recipe.preprocess)[0])
+    data = load_data(train, config.test, lambda path: preprocess_images(load_letter(path)[None], recipe.preprocess)[0])
     with Run.create(config, "transfer") as folder:
         run = TransferRun(config, folder, data, transferred.model, recipe)
         trainer = LetterTrainer(run, transferred)
@@ -165,7 +165,7 @@ def evaluate_test(trainer: LetterTrainer) -> Evaluation:
         trainer.train(everything)
         run.save(trainer.transferred.model, seed)
         predictions.append(trainer.predict(everything, data.test_images, queries))
-    return Evaluation("test pictures", data.test, list(data.test_images), predictions)
+    return Evaluation("test pictures", data.test, predictions)
 
 
 def evaluate_folds(trainer: LetterTrainer) -> Evaluation | None:
@@ -188,7 +188,7 @@ def evaluate_folds(trainer: LetterTrainer) -> Evaluation | None:
             run.save(trainer.transferred.model, seed)
     if folds == 1:
         return None
-    return Evaluation(f"training pictures, held out in {folds} folds", data.train, list(trainer.images), predictions)
+    return Evaluation(f"training pictures, held out in {folds} folds", data.train, predictions)
 
 
 def _predict_out_of_fold(trainer: LetterTrainer, fold_of_row: np.ndarray) -> Prediction:

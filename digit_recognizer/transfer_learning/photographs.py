@@ -1,7 +1,6 @@
 """Colour photographs: a small head on the features of a frozen ResNet152V2 (seed report inside-and-transfer)."""
 
 import functools
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from digit_recognizer.console import format_seconds
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import _resnet152v2 as resnet152v2
@@ -30,9 +28,9 @@ from digit_recognizer.transfer_learning.results import (
     Recipe,
     TransferData,
     TransferRun,
-    find_folders,
     load_data,
 )
+from digit_recognizer.vision.class_folders import find_classes
 from digit_recognizer.vision.photos import load_colours
 
 PICTURES_AT_ONCE = 16  # the backbone's feature maps of so many take 1 GB
@@ -40,20 +38,6 @@ HELD_OUT_FOLDS = 5  # of which one is held out: 20 %, as in the seed report
 RANDOM = "--WEIGHTS NONE: THE BACKBONE KNOWS NOTHING, AND THE ACCURACY MEANS NOTHING"
 
 load_square = functools.partial(load_colours, side_px=resnet152v2.SIDE_PX)
-
-
-class LazySquares(Sequence[np.ndarray]):
-    """Images uint8 (256, 256, 3) that are loaded when they are drawn: thousands of them would fill the memory."""
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.files = files
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, row: Any) -> Any:
-        """The image of a row."""
-        return load_square(self.files[row])
 
 
 def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
@@ -64,21 +48,21 @@ def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
 
     Arguments, results and errors are those of `digit_recognizer.transfer_learning.letters.transfer`.
     """
-    train, test = find_folders(config)
+    train = find_classes(config.images, "--images")
     if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
         raise InputError("training.weights", received=config.weights)
-    data = load_data(train, test, load_square, keep=False)
+    data = load_data(train, config.test, load_square, keep=False)
     held_out = np.zeros(len(train.files), bool) if data.test is not None else _hold_out(data, config.seed)
     model = resnet152v2.build(len(train.classes), config.weights)
     with Run.create(config, "transfer") as folder:
         warning = RANDOM if config.weights == "none" else None
         run = TransferRun(config, folder, data, model, Recipe(train.classes, PHOTOGRAPHS), warning)
         lower = resnet152v2.split(model).lower
-        features = compute_features(lower, train.files, folder)
+        features = compute_features(lower, train.files)
         if data.test is None:
             what, evaluated, queries = "training pictures, held out", train.select(held_out), features[held_out]
         else:
-            what, evaluated, queries = "test pictures", data.test, compute_features(lower, data.test.files, folder)
+            what, evaluated, queries = "test pictures", data.test, compute_features(lower, data.test.files)
         features, labels = features[~held_out], train.labels[~held_out]
         nearest_mean = predict_by_nearest_mean(features, labels, queries)
         neighbours = predict_by_neighbours(features, labels, queries, config.neighbours)
@@ -90,25 +74,23 @@ def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
             head = train_head(resnet152v2.build_head, features, labels, config, seed, callbacks, holdout)
             predictions.append(Prediction(predict_finite(head, queries), nearest_mean, neighbours))
             run.save(head, seed)
-        return run.finish(Evaluation(what, evaluated, LazySquares(evaluated.files), predictions))
+        return run.finish(Evaluation(what, evaluated, predictions))
 
 
-def compute_features(lower: keras.Model, files: Sequence[Path], run: Run) -> np.ndarray:
+def compute_features(lower: keras.Model, files: Sequence[Path]) -> np.ndarray:
     """What the frozen part makes of each picture, once.
 
     Args:
         lower: from float32 images (n, 256, 256, 3) in [0, 1] to features.
         files: pictures that can be read.
-        run: whose log says how long it took.
 
     Returns:
         float32 (n, numbers).
     """
-    features, started = [], time.perf_counter()
+    features = []
     for start in tqdm(range(0, len(files), PICTURES_AT_ONCE), desc="features", unit=" batches", delay=1, leave=False):
         images = np.stack([load_square(file) for file in files[start : start + PICTURES_AT_ONCE]])
         features.append(np.asarray(lower.predict_on_batch(scale_images(images)), np.float32))
-    run.log(f"features of {len(files):,} pictures in {format_seconds(time.perf_counter() - started)}")
     return np.concatenate(features)
 
 

@@ -4,13 +4,12 @@ runs/<time>-transfer/
     config.json               every field of the configuration, and the command
     history.csv               one line per seed, part (all pictures, or all but a fold) and epoch
     predictions.csv           what the first seed's model predicts: file, label, predicted, probability
-    metrics.json              accuracies per seed and class, intervals, counts, seconds
+    metrics.json              accuracies per seed and class, intervals, training pictures of each class, seconds
     models/transferred.safetensors  the first seed's model, trained on all training pictures (resnet152v2: on those
                               that are not held out, and only the head, from its 2048 features to probabilities)
     models/transferred.json   how to rebuild it: base model, its options, preprocessing, class names in output order
     models/transferred.keras  a copy for plain Keras
     learning_curves.png       loss and accuracy against epochs
-    class_counts.png          training pictures per class
     confusion.png             how often each class was predicted as each
     misclassified.png         the misclassified pictures; no file where there are none
     log.txt                   what the screen showed
@@ -35,8 +34,6 @@ from digit_recognizer.models._heads import count_parameters, replace_head
 from digit_recognizer.models._resnet152v2 import FEATURES, build_head
 from digit_recognizer.models._weights import export_keras, load_weights, pack_weights
 from digit_recognizer.reporting.plots import (
-    VALIDATION_COLOUR,
-    choose_whole_ticks,
     open_figure,
     plot_confusion_matrix,
     plot_learning_curves,
@@ -44,7 +41,7 @@ from digit_recognizer.reporting.plots import (
     shorten,
 )
 from digit_recognizer.training.callbacks import Progress
-from digit_recognizer.training.hardware import POLICIES, precision_policy
+from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.run import HISTORY_COLUMNS, METRICS, Run
 from digit_recognizer.transfer_learning.config import PHOTOGRAPHS, TransferConfig
 from digit_recognizer.vision.class_folders import ClassFolder, LoadImage, Pictures, find_classes, load_pictures
@@ -52,8 +49,6 @@ from digit_recognizer.vision.class_folders import ClassFolder, LoadImage, Pictur
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN_CLASSES = 12
-MAX_BARS = 60
 MAX_MISCLASSIFIED, SHEET_COLUMNS = 40, 8
 MODEL = "transferred"
 
@@ -65,6 +60,7 @@ class TransferData:
     Attributes:
         train: the training pictures.
         train_pictures: their images.
+        load: gives the image of a file.
         test: the test pictures that are not also training pictures; None without --test.
         test_images: theirs.
         shared: names of the test pictures that were left out.
@@ -72,38 +68,36 @@ class TransferData:
 
     train: ClassFolder
     train_pictures: Pictures
+    load: LoadImage
     test: ClassFolder | None = None
     test_images: np.ndarray | None = None
     shared: tuple[str, ...] = ()
 
 
-def find_folders(config: TransferConfig) -> tuple[ClassFolder, ClassFolder | None]:
-    """The folders of training and test pictures; see `find_classes` for what is refused."""
-    train = find_classes(config.images, "--images")
-    return train, None if config.test is None else find_classes(config.test, "--test", train.classes)
-
-
-def load_data(train: ClassFolder, test: ClassFolder | None, load: LoadImage, *, keep: bool = True) -> TransferData:
+def load_data(train: ClassFolder, test_folder: Path | None, load: LoadImage, *, keep: bool = True) -> TransferData:
     """Load all pictures, and leave out the test pictures that are also training pictures.
 
     Args:
         train: the training pictures.
-        test: the test pictures; None for none.
+        test_folder: that of the test pictures; None for none.
         load: gives the image of a file.
         keep: whether to keep the images in memory.
 
     Raises:
-        InputError: as `load` raises; also if no test picture is left.
+        InputError: as `find_classes` and `load` raise; also if no test picture is left.
     """
+    test = None if test_folder is None else find_classes(test_folder, "--test", train.classes)
     train_pictures = load_pictures(train.files, load, "training pictures", keep=keep)
     if test is None:
-        return TransferData(train, train_pictures)
+        return TransferData(train, train_pictures, load)
     test_pictures = load_pictures(test.files, load, "test pictures", keep=keep)
-    shared = train_pictures.find_shared(test_pictures)
+    shared = np.isin(test_pictures.digests, train_pictures.digests)
     if shared.all():
         raise InputError("transfer.all_shared", path=test.path)
-    test_images = test_pictures.images[~shared] if keep else test_pictures.images
-    return TransferData(train, train_pictures, test.select(~shared), test_images, tuple(test.select(shared).names))
+    test_images = test_pictures.images[~shared] if keep else None
+    return TransferData(
+        train, train_pictures, load, test.select(~shared), test_images, tuple(test.select(shared).names)
+    )
 
 
 class Prediction(NamedTuple):
@@ -127,13 +121,11 @@ class Evaluation:
     Attributes:
         what: these pictures, in words.
         pictures: their files and labels.
-        images: uint8 (height, width, channels) each: 1 channel with 0 = paper and 255 = ink, or red, green and blue.
         predictions: one per seed.
     """
 
     what: str
     pictures: ClassFolder
-    images: Sequence[np.ndarray]
     predictions: Sequence[Prediction]
 
     def to_metrics(self) -> dict[str, Any]:
@@ -184,13 +176,12 @@ class TransferRun:
         self.config, self.folder, self.data, self.model, self.warning = config, folder, data, model, warning
         self.history: list[dict[str, Any]] = []
         self.seeds = range(config.seed, config.seed + config.seeds)
-        for note in (*data.train.notes, *(data.test.notes if data.test is not None else ())):
-            folder.log(f"note: {note}")
         if warning:
             folder.log(f"WARNING: {warning}.")
         pictures, classes = len(data.train.files), len(data.train.classes)
         folder.log(f"{config.run}: {pictures:,} pictures of {classes:,} classes; run folder {folder.path}")
-        folder.log(format_parameters(model))
+        trained, frozen = count_parameters(model)
+        folder.log(f"{trained + frozen:,} parameters: {trained:,} trained, {frozen:,} frozen")
         write_json(folder.path / "models" / f"{MODEL}.json", dataclasses.asdict(recipe))
 
     def plan(self, models: int) -> None:
@@ -235,7 +226,6 @@ class TransferRun:
         self.folder.write_history(self.history)
         title = f"{self.config.run}: a new output layer for {len(train.classes)} classes"
         save_figure(plot_learning_curves(self.history, title), path / "learning_curves.png")
-        save_figure(plot_picture_counts(train.counts), path / "class_counts.png")
         if evaluation is not None:
             metrics |= evaluation.to_metrics()
             labels, classes = evaluation.pictures.labels, train.classes
@@ -244,7 +234,7 @@ class TransferRun:
             counts = count_confusions(labels, predicted, len(classes))
             save_figure(plot_confusion_matrix(counts, classes, unit="pictures"), path / "confusion.png")
             if (predicted != labels).any():
-                save_figure(plot_misclassified(evaluation), path / "misclassified.png")
+                save_figure(plot_misclassified(evaluation, self.data.load), path / "misclassified.png")
         metrics["elapsed_seconds"] = self.folder.elapsed_seconds
         self.folder.log(format_metrics(metrics, path))
         write_json(path / METRICS, metrics)
@@ -294,9 +284,9 @@ class Recipe:
         precision: in which the model predicts.
     """
 
-    classes: tuple[str, ...]
+    classes: Sequence[str]
     model: str
-    model_args: tuple[str, ...] = ()
+    model_args: Sequence[str] = ()
     preprocess: Preprocess = "none"
     precision: str = "float32"
 
@@ -315,37 +305,21 @@ def load_transferred(path: Path) -> tuple[keras.Model, Recipe]:
         InputError: if a file is missing, damaged, or of another model.
     """
     files = path / "models" / MODEL
-    content = read_json(files.with_suffix(".json"))
     try:
-        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
-        recipe = Recipe(**fields)
-        if recipe.precision not in POLICIES or not all(isinstance(name, str) for name in recipe.classes):
-            raise TypeError("a value is none that a transfer writes")
-        options: dict[str, Any] = read_options(recipe.model, recipe.model_args) if recipe.model != PHOTOGRAPHS else {}
-    except (AttributeError, KeyError, TypeError) as error:
+        recipe = Recipe(**read_json(files.with_suffix(".json")))
+    except TypeError as error:
         raise InputError("transfer.recipe", path=files.with_suffix(".json"), reason=error) from error
     with precision_policy(recipe.precision):
         if recipe.model == PHOTOGRAPHS:
             model = build_head((FEATURES,), len(recipe.classes))
         else:
+            options: dict[str, Any] = read_options(recipe.model, tuple(recipe.model_args))
             model = replace_head(build_model(recipe.model, weights=None, **options), len(recipe.classes)).model
     load_weights(model, files.with_suffix(".safetensors"))
     return model, recipe
 
 
 # Tables.
-
-
-def format_parameters(model: keras.Model) -> str:
-    """The parameters of each layer, frozen ones in brackets as in the seed report inside-and-transfer, and the sums."""
-    lines = []
-    for layer in model.layers:
-        trained, frozen = count_parameters(layer)
-        if trained or frozen:
-            cells = f"{trained:,}" if trained else "", f"({frozen:,})" if frozen else ""
-            lines.append(f"  {layer.name:<28}{cells[0]:>12}  {cells[1]}".rstrip())
-    trained, frozen = count_parameters(model)
-    return "\n".join([*lines, f"  {trained + frozen:,} parameters: {trained:,} trained, {frozen:,} frozen"])
 
 
 def summarize(accuracies: Sequence[float]) -> dict[str, Any]:
@@ -369,15 +343,12 @@ def format_metrics(metrics: dict[str, Any], path: Path) -> str:
     if "accuracy" in metrics:
         low, high = metrics["accuracy"]["intervals"][0]
         first = f"{metrics['accuracy']['per_seed'][0]:.5f}  (95 % interval {low:.5f} to {high:.5f})"
-        means = {name: float(np.mean(values)) for name, values in metrics["accuracy_per_class"].items()}
-        worst = sorted(means, key=lambda name: means[name])[:SHOWN_CLASSES]
         rows += [
             ("evaluated on", f"{metrics['evaluated_pictures']:,} {metrics['evaluated']}"),
             (f"accuracy, seed {metrics['seeds'][0]}", f"{first}; its model is saved"),
             ("accuracy, all seeds", _format_range(metrics["accuracy"])),
             ("nearest class mean", _format_range(metrics["nearest_class_mean"])),
             (f"{metrics['neighbours']} nearest neighbours", _format_range(metrics["nearest_neighbours"])),
-            ("classes, worst first", ", ".join(f"{name} {means[name]:.3f}" for name in worst)),
         ]
     else:
         rows.append(("accuracy", "unknown: without --test every class needs two different pictures to hold one out"))
@@ -392,26 +363,7 @@ def _format_range(accuracy: dict[str, Any]) -> str:
     return f"{accuracy['mean']:.5f}" + (f", mean of {seeds} ({lowest:.5f} to {highest:.5f})" if seeds > 1 else "")
 
 
-# Figures; learning curves and confusions are those of all commands.
-
-
-def plot_picture_counts(counts: dict[str, int]) -> "Figure":
-    """Draw how many pictures each class has, the largest first; of more than 60 classes the 60 largest."""
-    names = sorted(counts, key=lambda name: -counts[name])[:MAX_BARS]
-    figure = open_figure(8, 1.1 + 0.3 * len(names))
-    axes = figure.subplots()
-    bars = axes.barh(np.arange(len(names)), [counts[name] for name in names], color=VALIDATION_COLOUR)
-    axes.bar_label(bars, fmt="{:,.0f}", padding=3)
-    axes.set_yticks(np.arange(len(names)), [shorten(name) for name in names])
-    axes.invert_yaxis()  # the largest on top
-    axes.set_xlabel("pictures")
-    axes.set_ylabel("class" if len(names) == len(counts) else f"the {len(names)} largest of {len(counts)} classes")
-    axes.xaxis.set_major_locator(choose_whole_ticks())
-    axes.margins(x=0.08, y=0.02)  # space for the count beside the longest bar
-    return figure
-
-
-def plot_misclassified(evaluation: Evaluation) -> "Figure":
+def plot_misclassified(evaluation: Evaluation, load: LoadImage) -> "Figure":
     """Draw the pictures that the first seed's model misclassifies, the most confident errors first; at least one."""
     labels, classes = evaluation.pictures.labels, evaluation.pictures.classes
     probabilities = evaluation.predictions[0].probabilities
@@ -426,8 +378,10 @@ def plot_misclassified(evaluation: Evaluation) -> "Figure":
     for axes in panels:
         axes.set_axis_off()
     for axes, row in zip(panels, shown.tolist(), strict=False):
-        predicted, image = int(probabilities[row].argmax()), evaluation.images[row]
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)  # these apply to one channel only
+        predicted = int(probabilities[row].argmax())
+        axes.imshow(
+            load(evaluation.pictures.files[row]), cmap="gray_r", vmin=0, vmax=255
+        )  # these apply to one channel only
         names = shorten(classes[int(labels[row])]), shorten(classes[predicted])
         axes.set_title(f"{names[0]},\nnot {names[1]}\n({probabilities[row, predicted]:.2f})", fontsize=11)
     return figure

@@ -9,7 +9,6 @@ import numpy as np
 from tqdm import tqdm
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import hash_file
 
 MIN_CLASSES, MAX_CLASSES = 2, 1000
 MAX_FILES = 100_000  # a thousand pictures of each letter are a quarter of that; a whole disk has more
@@ -26,14 +25,12 @@ class ClassFolder:
         classes: the names of its folders, sorted: class k is `classes[k]`.
         files: their paths, class by class, sorted within each.
         labels: int64 (n,), the class of each file.
-        notes: what was ignored, one phrase each.
     """
 
     path: Path
     classes: tuple[str, ...]
     files: tuple[Path, ...]
     labels: np.ndarray
-    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -55,7 +52,7 @@ class ClassFolder:
 def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) -> ClassFolder:
     """Find the pictures of a folder without opening any.
 
-    Hidden files and folders are ignored, and so are files beside the folders, these with a note.
+    Hidden files and folders are ignored, and so are files beside the folders.
 
     Args:
         path: a folder of 2 to 1000 folders.
@@ -65,8 +62,8 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
     Raises:
         InputError: if it is no such folder, a class is empty, or the classes are others.
     """
-    visible = sorted(entry for entry in path.iterdir() if not entry.name.startswith(".")) if path.is_dir() else []
-    folders = [entry for entry in visible if entry.is_dir()]
+    entries = sorted(path.iterdir()) if path.is_dir() else []
+    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     if not MIN_CLASSES <= len(folders) <= MAX_CLASSES:
         raise InputError("photos.class_folders", path=path, column=flag, received=len(folders))
     names = tuple(folder.name for folder in folders)
@@ -83,9 +80,7 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
         labels += [label] * len(found)
         if len(files) > MAX_FILES:
             raise InputError("photos.too_many", path=path, column=flag, limit=MAX_FILES)
-    beside = [entry.name for entry in visible if not entry.is_dir()]
-    notes = (f"ignored, as it is in no class's folder: {', '.join(beside[:3])}" + " …" * (len(beside) > 3),)
-    return ClassFolder(path, names, tuple(files), np.array(labels, np.int64), notes if beside else ())
+    return ClassFolder(path, names, tuple(files), np.array(labels, np.int64))
 
 
 @dataclass(frozen=True)
@@ -94,22 +89,17 @@ class Pictures:
 
     Attributes:
         images: (n, ...); empty if they were not to be kept.
-        digests: per file the SHA-256 of its bytes and that of its image, by which copies are recognized.
+        digests: str (n,), the SHA-256 of each image, by which copies are recognized.
     """
 
     images: np.ndarray
-    digests: tuple[tuple[str, str], ...]
+    digests: np.ndarray
 
     @property
     def groups(self) -> np.ndarray:
         """Int (n,): equal images share a number."""
-        groups: np.ndarray = np.unique([image for _, image in self.digests], return_inverse=True)[1]
+        groups: np.ndarray = np.unique(self.digests, return_inverse=True)[1]
         return groups
-
-    def find_shared(self, other: "Pictures") -> np.ndarray:
-        """Bool (m,): which pictures of another set are also here, by their bytes or by their image."""
-        known = {digest for pair in self.digests for digest in pair}
-        return np.array([bool(known.intersection(pair)) for pair in other.digests], bool)
 
 
 def load_pictures(files: Sequence[Path], load: LoadImage, label: str, *, keep: bool = True) -> Pictures:
@@ -127,7 +117,7 @@ def load_pictures(files: Sequence[Path], load: LoadImage, label: str, *, keep: b
     images, digests = [], []
     for file in tqdm(files, desc=label, unit=" pictures", delay=BAR_DELAY_SECONDS, leave=False):
         image = load(file)
-        digests.append((hash_file(file), hashlib.sha256(image.tobytes()).hexdigest()))
+        digests.append(hashlib.sha256(image.tobytes()).hexdigest())
         if keep:
             images.append(image)
-    return Pictures(np.stack(images) if keep else np.empty(0), tuple(digests))
+    return Pictures(np.stack(images) if keep else np.empty(0), np.array(digests))

@@ -15,7 +15,6 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,7 +49,7 @@ MAX_TAG_VALUES = 1 << 17  # of a TIFF: two strips for each row; every value beco
 BYTE_TYPES = (1, 2, 7)  # BYTE, ASCII and UNDEFINED in TIFF 6.0: these stay bytes
 SUB_DIRECTORIES = (34665, 34853, 40965)  # EXIF, GPS and interoperability, which Pillow decodes whole
 # Tags of TIFF 6.0, and so of EXIF. The lowest bit of NEW_SUBFILE_TYPE: a smaller version of another picture here.
-NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT = 254, 258, 262, 274, 339
+NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 254, 258, 262, 339
 WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
 SIGNED = 2  # a value of SAMPLE_FORMAT
 STRIP_PIXELS = 1 << 22  # as float64 32 MB
@@ -78,70 +77,48 @@ DAMAGE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupErr
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # Pillow also logs damage, which Python would print
 
 
-@dataclass(frozen=True)
-class Photograph:
-    """A picture in shades of grey.
-
-    Attributes:
-        pixels: uint8 (height, width), 0 = black, 255 = white, upright, as a person would see it on white paper.
-        notes: what was unusual but accepted, one phrase each.
-    """
-
-    pixels: np.ndarray
-    notes: tuple[str, ...] = ()
-
-
-def load_photograph(path: Path) -> Photograph:
+def load_photograph(path: Path) -> np.ndarray:
     """Load a photograph, scan or drawing in shades of grey.
 
     Colours become luma after ITU-R BT.601; colour profiles are ignored. Transparent parts are laid on white. The EXIF
-    orientation is applied. Of an animation or a multi-page file the first picture is read. Pixels of more than eight
-    bits are scaled by the range of their type; floats are taken as shares of white, and stretched if they leave 0 to 1.
+    orientation is applied, unless the EXIF is damaged. Of an animation or a multi-page file the first picture is read.
+    Pixels of more than eight bits are scaled by the range of their type; floats are taken as shares of white, and
+    stretched if they leave 0 to 1.
 
     Args:
         path: a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM file under any name, of at most 64 MiB and 120 megapixels.
+
+    Returns:
+        uint8 (height, width), 0 = black, 255 = white, upright, as a person would see it on white paper.
 
     Raises:
         InputError: if the file is missing, too large, no picture, damaged or cut off.
 
     Example:
-        >>> load_photograph(Path("seven.jpg")).pixels.shape  # doctest: +SKIP
+        >>> load_photograph(Path("seven.jpg")).shape  # doctest: +SKIP
         (3024, 4032)
     """
     with open_picture(path) as image:
-        notes = _compare_ending(path, image.format)
-        if getattr(image, "is_animated", False):
-            notes.append("the file holds several pictures: the first was read")
         image.draft("L", None)  # a JPEG stores its luma: a quarter of the memory, and no detour by RGB
         _decode(image)
-        grey, more = _convert_to_grey(image)
-        upright, turned = _turn_upright(grey)
-        return Photograph(np.array(upright), (*notes, *more, *turned))
+        return np.array(_turn_upright(_convert(image, "L")))
 
 
 def load_colours(path: Path, side_px: int) -> np.ndarray:
     """Load a colour photograph and stretch it into a square, as models for photographs take it.
 
-    Colour profiles are ignored. A grey picture has three equal channels. All else is as in `load_photograph`.
-
-    Args:
-        path: as for `load_photograph`.
-        side_px: side of the square.
-
     Returns:
-        uint8 (side_px, side_px, 3): red, green and blue, upright.
-
-    Raises:
-        InputError: as `load_photograph`.
+        uint8 (side_px, side_px, 3): red, green and blue, upright; a grey picture has three equal channels. All else is
+        as in `load_photograph`.
     """
     from PIL import Image
 
     with open_picture(path) as image:
         image.draft("RGB", (side_px, side_px))  # a JPEG can be decoded at a half, a quarter or an eighth of its size
         _decode(image)
-        colours = _convert_to_rgb(image)
+        colours = _convert(image, "RGB")
         square = colours.resize((side_px, side_px), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
-        return np.array(_turn_upright(square)[0])
+        return np.array(_turn_upright(square))
 
 
 @contextlib.contextmanager
@@ -277,67 +254,36 @@ def _decode(image: Any) -> None:
         os.close(kept)
 
 
-def _compare_ending(path: Path, kind: str | None) -> list[str]:
-    from PIL import Image
-
-    named = Image.registered_extensions().get(path.suffix.lower())
-    if named is None or {named, kind} in ({kind}, {"JPEG", "MPO"}):  # phones give an MPO a JPEG's name
-        return []
-    return [f"the file is a {kind} image named {path.suffix}"]
-
-
-def _convert_to_grey(image: "Image") -> tuple["Image", list[str]]:
-    """Eight bits of grey, transparent parts on white, and the notes on it."""
+def _convert(image: "Image", mode: Literal["L", "RGB"]) -> "Image":
+    """Eight bits of grey or of each colour, transparent parts on white."""
     from PIL import Image
 
     if image.mode == "F" or image.mode.startswith("I"):
-        return _scale_to_8_bits(image)
+        return _scale_to_8_bits(image).convert(mode)
     if image.mode == "La":
         image = image.convert("LA")
     if not image.has_transparency_data:
-        return image.convert("L"), []
-    if image.mode != "RGBA":
-        image = image.convert("RGBA")
-    alpha = image.getchannel("A")
-    paper = Image.new("L", image.size, 255)
-    paper.paste(image.convert("L"), mask=alpha)
-    paper.info = image.info
-    return paper, ["transparent parts were laid on white"] * (alpha.getextrema()[0] != 255)
-
-
-def _convert_to_rgb(image: "Image") -> "Image":
-    """Red, green and blue, transparent parts on white."""
-    from PIL import Image
-
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _scale_to_8_bits(image)[0].convert("RGB")
-    if image.mode == "La":
-        image = image.convert("LA")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image.convert(mode)
     image = image.convert("RGBA")
-    paper = Image.new("RGB", image.size, "white")
-    paper.paste(image, mask=image.getchannel("A"))
+    paper = Image.new(mode, image.size, "white")
+    paper.paste(image.convert(mode), mask=image.getchannel("A"))
     paper.info = image.info
     return paper
 
 
-def _scale_to_8_bits(image: Any) -> tuple["Image", list[str]]:
+def _scale_to_8_bits(image: Any) -> "Image":
     """Scale pixels of more than eight bits by the range of their type; Pillow's own conversion would clip them."""
     from PIL import Image
 
     tags = getattr(image, "tag_v2", {})
     bits, sample_format = tags.get(BITS_PER_SAMPLE, (16,))[0], tags.get(SAMPLE_FORMAT, (1,))[0]
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if sample_format == SIGNED else (0, (1 << bits) - 1)
-    notes = []
     if image.mode == "F":
         extremes = [(float(strip.min()), float(strip.max())) for _, strip in _cut_strips(image)]
         if not np.isfinite(extremes).all():
             raise ValueError("some of its pixels are NaN or infinite")
         low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
-        if low < 0 or high > 1:
-            notes.append(f"its floats were stretched from {low:g} = black to {high:g} = white")
-        else:
+        if low >= 0 and high <= 1:
             low, high = 0, 1
     if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # which Pillow heeds up to eight bits only
         low, high = high, low
@@ -351,7 +297,7 @@ def _scale_to_8_bits(image: Any) -> tuple["Image", list[str]]:
         pixels[top : top + len(strip)] = np.rint(shares * 255)
     grey = Image.fromarray(pixels)
     grey.info = image.info
-    return grey, notes + ["transparent parts were laid on white"] * isinstance(transparent, int)
+    return grey
 
 
 def _cut_strips(image: "Image") -> Iterator[tuple[int, np.ndarray]]:
@@ -361,7 +307,7 @@ def _cut_strips(image: "Image") -> Iterator[tuple[int, np.ndarray]]:
         yield top, np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
 
 
-def _turn_upright(image: "Image") -> tuple["Image", list[str]]:
+def _turn_upright(image: "Image") -> "Image":
     """Apply the orientation of EXIF, or else that of XMP; Pillow has applied a TIFF's when it decoded the pixels."""
     from PIL import Image, ImageOps
 
@@ -370,7 +316,6 @@ def _turn_upright(image: "Image") -> tuple["Image", list[str]]:
         if len(content) > MAX_EXIF_BYTES:
             raise ValueError("too long")
         Image.Exif().load(content)  # raises what getexif, called when a JPEG was opened, keeps to itself
-        turned = image.getexif().get(ORIENTATION) in range(2, 9)
-        return ImageOps.exif_transpose(image), ["turned as its EXIF orientation says"] * turned
+        return ImageOps.exif_transpose(image)
     except DAMAGE:
-        return image, ["its EXIF is damaged: taken as upright"]
+        return image

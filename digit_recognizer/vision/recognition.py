@@ -3,10 +3,9 @@
 photograph -> ink -> glyphs -> 28x28 images -> probabilities -> digits -> table and annotated picture
 """
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +28,8 @@ from digit_recognizer.data.tables import load_test, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder, read_json, write_atomically, write_csv
 from digit_recognizer.vision.ink import find_ink
-from digit_recognizer.vision.normalize import normalize
 from digit_recognizer.vision.photos import load_photograph
-from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits
+from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits, normalize
 
 if TYPE_CHECKING:
     import keras
@@ -69,7 +67,7 @@ def predict(
     import_keras()
     classifier = load_classifier(run)
     pictures = []
-    for picture in predict_pictures(paths, classifier, keep_pixels=show is not None):
+    for picture in predict_pictures(paths, classifier):
         if picture.error is None or len(paths) > 1:  # the only one's error is the command's
             for line in format_picture(picture):
                 print_line(make_printable(line))
@@ -188,7 +186,6 @@ def load_classifier(run: Path | None) -> Classifier:
 
 SURE = 0.6  # from this probability on a digit counts as one
 SURE_MENDED = 0.9  # the same for a digit that was split off or joined: a letter has halves that look like digits
-KEPT_PX = 1400  # of the longer side of a picture that is kept to be drawn on: of many, photographs fill the memory
 MAX_GLYPHS = 1000  # of a picture; more is no handwriting
 MAX_AT_ONCE = 32  # pictures in memory
 MAX_ROUNDS = 3  # of splitting: four digits that touch
@@ -227,13 +224,9 @@ class GlyphPrediction:
 
     def __str__(self) -> str:
         order = np.argsort(-self.probabilities[:NO_DIGIT], kind="stable")[:RANKED]
-        first, *others = [f"{digit} {self.probabilities[digit]:.3f}" for digit in order]
-        verdict = {
-            "digit": f"{first}  (then {', '.join(others)})",
-            "unsure": f"unsure  (perhaps {first}, {', '.join(others)})",
-            "no digit": f"no digit {self.probabilities[NO_DIGIT]:.3f}  (else {first}, {', '.join(others)})",
-        }[self.verdict]
-        return f"{verdict}  at x {self.glyph.x}, y {self.glyph.y}, {self.glyph.width} x {self.glyph.height} px"
+        ranked = ", ".join(f"{digit} {self.probabilities[digit]:.3f}" for digit in order)
+        glyph, name = self.glyph, self.verdict if self.digit is None else self.digit
+        return f"{name}  ({ranked})  at x {glyph.x}, y {glyph.y}, {glyph.width} x {glyph.height} px"
 
 
 @dataclass(frozen=True)
@@ -243,30 +236,20 @@ class PicturePrediction:
     Attributes:
         path: the file.
         glyphs: in reading order; none where nothing is written.
-        notes: what was unusual but accepted.
         error: why it could not be read; None if it could.
-        pixels: uint8, 255 = white, upright, shrunk to `KEPT_PX`; None if it could not be read or was not to be kept.
-        width, height: of the whole picture, in px.
     """
 
     path: Path
     glyphs: tuple[GlyphPrediction, ...] = ()
-    notes: tuple[str, ...] = ()
     error: InputError | None = None
-    pixels: np.ndarray | None = None
-    width: int = 0
-    height: int = 0
 
 
-def predict_pictures(
-    paths: Iterable[Path], classifier: Classifier, *, keep_pixels: bool = False
-) -> Iterator[PicturePrediction]:
+def predict_pictures(paths: Iterable[Path], classifier: Classifier) -> Iterator[PicturePrediction]:
     """Predict the digits on pictures, in their order.
 
     Args:
         paths: files as `load_photograph` takes them; one that cannot be read yields a prediction with its error.
         classifier: see `load_classifier`.
-        keep_pixels: whether to keep each picture, to be drawn on.
 
     Yields:
         One prediction per path.
@@ -278,30 +261,17 @@ def predict_pictures(
     rest = iter(paths)
     with ThreadPoolExecutor(THREADS) as pool:
         while chosen := list(islice(rest, MAX_AT_ONCE)):
-            loaded = list(pool.map(functools.partial(_load_glyphs, keep_pixels=keep_pixels), chosen))
-            classified = _classify_and_mend([glyphs for _, glyphs in loaded], classifier)
-            for (picture, _), glyphs in zip(loaded, classified, strict=True):
-                yield replace(picture, glyphs=tuple(glyphs))
+            loaded = list(pool.map(_load_glyphs, chosen))
+            classified = _classify_and_mend([glyphs for glyphs, _ in loaded], classifier)
+            for path, (_, error), glyphs in zip(chosen, loaded, classified, strict=True):
+                yield PicturePrediction(path, tuple(glyphs), error)
 
 
-def _load_glyphs(path: Path, *, keep_pixels: bool) -> tuple[PicturePrediction, list[Glyph]]:
-    import cv2
-
+def _load_glyphs(path: Path) -> tuple[list[Glyph], InputError | None]:
     try:
-        photograph = load_photograph(path)
+        return find_glyphs(find_ink(load_photograph(path)))[:MAX_GLYPHS], None
     except InputError as error:
-        return PicturePrediction(path, error=error), []
-    glyphs, notes = find_glyphs(find_ink(photograph.pixels)), photograph.notes
-    if len(glyphs) > MAX_GLYPHS:
-        notes = (*notes, f"{len(glyphs)} glyphs: only the first {MAX_GLYPHS} were classified")
-    pixels = photograph.pixels
-    height, width = pixels.shape
-    shrink = KEPT_PX / max(pixels.shape)
-    if keep_pixels and shrink < 1:
-        size = [max(1, round(side * shrink)) for side in (width, height)]
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    kept = pixels if keep_pixels else None
-    return PicturePrediction(path, (), notes, None, kept, width, height), glyphs[:MAX_GLYPHS]
+        return [], error
 
 
 def _classify_and_mend(pictures: list[list[Glyph]], classifier: Classifier) -> list[list[GlyphPrediction]]:
@@ -374,16 +344,11 @@ def _measure_certainty(found: list[GlyphPrediction]) -> float:
 # Show and write: lines on the screen, a row per glyph, and the picture with a box around each glyph.
 
 MARKS = {"unsure": "?", "no digit": "-"}
-COLOURS = {
-    "digit": "#0b5fa5",
-    "unsure": "#c2571a",
-    "no digit": "#6b6b6b",
-}  # apart in grey print, with marks beside them
+COLOURS = {"digit": "#0b5fa5", "unsure": "#c2571a", "no digit": "#6b6b6b"}  # apart in grey print as well
 PICTURE_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-MAX_PANELS, PANEL_COLUMNS = 60, 4
-PAGE_GLYPHS = 3  # a picture with so many is a page, which needs more space
-PAGE_INCHES, PANEL_INCHES, SINGLE_INCHES = 7, 3.5, 12
-MAX_LABELLED = 12  # of more glyphs on a picture only the digits are written, without probabilities
+MAX_PANELS, PANEL_COLUMNS = 60, 3
+PANEL_INCHES, SINGLE_INCHES = 6, 12
+DRAWN_PX = 1400  # of the longer side of a picture: of many, whole photographs fill the memory
 TITLE_CHARACTERS_PER_INCH = 9
 
 
@@ -391,18 +356,16 @@ def format_picture(picture: PicturePrediction) -> list[str]:
     """What the screen shows of a picture: a line for each glyph, or one that says why there is none."""
     if picture.error is not None:
         return [f"{picture.path}: not read: {picture.error}"]
-    notes = f"  ({'; '.join(picture.notes)})" if picture.notes else ""
     glyphs = picture.glyphs
     if not glyphs:
-        return [f"{picture.path}: no digit: nothing written found{notes}"]
+        return [f"{picture.path}: no digit: nothing written found"]
     if len(glyphs) == 1:
-        return [f"{picture.path}: {glyphs[0]}{notes}"]
+        return [f"{picture.path}: {glyphs[0]}"]
     text = ""
     for before, one in zip((glyphs[0], *glyphs), glyphs, strict=False):
         text += "  / " if one.glyph.line != before.glyph.line else " "
         text += MARKS.get(one.verdict, str(one.most_likely))
-    meaning = "".join(f"; {mark} {verdict}" for verdict, mark in MARKS.items() if mark in text)
-    return [f"{picture.path}:{text}  ({len(glyphs)} glyphs{meaning}){notes}", *(f"    {one}" for one in glyphs)]
+    return [f"{picture.path}:{text}  ({len(glyphs)} glyphs)", *(f"    {one}" for one in glyphs)]
 
 
 def write_predictions(pictures: Iterable[PicturePrediction], path: Path) -> int:
@@ -430,15 +393,17 @@ def write_annotation(pictures: Sequence[PicturePrediction], path: Path) -> int:
     """Draw every glyph in a box with its digit: one picture, or up to 60 of several side by side.
 
     Args:
-        pictures: with pixels, at least one.
+        pictures: that could be read, at least one.
         path: the picture to write, in the format of its ending.
 
     Returns:
         How many pictures were drawn.
     """
-    shown = [picture for picture in pictures if picture.pixels is not None][:MAX_PANELS]
+    shown = pictures[:MAX_PANELS]
     with write_atomically(path, exclusive=True) as temporary:
-        draw_annotation(shown).savefig(temporary, format=PICTURE_FORMATS[path.suffix.lower()], dpi=100)
+        draw_annotation(shown).savefig(
+            temporary, format=PICTURE_FORMATS[path.suffix.lower()], dpi=100, bbox_inches="tight"
+        )
     return len(shown)
 
 
@@ -447,33 +412,27 @@ def draw_annotation(pictures: Sequence[PicturePrediction]) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    page = any(len(picture.glyphs) >= PAGE_GLYPHS for picture in pictures)
-    columns = min(PANEL_COLUMNS // 2 if page else PANEL_COLUMNS, len(pictures))
-    inches = SINGLE_INCHES if len(pictures) == 1 else PAGE_INCHES if page else PANEL_INCHES
+    columns = min(PANEL_COLUMNS, len(pictures))
     lines = -(-len(pictures) // columns)
-    tallest = max(picture.height / picture.width for picture in pictures)
-    height = inches * min(tallest, 1.5) + 0.6
-    figure = Figure(figsize=(inches * columns, height * lines), layout="constrained")
+    inches = SINGLE_INCHES if len(pictures) == 1 else PANEL_INCHES
+    figure = Figure(figsize=(inches * columns, inches * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()
     for axes, picture in zip(panels, pictures, strict=False):
-        axes.imshow(picture.pixels, cmap="gray", vmin=0, vmax=255, extent=(0, picture.width, picture.height, 0))
+        pixels = load_photograph(picture.path)
+        height, width = pixels.shape
+        step = -(-max(pixels.shape) // DRAWN_PX)
+        axes.imshow(pixels[::step, ::step].copy(), cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
         name = make_printable("/".join(picture.path.parts[-2:])).replace("$", r"\$")
         axes.set_title(name[-int(TITLE_CHARACTERS_PER_INCH * inches) :], fontsize=10)
         for one in picture.glyphs:
             glyph, colour = one.glyph, COLOURS[one.verdict]
             box = Rectangle((glyph.x, glyph.y), glyph.width, glyph.height, fill=False, edgecolor=colour, linewidth=2)
             axes.add_patch(box)
-            label = MARKS.get(one.verdict, str(one.most_likely))
-            if one.digit is not None and len(picture.glyphs) <= MAX_LABELLED:
-                label += f" {one.probabilities[one.most_likely]:.2f}"
             style = {"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none"}
-            axes.text(glyph.x, glyph.y, label, color="white", fontsize=9, va="bottom", bbox=style)
-        if marks := [f"{MARKS[one]} {one}" for one in MARKS if one in {glyph.verdict for glyph in picture.glyphs}]:
-            axes.text(0, picture.height, ", ".join(marks), fontsize=9, va="top")
-        if not picture.glyphs:
-            axes.text(0, picture.height, "no digit: nothing written found", fontsize=9, va="top")
+            mark = MARKS.get(one.verdict, str(one.most_likely))
+            axes.text(glyph.x, glyph.y, mark, color="white", fontsize=13, va="bottom", bbox=style)
     return figure
 
 

@@ -29,7 +29,7 @@ def load_pretrained() -> "keras.Model":
 
     Returns:
         The model, uncompiled, in float32: from float32 images (n, 28, 28, 1), 0 = paper, 1 = ink, to probabilities
-        (n, 10). `digit_recognizer.vision.normalize` brings photographs to that form.
+        (n, 10). `digit_recognizer.vision.segment` brings photographs to that form.
 
     Raises:
         InputError: if the weights are missing, or not byte for byte those that the card describes.
