@@ -3,37 +3,35 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.examine import ExamineArguments, run_examination
 
 
 @dataclass(frozen=True)
-class ReportArguments:
-    """Write one HTML file with all that `examine` finds in a run; examine it first if that was not done yet.
+class ReportArguments(ExamineArguments):
+    """Examine a run, as `examine` does, and write all that it finds as one HTML file.
 
     The page holds its pictures, needs no network and no script, and suits phone and desk, light and dark.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """A run folder, of all training rows."""
     output: Path | None = None
     """The file to write, in place of an older report; None: RUN/report.html."""
     examination: Path | None = None
-    """The folder that `examine --output` wrote; None: RUN/examination."""
-    input_dir: Path | None = None
-    """Folder with the train.csv that the run was made from, read if the run is examined first; None: the run's own."""
+    """Folder for figures and label_errors.csv, which are replaced; None: RUN/examination."""
 
 
 @command
 def main(arguments: list[str]) -> None:
-    """Write the page and print where it is."""
+    """Examine, write the page, and print where it is."""
     chosen = parse_arguments(ReportArguments, "report", arguments)
-    from digit_recognizer.reporting.examination import write_report
+    from digit_recognizer.reporting.examination import REPORT, check_report_path, write_report
 
-    print(write_report(chosen.run, chosen.input_dir, chosen.output, chosen.examination))
+    target = chosen.output or chosen.run / REPORT
+    check_report_path(target)
+    found = run_examination(chosen, chosen.examination)
+    print(found)
+    print(write_report(found, target))
 
 
 if __name__ == "__main__":

@@ -139,21 +139,26 @@ def whole(tiny_dir):
 
 
 @pytest.fixture(scope="session")
-def examined(tmp_path_factory):
-    """The folder that holds a small `run`, examined, its `data`, and pictures of `letters`. Never write to it."""
+def examination(tmp_path_factory):
+    """The examination of a small run; see `examined`."""
     from letter_pictures import draw_letters
     from resuming import configure
 
-    from digit_recognizer import examine
+    from digit_recognizer.reporting.examination import examine_run
+    from digit_recognizer.reporting.model_report import ModelRequest, load_letters
     from digit_recognizer.training.cross_validation import cross_validate
 
     folder = tmp_path_factory.mktemp("examined")
     data = write_tiny_data(folder / "data")
     cross_validate(configure(data, "run", {"model": "baseline", "epochs": 1, "batch_size": 20}))
     draw_letters(folder / "letters")
-    arguments = [str(folder / "run"), "--input-dir", str(data), "--images", str(folder / "letters")]
-    assert examine.main(arguments) == 0
-    return folder
+    return examine_run(folder / "run", data, request=ModelRequest(letters=load_letters(folder / "letters")))
+
+
+@pytest.fixture(scope="session")
+def examined(examination):
+    """The folder that holds a small `run`, examined, its `data`, and pictures of `letters`. Never write to it."""
+    return examination.run.run.path.parent
 
 
 @pytest.fixture(scope="session")

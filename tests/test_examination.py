@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from digit_recognizer import examine as door
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.tables import load_train, pixels_to_images
-from digit_recognizer.reporting import examination, model_report
-from digit_recognizer.reporting.examination import read_examination
+from digit_recognizer.reporting import examination as module
+from digit_recognizer.reporting import model_report
+from digit_recognizer.reporting.examination import examine_run
 from digit_recognizer.reporting.html import Section
-from digit_recognizer.reporting.model_report import load_letters
+from digit_recognizer.reporting.model_report import ModelRequest, load_letters
 
 TITLES = [
     "Score",
@@ -64,28 +65,26 @@ def read_files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_an_examination_holds_every_part_and_every_figure_it_names(examined):
+def test_an_examination_holds_every_part_and_every_figure_it_names(examined, examination):
     folder = examined / "run" / "examination"
-    found = read_examination(folder)
-    titles = [section.title for section in found.sections]
+    titles = [section.title for section in examination.sections]
     assert titles[: len(TITLES)] == TITLES and len(set(titles)) == len(titles) > len(TITLES) + 3
-    figures = [figure for section in found.sections for figure in section.figures]
+    figures = [figure for section in examination.sections for figure in section.figures]
     assert all(figure.caption and figure.path.read_bytes().startswith(b"\x89PNG") for figure in figures)
     assert len({figure.path for figure in figures}) == len(figures)
-    extra = {"examination.json", "label_errors.csv"}
-    assert {path.name for path in folder.iterdir()} == {figure.path.name for figure in figures} | extra
+    assert set(folder.iterdir()) == {figure.path for figure in figures} | {folder / "label_errors.csv"}
 
 
-def test_the_score_is_the_runs_own(examined):
-    metrics = json.loads((examined / "run" / "metrics.json").read_text())
-    score = read_examination(examined / "run" / "examination").score
-    assert (score.accuracy, [score.low, score.high]) == (metrics["oof_accuracy"], metrics["oof_accuracy_interval"])
-    assert (score.rows, score.all_rows) == (60, 60)
+def test_the_score_is_the_runs_own(examined, examination):
+    metrics, score = json.loads((examined / "run" / "metrics.json").read_text()), examination.run.score
+    assert score.oof_accuracy == metrics["oof_accuracy"]
+    assert list(score.oof_accuracy_interval) == metrics["oof_accuracy_interval"]
+    assert examination.run.validated.sum() == 60
 
 
-def read_text(run, title):
-    (section,) = [s for s in read_examination(run / "examination").sections if s.title == title]
-    return section.paragraphs[0]
+def find_section(found, title):
+    (section,) = [section for section in found.sections if section.title == title]
+    return section
 
 
 def test_a_model_is_shown_preprocessed_images_of_its_validation_rows(examined, run, shown):
@@ -93,24 +92,26 @@ def test_a_model_is_shown_preprocessed_images_of_its_validation_rows(examined, r
     (run / "config.json").write_text(json.dumps({**settings, "preprocess": "deskew"}))
     validated = np.flatnonzero(np.load(run / "folds.npy") == 1)
     train = load_train(examined / "data" / "train.csv")
-    assert examine(examined, run, "--fold", 2, "--layer", "some", "--row", validated[4] + 1, validated[2] + 1) == 0
+    request = ModelRequest(2, "some", [int(validated[4]) + 1, int(validated[2]) + 1])
+    found = examine_run(run, examined / "data", request=request)
     ((examples, layer),) = shown
     assert np.array_equal(examples.images, preprocess_images(pixels_to_images(train.pixels[validated]), "deskew"))
     assert np.array_equal(examples.labels, train.labels[validated])
     assert (layer, examples.saliency_rows, examples.validated) == ("some", [2, 4], len(validated))
-    text = read_text(run, "One model")
+    text = find_section(found, "One model").paragraphs[0]
     assert "fold 2" in text and "30 validation rows" in text and "deskew" in text
 
 
 def test_rows_that_the_model_was_trained_on_come_last_and_are_marked(examined, run, shown):
     folds = np.load(run / "folds.npy")
     trained_on, validated = np.flatnonzero(folds == 1)[0], np.flatnonzero(folds == 0)[3]
-    assert examine(examined, run, "--row", trained_on + 1, validated + 1) == 0
+    found = examine_run(run, examined / "data", request=ModelRequest(rows=[trained_on + 1, validated + 1]))
     train = load_train(examined / "data" / "train.csv")
     ((examples, _),) = shown
     assert sorted(examples.saliency_rows) == [3, 30] and examples.validated == 30
     assert np.array_equal(examples.images[30].ravel(), train.pixels[trained_on])
-    assert f"WAS TRAINED on data row {trained_on + 1}; it is a validation row of fold 2" in read_text(run, "One model")
+    marked = f"WAS TRAINED on data row {trained_on + 1}; it is a validation row of fold 2"
+    assert marked in find_section(found, "One model").paragraphs[0]
 
 
 def test_letters_are_shown_by_file_and_folder(examined, run, shown):
@@ -153,11 +154,11 @@ def test_what_is_not_there_is_refused_and_leaves_nothing(examined, run, tmp_path
     assert not (run / "examination").exists()
 
 
-def test_a_run_without_models_shows_the_rest(examined, run, capsys):
+def test_a_run_without_models_shows_the_rest(examined, run):
     shutil.rmtree(run / "models")
-    assert examine(examined, run) == 0
-    assert "left out: " in capsys.readouterr().out
-    sections = read_examination(run / "examination").sections
+    found = examine_run(run, examined / "data")
+    assert "left out: " in str(found)
+    sections = found.sections
     assert [section.title for section in sections] == TITLES and "left out" in sections[-1].paragraphs[0]
     assert examine(examined, run, "--layer", "embedding") == 2  # asked for, so not left out
 
@@ -179,7 +180,7 @@ def test_a_stopped_examination_leaves_the_one_before(examined, run, shown, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(examination, "describe_label_errors", stop)
+        patch.setattr(module, "describe_label_errors", stop)
         assert examine(examined, run) == 130
     assert read_files(run / "examination") == before
     (run / "examination" / "mine.png").write_bytes(b"a stranger's")
@@ -197,8 +198,7 @@ def test_further_runs_count_where_confusions_repeat(examined, run, tmp_path):
         oof[number] = np.roll(oof[number], 1)
         others.append(write_run(tmp_path / f"other{number}", examined / "data", oof, np.full((20, 10), 0.1)))
     shutil.rmtree(run / "models")
-    assert examine(examined, others[0], "--with", others[1], run, "--output", tmp_path / "out") == 0
-    (section,) = [s for s in read_examination(tmp_path / "out").sections if s.title == "Confusions"]
+    section = find_section(examine_run(others[0], examined / "data", others=[others[1], run]), "Confusions")
     words = section.paragraphs[0]
     assert "most of 4 models" in words and "all 3 runs" in words
     assert "4 in other0, fold 1; 4 in other1, fold 1" in words

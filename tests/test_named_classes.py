@@ -10,12 +10,12 @@ from conftest import expect_error, write_labels, write_tiny_data
 from PIL import Image
 from resuming import configure
 
-from digit_recognizer import cv, examine, predict, report, score
+from digit_recognizer import cv, examine, predict, score
 from digit_recognizer.data.labels import FASHION
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import hash_file
 from digit_recognizer.reporting import plots
-from digit_recognizer.reporting.examination import read_examination
+from digit_recognizer.reporting.examination import examine_run, write_report
 from digit_recognizer.training.cross_validation import cross_validate
 from digit_recognizer.training.run import load_run
 
@@ -29,7 +29,7 @@ def name_clothes(folder):
 
 @pytest.fixture(scope="module")
 def clothes(tmp_path_factory):
-    """A folder with `data` that are called clothes, a `run` on them that mirrored half, and its examination."""
+    """A folder with `data` that are called clothes, and a `run` on them that mirrored half."""
     folder = tmp_path_factory.mktemp("clothes")
     name_clothes(write_tiny_data(folder / "data"))
     answers = (folder / "data" / "test_labels.csv").read_bytes()
@@ -39,13 +39,17 @@ def clothes(tmp_path_factory):
     cross_validate(configure(folder / "data", "run", recipe))
     (folder / "data" / "test_labels.csv").rmdir()
     (folder / "data" / "test_labels.csv").write_bytes(answers)
-    assert examine.main([str(folder / "run")]) == 0  # the run knows where its data are
     return folder
 
 
-def list_cells(clothes, title):
-    sections = read_examination(clothes / "run" / "examination").sections
-    return next(section.table for section in sections if section.title == title)
+@pytest.fixture(scope="module")
+def examination(clothes):
+    """Of that run, which knows where its data are."""
+    return examine_run(clothes / "run")
+
+
+def list_cells(examination, title):
+    return next(section.table for section in examination.sections if section.title == title)
 
 
 def test_a_run_keeps_the_class_names_and_shows_them_again(clothes, capsys):
@@ -64,7 +68,7 @@ def test_mirroring_digits_is_refused_before_anything_is_read(tiny_dir):
         cv.main(["--input-dir", str(tiny_dir), "--augmentation", "flip", "--run-dir", "run", "--debug"])
 
 
-def test_every_table_of_an_examination_has_the_names(clothes):
+def test_every_table_of_an_examination_has_the_names(examination):
     names = set(FASHION.names)
     for title, columns in (
         ("Confusions", ("label", "predicted as")),
@@ -73,22 +77,22 @@ def test_every_table_of_an_examination_has_the_names(clothes):
         ("Saliency", ("prediction", "label")),
         ("Embedding", ("class",)),
     ):
-        header, *rows = list_cells(clothes, title)
+        header, *rows = list_cells(examination, title)
         assert rows and {row[header.index(column)] for row in rows for column in columns} <= names, title
-    assert list_cells(clothes, "Output vectors")[0][4:] == FASHION.names
-    text = " ".join(p for s in read_examination(clothes / "run" / "examination").sections for p in s.paragraphs)
+    assert list_cells(examination, "Output vectors")[0][4:] == FASHION.names
+    text = " ".join(p for s in examination.sections for p in s.paragraphs)
     assert "digit" not in text and "6 per class" in text
 
 
-def test_files_for_machines_keep_numbers(clothes):
+def test_files_for_machines_keep_numbers(clothes, examination):
     with (clothes / "run" / "examination" / "label_errors.csv").open(encoding="utf-8") as file:
         assert all(row[name] in "0123456789" for row in csv.DictReader(file) for name in ("label", "suggested"))
     assert (clothes / "run.csv").read_text().splitlines()[1].split(",")[1] in "0123456789"
 
 
-def test_a_report_on_clothes_speaks_of_images(clothes):
-    assert report.main([str(clothes / "run"), "--input-dir", str(clothes / "data")]) == 0
-    page = (clothes / "run" / "report.html").read_text()
+def test_a_report_on_clothes_speaks_of_images(examination, tmp_path):
+    write_report(examination, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
     assert "validation images are right" in page and "Test images play no part." in page
     assert "Kaggle" not in page and "digits" not in page
 

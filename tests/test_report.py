@@ -1,5 +1,4 @@
 import json
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,7 +8,7 @@ from conftest import expect_error, write_run
 from PIL import Image
 
 from digit_recognizer import report as door
-from digit_recognizer.reporting.examination import read_examination
+from digit_recognizer.reporting.examination import write_report
 from digit_recognizer.reporting.html import FigureFile, Section, build_page, build_table
 
 VOID = {"meta", "img", "br"}
@@ -62,10 +61,10 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(examined, tmp_path_factory):
+def page(examination, tmp_path_factory):
     """The report of the small run, as a file."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    assert door.main([str(examined / "run"), "--output", str(path)]) == 0  # without data: it was examined before
+    write_report(examination, path)
     return path
 
 
@@ -80,8 +79,8 @@ def report(examined, run, *arguments):
     return door.main([str(run), "--input-dir", str(examined / "data"), *map(str, arguments)])
 
 
-def test_a_report_holds_every_section_figure_and_cell_of_the_examination(examined, page):
-    sections, found = read_examination(examined / "run" / "examination").sections, Page(page.read_text())
+def test_a_report_holds_every_section_figure_and_cell_of_the_examination(examination, page):
+    sections, found = examination.sections, Page(page.read_text())
     assert found.texts["h2"] == ["Contents", *(section.title for section in sections), "Configuration"]
     figures = [figure for section in sections for figure in section.figures]
     assert found.list_attributes("alt") == [figure.caption for figure in figures] == found.texts["figcaption"]
@@ -129,25 +128,12 @@ def test_whatever_stands_in_a_run_is_text(examined, bare, capsys):
     assert any("environment is unknown" in text and "environment.json" in text for text in found.texts["p"])
 
 
-def test_an_examination_of_another_run_is_not_shown(examined, bare):
-    other = examined / "run" / "examination"
-    with expect_error("report.other_run", path=other):
-        report(examined, bare, "--examination", other, "--debug")
-    assert not (bare / "report.html").exists()
-    shutil.copytree(other, bare / "examination")
-    assert report(examined, bare) == 0  # examined again
-    titles = [section.title for section in read_examination(bare / "examination").sections]
-    assert titles[-1] == "One model"  # of a run without models
-
-
 def test_what_cannot_be_reported_is_refused(examined, bare, tmp_path):
     (tmp_path / "notes.html").write_text("<html>not ours</html>")
-    (tmp_path / "torn").mkdir()
     for code, arguments in (
         ("report.output_file", [bare, "--output", "notes.html"]),
         ("io.folder", [bare, "--output", tmp_path]),
         ("io.unwritable_folder", [bare, "--output", tmp_path / "notes.html" / "report.html"]),
-        ("io.missing", [bare, "--examination", tmp_path / "torn"]),
     ):
         with expect_error(code):
             report(examined, *arguments, "--debug")
@@ -159,29 +145,6 @@ def test_what_cannot_be_reported_is_refused(examined, bare, tmp_path):
 def test_an_error_is_one_line_and_exit_code_2(examined, bare, tmp_path, capsys):
     assert report(examined, bare, "--output", tmp_path) == 2
     assert (err := capsys.readouterr().err).count("\n") == 1 and err.startswith("report: ")
-
-
-@pytest.mark.parametrize(
-    ("code", "change"),
-    [
-        ("report.index", lambda index: index["sections"][1]["figures"][0].update(path="../../metrics.json")),
-        ("report.index", lambda index: index["sections"][1]["figures"][0].update(path="/etc/x.png")),
-        ("report.figure_missing", lambda index: index["sections"][1]["figures"][0].update(path="gone.png")),
-        ("report.index", lambda index: index["sections"][1]["figures"][0].update(caption=5)),
-        ("report.index", lambda index: index["sections"][0]["table"][1].append("more")),
-        ("report.index", lambda index: index["score"].update(accuracy=1.5)),
-        ("report.index", lambda index: index["score"].update(rows=True)),
-        ("report.index", lambda index: index.pop("sections")),
-    ],
-)
-def test_a_damaged_index_is_refused(examined, tmp_path, code, change):
-    folder = shutil.copytree(examined / "run" / "examination", tmp_path / "examination")
-    index = json.loads((folder / "examination.json").read_text())
-    change(index)
-    (folder / "examination.json").write_text(json.dumps(index))
-    with expect_error(code):
-        door.main([str(examined / "run"), "--examination", str(folder), "--output", "r.html", "--debug"])
-    assert not (tmp_path / "r.html").exists()
 
 
 def test_numbers_stand_flush_right_and_long_cells_may_wrap():

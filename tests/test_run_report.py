@@ -43,8 +43,9 @@ def test_a_config_that_is_no_object_is_refused(path, train):
 
 
 def test_the_score_lists_each_class(path, train):
-    score, section = describe_score(load_examined_run(path, train), train.labels)
-    assert (score.accuracy, score.rows, score.all_rows) == (1, 50, 60)
+    run = load_examined_run(path, train)
+    section = describe_score(run, train.labels)
+    assert run.score.oof_accuracy == 1 and run.validated.sum() == 50
     assert section.table[1] == ("0", "5", "0", "1.0000", "–", "0") and len(section.table) == 11
     assert "10 rows were never held out" in section.paragraphs[0]
 

@@ -22,7 +22,7 @@ from digit_recognizer.reporting.plots import (
     save_figure,
     tidy_history,
 )
-from digit_recognizer.training.results import evaluate
+from digit_recognizer.training.results import Score, evaluate
 from digit_recognizer.training.run import CONFIG, FinishedRun
 
 if TYPE_CHECKING:
@@ -39,11 +39,13 @@ class ExaminedRun:
         run: its arrays and metrics.
         config: the content of config.json.
         fold_of_row: int64 (n,): the fold in which each row was held out, -1 where it never was.
+        score: on the rows that were held out.
     """
 
     run: FinishedRun
     config: dict[str, Any]
     fold_of_row: np.ndarray
+    score: Score
 
     @property
     def folds(self) -> list[int]:
@@ -89,7 +91,8 @@ def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:
     if folds.dtype.kind != "i" or folds.shape != (len(train.labels),) or (folds[held_out] < 0).any():
         received = f"{folds.dtype} {folds.shape}"
         raise InputError("report.folds", path=path / "folds.npy", received=received, rows=len(train.labels))
-    return ExaminedRun(run, config, np.where(held_out, folds, -1).astype(np.int64))
+    fold_of_row = np.where(held_out, folds, -1).astype(np.int64)
+    return ExaminedRun(run, config, fold_of_row, evaluate(run.oof_probabilities, train.labels, fold_of_row))
 
 
 def load_history(run: ExaminedRun) -> "pd.DataFrame":
@@ -116,26 +119,9 @@ def load_history(run: ExaminedRun) -> "pd.DataFrame":
     return history
 
 
-@dataclass(frozen=True)
-class HeldOutScore:
-    """The accuracy on rows that no model was trained on.
-
-    Attributes:
-        accuracy, low, high: the accuracy and the bounds of its 95 % interval, in [0, 1].
-        rows: held out.
-        all_rows: of train.csv.
-    """
-
-    accuracy: float
-    low: float
-    high: float
-    rows: int
-    all_rows: int
-
-
-def describe_score(run: ExaminedRun, labels: np.ndarray) -> tuple[HeldOutScore, Section]:
+def describe_score(run: ExaminedRun, labels: np.ndarray) -> Section:
     """The accuracy on rows that no model was trained on, by class."""
-    score = evaluate(run.run.oof_probabilities, labels, run.fold_of_row)
+    score = run.score
     low, high = score.oof_accuracy_interval
     names, rows = run.class_names, int(run.validated.sum())
     counts = count_confusions(labels[run.validated], run.predictions[run.validated], len(names))
@@ -159,8 +145,7 @@ def describe_score(run: ExaminedRun, labels: np.ndarray) -> tuple[HeldOutScore, 
         accuracy = f"{counts[label, label] / of_class:.4f}" if of_class else "–"
         other = f"{names[wrong.argmax()]} ({wrong.max():,} rows)" if wrong.any() else "–"
         table.append((name, f"{of_class:,}", f"{wrong.sum():,}", accuracy, other, f"{errors[:, label].sum():,}"))
-    found = HeldOutScore(score.oof_accuracy, low, high, rows, len(labels))
-    return found, Section("Score", (" ".join(words),), table=tuple(table))
+    return Section("Score", (" ".join(words),), table=tuple(table))
 
 
 def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Section:
@@ -194,7 +179,7 @@ def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Sec
         history = load_history(run)
     except InputError as error:
         return Section(title, (f"Left out: {error}",))
-    accuracies = evaluate(run.run.oof_probabilities, labels, run.fold_of_row).fold_accuracies
+    accuracies = run.score.fold_accuracies
     every_epoch = "val_accuracy" in history and bool(history["val_accuracy"].notna().all())
     final = [] if every_epoch else accuracies
     save_figure(plot_learning_curves(history, f"{run.name}: learning curves", final_accuracies=final), path)
