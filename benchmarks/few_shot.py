@@ -30,7 +30,7 @@ from digit_recognizer.transfer_learning.heads import (
     train_head,
     train_linear_head,
 )
-from digit_recognizer.transfer_learning.letters import AFFINE, make_copies
+from digit_recognizer.transfer_learning.training import AFFINE, make_copies
 
 CLASSES, LETTERS, QUERIES = 3, 9, 2000
 

@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
         "nearest neighbours of the same embedding are evaluated too, which train nothing.",
     )
     import_keras()
-    from digit_recognizer.transfer_learning.letters import transfer
+    from digit_recognizer.transfer_learning.training import transfer
 
     transfer(config)
 

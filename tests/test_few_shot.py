@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from drawn_letters import draw_letter
 
-from digit_recognizer.transfer_learning.letters import make_copies, vary_strokes
+from digit_recognizer.transfer_learning.training import make_copies, vary_strokes
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from drawn_letters import write_base_run, write_letters
 from digit_recognizer import transfer
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.models._weights import unpack_weights
-from digit_recognizer.transfer_learning import letters as letter_transfer
+from digit_recognizer.transfer_learning import training as letter_transfer
 from digit_recognizer.transfer_learning.results import Evaluation, Prediction, load_transferred, plot_misclassified
 from digit_recognizer.vision.class_folders import ClassFolder, find_classes, load_pictures
 from digit_recognizer.vision.segment import load_letter

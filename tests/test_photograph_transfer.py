@@ -98,7 +98,7 @@ def test_a_seed_repeats_the_result_and_equal_pictures_are_held_out_together(imag
 
 @pytest.mark.slow
 def test_every_picture_passes_the_backbone_once(images, tmp_path, monkeypatch):
-    from digit_recognizer.transfer_learning import photographs as photograph_transfer
+    from digit_recognizer.transfer_learning import training as photograph_transfer
 
     passed = []
     compute = photograph_transfer.compute_features

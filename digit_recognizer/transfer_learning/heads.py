@@ -100,13 +100,10 @@ def train_head(
         build: makes the head.
         features: float32 (n, ...).
         labels: int64 (n,), 0 to classes - 1, each class at least once.
-        config: how to train.
+        config: epochs, batch size, learning rate and label smoothing.
         seed: initial weights and the order of rows derive from it.
-        callbacks: Keras callbacks.
+        callbacks: are called as Keras does.
         holdout: features and labels measured after each epoch; they never steer training.
-
-    Returns:
-        The trained head.
     """
     recipe = config.training(seed)
     fit_seed = derive_seed(seed, "fit")
@@ -154,7 +151,7 @@ def fine_tune(
         labels: int64 (n,).
         config: how to train, and from which layer on.
         seed: the order of rows and dropout derive from it.
-        callbacks: Keras callbacks; epochs are counted on from those of the output layer.
+        callbacks: are called as Keras does; epochs are counted on from those of the output layer.
     """
     assert config.unfreeze is not None
     unfreeze_from(transferred.model, config.unfreeze)

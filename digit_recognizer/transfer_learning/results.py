@@ -75,13 +75,7 @@ class TransferData:
 
 
 def load_data(train: ClassFolder, test_folder: Path | None, load: LoadImage, *, keep: bool = True) -> TransferData:
-    """Load all pictures, and leave out the test pictures that are also training pictures.
-
-    Args:
-        train: the training pictures.
-        test_folder: that of the test pictures; None for none.
-        load: gives the image of a file.
-        keep: whether to keep the images in memory.
+    """Load all pictures, `keep` their images or not, and leave out the test pictures that are also training pictures.
 
     Raises:
         InputError: as `find_classes` and `load` raise; also if no test picture is left.
@@ -152,10 +146,10 @@ class TransferRun:
     """A transfer under way: what it does, with which pictures, in which folder.
 
     Args:
-        config: what to do.
+        config: how to train.
         folder: the run folder.
         data: the pictures.
-        model: the whole model, its new output layer trainable.
+        model: the whole model, with its new output layer.
         recipe: how to rebuild it.
         warning: why the accuracy means nothing; None if it means what it says.
 
@@ -203,13 +197,9 @@ class TransferRun:
                     temporary.write_bytes(content)
 
     def finish(self, evaluation: Evaluation | None) -> dict[str, Any]:
-        """Write history, figures, predictions and, last, metrics.json, which says that the transfer has finished.
+        """Write history, figures, predictions and, last, metrics.json, whose content is returned.
 
-        Args:
-            evaluation: None where no picture could be held out.
-
-        Returns:
-            The content of metrics.json.
+        Without an evaluation no picture could be held out.
         """
         path, train = self.folder.path, self.data.train
         trained, frozen = count_parameters(self.model)
@@ -294,9 +284,6 @@ class Recipe:
 def load_transferred(path: Path) -> tuple[keras.Model, Recipe]:
     """Rebuild the model of a transfer's run folder, and load its weights.
 
-    Args:
-        path: the run folder.
-
     Returns:
         The model, uncompiled: from images as its base model takes them (resnet152v2: from the 2048
         features of the backbone) to probabilities (n, classes); and its recipe.
@@ -329,15 +316,8 @@ def summarize(accuracies: Sequence[float]) -> dict[str, Any]:
 
 
 def format_metrics(metrics: dict[str, Any], path: Path) -> str:
-    """The table that ends a transfer.
-
-    Args:
-        metrics: the content of metrics.json.
-        path: the run folder.
-    """
-    counts = list(metrics["training_pictures"].values())
-    each = f"{min(counts):,}" + (f" to {max(counts):,}" if min(counts) < max(counts) else "")
-    rows = [("training pictures", f"{sum(counts):,}, {each} of each class")]
+    """The table that ends a transfer, from the content of metrics.json and the run folder."""
+    rows = []
     if metrics["shared_pictures"]:
         rows.append(("test pictures left out", f"{len(metrics['shared_pictures']):,}, also training pictures"))
     if "accuracy" in metrics:
@@ -359,8 +339,7 @@ def format_metrics(metrics: dict[str, Any], path: Path) -> str:
 
 
 def _format_range(accuracy: dict[str, Any]) -> str:
-    lowest, highest, seeds = accuracy["lowest"], accuracy["highest"], len(accuracy["per_seed"])
-    return f"{accuracy['mean']:.5f}" + (f", mean of {seeds} ({lowest:.5f} to {highest:.5f})" if seeds > 1 else "")
+    return f"{accuracy['mean']:.5f}  ({accuracy['lowest']:.5f} to {accuracy['highest']:.5f})"
 
 
 def plot_misclassified(evaluation: Evaluation, load: LoadImage) -> "Figure":

@@ -42,14 +42,7 @@ COLUMNS = ("file", "digit", "probability", "x", "y", "width", "height")
 def predict(
     images: Sequence[Path], *, run: Path | None, show: Path | None, output: Path | None, table: Path | None
 ) -> None:
-    """Predict the digits on pictures, or the labels of a table.
-
-    Args:
-        images: pictures, or folders of them; none if `table` is given.
-        run: the run whose models classify; None takes the packaged model.
-        show: annotated picture to write.
-        output: CSV file to write; needed for a table.
-        table: a test.csv.
+    """Predict the digits on pictures, or the labels of a table (a test.csv). Arguments are those of the command.
 
     Raises:
         InputError: before anything is read, if the arguments contradict each other or a file cannot be written; after
@@ -133,10 +126,7 @@ class Classifier:
     temperature: float = 1.0
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Classify images.
-
-        Args:
-            images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
+        """Classify images uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
 
         Returns:
             float32 (n, 11), rows sum to 1: ten digits, then no digit, which is 0 where the models do not know it.
@@ -156,10 +146,7 @@ class Classifier:
 
 
 def load_classifier(run: Path | None) -> Classifier:
-    """Load the models that classify.
-
-    Args:
-        run: a finished run folder of cv or train; None takes the model that is packaged with digit_recognizer.
+    """Load the models of a finished run of cv or train, or for None the packaged model.
 
     Raises:
         InputError: if the folder holds no finished run, or one on other classes than digits, or no models, or models of
@@ -247,12 +234,8 @@ class PicturePrediction:
 def predict_pictures(paths: Iterable[Path], classifier: Classifier) -> Iterator[PicturePrediction]:
     """Predict the digits on pictures, in their order.
 
-    Args:
-        paths: files as `load_photograph` takes them; one that cannot be read yields a prediction with its error.
-        classifier: see `load_classifier`.
-
     Yields:
-        One prediction per path.
+        One prediction per path; a file that `load_photograph` refuses yields one with its error.
 
     Example:
         >>> [glyph.digit for glyph in next(predict_pictures([path], load_classifier(None))).glyphs]  # doctest: +SKIP
@@ -392,12 +375,7 @@ def write_predictions(pictures: Iterable[PicturePrediction], path: Path) -> int:
 def write_annotation(pictures: Sequence[PicturePrediction], path: Path) -> int:
     """Draw every glyph in a box with its digit: one picture, or up to 60 of several side by side.
 
-    Args:
-        pictures: that could be read, at least one.
-        path: the picture to write, in the format of its ending.
-
-    Returns:
-        How many pictures were drawn.
+    The pictures must be such as could be read, and at least one. Returns how many were drawn.
     """
     shown = pictures[:MAX_PANELS]
     with write_atomically(path, exclusive=True) as temporary:
