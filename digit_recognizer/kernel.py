@@ -8,8 +8,16 @@ from typing import Annotated
 import tyro
 
 from digit_recognizer.cli import command, parse_arguments
-from digit_recognizer.competition.kernels import KernelPlan, build_notebook, build_script
+from digit_recognizer.competition.kernels import (
+    KernelPlan,
+    build_notebook,
+    build_script,
+    download_output,
+    push,
+    report_status,
+)
 from digit_recognizer.errors import InputError
+from digit_recognizer.io import find_free_path
 
 USAGE = """usage: python -m digit_recognizer.kernel ACTION …, where ACTION is one of
   build MODEL        write a script that carries the package, under kernels/
@@ -18,7 +26,6 @@ USAGE = """usage: python -m digit_recognizer.kernel ACTION …, where ACTION is 
   status FOLDER      show its status (--wait: until it has ended)
   output FOLDER      download its output
 ACTION --help says more."""
-Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,8 @@ class NotebookPlan(KernelPlan):
 class PushArguments:
     """Send a kernel to Kaggle, which runs it."""
 
-    folder: Folder
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """The kernel's folder, such as kernels/champion."""
-    owner: str | None = None
-    """The account's name in place of OWNER; None takes that of the login."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +82,13 @@ def main(arguments: list[str]) -> None:
     if isinstance(chosen, KernelPlan):
         folder = (build_notebook if isinstance(chosen, NotebookPlan) else build_script)(chosen)
         print(f"{folder} holds a kernel of {chosen.model}. Push it: python -m digit_recognizer.kernel push {folder}")
-        return
-    from digit_recognizer.competition.kernel_runs import download_output, push, report_status
-    from digit_recognizer.io import find_free_path
-
-    if isinstance(chosen, StatusArguments):
-        print(report_status(chosen.folder, chosen.owner, wait=chosen.wait))
+    elif isinstance(chosen, StatusArguments):
+        print(report_status(chosen.folder, chosen.wait))
     elif isinstance(chosen, OutputArguments):
         target = chosen.output_dir or find_free_path(Path("runs"), f"kaggle-{chosen.folder.resolve().name}")
-        print(download_output(chosen.folder, target, chosen.owner))
+        print(download_output(chosen.folder, target))
     else:
-        print(push(chosen.folder, chosen.owner))
+        print(push(chosen.folder))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,6 @@ LAYERS = {
     "transfer_learning": 4,
     "sweeps": 4,
     "competition.kernels": 4,
-    "competition.kernel_runs": 4,
     "competition.kernel_session": 4,
 }
 COMMANDS = 5  # the layer of everything else

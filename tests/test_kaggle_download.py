@@ -105,20 +105,6 @@ def test_of_a_zip_that_has_changed_meanwhile_nothing_old_is_used(small, monkeypa
     assert list_names() == NAMES
 
 
-def test_a_complete_zip_outlives_an_interruption_while_it_is_unpacked(small, monkeypatch):
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(client, "download", stop)
-        assert download.main(["kaggle"]) == 130
-    assert list_names() == [PARTIAL]
-    downloaded = [name for name in small.names if name == "GET"]
-    assert download.main(["kaggle"]) == 0
-    assert list_names() == NAMES
-    assert len(downloaded) == 1
-
-
 def test_other_numbers_of_rows_are_refused_and_downloaded_again(small, capsys, monkeypatch):
     monkeypatch.setattr(client, "TEST_ROWS", 28_000)
     assert download.main(["kaggle"]) == 2
@@ -147,23 +133,25 @@ def test_files_that_differ_are_not_replaced_without_overwrite(small, capsys):
     assert download.main(["kaggle", "--overwrite"]) == 0
 
 
-def test_a_client_that_leaves_no_file_is_not_believed():
+def test_a_client_that_leaves_no_file_is_not_believed(monkeypatch):
     class Client:
         def competition_download_files(self, *_, **__):
             """As an older or newer client might."""
 
+    monkeypatch.setattr(client, "load_client", Client)
     with expect_error("kaggle.no_zip"):
-        download_competition(INPUT, client=Client())
+        download_competition(INPUT)
 
 
 @pytest.mark.parametrize("error", [TypeError, KeyError, ValueError, AttributeError, IndexError])
-def test_an_answer_that_the_client_cannot_read_is_one_line(error):
+def test_an_answer_that_the_client_cannot_read_is_one_line(error, monkeypatch):
     class Client:
         def competition_download_files(self, *_, **__):
             raise error("secret")
 
+    monkeypatch.setattr(client, "load_client", Client)
     with expect_error("kaggle.unreadable", received=error.__name__) as caught:
-        download_competition(INPUT, client=Client())
+        download_competition(INPUT)
     assert "secret" not in str(caught.value)
     assert list_names() is None
 

@@ -79,15 +79,16 @@ def test_our_push_in_a_process_of_its_own_shows_no_credentials(service, command,
 
 
 def test_what_kaggle_has_against_a_kernel_is_an_error_here(kaggle, built):
-    refuse("kernel.refused", "push", FOLDER, "--owner", "somebody-else", received="the owner is not you")
     edit_metadata(built, title="Another title")
     refuse("kernel.refused", "push", FOLDER, received="the title does not resolve to the slug")
+    edit_metadata(built, id="somebody-else/digit-recognizer-baseline")
+    refuse("kernel.refused", "push", FOLDER, received="the owner is not you")
 
 
 def test_a_source_that_kaggle_does_not_know_is_an_error_here(kaggle, built):
-    assert kernel.main(["build", "vgg16", "--weights-source", "nobody/weights"]) == 0
-    refuse("kernel.source", "push", "kernels/vgg16", source="dataset", received="nobody/weights")
-    edit_metadata(built, kernel_sources=["nobody/kernel"])
+    edit_metadata(built, dataset_sources=["nobody/weights"])
+    refuse("kernel.source", "push", FOLDER, source="dataset", received="nobody/weights")
+    edit_metadata(built, dataset_sources=[], kernel_sources=["nobody/kernel"])
     refuse("kernel.source", "push", FOLDER, source="kernel", received="nobody/kernel")
 
 
@@ -95,7 +96,7 @@ SPOILT = {
     "no id": ({"id": None}, "metadata_fields"),
     "an id without a slash": ({"id": "me"}, "metadata_fields"),
     "a code file elsewhere": ({"code_file": "../secret.py"}, "metadata_fields"),
-    "its own metadata as code": ({"code_file": "kernel-metadata.json"}, "metadata_fields"),
+    "its own metadata as code": ({"code_file": "kernel-metadata.json"}, "code_file"),
     "no code file": ({"code_file": "gone.py"}, "code_file"),
     "another language": ({"language": "cobol"}, "metadata"),
 }

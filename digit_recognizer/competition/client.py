@@ -26,9 +26,8 @@ PARTIAL = ".kaggle-download"  # in the input folder
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60  # Kaggle's client waits for ever; a stalled server must not
 RETRIES = 2  # of a connection that fails: the client's own ten take six silent minutes
 TOLERATED_ERRORS = 4  # in a row while waiting
-# Raised where a file of credentials is not JSON, not a dictionary, or not UTF-8.
-CREDENTIAL_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
-# What the client raises at an answer of another form. Nothing but its calls may stand where these are caught.
+# What the client raises at credentials or an answer of another form. Nothing but its calls may stand where these are
+# caught.
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 VERBOSE_VARIABLES = ("VERBOSE", "VERBOSE_OUTPUT")  # with these the client prints its requests, keys included
 STATUS_CODES = {
@@ -46,10 +45,7 @@ class RefusedError(InputError):
 
 
 def load_client() -> Any:
-    """Import Kaggle's package and log in with whatever credentials it finds.
-
-    Returns:
-        An authenticated `KaggleApi`.
+    """Import Kaggle's package; returns a `KaggleApi` that is logged in with whatever credentials it finds.
 
     Raises:
         InputError: if there are no credentials, or Kaggle cannot be reached.
@@ -57,9 +53,10 @@ def load_client() -> Any:
     with ask_kaggle():
         from requests.exceptions import RequestException
 
+        for name in VERBOSE_VARIABLES:
+            os.environ.pop(name, None)
         try:
-            with _without_variables(VERBOSE_VARIABLES):
-                from kaggle.api.kaggle_api_extended import KaggleApi
+            from kaggle.api.kaggle_api_extended import KaggleApi
 
             client = KaggleApi()
             client.authenticate()
@@ -67,7 +64,7 @@ def load_client() -> Any:
             raise InputError("kaggle.no_credentials") from error
         except RequestException:  # some of these are ValueErrors too
             raise
-        except CREDENTIAL_ERRORS:
+        except UNREADABLE:
             raise InputError("kaggle.bad_credentials") from None  # the error may quote them
     return client
 
@@ -153,7 +150,7 @@ def quote(text: Any) -> str:
     return "".join(character for character in line if character.isprintable())[:300]
 
 
-def download_competition(input_dir: Path, overwrite: bool = False, client: Any = None) -> Summary:
+def download_competition(input_dir: Path, overwrite: bool = False) -> Summary:
     """Download the competition's zip and unpack it into `input_dir`; after an interruption, resume.
 
     The zip, and the note by which Kaggle's client knows how much of it is there, are kept in a hidden folder of
@@ -163,37 +160,27 @@ def download_competition(input_dir: Path, overwrite: bool = False, client: Any =
     Args:
         input_dir: made if need be.
         overwrite: whether existing files that differ may be replaced.
-        client: an authenticated `KaggleApi`; by default one made from the stored credentials.
 
     Raises:
         InputError: without valid credentials, accepted rules or a network; if the zip has other rows than the
             competition's; if files would be replaced.
     """
-    client = client or load_client()
+    client = load_client()
     folder = input_dir / PARTIAL
-    created = [parent for parent in (folder, *folder.parents) if not os.path.lexists(parent)]
+    path = folder / f"{COMPETITION}.zip"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError("io.unwritable", path=input_dir, received=error.strerror) from error
-    path, keep = folder / f"{COMPETITION}.zip", False
-    try:
         with lock_folder(folder):
             _download_zip(client, path)
             try:
                 return download(str(path), input_dir, overwrite, name="Kaggle", rows=(TRAIN_ROWS, TEST_ROWS))
-            except KeyboardInterrupt:  # the zip is complete, and will be wanted again
-                keep = True
-                raise
             finally:
-                if not keep:
-                    path.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
     finally:
         if not path.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            for parent in created:
-                with contextlib.suppress(OSError):  # gone already, or somebody's files are in it by now
-                    parent.rmdir()
+            with contextlib.suppress(OSError):  # it holds files
+                input_dir.rmdir()
 
 
 def _download_zip(client: Any, path: Path) -> None:
@@ -205,15 +192,6 @@ def _download_zip(client: Any, path: Path) -> None:
         raise type(stop)("what was downloaded is kept: the same command resumes" if kept else "") from None
     if not path.is_file():
         raise InputError("kaggle.no_zip", path=path.name)
-
-
-@contextlib.contextmanager
-def _without_variables(names: tuple[str, ...]) -> Iterator[None]:
-    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
 
 
 @contextlib.contextmanager

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INPUT, WORKING = Path("/kaggle/input"), Path("/kaggle/working")
-COMPETITION = "digit-recognizer"
-MOUNTS = (f"competitions/{COMPETITION}", COMPETITION)
 RUN, SUBMISSION = "run", "submission.csv"
 HARDEST = 40  # digits in a figure
 PATH_FIELDS = ("input_dir", "run_dir", "submission", "weights")  # may differ the next time, and mean the same
@@ -62,7 +60,7 @@ class Session:
         self,
         model: str,
         settings: Mapping[str, Any],
-        hours: float = 11.5,
+        hours: float,
         inputs: Path = INPUT,
         working: Path = WORKING,
     ) -> None:
@@ -131,8 +129,7 @@ class Session:
 
         dataset, oof = load_dataset(self.config), self.result.oof_probabilities
         labels, predictions = dataset.labels, oof.argmax(axis=1)
-        label_probabilities = oof[np.arange(len(labels)), labels]
-        hardest = np.argsort(label_probabilities, kind="stable")[:HARDEST]
+        hardest = np.argsort(oof[np.arange(len(labels)), labels], kind="stable")[:HARDEST]
         words = [f"label {labels[row]},\npred. {predictions[row]} ({oof[row].max():.2f})" for row in hardest]
         history = pandas.read_csv(self.working / RUN / "history.csv")
         title = f"{self.config.model}: learning curves"
@@ -196,8 +193,7 @@ def find_competition_data(inputs: Path) -> Path:
     Raises:
         InputError: if nothing attached holds them.
     """
-    searched = (path.parent for path in sorted(inputs.rglob("train.csv")))
-    for folder in (*(inputs / mount for mount in MOUNTS), *searched):
+    for folder in (path.parent for path in sorted(inputs.rglob("train.csv"))):
         if all((folder / name).is_file() for name in ("train.csv", "test.csv", "sample_submission.csv")):
             return folder
     raise InputError("kernel.no_competition", path=inputs)

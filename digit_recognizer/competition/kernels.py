@@ -1,32 +1,45 @@
-"""Kernels for Kaggle, built: a folder with one script or notebook, which carries the package, and its metadata.
+"""Kernels for Kaggle: build one, push it, ask for its status, download its output.
 
-A kernel is one file, so the package is packed inside it. Only modules that the kernel imports are packed: the walk
+A kernel is a folder with one script or notebook and its metadata. The package is packed inside that file. Only modules that the kernel imports are packed: the walk
 starts at what the kernel calls, follows every import, and leaves out what Kaggle's machine never uses. Other files in
 the package's folder, secrets above all, are never packed. The same package, model and commit give the same bytes: JSON
 in a fixed order, compressed by bzip2, of which there is one encoder (zlib has several).
 
 `kernels/` is rebuilt at each version (`make kernels`), not at each commit.
+
+Kaggle's client hides many failures of a push, a status or an output; here each is an error.
 """
 
 import ast
 import base64
 import bz2
 import json
-import re
+import math
+import shutil
+import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Annotated, Any
 
 import tyro
 
 from digit_recognizer import __version__
-from digit_recognizer.competition.client import COMPETITION
+from digit_recognizer.competition.client import (
+    COMPETITION,
+    STATUS_CODES,
+    UNREADABLE,
+    ask_kaggle,
+    explain_interruption,
+    load_client,
+    poll,
+    quote,
+)
 from digit_recognizer.competition.submissions import COMMIT, PACKAGE, find_commit
 from digit_recognizer.errors import MESSAGES, InputError
-from digit_recognizer.io import write_json, write_text
+from digit_recognizer.io import check_writable_folder, open_staging_folder, read_json, write_json, write_text
 from digit_recognizer.models import load_model_module
 
 KERNELS = Path("kernels")
@@ -36,18 +49,20 @@ HOURS = 11.5  # Kaggle ends a session after 12, and then keeps nothing
 LINE_LENGTH = 116
 CALLED = ("digit_recognizer.backend", "digit_recognizer.competition.kernel_session")  # by UNPACK and the templates
 LEFT_OUT = ("digit_recognizer.training.ray_executor",)  # imported only inside functions that a kernel never calls
+POLL_SECONDS = 20
+CHUNK_BYTES = 1 << 20
+UNDER_WAY = ("QUEUED", "RUNNING", "NEW_SCRIPT")
+KERNEL_STATUS_CODES = {**STATUS_CODES, 403: "kernel.not_found", 404: "kernel.not_found"}
+SOURCES = ("competition", "dataset", "kernel", "model")  # Kaggle lists those that it did not attach
 
 SCRIPT = Template('''\
 """Kaggle's Digit Recognizer by the model $model: cross-validated, with a submission.
 
-This one file carries the package digit_recognizer $version (commit $commit), packed below, and runs the
-cross-validation that `python -m digit_recognizer.cv --model $model` runs at home. It needs no network.
+This file carries the package digit_recognizer $version (commit $commit), packed below, and does what
+`python -m digit_recognizer.cv --model $model` does elsewhere. It needs no network.
 
-Input   the competition $competition$attached
-Output  submission.csv and its note; class_counts, samples, curves, confusion and hardest .png; run/ with every
-        probability and model
-
-Built by `python -m digit_recognizer.kernel build $model`. Change the settings here, the rest in the package.
+Input: the competition $competition$attached.
+Output: submission.csv and its note, figures, and run/ with every probability and model.
 """
 
 SETTINGS = {}  # what differs from the model's recipe, as {"seed": 1}; {"smoke": True} tries everything in a minute
@@ -87,7 +102,7 @@ def unpack():
     import os
     import sys
     import tempfile
-    from pathlib import Path
+    from pathlib import Path, PurePosixPath
 
     folder = Path(tempfile.mkdtemp())
     for name, text in json.loads(bz2.decompress(base64.b64decode(PACKAGE))).items():
@@ -106,11 +121,10 @@ CELLS = (
 # From 784 pixels to a submission
 
 Kaggle's [Digit Recognizer](https://www.kaggle.com/competitions/digit-recognizer) is MNIST as two tables: 42,000 scanned
-digits with their labels, 28,000 without. This notebook looks at them, trains the model `$model` on four fifths of the
-rows at a time, evaluates it on the fifth that it has not seen, looks at its errors, and writes a `submission.csv`.
+digits with their labels, 28,000 without. This notebook cross-validates the model `$model`, looks at its errors, and
+writes a `submission.csv`.
 
-It carries the package `digit_recognizer` $version (commit $commit), folded away in the next cell, and needs neither
-internet nor an installation.""",
+It carries the package `digit_recognizer` $version (commit $commit), folded away in the next cell, and needs no internet.""",
     '$unpack\n\n\nPACKAGE = """\n$package\n"""\nunpack()',
     """\
 ## Settings
@@ -142,17 +156,15 @@ the table is one digit: 28 by 28 pixels, 0 for paper and 255 for ink, centred by
     """\
 ## The model and its recipe
 
-This is the package's own file for the model, unchanged: `PRESET` is how it is trained, `build` is the network, layer by
-layer. What the preset does not name has the package's defaults.""",
+The package's own file for the model: `PRESET` is how it is trained, `build` is the network, layer by layer. What the
+preset does not name has the package's defaults.""",
     "print(session.read_model())",
     """\
 ## Training and cross-validation
 
-The rows are dealt into folds. A fresh model is trained on all folds but one, and predicts that one; so every row is
-predicted by a model that has never seen it. Rows that show nearly the same image share a fold. Every model predicts the
-test images, and the mean of their probabilities decides.
-
-Loss and accuracy in each line are those of training, on images that are augmented anew in every epoch.""",
+A fresh model is trained on all folds but one, and predicts that one; so every row is predicted by a model that has
+never seen it. Rows that show nearly the same image share a fold. Every model predicts the test images, and the mean of
+their probabilities decides. Loss and accuracy in each line are those of training, on augmented images.""",
     "result = session.cross_validate()",
     """\
 ## Learning curves and errors
@@ -165,8 +177,7 @@ least probability: some are hard for anyone, some labels look wrong.""",
 ## The submission
 
 `submission.csv` is in the output. Submit it by the button *Submit to competition*, or download it with
-`python -m digit_recognizer.kernel output` and send it with `python -m digit_recognizer.submit`, which waits for the
-score and records it beside the accuracy below.""",
+`python -m digit_recognizer.kernel output` and send it with `python -m digit_recognizer.submit`.""",
     """\
 import pandas
 
@@ -190,38 +201,10 @@ class KernelPlan:
     """Ask for an accelerator, which uses up a weekly quota."""
     resume: bool = False
     """Attach the output of its earlier version, to resume where that ran out of time."""
-    weights_source: str | None = None
-    """Pretrained models: the data set, as owner/name, that holds the weights; None takes the model's own."""
     output_dir: Path | None = None
     """Folder to write; None takes the kernel's own under kernels/."""
     overwrite: bool = False
     """Replace a kernel that is there, with what was edited in it."""
-
-    @property
-    def data_sources(self) -> list[str]:
-        """The data sets to attach.
-
-        Raises:
-            InputError: for a data set that cannot exist, or one for a model without pretrained weights.
-        """
-        own = getattr(load_model_module(self.model), "WEIGHTS_SOURCE", None)
-        if self.weights_source is None:
-            return [own] if own else []
-        if not re.fullmatch("[A-Za-z0-9-]+/[A-Za-z0-9-]+", self.weights_source):
-            raise InputError("kernel.weights_source", received=repr(self.weights_source))
-        if not own:
-            raise InputError("kernel.no_weights", received=self.model)
-        return [self.weights_source]
-
-
-def check_owner(owner: str) -> None:
-    """Refuse what cannot be an account's name.
-
-    Raises:
-        InputError: with what was received.
-    """
-    if not re.fullmatch("[A-Za-z0-9-]+", owner):
-        raise InputError("kernel.owner", received=repr(owner))
 
 
 # ---- the package as one text
@@ -249,12 +232,6 @@ def _blank_docstrings(code: str) -> str:
             if ast.get_docstring(node) is not None and first.end_lineno:
                 lines[first.lineno - 1 : first.end_lineno] = [""] * (first.end_lineno - first.lineno + 1)
     return "\n".join(lines)
-
-
-def unpack_package(text: str) -> Mapping[str, str]:
-    """The files of a packed package: their text by their path."""
-    contents: dict[str, str] = json.loads(bz2.decompress(base64.b64decode(text)))
-    return contents
 
 
 def list_needed(modules: Iterable[str]) -> list[Path]:
@@ -302,7 +279,7 @@ def build_script(plan: KernelPlan) -> Path:
     """Write a script kernel; returns its folder.
 
     Raises:
-        InputError: for an unknown model, an impossible owner or data set, or a folder that holds a kernel already.
+        InputError: for an unknown model, or a folder that holds a kernel already.
     """
     return _write_kernel(plan, plan.model, f"{plan.model}.py", SCRIPT.substitute(_describe_package(plan)))
 
@@ -325,24 +302,28 @@ def build_notebook(plan: KernelPlan) -> Path:
         cells.append(make(Template(text).substitute(values), id=f"cell-{number:02}", metadata=metadata))
     python = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": python, "language_info": {"name": "python"}})
-    nbformat.validate(notebook)
     return _write_kernel(plan, f"notebook-{plan.model}", "notebook.ipynb", nbformat.writes(notebook) + "\n")
 
 
 def _describe_package(plan: KernelPlan) -> dict[str, Any]:
     """What fills the gaps of SCRIPT and CELLS."""
-    check_owner(plan.owner)
-    sources, commit = plan.data_sources, find_commit() or "unknown"
+    commit = find_commit() or "unknown"
     return {
         "model": plan.model,
         "version": __version__,
         "commit": commit,
         "competition": COMPETITION,
-        "attached": "".join(f", the data set {source}" for source in sources),
+        "attached": "".join(f", the data set {source}" for source in _list_weights(plan.model)),
         "hours": HOURS,
         "unpack": UNPACK,
         "package": pack_package([*CALLED, f"digit_recognizer.models.{plan.model}"], commit),
     }
+
+
+def _list_weights(model: str) -> list[str]:
+    """The data set with a pretrained model's weights; of other models none."""
+    source = getattr(load_model_module(model), "WEIGHTS_SOURCE", None)
+    return [source] if source else []
 
 
 def _write_kernel(plan: KernelPlan, name: str, file: str, content: str) -> Path:
@@ -350,16 +331,10 @@ def _write_kernel(plan: KernelPlan, name: str, file: str, content: str) -> Path:
     if (folder / file).exists() and not plan.overwrite:
         raise InputError("kernel.exists", path=folder / file)
     write_text(folder / file, content)
-    write_json(folder / METADATA, describe_kernel(file, plan, f"Digit Recognizer {name.replace('-', ' ')}"))
-    return folder
-
-
-def describe_kernel(file: str, plan: KernelPlan, title: str) -> dict[str, Any]:
-    """The content of kernel-metadata.json, with every field whose default on Kaggle differs from ours."""
-    name = f"{plan.owner}/{title.lower().replace(' ', '-')}"
-    return {
-        "id": name,
-        "title": title,
+    kernel = f"{plan.owner}/{COMPETITION}-{name}"
+    metadata = {  # every field whose default on Kaggle differs from ours
+        "id": kernel,
+        "title": f"Digit Recognizer {name.replace('-', ' ')}",  # Kaggle makes the id's second part of it
         "code_file": file,
         "language": "python",
         "kernel_type": "notebook" if file.endswith(".ipynb") else "script",
@@ -368,7 +343,175 @@ def describe_kernel(file: str, plan: KernelPlan, title: str) -> dict[str, Any]:
         "enable_tpu": False,
         "enable_internet": False,
         "competition_sources": [COMPETITION],
-        "dataset_sources": plan.data_sources,
-        "kernel_sources": [name] if plan.resume else [],
+        "dataset_sources": _list_weights(plan.model),
+        "kernel_sources": [kernel] if plan.resume else [],
         "model_sources": [],
     }
+    write_json(folder / METADATA, metadata)
+    return folder
+
+
+# ---- on Kaggle
+
+
+def push(folder: Path) -> str:
+    """Send a kernel to Kaggle, which runs it; returns a line with version and address. The folder is not changed.
+
+    Raises:
+        InputError: if the folder holds no kernel, or Kaggle does not take all of it.
+    """
+    metadata = read_metadata(folder)
+    code = folder / metadata["code_file"]
+    if not code.is_file() or code.is_symlink() or code.name == METADATA:
+        raise InputError("kernel.code_file", path=code)
+    client = load_client()
+    metadata = fill_owner(metadata, client)
+    kernel, look = metadata["id"], f"Before you push again, look whether it has arrived: kernel status {folder}"
+    with tempfile.TemporaryDirectory() as name, explain_interruption(look), ask_kaggle(KERNEL_STATUS_CODES, look):
+        shutil.copyfile(code, Path(name) / code.name)
+        write_json(Path(name) / METADATA, metadata)
+        try:
+            answer = client.kernels_push(name)
+        except OSError:  # of the network, some of which are ValueErrors too
+            raise
+        except UNREADABLE as error:  # not quoted: of a damaged token the client says what it is
+            raise InputError("kernel.metadata", path=folder / METADATA, received=type(error).__name__) from None
+    if answer is None or answer.error or not answer.version_number:
+        raise InputError("kernel.refused", path=kernel, received=quote(getattr(answer, "error", "") or "no reason"))
+    for kind in SOURCES:
+        if missing := getattr(answer, f"invalid_{kind}_sources", None):
+            raise InputError("kernel.source", path=kernel, received=quote(missing[0]), source=kind)
+    return f"{kernel} is pushed as version {answer.version_number} and runs: {quote(answer.url)}"
+
+
+def report_status(folder: Path, wait: bool = False) -> str:
+    """The status of a kernel's newest version in one line; if `wait`, asked for until it has ended.
+
+    Raises:
+        InputError: if there is none, or it has failed or been cancelled.
+    """
+    client = load_client()
+    kernel = fill_owner(read_metadata(folder), client)["id"]
+
+    def ask() -> Any:
+        answer = _ask_status(client, kernel)
+        return None if wait and answer.status.name in UNDER_WAY else answer
+
+    answer: Any = poll(ask, f"waiting for {kernel}", POLL_SECONDS, math.inf) if wait else ask()
+    state = answer.status.name.lower().replace("_", " ")
+    if answer.status.name == "COMPLETE":
+        return f"{kernel} is complete. Download its output: python -m digit_recognizer.kernel output {folder}"
+    if answer.status.name not in UNDER_WAY:
+        reason = quote(answer.failure_message or "its log says more (kernel output downloads it)")
+        raise InputError("kernel.failed", path=kernel, received=state, reason=reason)
+    return f"{kernel} is {state}."
+
+
+def download_output(folder: Path, target: Path) -> str:
+    """Download the output of a kernel's newest version, and its log; returns a line about them.
+
+    Args:
+        folder: of the kernel.
+        target: a new folder; it is there with all files or not at all.
+
+    Raises:
+        InputError: if there is no output, a file cannot be downloaded, or `target` exists.
+    """
+    metadata = read_metadata(folder)
+    if target.exists():
+        raise InputError("kernel.output_exists", path=target)
+    check_writable_folder(target.parent)
+    client = load_client()
+    kernel = fill_owner(metadata, client)["id"]
+    files, log = _list_output(client, kernel)
+    if not files and not log:
+        raise InputError("kernel.no_output", path=kernel)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open_staging_folder(target.parent) as staging:
+        output = staging / "output"
+        output.mkdir()
+        for name, address in files:
+            _download(name, address, output)
+        if log:
+            (output / f"{kernel.partition('/')[2]}.log").write_text(log, encoding="utf-8")
+        output.replace(target)
+    line, submission = f"{target} holds {len(files)} files of {kernel}.", target / "submission.csv"
+    if submission.exists():
+        line += f" Submit it: python -m digit_recognizer.submit {submission} -m MESSAGE"
+    return line
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """The metadata of a kernel.
+
+    Raises:
+        InputError: if the folder holds none.
+    """
+    path = folder / METADATA
+    if not path.is_file():
+        raise InputError("kernel.none", path=folder)
+    metadata = read_json(path)
+    texts = isinstance(metadata, dict) and all(isinstance(metadata.get(key), str) for key in ("id", "code_file"))
+    if not texts or metadata["id"].count("/") != 1 or Path(metadata["code_file"]).name != metadata["code_file"]:
+        raise InputError("kernel.metadata_fields", path=path)
+    return metadata
+
+
+def fill_owner(metadata: dict[str, Any], client: Any) -> dict[str, Any]:
+    """Metadata with the login's account name in place of OWNER.
+
+    Raises:
+        InputError: if the login has none.
+    """
+    text = json.dumps(metadata)
+    if f'"{OWNER}/' not in text:
+        return metadata
+    name = client.get_config_value("username")
+    if not name:
+        raise InputError("kernel.unknown_owner")
+    filled: dict[str, Any] = json.loads(text.replace(f'"{OWNER}/', f'"{name}/'))
+    return filled
+
+
+def _ask_status(client: Any, kernel: str) -> Any:
+    with ask_kaggle(KERNEL_STATUS_CODES):
+        try:
+            return client.kernels_status(kernel)
+        except ValueError as error:  # the client's word for 401 and 403
+            if "denied" in str(error):
+                raise InputError("kernel.not_found", received=403) from None
+            raise
+
+
+def _list_output(client: Any, kernel: str) -> tuple[list[tuple[str, str]], str]:
+    """Names and addresses of the files, and the log.
+
+    The client's own `kernels_output` saves whatever an address answers, also an error's page, under whatever name.
+    """
+    from kagglesdk.kernels.types.kernels_api_service import ApiListKernelSessionOutputRequest
+
+    request = ApiListKernelSessionOutputRequest()
+    request.user_name, _, request.kernel_slug = kernel.partition("/")
+    request.page_size = 100
+    files: list[tuple[str, str]] = []
+    while True:
+        with ask_kaggle(KERNEL_STATUS_CODES), client.build_kaggle_client() as kaggle:
+            answer = kaggle.kernels.kernels_api_client.list_kernel_session_output(request)
+            files += [(str(file.file_name), str(file.url)) for file in answer.files or []]
+        if not answer.next_page_token:
+            return files, answer.log or ""
+        request.page_token = answer.next_page_token
+
+
+def _download(name: str, address: str, folder: Path) -> None:
+    import requests
+
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or not name.isprintable():
+        raise InputError("kernel.file_name", received=repr(name[:60]))
+    path = folder.joinpath(*parts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ask_kaggle(KERNEL_STATUS_CODES), requests.get(address, stream=True) as answer, path.open("wb") as file:
+        answer.raise_for_status()
+        for chunk in answer.iter_content(CHUNK_BYTES):
+            file.write(chunk)

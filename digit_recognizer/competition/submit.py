@@ -10,13 +10,12 @@ The ledger, `submissions/ledger.csv`, has one row per submission. It is meant to
 spreadsheet. It is written whole or not at all.
 """
 
-import contextlib
 import dataclasses
 import io
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,6 +92,7 @@ class Entry:
 
 
 COLUMNS = [field.name for field in dataclasses.fields(Entry)]
+PATTERNS = {"status": "|".join(STATUSES), "ref": ">?[0-9]{1,18}"}  # other cells hold any text on one line
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,11 @@ def send(client: Any, path: Path, entry: Entry) -> Entry:
     """
     record_entry(entry)
     try:
-        with _copy(path, entry.sha256) as copy, ask_kaggle(remedy=FIND_OUT):
+        with tempfile.TemporaryDirectory() as folder, ask_kaggle(remedy=FIND_OUT):
+            copy = Path(folder) / _name_copy(path, entry.sha256)
+            shutil.copyfile(path, copy)
+            if hash_file(copy) != entry.sha256:  # another file has taken its place since it was checked
+                raise RefusedError("submission.changed_meanwhile", path=path)
             answer = client.competition_submit(str(copy), entry.message, COMPETITION, quiet=True)
             if answer.message == client.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:  # no error to the client
                 raise RefusedError("submission.upload_failed", path=path)
@@ -279,17 +283,6 @@ def send(client: Any, path: Path, entry: Entry) -> Entry:
     entry = dataclasses.replace(entry, ref=str(ref), status=PENDING)
     record_entry(entry)
     return entry
-
-
-@contextlib.contextmanager
-def _copy(path: Path, sha256: str) -> Iterator[Path]:
-    """A copy of the very bytes that were checked: another file may take the place of the first meanwhile."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / _name_copy(path, sha256)
-        shutil.copyfile(path, copy)
-        if hash_file(copy) != sha256:
-            raise RefusedError("submission.changed_meanwhile", path=path)
-        yield copy
 
 
 def _name_copy(path: Path, sha256: str) -> str:
@@ -402,23 +395,15 @@ def load_ledger() -> list[Entry]:
         raise InputError("submission.ledger", path=LEDGER, received=reason) from error
     if frame.iloc[0].tolist() != COLUMNS:
         raise InputError("submission.ledger_columns", path=LEDGER, columns=",".join(COLUMNS))
-    frame = frame.iloc[1:].set_axis(COLUMNS, axis=1)
-    return [Entry(**_check_row(row, line)) for line, row in enumerate(frame.to_dict("records"), 2)]
-
-
-def _check_row(row: dict[str, str], line: int) -> dict[str, str]:
-    expected = dict.fromkeys(COLUMNS, ("text on one line", ".*"))
-    expected["status"] = f"one of {', '.join(STATUSES)}", "|".join(STATUSES)
-    sending = row["status"] == SENDING
-    expected["ref"] = ("> and a number", ">[0-9]{1,18}") if sending else ("a number", "[0-9]{1,18}")
-    for column, value in row.items():
-        words, pattern = expected[column]
-        if not value.isprintable() or not re.fullmatch(pattern, value):
-            place: dict[str, Any] = {"path": LEDGER, "line": line, "column": column}
-            raise InputError("submission.ledger_value", received=repr(value)[:40], expected=words, **place)
-        if value[:1] == "'" and value[1:2] in FORMULA_STARTS:  # as `guard_cell` wrote it
-            row[column] = value[1:]
-    return row
+    rows = frame.iloc[1:].set_axis(COLUMNS, axis=1).to_dict("records")
+    for line, row in enumerate(rows, 2):
+        for column, value in row.items():
+            if not value.isprintable() or not re.fullmatch(PATTERNS.get(column, ".*"), value):
+                place: dict[str, Any] = {"path": LEDGER, "line": line, "column": column}
+                raise InputError("submission.ledger_value", received=repr(value)[:40], **place)
+            if value[:1] == "'" and value[1:2] in FORMULA_STARTS:  # as `guard_cell` wrote it
+                row[column] = value[1:]
+    return [Entry(**row) for row in rows]
 
 
 def record_entry(entry: Entry) -> None:
