@@ -18,7 +18,7 @@ _MODULES = {  # name -> the module that defines it
     "RunConfig": "config",
     "build_config": "models",
     "build_model": "models",
-    "compare_runs": "evaluation.compare",
+    "compare_runs": "evaluation.predictions",
     "cross_validate": "training.cross_validation",
     "list_models": "models",
     "load_fold_models": "training.fold_models",

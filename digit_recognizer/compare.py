@@ -24,7 +24,7 @@ class CompareArguments:
 def main(arguments: list[str]) -> None:
     """Compare and print the table."""
     chosen = parse_arguments(CompareArguments, "compare", arguments)
-    from digit_recognizer.evaluation.compare import compare_runs
+    from digit_recognizer.evaluation.predictions import compare_runs
 
     print(compare_runs(*chosen.runs, chosen.input_dir))
 

@@ -29,7 +29,7 @@ class EnsembleArguments:
 def main(arguments: list[str]) -> None:
     """Combine and print the table."""
     chosen = parse_arguments(EnsembleArguments, "ensemble", arguments)
-    from digit_recognizer.evaluation.ensemble import ensemble
+    from digit_recognizer.evaluation.predictions import ensemble
 
     print(ensemble(chosen.members, chosen.method, chosen.input_dir, chosen.submission))
 

@@ -4,8 +4,8 @@ from conftest import expect_error, write_run
 from scipy.stats import norm
 
 from digit_recognizer import compare
-from digit_recognizer.evaluation.compare import compare_runs
 from digit_recognizer.evaluation.metrics import compare_predictions, compute_difference_interval
+from digit_recognizer.evaluation.predictions import compare_runs
 
 pytestmark = pytest.mark.fast
 TRAIN, TEST = np.arange(60) % 10, np.full((20, 10), 0.1)

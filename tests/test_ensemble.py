@@ -7,7 +7,7 @@ from submitting import make_provenance
 
 from digit_recognizer import ensemble as command
 from digit_recognizer.competition.submissions import load_submission, write_submission
-from digit_recognizer.evaluation.ensemble import combine, ensemble
+from digit_recognizer.evaluation.predictions import combine, ensemble
 
 pytestmark = pytest.mark.fast
 TRAIN, TEST = np.arange(60) % 10, np.arange(60, 80) % 10

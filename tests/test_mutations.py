@@ -26,7 +26,7 @@ from digit_recognizer.data.csv import load_labels
 from digit_recognizer.data.sources import download, load_idx, load_npz
 from digit_recognizer.data.tables import load_test, load_train
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.ensemble import ensemble
+from digit_recognizer.evaluation.predictions import ensemble
 
 LONGEST_MESSAGE = 500
 EXAMPLES = "DIGIT_RECOGNIZER_FUZZ_EXAMPLES"

@@ -12,7 +12,7 @@ from digit_recognizer import cv, load_pretrained
 from digit_recognizer.competition import submissions
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.ensemble import ensemble
+from digit_recognizer.evaluation.predictions import ensemble
 from digit_recognizer.models import _packaged
 from digit_recognizer.training.cross_validation import cross_validate, resume
 
