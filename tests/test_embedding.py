@@ -24,7 +24,7 @@ CENTRES = np.array([[0, 0, 0, 0], [9, 0, 0, 0], [0, 0, 9, 0.0]])
 APART = (CENTRES[CLASSES] + RNG.normal(0, 0.5, (60, 4))).astype(np.float32)
 POINTS = Projection(RNG.standard_normal((60, 2)), (0.5, 0.251), RNG.standard_normal((60, 2)))
 IMAGES = RNG.integers(0, 256, (60, 28, 28, 1), dtype=np.uint8)
-LETTERS = EmbeddedImages(APART, IMAGES, ["file"] * 60, CLASSES, ["alpha", "beta", "3"], ["0", "1", "2"])
+LETTERS = EmbeddedImages(APART, IMAGES, ["file"] * 60, CLASSES, ["alpha", "beta", "3"])
 
 
 def test_all_of_few_rows_are_chosen_and_of_many_always_the_same():
@@ -134,7 +134,7 @@ def test_images_are_marked_by_their_class_and_long_names_have_a_legend():
 
 @pytest.mark.parametrize("name", ["$x_{1}^2$", "$\\x$", "a\\b", "--", "_x", "α β"])
 def test_names_that_look_like_formulas_are_drawn(name):
-    embedded = dataclasses.replace(LETTERS, class_names=[name, "beta", "c"], marks=[name, "b", "c"])
+    embedded = dataclasses.replace(LETTERS, class_names=[name, "b", "c"])
     plot_embedding(embedded, POINTS).draw_without_rendering()
     figure = plot_embedding(embedded, POINTS, thumbnails=True)
     figure.draw_without_rendering()
@@ -154,7 +154,7 @@ def test_thumbnails_have_frames_that_differ_in_more_than_colour():
 
 def test_distances_are_written_in_their_cells_with_the_prototypes_above():
     vectors, classes = np.array([[0.0], [2.0], [4.0], [30.0]]), np.array([0, 0, 0, 1])
-    embedded = EmbeddedImages(vectors, IMAGES[:4], ["file"] * 4, classes, ["a", "b"], ["a", "b"])
+    embedded = EmbeddedImages(vectors, IMAGES[:4], ["file"] * 4, classes, ["a", "b"])
     (axes,) = plot_distances(embedded, measure_distances(vectors, classes)).axes
     cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
     assert cells == {(0, 0): "4", (0, 1): "788", (1, 0): "–", (1, 1): "–"}

@@ -120,7 +120,6 @@ def test_letters_are_shown_by_file_and_folder(examined, run, shown):
     assert letters.classes == ("corner",) * 3 + ("cross",) * 3
     assert letters.names[:2] == ("corner/corner0.png", "corner/corner1.png")
     assert letters.images.shape == (6, 28, 28, 1) and letters.images.dtype == np.uint8
-    assert any("sources.csv" in note for note in letters.notes)
 
 
 def test_pictures_alone_are_of_one_class(tmp_path):
@@ -130,7 +129,7 @@ def test_pictures_alone_are_of_one_class(tmp_path):
     draw_sign(folder / "b.png", STROKES["cross"])
     draw_sign(folder / "a.png", STROKES["corner"])
     letters = load_letters(folder)
-    assert (letters.names, letters.classes, letters.notes) == (("a.png", "b.png"), ("signs", "signs"), ())
+    assert (letters.names, letters.classes) == (("a.png", "b.png"), ("signs", "signs"))
     assert letters.images.any(axis=(1, 2, 3)).all()
 
 

@@ -147,7 +147,7 @@ def test_one_image_can_be_described(tmp_path):
 def test_new_classes_are_sorted_by_the_embedding_and_prototypes_are_named(described, trained, tmp_path):
     names = tuple(f"letter{number}.png" for number in range(40))
     classes = tuple(("beta", "alpha", "delta", "gamma")[label] for label in LABELS)
-    letters = Letters(names, IMAGES, classes, ("a note",))
+    letters = Letters(names, IMAGES, classes)
     section = describe_new_classes(open_network(trained), letters, "none", tmp_path)
     header, *rows = section.table
     assert [row[0] for row in rows] == ["alpha", "beta", "delta", "gamma"] and header[2] == "prototype"
@@ -156,7 +156,7 @@ def test_new_classes_are_sorted_by_the_embedding_and_prototypes_are_named(descri
     figures = {figure.path.name for figure in section.figures}
     assert figures == {path.name for path in tmp_path.iterdir()}
     assert not figures & {path.name for path in described[1].iterdir()}
-    assert section.title not in TITLES and "A note" in section.paragraphs[0]
+    assert section.title not in TITLES
 
 
 def test_a_model_whose_training_diverged_is_refused(tmp_path):

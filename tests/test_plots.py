@@ -62,14 +62,6 @@ def test_a_validation_set_measured_every_epoch_has_a_line():
     assert read_legend(figure) == ["training set", "validation set", "seed report: 0.99"]
 
 
-def test_validation_differs_from_training_in_colour_and_shape():
-    figure = draw_folds({0: [3, 2], 1: [3, 2]}, [0.7, 0.8])
-    training, validation = figure.axes[1].lines[0], figure.axes[1].lines[1]
-    assert training.get_color() != validation.get_color() and training.get_marker() != validation.get_marker()
-    assert read_legend(figure) == ["training set", "validation set, after the last epoch"]
-    assert figure.get_suptitle() == "a run"
-
-
 def test_history_may_be_the_text_of_history_csv():
     history = list_epochs({fold: [5, *range(12, 1, -1)] for fold in range(10)})  # twelve epochs: "10" sorts before "2"
     text = [{key: str(value) for key, value in row.items()} for row in history]
@@ -133,15 +125,6 @@ def test_a_mean_confusion_has_fractions():
     assert axes.get_title() == "errors: 14.8 of 1,015 pictures, mean over 2 seeds"
 
 
-def test_colour_follows_the_errors_and_leaves_the_diagonal_grey():
-    axes = draw_confusion(np.array([4] * 1200 + [4, 4, 9]), np.array([4] * 1200 + [9, 9, 4]))
-    picture = axes.images[0]
-    colours = picture.cmap(picture.norm(picture.get_array()))[..., :3]
-    assert (np.ptp(colours[np.eye(10, dtype=bool)], axis=1) == 0).all()
-    assert np.ptp(colours[4, 9]) > np.ptp(colours[9, 4]) > np.ptp(colours[0, 1]) == 0
-    assert colours[0, 1].min() == 1
-
-
 def test_a_run_without_errors_can_be_drawn():
     axes = draw_confusion(LABELS, LABELS)
     assert axes.get_title() == "errors: 0 of 12 rows"
@@ -190,13 +173,6 @@ def test_samples_are_the_first_of_each_class_in_a_row_named_after_it():
     assert not cells[3].any()
     assert [tick.get_text() for tick in axes.get_yticklabels()] == list("0123456789")
     assert [int(y // 28) for y in axes.get_yticks()] == list(range(10))
-
-
-def test_samples_are_dark_on_light_paper():
-    (axes,) = plots.plot_samples(IMAGES, LABELS, 1).axes
-    picture = axes.images[0]
-    paper, ink = picture.cmap(picture.norm([0, 255]))[:, :3]
-    assert (paper == 1).all() and (ink == 0).all()
 
 
 def test_tiles_lie_where_their_corners_are():

@@ -36,8 +36,7 @@ class EmbeddedImages:
         images: uint8 (n, height, width, channels).
         image_names: by which a reader can find them.
         classes: int (n,), 0 to k - 1, each of them at least once.
-        class_names: of the k classes.
-        marks: of the k classes, one to three characters each, drawn in place of long names.
+        class_names: of the k classes; where some are long, a class is marked by its number.
     """
 
     vectors: np.ndarray
@@ -45,7 +44,6 @@ class EmbeddedImages:
     image_names: Sequence[str]
     classes: np.ndarray
     class_names: Sequence[str]
-    marks: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -249,9 +247,10 @@ def format_ssd(number: float) -> str:
 
 
 def _draw_marks(axes: "Axes", points: np.ndarray, embedded: EmbeddedImages) -> None:
-    for number, mark in enumerate(embedded.marks):
+    short = are_short(embedded.class_names)
+    for number, name in enumerate(embedded.class_names):
         x, y = points[embedded.classes == number].T
-        letters = "".join(letter for letter in mark if letter.isalnum()) or str(number)  # a name is no formula
+        letters = "".join(filter(str.isalnum, name if short else "")) or str(number)  # a name is no formula
         area = (MARK_POINTS * max(1.0, 0.7 * len(letters))) ** 2
         colour = CLASS_COLOURS[number % len(CLASS_COLOURS)]
         axes.scatter(x, y, s=area, marker=rf"$\mathrm{{{letters}}}$", color=colour, linewidths=0)

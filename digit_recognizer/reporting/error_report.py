@@ -160,8 +160,8 @@ def describe_confusions(
         else "One model cannot show which confusions repeat: name further runs of the same rows with --with."
     )
     if found.failed.any():
-        failed = [f"{names[label]} in {of_models[model][0]}" for model, label in np.argwhere(found.failed)]
-        words.append(f"Half or more of a class is wrong, so training failed: {_join(failed)}.")
+        failed = "; ".join(f"{names[label]} in {of_models[model][0]}" for model, label in np.argwhere(found.failed))
+        words.append(f"Half or more of a class is wrong, so training failed: {failed}.")
     if len(runs) > 1:
         both = np.all([run.validated for run in runs], axis=0)
         wrong = np.stack([run.predictions != labels for run in runs])[:, both]
@@ -177,10 +177,6 @@ def describe_confusions(
     caption = "Rows by label (down) and prediction (across); repeated pairs are framed."
     figure = FigureFile(path, caption)
     return found, Section("Confusions", (" ".join(words),), (figure,), tuple(table) if found.pairs else ())
-
-
-def _join(parts: Sequence[str], most: int = 8) -> str:
-    return "; ".join(parts[:most]) + (f"; and {len(parts) - most} more" if len(parts) > most else "")
 
 
 # The hardest images, and those that are wrong with the highest confidence
@@ -244,10 +240,7 @@ def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Sec
         ("confidently_wrong", surest, "most confident errors"),
     ):
         path, title = folder / f"{name}.png", f"the {len(rows)} {title}"
-        figure = plot_rows(
-            images[rows], labels[rows], oof[rows], run.class_names, f"{title} (prediction's in brackets)"
-        )
-        save_figure(figure, path)
+        save_figure(plot_rows(images[rows], labels[rows], oof[rows], run.class_names, title), path)
         figures.append(FigureFile(path, f"{title.capitalize()}."))
     table = [("data row", "label", "prediction", "its probability", "the label's")]
     for row in surest[:SHOWN_ROWS]:

@@ -168,7 +168,6 @@ def describe_network(network: Network, examples: Examples, folder: Path, layer: 
         [f"example {row + 1:,}" for row in rows],
         classes,
         [examples.class_names[label] for label in present],
-        [str(label) for label in present],
     )
     if len(rows) < count:
         words += f" for {len(rows):,} of {count:,} images"
@@ -204,7 +203,6 @@ def describe_new_classes(network: Network, letters: Letters, preprocess: Preproc
         [letters.names[row] for row in rows],
         numbers,
         [str(name) for name in present],
-        [str(number) for number in range(len(present))],
     )
     title = "Embedding of new classes"
     return describe_embedding(embedded, folder, title, words, prefix="new_classes_", thumbnails=True)

@@ -73,6 +73,12 @@ MODEL_COLUMNS = ("seed", "part", "fold")  # those that are there tell one traine
 LEAST_MARGIN = 1e-3  # of the y-axis: values that are all but equal must not look far apart
 FAR_BELOW = 4.0  # times the middle half of the values: a model that far down would flatten all others
 SHORT_RUN = 8  # epochs, all of which are shown
+CURVE_STYLES: dict[str, dict[str, Any]] = {
+    "training": {"color": TRAINING_COLOUR, "linewidth": 0.9, "marker": ".", "markersize": 4},
+    "line": {"color": VALIDATION_COLOUR, "linewidth": 1.4, "marker": ".", "markersize": 5},
+    # outlines: where models reach the same, each stays in sight
+    "end": {"color": VALIDATION_COLOUR, "linestyle": "none", "marker": "D", "fillstyle": "none", "markersize": 7},
+}
 MOST_COLUMNS, TITLE_LETTERS = 3, 36  # of panels in a row, and of a line above a small panel
 
 
@@ -194,34 +200,11 @@ def _draw_curves(axes: "Axes", frame: "pd.DataFrame", metric: str) -> np.ndarray
         training = model[["epoch", metric]].dropna().to_numpy()
         validation = model[["epoch", f"val_{metric}"]].dropna().to_numpy() if f"val_{metric}" in model else training[:0]
         if len(training):
-            axes.plot(
-                *training.T,
-                color=TRAINING_COLOUR,
-                linewidth=0.9,
-                marker=".",
-                markersize=4,
-                label=labels.pop("training", None),
-            )
-        if len(validation) == 1:  # outlines: where models reach the same, each stays in sight
-            axes.plot(
-                *validation.T,
-                "D",
-                color=VALIDATION_COLOUR,
-                fillstyle="none",
-                markersize=7,
-                label=labels.pop("end", None),
-            )
-            shown.append(validation[:, 1])
-        elif len(validation):
-            axes.plot(
-                *validation.T,
-                color=VALIDATION_COLOUR,
-                linewidth=1.4,
-                marker=".",
-                markersize=5,
-                label=labels.pop("line", None),
-            )
-            shown.append(validation[settled:, 1])
+            axes.plot(*training.T, **CURVE_STYLES["training"], label=labels.pop("training", None))
+        if len(validation):
+            kind = "end" if len(validation) == 1 else "line"
+            axes.plot(*validation.T, **CURVE_STYLES[kind], label=labels.pop(kind, None))
+            shown.append(validation[settled if kind == "line" else 0 :, 1])
         shown.append(training[settled:, 1])
     axes.set_xlim(0.5, 1.02 * frame["epoch"].max() + 0.5)  # no marker at the edge
     axes.xaxis.set_major_locator(choose_whole_ticks())
