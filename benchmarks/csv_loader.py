@@ -50,7 +50,7 @@ def measure_one_load(kind: str, train: Path, cache_dir: Path) -> dict[str, float
     else:
         import pyarrow.csv  # noqa: F401  imported here, so that its import is not timed
 
-        from digit_recognizer.data.tables import load_train
+        from digit_recognizer.data.dataset import load_train
 
         def load() -> object:
             return load_train(train, cache_dir if kind == "cached" else None)

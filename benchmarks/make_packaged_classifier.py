@@ -26,9 +26,8 @@ from benchmarks.classifier_digits import EUROPEAN, draw_european, print_text, va
 from benchmarks.classifier_others import KINDS, draw_other
 from digit_recognizer.competition.submissions import find_commit
 from digit_recognizer.data.augmentation import POLICIES, build_augment
-from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.dataset import load_dataset, load_train, pixels_to_images
 from digit_recognizer.data.splits import assign_folds
-from digit_recognizer.data.tables import load_train, pixels_to_images
 from digit_recognizer.io import hash_file, write_atomically
 from digit_recognizer.models import build_config, build_model
 from digit_recognizer.models._packaged import CLASSIFIER_WEIGHTS

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from digit_recognizer.data.duplicates import NEAR_DISTANCE, count_duplicates, find_duplicate_groups
-from digit_recognizer.data.tables import load_train
+from digit_recognizer.data.dataset import load_train
+from digit_recognizer.data.splits import NEAR_DISTANCE, count_duplicates, find_duplicate_groups
 
 DISTANCES = (0.15, 0.16, 0.17, 0.18, 0.19, 0.2, 0.21, 0.22, 0.25)
 BLOCK_ROWS = 1024

@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from digit_recognizer.backend import import_keras
-from digit_recognizer.data.tables import load_train, pixels_to_images
+from digit_recognizer.data.dataset import load_train, pixels_to_images
 
 TRIPLETS = 4
 GAP_PX = 10

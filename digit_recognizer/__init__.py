@@ -23,8 +23,8 @@ _MODULES = {  # name -> the module that defines it
     "list_models": "models",
     "load_fold_models": "training.fold_models",
     "load_pretrained": "models._packaged",
-    "load_test": "data.tables",
-    "load_train": "data.tables",
+    "load_test": "data.dataset",
+    "load_train": "data.dataset",
 }
 __all__ = ["__version__", *sorted(_MODULES)]
 

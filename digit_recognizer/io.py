@@ -272,9 +272,12 @@ def check_free_disk(folder: Path, needed_bytes: int) -> None:
     """Find out, before hours of work, whether the disk can hold the result.
 
     Raises:
-        InputError: if the disk that holds the folder, or will hold it, has less free.
+        InputError: if the disk that holds the folder, or will hold it, has less free, or cannot be reached.
     """
-    free_bytes = shutil.disk_usage(_find_existing(folder)).free
+    try:
+        free_bytes = shutil.disk_usage(_find_existing(folder)).free
+    except OSError as error:  # a link to nowhere, say
+        raise InputError("io.unwritable", path=folder, received=error.strerror) from error
     if free_bytes < needed_bytes:
         raise InputError("io.disk_full", path=folder, received=free_bytes, needed=needed_bytes)
 

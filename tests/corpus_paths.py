@@ -25,7 +25,7 @@ def link(name: str, target: str) -> Callable[[], None]:
     return lambda: Path(name).symlink_to(target)
 
 
-SUBMISSIONS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
+SUBMISSIONS: dict[str, tuple[str, Callable[[], object], Expected]] = {
     "train.csv": ("data/train.csv", nothing, IN_DATA),
     "sample_submission.csv": ("data/sample_submission.csv", nothing, IN_DATA),
     "new file among the data": ("data/new.csv", nothing, IN_DATA),
@@ -71,21 +71,22 @@ def give(command: tuple[str, ...], flag: str, value: str) -> tuple[str, ...]:
     return tuple(value if before == flag else word for before, word in zip(("", *command), command, strict=False))
 
 
-RUN_DIRS: dict[str, tuple[str, Callable[[], object], str]] = {
+NO_RUN_DIR = expect("run.folder_unwritable", path="{}")
+RUN_DIRS: dict[str, tuple[str, Callable[[], object], Expected]] = {
     "full folder": ("one", nothing, expect("run.folder_not_empty", path="one")),
     "data": ("data", nothing, expect("run.folder_not_empty", path="data")),
-    "file": ("mine.csv", nothing, "‹›mine.csv‹›"),
-    "below a file": ("mine.csv/run", nothing, "‹›mine.csv‹›"),
-    "FIFO": ("pipe", lambda: os.mkfifo("pipe"), "‹›pipe‹›"),
-    "looped link": ("link", link("link", "link"), "‹›link‹›"),
-    "link to nothing": ("link", link("link", "gone"), "‹›link‹›"),
-    "name too long": (LONG, nothing, f"‹›{LONG}‹›"),
-    "two lines below a file": ("mine.csv/a\nb", nothing, r"‹›mine.csv/a\nb‹›"),
+    "file": ("mine.csv", nothing, expect("run.folder_is_a_file", path="mine.csv")),
+    "below a file": ("mine.csv/run", nothing, NO_RUN_DIR),
+    "FIFO": ("pipe", lambda: os.mkfifo("pipe"), expect("run.folder_is_a_file", path="pipe")),
+    "looped link": ("link", link("link", "link"), expect("io.unwritable", path="link")),
+    "link to nothing": ("link", link("link", "gone"), expect("io.unwritable", path="link")),
+    "name too long": (LONG, nothing, NO_RUN_DIR),
+    "two lines below a file": ("mine.csv/a\nb", nothing, NO_RUN_DIR),
     "NUL": ("a\0b", nothing, expect("cli.nul_byte")),
 }
 MISSING = expect("data.missing", path="{file}")
 UNREADABLE = expect("io.unreadable", path="{file}")
-INPUT_DIRS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
+INPUT_DIRS: dict[str, tuple[str, Callable[[], object], Expected]] = {
     "missing": ("gone", nothing, expect("data.missing", path="{file}", command=f"{DOWNLOAD} kaggle --input-dir gone")),
     "file": ("mine.csv", nothing, MISSING),
     "empty": ("idle", lambda: Path("idle").mkdir(), MISSING),
@@ -102,30 +103,28 @@ INPUT_DIRS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
     "NUL": ("a\0b", nothing, expect("cli.nul_byte")),
 }
 ARGUMENTS = expect("cli.arguments")
-MODEL = (
-    "--model takes one of alexnet, baseline, champion, convolutional, dense, journal, lenet5, narrow, padded, "
-    "residual, resnet, vgg16, wide; received {value!r}."
-)
-MODEL_ARGUMENT = (
-    "--model narrow takes --model-args NAME=VALUE of these, ‹›: dropout=0.5 kernel_px=5; received {value!r}, which ‹›."
-)
+MODEL = expect("models.unknown", received="{value}")
+UNKNOWN_OPTION = expect("models.option_unknown", received="{value}")
+NOT_FINITE = expect("models.option_not_finite", received="{value}", option="dropout")
 FLAG = {"column": "{flag}"}
 TOO_LOW, BETWEEN = expect("config.too_low", **FLAG), expect("config.no_open_fraction", **FLAG)
 OUT_OF_RANGE, NO_FRACTION = expect("config.out_of_range", **FLAG), expect("config.no_fraction", **FLAG)
-FLAGS: dict[tuple[str, ...], Expected | str] = {
+FLAGS: dict[tuple[str, ...], Expected] = {
     **{("--epochs", value): ARGUMENTS for value in ("three", "2.5", "nan", "", "1e3", "٣x", "0x3", "9" * 5000)},
     **{(flag, "-1"): TOO_LOW for flag in ("--epochs", "--folds", "--batch-size", "--limit-train", "--limit-test")},
     **{(flag, "0"): TOO_LOW for flag in ("--epochs", "--folds", "--batch-size")},
     **{("--learning-rate", value): BETWEEN for value in ("nan", "inf", "0", "-0.1", "1e999", "1")},
     **{("--validation-fraction", value): BETWEEN for value in ("nan", "1", "0", "-inf")},
     **{("--model", value): MODEL for value in ("lenet", "../baseline", "", "a\nb", "__init__", "baseline.py")},
+    **{("--model", "narrow", "--model-args", value): UNKNOWN_OPTION for value in ("dropot=0.3", "a\nb", "")},
     **{
-        ("--model", "narrow", "--model-args", value): MODEL_ARGUMENT
-        for value in ("dropot=0.3", "dropout", "dropout=", "dropout=nan", "dropout=1e999", "kernel_px=4.0", "a\nb", "")
+        ("--model", "narrow", "--model-args", value): NOT_FINITE
+        for value in ("dropout", "dropout=", "dropout=nan", "dropout=1e999")
     },
-    ("--model", "narrow", "--model-args", "dropout=1"): "--model-args dropout takes a number from 0 to below 1; ‹›",
-    ("--model", "narrow", "--model-args", "kernel_px=10"): "--model-args leaves 9 px of an image's side at layer ‹›",
-    ("--model-args", "blocks=2"): "--model baseline takes no --model-args: ‹›; received 'blocks=2', which can be none.",
+    ("--model", "narrow", "--model-args", "kernel_px=4.0"): expect("models.option_not_whole", option="kernel_px"),
+    ("--model", "narrow", "--model-args", "dropout=1"): expect("models.option_range", option="dropout"),
+    ("--model", "narrow", "--model-args", "kernel_px=10"): expect("models.kernel_too_large", side=9),
+    ("--model-args", "blocks=2"): UNKNOWN_OPTION,
     **{
         ("--model", "vgg16", "--weights", value): expect("training.weights", received=value)
         for value in ("gone.h5", "pipe", "data")
@@ -178,7 +177,10 @@ FIRST_READ = {"cv": "train.csv", "ensemble": "sample_submission.csv", "score": "
 
 
 def build_folder_cases() -> list[Case]:
-    runs = [Case(f"--run-dir {n}", give(CV, "--run-dir", path), *rest) for n, (path, *rest) in RUN_DIRS.items()]
+    runs = [
+        Case(f"--run-dir {name}", give(CV, "--run-dir", path), spoil, line.format(path))
+        for name, (path, spoil, line) in RUN_DIRS.items()
+    ]
     inputs = [
         Case(
             f"--input-dir {name}, {command[0]}",
@@ -194,7 +196,7 @@ def build_folder_cases() -> list[Case]:
 
 NO_TARGET = expect("io.not_folder", path="{}")
 UNWRITABLE = expect("io.unwritable", path="{}")
-TARGETS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
+TARGETS: dict[str, tuple[str, Callable[[], object], Expected]] = {
     "file": ("mine.csv", nothing, NO_TARGET),
     "below a file": ("mine.csv/new", nothing, UNWRITABLE),
     "FIFO": ("pipe", lambda: os.mkfifo("pipe"), NO_TARGET),
@@ -205,7 +207,7 @@ TARGETS: dict[str, tuple[str, Callable[[], object], Expected | str]] = {
     "other data": ("data", nothing, expect("data.would_overwrite", path="data")),
 }
 SOURCES = {"missing": "gone", "looped": "link", "an escape": "\x1b", "two lines": "a\nb", "a number": "-1"}
-SCORED: dict[str, tuple[str, Expected | str]] = {
+SCORED: dict[str, tuple[str, Expected]] = {
     "nameless": ("", expect("io.folder", path=".")),
     "a run": ("one", expect("io.folder", path="one")),
     "two lines": ("a\nb", expect("io.missing", path="a\nb")),

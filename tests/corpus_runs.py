@@ -110,7 +110,7 @@ def build_note_cases() -> list[Case]:
 
 def build_metrics_cases() -> list[Case]:
     path = "one/metrics.json"
-    lacks = "‹›one/metrics.json‹›"
+    lacks = expect("run.metric_missing", path=path)
     cases = [
         Case(f"{path} {content}", ENSEMBLE, write(path, content), lacks)
         for content in ("[]", "null", "5", '"text"', "{}", "NaN", '{"oof_accuracy": 1}')
@@ -192,7 +192,7 @@ def build_array_cases(kind: str, rows: int) -> list[Case]:
         for name, content in group.items()
     ]
     for name, content in not_probabilities.items():
-        cases.append(Case(f"{path} {name}", ENSEMBLE, write(path, content), f"‹›{path}‹›"))
+        cases.append(Case(f"{path} {name}", ENSEMBLE, write(path, content), expect("run.no_probabilities", path=path)))
 
     def change(name: str, code: str, value: Callable[[np.ndarray], np.ndarray], **place: object) -> None:
         expected = expect(f"evaluation.{code}", **{"path": path, **place})
@@ -221,15 +221,15 @@ def build_array_cases(kind: str, rows: int) -> list[Case]:
     ]
 
 
-MEMBERS: dict[str, tuple[tuple[str, ...], Callable[[], object], Expected | str]] = {
-    "no config.json": (("one", "two"), lambda: remove("one/config.json"), "‹›one‹›"),
+MEMBERS: dict[str, tuple[tuple[str, ...], Callable[[], object], Expected]] = {
+    "no config.json": (("one", "two"), lambda: remove("one/config.json"), expect("run.no_run", path="one")),
     "no metrics.json": (
         ("one", "two"),
         lambda: remove("one/metrics.json"),
-        "‹›one‹›",
+        expect("run.unfinished", path="one"),
     ),
-    "an empty folder": (("idle", "two"), lambda: Path("idle").mkdir(), "‹›idle‹›"),
-    "the data as a run": (("data", "two"), lambda: None, "‹›data‹›"),
+    "an empty folder": (("idle", "two"), lambda: Path("idle").mkdir(), expect("run.no_run", path="idle")),
+    "the data as a run": (("data", "two"), lambda: None, expect("run.no_run", path="data")),
     "no such member": (("gone", "two"), lambda: None, expect("evaluation.no_member", path="gone")),
     "a FIFO as member": (("pipe", "two"), lambda: os.mkfifo("pipe"), PIPE.format(file="pipe")),
     "a device as member": (("/dev/zero", "two"), lambda: None, PIPE.format(file="/dev/zero")),

@@ -13,9 +13,9 @@ from digit_recognizer.data.augmentation import (
     Policy,
     build_albumentations,
     build_augment,
-    check_augmentation,
     draw_affine_matrices,
 )
+from digit_recognizer.data.dataset import check_augmentation
 from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, LabelSet
 
 pytestmark = pytest.mark.fast

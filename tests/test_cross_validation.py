@@ -49,7 +49,7 @@ def test_a_model_learns_and_its_score_is_that_of_the_held_out_rows(finished):
 
 def test_out_of_fold_rows_are_predicted_by_the_model_that_did_not_see_them(finished):
     data, result = finished
-    from digit_recognizer.data.tables import load_test, load_train, pixels_to_images
+    from digit_recognizer.data.dataset import load_test, load_train, pixels_to_images
 
     folds = np.load(result.run_dir / "folds.npy")
     images = pixels_to_images(load_train(data / "train.csv").pixels) / np.float32(255)
@@ -124,7 +124,7 @@ def test_the_validation_set_is_taken_from_the_training_rows(tiny_dir, tmp_path, 
             schedule="plateau", run_dir=tmp_path / "run",
         )
     )  # fmt: skip
-    from digit_recognizer.data.tables import load_train
+    from digit_recognizer.data.dataset import load_train
 
     pixels = load_train(tiny_dir / "train.csv").pixels
     folds = np.load(result.run_dir / "folds.npy")

@@ -5,8 +5,7 @@ import pytest
 from conftest import write_labels, write_table
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.dataset import load_dataset
-from digit_recognizer.data.tables import find_cache_dir
+from digit_recognizer.data.dataset import find_cache_dir, load_dataset
 
 
 def write_data(folder, train, test):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.data import duplicates
-from digit_recognizer.data.duplicates import NEAR_DISTANCE, count_duplicates, find_duplicate_groups
+from digit_recognizer.data import splits
+from digit_recognizer.data.splits import NEAR_DISTANCE, count_duplicates, find_duplicate_groups
 
 pytestmark = pytest.mark.fast
 
@@ -76,8 +76,8 @@ def test_groups_are_those_of_brute_force(planted):
 @pytest.mark.parametrize("axes", [1, 8, 783])
 def test_the_number_of_axes_changes_the_cost_only(planted, monkeypatch, axes):
     expected = find_duplicate_groups(planted)
-    monkeypatch.setattr(duplicates, "LEADING_AXES", axes)
-    monkeypatch.setattr(duplicates, "BLOCK_COLUMNS", 300)
+    monkeypatch.setattr(splits, "LEADING_AXES", axes)
+    monkeypatch.setattr(splits, "BLOCK_COLUMNS", 300)
     assert np.array_equal(find_duplicate_groups(planted), expected)
 
 
@@ -107,7 +107,7 @@ def test_the_one_image_off_its_centre_is_compared_with_all_others():
 
 
 def test_digits_of_the_sample_are_told_apart(sample_dir):
-    from digit_recognizer.data.tables import load_train
+    from digit_recognizer.data.dataset import load_train
 
     table = load_train(sample_dir / "train.csv")
     groups = find_duplicate_groups(table.pixels)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from digit_recognizer import examine as door
 from digit_recognizer.data.augmentation import preprocess_images
-from digit_recognizer.data.tables import load_train, pixels_to_images
+from digit_recognizer.data.dataset import load_train, pixels_to_images
 from digit_recognizer.reporting import examination as module
 from digit_recognizer.reporting import model_report
 from digit_recognizer.reporting.examination import examine_run

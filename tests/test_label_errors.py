@@ -5,7 +5,7 @@ import pytest
 from conftest import expect_error, write_run
 
 from digit_recognizer import examine as door
-from digit_recognizer.data.tables import load_train
+from digit_recognizer.data.dataset import load_train
 from digit_recognizer.reporting.error_report import find_label_errors, plot_label_errors
 
 TRAIN, TEST = np.arange(60) % 10, np.full((20, 10), 0.1)

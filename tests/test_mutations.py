@@ -23,8 +23,8 @@ from reference_reader import RefusedError, read_label_reference, read_reference
 
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.data.csv import load_labels
+from digit_recognizer.data.dataset import load_test, load_train
 from digit_recognizer.data.sources import download, load_idx, load_npz
-from digit_recognizer.data.tables import load_test, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.predictions import ensemble
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import expect_error, write_run
 
+from digit_recognizer.data.dataset import load_train
 from digit_recognizer.data.sources import load_npz
-from digit_recognizer.data.tables import load_train
 from digit_recognizer.training.run import load_run
 
 

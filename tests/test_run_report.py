@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from conftest import expect_error, write_run
 
-from digit_recognizer.data.tables import load_train
+from digit_recognizer.data.dataset import load_train
 from digit_recognizer.reporting.run_report import describe_score, describe_training, load_examined_run, load_history
 
 HISTORY = "fold,epoch,loss,accuracy,val_loss,val_accuracy\n"

@@ -14,9 +14,8 @@ from image_sets import draw_image_set, write_idx_folder, write_npz_folder, zip_f
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data import sources
 from digit_recognizer.data.csv import load_labels
-from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.dataset import load_dataset, load_test, load_train
 from digit_recognizer.data.sources import build_sample, centre_by_mass, download, draw_digit, load_image_files
-from digit_recognizer.data.tables import load_test, load_train
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import TEMPORARY, install_file
 

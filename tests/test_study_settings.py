@@ -9,7 +9,7 @@ from conftest import write_tiny_data
 from resuming import StopAfterSaving, configure
 
 from digit_recognizer import train
-from digit_recognizer.data.tables import load_train, pixels_to_images
+from digit_recognizer.data.dataset import load_train, pixels_to_images
 from digit_recognizer.models import build_model
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.reproducibility import derive_seed

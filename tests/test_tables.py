@@ -10,9 +10,9 @@ import pytest
 from conftest import expect_error
 
 from digit_recognizer.data import csv as csv_blocks
-from digit_recognizer.data import tables
+from digit_recognizer.data import dataset
 from digit_recognizer.data.csv import load_labels
-from digit_recognizer.data.tables import load_test, load_train, pixels_to_images
+from digit_recognizer.data.dataset import load_test, load_train, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file
 
@@ -198,7 +198,7 @@ def write_train(path, ink=0, rows=4):
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     """A train.csv that counts as settled, whenever it was written."""
-    monkeypatch.setattr(tables, "SETTLED_AFTER_NS", -1)
+    monkeypatch.setattr(dataset, "SETTLED_AFTER_NS", -1)
     return write_train(tmp_path / "train.csv")
 
 
@@ -211,13 +211,13 @@ def cache_dir(tmp_path):
 def readings(monkeypatch):
     """The CSV files whose text was read, in order."""
     paths = []
-    read = tables.read_pixel_csv
+    read = dataset.read_pixel_csv
 
     def read_and_count(path, with_labels):
         paths.append(path)
         return read(path, with_labels)
 
-    monkeypatch.setattr(tables, "read_pixel_csv", read_and_count)
+    monkeypatch.setattr(dataset, "read_pixel_csv", read_and_count)
     return paths
 
 
@@ -261,7 +261,7 @@ def test_an_edit_in_the_same_tick_of_the_clock_is_noticed(tmp_path, cache_dir, m
     train = write_train(tmp_path / "train.csv")
     now = time.time_ns()
     like = {"st_size": train.stat().st_size, "st_mtime_ns": now, "st_ctime_ns": now, "st_ino": 1, "st_dev": 1}
-    monkeypatch.setattr(tables, "_describe", lambda state: like)
+    monkeypatch.setattr(dataset, "_describe", lambda state: like)
     load_train(train, cache_dir)
     write_train(train, ink=5)
     assert load_train(train, cache_dir).pixels[0, 0] == 5
@@ -282,7 +282,7 @@ def test_a_settled_csv_is_trusted_without_hashing(train, cache_dir, monkeypatch)
     def fail(path):
         raise AssertionError("hashed")
 
-    monkeypatch.setattr(tables, "hash_file", fail)
+    monkeypatch.setattr(dataset, "hash_file", fail)
     load_train(train, cache_dir)
 
 
@@ -408,7 +408,7 @@ def test_a_cache_that_turned_read_only_still_serves_a_touched_csv(train, cache_d
     def refuse(path, content):
         raise InputError("io.unwritable", path=path)
 
-    monkeypatch.setattr(tables, "write_json", refuse)
+    monkeypatch.setattr(dataset, "write_json", refuse)
     load_train(train, cache_dir)
     assert len(readings) == 1
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import expect_error
 
 from digit_recognizer import cv
-from digit_recognizer.data.tables import load_test, pixels_to_images
+from digit_recognizer.data.dataset import load_test, pixels_to_images
 
 BASE = ["--model", "vgg16", "--weights", "none", "--smoke", "--precision", "float32"]
 

@@ -21,9 +21,8 @@ import numpy as np
 
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import TerminatedError, print_line, raise_on_signals
-from digit_recognizer.data.dataset import load_dataset
+from digit_recognizer.data.dataset import load_dataset, load_train, pixels_to_images
 from digit_recognizer.data.labels import DIGITS
-from digit_recognizer.data.tables import load_train, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import read_json, write_json

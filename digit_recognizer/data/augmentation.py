@@ -9,13 +9,10 @@ digit; clothes may be, and have a policy of their own.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from digit_recognizer.config import Preprocess
-from digit_recognizer.data.labels import LabelSet
-from digit_recognizer.errors import InputError
 
 # ---- preprocessing of every image, training and test alike
 #
@@ -127,22 +124,6 @@ POLICIES: dict[str, Policy] = {
     "cutout": Policy(cutout=Cutout()),
     "all": Policy(affine=Affine(), elastic=Elastic(), cutout=Cutout()),
 }
-
-
-def check_augmentation(name: str, label_set: LabelSet, folder: Path) -> None:
-    """Refuse a policy that would make an image one of another class, or of none.
-
-    Args:
-        name: of the policy.
-        label_set: what the images are.
-        folder: where they are, for the message.
-
-    Raises:
-        InputError: if it mirrors what must not be mirrored.
-    """
-    affine = POLICIES[name].affine
-    if affine and affine.mirrored and not label_set.can_mirror:
-        raise InputError("data.mirrored", path=folder, received=name, label_set=label_set.key)
 
 
 def build_augment(policy: Policy) -> Augment | None:

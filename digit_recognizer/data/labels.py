@@ -9,18 +9,15 @@ Labels are 0 to 9 in every file; names are for people. They are in classes.json,
 published sets that it recognizes. Without the file the classes are digits.
 """
 
-import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from digit_recognizer.data.csv import CLASSES
-from digit_recognizer.data.duplicates import NEAR_DISTANCE, NEAR_DISTANCE_OF_CLOTHES
+from digit_recognizer.data.splits import NEAR_DISTANCE, NEAR_DISTANCE_OF_CLOTHES
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import read_json, write_json
+from digit_recognizer.io import read_json
 
 CLASS_NAMES = "classes.json"
 OTHER = "other"
@@ -41,7 +38,7 @@ class LabelSet:
         names: of class 0 to class 9, all different.
         noun: what one image is called in a sentence.
         can_mirror: whether an image and its mirror image are of one class.
-        near_distance: below which two images count as copies of one, see `digit_recognizer.data.duplicates`.
+        near_distance: below which two images count as copies of one, see `digit_recognizer.data.splits`.
     """
 
     key: str
@@ -66,17 +63,6 @@ FASHION = LabelSet(
 # Clanuwat et al. 2018: the hiragana お き す つ な は ま や れ を
 KUZUSHIJI = LabelSet("kuzushiji", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"))
 LABEL_SETS = {label_set.key: label_set for label_set in (DIGITS, FASHION, KUZUSHIJI)}
-# By the SHA-256 of all 10,000 test images, uint8 (n, 784): file names tell nothing, Fashion-MNIST's are MNIST's.
-KNOWN_TEST_IMAGES = {
-    "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a": FASHION,
-    "dc10e73c6e83fb3fb3586eafece217ab6602e7825fa7d49399359bde3fc66f07": KUZUSHIJI,
-}
-
-
-def recognize_label_set(test_pixels: np.ndarray) -> LabelSet:
-    """Recognise a published data set by its test images, uint8 (n, 784); what is not recognised counts as digits."""
-    digest = hashlib.sha256(test_pixels.tobytes()).hexdigest()
-    return KNOWN_TEST_IMAGES.get(digest, DIGITS)
 
 
 def load_label_set(folder: Path, test_sha256: str | None = None) -> LabelSet:
@@ -97,11 +83,6 @@ def load_label_set(folder: Path, test_sha256: str | None = None) -> LabelSet:
     if test_sha256 and content.get("test_sha256", test_sha256) not in (None, test_sha256):
         raise InputError("data.other_classes", path=path)
     return label_set
-
-
-def write_label_set(folder: Path, label_set: LabelSet, test_sha256: str) -> None:
-    """Write a data folder's classes.json for the test.csv of that hash."""
-    write_json(folder / CLASS_NAMES, {**label_set.to_json(), "test_sha256": test_sha256})
 
 
 def parse_label_set(content: Any, path: Path) -> LabelSet:

@@ -1,8 +1,31 @@
-"""Which rows a fold holds out, and samples of rows in which every class has its share."""
+"""Which rows a fold holds out, and which rows are duplicates and so share a fold.
+
+Duplicates are exact copies of an image, and near-copies that were scanned again, moved or retouched.
+Two images are near each other if their pixels, each scaled to a length of 1, are less than `NEAR_DISTANCE` apart: in
+place, or after each was moved by whole pixels to the same centre of mass. The scale makes the distance one relative to
+the ink; by plain grey levels thin 1s, which hold little, would all be near each other.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
+from digit_recognizer.data.csv import IMAGE_SIDE_PX
 from digit_recognizer.errors import InputError
+
+# Chosen on the 42,000 rows by benchmarks/near_duplicates.py: the histogram has no gap, since they hold no image twice.
+# Below 0.18 lie 1s alone, in groups of four at most, and 94 % or more of copies with noise of 8 grey levels, turned by
+# 2 degrees, of another gamma (0.8 to 1.25) or saved as JPEG of quality 75. Beyond it 1s chain.
+NEAR_DISTANCE = 0.18
+# Clothes are alike by nature: at 0.18 Fashion-MNIST's training rows chain to a group of 3,953 pullovers, coats and
+# shirts. Below 0.08 lie 125 rows, one article twice or in two shades, in groups of 4 at most; beyond it, any trousers.
+NEAR_DISTANCE_OF_CLOTHES = 0.08
+LEADING_AXES = 64  # measured: fewer let too many pairs through to the exact check
+BASIS_ROWS = 4096  # more draw the axes no better
+BLOCK_ROWS, BLOCK_COLUMNS = 256, 4096  # 4 MiB of bounds at a time; more leave the cache and were never faster
+FLOAT32_SLACK = 1e-3  # rounding by 1e-6 in the squares of the lengths left out is 1e-3 in their roots
+CENTRE_PX = 14  # where MNIST's preprocessing puts the centre of mass, to the nearest whole pixel
 
 
 def assign_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
@@ -12,7 +35,7 @@ def assign_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray |
         labels: int (n,).
         folds: number of folds, at least 2.
         seed: equal seeds give equal folds.
-        groups: int (n,), from `digit_recognizer.data.duplicates`: rows of one group share a fold, so that no model is
+        groups: int (n,), from `find_duplicate_groups`: rows of one group share a fold, so that no model is
             evaluated on a copy of an image that it was trained on. Stratification counts the first row of each group.
             None for rows without duplicates, which gives the same folds as groups of one.
 
@@ -58,3 +81,154 @@ def draw_stratified_rows(labels: np.ndarray, count: int, seed: int) -> tuple[np.
         place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)  # evenly from 0 to 1 within the class
     order = np.argsort(place, kind="stable")
     return np.sort(order[:count]), np.sort(order[count:])
+
+
+# ---- duplicates
+
+
+@dataclass(frozen=True)
+class DuplicateCounts:
+    """How much of a table repeats itself.
+
+    Attributes:
+        rows: in groups of two or more.
+        groups: of two or more rows.
+        largest: rows of the largest group; 1 if no row has a duplicate, 0 without rows.
+    """
+
+    rows: int
+    groups: int
+    largest: int
+
+    def __str__(self) -> str:
+        if not self.groups:
+            return "no row is a duplicate or near-duplicate of another"
+        return (
+            f"{self.rows:,} rows are duplicates or near-duplicates of others, in {self.groups:,} "
+            f"{'group' if self.groups == 1 else 'groups'}; "
+            f"the largest has {self.largest:,}"
+        )
+
+
+def find_duplicate_groups(pixels: np.ndarray, near_distance: float = NEAR_DISTANCE) -> np.ndarray:
+    """Group the rows that are exact or near duplicates of one image; what is near two rows joins their groups.
+
+    The answer is exact: leading principal axes and the length of what they leave out bound each pair's cosine from
+    above (Cauchy and Schwarz), and every pair that the bound lets through is computed in whole numbers. Labels play no
+    part, and the order of the rows none but in the numbering.
+
+    Args:
+        pixels: uint8 (n, 784), 0 = paper, 255 = ink.
+        near_distance: between rows scaled to length 1, above 0 and at most 1.
+
+    Returns:
+        int64 (n,): the group of each row; groups are numbered from 0 in the order of their first rows.
+
+    Raises:
+        ValueError: if the pixels are no such array.
+    """
+    from threadpoolctl import threadpool_limits
+
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != (IMAGE_SIDE_PX**2,):
+        raise ValueError(f"pixels must be uint8 (n, 784), but are {pixels.dtype} {pixels.shape}")
+    images = pixels.reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX)
+    seen: dict[bytes, int] = {}
+    copy_of = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in pixels], np.int64)
+    _, first_rows = np.unique(copy_of, return_index=True)
+    groups = np.arange(len(seen), dtype=np.int32)
+    if len(seen) > 1:
+        # one thread: on a busy machine OpenBLAS's threads wait for each other, and 2 s were seen to become 16
+        with threadpool_limits(1, "blas"):
+            groups = _join_in_place_and_centred(images[first_rows], groups, near_distance)
+    groups = groups[copy_of]
+    _, first_of_group, numbered = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first_of_group))[numbered].astype(np.int64)
+
+
+def count_duplicates(groups: np.ndarray) -> DuplicateCounts:
+    """Count what `find_duplicate_groups` found; `groups` is int (n,)."""
+    sizes = np.bincount(groups)
+    several = sizes[sizes > 1]
+    return DuplicateCounts(int(several.sum()), len(several), int(sizes.max(initial=0)))
+
+
+def _join_in_place_and_centred(images: np.ndarray, groups: np.ndarray, near_distance: float) -> np.ndarray:
+    groups = _join_near(images, np.arange(len(images)), groups, near_distance)
+    moves = _find_moves_to_centre(images)
+    moved = np.flatnonzero(moves.any(axis=1))
+    if len(moved):  # pairs of which neither moved have been compared
+        groups = _join_near(_move(images, moves), moved, groups, near_distance)
+    return groups
+
+
+def _join_near(images: np.ndarray, queries: np.ndarray, groups: np.ndarray, near_distance: float) -> np.ndarray:
+    """Join the groups of near rows, comparing each query row with every row; blocks keep memory bounded."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    others = np.setdiff1d(np.arange(len(images)), queries)
+    order = np.concatenate([queries, others])  # so that each query block meets what follows it, and no pair twice
+    pixels, groups = images.reshape(len(images), -1)[order], groups[order]
+    near_cosine = 1 - near_distance**2 / 2
+    lengths = np.sqrt(np.einsum("ij,ij->i", pixels, pixels, dtype=np.int64))
+    for rows, columns in _iterate_candidates(pixels, lengths, len(queries), groups, near_cosine):
+        products = pixels[rows].astype(np.float64) @ pixels[columns].astype(np.float64).T  # whole numbers: exact
+        near = products > near_cosine * np.outer(lengths[rows], lengths[columns])  # never true of a blank row
+        near &= groups[rows, None] != groups[columns]
+        if not near.any():
+            continue
+        a, b = np.nonzero(near)
+        links = coo_array((np.ones(len(a), bool), (groups[rows][a], groups[columns][b])), shape=(len(groups),) * 2)
+        groups[:] = connected_components(links, directed=False)[1][groups]
+    joined = np.empty_like(groups)
+    joined[order] = groups
+    return joined
+
+
+def _iterate_candidates(
+    pixels: np.ndarray, lengths: np.ndarray, queries: int, groups: np.ndarray, near_cosine: float
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield row and column numbers among which all pairs lie that may be near and are of different groups yet.
+
+    `groups` is read again for each block, so that pairs that the caller has joined meanwhile are skipped.
+    """
+    bounding = _project(pixels, lengths)
+    for top in range(0, queries, BLOCK_ROWS):
+        block = bounding[top : min(top + BLOCK_ROWS, queries)]
+        for left in range(top, len(bounding), BLOCK_COLUMNS):
+            hits = block @ bounding[left : left + BLOCK_COLUMNS].T > near_cosine - FLOAT32_SLACK
+            rows, columns = np.flatnonzero(hits.any(axis=1)), np.flatnonzero(hits.any(axis=0))
+            hits = hits[np.ix_(rows, columns)]
+            hits &= groups[top + rows, None] != groups[left + columns]
+            rows, columns = rows[hits.any(axis=1)], columns[hits.any(axis=0)]
+            if len(rows):
+                yield top + rows, left + columns
+
+
+def _project(pixels: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """float32 (n, axes + 1): vectors whose products are at least the cosines of the rows."""
+    scales = np.where(lengths == 0, 1, lengths).astype(np.float32)[:, None]
+    step = -(-len(pixels) // BASIS_ROWS)
+    basis_rows = pixels[::step] / scales[::step]
+    axes = np.linalg.eigh(basis_rows.T @ basis_rows)[1][:, -LEADING_AXES:]
+    leading = (pixels.astype(np.float32) @ axes) / scales
+    left_out = np.sqrt(np.maximum((lengths > 0) - np.square(leading).sum(axis=1), 0))
+    return np.column_stack([leading, left_out]).astype(np.float32)
+
+
+def _find_moves_to_centre(images: np.ndarray) -> np.ndarray:
+    """Whole pixels down and right, int64 (n, 2), that bring each centre of mass to `CENTRE_PX`; 0 for blank images."""
+    mass = images.sum(axis=(1, 2), dtype=np.int64)
+    places = np.arange(images.shape[1])
+    moments = np.stack([images.sum(axis=axis, dtype=np.int64) @ places for axis in (2, 1)], axis=1)
+    divisor = np.maximum(mass, 1)[:, None]
+    centres = (2 * moments + divisor) // (2 * divisor)  # rounded in whole numbers: equal for equal ink anywhere
+    return np.where(mass[:, None] > 0, CENTRE_PX - centres, 0)
+
+
+def _move(images: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    moved = images.copy()
+    for down, right in np.unique(moves[moves.any(axis=1)], axis=0):
+        rows = (moves == (down, right)).all(axis=1)
+        moved[rows] = np.roll(images[rows], (down, right), axis=(1, 2))
+    return moved

@@ -22,7 +22,7 @@ from digit_recognizer.competition.submissions import (
     write_submission,
 )
 from digit_recognizer.data.csv import CLASSES, load_labels
-from digit_recognizer.data.tables import TrainTable, load_test, load_train
+from digit_recognizer.data.dataset import TrainTable, load_test, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import Comparison, compare_predictions, compute_accuracy_interval
 from digit_recognizer.io import find_free_path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digit_recognizer.data.dataset import TrainTable, pixels_to_images
 from digit_recognizer.data.labels import DIGITS
-from digit_recognizer.data.tables import TrainTable, pixels_to_images
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.evaluation.predictions import find_held_out_rows
 from digit_recognizer.io import write_csv

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer.data.labels import DIGITS
-from digit_recognizer.data.tables import load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import (
     check_writable_folder,

@@ -9,8 +9,8 @@ import numpy as np
 
 from digit_recognizer.config import Preprocess
 from digit_recognizer.data.augmentation import preprocess_images
+from digit_recognizer.data.dataset import TrainTable, pixels_to_images
 from digit_recognizer.data.labels import DIGITS
-from digit_recognizer.data.tables import TrainTable, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.reporting.embedding import EmbeddedImages, choose_rows, describe_embedding
 from digit_recognizer.reporting.filters import describe_feature_maps, describe_filters

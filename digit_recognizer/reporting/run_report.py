@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digit_recognizer.data.tables import TrainTable, pixels_to_images
+from digit_recognizer.data.dataset import TrainTable, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for

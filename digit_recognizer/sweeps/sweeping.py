@@ -23,8 +23,7 @@ import pandas as pd
 from digit_recognizer.competition.submissions import describe_command, find_commit
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import format_seconds, print_line
-from digit_recognizer.data.augmentation import check_augmentation
-from digit_recognizer.data.dataset import Dataset, load_dataset
+from digit_recognizer.data.dataset import Dataset, check_augmentation, load_dataset
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError, LostError, WriteError
 from digit_recognizer.io import check_writable_folder, claim_folder, write_atomically

@@ -11,8 +11,8 @@ import numpy as np
 from digit_recognizer.config import RunConfig
 from digit_recognizer.console import format_seconds
 from digit_recognizer.data.dataset import Dataset
-from digit_recognizer.data.duplicates import count_duplicates
 from digit_recognizer.data.labels import DIGITS
+from digit_recognizer.data.splits import count_duplicates
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import (
     Confusion,

@@ -23,8 +23,8 @@ from digit_recognizer.competition.submissions import (
 from digit_recognizer.config import Preprocess
 from digit_recognizer.console import make_printable, print_line
 from digit_recognizer.data.augmentation import preprocess_images
+from digit_recognizer.data.dataset import load_test, pixels_to_images
 from digit_recognizer.data.labels import DIGITS, parse_label_set
-from digit_recognizer.data.tables import load_test, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder, read_json, write_atomically, write_csv
 from digit_recognizer.vision.ink import find_ink
