@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from digit_recognizer.data.dataset import load_train
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import (
