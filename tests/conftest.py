@@ -29,7 +29,8 @@ def expect_error(code, kind=InputError, **place):
         yield caught
     error = caught.value
     assert error.code == code, f"{error.code}: {error}"
-    assert str(error) and ("\n" in str(error.path) or "\n" not in str(error))  # a path may hold line breaks
+    # a path or a value may hold line breaks, which a command escapes
+    assert str(error) and ("\n" in f"{error.path}{error.received}" or "\n" not in str(error))
     for name, value in place.items():
         found = error.details[name] if name in error.details else getattr(error, name)
         assert found == value or str(found) == str(value), f"{name}: {found!r}, not {value!r}"
