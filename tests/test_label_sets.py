@@ -39,7 +39,7 @@ def target(tmp_path):
 def known(images, monkeypatch):
     """The tiny test images stand for Fashion-MNIST's."""
     digest = hashlib.sha256(images[2].tobytes()).hexdigest()
-    monkeypatch.setattr(labels, "KNOWN_TEST_IMAGES", {digest: FASHION})
+    monkeypatch.setattr(sources, "KNOWN_TEST_IMAGES", {digest: FASHION})
 
 
 def put(folder, content):
