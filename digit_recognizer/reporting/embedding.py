@@ -298,31 +298,21 @@ def describe_embedding(
         FigureFile(points, f"{len(embedded.images):,} images by {ways}."),
         FigureFile(matrix, "Mean SSD from the images of each class (down) to the prototype of each class (across)."),
     )
-    sentences = [
-        f"The embedding is {place}: {embedded.vectors.shape[1]:,} numbers per image.",
-        _compare_prototypes(embedded, distances),
-        _compare_clusters(embedded),
-    ]
-    return Section(title, (" ".join(filter(None, sentences)),), figures, _tabulate(embedded, distances))
-
-
-def _compare_prototypes(embedded: EmbeddedImages, distances: Distances) -> str:
-    if len(embedded.class_names) < 2 or np.isnan(distances.nearest_of_all):
-        return "There are too few images to compare classes."
-    return (
-        f"{100 * distances.nearest_of_all:.1f} % of the images are nearest to the prototype of their own class, the "
-        f"image nearest to the class's mean; guessing would reach {100 / len(embedded.class_names):.1f} %."
-    )
-
-
-def _compare_clusters(embedded: EmbeddedImages) -> str:
-    found = compare_clusters(embedded.vectors, embedded.classes)
-    if found is None:
-        return ""
-    return (
-        f"k-means, without labels, puts {100 * found[0]:.1f} % of them into the cluster of their class (adjusted Rand "
-        f"index {found[1]:.2f})."
-    )
+    classes = len(embedded.class_names)
+    words = f"The embedding is {place}: {embedded.vectors.shape[1]:,} numbers per image. "
+    if classes < 2 or np.isnan(distances.nearest_of_all):
+        words += "There are too few images to compare classes."
+    else:
+        words += (
+            f"{100 * distances.nearest_of_all:.1f} % of the images are nearest to the prototype of their own class, the "
+            f"image nearest to the class's mean; guessing would reach {100 / classes:.1f} %."
+        )
+    if found := compare_clusters(embedded.vectors, embedded.classes):
+        words += (
+            f" k-means, without labels, puts {100 * found[0]:.1f} % of them into the cluster of their class (adjusted "
+            f"Rand index {found[1]:.2f})."
+        )
+    return Section(title, (words,), figures, _tabulate(embedded, distances))
 
 
 def _tabulate(embedded: EmbeddedImages, distances: Distances) -> tuple[tuple[str, ...], ...]:

@@ -305,19 +305,6 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
     })  # fmt: skip
 
 
-def write_label_errors(errors: "pd.DataFrame", train: TrainTable, path: Path) -> None:
-    """Write one line per suspect: its data row (from 1), its line in train.csv, both labels, their probabilities.
-
-    The header is line 1 of train.csv, so the line is the data row plus one. Where blank lines were skipped the lines
-    are unknown, and their column stays empty.
-    """
-    known = not any(note.startswith("blank lines") for note in train.notes)
-    table = errors.drop(columns="row")
-    table.insert(0, "data_row", errors["row"] + 1)
-    table.insert(1, "file_line", errors["row"] + 2 if known else None)
-    write_csv(path, table, float_format="%.6f")
-
-
 def plot_label_errors(errors: "pd.DataFrame", pixels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     """Draw a contact sheet of the most suspicious rows: data row, label → suggestion.
 
@@ -339,9 +326,18 @@ def plot_label_errors(errors: "pd.DataFrame", pixels: np.ndarray, names: Sequenc
 
 
 def describe_label_errors(errors: "pd.DataFrame", run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
-    """The rows whose label is probably wrong; label_errors.csv has them all."""
+    """The rows whose label is probably wrong; label_errors.csv has them all.
+
+    It has a line per suspect: its data row (from 1), its line in train.csv, both labels, their probabilities. The
+    header is line 1 of train.csv, so the line is the data row plus one. Where blank lines were skipped the lines are
+    unknown, and their column stays empty.
+    """
     names = run.class_names
-    write_label_errors(errors, train, folder / LABEL_ERRORS)
+    known = not any(note.startswith("blank lines") for note in train.notes)
+    content = errors.drop(columns="row")
+    content.insert(0, "data_row", errors["row"] + 1)
+    content.insert(1, "file_line", errors["row"] + 2 if known else None)
+    write_csv(folder / LABEL_ERRORS, content, float_format="%.6f")
     save_figure(plot_label_errors(errors, train.pixels, names), folder / "label_errors.png")
     table: list[tuple[str, ...]] = [("data row", "label", "suggested", "the label's probability", "the suggestion's")]
     for row in errors.head(SHOWN_ROWS).itertuples(index=False):
