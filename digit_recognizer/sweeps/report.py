@@ -249,23 +249,30 @@ def to_rows(table: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
 # The sections of the page: a figure, a sentence or two, a table.
 
 
+def show_cell(study: Study, configuration: Configuration, name: str) -> str:
+    """The value of a parameter; empty if the configuration's grid has none."""
+    return show_drawn(study, name, configuration[name]) if name in configuration else ""
+
+
 def build_table(study: Study, summaries: Sequence[Summary]) -> pd.DataFrame:
     """The configurations as text, one row each: values, accuracy, what the seed report has, and how the runs ended."""
     rows = []
     for one in summaries:
         reported = find_reported(study, one.configuration)
         rows.append({
-            **{
-                name_parameter(name): show_drawn(study, name, one.configuration[name]) if name in one.configuration else ""
-                for name in study.parameters
-            },
+            **{name_parameter(name): show_cell(study, one.configuration, name) for name in study.parameters},
             "accuracy": show_accuracy(one.mean),
             "std. dev.": show_accuracy(one.deviation),
             "95 % interval": "" if one.interval is None else "{:.4f} to {:.4f}".format(*np.clip(one.interval, 0, 1)),
             "seed report": ", ".join(show_accuracy(found.accuracy) for found in reported),
             "untrained": show_accuracy(find_mean(record.untrained for record in one.done)),
-            "seed report, untrained": ", ".join(show_accuracy(found.untrained) for found in reported if found.untrained),
-            **{f"after {epochs:,}": show_accuracy(find_mean(run.after(epochs) for run in one.done)) for epochs in study.epochs_shown},
+            "seed report, untrained": ", ".join(
+                show_accuracy(found.untrained) for found in reported if found.untrained
+            ),
+            **{
+                f"after {epochs:,}": show_accuracy(find_mean(run.after(epochs) for run in one.done))
+                for epochs in study.epochs_shown
+            },
             "seeds": str(len(one.done)),
             "failed": str(one.failed or ""),
             "pruned": str(one.pruned or ""),
@@ -305,11 +312,12 @@ def describe_results(results: Results) -> Section:
     """The configurations, ranked, with a figure of each parameter."""
     study, shown = results.study, choose_rows(results.study, results.summaries)
     drawn = [(name, plot_parameter(study, results.records, name)) for name in study.parameters]
+    key = "A dot is a run, a bar the range of the seeds."
     figures = tuple(
-        results.draw(f"accuracy_{name}", figure, f"Accuracy against {name_parameter(name)}. A dot is a run, a bar the range of the seeds.")
+        results.draw(f"accuracy_{name}", figure, f"Accuracy against {name_parameter(name)}. {key}")
         for name, figure in drawn
         if figure is not None
-    )  # fmt: skip
+    )
     words = "Accuracy is the share of held-out rows, the mean over the seeds after the last epoch."
     if len(shown) < len(results.summaries):
         words += f" The table has {len(shown)} of {len(results.summaries):,} configurations; {TABLE} has all runs."
@@ -338,8 +346,8 @@ def describe_effects(results: Results) -> Section | None:
         for one in effects
     ]
     words = (
-        "Each line compares runs that are equal in all else, the seed too. A seed gives one number, and the interval is "
-        "Student's t over the seeds, at 95 % for all lines of a parameter together (Bonferroni)."
+        "Each line compares runs that are equal in all else, the seed too. A seed gives one number, and the interval "
+        "is Student's t over the seeds, at 95 % for all lines of a parameter together (Bonferroni)."
     )
     return Section("Effects", (words,), table=to_rows(pd.DataFrame(rows)))
 
@@ -376,8 +384,8 @@ def describe_importance(results: Results) -> Section | None:
     if found.gap:
         return Section("Importance", (f"Not computed: it {found.gap}.",))
     words = (
-        "The share of the variance of the mean accuracies that a parameter explains by itself (fANOVA; Hutter, Hoos and "
-        "Leyton-Brown 2014). It has no interval, and holds for the values that were tried."
+        "The share of the variance of the mean accuracies that a parameter explains by itself (fANOVA; Hutter, Hoos "
+        "and Leyton-Brown 2014). It has no interval, and holds for the values that were tried."
     )
     figure = results.draw("importance", plot_importance(found.shares), "Importance of each parameter.")
     rows = [{"parameter": name_parameter(name), "share": f"{share:.2f}"} for name, share in found.shares.items()]
@@ -459,15 +467,15 @@ def describe_confusions(results: Results) -> Section | None:
         for pair in sorted(found.pairs, key=lambda pair: (-pair.models, -pair.rows))[:MOST_PAIRS]
     ]
     words = [
-        f"The best configuration is {label_configuration(results.study, best.configuration) if best else ''}. A pair is "
-        "listed if it takes more of the errors than its share; by chance a pair does so in one seed of twenty."
+        f"The best configuration is {label_configuration(results.study, best.configuration) if best else ''}. A pair "
+        "is listed if it takes more of the errors than its share; by chance a pair does so in one seed of twenty."
     ]
     lost = [(record, labels) for record in results.records if (labels := find_unpredicted(record))]
     if lost:
         classes = sorted({label for _, labels in lost for label in labels})
         words.append(
-            f"{len(lost):,} of {sum(len(one.done) for one in results.summaries):,} finished runs never predicted one of "
-            f"these classes: {', '.join(names[label] for label in classes)}."
+            f"{len(lost):,} of {sum(len(one.done) for one in results.summaries):,} finished runs never predicted one "
+            f"of these classes: {', '.join(names[label] for label in classes)}."
         )
     return Section("Confusions", tuple(words), (figure,), to_rows(pd.DataFrame(rows)) if rows else ())
 
@@ -492,9 +500,8 @@ def describe_ensembles(results: Results) -> Section | None:
     single = scores[scores.models == 1].sort_values("accuracy", ascending=False, kind="stable")
     scores = scores[scores.configuration.isin(single.configuration[:MOST_ENSEMBLES])]
     scores = scores.assign(configuration=scores.configuration.map(labels))
-    figure = results.draw(
-        "ensembles", plot_ensembles(scores), "Accuracy of the mean of so many models; bars from the worst to the best choice."
-    )  # fmt: skip
+    caption = "Accuracy of the mean of so many models; bars from the worst to the best choice."
+    figure = results.draw("ensembles", plot_ensembles(scores), caption)
     wide = scores.pivot(index="configuration", columns="models", values="accuracy").loc[
         list(dict.fromkeys(scores.configuration))
     ]
@@ -507,8 +514,8 @@ def describe_ensembles(results: Results) -> Section | None:
     )
     table = table.replace("nan", "").assign(**{"fewer errors": saved.map(lambda share: f"{100 * share:.0f} %")})
     words = (
-        "The models of a configuration hold out the same rows. Each number is the mean over all choices of so many models, "
-        f"or {MOST_CHOICES} of them. Choices share models, so other models may differ by more than the bars."
+        "The models of a configuration hold out the same rows. Each number is the mean over all choices of so many "
+        f"models, or {MOST_CHOICES} of them. Choices share models, so other models may differ by more than the bars."
     )
     return Section("Ensembles", (words,), (figure,), to_rows(table.rename_axis("configuration").reset_index()))
 
@@ -665,7 +672,8 @@ def list_limits(results: Results) -> list[str]:
         f"{states.count('failed'):,} of {len(states):,} runs failed, and no mean includes them.": "failed" in states,
         f"{states.count('pruned'):,} of {len(states):,} runs were pruned, and no mean includes them. Some might have "
         "caught up.": "pruned" in states,
-        f"{results.left_out:,} runs in {TRIALS} are of an earlier version of the study, and left out.": results.left_out,
+        f"{results.left_out:,} runs in {TRIALS} are of an earlier version of the study, and left "
+        "out.": results.left_out,
         f"The data are those in {results.data_dir}, not in {study.input_dir}: the texts are about other "
         "rows.": results.data_dir != study.input_dir,
     }  # fmt: skip
@@ -683,8 +691,8 @@ def list_cautions(study: Study, configurations: Sequence[Configuration]) -> list
     optimizers = sorted({config.optimizer for config in configs})
     rates = ", ".join(f"{rate:g}" for rate in sorted({config.learning_rate for config in configs}))
     cautions = {
-        f"The optimizers {', '.join(optimizers)} share a learning rate that the study does not name ({rates}); it suits "
-        "at most one of them.": len(optimizers) > 1 and "learning_rate" not in named,
+        f"The optimizers {', '.join(optimizers)} share a learning rate that the study does not name ({rates}); it "
+        "suits at most one of them.": len(optimizers) > 1 and "learning_rate" not in named,
         "With early stopping a run's accuracy is that of its best epoch on the validation rows, not that of the last "
         "point of its learning curve.": any(config.patience for config in configs),
         "Test-time augmentation counts for a run's accuracy, not for its learning curve.": any(

@@ -105,11 +105,11 @@ def rank(summaries: Sequence[Summary]) -> list[Summary]:
 
 # Effects: what changing one value does to the accuracy, with an interval.
 #
-# Only runs that are equal in all else, the seed too, are compared. A seed gives one number, the mean over its pairs, and
-# the interval is Student's t over the seeds' numbers (Student 1908, "The probable error of a mean"): a seed is the
+# Only runs that are equal in all else, the seed too, are compared. A seed gives one number, the mean over its pairs,
+# and the interval is Student's t over the seeds' numbers (Student 1908, "The probable error of a mean"): a seed is the
 # replicate here, pairs within it are not. Of several comparisons of one parameter each has its share of the 5 %
-# (Bonferroni; Dunn 1961, "Multiple comparisons among means"), which holds for intervals as for tests, however they depend
-# on each other. One seed alone has an interval over its pairs, which says nothing of another seed.
+# (Bonferroni; Dunn 1961, "Multiple comparisons among means"), which holds for intervals as for tests, however they
+# depend on each other. One seed alone has an interval over its pairs, which says nothing of another seed.
 
 ERROR_RATE = 0.05  # of all comparisons of one parameter together, if none of its values differ
 SEED_SHARE = 0.5  # of the fullest seed's pairs: a seed that has just started would leave too few pairs to all
@@ -243,10 +243,8 @@ def _compare(
     """The effects of a parameter; the 5 % are shared out among so many comparisons, or else those given."""
     runs = number_bases(build_frame(records), parameter)
     resolution = find_resolution(records)
-    return [
-        _judge(Effect(parameter, *pair, comparisons=share or len(comparisons)), _subtract(runs, parameter, *pair), resolution)
-        for pair in comparisons
-    ]  # fmt: skip
+    effects = [Effect(parameter, *pair, comparisons=share or len(comparisons)) for pair in comparisons]
+    return [_judge(one, _subtract(runs, parameter, one.value, one.reference), resolution) for one in effects]
 
 
 def build_frame(records: Sequence[TrialRecord]) -> pd.DataFrame:

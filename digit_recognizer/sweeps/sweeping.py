@@ -44,9 +44,9 @@ from digit_recognizer.training.executors import Executor, LocalExecutor, do_task
 from digit_recognizer.training.hardware import POLICIES, choose_precision
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
 
-# TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of a
-# model of seven million parameters. No reference of ours holds them: a bare `fit` on plain arrays, its model deleted and
-# the garbage collected, leaves the same. So a process that has grown by this much ends, and a new one resumes.
+# TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of
+# a model of seven million parameters. No reference of ours holds them: a bare `fit` on plain arrays, its model deleted
+# and the garbage collected, leaves the same. So a process that has grown by this much ends, and a new one resumes.
 MOST_GROWTH_BYTES = 3 << 30
 
 
