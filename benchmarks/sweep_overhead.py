@@ -39,14 +39,14 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=6, help="of three configurations; the first one's warm up")
     arguments = parser.parse_args()
     import_keras()
-    from digit_recognizer.sweeps import running, sweeping
+    from digit_recognizer.sweeps import sweeping
 
     folder = Path(tempfile.mkdtemp(prefix="sweep-overhead-"))
     if arguments.input_dir is None:
         command = [sys.executable, "-m", "digit_recognizer.download", "sample", "--input-dir", folder / "input"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (folder / "overhead.toml").write_text(STUDY.format(seeds=arguments.seeds))
-    plain, bare, trials, gaps, ends = running.run_trial, [], [], [], []
+    plain, bare, trials, gaps, ends = sweeping.run_trial, [], [], [], []
 
     def run_both(dataset, task, *others):
         if ends:
@@ -60,7 +60,7 @@ def main() -> int:
         ends.append(time.perf_counter())
         return record
 
-    running.run_trial = run_both
+    sweeping.run_trial = run_both
     config = sweeping.SweepConfig(folder / "overhead.toml", folder / "sweep", arguments.input_dir or folder / "input")
     sweeping.sweep(config)
     pairs = [trial - alone for trial, alone in zip(trials[3:], bare[3:], strict=True)]

@@ -4,10 +4,9 @@ import math
 import numpy as np
 import pytest
 
-from digit_recognizer.sweeps.search import find_next_trials, is_unpromising, list_earlier_curves
 from digit_recognizer.sweeps.statistics import select_records
 from digit_recognizer.sweeps.study import Range, Study
-from digit_recognizer.sweeps.trials import Trial, TrialRecord
+from digit_recognizer.sweeps.trials import Trial, TrialRecord, find_next_trials, is_unpromising, list_earlier_curves
 
 pytestmark = pytest.mark.fast
 

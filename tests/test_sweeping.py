@@ -19,10 +19,17 @@ from sweep_records import make_record, make_study
 from digit_recognizer import sweep as command
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.errors import DivergedError, InputError, PrunedError, WriteError
-from digit_recognizer.sweeps import running, sweeping
+from digit_recognizer.sweeps import sweeping
 from digit_recognizer.sweeps.ensembles import ENSEMBLES, load_ensembles
-from digit_recognizer.sweeps.running import PruningCallback, SharedData, TrialTask, execute_trial
-from digit_recognizer.sweeps.sweeping import SweepConfig, TrialProgress, sweep
+from digit_recognizer.sweeps.sweeping import (
+    PruningCallback,
+    SharedData,
+    SweepConfig,
+    TrialProgress,
+    TrialTask,
+    execute_trial,
+    sweep,
+)
 from digit_recognizer.sweeps.trials import TRIALS, Trial, load_trials
 from digit_recognizer.training.cross_validation import cross_validate
 
@@ -106,8 +113,8 @@ def test_a_trial_that_ended_is_not_run_again(study, tmp_path, monkeypatch):
     config = SweepConfig(study, tmp_path / "sweep")
     first = sweep(dataclasses.replace(config, trials=3))
     assert len(first) == 3
-    run, plain = [], running.run_trial
-    monkeypatch.setattr(running, "run_trial", lambda *given: run.append(given) or plain(*given))
+    run, plain = [], sweeping.run_trial
+    monkeypatch.setattr(sweeping, "run_trial", lambda *given: run.append(given) or plain(*given))
     assert sweep(config)[:3] == first and len(run) == 1
     assert sweep(config)[:3] == first and len(run) == 1
 
@@ -130,14 +137,14 @@ def test_what_these_data_or_this_backend_cannot_do_is_refused_before_any_trial(s
 
 def test_trials_that_fail_do_not_end_the_sweep(study, tmp_path, monkeypatch, capsys):
     study.write_text(GRID.replace("[4, 8]", "[4, 2000]"))
-    plain = running.cross_validate
+    plain = sweeping.cross_validate
 
     def diverge(config, **given):
         if config.seed == 1:
             raise DivergedError("test.diverged")
         return plain(config, **given)
 
-    monkeypatch.setattr(running, "cross_validate", diverge)
+    monkeypatch.setattr(sweeping, "cross_validate", diverge)
     records = sweep(SweepConfig(study, tmp_path / "sweep"))
     assert [record.state for record in records] == ["done", "failed", "failed", "failed"]
     assert all(record.reason and record.accuracy is None for record in records[1:])
@@ -154,7 +161,7 @@ def test_an_unpromising_trial_is_pruned_and_its_model_removed(study, tmp_path, m
         seen.append(len(earlier))
         return len(earlier) == 2 and len(curve) == 2
 
-    monkeypatch.setattr(running, "is_unpromising", judge)
+    monkeypatch.setattr(sweeping, "is_unpromising", judge)
     records = sweep(SweepConfig(study, tmp_path / "sweep"))
     assert [(record.configuration["model_args.units"], record.seed, record.state) for record in records] == [
         (4, 0, "done"), (8, 0, "done"), (4, 1, "done"), (8, 1, "done"), (16, 0, "pruned"),
@@ -166,7 +173,7 @@ def test_an_unpromising_trial_is_pruned_and_its_model_removed(study, tmp_path, m
 
 
 def test_a_run_in_its_last_epoch_is_not_pruned(monkeypatch):
-    monkeypatch.setattr(running, "is_unpromising", lambda curve, earlier: True)
+    monkeypatch.setattr(sweeping, "is_unpromising", lambda curve, earlier: True)
     callback = PruningCallback([(0.9, 0.9)], epochs=1)
     callback.on_epoch_end(0, {"val_accuracy": 0.1})
     with pytest.raises(PrunedError):
@@ -238,7 +245,7 @@ def test_trials_and_ensembles_of_other_data_are_not_mixed(config, tmp_path):
 def test_a_finished_trial_whose_line_is_lost_is_read_again(config, tmp_path, monkeypatch):
     first = sweep(config)
     (tmp_path / "sweep" / TRIALS).unlink()
-    monkeypatch.setattr(running, "cross_validate", None)
+    monkeypatch.setattr(sweeping, "cross_validate", None)
     assert strip(sweep(config)) == strip(first)
 
 
@@ -263,7 +270,7 @@ def test_what_is_no_fault_of_a_half_done_trial_leaves_it_as_it_is(config, tmp_pa
         raise fault
 
     with monkeypatch.context() as patch, expect_error(fault.code) as caught:
-        patch.setattr(running, "resume", fail)
+        patch.setattr(sweeping, "resume", fail)
         sweep(config)
     assert ("resume with" in caught.value.remedy) == isinstance(fault, WriteError)
     assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("state")}

@@ -30,7 +30,6 @@ from digit_recognizer.sweeps.ensembles import (
     merge_ensembles,
 )
 from digit_recognizer.sweeps.figures import plot_ensembles, plot_importance, plot_parameter
-from digit_recognizer.sweeps.search import find_next_trials
 from digit_recognizer.sweeps.statistics import (
     ERROR_RATE,
     LEAST_SHARE,
@@ -57,7 +56,7 @@ from digit_recognizer.sweeps.study import (
     show_drawn,
     show_value,
 )
-from digit_recognizer.sweeps.trials import TRIALS, TrialRecord
+from digit_recognizer.sweeps.trials import TRIALS, TrialRecord, find_next_trials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

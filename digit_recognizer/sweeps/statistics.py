@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from digit_recognizer.sweeps.search import create_optuna_study
 from digit_recognizer.sweeps.study import Claim, Configuration, Range, Study, Value, are_numbers
-from digit_recognizer.sweeps.trials import Trial, TrialRecord, group_by_configuration
+from digit_recognizer.sweeps.trials import Trial, TrialRecord, create_optuna_study, group_by_configuration
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
