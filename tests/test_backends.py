@@ -26,6 +26,7 @@ def start_cv(*arguments, backend):
     return start([sys.executable, "-m", "digit_recognizer.cv", *map(str, arguments)], backend)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "sent", "code"), [("tensorflow", signal.SIGTERM, 143), ("jax", signal.SIGKILL, -9)]
 )

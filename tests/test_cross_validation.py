@@ -208,7 +208,9 @@ def test_test_labels_are_never_opened(tiny_dir, tmp_path):
     assert cv.main(["--input-dir", str(tiny_dir), "--smoke", "--run-dir", str(tmp_path / "run")]) == 0
 
 
-@pytest.mark.parametrize("policy", ["elastic", "cutout", "all"])
+@pytest.mark.parametrize(
+    "policy", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("elastic", "cutout")), "all"]
+)
 def test_every_augmentation_trains(tiny_dir, tmp_path, policy):
     arguments = ["--input-dir", str(tiny_dir), "--smoke", "--augmentation", policy, "--model", "padded"]
     assert cv.main([*arguments, "--run-dir", str(tmp_path / "run")]) == 0

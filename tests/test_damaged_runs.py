@@ -36,6 +36,6 @@ def test_a_log_that_is_damaged_or_no_file_changes_no_number(stopped, whole):
 
 def test_a_lost_signal_stops_the_run_at_its_next_checkpoint(tiny_dir, monkeypatch):
     config = configure(tiny_dir, "run", RECIPES["dropout, augmentation, one cycle"])
-    monkeypatch.setattr(signals, "_asked", [signals.TerminatedError()])
+    monkeypatch.setattr(signals, "_pending", [signals.TerminatedError()])
     with pytest.raises(signals.TerminatedError, match="--resume"):
         cross_validate(config)

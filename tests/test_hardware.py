@@ -33,6 +33,7 @@ for name, more in {
 """
 
 
+@pytest.mark.slow
 def test_a_model_on_two_devices_is_that_on_one_but_for_rounding(tiny_dir):
     two = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     finished = subprocess.run(

@@ -48,6 +48,7 @@ def test_a_run_on_a_cluster_equals_a_local_one_to_the_byte(cluster, whole, tiny_
     assert environments[0]["fingerprint"] == environments[1]["fingerprint"]
 
 
+@pytest.mark.slow
 def test_a_local_run_is_resumed_on_a_cluster_in_mid_fold(cluster, stopped, whole):
     resume(stopped.run_dir, "cv", executor=cluster)
     assert hash_results(stopped) == hash_results(whole)
@@ -64,6 +65,7 @@ def test_a_run_on_a_cluster_is_resumed_locally(cluster, whole, tiny_dir, monkeyp
     assert hash_results(there) == hash_results(whole)
 
 
+@pytest.mark.slow
 def test_a_task_whose_process_dies_runs_again(cluster, tmp_path):
     die = "(open(name, 'x').close(), __import__('os').kill(__import__('os').getpid(), 9))"
     expression = f"n if __import__('os').path.exists(name) else {die}"
@@ -95,6 +97,7 @@ def test_workers_have_the_drivers_environment(cluster):
         do_task(cluster, compare_machines, config, {**fingerprint, "keras": "2.0"})
 
 
+@pytest.mark.slow
 def test_another_processor_is_tolerated_and_recorded(cluster, tiny_dir, monkeypatch):
     monkeypatch.setattr("digit_recognizer.training.reproducibility.do_task", pretend_another_processor)
     config = configure(tiny_dir, "mixed", RECIPE)

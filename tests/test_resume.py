@@ -36,7 +36,9 @@ def thin_backbone(monkeypatch):
 
 
 @pytest.mark.usefixtures("thin_backbone")
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "recipe", [name if "plateau" in name else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES]
+)
 def test_a_run_interrupted_after_every_checkpoint_ends_as_if_it_had_not_been(recipe, tiny_dir, monkeypatch):
     whole = configure(tiny_dir, "whole", RECIPES[recipe])
     cross_validate(whole)

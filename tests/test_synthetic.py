@@ -110,6 +110,7 @@ def test_digits_are_made_from_training_rows_alone(tiny_dir, monkeypatch):
     assert seen[0][3] != seen[1][3], "each fold has a seed of its own"
 
 
+@pytest.mark.slow
 def test_a_run_with_synthetic_digits_is_resumed_exactly(tiny_dir, monkeypatch):
     monkeypatch.setattr(synthetic, "LEAST_STEPS", 5)
     recipe = {"model": "padded", "epochs": 2, "batch_size": 20, "synthetic_ratio": 1.0}

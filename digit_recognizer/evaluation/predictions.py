@@ -282,11 +282,11 @@ def ensemble(
     train = load_train(input_dir / "train.csv", cache_dir) if has_runs else None
 
     loaded = [_load_member(path, train, test_sha256, test_rows) for path in members]
-    _refuse_repeats(loaded)
     if method == "mean":
         for member in loaded:
             if member.oof is None:
                 raise InputError("evaluation.mean_of_labels", path=member.path)
+    _refuse_repeats(loaded)
 
     labels = combine([member.test for member in loaded], method)
     oofs = [member.oof for member in loaded if member.oof is not None]
