@@ -127,7 +127,8 @@ READ = [
       for mode, form, end, options in (("LA", "PNG", "png", {}), ("RGBA", "PNG", "png", {}), ("LA", "TIFF", "tif", {}),
                                        ("RGBA", "WEBP", "webp", {"lossless": True}), ("RGBA", "TIFF", "tif", {}))),
     ("black ink on transparency, its grey already weighed, in TIFF", "tif",
-     pack_tiff(np.stack([0 * INK, INK], 2).tobytes(), 2, 2, 8, [(258, 3, 2, 8 | 8 << 16)], t277=2, t338=1), ON_PAPER, 1),
+     pack_tiff(np.stack([0 * INK, INK], 2).tobytes(), 2, 2, 8, [(258, 3, 2, 8 | 8 << 16)], t277=2, t338=1), ON_PAPER, 1
+     ),
     ("opaque RGBA", "png", save(GREY.convert("RGBA"), "PNG"), PAGE, 0),
     ("a palette", "png", save(PALETTE, "PNG"), LUMA, 0),
     ("a palette with a clear colour", "png", save(PALETTE, "PNG", transparency=0), [[255, 18]], 0),

@@ -24,7 +24,7 @@ def client_environment(server, home):
 
 
 def start(server, folder, *arguments, **more):
-    """Start `python -m digit_recognizer.COMMAND …`, or Kaggle's own command where the subcommand is kaggle, in `folder`."""
+    """Start `python -m digit_recognizer.COMMAND …` in `folder`, or Kaggle's own command where that is kaggle."""
     own = {k: v for k, v in os.environ.items() if not k.startswith("KAGGLE") and "proxy" not in k.lower()}
     environment = {
         **own,

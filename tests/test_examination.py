@@ -168,7 +168,7 @@ def test_a_model_that_cannot_be_loaded_is_left_out_unless_asked_for(examined, ru
     assert "left out: " in capsys.readouterr().out
     settings = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**settings, "preprocess": "unknown"}))
-    assert examine(examined, run, "--fold", 2) == 2
+    assert examine(examined, run, "--fold", 1) == 2
 
 
 def test_a_stopped_examination_leaves_the_one_before(examined, run, shown, monkeypatch):
@@ -200,5 +200,5 @@ def test_further_runs_count_where_confusions_repeat(examined, run, tmp_path):
     section = find_section(examine_run(others[0], examined / "data", others=[others[1], run]), "Confusions")
     words = section.paragraphs[0]
     assert "most of 4 models" in words and "all 3 runs" in words
-    assert "4 in other0, fold 1; 4 in other1, fold 1" in words
+    assert "4 in other0, fold 0; 4 in other1, fold 0" in words
     assert section.table[1][:2] == ("4", "9")

@@ -20,7 +20,8 @@ def run_script(script, folder):
     (folder / "input").mkdir()
     write_tiny_data(folder / "input" / "digit-recognizer")
     (folder / "working").mkdir()
-    paths = f"inputs=__import__('pathlib').Path({str(folder / 'input')!r}), working=__import__('pathlib').Path({str(folder / 'working')!r})"
+    made = "__import__('pathlib').Path"
+    paths = f"inputs={made}({str(folder / 'input')!r}), working={made}({str(folder / 'working')!r})"
     text = (
         script.read_text()
         .replace("SETTINGS = {}", f"SETTINGS = {SETTINGS}")

@@ -115,8 +115,9 @@ class Session:
                     self.result = self._resume(earlier)
         except TerminatedError:
             print_line(
-                f"The time ran out; {RUN}/ keeps what is done. To resume, attach this version's output to the kernel "
-                "(python -m digit_recognizer.kernel build MODEL --resume, or Add Input on the website) and run it again."
+                f"The time ran out; {RUN}/ keeps what is done. To resume, attach this version's output to the "
+                "kernel (python -m digit_recognizer.kernel build MODEL --resume, or Add Input on the website) and run "
+                "it again."
             )
         return self.result
 

@@ -1,9 +1,10 @@
 """Kernels for Kaggle: build one, push it, ask for its status, download its output.
 
-A kernel is a folder with one script or notebook and its metadata. The package is packed inside that file. Only modules that the kernel imports are packed: the walk
-starts at what the kernel calls, follows every import, and leaves out what Kaggle's machine never uses. Other files in
-the package's folder, secrets above all, are never packed. The same package, model and commit give the same bytes: JSON
-in a fixed order, compressed by bzip2, of which there is one encoder (zlib has several).
+A kernel is a folder with one script or notebook and its metadata. The package is packed inside that file. Only modules
+that the kernel imports are packed: the walk starts at what the kernel calls, follows every import, and leaves out what
+Kaggle's machine never uses. Other files in the package's folder, secrets above all, are never packed. The same package,
+model and commit give the same bytes: JSON in a fixed order, compressed by bzip2, of which there is one encoder (zlib
+has several).
 
 `kernels/` is rebuilt at each version (`make kernels`), not at each commit.
 
@@ -102,7 +103,7 @@ def unpack():
     import os
     import sys
     import tempfile
-    from pathlib import Path, PurePosixPath
+    from pathlib import Path
 
     folder = Path(tempfile.mkdtemp())
     for name, text in json.loads(bz2.decompress(base64.b64decode(PACKAGE))).items():
@@ -124,7 +125,8 @@ Kaggle's [Digit Recognizer](https://www.kaggle.com/competitions/digit-recognizer
 digits with their labels, 28,000 without. This notebook cross-validates the model `$model`, looks at its errors, and
 writes a `submission.csv`.
 
-It carries the package `digit_recognizer` $version (commit $commit), folded away in the next cell, and needs no internet.""",
+It carries the package `digit_recognizer` $version (commit $commit), folded away in the next cell. It needs no
+internet.""",
     '$unpack\n\n\nPACKAGE = """\n$package\n"""\nunpack()',
     """\
 ## Settings

@@ -4,8 +4,9 @@ Reading goes front to back: what kind of file is it, which column holds what, th
 parses side by side into bytes. Only if a block is refused does a slow reader look for the first fault.
 
 Why not pandas: it reads "5"6 as 56, accepts 256, -1 and blank cells, turns a column with one 0x1F into text without
-naming its line, and takes 8 times the pixels' memory for the result alone. This reader takes 1.6 times as long as polars' bare `read_csv`, with every check and the
-SHA-256, and 2.5 times the pixels' memory, where polars takes 12 (benchmarks/csv_loader.py).
+naming its line, and takes 8 times the pixels' memory for the result alone. This reader takes 1.6 times as long as
+polars' bare `read_csv`, with every check and the SHA-256, and 2.5 times the pixels' memory, where polars takes 12
+(benchmarks/csv_loader.py).
 """
 
 import csv

@@ -13,7 +13,7 @@ CALIBRATION_BINS = 15  # the usual number since Guo et al. 2017
 
 @dataclass(frozen=True)
 class Confusion:
-    """The most frequent confusion: `label` was predicted as `prediction` in `rows` rows; `names` are the class names."""
+    """The most frequent confusion: `label` predicted as `prediction` in `rows` rows; `names` are the class names."""
 
     label: int
     prediction: int

@@ -1,4 +1,4 @@
-"""The saved predictions of finished runs: checked, compared and combined. Nothing is trained, and Keras is not needed."""
+"""The saved predictions of finished runs: checked, compared and combined. Nothing is trained; Keras is not needed."""
 
 import os
 from collections.abc import Sequence

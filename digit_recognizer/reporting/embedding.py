@@ -304,8 +304,8 @@ def describe_embedding(
         words += "There are too few images to compare classes."
     else:
         words += (
-            f"{100 * distances.nearest_of_all:.1f} % of the images are nearest to the prototype of their own class, the "
-            f"image nearest to the class's mean; guessing would reach {100 / classes:.1f} %."
+            f"{100 * distances.nearest_of_all:.1f} % of the images are nearest to the prototype of their own class, "
+            f"the image nearest to the class's mean; guessing would reach {100 / classes:.1f} %."
         )
     if found := compare_clusters(embedded.vectors, embedded.classes):
         words += (

@@ -132,7 +132,7 @@ def describe_confusions(
     """
     names = runs[0].class_names
     of_models = [
-        (f"{run.name}, fold {fold + 1}", count_confusions(labels[rows], run.predictions[rows], len(names)))
+        (f"{run.name}, fold {fold}", count_confusions(labels[rows], run.predictions[rows], len(names)))
         for run in runs
         for fold, rows in ((fold, run.fold_of_row == fold) for fold in run.folds)
     ]
@@ -265,11 +265,11 @@ SHEET_LIMIT = 60  # six rows of ten: a page that one looks through in a minute
 def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
     """Find rows that models which were not trained on them confidently predict as another class than their label.
 
-    Confident learning (Northcutt, Jiang and Chuang 2021, arXiv 1911.00068, section 3.1): a class's threshold is the mean
-    probability of that class over the rows labelled so; a row counts as the most probable class among those whose
-    threshold it reaches. Rows that count as another class than their label, off the diagonal of the confident joint, are
-    suspected, unless their label is the most probable class of all; that class is the suggestion. They are ranked by
-    normalised margin: the label's probability less the highest other.
+    Confident learning (Northcutt, Jiang and Chuang 2021, arXiv 1911.00068, section 3.1): a class's threshold is the
+    mean probability of that class over the rows labelled so; a row counts as the most probable class among those whose
+    threshold it reaches. Rows that count as another class than their label, off the diagonal of the confident joint,
+    are suspected, unless their label is the most probable class of all; that class is the suggestion. They are ranked
+    by normalised margin: the label's probability less the highest other.
 
     Args:
         oof: float (n, classes), out-of-fold probabilities; NaN in rows that were never held out.

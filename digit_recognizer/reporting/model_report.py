@@ -113,9 +113,9 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
     Raises:
         InputError: if the model or something asked for is not there, or the model cannot be used.
     """
-    fold = run.folds[0] if request.fold is None else request.fold - 1
+    fold = run.folds[0] if request.fold is None else request.fold
     if fold not in run.folds:
-        folds = ", ".join(str(fold + 1) for fold in run.folds)
+        folds = ", ".join(str(fold) for fold in run.folds)
         raise InputError("report.fold", path=run.run.path, received=request.fold, folds=folds)
     for row in request.rows:
         if not 1 <= row <= len(train.labels):
@@ -211,7 +211,7 @@ def describe_new_classes(network: Network, letters: Letters, preprocess: Preproc
 def _introduce(run: ExaminedRun, fold: int, shown: np.ndarray, trained_on: np.ndarray) -> Section:
     """Which model it is, and on what it is evaluated."""
     validated = int((run.fold_of_row == fold).sum())
-    words = f"The model of fold {fold + 1} is shown its {validated:,} validation rows: the examples, in the order of train.csv."
+    words = f"The model of fold {fold} is shown its {validated:,} validation rows, in the order of train.csv."
     if run.config["preprocess"] != "none":
         words += f" Images are preprocessed as in the run ({run.config['preprocess']})."
     for row in trained_on:
@@ -286,9 +286,9 @@ def _describe_outputs(examples: Examples, probabilities: np.ndarray, folder: Pat
     probabilities, labels = probabilities[:count], examples.labels[:count]
     right = probabilities.argmax(axis=1) == labels
     sentence = (
-        f"{int(right.sum()):,} of {count:,} images are right ({100 * right.mean():.2f} %); the largest probability is "
-        f"{probabilities.max(axis=1).mean():.3f} on average. Computed in float32: a run of lower precision may differ in "
-        "a few rows."
+        f"{int(right.sum()):,} of {count:,} images are right ({100 * right.mean():.2f} %); the largest probability "
+        f"is {probabilities.max(axis=1).mean():.3f} on average. Computed in float32: a run of lower precision may "
+        "differ in a few rows."
     )
     caption = "The first examples with the prediction and its probability; wrong ones are framed."
     table = tabulate_outputs(probabilities, labels, examples.class_names)

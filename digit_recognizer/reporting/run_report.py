@@ -154,7 +154,8 @@ def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Sect
     save_figure(plot_samples(pixels_to_images(train.pixels), train.labels, names=names), folder / "samples.png")
     save_figure(plot_class_counts(train.labels, names), folder / "class_counts.png")
     shares = (
-        f"{counts.min():,} ({names[int(counts.argmin())]}) to {counts.max():,} ({names[int(counts.argmax())]}) per class"
+        f"{counts.min():,} ({names[int(counts.argmin())]}) to {counts.max():,} "
+        f"({names[int(counts.argmax())]}) per class"
         if counts.max() > counts.min()
         else f"{counts.max():,} per class"
     )
@@ -188,11 +189,11 @@ def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Sec
         rows = run.fold_of_row == fold
         errors = int((run.predictions != labels)[rows].sum())
         loss = f"{epochs['loss'].iloc[-1]:.4f}"
-        table.append((f"{fold + 1:.0f}", f"{len(epochs)}", loss, f"{rows.sum():,}", f"{errors:,}", f"{accuracy:.5f}"))
+        table.append((f"{fold:.0f}", f"{len(epochs)}", loss, f"{rows.sum():,}", f"{errors:,}", f"{accuracy:.5f}"))
     models = f"{len(run.folds)} models" if len(run.folds) > 1 else "one model"
     sentence = (
-        f"{models.capitalize()} reached a validation accuracy of {format_range(accuracies)}. Training accuracy is measured "
-        "during the epoch, with augmentation and dropout, so it may be the lower."
+        f"{models.capitalize()} reached a validation accuracy of {format_range(accuracies)}. Training accuracy is "
+        "measured during the epoch, with augmentation and dropout, so it may be the lower."
     )
     when = "after every epoch" if every_epoch else "after the last epoch"
     caption = f"Loss and accuracy on the training set, a line per fold, and on the validation set {when}."

@@ -1,8 +1,8 @@
 """The callbacks that watch a run: progress in the log, and trackers that draw the curves of many runs.
 
 TensorBoard's event files are written where `--tensorboard` asks for them; an MLflow server or database is used where
-its standard variable MLFLOW_TRACKING_URI names one. Neither changes a number of the run, and neither package is imported
-otherwise. A tracker is fed with rows of the history, so that it does not matter where they were trained.
+its standard variable MLFLOW_TRACKING_URI names one. Neither changes a number of the run, and neither package is
+imported otherwise. A tracker is fed with rows of the history, so that it does not matter where they were trained.
 
 A tracker that fails before the first epoch stops the command, since its address is probably wrong; one that fails later
 costs a warning, and is then left alone.

@@ -225,7 +225,7 @@ class MLflowTracker:
         self.mlflow.end_run(status)
 
     def _find_logged(self, started: Any) -> set[tuple[str, int]]:
-        """Which metrics of which epochs MLflow holds already: more than our checkpoint if the run was killed between."""
+        """Which metrics of which epochs MLflow holds: more than our checkpoint if the run was killed between."""
         held = {key: self.client.get_metric_history(self.run_id, key) for key in started.data.metrics}
         return {(key, number.step) for key, numbers in held.items() for number in numbers}
 

@@ -198,7 +198,7 @@ def _predict_out_of_fold(trainer: LetterTrainer, fold_of_row: np.ndarray) -> Pre
     rows, parts, folds = [], [], int(fold_of_row.max()) + 1
     for fold in range(folds):
         held_out = fold_of_row == fold
-        trainer.train(~held_out, f"fold {fold + 1}/{folds}")
+        trainer.train(~held_out, f"fold {fold} [{fold + 1}/{folds}]")
         rows.append(np.flatnonzero(held_out))
         parts.append(trainer.predict(~held_out, trainer.images[held_out], trainer.embeddings[0, held_out]))
     order = np.argsort(np.concatenate(rows))
