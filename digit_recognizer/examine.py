@@ -29,7 +29,7 @@ class ExamineArguments:
     others: Annotated[tuple[Path, ...], tyro.conf.arg(name="with", metavar="RUN [RUN ...]")] = ()
     """Further runs of the same rows, such as other seeds: confusions that repeat in them are no accident."""
     fold: int | None = None
-    """Fold whose model is shown, counted from 1; None: the first."""
+    """Fold whose model is shown, numbered as in models/fold<k>; None: the first."""
     layer: str | None = None
     """Layer whose feature maps are drawn, by name; None: the first and the last convolution."""
     row: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N [N ...]")] = ()

@@ -92,14 +92,14 @@ def test_a_model_is_shown_preprocessed_images_of_its_validation_rows(examined, r
     (run / "config.json").write_text(json.dumps({**settings, "preprocess": "deskew"}))
     validated = np.flatnonzero(np.load(run / "folds.npy") == 1)
     train = load_train(examined / "data" / "train.csv")
-    request = ModelRequest(2, "some", [int(validated[4]) + 1, int(validated[2]) + 1])
+    request = ModelRequest(1, "some", [int(validated[4]) + 1, int(validated[2]) + 1])
     found = examine_run(run, examined / "data", request=request)
     ((examples, layer),) = shown
     assert np.array_equal(examples.images, preprocess_images(pixels_to_images(train.pixels[validated]), "deskew"))
     assert np.array_equal(examples.labels, train.labels[validated])
     assert (layer, examples.saliency_rows, examples.validated) == ("some", [2, 4], len(validated))
     text = find_section(found, "One model").paragraphs[0]
-    assert "fold 2" in text and "30 validation rows" in text and "deskew" in text
+    assert "fold 1" in text and "30 validation rows" in text and "deskew" in text
 
 
 def test_rows_that_the_model_was_trained_on_come_last_and_are_marked(examined, run, shown):
@@ -110,7 +110,7 @@ def test_rows_that_the_model_was_trained_on_come_last_and_are_marked(examined, r
     ((examples, _),) = shown
     assert sorted(examples.saliency_rows) == [3, 30] and examples.validated == 30
     assert np.array_equal(examples.images[30].ravel(), train.pixels[trained_on])
-    marked = f"WAS TRAINED on data row {trained_on + 1}; it is a validation row of fold 2"
+    marked = f"WAS TRAINED on data row {trained_on + 1}; it is a validation row of fold 1"
     assert marked in find_section(found, "One model").paragraphs[0]
 
 
@@ -136,7 +136,7 @@ def test_pictures_alone_are_of_one_class(tmp_path):
 @pytest.mark.parametrize(
     ("code", "arguments"),
     [
-        ("report.fold", ["--fold", "3"]),
+        ("report.fold", ["--fold", "2"]),
         ("report.row", ["--row", "1", "61"]),
         ("report.row", ["--row", "0"]),
         ("report.no_pictures", ["--images", "nowhere"]),

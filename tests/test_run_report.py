@@ -57,7 +57,7 @@ def test_learning_curves_show_the_validation_set_where_it_was_measured(path, tra
     assert load_history(run)["val_accuracy"].tolist() == [0.5, 0.875]
     section = describe_training(run, train.labels, tmp_path)
     assert "after every epoch" in section.figures[0].caption and section.figures[0].path.exists()
-    assert section.table[1] == ("1", "2", "1.0000", "50", "0", "1.00000")
+    assert section.table[1] == ("0", "2", "1.0000", "50", "0", "1.00000")
     (path / "history.csv").write_text(HISTORY + "0,1,2.0,0.25,,\n0,2,1.0,0.75,,\n")
     assert "after the last epoch" in describe_training(run, train.labels, tmp_path).figures[0].caption
 

@@ -70,7 +70,7 @@ class ModelRequest:
     """What to show of a model.
 
     Attributes:
-        fold: whose model, counted from 1; None for the first that was held out.
+        fold: whose model, from 0; None for the first that was held out.
         layer: whose feature maps, by name; None for the first and the last convolution.
         rows: data rows of train.csv, counted from 1, whose saliency is drawn; empty for a choice.
         letters: of classes that the model never saw.
@@ -215,7 +215,7 @@ def _introduce(run: ExaminedRun, fold: int, shown: np.ndarray, trained_on: np.nd
     if run.config["preprocess"] != "none":
         words += f" Images are preprocessed as in the run ({run.config['preprocess']})."
     for row in trained_on:
-        elsewhere = f"; it is a validation row of fold {run.fold_of_row[row] + 1}" if run.fold_of_row[row] >= 0 else ""
+        elsewhere = f"; it is a validation row of fold {run.fold_of_row[row]}" if run.fold_of_row[row] >= 0 else ""
         words += f" The model WAS TRAINED on data row {row + 1:,}{elsewhere}: its saliency is no test."
     table = [
         ("example", "data row"),
