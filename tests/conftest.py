@@ -19,6 +19,11 @@ from digit_recognizer.io import hash_file
 from digit_recognizer.training.run import Run
 
 
+def pytest_collection_modifyitems(items):
+    """Files that train come first, so that both processes end at about the same time."""
+    items.sort(key=lambda item: item.get_closest_marker("fast") is not None)
+
+
 @contextlib.contextmanager
 def expect_error(code, kind=InputError, **place):
     """Inside, an InputError with this code and these attributes or details must be raised. Wording is not compared.

@@ -78,6 +78,7 @@ def first(inputs, monkeypatch):
     return session.working
 
 
+@pytest.mark.slow
 def test_what_runs_out_of_time_resumes_in_the_next_version(inputs, first):
     assert not (first / "submission.csv").exists()
     shutil.copytree(first, inputs / "notebooks" / "me" / "digit-recognizer-padded")

@@ -152,7 +152,7 @@ def test_without_test_pictures_every_training_picture_is_held_out_once(place, tm
     assert files == find_classes(place / "train", "--images").names
     with (tmp_path / "out" / "history.csv").open() as file:
         parts = dict.fromkeys(row["part"] for row in csv.DictReader(file))
-    assert list(parts) == ["fold 1/4", "fold 2/4", "fold 3/4", "fold 4/4", "all"]
+    assert list(parts) == [*(f"fold {fold} [{fold + 1}/4]" for fold in range(4)), "all"]
 
 
 def test_equal_pictures_are_held_out_together(place, tmp_path, monkeypatch):

@@ -96,6 +96,7 @@ def test_a_line_has_what_train_finds(whole, study, tmp_path):
     assert record.parameters == 784 * 8 + 8 + 8 * 8 + 8 + 8 * 10 + 10
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_stopped_again_and_again_ends_with_the_same_trials(whole, study, tmp_path, monkeypatch):
     config = SweepConfig(study, tmp_path / "sweep")
     for epoch in (1, 2, 4):  # in the first epoch, in the second, and in a later trial
@@ -242,6 +243,7 @@ def test_trials_and_ensembles_of_other_data_are_not_mixed(config, tmp_path):
     assert (tmp_path / "sweep" / ENSEMBLES).read_bytes() == kept
 
 
+@pytest.mark.slow
 def test_a_finished_trial_whose_line_is_lost_is_read_again(config, tmp_path, monkeypatch):
     first = sweep(config)
     (tmp_path / "sweep" / TRIALS).unlink()
@@ -276,6 +278,7 @@ def test_what_is_no_fault_of_a_half_done_trial_leaves_it_as_it_is(config, tmp_pa
     assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("state")}
 
 
+@pytest.mark.slow
 def test_a_trial_that_another_version_started_is_started_again(config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_after(patch, 1)
@@ -308,6 +311,7 @@ def link_elsewhere(folder):
     (folder / "environment.json").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [cut_history, raise_accuracy, put_another_run, link_elsewhere])
 def test_a_finished_folder_that_is_damaged_is_run_again(config, tmp_path, whole, damage):
     config.study.write_text(GRID)
@@ -333,6 +337,7 @@ def test_ensembles_are_of_one_version_of_the_study(config, tmp_path):
     assert both.accuracy[0] == pytest.approx(np.mean([one.accuracy for one in records[2:]]), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_ensembles_of_more_models_are_kept_if_their_folders_are_gone(config, tmp_path):
     sweep(config)
     path = tmp_path / "sweep" / ENSEMBLES
@@ -380,6 +385,7 @@ def test_the_eta_depends_on_how_many_trials_run_at_once(is_local, eta, monkeypat
 # The worker process of the command.
 
 
+@pytest.mark.slow
 def test_a_process_that_has_grown_stops_between_two_trials(study, tmp_path, monkeypatch):
     table = tmp_path / "sweep" / TRIALS
     monkeypatch.setattr(sweeping, "measure_memory", lambda: len(load_trials(table)))
