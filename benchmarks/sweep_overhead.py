@@ -82,7 +82,7 @@ def train_bare(dataset, config) -> None:
     from digit_recognizer.data.splits import assign_folds
     from digit_recognizer.training.batches import TrainingBatches, stream
     from digit_recognizer.training.hardware import precision_policy
-    from digit_recognizer.training.inputs import load_weighted_model
+    from digit_recognizer.training.inputs import build_fresh_model
     from digit_recognizer.training.reproducibility import derive_seed
     from digit_recognizer.training.trainer import compile_model, predict_probabilities
 
@@ -91,7 +91,7 @@ def train_bare(dataset, config) -> None:
         fold_of_row = assign_folds(dataset.labels, config.folds, derive_seed(config.seed, "folds"), dataset.groups)
         held_out, training_rows = dataset.images[fold_of_row == 0], np.flatnonzero(fold_of_row != 0)
         keras.utils.set_random_seed(config.seed)
-        model = load_weighted_model(config)
+        model = build_fresh_model(config)
         targets = np.eye(10, dtype=np.float32)[dataset.labels]
         batches = TrainingBatches(dataset.images[None], targets, training_rows, config.batch_size, config.seed, None)
         compile_model(model, len(batches), config, epochs=config.epochs, learning_rate=config.learning_rate)

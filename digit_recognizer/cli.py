@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Arguments = TypeVar("Arguments")
 RESUME_HELP = (
     "The defaults below are those of the chosen --model. To resume an interrupted run, use --resume RUN, which takes "
-    "only the flags of machines and --allow-inexact beside it. --debug shows tracebacks."
+    "only the flags of the executor and --allow-inexact. --debug shows tracebacks."
 )
 COMMANDS = {
     "download": "get the data: from Kaggle, a zip, a folder, or a bundled sample",
@@ -51,11 +51,11 @@ COMMANDS = {
 
 
 def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
-    """Make a command of a function of the argument list: errors of the user become one line, the exit code is returned.
+    """Turn `main(arguments)` into a command: print user errors in one line, return an exit code.
 
     `--debug`, anywhere among the arguments, lets every error keep its traceback.
     """
-    name = Path(main.__code__.co_filename).stem  # the module's own name is __main__ under `python -m`
+    name = Path(main.__code__.co_filename).stem  # `__name__` is `__main__` under `python -m`
 
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
@@ -105,7 +105,7 @@ def parse_arguments(
         kind: a dataclass; its fields are the flags, the docstrings below them the help.
         subcommand: the command's name.
         arguments: without the program's name.
-        default: where the values come from that no flag sets.
+        default: has the values of flags that are not given.
         description: what the command does, for `--help`; None takes the dataclass's docstring.
 
     Raises:
@@ -124,7 +124,7 @@ def parse_arguments(
                 default=default,
                 description=description,
                 config=(tyro.conf.AvoidSubcommands,),
-            )  # type: ignore[assignment]  # tyro's overloads do not know that a default of None is none
+            )  # type: ignore[assignment]  # tyro's type stubs reject default=None
             return parsed
     except SystemExit as stop:
         if stop.code in (0, None):
@@ -136,11 +136,11 @@ def parse_arguments(
 
 @dataclass(frozen=True, kw_only=True)
 class RunArguments(RunConfig, Machines):
-    """What a run does, and where."""
+    """The flags of RunConfig and those of the executor."""
 
     @property
     def config(self) -> RunConfig:
-        """What it does."""
+        """The RunConfig part."""
         return RunConfig(**{field.name: getattr(self, field.name) for field in fields(RunConfig)})
 
 
@@ -155,7 +155,7 @@ def parse_run_config(subcommand: str, arguments: list[str], description: str) ->
         description: what the command does, for `--help`.
 
     Raises:
-        InputError: for an unknown model or flag, or a value that no run can have.
+        InputError: for an unknown model or flag, or an invalid value.
     """
     from digit_recognizer.models import build_config, describe_options
 
@@ -181,7 +181,7 @@ class ResumeArguments(Machines):
 
 
 def parse_resume(subcommand: str, arguments: list[str]) -> ResumeArguments | None:
-    """The arguments of `--resume RUN`, which takes few other flags; None where it is not asked for.
+    """The arguments of `--resume RUN`, which takes few other flags; None without --resume.
 
     Raises:
         InputError: for any other flag, because the configuration is the run's own.
@@ -192,7 +192,7 @@ def parse_resume(subcommand: str, arguments: list[str]) -> ResumeArguments | Non
         return parse_arguments(ResumeArguments, subcommand, arguments)
     except InputError as error:
         others = ", ".join(flag(field.name) for field in fields(ResumeArguments) if field.name != "resume")
-        raise error.with_remedy(f"--resume RUN takes only these flags beside it: {others}.") from None
+        raise error.with_remedy(f"With --resume RUN only these flags are taken: {others}.") from None
 
 
 def run_training(subcommand: Literal["cv", "train"], arguments: list[str], description: str) -> "CVResult":
@@ -207,7 +207,7 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
         What the run found.
 
     Raises:
-        InputError: for whatever the user can mend.
+        InputError: for an invalid configuration or invalid data.
     """
     resumed = parse_resume(subcommand, arguments)
     if resumed is None:

@@ -1,7 +1,7 @@
 """The one configuration of a run: frozen, typed, and the source of every command-line flag.
 
-Three layers decide it, each a difference from the one before: the defaults below, the model's recipe (`PRESET` in the
-model's own file, `digit_recognizer/models/<name>.py`), and the flags that were typed.
+Four layers decide it, each a difference from the one before: the defaults below, the model's recipe (`PRESET` in the
+model's own file, `digit_recognizer/models/<name>.py`), `SMOKE` with `--smoke`, and the flags that were typed.
 """
 
 import dataclasses
@@ -94,7 +94,7 @@ class RunConfig:
     tta: TestTimeAugmentation = 1
     """Test-time augmentation: average predictions over 1, 5 or 9 versions of each image, shifted by up to a pixel."""
     precision: Precision = "auto"
-    """Number format of the layers; auto times a convolution in each and takes the fastest."""
+    """Number format of the layers; auto benchmarks a convolution in each and takes the fastest."""
     devices: int = 1
     """GPUs that train one model together, each with its share of a batch; more than one needs JAX."""
 
@@ -110,14 +110,14 @@ class RunConfig:
     """Transfer models: cached versions of each image, the first unchanged; augmentation needs 2 or more."""
 
     limit_train: int = 0
-    """Use only so many rows of train.csv, drawn evenly from every class (0: all)."""
+    """Use a stratified sample of so many rows of train.csv (0: all)."""
     limit_test: int = 0
     """Predict only so many rows of test.csv (0: all); there is a submission only with all."""
     smoke: bool = False
     """Check in seconds that everything runs: few rows, one epoch, two folds. Its score means nothing."""
 
     def __post_init__(self) -> None:
-        """Refuse values that no run can have.
+        """Refuse invalid values.
 
         Raises:
             InputError: names the flag, what was received and what it takes.
@@ -128,14 +128,14 @@ class RunConfig:
         for name in ("seed", "split_seed"):
             if (value := getattr(self, name)) is not None and not 0 <= value <= HIGHEST_SEED:
                 self._refuse("config.out_of_range", name, lowest=0, highest=HIGHEST_SEED)
-        if not 0 <= self.synthetic_ratio <= MOST_SYNTHETIC:
-            self._refuse("config.out_of_range", "synthetic_ratio", lowest=0, highest=MOST_SYNTHETIC)
+        if not 0 <= self.synthetic_ratio <= MAX_SYNTHETIC_RATIO:
+            self._refuse("config.out_of_range", "synthetic_ratio", lowest=0, highest=MAX_SYNTHETIC_RATIO)
         for name in ("learning_rate", "unfreeze_learning_rate", "validation_fraction"):
             if not 0 < getattr(self, name) < 1:
-                self._refuse("config.no_open_fraction", name)
+                self._refuse("config.not_between_0_and_1", name)
         for name in ("weight_decay", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
-                self._refuse("config.no_fraction", name)
+                self._refuse("config.not_from_0_to_below_1", name)
         if self.batch_size % self.devices:
             self._refuse("config.batch_per_device", "batch_size", devices=self.devices)
         if self.devices > 1 and self.synthetic_ratio:
@@ -186,7 +186,7 @@ class RunConfig:
 
 
 HIGHEST_SEED = 2**32 - 1
-MOST_SYNTHETIC = 10  # of all 42,000 rows that takes 300 MB
+MAX_SYNTHETIC_RATIO = 10  # of all 42,000 rows that takes 300 MB
 LOWEST = {
     "folds": 2,
     "epochs": 1,

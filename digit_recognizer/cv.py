@@ -7,12 +7,12 @@ from digit_recognizer.cli import command, run_training
 
 @command
 def main(arguments: list[str]) -> None:
-    """Cross-validate and print the table."""
+    """Run `cv` from the command line."""
     run_training(
         "cv",
         arguments,
-        "Cross-validate: train a fresh model per fold, score every row with the model that did not see it, and write a "
-        "submission from the average of the models.",
+        "Cross-validate: train a fresh model per fold, score every row with the model that was not trained on it, and "
+        "write a submission from the average of the models.",
     )
 
 

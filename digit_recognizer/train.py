@@ -8,7 +8,7 @@ from digit_recognizer.cli import command, run_training
 
 @command
 def main(arguments: list[str]) -> None:
-    """Train on a single split, print the table and draw the learning curves."""
+    """Run `train` from the command line."""
     result = run_training(
         "train",
         arguments,

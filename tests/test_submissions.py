@@ -15,8 +15,8 @@ from digit_recognizer.competition.submissions import (
     SUFFIXES,
     check_new_submission_path,
     check_submission,
-    describe_command,
     find_commit,
+    format_command_line,
     load_submission,
     name_submission,
     read_provenance,
@@ -116,7 +116,7 @@ def test_names_keep_data_sets_and_leaks_apart():
 
 @pytest.mark.parametrize("ours", [True, False])
 def test_only_the_same_command_may_complete_what_a_kill_left(path, ours):
-    mine = replace(PROVENANCE, command=describe_command())
+    mine = replace(PROVENANCE, command=format_command_line())
     write_submission(path, LABELS % 9, 5, mine if ours else PROVENANCE)
     path.unlink()  # killed between the note and the submission
     if ours:
@@ -152,7 +152,7 @@ def test_of_commands_that_write_one_name_at_once_one_wins_whole(path):
 
     def write(label):
         with contextlib.suppress(FileExistsError):
-            write_submission(path, np.full(5, label), 5, replace(PROVENANCE, command=describe_command()))
+            write_submission(path, np.full(5, label), 5, replace(PROVENANCE, command=format_command_line()))
             won.append(label)
 
     for _ in range(20):

@@ -71,7 +71,7 @@ class Submission:
 # Provenance: command, commit, note
 
 
-def describe_command() -> str:
+def format_command_line() -> str:
     """The command line that is running, as one can type it again; characters that cannot be shown are escaped."""
     name = Path(sys.argv[0]).stem
     module = "digit_recognizer" if name == "__main__" else f"digit_recognizer.{name}"
@@ -231,7 +231,7 @@ def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Prov
 def _is_left_by_this_command(note: Path) -> bool:
     """Whether the same command line wrote the note before, and was killed before it wrote the submission."""
     try:
-        return not os.path.lexists(note.with_suffix("")) and read_json(note)["command"] == describe_command()
+        return not os.path.lexists(note.with_suffix("")) and read_json(note)["command"] == format_command_line()
     except (InputError, OSError, TypeError, KeyError):
         return False
 

@@ -13,8 +13,8 @@ from digit_recognizer.competition.submissions import (
     Provenance,
     check_new_submission_path,
     check_submission,
-    describe_command,
     find_commit,
+    format_command_line,
     is_line,
     load_submission,
     name_submission,
@@ -297,7 +297,7 @@ def ensemble(
     path = submission or find_free_path(SUBMISSIONS, name_submission(name, input_dir, ineligible), *SUFFIXES)
     provenance = Provenance(
         model="ensemble",
-        command=describe_command(),
+        command=format_command_line(),
         commit=find_commit(),
         train_sha256=None if train is None else train.sha256,
         test_sha256=test_sha256,

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from digit_recognizer.competition.submissions import describe_command, find_commit
+from digit_recognizer.competition.submissions import find_commit, format_command_line
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import format_seconds, print_line, raise_if_interrupted
 from digit_recognizer.data.csv import CLASSES
@@ -389,9 +389,9 @@ def sweep(
         write_results(config.study, study, records, folder)
         return records
     except KeyboardInterrupt as stop:
-        raise type(stop)(f"--page-only shows the results so far; resume with: {describe_command()}") from None
+        raise type(stop)(f"--page-only shows the results so far; resume with: {format_command_line()}") from None
     except (LostError, WriteError) as error:
-        raise error.with_remedy(f"Then resume with: {describe_command()}") from None
+        raise error.with_remedy(f"Then resume with: {format_command_line()}") from None
     finally:
         lock.release()
 

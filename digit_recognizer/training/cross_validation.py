@@ -54,7 +54,8 @@ from digit_recognizer.training.run import METRICS, Run, find_fold_weights, load_
 from digit_recognizer.training.trainer import Holdout, Session, train_model
 
 CLASS_COUNT = 10
-BYTES_PER_PARAMETER = 4 * 4 * 3  # float32: weight, Adam's two moments, best weight; two generations and the next one
+# 4 bytes; weight, Adam's two moments, best weight; two checkpoints that are kept, and the one being written
+BYTES_PER_PARAMETER = 4 * 4 * 3
 SPARE_BYTES = 32 << 20  # logs, history, submission, figures
 
 
@@ -71,17 +72,18 @@ def cross_validate(
     Args:
         config: what to do.
         single_split: hold out the first fold only (of 5 folds: an 80/20 split), train one model, and record its
-            learning curve on the holdout; nothing is steered by that curve.
+            learning curve on the holdout; that curve does not affect training.
         dataset: what `load_dataset` gives for this configuration, if it is loaded already.
-        callbacks: Keras callbacks, called in every fold; their logs also hold fold, lr and seconds. Epochs of earlier
-            sessions, and of folds that another process trains, are replayed: `on_epoch_end` without a model.
+        callbacks: Keras callbacks, called in every fold; their logs also hold fold, lr and seconds. For epochs trained
+            earlier or by another process, only `on_epoch_end` is called, and `model` is not set.
         executor: trains the folds; None stands for this process.
 
     Returns:
         The result; everything else is in the run folder (see `digit_recognizer.training.run`).
 
     Raises:
-        InputError: one line for whatever the user can mend; found before any training.
+        InputError: for an invalid configuration or invalid data, before any training.
+        DivergedError: if predictions are NaN.
 
     Example:
         >>> result = cross_validate(build_config("narrow", epochs=3))             # doctest: +SKIP
@@ -100,63 +102,37 @@ def cross_validate(
         raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.all_test_rows)
     fold_of_row = assign_held_out_folds(config, dataset, single_split)
     check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
-    with Run.create(config, "train" if single_split else "cv") as run, resume_command_in_errors(run):
+    with Run.create(config, "train" if single_split else "cv") as run, add_resume_hint(run):
         run.started = started
         return _run(run, config, RunSetup(dataset, fold_of_row, executor or LocalExecutor(), callbacks))
 
 
-def resume(
-    path: Path,
-    subcommand: str,
-    *,
-    allow_inexact: bool = False,
-    dataset: Dataset | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    executor: Executor | None = None,
-) -> CVResult:
-    """Resume an interrupted run, to the very result that it would have had.
+def assign_held_out_folds(config: RunConfig, dataset: Dataset, single_split: bool) -> np.ndarray:
+    """The fold of each row, int16; -1 where a single split never holds it out."""
+    seed = derive_seed(config.seed if config.split_seed is None else config.split_seed, "folds")
+    fold_of_row = assign_folds(dataset.labels, config.folds, seed, dataset.groups)
+    if single_split:
+        fold_of_row[fold_of_row != 0] = -1
+    return fold_of_row
 
-    Args:
-        path: its folder. A run that has finished is only shown again, and nothing is written.
-        subcommand: the command that started it, "cv" or "train".
-        allow_inexact: resume even where versions, threads or other parts of the environment have changed; metrics.json
-            lists the differences.
-        dataset: as in `cross_validate`; a run that has finished is then compared with it, and with the code at hand.
-        callbacks: as there.
-        executor: as there; it may be another than the run was started with.
 
-    Raises:
-        InputError: if another process is at work in it, or for what lies outside it: a package that is missing.
-        UnusableRunError: if there is no such run, the environment differs, or its files are damaged.
-    """
-    started = time.perf_counter()
-    refuse_if_blocked()
-    with reading_its_own_files():
-        load_config(path, subcommand)
-    if (path / METRICS).exists():
-        return _show_finished(path, subcommand, dataset)
-    with reading_its_own_files():
-        load_run_config(path, subcommand)
-    run, config = Run.reopen(path, subcommand)
-    with run, resume_command_in_errors(run):
-        run.started = started
-        check_model_flags(config)
-        check_trackers(config)
-        dataset = dataset or load_dataset(config)
-        fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
-        setup = RunSetup(dataset, fold_of_row, executor or LocalExecutor(), callbacks, allow_inexact)
-        return _run(run, config, setup)
+def estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
+    """Disk space that a run may take at most."""
+    parameters = count_parameters(config.model, config.model_args)
+    probabilities = 4 * CLASS_COUNT * (len(dataset.labels) + len(dataset.test_images))
+    models = 2 * 4 * parameters * config.folds  # as safetensors and as .keras
+    return models + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
 
 
 @dataclass(frozen=True)
 class RunSetup:
-    """What a run works on and with.
+    """The data of a run, and how its folds are trained.
 
     Attributes:
-        dataset: of the run.
+        dataset: training and test images, labels, hashes.
         fold_of_row: int16 (n,): the fold in which each row is held out; -1 for never.
         executor: trains the folds.
-        callbacks: of the user.
+        callbacks: passed by the user.
         allow_inexact: whether a changed environment is accepted.
     """
 
@@ -172,13 +148,16 @@ class RunSetup:
         return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
 
 
+# One run: what is not finished is trained, fold by fold
+
+
 def _run(run: Run, config: RunConfig, setup: RunSetup) -> CVResult:
     """Train the folds that are not finished, and finalize the run."""
     dataset, executor = setup.dataset, setup.executor
     environment = settle_environment(run, config, dataset, setup.fold_of_row, setup.allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
     restore_state(run, environment["run"], dataset)
-    introduce(run, config, dataset, precision)
+    log_run_start(run, config, dataset, precision)
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
         replay(run.state.all_history, setup.callbacks)
@@ -192,8 +171,8 @@ def _run(run: Run, config: RunConfig, setup: RunSetup) -> CVResult:
 
 def restore_state(run: Run, name: str, dataset: Dataset) -> None:
     """Set what is finished so far: nothing, or what an interrupted session has saved."""
-    state, complaints = load_state(run.path, name)
-    for note in (*dataset.notes, *complaints):
+    state, warnings = load_state(run.path, name)
+    for note in (*dataset.notes, *warnings):
         run.log(f"note: {note}")
     if state is None:
         run.state = RunState(
@@ -207,7 +186,23 @@ def restore_state(run: Run, name: str, dataset: Dataset) -> None:
     run.log(f"resuming: {state.finished_folds} folds are finished, and {epochs} epochs of the next one")
 
 
-# One fold, here or on another machine
+def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision: str) -> None:
+    """Log what is about to be trained."""
+    if dataset.ineligible:
+        run.log(f"WARNING: INELIGIBLE FOR THE COMPETITION: {dataset.ineligible.upper()}.")
+    name = " ".join((config.model, *config.model_args))
+    run.log(
+        f"{name}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
+        f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
+    )
+    if config.synthetic_ratio:
+        noun = dataset.label_set.noun
+        run.log(
+            f"each fold starts by making {config.synthetic_ratio:g} synthetic {noun}s per {noun} of its training set"
+        )
+    if config.smoke:
+        backbone = " (--weights none: a backbone of random weights)" if config.weights == "none" else ""
+        run.log(f"a smoke run: it shows that everything runs, and its score means nothing{backbone}")
 
 
 @dataclass(frozen=True)
@@ -215,8 +210,8 @@ class FoldWork:
     """What all folds of a run share; sent once to every machine that trains folds.
 
     Attributes:
-        config: what to do.
-        inputs: of the run.
+        config: of the run.
+        inputs: preprocessed training and test images, or features of them.
         labels: int64 (n,).
         fold_of_row: int16 (n,); -1 in rows that are never held out.
         with_holdout: whether the held-out rows are evaluated after every epoch (`train`).
@@ -254,6 +249,42 @@ class FoldResult:
     seconds: float
     untrained_accuracy: float | None
     differences: list[str] = field(default_factory=list)
+
+
+def train_folds(run: Run, work: FoldWork, setup: RunSetup, trackers: Trackers) -> None:
+    """Train the folds that are not finished, each from where an interrupted session left it, and keep their results.
+
+    Raises:
+        InputError: if training diverges, or a machine differs in a field that must match.
+    """
+    config, state, executor = work.config, run.state, setup.executor
+    epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
+    unfinished = setup.folds[state.finished_folds :]
+    tasks = [(fold, None if number else state.training) for number, fold in enumerate(unfinished)]
+    trained_epochs = state.training.epoch if state.training else 0
+    progress = Progress(run.log, epochs_per_fold * len(unfinished) - trained_epochs, config.folds)
+    if executor.is_local:
+        callbacks = [progress, trackers, *setup.callbacks]
+        train_here = functools.partial(train_fold, callbacks=callbacks, save=run.save_state)
+        results = map_in_order(executor, train_here, tasks, work)
+    else:
+        results = map_in_order(executor, train_fold_remotely, tasks, work)
+    for fold, result in zip(unfinished, results, strict=True):  # a generator: each fold is trained when it is asked for
+        new_epochs = 0
+        if not executor.is_local:
+            new_epochs = len(result.history) - (trained_epochs if fold == unfinished[0] else 0)
+            new_history = result.history[len(result.history) - new_epochs :]
+            trackers.log_epochs(new_history)
+            replay(new_history, setup.callbacks)
+            report_differences(run, work.environment, fold, result.differences)
+        keep_fold(run, work, fold, result, len(setup.folds))
+        right = result.oof.argmax(axis=1) == work.labels[work.fold_of_row == fold]
+        line = f"held-out accuracy {right.mean():.5f}  ({(~right).sum()} of {len(right)} rows wrong)"
+        skipped = epochs_per_fold - len(result.history)
+        progress.end_fold(f"{name_fold(fold, config.folds)}  {line}", skipped, new_epochs)
+
+
+# One fold, here or on another machine
 
 
 def train_fold(
@@ -295,11 +326,11 @@ def train_fold(
     return result
 
 
-def train_fold_elsewhere(work: FoldWork, task: tuple[int, TrainingState | None]) -> FoldResult:
+def train_fold_remotely(work: FoldWork, task: tuple[int, TrainingState | None]) -> FoldResult:
     """`train_fold` in another process, perhaps on another machine, if the run's fingerprint holds there.
 
     Raises:
-        InputError: if it does not, in what is not tolerated.
+        InputError: if it differs in a field that must match.
     """
     fingerprint = work.environment["fingerprint"]
     differences = compare_machines(fingerprint, work.config)
@@ -307,42 +338,6 @@ def train_fold_elsewhere(work: FoldWork, task: tuple[int, TrainingState | None])
         result = train_fold(work, task)
     result.differences.extend(differences)
     return result
-
-
-# All folds, and the end of a run
-
-
-def train_folds(run: Run, work: FoldWork, setup: RunSetup, trackers: Trackers) -> None:
-    """Train the folds that are not finished, each from where an interrupted session left it, and keep their results.
-
-    Raises:
-        InputError: if training diverges, or a machine differs in what is not tolerated.
-    """
-    config, state, executor = work.config, run.state, setup.executor
-    epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
-    unfinished = setup.folds[state.finished_folds :]
-    tasks = [(fold, None if number else state.training) for number, fold in enumerate(unfinished)]
-    trained_epochs = state.training.epoch if state.training else 0
-    progress = Progress(run.log, epochs_per_fold * len(unfinished) - trained_epochs, config.folds)
-    if executor.is_local:
-        callbacks = [progress, trackers, *setup.callbacks]
-        train_here = functools.partial(train_fold, callbacks=callbacks, save=run.save_state)
-        results = map_in_order(executor, train_here, tasks, work)
-    else:
-        results = map_in_order(executor, train_fold_elsewhere, tasks, work)
-    for fold, result in zip(unfinished, results, strict=True):
-        new_epochs = 0
-        if not executor.is_local:
-            new_epochs = len(result.history) - (trained_epochs if fold == unfinished[0] else 0)
-            new_history = result.history[len(result.history) - new_epochs :]
-            trackers.log_epochs(new_history)
-            replay(new_history, setup.callbacks)
-            report_differences(run, work.environment, fold, result.differences)
-        keep_fold(run, work, fold, result, len(setup.folds))
-        right = result.oof.argmax(axis=1) == work.labels[work.fold_of_row == fold]
-        line = f"held-out accuracy {right.mean():.5f}  ({(~right).sum()} of {len(right)} rows wrong)"
-        skipped = epochs_per_fold - len(result.history)
-        progress.end_fold(f"{name_fold(fold, config.folds)}  {line}", skipped, new_epochs)
 
 
 def keep_fold(run: Run, work: FoldWork, fold: int, result: FoldResult, folds: int) -> None:
@@ -370,11 +365,14 @@ def replay(history: Sequence[dict[str, Any]], callbacks: Sequence[keras.callback
 
 
 def report_differences(run: Run, environment: dict[str, Any], fold: int, differences: list[str]) -> None:
-    """Log and record in what the machine that trained a fold differs from the run's first one."""
+    """Log and record how the machine that trained a fold differs from the run's first one."""
     named = [f"fold {fold}: {difference}" for difference in differences]
     for difference in named:
         run.log(f"WARNING: not exactly as on the run's first machine: {difference}")
     record_differences(run, environment, named)
+
+
+# The end of a run
 
 
 def _finalize(
@@ -418,7 +416,7 @@ def _finalize(
 
 
 def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenance: Provenance) -> Path:
-    """Write the submission once; the checkpoint has its name before the file exists, so a resumed run finds its own."""
+    """Write the submission; its path is in the checkpoint first, so that a resumed run recognizes its own file."""
     state = run.state
     path = Path(state.submission) if state.submission else choose_submission_path(run, config, dataset, provenance)
     while True:
@@ -438,48 +436,55 @@ def choose_submission_path(run: Run, config: RunConfig, dataset: Dataset, proven
     if config.submission is not None:
         return config.submission
     if config.smoke:
-        return run.path / "submission.csv"  # a smoke run's file has no place among those worth keeping
+        return run.path / "submission.csv"  # smoke submissions stay in the run folder
     name = name_submission(f"{config.model}-{provenance.oof_accuracy:.5f}", config.input_dir, dataset.ineligible)
     return find_free_path(SUBMISSIONS, name, *SUFFIXES)
 
 
-# What comes before training
+# An interrupted run
 
 
-def assign_held_out_folds(config: RunConfig, dataset: Dataset, single_split: bool) -> np.ndarray:
-    """The fold of each row, int16; -1 where a single split never holds it out."""
-    seed = derive_seed(config.seed if config.split_seed is None else config.split_seed, "folds")
-    fold_of_row = assign_folds(dataset.labels, config.folds, seed, dataset.groups)
-    if single_split:
-        fold_of_row[fold_of_row != 0] = -1
-    return fold_of_row
+def resume(
+    path: Path,
+    subcommand: str,
+    *,
+    allow_inexact: bool = False,
+    dataset: Dataset | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    executor: Executor | None = None,
+) -> CVResult:
+    """Resume an interrupted run, to the result of an uninterrupted one.
 
+    Args:
+        path: its folder. A run that has finished is only shown again, and nothing is written.
+        subcommand: the command that started it, "cv" or "train".
+        allow_inexact: resume even where versions, threads or other parts of the environment have changed; metrics.json
+            lists the differences.
+        dataset: as in `cross_validate`; a finished run is checked against it and against the installed code.
+        callbacks: as there.
+        executor: as there; it may be another than the run was started with.
 
-def introduce(run: Run, config: RunConfig, dataset: Dataset, precision: str) -> None:
-    """Log what is about to be trained."""
-    if dataset.ineligible:
-        run.log(f"WARNING: INELIGIBLE FOR THE COMPETITION: {dataset.ineligible.upper()}.")
-    name = " ".join((config.model, *config.model_args))
-    run.log(
-        f"{name}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
-        f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
-    )
-    if config.synthetic_ratio:
-        noun = dataset.label_set.noun
-        run.log(
-            f"each fold starts by making {config.synthetic_ratio:g} synthetic {noun}s per {noun} of its training set"
-        )
-    if config.smoke:
-        backbone = " (--weights none: a backbone of random weights)" if config.weights == "none" else ""
-        run.log(f"a smoke run: it shows that everything runs, and its score means nothing{backbone}")
-
-
-def estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
-    """Disk space that a run may take at most."""
-    parameters = count_parameters(config.model, config.model_args)
-    probabilities = 4 * CLASS_COUNT * (len(dataset.labels) + len(dataset.test_images))
-    models = 2 * 4 * parameters * config.folds  # as safetensors and as .keras
-    return models + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
+    Raises:
+        InputError: if another process holds the lock, or a package is missing.
+        UnusableRunError: if there is no such run, the environment differs, or its files are damaged.
+    """
+    started = time.perf_counter()
+    refuse_if_blocked()
+    with reading_its_own_files():
+        load_config(path, subcommand)
+    if (path / METRICS).exists():
+        return _show_finished(path, subcommand, dataset)
+    with reading_its_own_files():
+        load_run_config(path, subcommand)
+    run, config = Run.reopen(path, subcommand)
+    with run, add_resume_hint(run):
+        run.started = started
+        check_model_flags(config)
+        check_trackers(config)
+        dataset = dataset or load_dataset(config)
+        fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
+        setup = RunSetup(dataset, fold_of_row, executor or LocalExecutor(), callbacks, allow_inexact)
+        return _run(run, config, setup)
 
 
 def _show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVResult:
@@ -495,8 +500,8 @@ def _show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVRe
 
 
 @contextlib.contextmanager
-def resume_command_in_errors(run: Run) -> Iterator[None]:
-    """Whoever interrupts a run, or meets a full disk or a lost cluster, reads how to resume."""
+def add_resume_hint(run: Run) -> Iterator[None]:
+    """Append the resume command to interrupts, WriteError and LostError."""
     try:
         yield
     except KeyboardInterrupt as stop:

@@ -67,7 +67,7 @@ def make_inputs(dataset: Dataset, config: RunConfig) -> Inputs:
     folder = config.input_dir / ".cache"
     cache_dir = folder if os.access(folder if folder.exists() else config.input_dir, os.W_OK) else None
     with precision_policy(config.precision):
-        lower = module.split(load_weighted_model(config), config.unfreeze).lower
+        lower = module.split(build_fresh_model(config), config.unfreeze).lower
         versions = [load_features(lower, dataset.images, cache_dir, label="training rows")]
         for number in range(1, config.cached_augmentations):
             assert augment is not None, "check_flag_combinations refuses several versions without augmentation"
@@ -202,7 +202,7 @@ def _is_intact(path: Path) -> bool:
 # Models as a configuration asks for them, and what their flags can be
 
 
-def load_weighted_model(config: RunConfig) -> keras.Model:
+def build_fresh_model(config: RunConfig) -> keras.Model:
     """A fresh model with the run's options; `--weights none` means random weights."""
     weights = None if config.weights == "none" else config.weights
     options: dict[str, Any] = read_options(config.model, config.model_args)
@@ -216,7 +216,7 @@ def count_parameters(model: str, model_args: tuple[str, ...]) -> int:
     return int(build_model(model, weights=None, **options).count_params())
 
 
-def select_trained_part(config: RunConfig, model: keras.Model, inputs: Inputs) -> keras.Model:
+def select_trainable_model(config: RunConfig, model: keras.Model, inputs: Inputs) -> keras.Model:
     """The part of `model` that takes `inputs`; it shares the model's layers, so training it trains the model."""
     if not inputs.from_backbone:
         return model
@@ -232,7 +232,7 @@ def check_model_flags(config: RunConfig) -> None:
     """
     check_flag_combinations(config)
     if hasattr(load_model_module(config.model), "split"):
-        load_weighted_model(config)
+        build_fresh_model(config)
     elif read_options(config.model, config.model_args):
         count_parameters(config.model, config.model_args)
 

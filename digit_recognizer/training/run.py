@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
-from digit_recognizer.competition.submissions import describe_command
+from digit_recognizer.competition.submissions import format_command_line
 from digit_recognizer.config import RunConfig, Settings
 from digit_recognizer.console import print_line, raise_if_interrupted
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
@@ -102,7 +102,7 @@ class Run:
         # looked for again under the lock: of two runs that find the folder empty, one gets it
         if (taken := _find_content(path)) is not None:
             raise InputError("run.exists" if taken == CONFIG else "run.folder_not_empty", path=path, received=taken)
-        run = cls(path, subcommand, describe_command(), lock)
+        run = cls(path, subcommand, format_command_line(), lock)
         write_json(path / CONFIG, {"subcommand": subcommand, "command": run.command, **config.to_json()})
         return run
 
@@ -139,7 +139,7 @@ class Run:
     @property
     def resume_command(self) -> str:
         """What to type in order to resume the run."""
-        # who has not activated the environment types its interpreter
+        # without an activated environment, print the interpreter's full path
         python = shutil.which("python")
         ours = python is not None and Path(python).absolute() == Path(sys.executable).absolute()
         return shlex.join(
@@ -263,7 +263,7 @@ def find_fold_weights(path: Path, fold: int) -> Path:
 
 
 def find_input_dir(*paths: Path) -> Path:
-    """The folder that the first run among `paths` was made from, as its config.json says; else input/."""
+    """The input folder named in the first run's config.json; else input/."""
     for path in paths:
         content = read_json(path / CONFIG) if (path / CONFIG).is_file() else None
         if isinstance(content, dict) and isinstance(content.get("input_dir"), str):

@@ -18,7 +18,7 @@ from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, stream
 from digit_recognizer.training.checkpoint import TrainingState, restore_monitors, restore_variables, take_state
 from digit_recognizer.training.hardware import count_devices
-from digit_recognizer.training.inputs import Inputs, load_weighted_model, select_trained_part
+from digit_recognizer.training.inputs import Inputs, build_fresh_model, select_trainable_model
 from digit_recognizer.training.optimizers import build_optimizer, build_schedule
 from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.run import HISTORY_COLUMNS
@@ -32,7 +32,7 @@ SHIFTS_PX = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1),
 
 @dataclass(frozen=True)
 class Holdout:
-    """Rows evaluated after every epoch, for a learning curve only: they never steer training.
+    """Rows evaluated after every epoch, for a learning curve only: they do not affect training.
 
     Each image is evaluated once, without test-time augmentation, which would take five times as long.
 
@@ -66,7 +66,7 @@ class Trainer:
 
     Args:
         model: from inputs to probabilities; its trainable weights change.
-        config: its optimizer, schedule, label smoothing, early stopping.
+        config: has optimizer, schedule, label smoothing and early stopping.
         session: callbacks, and how to resume.
         fold: named in the logs.
 
@@ -110,12 +110,14 @@ class Trainer:
         Args:
             batches: the training set.
             epochs: exactly so many, or at most so many with early stopping.
-            learning_rate: of the schedule.
-            validation: rows that early stopping and plateau are steered by, no part of the training set.
+            learning_rate: peak of the schedule.
+            validation: rows that early stopping and plateau depend on, no part of the training set.
             holdout: rows for the learning curve.
         """
         resumed = self.session.resume_from
-        if resumed is None or resumed.phase <= self.phase:  # a later phase's state holds what this one did
+        if (
+            resumed is None or resumed.phase <= self.phase
+        ):  # otherwise it is resumed in a later phase, and this one is done
             compile_model(self.model, len(batches), self.config, epochs=epochs, learning_rate=learning_rate)
             self.fit_compiled(batches, epochs=epochs, validation=validation, holdout=holdout)
         else:
@@ -145,7 +147,7 @@ class Trainer:
             _SaveState(self),  # after the monitors have counted the epoch
             *self.session.callbacks,
         ]
-        if validation is None and device_epochs.can_run(batches):
+        if validation is None and device_epochs.can_run(batches):  # JAX: whole epochs in one compiled program
             device_epochs.fit_epochs(self.model, batches, first, last, callbacks)
             return
         self.model.fit(
@@ -191,8 +193,8 @@ def train_model(
         inputs: of the whole run.
         targets: float32 one-hot labels (n, classes) of all training rows.
         rows: int (m,), the rows to train on. A validation set is taken from them if the configuration needs one, and
-            synthetic digits are added to the rest if it asks for them. With several devices the first few rows are left
-            out, fewer than there are devices.
+            synthetic digits are added to the rest if it asks for them. With several devices the rows are
+            trimmed to a multiple of their number.
         holdout: evaluated after every epoch.
         session: callbacks, and how to resume.
         fold: seeds derive from it.
@@ -201,12 +203,12 @@ def train_model(
         The trainer, whose model takes `inputs`; and the whole model, which takes images. The two models are the same
         object unless there is a frozen backbone; they share their layers.
     """
-    training, validation = split_training_rows(config, inputs, targets, rows, fold)
+    training, validation = split_off_validation(config, inputs, targets, rows, fold)
     seed = derive_seed(config.seed, "fit", fold)
     # no keras.backend.clear_session(): it would also forget the precision policy
     keras.utils.set_random_seed(seed)
-    model = load_weighted_model(config)  # fresh: a reused model has already seen these rows
-    trainer = Trainer(select_trained_part(config, model, inputs), config, session, fold=fold)
+    model = build_fresh_model(config)  # fresh: a reused model has already seen these rows
+    trainer = Trainer(select_trainable_model(config, model, inputs), config, session, fold=fold)
     batches = TrainingBatches(training.inputs, training.targets, training.rows, config.batch_size, seed, inputs.augment)
     trainer.fit(
         batches, epochs=config.epochs, learning_rate=config.learning_rate, validation=validation, holdout=holdout
@@ -227,7 +229,7 @@ class TrainingSet:
     rows: np.ndarray
 
 
-def split_training_rows(
+def split_off_validation(
     config: RunConfig, inputs: Inputs, targets: np.ndarray, rows: np.ndarray, fold: int
 ) -> tuple[TrainingSet, PredictionBatches | None]:
     """Split rows into a training set, with synthetic digits if asked for, and a validation set if one is needed."""
@@ -246,7 +248,7 @@ def split_training_rows(
 
 
 def add_synthetic_digits(training: TrainingSet, config: RunConfig, fold: int) -> TrainingSet:
-    """Digits made from these very rows, beside them; a resumed run makes the same ones again."""
+    """Append synthetic digits made from the training rows; a resumed run makes the same ones again."""
     images, targets = training.inputs[0][training.rows], training.targets[training.rows]
     count = max(1, round(config.synthetic_ratio * len(images)))
     digits = generate_digits(images, targets.argmax(axis=1), count, derive_seed(config.seed, "synthetic", fold))
@@ -277,9 +279,8 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) 
     Args:
         model: from inputs to probabilities.
         inputs: uint8 images (n, height, width, channels) or float32 features (n, ...).
-        tta: of images only, predictions are averaged over so many versions of each: 1 the image itself, 5 also moved by
-            1 px up, down, left and right, 9 also diagonally. A digit keeps its meaning, while a model that pools sees
-            other pixels.
+        tta: number of versions to average, of images only: 1 the image itself, 5 also shifted by 1 px up, down, left
+            and right, 9 also diagonally. A digit keeps its meaning, while a model that pools sees other pixels.
 
     Returns:
         float32 (n, classes), rows sum to 1.
@@ -304,7 +305,7 @@ def shift_images(images: np.ndarray, down_px: int, right_px: int) -> np.ndarray:
 
 
 class _EpochLogs(keras.callbacks.Callback):
-    """Starts the order of each epoch, completes its logs for all later callbacks, and appends them to the history."""
+    """Shuffles at each epoch's start; adds fold, lr, seconds and holdout metrics to the logs and to the history."""
 
     def __init__(
         self, trainer: Trainer, batches: TrainingBatches, holdout: Holdout | None, *, has_validation: bool
@@ -335,7 +336,7 @@ class _EpochLogs(keras.callbacks.Callback):
     def _evaluate(self, holdout: Holdout) -> dict[str, float]:
         probabilities = self.trainer.predict(holdout.inputs)
         smoothing, classes = self.trainer.config.label_smoothing, holdout.targets.shape[1]
-        targets = holdout.targets * (1 - smoothing) + smoothing / classes  # the training loss has them so
+        targets = holdout.targets * (1 - smoothing) + smoothing / classes  # as in the training loss
         loss = -(targets * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1).mean()
         right = probabilities.argmax(axis=1) == holdout.targets.argmax(axis=1)
         return {f"{self.prefix}_loss": float(loss), f"{self.prefix}_accuracy": float(right.mean())}

@@ -16,8 +16,8 @@ from digit_recognizer.backend import import_keras
 from digit_recognizer.competition.submissions import (
     Provenance,
     check_new_submission_path,
-    describe_command,
     find_commit,
+    format_command_line,
     write_submission,
 )
 from digit_recognizer.config import Preprocess
@@ -446,7 +446,7 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
         raise InputError("predict.other_models", path=run / "models")
     provenance = Provenance(
         model=trained.config.model,
-        command=describe_command(),
+        command=format_command_line(),
         commit=find_commit(),
         train_sha256=finished.metrics["train_sha256"],
         test_sha256=test.sha256,
