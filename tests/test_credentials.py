@@ -15,7 +15,6 @@ from kaggle_server import KEY, TOKEN, USER
 from digit_recognizer.competition import client
 from digit_recognizer.competition.client import load_client
 
-pytestmark = pytest.mark.fast
 API_KEY = json.dumps({"username": USER, "key": KEY})
 OAUTH = json.dumps(
     {

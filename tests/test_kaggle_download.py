@@ -12,7 +12,6 @@ from digit_recognizer import download
 from digit_recognizer.competition import client
 from digit_recognizer.competition.client import PARTIAL, STATUS_CODES, ask_kaggle, download_competition
 
-pytestmark = pytest.mark.fast
 INPUT = Path("input")
 NAMES = ["sample_submission.csv", "test.csv", "train.csv"]
 

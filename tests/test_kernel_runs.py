@@ -14,7 +14,6 @@ from digit_recognizer.competition.client import TOLERATED_ERRORS
 
 SLUG = "digit-recognizer-baseline"
 FOLDER = "kernels/baseline"
-pytestmark = pytest.mark.fast
 
 
 def refuse(code, *arguments, **place):

@@ -7,10 +7,6 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.fast
-
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -6,7 +6,6 @@ import pytest
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.reporting import plots
 
-pytestmark = pytest.mark.fast
 RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1, 1, 2, 4, 4, 4, 5, 6, 7, 8, 9])  # no 3
 IMAGES = RNG.integers(1, 256, (12, 28, 28, 1), dtype=np.uint8)  # no pixel is paper: gaps can be seen

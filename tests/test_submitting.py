@@ -16,7 +16,6 @@ from digit_recognizer.competition.submissions import SMOKE_INELIGIBLE
 from digit_recognizer.competition.submit import LEDGER, load_ledger, record_entry
 from digit_recognizer.io import hash_file
 
-pytestmark = pytest.mark.fast
 STEPS = ("GetSubmissionLimits", "ListSubmissions", "StartSubmissionUpload", "PUT", "CreateSubmission")
 THEIRS = {"date": "2026-11-21T20:15:00Z", "content": b"", "score": "0.1", "error": None, "polls": 0}
 

@@ -9,8 +9,6 @@ from sweep_records import make_grid, make_record, make_records, make_study
 from digit_recognizer.sweeps.figures import plot_importance, plot_parameter
 from digit_recognizer.sweeps.study import Range, Reported
 
-pytestmark = pytest.mark.fast
-
 
 def draw(study, records, parameter):
     (axes,) = plot_parameter(study, records, parameter).axes

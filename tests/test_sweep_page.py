@@ -32,7 +32,6 @@ from digit_recognizer.sweeps.report import (
 from digit_recognizer.sweeps.statistics import rank, select_records, summarize
 from digit_recognizer.sweeps.study import Claim, Range, Reported, label_configuration
 
-pytestmark = pytest.mark.fast
 HOSTILE = '<script>alert("1")</script> & more'
 
 

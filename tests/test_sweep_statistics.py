@@ -21,8 +21,6 @@ from digit_recognizer.sweeps.statistics import (
 )
 from digit_recognizer.sweeps.study import Claim, Range
 
-pytestmark = pytest.mark.fast
-
 SIMULATIONS = 300  # of two comparisons each
 CROSS = (
     {"model_args.dropout": (0.3, 0.5, 0.7), "batch_size": (40,)},
