@@ -61,16 +61,20 @@ HISTORY = {  # columns of history.csv; new: old ones, of which a row has one at 
     "val_loss": ["watched_loss", "held_out_loss"],
     "val_accuracy": ["watched_accuracy", "held_out_accuracy"],
 }
-METRICS = {"ineligible": "unfit_for_competition", "most_frequent_confusion": "costliest_confusion"}  # new: old
+METRICS = {  # new: old
+    "ineligible": "unfit_for_competition",
+    "most_frequent_confusion": "costliest_confusion",
+    "evaluated_pictures": "judged_pictures",
+}
 
-PLACES = ("input_dir", "run_dir", "submission", "tensorboard", "verb", "command")  # of config.json; not compared
+PLACES = ("input_dir", "run_dir", "submission", "tensorboard", "verb", "subcommand", "command")  # of config.json; not compared
 NUMBERS = (
     *("model", "seed", "oof_accuracy", "oof_accuracy_interval", "fold_accuracies", "calibration_error", "precision"),
     *("train_sha256", "test_sha256", "shared_test_rows", "duplicates", "single_split", "untrained_accuracy"),
 )  # of metrics.json, as they are
 COLUMNS = ("fold", "epoch", "loss", "accuracy", "lr", "val_loss", "val_accuracy")
 TRANSFER = (
-    *("classes", "training_pictures", "parameters", "judged_pictures", "seeds", "accuracy", "nearest_class_mean"),
+    *("classes", "training_pictures", "parameters", "evaluated_pictures", "seeds", "accuracy", "nearest_class_mean"),
     *("nearest_neighbours", "accuracy_per_class"),
 )
 
@@ -592,7 +596,7 @@ def transfer_greek(session: Session, net: str, *arguments: str) -> Values:
     session.run("transfer", net, "--images", str(session.data / "greek" / "train"), "--run-dir", str(run), *arguments)
     metrics, rows = json.loads((run / "metrics.json").read_text()), read_table(run / "predictions.csv")
     return {
-        "metrics": {name: metrics[name] for name in TRANSFER if name in metrics},
+        "metrics": {name: metrics[old] for name in TRANSFER for old in (name, METRICS.get(name)) if old in metrics},
         "history": read_history(run / "history.csv"),
         "rows": {column: [row[column] for row in rows] for column in ("file", "label", "predicted", "probability")},
         "weights": next(iter(session.read_weights(run / "models").values())),
