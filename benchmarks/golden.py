@@ -67,7 +67,8 @@ METRICS = {  # new: old
     "evaluated_pictures": "judged_pictures",
 }
 
-PLACES = ("input_dir", "run_dir", "submission", "tensorboard", "verb", "subcommand", "command")  # of config.json; not compared
+# of config.json; not compared
+PLACES = ("input_dir", "run_dir", "submission", "tensorboard", "verb", "subcommand", "command")
 NUMBERS = (
     *("model", "seed", "oof_accuracy", "oof_accuracy_interval", "fold_accuracies", "calibration_error", "precision"),
     *("train_sha256", "test_sha256", "shared_test_rows", "duplicates", "single_split", "untrained_accuracy"),
