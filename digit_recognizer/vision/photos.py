@@ -6,6 +6,7 @@ minutes nor gigabytes.
 """
 
 import contextlib
+import functools
 import io
 import itertools
 import logging
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from digit_recognizer.console import print_line
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import read_bytes
 
@@ -99,9 +101,17 @@ def load_photograph(path: Path) -> np.ndarray:
         (3024, 4032)
     """
     with open_picture(path) as image:
+        if getattr(image, "is_animated", False):
+            note_further_pictures(path)
         image.draft("L", None)  # a JPEG stores its luma: a quarter of the memory, and no detour by RGB
         _decode(image)
         return np.array(_turn_upright(_convert(image, "L")))
+
+
+@functools.cache  # once per file, however often it is loaded
+def note_further_pictures(path: Path) -> None:
+    """Print that only the first picture of an animation or a multi-page file is read."""
+    print_line(f"note: {path} holds several pictures, and the first one is read")
 
 
 def load_colours(path: Path, side_px: int) -> np.ndarray:
