@@ -107,8 +107,8 @@ MODEL = expect("models.unknown", received="{value}")
 UNKNOWN_OPTION = expect("models.option_unknown", received="{value}")
 NOT_FINITE = expect("models.option_not_finite", received="{value}", option="dropout")
 FLAG = {"column": "{flag}"}
-TOO_LOW, BETWEEN = expect("config.too_low", **FLAG), expect("config.no_open_fraction", **FLAG)
-OUT_OF_RANGE, NO_FRACTION = expect("config.out_of_range", **FLAG), expect("config.no_fraction", **FLAG)
+TOO_LOW, BETWEEN = expect("config.too_low", **FLAG), expect("config.not_between_0_and_1", **FLAG)
+OUT_OF_RANGE, NO_FRACTION = expect("config.out_of_range", **FLAG), expect("config.not_from_0_to_below_1", **FLAG)
 FLAGS: dict[tuple[str, ...], Expected] = {
     **{("--epochs", value): ARGUMENTS for value in ("three", "2.5", "nan", "", "1e3", "٣x", "0x3", "9" * 5000)},
     **{(flag, "-1"): TOO_LOW for flag in ("--epochs", "--folds", "--batch-size", "--limit-train", "--limit-test")},

@@ -201,7 +201,7 @@ def test_where_nothing_can_be_held_out_the_accuracy_is_unknown(place, tmp_path, 
         (["run", "--images", "train", "--run-dir", "train/run"], "transfer.run_dir_in_images"),
         (["run", "--images", "train", "--weights", "none"], "transfer.photographs_only"),
         (["run", "--images", "train", "--seeds", "0"], "config.too_low"),
-        (["run", "--images", "train", "--learning-rate", "2"], "config.no_open_fraction"),
+        (["run", "--images", "train", "--learning-rate", "2"], "config.not_between_0_and_1"),
     ],
 )
 def test_an_impossible_transfer_is_refused_before_it_begins(place, tmp_path, arguments, code):
