@@ -69,9 +69,9 @@ class TransferConfig:
             self._refuse("config.out_of_range", "seed", lowest=0, highest=HIGHEST_SEED)
         for name in ("learning_rate", "unfreeze_learning_rate"):
             if not 0 < getattr(self, name) < 1:
-                self._refuse("config.no_open_fraction", name)
+                self._refuse("config.not_between_0_and_1", name)
         if not 0 <= self.label_smoothing < 1:
-            self._refuse("config.no_fraction", "label_smoothing")
+            self._refuse("config.not_from_0_to_below_1", "label_smoothing")
         if self.run == PHOTOGRAPHS and (self.copies or self.unfreeze is not None):
             raise InputError(
                 "transfer.letters_only", column="--copies" if self.copies else "--unfreeze", received=self.run
