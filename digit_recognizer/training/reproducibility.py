@@ -166,7 +166,7 @@ def _dump_code(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(body := getattr(node, "body", None), list):
-            node.body = [part for part in body if not _is_docstring(part)]  # type: ignore[attr-defined]
+            body[:] = [part for part in body if not _is_docstring(part)]
     return ast.dump(tree)
 
 
