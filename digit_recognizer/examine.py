@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import command, parse_arguments
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> None:
 
 def run_examination(chosen: ExamineArguments, folder: Path | None) -> "Examination":
     """Examine as the command line asks, with files in `folder`; None for RUN/examination."""
+    import_keras()
     from digit_recognizer.reporting.examination import examine_run
     from digit_recognizer.reporting.model_report import ModelRequest, load_letters
 
