@@ -368,6 +368,19 @@ def make_free_folder(parent: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
+def make_folder(folder: Path) -> Iterator[None]:
+    """Make a folder; at the end, remove what was made of it and of the folders above it, if nothing has come in."""
+    made = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for place in made:
+            with contextlib.suppress(OSError):  # never made, or files are in it by now
+                place.rmdir()
+
+
+@contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Wait until no other process is within this for the same folder; no file is left there.
 

@@ -121,6 +121,28 @@ def test_what_is_not_a_zip_is_refused_and_downloaded_again(small, capsys):
     assert download.main(["kaggle"]) == 0
 
 
+def test_a_folder_that_was_there_before_stays(small):
+    INPUT.mkdir()
+    small.kept["DownloadDataFiles"] = 403
+    assert download.main(["kaggle"]) == 2
+    assert list_names() == []
+
+
+def test_after_an_interruption_while_unpacking_nothing_is_downloaded_again(small, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "download", interrupt)
+        assert download.main(["kaggle"]) == 130
+    assert "the same command resumes" in one_line(capsys)
+    assert list_names() == [PARTIAL]
+    small.archive.write_bytes(b"of the same date, and never read")
+    assert download.main(["kaggle"]) == 0
+    assert list_names() == NAMES
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
 def test_files_that_differ_are_not_replaced_without_overwrite(small, capsys):
     assert download.main(["kaggle"]) == 0
     before = read_files()

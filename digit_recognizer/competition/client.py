@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 
 from digit_recognizer.data.sources import Summary, download
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import lock_folder
+from digit_recognizer.io import lock_folder, make_folder
 
 COMPETITION = "digit-recognizer"
 TRAIN_ROWS, TEST_ROWS = 42_000, 28_000  # of the competition's train.csv and test.csv
 PARTIAL = ".kaggle-download"  # in the input folder
+BY_BROWSER = "What was downloaded is kept: try again, or download the zip in a browser and name its path, not kaggle."
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 60  # Kaggle's client waits for ever; a stalled server must not
 RETRIES = 2  # of a connection that fails: the client's own ten take six silent minutes
@@ -154,8 +155,8 @@ def download_competition(input_dir: Path, overwrite: bool = False) -> Summary:
     """Download the competition's zip and unpack it into `input_dir`; after an interruption, resume.
 
     The zip, and the note by which Kaggle's client knows how much of it is there, are kept in a hidden folder of
-    `input_dir`. That folder stays when the download is interrupted. It is removed once the files are in their places,
-    or the zip has proved to be unusable.
+    `input_dir`. That folder stays when the download or the unpacking is interrupted. It is removed once the files are
+    in their places, or the zip has proved to be unusable.
 
     Args:
         input_dir: made if need be.
@@ -168,48 +169,50 @@ def download_competition(input_dir: Path, overwrite: bool = False) -> Summary:
     client = load_client()
     folder = input_dir / PARTIAL
     path = folder / f"{COMPETITION}.zip"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with lock_folder(folder):
-            _download_zip(client, path)
-            try:
-                return download(str(path), input_dir, overwrite, name="Kaggle", rows=(TRAIN_ROWS, TEST_ROWS))
-            finally:
-                path.unlink(missing_ok=True)
-    finally:
-        if not path.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # it holds files
-                input_dir.rmdir()
-
-
-def _download_zip(client: Any, path: Path) -> None:
-    try:
-        with ask_kaggle(remedy="What was downloaded is kept: try again, or download the zip in a browser."):
-            client.competition_download_files(COMPETITION, path=str(path.parent), force=False, quiet=False)
-    except KeyboardInterrupt as stop:
-        kept = path.exists() and path.stat().st_size > 0
-        raise type(stop)("what was downloaded is kept: the same command resumes" if kept else "") from None
-    if not path.is_file():
-        raise InputError("kaggle.no_zip", path=path.name)
+    with make_folder(folder):
+        try:
+            with lock_folder(folder):
+                with ask_kaggle(remedy=BY_BROWSER):
+                    client.competition_download_files(COMPETITION, path=str(folder), force=False, quiet=False)
+                if not path.is_file():
+                    raise InputError("kaggle.no_zip", path=path.name)
+                try:
+                    summary = download(str(path), input_dir, overwrite, name="Kaggle", rows=(TRAIN_ROWS, TEST_ROWS))
+                except Exception:  # not Ctrl-C, after which the zip is needed again
+                    path.unlink()
+                    raise
+                path.unlink()
+                return summary
+        except KeyboardInterrupt as stop:
+            kept = path.exists() and path.stat().st_size > 0
+            raise type(stop)("what was downloaded is kept: the same command resumes" if kept else "") from None
+        finally:
+            if not path.exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _time_limits() -> Iterator[None]:
-    """Give a limit to every request that has none; requests takes one per call only, and the client passes none."""
+    """Give a limit to every request that has none.
+
+    requests takes limits per call or by a session's adapter only, and Kaggle's client takes neither from us: it opens
+    its sessions inside its calls, and for an upload an adapter of its own. So the class of all adapters is changed for
+    as long as the call lasts.
+    """
     from requests.adapters import HTTPAdapter
 
     send = HTTPAdapter.send
 
-    def send_in_time(adapter: Any, request: Any, *arguments: Any, **options: Any) -> Any:
-        if not arguments and options.get("timeout") is None:
+    def send_in_time(adapter: Any, request: Any, **options: Any) -> Any:
+        if options.get("timeout") is None:
             options["timeout"] = (CONNECT_SECONDS, ANSWER_SECONDS)
         if (adapter.max_retries.total or 0) > RETRIES:
             adapter.max_retries = adapter.max_retries.new(total=RETRIES)
-        return send(adapter, request, *arguments, **options)
+        return send(adapter, request, **options)  # sessions pass all options by name
 
-    HTTPAdapter.send = send_in_time  # type: ignore[method-assign, assignment]  # put back below
+    # mypy allows no method to be replaced, nor by a function that takes options by name only
+    HTTPAdapter.send = send_in_time  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        HTTPAdapter.send = send  # type: ignore[method-assign]  # as it was
+        HTTPAdapter.send = send  # type: ignore[method-assign]  # a method is replaced, by itself

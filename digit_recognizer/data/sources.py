@@ -44,6 +44,7 @@ from digit_recognizer.io import (
     hash_file,
     install_file,
     lock_folder,
+    make_folder,
     open_regular_file,
     open_staging_folder,
     read_npy,
@@ -124,10 +125,8 @@ def download(
         raise InputError("data.no_source", received=source)
     if os.path.lexists(input_dir) and not input_dir.is_dir():
         raise InputError("io.not_folder", path=input_dir)
-    made = [folder for folder in (input_dir, *input_dir.parents) if not os.path.lexists(folder)]
     try:
-        input_dir.mkdir(parents=True, exist_ok=True)
-        with open_staging_folder(input_dir) as staging:
+        with make_folder(input_dir), open_staging_folder(input_dir) as staging:
             try:
                 notes = _stage(staging, source)
                 train, test, more_notes = _check_staged(staging, rows)
@@ -138,13 +137,8 @@ def download(
                 raise
             with lock_folder(input_dir):
                 _install(staging, input_dir, overwrite)
-            made = []
     except OSError as error:
         raise WriteError("io.unwritable", path=input_dir, received=error.strerror or str(error)) from error
-    finally:
-        for folder in made:
-            with contextlib.suppress(OSError):  # never made, or somebody else's files are in it by now
-                folder.rmdir()
     files = tuple(input_dir / known for known in KNOWN if (input_dir / known).exists())
     counts = np.bincount(train.labels, minlength=CLASSES)
     return Summary(name or source, files, len(train.labels), len(test.pixels), counts, label_set, (*notes, *more_notes))
