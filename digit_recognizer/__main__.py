@@ -11,8 +11,9 @@ def main() -> int:
     """Run the command that is named first, with the arguments after it."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
-        sys.argv = [name, *sys.argv[2:]]
-        code: int = importlib.import_module(f"digit_recognizer.{name}").main()
+        module = importlib.import_module(f"digit_recognizer.{name}")
+        sys.argv = [str(module.__file__), *sys.argv[2:]]  # as under `python -m digit_recognizer.COMMAND`
+        code: int = module.main()
         return code
     if name == "--version":
         print(__version__)

@@ -17,7 +17,7 @@ class ScoreArguments:
     submission: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """The submission, ImageId,Label."""
     input_dir: Path = Path("input")
-    """Folder that holds test.csv and test_labels.csv."""
+    """Folder that holds test_labels.csv, and the test.csv that the submission was made for."""
 
 
 @command

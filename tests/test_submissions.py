@@ -199,6 +199,13 @@ def test_an_ineligible_submission_is_scored_with_a_warning(tiny_dir, path):
     assert "INELIGIBLE FOR THE COMPETITION: leaks" in score_submission(path, tiny_dir)
 
 
+def test_without_the_test_images_a_submission_is_scored_with_a_warning(tiny_dir, path):
+    (tiny_dir / "test.csv").unlink()
+    write_submission(path, TEST_LABELS, 20, PROVENANCE)
+    text = score_submission(path, tiny_dir)
+    assert "accuracy 1.00000" in text and "test.csv is missing" in text
+
+
 def test_without_test_labels_nothing_is_scored(tiny_dir, path):
     (tiny_dir / "test_labels.csv").unlink()
     write_labels(path, np.zeros(20, int))

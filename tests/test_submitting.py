@@ -104,7 +104,7 @@ def test_what_is_wrong_at_home_is_found_before_kaggle_is_asked(kaggle, noted_fil
     refuse(noted_file, "submission.ledger_columns", path=LEDGER)
     assert LEDGER.read_text() == "mine\n"
     Path("input/test.csv").unlink()
-    refuse(noted_file, "io.missing", path="input/test.csv")
+    refuse(noted_file, "data.missing", path="input/test.csv")
     assert kaggle.requests == []
 
 

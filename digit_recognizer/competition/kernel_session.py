@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from digit_recognizer.competition.submissions import PACKAGE
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import TerminatedError, print_line, raise_on_signals
 from digit_recognizer.data.dataset import load_dataset, load_train, pixels_to_images
@@ -190,10 +191,13 @@ def run_session(
 def find_competition_data(inputs: Path) -> Path:
     """The folder that holds the competition's files, wherever Kaggle has mounted it.
 
+    Folders called digit-recognizer come first: an attached data set may hold files of the same names.
+
     Raises:
         InputError: if nothing attached holds them.
     """
-    for folder in (path.parent for path in sorted(inputs.rglob("train.csv"))):
+    found = {path.parent for path in inputs.rglob("train.csv")}
+    for folder in sorted(found, key=lambda folder: (folder.name != "digit-recognizer", folder)):
         if all((folder / name).is_file() for name in ("train.csv", "test.csv", "sample_submission.csv")):
             return folder
     raise InputError("kernel.no_competition", path=inputs)
@@ -230,7 +234,7 @@ def _named_as_command(config: RunConfig) -> Iterator[None]:
     recipe = build_config(config.model, config.smoke).to_json()
     differing = {k: v for k, v in config.to_json().items() if k not in PATH_FIELDS and recipe[k] != v}
     kept = sys.argv
-    sys.argv = ["cv", "--model", config.model, *["--smoke"] * config.smoke]
+    sys.argv = [str(PACKAGE / "cv.py"), "--model", config.model, *["--smoke"] * config.smoke]
     for name, value in differing.items():
         sys.argv += [flag(name), *map(str, value if isinstance(value, list) else [value])]
     try:

@@ -40,7 +40,7 @@ from digit_recognizer.competition.submissions import (
     load_submission,
 )
 from digit_recognizer.console import make_printable, print_line
-from digit_recognizer.data.csv import load_labels
+from digit_recognizer.data.csv import load_labels, open_table
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import FORMULA_STARTS, check_writable_folder, hash_file, lock_folder, write_csv
 
@@ -168,7 +168,8 @@ def check_file(options: SubmitOptions) -> Submission:
     submission = load_submission(path)
     rows = len(load_labels(options.input_dir / "sample_submission.csv"))
     test = options.input_dir / "test.csv"
-    check_submission(submission, rows, hash_file(test))
+    with open_table(test):  # if it is missing, the error says how to download it
+        check_submission(submission, rows, hash_file(test))
     if rows != TEST_ROWS:
         raise InputError("submission.not_the_competition", path=options.input_dir, received=rows, rows=TEST_ROWS)
     if len(set(submission.labels.tolist())) == 1:
@@ -268,15 +269,16 @@ def send(client: Any, path: Path, entry: Entry) -> Entry:
     """
     record_entry(entry)
     try:
-        with tempfile.TemporaryDirectory() as folder, ask_kaggle(remedy=FIND_OUT):
+        with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / _name_copy(path, entry.sha256)
             shutil.copyfile(path, copy)
             if hash_file(copy) != entry.sha256:  # another file has taken its place since it was checked
                 raise RefusedError("submission.changed_meanwhile", path=path)
-            answer = client.competition_submit(str(copy), entry.message, COMPETITION, quiet=True)
-            if answer.message == client.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:  # no error to the client
-                raise RefusedError("submission.upload_failed", path=path)
-            ref = _read_number(answer.ref, least=1)
+            with ask_kaggle(remedy=FIND_OUT):
+                answer = client.competition_submit(str(copy), entry.message, COMPETITION, quiet=True)
+                if answer.message == client.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:  # no error to the client
+                    raise RefusedError("submission.upload_failed", path=path)
+                ref = _read_number(answer.ref, least=1)
     except RefusedError:
         remove_entry(entry)
         raise
