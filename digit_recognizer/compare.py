@@ -1,4 +1,4 @@
-"""`python -m digit_recognizer.compare RUN RUN`: which of two runs is better, and whether the rows can tell."""
+"""`python -m digit_recognizer.compare RUN RUN`: which of two runs is better, and whether that is significant."""
 
 import sys
 from dataclasses import dataclass

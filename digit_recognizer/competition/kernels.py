@@ -368,16 +368,17 @@ def push(folder: Path) -> str:
         raise InputError("kernel.code_file", path=code)
     client = load_client()
     metadata = fill_owner(metadata, client)
-    kernel, look = metadata["id"], f"Before you push again, look whether it has arrived: kernel status {folder}"
-    with tempfile.TemporaryDirectory() as name, explain_interruption(look), ask_kaggle(KERNEL_STATUS_CODES, look):
+    kernel, look = metadata["id"], f"look whether it has arrived before you push again: kernel status {folder}"
+    with tempfile.TemporaryDirectory() as name:
         shutil.copyfile(code, Path(name) / code.name)
         write_json(Path(name) / METADATA, metadata)
-        try:
-            answer = client.kernels_push(name)
-        except OSError:  # of the network, some of which are ValueErrors too
-            raise
-        except UNREADABLE as error:  # not quoted: of a damaged token the client says what it is
-            raise InputError("kernel.metadata", path=folder / METADATA, received=type(error).__name__) from None
+        with explain_interruption(look), ask_kaggle(KERNEL_STATUS_CODES, f"Then {look}"):
+            try:
+                answer = client.kernels_push(name)
+            except OSError:  # of the network, some of which are ValueErrors too
+                raise
+            except UNREADABLE as error:  # not quoted: of a damaged token the client says what it is
+                raise InputError("kernel.metadata", path=folder / METADATA, received=type(error).__name__) from None
     if answer is None or answer.error or not answer.version_number:
         raise InputError("kernel.refused", path=kernel, received=quote(getattr(answer, "error", "") or "no reason"))
     for kind in SOURCES:
