@@ -174,8 +174,8 @@ class RunConfig:
             elif isinstance(value, list) and typing.get_origin(kind) is tuple:
                 value = tuple(value)
             values[name] = value
-            if not _fits(values[name], kind):
-                received, expected = repr(content[name])[:40], _name_kind(kind)
+            if not fits(values[name], kind):
+                received, expected = repr(content[name])[:40], name_kind(kind)
                 raise InputError("config.field_type", column=name, received=received, expected=expected)
         return cls(**values)
 
@@ -203,26 +203,34 @@ LOWEST = {
 SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "limit_train": 500, "batch_size": 50}
 
 
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of the type that a field declares."""
-    if typing.get_origin(kind) is Literal:
-        return value in typing.get_args(kind)
-    if typing.get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
-    if typing.get_args(kind):  # a choice of types, of which one may be None
-        return any(_fits(value, one) for one in typing.get_args(kind))
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value, as JSON or TOML has it, is of the type that a field declares."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return value in arguments
+    if origin in (tuple, list):
+        return isinstance(value, (tuple, list)) and all(fits(one, arguments[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(fits(one, arguments[1]) for one in value.values())
+    if arguments:  # a choice of types, of which one may be None
+        return any(fits(value, one) for one in arguments)
+    if kind is Any:
+        return True
     return isinstance(value, (float, int) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
 
 
-def _name_kind(kind: Any) -> str:
+def name_kind(kind: Any) -> str:
     """The type of a field, in words."""
-    if typing.get_origin(kind) is Literal:
-        *first, last = map(str, typing.get_args(kind))
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        *first, last = map(str, arguments)
         return f"{', '.join(first)} or {last}"
-    if typing.get_origin(kind) is tuple:
-        return "a list of strings"
-    if typing.get_args(kind):
-        return " or ".join(_name_kind(one) for one in typing.get_args(kind))
+    if origin in (tuple, list):
+        return f"a list of {name_kind(arguments[0]).removeprefix('a ')}s"
+    if origin is dict:
+        return "a table"
+    if arguments:
+        return " or ".join(name_kind(one) for one in arguments)
     return {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}.get(kind, "a string")
 
 

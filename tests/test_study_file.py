@@ -96,6 +96,7 @@ def test_every_study_that_ships_can_be_run(path):
         ("[0.3, 0.5]", "[0.3, 0.3]", "entry"),
         ("[0.3, 0.5]", "[]", "entry"),
         ("[[grid]]", "[[grids]]", "unknown_entry"),
+        ("[40, 80]", f"{list(range(1, 10**5))}", "too_many"),
         ("[fixed]", "[search]\nepochs = [1]\n[fixed]", "grid_or_search"),
         ('title = "Two grids"', "title = ", "not_toml"),
         ("epochs = 3", f"epochs = {'[' * 5000}{']' * 5000}", "not_toml"),

@@ -34,12 +34,13 @@ import functools
 import itertools
 import math
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from digit_recognizer.config import RunConfig
+from digit_recognizer.config import RunConfig, fits, name_kind
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import read_bytes
 from digit_recognizer.models import build_config, read_options
@@ -62,11 +63,6 @@ class Range:
     high: float
     log: bool = False
     whole: bool = False
-
-    @property
-    def ends(self) -> tuple[Value, Value]:
-        """The lowest and the highest number that can be drawn."""
-        return (int(self.low), int(self.high)) if self.whole else (float(self.low), float(self.high))
 
 
 @dataclass(frozen=True)
@@ -210,12 +206,27 @@ def are_numbers(values: Sequence[Value]) -> bool:
     return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
 
 
-# Reading a study file: every entry is named, typed, and tried against RunConfig before anything runs.
+# Reading a study file: the types and ranges of its entries stand in tables, and the values of its runs are tried
+# against RunConfig.
 
 STUDY_FILE = "study.toml"
 LIMIT_BYTES = 1 << 20
+MOST_CONFIGURATIONS = 100_000
 SET_BY_SWEEP = ("run_dir", "input_dir", "submission", "seed", "smoke")
-VALUES = (bool, int, float, str)
+
+Table = dict[str, Any]
+STUDY_TYPES: Table = {
+    "title": str, "hypothesis": str, "method_text": str, "conclusion": str, "source": str, "input_dir": str,
+    "seeds": int, "method": Method, "trials": int, "minutes": float, "prune": Prune, "at_once": int,
+    "epochs_shown": list[int], "fixed": Table, "search": Table, "grid": list[Table], "reported": list[Table],
+    "claim": list[Table],
+}  # fmt: skip
+RANGE_TYPES: Table = {"low": float, "high": float, "log": bool}
+REPORTED_TYPES: Table = {"accuracy": float, "untrained": float, "note": str}
+RANGES = {
+    "seeds": (1, 1000), "trials": (1, 10**8), "minutes": (0.001, 10**6), "at_once": (1, 1000),
+    "epochs_shown": (1, 10**6), "accuracy": (0, 1), "untrained": (0, 1), "margin": (0, 1),
+}  # fmt: skip
 
 
 def load_study(path: Path) -> Study:
@@ -233,220 +244,173 @@ def load_study(path: Path) -> Study:
         table = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
         raise InputError("sweep.not_toml", path=file, problem=error) from error
-    study = _read_study(_Table(table, file), file.absolute().parent.name if file.name == STUDY_FILE else file.stem)
-    _check_parameters(study, file)
-    for reported in study.reported:
-        if study.method == "grid" and not any(reported in find_reported(study, one) for one in study.configurations):
-            raise InputError("sweep.reported", path=file, received=reported.values)
-    for claim in study.claims:
-        _check_claim(study, claim, file)
+    try:
+        study = _read_study(table, file.absolute().parent.name if file.name == STUDY_FILE else file.stem)
+        _check_parameters(study)
+        for claim in study.claims:
+            _check_claim(study, claim)
+    except InputError as error:
+        error.path = file
+        raise
     return study
 
 
-@dataclass
-class _Table:
-    """A TOML table whose entries are taken one by one, so that what is left over is unknown."""
-
-    left: dict[str, Any]
-    path: Path
-    where: str = ""
-
-    def take(
-        self,
-        name: str,
-        kind: type | tuple[type, ...],
-        default: Any = ...,
-        valid: Callable[[Any], bool] = lambda value: True,
-        expected: str = "",
-    ) -> Any:
-        """Take an entry; one without a default must be there, be of the kind, and be valid."""
-        if name not in self.left:
-            if default is ...:
-                raise InputError("sweep.missing_entry", path=self.path, column=f"{self.where}{name}")
-            return default
-        value = self.left.pop(name)
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds) or not valid(value):
-            self.refuse(name, value, expected or " or ".join(f"a {one.__name__}" for one in kinds))
-        return value
-
-    def take_tables(self, name: str) -> Iterator["_Table"]:
-        """The tables of an array, each to be taken apart in turn."""
-        for number, content in enumerate(self.take(name, list, []), 1):
-            if not isinstance(content, dict):
-                self.refuse(f"[[{name}]]", content, "tables")
-            yield _Table(content, self.path, f"[[{name}]] number {number}: ")
-
-    def take_values(self) -> Iterator[tuple[str, Any]]:
-        """All that is left; options of the network, which TOML nests, as `model_args.NAME`."""
-        for name, content in self.left.items():
-            if name in SET_BY_SWEEP:
-                raise InputError("sweep.set_by_sweep", path=self.path, column=f"{self.where}{name}")
-            if f"{name}." == MODEL_ARGS:
-                if not isinstance(content, dict):
-                    self.refuse(name, content, f"options, as {MODEL_ARGS}dropout = 0.5")
-                yield from ((MODEL_ARGS + inner, value) for inner, value in content.items())
-            else:
-                yield name, content
-        self.left = {}
-
-    def refuse(self, name: str, received: Any, expected: str) -> None:
-        """Refuse the value of an entry.
-
-        Raises:
-            InputError: always.
-        """
-        shown = repr(received) if len(repr(received)) <= 40 else f"{repr(received)[:40]}…"
-        raise InputError("sweep.entry", path=self.path, column=f"{self.where}{name}", received=shown, expected=expected)
-
-    def close(self) -> None:
-        """Refuse what is left over."""
-        if self.left:
-            raise InputError("sweep.unknown_entry", path=self.path, column=f"{self.where}{next(iter(self.left))}")
-
-
-def _read_study(table: _Table, name: str) -> Study:
-    count: dict[str, Any] = {"valid": lambda value: value >= 1, "expected": "a whole number from 1 up"}
-    study = Study(
+def _read_study(content: Table, name: str) -> Study:
+    found = _read_entries(content, STUDY_TYPES, ["title"])
+    found["input_dir"] = Path(found.get("input_dir", Study.input_dir))
+    found["epochs_shown"] = tuple(found.get("epochs_shown", ()))
+    found["fixed"] = _read_values(found.pop("fixed", {}), "[fixed] ")
+    ranges = _flatten(found.pop("search", {}), "[search] ")
+    grids = [_read_grid(grid, where) for where, grid in _pop_tables(found, "grid")]
+    reported = [_read_reported(one, where) for where, one in _pop_tables(found, "reported")]
+    claims = [_read_claim(one, where) for where, one in _pop_tables(found, "claim")]
+    return Study(
         name=name,
-        title=table.take("title", str),
-        hypothesis=table.take("hypothesis", str, ""),
-        method_text=table.take("method_text", str, ""),
-        conclusion=table.take("conclusion", str, ""),
-        source=table.take("source", str, ""),
-        input_dir=Path(table.take("input_dir", str, "input")),
-        fixed=_read_values(_Table(table.take("fixed", dict, {}), table.path, "[fixed] ")),
-        seeds=table.take("seeds", int, 3, **count),
-        method=table.take("method", str, "grid", **_one_of("grid", "random", "tpe")),
-        grids=tuple(
-            {name: _read_choices(grid, name, content) for name, content in grid.take_values()}
-            for grid in table.take_tables("grid")
-        ),
-        ranges=_read_ranges(_Table(table.take("search", dict, {}), table.path, "[search] ")),
-        trials=table.take("trials", int, None, **count),
-        minutes=table.take("minutes", (int, float), None, lambda value: 0 < value < math.inf, "a number above 0"),
-        prune=table.take("prune", str, "none", **_one_of("none", "median")),
-        at_once=table.take("at_once", int, 4, **count),
-        epochs_shown=tuple(
-            table.take(
-                "epochs_shown", list, [], lambda all_: all(type(one) is int and one >= 1 for one in all_),
-                "whole numbers from 1 up",
-            )
-        ),
-        reported=tuple(_read_reported(one) for one in table.take_tables("reported")),
-        claims=tuple(_read_claim(one) for one in table.take_tables("claim")),
-    )  # fmt: skip
-    table.close()
-    return study
+        grids=tuple(grids),
+        ranges={name: _read_range(one, f"[search] {name}") for name, one in ranges.items()},
+        reported=tuple(reported),
+        claims=tuple(claims),
+        **found,
+    )
 
 
-def _check_parameters(study: Study, file: Path) -> None:
-    """Refuse a study of which no run could start.
+def _read_entries(content: Table, types: Mapping[str, Any], required: Sequence[str], where: str = "") -> Table:
+    """The entries of a table.
+
+    Raises:
+        InputError: naming one that is missing, unknown, or of another type or range.
+    """
+    for name in {**dict.fromkeys(required), **content}:
+        if name not in content:
+            raise InputError("sweep.missing_entry", column=f"{where}{name}")
+        if name not in types:
+            raise InputError("sweep.unknown_entry", column=f"{where}{name}")
+        value, kind = content[name], name_kind(types[name])
+        low, high = RANGES.get(name, (-math.inf, math.inf))
+        numbers = value if isinstance(value, list) else [value]
+        if not fits(value, types[name]):
+            raise _refuse(f"{where}{name}", value, kind)
+        if name in RANGES and not all(low <= number <= high for number in numbers):
+            raise _refuse(f"{where}{name}", value, f"{kind} from {low:,} to {high:,}")
+    return dict(content)
+
+
+def _refuse(column: str, value: Any, expected: str) -> InputError:
+    received = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]}…"
+    return InputError("sweep.entry", column=column, received=received, expected=expected)
+
+
+def _pop_tables(found: Table, name: str) -> Iterator[tuple[str, Table]]:
+    """The tables of an array, each with what a message calls it."""
+    for number, table in enumerate(found.pop(name, []), 1):
+        yield f"[[{name}]] number {number}: ", table
+
+
+def _flatten(content: Table, where: str) -> Table:
+    """What a table says of parameters; TOML nests the options of the network, which are named `model_args.NAME`."""
+    flat: Table = {}
+    for name, value in content.items():
+        if name in SET_BY_SWEEP:
+            raise InputError("sweep.set_by_sweep", column=f"{where}{name}")
+        if f"{name}." != MODEL_ARGS:
+            flat[name] = value
+        elif isinstance(value, dict):
+            flat |= {MODEL_ARGS + option: one for option, one in value.items()}
+        else:
+            raise _refuse(f"{where}{name}", value, f"options, as {MODEL_ARGS}dropout = 0.5")
+    return flat
+
+
+def _read_values(content: Table, where: str) -> Configuration:
+    """One value for each parameter."""
+    values = _flatten(content, where)
+    for name, value in values.items():
+        if not fits(value, Value):
+            raise _refuse(f"{where}{name}", value, "one value")
+    return values
+
+
+def _read_choices(content: Any, where: str) -> tuple[Value, ...]:
+    values = content if isinstance(content, list) else [content]
+    if not values or not fits(values, list[Value]) or len(set(values)) < len(values):
+        raise _refuse(where, content, "a value, or a list of different ones")
+    return tuple(values)
+
+
+def _read_grid(content: Table, where: str) -> dict[str, tuple[Value, ...]]:
+    return {name: _read_choices(one, f"{where}{name}") for name, one in _flatten(content, where).items()}
+
+
+def _read_range(content: Any, where: str) -> Range | tuple[Value, ...]:
+    if isinstance(content, list):
+        return _read_choices(content, where)
+    if not isinstance(content, dict):
+        raise _refuse(where, content, "a list of values, or { low = …, high = … }")
+    found = Range(**_read_entries(content, RANGE_TYPES, ["low", "high"], f"{where}: "))
+    if not found.low < found.high or (found.log and found.low <= 0):
+        raise _refuse(where, content, f"low below high{', and above 0' if found.log else ''}")
+    return replace(found, whole=isinstance(found.low, int) and isinstance(found.high, int))
+
+
+def _read_reported(content: Table, where: str) -> Reported:
+    numbers = {name: content.pop(name) for name in REPORTED_TYPES if name in content}
+    return Reported(_read_values(content, where), **_read_entries(numbers, REPORTED_TYPES, ["accuracy"], where))
+
+
+def _read_claim(content: Table, where: str) -> Claim:
+    types = {**typing.get_type_hints(Claim), "where": Table}
+    found = _read_entries(content, types, ["says", "parameter", "low", "high", "expects"], where)
+    return Claim(**{**found, "where": _read_values(found.get("where", {}), f"{where}where: ")})
+
+
+def _check_parameters(study: Study) -> None:
+    """Refuse a study of which no run could start, and numbers of the seed report that belong to no run.
 
     Raises:
         InputError: naming the entry.
     """
     if study.method == "grid":
         if study.ranges or not study.grids:
-            raise InputError("sweep.grid_or_search", path=file, received=study.method, needed="[[grid]]")
+            raise InputError("sweep.grid_or_search", received=study.method, needed="[[grid]]")
+        if (count := sum(math.prod(map(len, grid.values())) for grid in study.grids)) > MOST_CONFIGURATIONS:
+            raise InputError("sweep.too_many", received=count, most=MOST_CONFIGURATIONS)
         samples = study.configurations
     else:
         if study.grids or not study.ranges:
-            raise InputError("sweep.grid_or_search", path=file, received=study.method, needed="[search]")
+            raise InputError("sweep.grid_or_search", received=study.method, needed="[search]")
         if study.trials is None and study.minutes is None:
-            raise InputError("sweep.endless", path=file)
+            raise InputError("sweep.endless")
         # the corners of each range in turn; what lies between is tried when it is run
-        ends = {name: found.ends if isinstance(found, Range) else found for name, found in study.ranges.items()}
+        ends = {name: (one.low, one.high) if isinstance(one, Range) else one for name, one in study.ranges.items()}
         first = {name: values[0] for name, values in ends.items()}
         samples = [{**first, name: value} for name, values in ends.items() for value in values]
     if twice := sorted({name for sample in samples for name in sample} & set(study.fixed)):
-        raise InputError("sweep.fixed_and_varied", path=file, column=twice[0])
+        raise InputError("sweep.fixed_and_varied", column=twice[0])
     for sample in samples:
         try:
             study.build_config(sample, 0)
         except InputError as error:
-            raise InputError("sweep.configuration", path=file, problem=error) from error
+            raise InputError("sweep.configuration", problem=error) from error
+    for reported in study.reported if study.method == "grid" else ():
+        if not any(reported in find_reported(study, one) for one in samples):
+            raise InputError("sweep.reported", received=reported.values)
 
 
-def _check_claim(study: Study, claim: Claim, file: Path) -> None:
+def _check_claim(study: Study, claim: Claim) -> None:
     """Refuse a claim that no comparison of the study can decide.
 
     Raises:
         InputError: naming the parameter.
     """
     if claim.parameter not in study.parameters:
-        raise InputError("sweep.claim_parameter", path=file, column=claim.parameter)
+        raise InputError("sweep.claim_parameter", column=claim.parameter)
     values = study.list_values(claim.parameter)
     for end in (claim.low, claim.high):
         if claim.low == claim.high or (values and end not in values):
-            raise InputError("sweep.claim_value", path=file, column=claim.parameter, received=end)
+            raise InputError("sweep.claim_value", column=claim.parameter, received=end)
     for name, value in claim.where.items():
         if name == claim.parameter or name not in study.parameters or value not in study.list_values(name):
-            raise InputError("sweep.claim_value", path=file, column=name, received=value)
-
-
-def _read_choices(table: _Table, name: str, content: Any) -> tuple[Value, ...]:
-    values = content if isinstance(content, list) else [content]
-    if not values or not all(isinstance(value, VALUES) for value in values) or len(set(values)) < len(values):
-        table.refuse(name, content, "a value, or a list of different ones")
-    return tuple(values)
-
-
-def _read_ranges(table: _Table) -> dict[str, Range | tuple[Value, ...]]:
-    ranges: dict[str, Range | tuple[Value, ...]] = {}
-    for name, content in table.take_values():
-        if not isinstance(content, dict):
-            if not isinstance(content, list):
-                table.refuse(name, content, "a list of values, or { low = …, high = … }")
-            ranges[name] = _read_choices(table, name, content)
-            continue
-        inner = _Table(dict(content), table.path, f"{table.where}{name}: ")
-        low, high = (inner.take(end, (int, float)) for end in ("low", "high"))
-        log = inner.take("log", bool, False)
-        inner.close()
-        if not low < high or (log and low <= 0):
-            table.refuse(name, content, f"low below high{', and above 0' if log else ''}")
-        ranges[name] = Range(low, high, log, whole=isinstance(low, int) and isinstance(high, int))
-    return ranges
-
-
-def _read_values(table: _Table) -> Configuration:
-    values: Configuration = {}
-    for name, value in table.take_values():
-        if not isinstance(value, VALUES):
-            table.refuse(name, value, "one value")
-        values[name] = value
-    return values
-
-
-def _read_reported(table: _Table) -> Reported:
-    share: tuple[Any, ...] = (_is_share, "a number from 0 to 1")
-    accuracy = table.take("accuracy", (int, float), ..., *share)
-    untrained = table.take("untrained", (int, float), None, *share)
-    note = table.take("note", str, "")
-    return Reported(_read_values(table), accuracy, untrained, note)
-
-
-def _read_claim(table: _Table) -> Claim:
-    claim = Claim(
-        says=table.take("says", str),
-        parameter=table.take("parameter", str),
-        low=table.take("low", VALUES),
-        high=table.take("high", VALUES),
-        expects=table.take("expects", str, **_one_of("higher", "lower", "none")),
-        margin=table.take("margin", (int, float), 0.0, _is_share, "a number from 0 to 1"),
-        where=_read_values(_Table(table.take("where", dict, {}), table.path, f"{table.where}where: ")),
-    )
-    table.close()
-    return claim
-
-
-def _one_of(*choices: str) -> dict[str, Any]:
-    return {"valid": lambda value: value in choices, "expected": f"one of {', '.join(choices)}"}
-
-
-def _is_share(value: float) -> bool:
-    return 0 <= value <= 1
+            raise InputError("sweep.claim_value", column=name, received=value)
 
 
 def find_reported(study: Study, configuration: Mapping[str, Value]) -> list[Reported]:
