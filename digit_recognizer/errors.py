@@ -77,7 +77,7 @@ class WriteError(InputError):
 
 
 class UnusableRunError(InputError):
-    """A run cannot be resumed: it was started with other settings, or its files are damaged."""
+    """A run cannot be resumed or opened: it was started with other settings, or its files are damaged."""
 
 
 class PrunedError(Exception):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import command, parse_arguments
 
 if TYPE_CHECKING:
@@ -48,12 +47,10 @@ def main(arguments: list[str]) -> None:
 
 def run_examination(chosen: ExamineArguments, folder: Path | None) -> "Examination":
     """Examine as the command line asks, with files in `folder`; None for RUN/examination."""
-    import_keras()
     from digit_recognizer.reporting.examination import examine_run
-    from digit_recognizer.reporting.model_report import ModelRequest, load_letters
+    from digit_recognizer.reporting.model_report import ModelRequest
 
-    letters = load_letters(chosen.images) if chosen.images else None
-    request = ModelRequest(chosen.fold, chosen.layer, chosen.row, letters)
+    request = ModelRequest(chosen.fold, chosen.layer, chosen.row, chosen.images)
     return examine_run(chosen.run, chosen.input_dir, folder, chosen.others, request)
 
 

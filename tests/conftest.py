@@ -69,7 +69,7 @@ def write_table(path: Path, pixels: np.ndarray, labels: np.ndarray | None = None
 
 @pytest.fixture
 def tiny_dir(tmp_path) -> Path:
-    """60 training and 20 test rows of stripes that a net can tell apart, as the three CSV files."""
+    """60 training and 20 test rows of stripes that a model can tell apart, as the three CSV files."""
     return write_tiny_data(tmp_path / "tiny")
 
 
@@ -94,7 +94,7 @@ def write_labels(path: Path, labels: np.ndarray) -> Path:
 
 
 def write_run(folder: Path, data_dir: Path, oof: np.ndarray, test: np.ndarray, **metrics: object) -> Path:
-    """A finished run folder with given probabilities, without a net."""
+    """A finished run folder with given probabilities, without a model."""
     run = Run(folder)
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"input_dir": str(data_dir)}))
@@ -151,14 +151,14 @@ def examination(tmp_path_factory):
     from resuming import configure
 
     from digit_recognizer.reporting.examination import examine_run
-    from digit_recognizer.reporting.model_report import ModelRequest, load_letters
+    from digit_recognizer.reporting.model_report import ModelRequest
     from digit_recognizer.training.cross_validation import cross_validate
 
     folder = tmp_path_factory.mktemp("examined")
     data = write_tiny_data(folder / "data")
     cross_validate(configure(data, "run", {"model": "baseline", "epochs": 1, "batch_size": 20}))
     draw_letters(folder / "letters")
-    return examine_run(folder / "run", data, request=ModelRequest(letters=load_letters(folder / "letters")))
+    return examine_run(folder / "run", data, request=ModelRequest(images=folder / "letters"))
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def test_the_score_is_the_runs_own(examined, examination):
     metrics, score = json.loads((examined / "run" / "metrics.json").read_text()), examination.run.score
     assert score.oof_accuracy == metrics["oof_accuracy"]
     assert list(score.oof_accuracy_interval) == metrics["oof_accuracy_interval"]
-    assert examination.run.validated.sum() == 60
+    assert examination.run.held_out.sum() == 60
 
 
 def find_section(found, title):
@@ -87,30 +87,30 @@ def find_section(found, title):
     return section
 
 
-def test_a_model_is_shown_preprocessed_images_of_its_validation_rows(examined, run, shown):
+def test_a_model_is_shown_preprocessed_images_of_its_held_out_rows(examined, run, shown):
     settings = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**settings, "preprocess": "deskew"}))
-    validated = np.flatnonzero(np.load(run / "folds.npy") == 1)
+    held_out = np.flatnonzero(np.load(run / "folds.npy") == 1)
     train = load_train(examined / "data" / "train.csv")
-    request = ModelRequest(1, "some", [int(validated[4]) + 1, int(validated[2]) + 1])
+    request = ModelRequest(1, "some", [int(held_out[4]) + 1, int(held_out[2]) + 1])
     found = examine_run(run, examined / "data", request=request)
     ((examples, layer),) = shown
-    assert np.array_equal(examples.images, preprocess_images(pixels_to_images(train.pixels[validated]), "deskew"))
-    assert np.array_equal(examples.labels, train.labels[validated])
-    assert (layer, examples.saliency_rows, examples.validated) == ("some", [2, 4], len(validated))
+    assert np.array_equal(examples.images, preprocess_images(pixels_to_images(train.pixels[held_out]), "deskew"))
+    assert np.array_equal(examples.labels, train.labels[held_out])
+    assert (layer, examples.saliency_rows, examples.held_out) == ("some", [2, 4], len(held_out))
     text = find_section(found, "One model").paragraphs[0]
-    assert "fold 1" in text and "30 validation rows" in text and "deskew" in text
+    assert "fold 1" in text and "30 held-out rows" in text and "deskew" in text
 
 
 def test_rows_that_the_model_was_trained_on_come_last_and_are_marked(examined, run, shown):
     folds = np.load(run / "folds.npy")
-    trained_on, validated = np.flatnonzero(folds == 1)[0], np.flatnonzero(folds == 0)[3]
-    found = examine_run(run, examined / "data", request=ModelRequest(rows=[trained_on + 1, validated + 1]))
+    trained_on, held_out = np.flatnonzero(folds == 1)[0], np.flatnonzero(folds == 0)[3]
+    found = examine_run(run, examined / "data", request=ModelRequest(rows=[trained_on + 1, held_out + 1]))
     train = load_train(examined / "data" / "train.csv")
     ((examples, _),) = shown
-    assert sorted(examples.saliency_rows) == [3, 30] and examples.validated == 30
+    assert sorted(examples.saliency_rows) == [3, 30] and examples.held_out == 30
     assert np.array_equal(examples.images[30].ravel(), train.pixels[trained_on])
-    marked = f"WAS TRAINED on data row {trained_on + 1}; it is a validation row of fold 1"
+    marked = f"WAS TRAINED on data row {trained_on + 1}; fold 1 held it out"
     assert marked in find_section(found, "One model").paragraphs[0]
 
 

@@ -52,13 +52,22 @@ def test_every_fold_has_a_line_in_both_panels_and_a_marker_at_its_last_epoch():
     assert "0.7500 to 0.8750" in accuracy.get_title() and "1.0000 to 3.0000" in loss.get_title()
 
 
-def test_a_validation_set_measured_every_epoch_has_a_line():
+def test_held_out_rows_measured_every_epoch_have_a_line():
     history = [{**row, "val_loss": row["loss"] + 1, "val_accuracy": 0.5} for row in list_epochs({0: [3, 2, 1]})]
     figure = plots.plot_learning_curves(history, "a run", reference=("seed report", 0.99))
     loss, accuracy = figure.axes
     assert [line[0] for line in read_lines(loss)[0]] == [[1, 3], [1, 4]]
     assert "0.5000" in accuracy.get_title() and accuracy.get_ylim()[1] > 0.99
-    assert read_legend(figure) == ["training set", "validation set", "seed report: 0.99"]
+    assert read_legend(figure) == ["training set", "held out", "seed report: 0.99"]
+
+
+def test_held_out_rows_are_drawn_and_no_validation_set():
+    rows = [{**row, "val_loss": 9, "val_accuracy": 0.1} for row in list_epochs({0: [3, 2, 1]})]
+    both = [{**row, "holdout_loss": row["loss"] + 1, "holdout_accuracy": 0.5} for row in rows]
+    for axes, value in zip(plots.plot_learning_curves(both, "").axes, (2, 0.5), strict=True):
+        assert read_lines(axes)[0][1][-1] == [3, value]
+    loss, accuracy = plots.plot_learning_curves(rows, "", final_accuracies=[0.7]).axes
+    assert len(read_lines(loss)[0]) == 1 and read_lines(accuracy)[1] == [[3, 0.7]]
 
 
 def test_history_may_be_the_text_of_history_csv():
@@ -163,12 +172,12 @@ def test_each_class_has_a_bar_with_its_count_even_where_there_is_none():
 
 
 def test_samples_are_the_first_of_each_class_in_a_row_named_after_it():
-    (axes,) = plots.plot_samples(IMAGES, LABELS, 2).axes
+    (axes,) = plots.plot_samples(np.tile(IMAGES, (5, 1, 1, 1)), np.tile(LABELS, 5)).axes
     sheet = np.asarray(axes.images[0].get_array())
-    assert sheet.shape == (280, 56)
-    cells = sheet.reshape(10, 28, 2, 28).swapaxes(1, 2)
-    assert np.array_equal(cells[4], IMAGES[[4, 5], ..., 0])  # row 6 is the third 4
-    assert np.array_equal(cells[9, 0], IMAGES[11, ..., 0]) and not cells[9, 1].any()
+    assert sheet.shape == (280, 336)
+    cells = sheet.reshape(10, 28, 12, 28).swapaxes(1, 2)
+    assert np.array_equal(cells[4], IMAGES[[4, 5, 6] * 4, ..., 0])  # of fifteen
+    assert np.array_equal(cells[9, 4], IMAGES[11, ..., 0]) and not cells[9, 5].any()  # it has five
     assert not cells[3].any()
     assert [tick.get_text() for tick in axes.get_yticklabels()] == list("0123456789")
     assert [int(y // 28) for y in axes.get_yticks()] == list(range(10))

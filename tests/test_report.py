@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -87,7 +89,7 @@ def test_a_report_holds_every_section_figure_and_cell_of_the_examination(examina
     assert set(found.texts["p"]) >= {paragraph for section in sections for paragraph in section.paragraphs}
     assert set(found.texts["td"]) >= {cell for section in sections for row in section.table[1:] for cell in row if cell}
     (title,) = found.texts["title"]
-    assert "baseline: " in title and "of 60 validation digits" in title and found.texts["h1"] == [title]
+    assert "baseline: " in title and "of 60 held-out digits" in title and found.texts["h1"] == [title]
 
 
 def test_a_report_names_command_and_settings(examined, page):
@@ -140,6 +142,16 @@ def test_what_cannot_be_reported_is_refused(examined, bare, tmp_path):
     (bare / "metrics.json").unlink()
     assert report(examined, bare) == 2  # it has not finished
     assert not (bare / "examination").exists() and (tmp_path / "notes.html").read_text() == "<html>not ours</html>"
+
+
+@pytest.mark.parametrize("command", ["report", "examine"])
+def test_a_mistyped_folder_is_refused_before_keras_is_imported(command):
+    script = (
+        f"import sys\nfrom digit_recognizer.{command} import main\n"
+        "assert main(['nowhere']) == 2 and not {'keras', 'tensorflow'} & set(sys.modules)"
+    )
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert finished.returncode == 0 and "nowhere" in finished.stderr and "Traceback" not in finished.stderr
 
 
 def test_an_error_is_one_line_and_exit_code_2(examined, bare, tmp_path, capsys):

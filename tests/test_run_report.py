@@ -26,7 +26,7 @@ def test_rows_belong_to_the_fold_that_held_them_out(path, train):
     run = load_examined_run(path, train)
     assert run.folds == [1, 3] and (run.fold_of_row[50:] == -1).all()
     assert np.bincount(run.fold_of_row + 1).tolist() == [10, 0, 30, 0, 20]
-    assert (run.predictions[run.validated] == train.labels[:50]).all()
+    assert (run.predictions[run.held_out] == train.labels[:50]).all()
 
 
 @pytest.mark.parametrize("folds", [np.zeros(59, np.int16), np.zeros(60), np.full(60, -1, np.int16)])
@@ -45,12 +45,12 @@ def test_a_config_that_is_no_object_is_refused(path, train):
 def test_the_score_lists_each_class(path, train):
     run = load_examined_run(path, train)
     section = describe_score(run, train.labels)
-    assert run.score.oof_accuracy == 1 and run.validated.sum() == 50
+    assert run.score.oof_accuracy == 1 and run.held_out.sum() == 50
     assert section.table[1] == ("0", "5", "0", "1.0000", "–", "0") and len(section.table) == 11
     assert "10 rows were never held out" in section.paragraphs[0]
 
 
-def test_learning_curves_show_the_validation_set_where_it_was_measured(path, train, tmp_path):
+def test_learning_curves_show_held_out_rows_where_they_were_measured(path, train, tmp_path):
     run = load_examined_run(path, train)
     assert "Left out: " in describe_training(run, train.labels, tmp_path).paragraphs[0]  # without a history.csv
     (path / "history.csv").write_text(HISTORY + "0,1,2.0,0.25,1.5,0.5\n0,2,1.0,0.75,0.5,0.875\n")
@@ -60,6 +60,15 @@ def test_learning_curves_show_the_validation_set_where_it_was_measured(path, tra
     assert section.table[1] == ("0", "2", "1.0000", "50", "0", "1.00000")
     (path / "history.csv").write_text(HISTORY + "0,1,2.0,0.25,,\n0,2,1.0,0.75,,\n")
     assert "after the last epoch" in describe_training(run, train.labels, tmp_path).figures[0].caption
+
+
+@pytest.mark.parametrize(("columns", "when"), [("", "the last"), (",holdout_loss,holdout_accuracy", "every")])
+def test_a_validation_set_that_steered_training_is_not_the_held_out_rows(path, train, tmp_path, columns, when):
+    (path / "config.json").write_text('{"patience": 3}')
+    more = ",0.7,0.8" if columns else ""
+    (path / "history.csv").write_text(f"{HISTORY.strip()}{columns}\n0,1,2.0,0.25,1.5,0.5{more}\n")
+    section = describe_training(load_examined_run(path, train), train.labels, tmp_path)
+    assert f"after {when} epoch" in section.figures[0].caption
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def describe_confusions(
         failed = "; ".join(f"{names[label]} in {of_models[model][0]}" for model, label in np.argwhere(found.failed))
         words.append(f"Half or more of a class is wrong, so training failed: {failed}.")
     if len(runs) > 1:
-        both = np.all([run.validated for run in runs], axis=0)
+        both = np.all([run.held_out for run in runs], axis=0)
         wrong = np.stack([run.predictions != labels for run in runs])[:, both]
         words.append(
             f"Of {both.sum():,} rows that all {len(runs)} runs were evaluated on, {wrong.any(axis=0).sum():,} are "
@@ -236,7 +236,7 @@ def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Sec
     hardest, surest = (find(labels, oof, SHEET_ROWS) for find in (find_hardest, find_confidently_wrong))
     figures = []
     for name, rows, title in (
-        ("hardest", hardest, "hardest validation rows: their label got the lowest probability"),
+        ("hardest", hardest, "hardest held-out rows: their label got the lowest probability"),
         ("confidently_wrong", surest, "most confident errors"),
     ):
         path, title = folder / f"{name}.png", f"the {len(rows)} {title}"
@@ -346,7 +346,7 @@ def describe_label_errors(errors: "pd.DataFrame", run: ExaminedRun, train: Train
     return Section(
         "Suspected label errors",
         (
-            f"{len(errors):,} of {run.validated.sum():,} labels are suspected by confident learning (Northcutt, "
+            f"{len(errors):,} of {run.held_out.sum():,} labels are suspected by confident learning (Northcutt, "
             f"Jiang and Chuang 2021); {LABEL_ERRORS} lists them all. Look at each before you change a label.",
         ),
         (FigureFile(folder / "label_errors.png", "Above each row its number in train.csv, and label → suggestion."),),

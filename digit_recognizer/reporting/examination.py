@@ -19,7 +19,7 @@ import numpy as np
 
 from digit_recognizer.data.dataset import load_train
 from digit_recognizer.data.labels import DIGITS
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, UnusableRunError
 from digit_recognizer.io import (
     check_writable_folder,
     install_file,
@@ -52,14 +52,15 @@ from digit_recognizer.reporting.run_report import (
     describe_training,
     load_examined_run,
 )
-from digit_recognizer.training.run import find_input_dir
+from digit_recognizer.training.run import find_input_dir, load_metrics
 
 FOLDER = "examination"
 DEFAULT = ModelRequest()
 # figures that not every examination has: an older one's must not stay beside a newer one's
 OPTIONAL_FIGURES = (
-    ("learning_curves.png", "filters.png", "filter_effects.png", "feature_maps_*.png")
-    + ("predictions.png", "saliency.png", "*embedding.png", "*embedding_ssd.png")
+    ("learning_curves.png", "filters.png", "filter_effects.png", "feature_maps_*.png", "predictions.png")
+    + ("saliency.png", "embedding.png", "embedding_ssd.png", "new_classes_embedding.png")
+    + ("new_classes_embedding_ssd.png",)
 )  # fmt: skip
 
 
@@ -101,6 +102,8 @@ def examine_run(
         InputError: if a run is of other data or part of it, something asked for is not there, or the folder cannot be
             written to.
     """
+    for each in (path, *others):
+        load_metrics(each)  # a mistyped folder is refused before data is looked for
     folder = path / FOLDER if output is None else output
     check_writable_folder(folder)
     if output is not None and output.is_dir() and any(output.iterdir()) and not (output / LABEL_ERRORS).exists():
@@ -118,7 +121,7 @@ def examine_run(
         model_note = "shown"
         try:  # first: it knows what cannot be had
             of_model = describe_model(run, train, request, staging)
-        except InputError as error:
+        except UnusableRunError as error:
             if request != DEFAULT:
                 raise
             model_note = f"left out: {error}"
@@ -141,7 +144,7 @@ def examine_run(
     figures = sum(len(section.figures) for section in sections)
     facts = (
         ("examination", f"{folder}: {len(sections)} sections, {figures} figures, {LABEL_ERRORS}"),
-        ("accuracy", f"{run.score.oof_accuracy:.5f} of {run.validated.sum():,} validation rows"),
+        ("accuracy", f"{run.score.oof_accuracy:.5f} of {run.held_out.sum():,} held-out rows"),
         ("repeated confusions", format_pairs(confusions, names)),
         ("suspected label errors", f"{len(errors):,}"),
         ("model", model_note),
@@ -203,7 +206,7 @@ def write_report(found: Examination, target: Path) -> str:
     """
     run, accuracy = found.run, found.run.score.oof_accuracy
     model = str(run.run.metrics.get("model") or run.run.path.resolve().name)
-    title = f"{model}: {100 * accuracy:.2f} % of {run.validated.sum():,} validation {run.run.label_set.noun}s are right"
+    title = f"{model}: {100 * accuracy:.2f} % of {run.held_out.sum():,} held-out {run.run.label_set.noun}s are right"
     page = build_page(title, _build_header(run), found.sections, [("Configuration", _build_origin(run))])
     write_text(target, page)
     figures = sum(len(section.figures) for section in found.sections)
@@ -213,20 +216,20 @@ def write_report(found: Examination, target: Path) -> str:
 def _build_header(run: ExaminedRun) -> str:
     score, ineligible, noun = run.score, run.run.metrics["ineligible"], run.run.label_set.noun
     low, high = score.oof_accuracy_interval
-    rows, all_rows = int(run.validated.sum()), len(run.validated)
+    rows, all_rows = int(run.held_out.sum()), len(run.held_out)
     keeper = ", whose labels Kaggle keeps," if run.run.label_set.key == DIGITS.key else ""
     left = f" {all_rows - rows:,} rows were never held out." if all_rows > rows else ""
     method = {"cv": "Cross-validation", "train": "Training on one split"}.get(str(run.config.get("subcommand")), "Run")
     return "\n".join([
         f'<p class="quiet">{method} · {escape_html(run.run.path.resolve().name)}</p>',
         build_facts([
-            ("validation accuracy", f"{score.oof_accuracy:.5f}"),
+            ("held-out accuracy", f"{score.oof_accuracy:.5f}"),
             ("95 % interval", f"{low:.5f} to {high:.5f}"),
-            ("validation rows", f"{rows:,} of {all_rows:,}"),
+            ("held-out rows", f"{rows:,} of {all_rows:,}"),
             ("errors", f"{round((1 - score.oof_accuracy) * rows):,}"),
         ]),
         f'<p class="alarm">INELIGIBLE FOR THE COMPETITION: {escape_html(ineligible)}.</p>' if ineligible else "",
-        f"<p>Each validation {noun} was predicted by a model that was not trained on it.{left} Test {noun}s{keeper} "
+        f"<p>Each held-out {noun} was predicted by a model that was not trained on it.{left} Test {noun}s{keeper} "
         "play no part.</p>",
         '<p class="quiet">Click or tap a figure to enlarge it.</p>',
     ])  # fmt: skip

@@ -13,8 +13,8 @@ import numpy as np
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.network import LayerCall, Network, to_float32
 from digit_recognizer.reporting.plots import (
+    HELD_OUT_COLOUR,
     PALE_GREY,
-    VALIDATION_COLOUR,
     choose_colours,
     open_figure,
     save_figure,
@@ -211,7 +211,7 @@ def plot_units(activations: np.ndarray, title: str) -> "Figure":
     figure = open_figure(WIDTH_INCHES, 4)
     axes = figure.subplots()
     # one outline: thousands of bars would take seconds
-    axes.stairs(activations, np.arange(len(activations) + 1) - 0.5, fill=True, color=VALIDATION_COLOUR)
+    axes.stairs(activations, np.arange(len(activations) + 1) - 0.5, fill=True, color=HELD_OUT_COLOUR)
     axes.set(title=title, xlabel="unit", ylabel="activation")
     axes.margins(x=0)
     axes.axhline(0, color="black", linewidth=0.8)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from digit_recognizer.backend import import_keras
 from digit_recognizer.config import Preprocess
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import TrainTable, pixels_to_images
 from digit_recognizer.data.labels import DIGITS
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, reading_its_own_files
 from digit_recognizer.reporting.embedding import EmbeddedImages, choose_rows, describe_embedding
 from digit_recognizer.reporting.filters import describe_feature_maps, describe_filters
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.network import Network, open_network
 from digit_recognizer.reporting.plots import ACCENT_COLOUR, are_short, choose_colours, open_figure, save_figure
 from digit_recognizer.reporting.run_report import ExaminedRun
-from digit_recognizer.training.fold_models import load_fold_model
 from digit_recognizer.vision.class_folders import ClassFolder, find_classes, load_pictures
 from digit_recognizer.vision.segment import load_letter
 
@@ -73,13 +73,13 @@ class ModelRequest:
         fold: whose model, from 0; None for the first that was held out.
         layer: whose feature maps, by name; None for the first and the last convolution.
         rows: data rows of train.csv, counted from 1, whose saliency is drawn; empty for a choice.
-        letters: of classes that the model never saw.
+        images: folder of pictures of classes that the model never saw, see `load_letters`.
     """
 
     fold: int | None = None
     layer: str | None = None
     rows: Sequence[int] = ()
-    letters: Letters | None = None
+    images: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ class Examples:
     Attributes:
         images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink; at least one.
         labels: int (n,), 0 to classes - 1.
-        validated: so many of the first images the model was not trained on; only these count where it is evaluated.
+        held_out: so many of the first images the model was not trained on; only these count where it is evaluated.
         saliency_rows: of `images`, counted from 0, whose saliency is drawn; empty for a choice.
         class_names: of label 0 and up.
     """
 
     images: np.ndarray
     labels: np.ndarray
-    validated: int
+    held_out: int
     saliency_rows: Sequence[int] = ()
     class_names: Sequence[str] = DIGITS.names
 
@@ -111,7 +111,8 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
         folder: where the figures go.
 
     Raises:
-        InputError: if the model or something asked for is not there, or the model cannot be used.
+        UnusableRunError: if the model is not there, cannot be loaded, or computes NaN.
+        InputError: if something asked for is not there, or the backend is not.
     """
     fold = run.folds[0] if request.fold is None else request.fold
     if fold not in run.folds:
@@ -120,22 +121,27 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
     for row in request.rows:
         if not 1 <= row <= len(train.labels):
             raise InputError("report.row", received=row, rows=len(train.labels))
-    network = open_network(load_fold_model(run.run.path, fold))
+    letters = None if request.images is None else load_letters(request.images)
+    import_keras()  # nothing before this needs it
+    from digit_recognizer.training.fold_models import load_fold_model
+
+    with reading_its_own_files():
+        network = open_network(load_fold_model(run.run.path, fold))
     preprocess = cast("Preprocess", run.config["preprocess"])  # read and checked with the model
 
     asked = np.array(sorted(set(request.rows)), np.int64) - 1
-    validated = np.flatnonzero(run.fold_of_row == fold)
+    held_out = np.flatnonzero(run.fold_of_row == fold)
     trained_on = asked[run.fold_of_row[asked] != fold]
-    shown = np.concatenate([validated, trained_on])
+    shown = np.concatenate([held_out, trained_on])
     images = preprocess_images(pixels_to_images(train.pixels[shown]), preprocess)
     places = [int(np.flatnonzero(shown == row)[0]) for row in asked]
-    examples = Examples(images, train.labels[shown], len(validated), places, run.class_names)
+    examples = Examples(images, train.labels[shown], len(held_out), places, run.class_names)
     sections = [
         _introduce(run, fold, shown, trained_on),
         *describe_network(network, examples, folder, request.layer),
     ]
-    if request.letters is not None:
-        sections.append(describe_new_classes(network, request.letters, preprocess, folder))
+    if letters is not None:
+        sections.append(describe_new_classes(network, letters, preprocess, folder))
     return sections
 
 
@@ -157,7 +163,7 @@ def describe_network(network: Network, examples: Examples, folder: Path, layer: 
     """
     if layer is not None:
         network.find(layer)  # refused before the long work, not after it
-    images, labels, count = examples.images, examples.labels, examples.validated
+    images, labels, count = examples.images, examples.labels, examples.held_out
     place, words = network.find_embedding()
     vectors, probabilities = network.compute([place, network.model.outputs[0]], images)
     rows = choose_rows(count)
@@ -210,12 +216,12 @@ def describe_new_classes(network: Network, letters: Letters, preprocess: Preproc
 
 def _introduce(run: ExaminedRun, fold: int, shown: np.ndarray, trained_on: np.ndarray) -> Section:
     """Which model it is, and on what it is evaluated."""
-    validated = int((run.fold_of_row == fold).sum())
-    words = f"The model of fold {fold} is shown its {validated:,} validation rows, in the order of train.csv."
+    held_out = int((run.fold_of_row == fold).sum())
+    words = f"The model of fold {fold} is shown its {held_out:,} held-out rows, in the order of train.csv."
     if run.config["preprocess"] != "none":
         words += f" Images are preprocessed as in the run ({run.config['preprocess']})."
     for row in trained_on:
-        elsewhere = f"; it is a validation row of fold {run.fold_of_row[row]}" if run.fold_of_row[row] >= 0 else ""
+        elsewhere = f"; fold {run.fold_of_row[row]} held it out" if run.fold_of_row[row] >= 0 else ""
         words += f" The model WAS TRAINED on data row {row + 1:,}{elsewhere}: its saliency is no test."
     table = [
         ("example", "data row"),
@@ -266,7 +272,7 @@ def plot_predictions(examples: Examples, probabilities: np.ndarray) -> "Figure":
     names, space = examples.class_names, " " if are_short(examples.class_names) else "\n"
     for axes in panels:
         axes.set_axis_off()
-    drawn = examples.images[: min(FIGURE_ROWS, examples.validated)]
+    drawn = examples.images[: min(FIGURE_ROWS, examples.held_out)]
     for number, (axes, image) in enumerate(zip(panels, drawn, strict=False)):
         predicted, label = int(probabilities[number].argmax()), int(examples.labels[number])
         title = f"{number + 1}: {names[predicted]}{space}({probabilities[number, predicted]:.3f})"
@@ -281,7 +287,7 @@ def plot_predictions(examples: Examples, probabilities: np.ndarray) -> "Figure":
 
 
 def _describe_outputs(examples: Examples, probabilities: np.ndarray, folder: Path) -> Section:
-    path, count = folder / "predictions.png", examples.validated
+    path, count = folder / "predictions.png", examples.held_out
     save_figure(plot_predictions(examples, probabilities), path)
     probabilities, labels = probabilities[:count], examples.labels[:count]
     right = probabilities.argmax(axis=1) == labels
@@ -382,7 +388,7 @@ def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequenc
 
 
 def _describe_saliency(network: Network, examples: Examples, probabilities: np.ndarray, folder: Path) -> Section:
-    names, count = examples.class_names, examples.validated
+    names, count = examples.class_names, examples.held_out
     rows = list(examples.saliency_rows) or choose_saliency_rows(probabilities[:count], examples.labels[:count])
     saliencies = [compute_saliency(network, examples.images[row]) for row in rows]
     titles, space = [], " " if are_short(names) else "\n"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, UnusableRunError
 
 if TYPE_CHECKING:
     import keras
@@ -87,7 +87,7 @@ class Network:
             For each tensor, a float32 array of n rows.
 
         Raises:
-            InputError: if a number is NaN or infinite.
+            UnusableRunError: if a number is NaN or infinite.
         """
         import keras
 
@@ -101,7 +101,7 @@ class Network:
             parts.append([to_float32(output) for output in keras.tree.flatten(outputs)])
         arrays = [np.concatenate(batches) for batches in zip(*parts, strict=True)]
         if not all(np.isfinite(array).all() for array in arrays):
-            raise InputError("report.diverged", received=self.model.name)
+            raise UnusableRunError("report.diverged", received=self.model.name)
         return arrays
 
 

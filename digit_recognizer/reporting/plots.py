@@ -1,7 +1,7 @@
 """The figures that several commands draw, and the style that all figures share.
 
 Every `plot_` function returns a Matplotlib figure; `save_figure` writes it as PNG. No display is needed. Colours mean
-the same everywhere: grey is training, blue is validation, orange is what deserves a look. In grey print and for the
+the same everywhere: grey is training, blue is held out, orange is what deserves a look. In grey print and for the
 colour-blind they differ as well.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-TRAINING_COLOUR, VALIDATION_COLOUR, ACCENT_COLOUR, PALE_GREY = "#7a7a7a", "#0b5fa5", "#c2571a", "#dedede"
+TRAINING_COLOUR, HELD_OUT_COLOUR, ACCENT_COLOUR, PALE_GREY = "#7a7a7a", "#0b5fa5", "#c2571a", "#dedede"
 DPI = 120
 SHORT_NAME, LONGEST_NAME = 3, 14  # characters of a class name: up to 3 fit where a digit does, more than 14 nowhere
 
@@ -69,15 +69,15 @@ def choose_whole_ticks() -> "MaxNLocator":
 
 # Learning curves
 
-MODEL_COLUMNS = ("seed", "part", "fold")  # those that are there tell one trained model from another
+MODEL_COLUMNS = ("seed", "part", "fold")  # those that are there distinguish trained models
 LEAST_MARGIN = 1e-3  # of the y-axis: values that are all but equal must not look far apart
 FAR_BELOW = 4.0  # times the middle half of the values: a model that far down would flatten all others
 SHORT_RUN = 8  # epochs, all of which are shown
 CURVE_STYLES: dict[str, dict[str, Any]] = {
     "training": {"color": TRAINING_COLOUR, "linewidth": 0.9, "marker": ".", "markersize": 4},
-    "line": {"color": VALIDATION_COLOUR, "linewidth": 1.4, "marker": ".", "markersize": 5},
+    "line": {"color": HELD_OUT_COLOUR, "linewidth": 1.4, "marker": ".", "markersize": 5},
     # outlines: where models reach the same, each stays in sight
-    "end": {"color": VALIDATION_COLOUR, "linestyle": "none", "marker": "D", "fillstyle": "none", "markersize": 7},
+    "end": {"color": HELD_OUT_COLOUR, "linestyle": "none", "marker": "D", "fillstyle": "none", "markersize": 7},
 }
 MOST_COLUMNS, TITLE_LETTERS = 3, 36  # of panels in a row, and of a line above a small panel
 
@@ -90,11 +90,15 @@ def tidy_history(history: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> "pd.D
 
     Returns:
         Columns epoch (from 1), loss, accuracy, lr; val_loss and val_accuracy where they are known, NaN in epochs
-        without them; and the columns that tell models apart.
+        without them; and the columns that distinguish models. Where a history has holdout_loss and holdout_accuracy,
+        they take the place of val_loss and val_accuracy, which are of a validation set there.
     """
     import pandas as pd
 
     frame = pd.DataFrame(history)
+    for metric in ("loss", "accuracy"):
+        if f"holdout_{metric}" in frame:
+            frame[f"val_{metric}"] = frame[f"holdout_{metric}"]
     for name in {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr"} & set(frame):
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
     for name in {"fold", "seed"} & set(frame):  # "10" would come before "2"
@@ -113,12 +117,11 @@ def plot_learning_curves(
     """Draw loss and accuracy against epochs, a line per trained model.
 
     Args:
-        history: one row per model and epoch with epoch (from 1), loss and accuracy; val_loss and val_accuracy where the
-            validation set was measured after every epoch. The columns seed, part and fold, as far as they are there,
-            tell models apart. With a column configuration there is a panel of accuracy for each of them instead.
+        history: see `tidy_history`. The columns seed, part and fold, as far as they are there, distinguish models. With
+            a column configuration there is a panel of accuracy for each of them instead.
         title: one line above all panels.
-        final_accuracies: validation accuracy of each model after its last epoch, models in ascending order of fold:
-            drawn as markers. For histories that have no val_accuracy.
+        final_accuracies: held-out accuracy of each model after its last epoch, models in ascending order of fold: drawn
+            as markers, in place of val_loss and val_accuracy.
         reference: name and value of an accuracy to compare with, drawn as a level line.
         plateaus: epoch of a configuration from which on there is no significant gain.
 
@@ -128,7 +131,7 @@ def plot_learning_curves(
     frame = tidy_history(history)
     if final_accuracies:
         ends = [model.index[-1] for model in _split_models(frame)]
-        frame["val_accuracy"] = np.nan
+        frame[["val_loss", "val_accuracy"]] = np.nan
         frame.loc[ends, "val_accuracy"] = np.array(final_accuracies)
     if "configuration" in frame:
         return _plot_configurations(frame, title, plateaus or {})
@@ -194,17 +197,17 @@ def _plot_configurations(frame: "pd.DataFrame", title: str, plateaus: Mapping[st
 def _draw_curves(axes: "Axes", frame: "pd.DataFrame", metric: str) -> np.ndarray:
     """Draw the curves of some models into one panel; returns the values that the panel must show."""
     shown = []
-    labels = {"training": "training set", "line": "validation set", "end": "validation set, after the last epoch"}
+    labels = {"training": "training set", "line": "held out", "end": "held out, after the last epoch"}
     for model in _split_models(frame):
         settled = len(model) // 4 if len(model) > SHORT_RUN else 0  # the first epochs would flatten all that matters
         training = model[["epoch", metric]].dropna().to_numpy()
-        validation = model[["epoch", f"val_{metric}"]].dropna().to_numpy() if f"val_{metric}" in model else training[:0]
+        held_out = model[["epoch", f"val_{metric}"]].dropna().to_numpy() if f"val_{metric}" in model else training[:0]
         if len(training):
             axes.plot(*training.T, **CURVE_STYLES["training"], label=labels.pop("training", None))
-        if len(validation):
-            kind = "end" if len(validation) == 1 else "line"
-            axes.plot(*validation.T, **CURVE_STYLES[kind], label=labels.pop(kind, None))
-            shown.append(validation[settled if kind == "line" else 0 :, 1])
+        if len(held_out):
+            kind = "end" if len(held_out) == 1 else "line"
+            axes.plot(*held_out.T, **CURVE_STYLES[kind], label=labels.pop(kind, None))
+            shown.append(held_out[settled if kind == "line" else 0 :, 1])
         shown.append(training[settled:, 1])
     axes.set_xlim(0.5, 1.02 * frame["epoch"].max() + 0.5)  # no marker at the edge
     axes.xaxis.set_major_locator(choose_whole_ticks())
@@ -219,7 +222,7 @@ def _split_models(frame: "pd.DataFrame") -> "list[pd.DataFrame]":
 
 
 def _find_end(model: "pd.DataFrame", metric: str) -> float:
-    """What a model reached in its last epoch, on the validation set if that is known."""
+    """What a model reached in its last epoch, on the held-out rows if that is known."""
     name = f"val_{metric}"
     return float(model[name if name in model and model[name].notna().any() else metric].iloc[-1])
 
@@ -227,7 +230,7 @@ def _find_end(model: "pd.DataFrame", metric: str) -> float:
 def _describe_ends(frame: "pd.DataFrame", metric: str) -> str:
     known = f"val_{metric}" in frame and frame[f"val_{metric}"].notna().any()
     ends = [_find_end(model, metric) for model in _split_models(frame)]
-    return f"{'validation' if known else 'training'} {metric} after the last epoch: {format_range(ends)}"
+    return f"{'held-out' if known else 'training'} {metric} after the last epoch: {format_range(ends)}"
 
 
 def _note_hidden(frame: "pd.DataFrame", metric: str, limits: tuple[float, float]) -> str:
@@ -259,7 +262,7 @@ def plot_confusion_matrix(
     """Draw how often each class was predicted as each: the darker a cell off the diagonal, the more errors.
 
     Args:
-        counts: (classes, classes), rows by label (down) and prediction (across), of a validation set; int, or float
+        counts: (classes, classes), rows by label (down) and prediction (across), that were held out; int, or float
             where they are a mean over models. Of more than 20 classes the 20 with most errors are drawn.
         names: of the classes.
         unit: what is counted, for the title.
@@ -315,7 +318,7 @@ def plot_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -
     """
     figure = open_figure(8, 4.4)
     axes = figure.subplots()
-    bars = axes.bar(np.arange(len(names)), np.bincount(labels, minlength=len(names)), color=VALIDATION_COLOUR)
+    bars = axes.bar(np.arange(len(names)), np.bincount(labels, minlength=len(names)), color=HELD_OUT_COLOUR)
     axes.bar_label(bars, fmt="{:,.0f}", padding=2)
     name_axis(axes, names, both=False)
     axes.set(xlabel="digit" if tuple(names) == DIGITS.names else "class", ylabel="rows of train.csv")
@@ -326,26 +329,23 @@ def plot_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -
     return figure
 
 
-def plot_samples(
-    images: np.ndarray, labels: np.ndarray, columns: int = SAMPLES, names: Sequence[str] = DIGITS.names
-) -> "Figure":
-    """Draw the first examples of every class, a row of the figure per class.
+def plot_samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
+    """Draw the first twelve examples of every class, a row of the figure per class.
 
     Args:
         images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
-        labels: int (n,), 0 to classes - 1; a class with fewer than `columns` rows leaves gaps.
-        columns: examples per class, at least 1.
+        labels: int (n,), 0 to classes - 1; a class with fewer rows leaves gaps.
         names: of the classes.
     """
     height, width = images.shape[1:3]
-    cells = np.zeros((len(names), columns, height, width), np.uint8)
+    cells = np.zeros((len(names), SAMPLES, height, width), np.uint8)
     for label in range(len(names)):
-        rows = np.flatnonzero(labels == label)[:columns]
+        rows = np.flatnonzero(labels == label)[:SAMPLES]
         cells[label, : len(rows)] = images[rows, ..., 0]
     margin = 0.5 if are_short(names) else 0.15 * max(map(len, names))  # inches, for the names
-    figure = open_figure(margin + 0.6 * columns, 0.6 * len(names))
+    figure = open_figure(margin + 0.6 * SAMPLES, 0.6 * len(names))
     axes = figure.subplots()
-    axes.imshow(tile(cells.reshape(-1, height, width), columns)[0], cmap="gray_r", vmin=0, vmax=255)
+    axes.imshow(tile(cells.reshape(-1, height, width), SAMPLES)[0], cmap="gray_r", vmin=0, vmax=255)
     axes.set_xticks([])
     axes.set_yticks((np.arange(len(names)) + 0.5) * height - 0.5, names, fontsize=14)
     axes.tick_params(length=0)

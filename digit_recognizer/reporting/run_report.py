@@ -53,9 +53,14 @@ class ExaminedRun:
         return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
 
     @property
-    def validated(self) -> np.ndarray:
+    def held_out(self) -> np.ndarray:
         """Bool (n,): the rows that a model which was not trained on them predicted."""
         return self.fold_of_row >= 0
+
+    @property
+    def has_validation_set(self) -> bool:
+        """Whether rows cut from the training set, which are not the held-out ones, steered training."""
+        return bool(self.config.get("patience")) or self.config.get("schedule") == "plateau"
 
     @property
     def predictions(self) -> np.ndarray:
@@ -123,11 +128,11 @@ def describe_score(run: ExaminedRun, labels: np.ndarray) -> Section:
     """The accuracy on rows that no model was trained on, by class."""
     score = run.score
     low, high = score.oof_accuracy_interval
-    names, rows = run.class_names, int(run.validated.sum())
-    counts = count_confusions(labels[run.validated], run.predictions[run.validated], len(names))
+    names, rows = run.class_names, int(run.held_out.sum())
+    counts = count_confusions(labels[run.held_out], run.predictions[run.held_out], len(names))
     errors = counts - np.diag(counts.diagonal())
     words = [
-        f"{errors.sum():,} of {rows:,} validation rows are wrong: accuracy {score.oof_accuracy:.5f}, 95 % interval "
+        f"{errors.sum():,} of {rows:,} held-out rows are wrong: accuracy {score.oof_accuracy:.5f}, 95 % interval "
         f"{low:.5f} to {high:.5f}, which does not cover other seeds.",
         f"Expected calibration error: {score.calibration_error:.5f}.",
     ]
@@ -135,7 +140,7 @@ def describe_score(run: ExaminedRun, labels: np.ndarray) -> Section:
         words.append(f"{left:,} rows were never held out and do not count.")
     if "duplicates" in run.run.metrics:
         words.append("Near-duplicates of a row share its fold.")
-    if run.config.get("patience") or run.config.get("schedule") == "plateau":
+    if run.has_validation_set:
         words.append("Early stopping and plateaus used part of the training set, not these rows.")
     if ineligible := run.run.metrics["ineligible"]:
         words.append(f"INELIGIBLE FOR THE COMPETITION: {ineligible}.")
@@ -151,7 +156,7 @@ def describe_score(run: ExaminedRun, labels: np.ndarray) -> Section:
 def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Section:
     """The first examples of each class, and how many rows each has."""
     counts = np.bincount(train.labels, minlength=len(names))
-    save_figure(plot_samples(pixels_to_images(train.pixels), train.labels, names=names), folder / "samples.png")
+    save_figure(plot_samples(pixels_to_images(train.pixels), train.labels, names), folder / "samples.png")
     save_figure(plot_class_counts(train.labels, names), folder / "class_counts.png")
     shares = (
         f"{counts.min():,} ({names[int(counts.argmin())]}) to {counts.max():,} "
@@ -181,10 +186,12 @@ def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Sec
     except InputError as error:
         return Section(title, (f"Left out: {error}",))
     accuracies = run.score.fold_accuracies
-    every_epoch = "val_accuracy" in history and bool(history["val_accuracy"].notna().all())
+    # where cross-validation takes a validation set, val_accuracy is of that, and held-out rows are measured at the end
+    every_epoch = "holdout_accuracy" in history or ("val_accuracy" in history and not run.has_validation_set)
+    every_epoch = every_epoch and bool(history["val_accuracy"].notna().all())
     final = [] if every_epoch else accuracies
     save_figure(plot_learning_curves(history, f"{run.name}: learning curves", final_accuracies=final), path)
-    table = [("fold", "epochs", "last training loss", "validation rows", "errors", "validation accuracy")]
+    table = [("fold", "epochs", "last training loss", "held-out rows", "errors", "held-out accuracy")]
     for (fold, epochs), accuracy in zip(history.groupby("fold"), accuracies, strict=True):
         rows = run.fold_of_row == fold
         errors = int((run.predictions != labels)[rows].sum())
@@ -192,9 +199,9 @@ def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Sec
         table.append((f"{fold:.0f}", f"{len(epochs)}", loss, f"{rows.sum():,}", f"{errors:,}", f"{accuracy:.5f}"))
     models = f"{len(run.folds)} models" if len(run.folds) > 1 else "one model"
     sentence = (
-        f"{models.capitalize()} reached a validation accuracy of {format_range(accuracies)}. Training accuracy is "
+        f"{models.capitalize()} reached a held-out accuracy of {format_range(accuracies)}. Training accuracy is "
         "measured during the epoch, with augmentation and dropout, so it may be the lower."
     )
     when = "after every epoch" if every_epoch else "after the last epoch"
-    caption = f"Loss and accuracy on the training set, a line per fold, and on the validation set {when}."
+    caption = f"Loss and accuracy on the training set, a line per fold, and on the held-out rows {when}."
     return Section(title, (sentence,), (FigureFile(path, caption),), tuple(table))

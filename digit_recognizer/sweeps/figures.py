@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from digit_recognizer.reporting.plots import ACCENT_COLOUR, TRAINING_COLOUR, VALIDATION_COLOUR, open_figure, shorten
+from digit_recognizer.reporting.plots import ACCENT_COLOUR, HELD_OUT_COLOUR, TRAINING_COLOUR, open_figure, shorten
 from digit_recognizer.sweeps.statistics import ACCURACY, BASE, SEED, build_frame, number_bases
 from digit_recognizer.sweeps.study import Range, Study, Value, are_numbers, find_reported, name_parameter, show_value
 from digit_recognizer.sweeps.trials import TrialRecord
@@ -83,7 +83,7 @@ def _draw_means(axes: "Axes", places: "_Places", means: pd.Series) -> None:
     several = bool((by_value.size() > 1).any())
     axes.errorbar(
         places.locate(found), mean, yerr=[mean - low, high - mean] if several else None,
-        fmt="o-" if places.numbers else "o", color=VALIDATION_COLOUR, capsize=6, linewidth=1.2, elinewidth=2,
+        fmt="o-" if places.numbers else "o", color=HELD_OUT_COLOUR, capsize=6, linewidth=1.2, elinewidth=2,
         capthick=2, markersize=7, zorder=3,
         label="mean over the seeds, lowest to highest seed" if several else "mean of the runs",
     )  # fmt: skip
@@ -129,7 +129,7 @@ def plot_importance(shares: dict[str, float]) -> "Figure":
     """
     figure = open_figure(8, 1.2 + 0.45 * len(shares))
     axes = figure.subplots()
-    bars = axes.barh(np.arange(len(shares)), list(shares.values()), color=VALIDATION_COLOUR)
+    bars = axes.barh(np.arange(len(shares)), list(shares.values()), color=HELD_OUT_COLOUR)
     axes.bar_label(bars, fmt="{:.2f}", padding=4)
     axes.set_yticks(np.arange(len(shares)), [shorten(name_parameter(name), NAME_LETTERS) for name in shares])
     axes.invert_yaxis()  # the largest on top
@@ -155,7 +155,7 @@ def plot_ensembles(scores: pd.DataFrame) -> "Figure":
         bars = np.maximum([own.accuracy - own.lowest, own.highest - own.accuracy], 0)
         axes.errorbar(
             own.models + 0.03 * (place - len(labels) / 2), own.accuracy, yerr=bars, label=label, capsize=2,
-            color=str(0.1 + 0.5 * place / len(labels)) if place % 2 else VALIDATION_COLOUR,
+            color=str(0.1 + 0.5 * place / len(labels)) if place % 2 else HELD_OUT_COLOUR,
             marker=MARKERS[place % len(MARKERS)], linestyle=LINES[place % len(LINES)], linewidth=1,
         )  # fmt: skip
     axes.set_xlabel("models that are averaged")
