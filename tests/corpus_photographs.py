@@ -1,4 +1,4 @@
-"""Cases of the corpus: pictures that `load_photograph` reads, each built here, with the pixels expected."""
+"""Cases of the corpus: pictures that `load_photograph` reads, each built here, with the pixels and notes expected."""
 
 import io
 import struct
@@ -90,13 +90,17 @@ EIGHT = np.array([[0, 1, 128, 255]], np.uint8)  # the same, rounded
 FLOATS = np.array([[0, 0.25, 0.5, 1]], np.float32)
 SHARES = np.array([[0, 64, 128, 255]], np.uint8)
 RED = Image.new("RGB", (2, 2), (255, 0, 0))
+FIRST = "only the first of its pictures is read"
+CLEAR = "its transparent parts are taken as white"
+TURNED = "it is turned as its EXIF says"
+BAD_EXIF = "its EXIF is damaged, so it is taken as upright"
 BLACK = np.zeros((3, 4), np.uint8)
 PALETTE = Image.new("P", (2, 1))
 PALETTE.putpalette([0, 0, 0, 10, 20, 30])
 PALETTE.putpixel((1, 0), 1)
 LUMA = np.array([[0, 18]], np.uint8)  # 0.299 x 10 + 0.587 x 20 + 0.114 x 30
 
-# Name, ending, content, expected pixels, how far off a lossy format may be.
+# Name, ending, content, expected pixels, how far off a lossy format may be, notes.
 READ = [
     *((f"grey {form}", end, save(GREY, form), PAGE, 0) for form, end in
       (("PNG", "png"), ("GIF", "gif"), ("BMP", "bmp"), ("TIFF", "tif"), ("PPM", "pgm"))),
@@ -112,33 +116,37 @@ READ = [
     ("Adobe's inverted CMYK", "jpg", save(RED.convert("CMYK"), "JPEG", quality=100), np.full((2, 2), 76), 2),
     ("CMYK unmarked", "jpg", drop_marker(save(RED.convert("CMYK"), "JPEG", quality=100), b"\xff\xee"),
      np.full((2, 2), 76), 2),
-    *((f"EXIF {n} in {form}", end, save(GREY, form, exif=mark_orientation(n), **options), EXIF_TURNS[n - 1], 3)
+    *((f"EXIF {n} in {form}", end, save(GREY, form, exif=mark_orientation(n), **options), EXIF_TURNS[n - 1], 3,
+       *([TURNED] if n > 1 else []))
       for n in range(1, 9)
       for form, end, options in (("JPEG", "jpg", {"quality": 100}), ("PNG", "png", {}),
                                  ("WEBP", "webp", {"lossless": True}))),
     *((f"orientation {n} in TIFF", "tif", save(GREY, "TIFF", tiffinfo={274: n}), EXIF_TURNS[n - 1], 0)
       for n in range(1, 9)),
     ("EXIF 9", "png", save(GREY, "PNG", exif=mark_orientation(9)), PAGE, 0),
-    *((f"EXIF that is {name}", "png", save(GREY, "PNG", exif=b"Exif\0\0" + exif), PAGE, 0)
-      for name, exif in (("noise", b"\xa5" * 40), ("cut", b"MM\0*\0\0\0\x08\0\x05\x01\x12"),
-                                ("far too long", mark_orientation(6).tobytes()[6:] + bytes(1 << 20)))),
-    ("EXIF that is noise in a JPEG", "jpg", save(GREY, "JPEG", quality=100, exif=b"Exif\0\0" + b"\xa5" * 40), PAGE, 3),
-    *((f"black ink on transparency, {mode} in {form}", end, save(DRAWING.convert(mode), form, **options), ON_PAPER, 1)
+    *((f"EXIF that is {name}", "png", save(GREY, "PNG", exif=b"Exif\0\0" + exif), PAGE, 0, BAD_EXIF)
+      for name, exif in (("noise", b"\xa5" * 40),
+                         ("far too long", mark_orientation(6).tobytes()[6:] + bytes(1 << 20)))),
+    ("EXIF that is cut", "png", save(GREY, "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12"), PAGE, 0),
+    ("EXIF that is noise in a JPEG", "jpg", save(GREY, "JPEG", quality=100, exif=b"Exif\0\0" + b"\xa5" * 40), PAGE, 3,
+     BAD_EXIF),
+    *((f"black ink on transparency, {mode} in {form}", end, save(DRAWING.convert(mode), form, **options), ON_PAPER, 1,
+       CLEAR)
       for mode, form, end, options in (("LA", "PNG", "png", {}), ("RGBA", "PNG", "png", {}), ("LA", "TIFF", "tif", {}),
                                        ("RGBA", "WEBP", "webp", {"lossless": True}), ("RGBA", "TIFF", "tif", {}))),
     ("black ink on transparency, its grey already weighed, in TIFF", "tif",
-     pack_tiff(np.stack([0 * INK, INK], 2).tobytes(), 2, 2, 8, [(258, 3, 2, 8 | 8 << 16)], t277=2, t338=1), ON_PAPER, 1
-     ),
+     pack_tiff(np.stack([0 * INK, INK], 2).tobytes(), 2, 2, 8, [(258, 3, 2, 8 | 8 << 16)], t277=2, t338=1), ON_PAPER, 1,
+     CLEAR),
     ("opaque RGBA", "png", save(GREY.convert("RGBA"), "PNG"), PAGE, 0),
     ("a palette", "png", save(PALETTE, "PNG"), LUMA, 0),
-    ("a palette with a clear colour", "png", save(PALETTE, "PNG", transparency=0), [[255, 18]], 0),
-    ("a palette with opacities", "png", save(PALETTE, "PNG", transparency=b"\x80\xff"), [[127, 18]], 0),
-    ("a GIF with a clear colour", "gif", save(PALETTE, "GIF", transparency=0), [[255, 18]], 0),
-    ("a clear grey", "png", save(GREY, "PNG", transparency=0), np.where(PAGE == 0, 255, PAGE), 0),
+    ("a palette with a clear colour", "png", save(PALETTE, "PNG", transparency=0), [[255, 18]], 0, CLEAR),
+    ("a palette with opacities", "png", save(PALETTE, "PNG", transparency=b"\x80\xff"), [[127, 18]], 0, CLEAR),
+    ("a GIF with a clear colour", "gif", save(PALETTE, "GIF", transparency=0), [[255, 18]], 0, CLEAR),
+    ("a clear grey", "png", save(GREY, "PNG", transparency=0), np.where(PAGE == 0, 255, PAGE), 0, CLEAR),
     ("a clear grey of 16 bits", "png",
      pack_png(4, 1, pack_chunk(b"tRNS", b"\1\0"), bits=16, data=b"\0" + WIDE.astype(">u2").tobytes()),
-     [[0, 255, 128, 255]], 0),
-    ("a clear red", "png", save(RED, "PNG", transparency=(255, 0, 0)), np.full((2, 2), 255), 0),
+     [[0, 255, 128, 255]], 0, CLEAR),
+    ("a clear red", "png", save(RED, "PNG", transparency=(255, 0, 0)), np.full((2, 2), 255), 0, CLEAR),
     ("one bit", "png", save(Image.fromarray(PAGE > 75), "PNG"), np.where(PAGE > 75, 255, 0), 0),
     ("a fax", "tif", save(Image.fromarray(PAGE > 75), "TIFF", compression="group4"), np.where(PAGE > 75, 255, 0), 0),
     ("16-bit PNG", "png", save(Image.fromarray(WIDE), "PNG"), EIGHT, 0),
@@ -155,21 +163,22 @@ READ = [
     ("32-bit TIFF", "tif", pack_tiff((WIDE * np.uint32(65537)).tobytes(), 4, 1, 32), EIGHT, 0),
     ("float TIFF", "tif", save(Image.fromarray(FLOATS), "TIFF"), SHARES, 0),
     ("float TIFF, white is zero", "tif", pack_tiff(FLOATS.tobytes(), 4, 1, 32, t339=3, t262=0), 255 - SHARES, 1),
-    ("float TIFF beyond 1", "tif", save(Image.fromarray(FLOATS * 900 - 100), "TIFF"), SHARES, 0),
+    ("float TIFF beyond 1", "tif", save(Image.fromarray(FLOATS * 900 - 100), "TIFF"), SHARES, 0,
+     "its floats are stretched: -100 is taken as black, 800 as white"),
     ("float TIFF of one shade beyond 1", "tif", pack_tiff(np.float32([[5, 5]]).tobytes(), 2, 1, 32, t339=3), [[0, 0]],
-     0),
+     0, "its floats are stretched: 5 is taken as black, 5 as white"),
     ("a TIFF with long XMP", "tif", pack_tiff(PAGE.tobytes() + bytes(1 << 18), 4, 3, 8, [(700, 1, 1 << 18, 8)]), PAGE,
      0),
     ("1x1", "png", save(Image.new("L", (1, 1), 7), "PNG"), [[7]], 0),
     ("blank", "png", save(Image.new("L", (4, 3), 255), "PNG"), 255 - BLACK, 0),
     ("white on black", "png", save(Image.fromarray(255 - PAGE), "PNG"), 255 - PAGE, 0),
     ("noise and several digits", "png", save(LARGE.convert("L"), "PNG"), np.array(LARGE.convert("L")), 0),
-    ("a GIF of 9,000 frames", "gif", pack_gif(9000), BLACK, 0),
-    ("an animated WebP", "webp", animate("WEBP", 30, lossless=True), PAGE, 0),
-    ("an animated PNG", "png", animate("PNG", 30), PAGE, 0),
-    ("a TIFF of pages", "tif", animate("TIFF", 3), PAGE, 0),
-    ("an MPO", "jpg", animate("MPO", 2, quality=100), PAGE, 6),
-    ("a PNG named as JPEG", "jpg", save(GREY, "PNG"), PAGE, 0),
+    ("a GIF of 9,000 frames", "gif", pack_gif(9000), BLACK, 0, FIRST),
+    ("an animated WebP", "webp", animate("WEBP", 30, lossless=True), PAGE, 0, FIRST),
+    ("an animated PNG", "png", animate("PNG", 30), PAGE, 0, FIRST),
+    ("a TIFF of pages", "tif", animate("TIFF", 3), PAGE, 0, FIRST),
+    ("an MPO", "jpg", animate("MPO", 2, quality=100), PAGE, 6, FIRST),
+    ("a PNG named as JPEG", "JPG", save(GREY, "PNG"), PAGE, 0, "it is a PNG image under the ending .JPG"),
     ("a JPEG named as text", "txt", save(GREY, "JPEG", quality=100), PAGE, 3),
     ("no ending", "", save(GREY, "PNG"), PAGE, 0),
     ("bytes after a JPEG's end", "jpg", save(GREY, "JPEG", quality=100) + b"ftypmp42" * 99, PAGE, 3),

@@ -174,6 +174,7 @@ def test_only_the_first_glyphs_of_a_picture_are_classified(tmp_path, monkeypatch
     Image.fromarray(page).save(tmp_path / "bars.png")
     (found,) = predict_pictures([tmp_path / "bars.png"], Classifier((FakeModel(lambda width: make_probabilities(1)),)))
     assert len(found.glyphs) == 3
+    assert found.notes == ("only the first 3 of its 6 glyphs are read",)
 
 
 def test_small_glyphs_are_kept_only_where_they_are_digits(tmp_path):
@@ -206,6 +207,15 @@ def test_the_command_writes_a_row_per_glyph_and_a_picture_with_boxes(page, tmp_p
     with Image.open("shown.png") as shown:
         colours = {colour for _, colour in shown.convert("RGB").getcolors(1 << 24)}
     assert (0x0B, 0x5F, 0xA5) in colours
+
+
+def test_a_note_stands_below_what_it_may_explain(tmp_path, capsys):
+    white_ink = Image.new("RGBA", (60, 40), (255, 255, 255, 0))
+    white_ink.paste("white", (10, 10, 20, 30))
+    white_ink.save(tmp_path / "white.png")
+    assert run(tmp_path / "white.png") == 0
+    first, note = capsys.readouterr().out.splitlines()
+    assert "nothing written found" in first and note == "    note: its transparent parts are taken as white"
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp"])

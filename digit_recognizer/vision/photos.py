@@ -1,12 +1,11 @@
 """Photographs, scans and drawings from anywhere, decoded by Pillow into shades of grey or into colours.
 
-Nothing here looks for digits. A file is checked three times: its first bytes before it is read whole, its structure
+Nothing here looks for digits. A file is checked three times: its size and first bytes when it is read, its structure
 before Pillow opens it, and its header before Pillow decodes the pixels. So a damaged or malicious file costs neither
 minutes nor gigabytes.
 """
 
 import contextlib
-import functools
 import io
 import itertools
 import logging
@@ -17,11 +16,10 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from digit_recognizer.console import print_line
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import read_bytes
 
@@ -51,10 +49,12 @@ MAX_TAG_VALUES = 1 << 17  # of a TIFF: two strips for each row; every value beco
 BYTE_TYPES = (1, 2, 7)  # BYTE, ASCII and UNDEFINED in TIFF 6.0: these stay bytes
 SUB_DIRECTORIES = (34665, 34853, 40965)  # EXIF, GPS and interoperability, which Pillow decodes whole
 # Tags of TIFF 6.0, and so of EXIF. The lowest bit of NEW_SUBFILE_TYPE: a smaller version of another picture here.
-NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 254, 258, 262, 339
+NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT = 254, 258, 262, 274, 339
 WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
+TURNED = range(2, 9)  # values of ORIENTATION; 1 is upright
 SIGNED = 2  # a value of SAMPLE_FORMAT
 STRIP_PIXELS = 1 << 22  # as float64 32 MB
+CLEAR = "its transparent parts are taken as white"  # a note
 REDUCING_GAP = 3.0  # Pillow first shrinks by whole numbers to three times the size: nearly as good, many times as fast
 
 OTHER_KINDS = {  # of files that people name, by their first bytes
@@ -79,7 +79,19 @@ DAMAGE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupErr
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # Pillow also logs damage, which Python would print
 
 
-def load_photograph(path: Path) -> np.ndarray:
+class Photograph(NamedTuple):
+    """A picture in shades of grey.
+
+    Attributes:
+        pixels: uint8 (height, width), 0 = black, 255 = white, upright, as a person would see it on white paper.
+        notes: what was left out, assumed or turned, one phrase each: a wrong prediction may come from it.
+    """
+
+    pixels: np.ndarray
+    notes: tuple[str, ...]
+
+
+def load_photograph(path: Path) -> Photograph:
     """Load a photograph, scan or drawing in shades of grey.
 
     Colours become luma after ITU-R BT.601; colour profiles are ignored. Transparent parts are laid on white. The EXIF
@@ -90,28 +102,26 @@ def load_photograph(path: Path) -> np.ndarray:
     Args:
         path: a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM file under any name, of at most 64 MiB and 120 megapixels.
 
-    Returns:
-        uint8 (height, width), 0 = black, 255 = white, upright, as a person would see it on white paper.
-
     Raises:
         InputError: if the file is missing, too large, no picture, damaged or cut off.
 
     Example:
-        >>> load_photograph(Path("seven.jpg")).shape  # doctest: +SKIP
+        >>> load_photograph(Path("seven.jpg")).pixels.shape  # doctest: +SKIP
         (3024, 4032)
     """
+    from PIL import Image
+
     with open_picture(path) as image:
+        notes = []
+        named = Image.registered_extensions().get(path.suffix.lower(), image.format)
+        if named != image.format and (named, image.format) != ("JPEG", "MPO"):  # which phones name .jpg
+            notes.append(f"it is a {image.format} image under the ending {path.suffix}")
         if getattr(image, "is_animated", False):
-            note_further_pictures(path)
+            notes.append("only the first of its pictures is read")
         image.draft("L", None)  # a JPEG stores its luma: a quarter of the memory, and no detour by RGB
         _decode(image)
-        return np.array(_turn_upright(_convert(image, "L")))
-
-
-@functools.cache  # once per file, however often it is loaded
-def note_further_pictures(path: Path) -> None:
-    """Print that only the first picture of an animation or a multi-page file is read."""
-    print_line(f"note: {path} holds several pictures, and the first one is read")
+        pixels = np.array(_turn_upright(_convert(image, "L", notes), notes))
+        return Photograph(pixels, tuple(notes))
 
 
 def load_colours(path: Path, side_px: int) -> np.ndarray:
@@ -126,9 +136,9 @@ def load_colours(path: Path, side_px: int) -> np.ndarray:
     with open_picture(path) as image:
         image.draft("RGB", (side_px, side_px))  # a JPEG can be decoded at a half, a quarter or an eighth of its size
         _decode(image)
-        colours = _convert(image, "RGB")
+        colours = _convert(image, "RGB", [])
         square = colours.resize((side_px, side_px), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
-        return np.array(_turn_upright(square))
+        return np.array(_turn_upright(square, []))
 
 
 @contextlib.contextmanager
@@ -152,7 +162,7 @@ def open_picture(path: Path) -> Iterator["Image"]:
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise InputError("photos.too_large", path=path, received="more", limit=MAX_PIXELS) from error
+        raise InputError("photos.too_large", path=path, received="too many", limit=MAX_PIXELS) from error
     except MemoryError as error:
         raise InputError("photos.memory", path=path) from error
     except Image.UnidentifiedImageError as error:
@@ -164,7 +174,10 @@ def open_picture(path: Path) -> Iterator["Image"]:
 
 def _read_picture_file(path: Path) -> bytes:
     """Read a whole file that begins as a picture does which Pillow may open."""
-    content = read_bytes(path, MAX_BYTES)
+    try:
+        content = read_bytes(path, MAX_BYTES)
+    except InputError as error:
+        raise error.with_remedy("Save the picture smaller.") if error.code == "io.too_long" else error
     if not content:
         raise InputError("photos.empty", path=path)
     if not STARTS.match(content):
@@ -264,24 +277,27 @@ def _decode(image: Any) -> None:
         os.close(kept)
 
 
-def _convert(image: "Image", mode: Literal["L", "RGB"]) -> "Image":
-    """Eight bits of grey or of each colour, transparent parts on white."""
+def _convert(image: "Image", mode: Literal["L", "RGB"], notes: list[str]) -> "Image":
+    """Eight bits of grey or of each colour, transparent parts on white; what was assumed is added to the notes."""
     from PIL import Image
 
     if image.mode == "F" or image.mode.startswith("I"):
-        return _scale_to_8_bits(image).convert(mode)
+        return _scale_to_8_bits(image, notes).convert(mode)
     if image.mode == "La":
         image = image.convert("LA")
     if not image.has_transparency_data:
         return image.convert(mode)
     image = image.convert("RGBA")
+    opacity = image.getchannel("A")
+    if opacity.getextrema()[0] != 255:
+        notes.append(CLEAR)
     paper = Image.new(mode, image.size, "white")
-    paper.paste(image.convert(mode), mask=image.getchannel("A"))
+    paper.paste(image.convert(mode), mask=opacity)
     paper.info = image.info
     return paper
 
 
-def _scale_to_8_bits(image: Any) -> "Image":
+def _scale_to_8_bits(image: Any, notes: list[str]) -> "Image":
     """Scale pixels of more than eight bits by the range of their type; Pillow's own conversion would clip them."""
     from PIL import Image
 
@@ -295,9 +311,13 @@ def _scale_to_8_bits(image: Any) -> "Image":
         low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
         if low >= 0 and high <= 1:
             low, high = 0, 1
+        else:
+            notes.append(f"its floats are stretched: {low:g} is taken as black, {high:g} as white")
     if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # which Pillow heeds up to eight bits only
         low, high = high, low
     transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        notes.append(CLEAR)
     pixels = np.empty(image.size[::-1], np.uint8)
     for top, strip in _cut_strips(image):
         values = strip.view(np.uint32) if (image.mode, bits) == ("I", 32) and sample_format != SIGNED else strip
@@ -317,7 +337,7 @@ def _cut_strips(image: "Image") -> Iterator[tuple[int, np.ndarray]]:
         yield top, np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
 
 
-def _turn_upright(image: "Image") -> "Image":
+def _turn_upright(image: "Image", notes: list[str]) -> "Image":
     """Apply the orientation of EXIF, or else that of XMP; Pillow has applied a TIFF's when it decoded the pixels."""
     from PIL import Image, ImageOps
 
@@ -326,6 +346,10 @@ def _turn_upright(image: "Image") -> "Image":
         if len(content) > MAX_EXIF_BYTES:
             raise ValueError("too long")
         Image.Exif().load(content)  # raises what getexif, called when a JPEG was opened, keeps to itself
-        return ImageOps.exif_transpose(image)
+        upright = ImageOps.exif_transpose(image)
     except DAMAGE:
+        notes.append("its EXIF is damaged, so it is taken as upright")
         return image
+    if image.getexif().get(ORIENTATION) in TURNED:
+        notes.append("it is turned as its EXIF says")
+    return upright

@@ -5,7 +5,7 @@ photograph -> ink -> glyphs -> 28x28 images -> probabilities -> digits -> table 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,11 +223,13 @@ class PicturePrediction:
     Attributes:
         path: the file.
         glyphs: in reading order; none where nothing is written.
+        notes: what was left out or assumed, one phrase each.
         error: why it could not be read; None if it could.
     """
 
     path: Path
     glyphs: tuple[GlyphPrediction, ...] = ()
+    notes: tuple[str, ...] = ()
     error: InputError | None = None
 
 
@@ -245,16 +247,21 @@ def predict_pictures(paths: Iterable[Path], classifier: Classifier) -> Iterator[
     with ThreadPoolExecutor(THREADS) as pool:
         while chosen := list(islice(rest, MAX_AT_ONCE)):
             loaded = list(pool.map(_load_glyphs, chosen))
-            classified = _classify_and_mend([glyphs for glyphs, _ in loaded], classifier)
-            for path, (_, error), glyphs in zip(chosen, loaded, classified, strict=True):
-                yield PicturePrediction(path, tuple(glyphs), error)
+            classified = _classify_and_mend([glyphs for _, glyphs in loaded], classifier)
+            for (picture, _), glyphs in zip(loaded, classified, strict=True):
+                yield replace(picture, glyphs=tuple(glyphs))
 
 
-def _load_glyphs(path: Path) -> tuple[list[Glyph], InputError | None]:
+def _load_glyphs(path: Path) -> tuple[PicturePrediction, list[Glyph]]:
+    """A picture without predictions, and its glyphs to be classified."""
     try:
-        return find_glyphs(find_ink(load_photograph(path)))[:MAX_GLYPHS], None
+        pixels, notes = load_photograph(path)
     except InputError as error:
-        return [], error
+        return PicturePrediction(path, error=error), []
+    glyphs = find_glyphs(find_ink(pixels))
+    if len(glyphs) > MAX_GLYPHS:
+        notes += (f"only the first {MAX_GLYPHS:,} of its {len(glyphs):,} glyphs are read",)
+    return PicturePrediction(path, notes=notes), glyphs[:MAX_GLYPHS]
 
 
 def _classify_and_mend(pictures: list[list[Glyph]], classifier: Classifier) -> list[list[GlyphPrediction]]:
@@ -336,19 +343,19 @@ TITLE_CHARACTERS_PER_INCH = 9
 
 
 def format_picture(picture: PicturePrediction) -> list[str]:
-    """What the screen shows of a picture: a line for each glyph, or one that says why there is none."""
+    """What the screen shows of a picture: a line for each glyph, or one that says why there is none; and its notes."""
     if picture.error is not None:
         return [f"{picture.path}: not read: {picture.error}"]
-    glyphs = picture.glyphs
+    glyphs, notes = picture.glyphs, [f"    note: {note}" for note in picture.notes]
     if not glyphs:
-        return [f"{picture.path}: no digit: nothing written found"]
+        return [f"{picture.path}: no digit: nothing written found", *notes]
     if len(glyphs) == 1:
-        return [f"{picture.path}: {glyphs[0]}"]
+        return [f"{picture.path}: {glyphs[0]}", *notes]
     text = ""
     for before, one in zip((glyphs[0], *glyphs), glyphs, strict=False):
         text += "  / " if one.glyph.line != before.glyph.line else " "
         text += MARKS.get(one.verdict, str(one.most_likely))
-    return [f"{picture.path}:{text}  ({len(glyphs)} glyphs)", *(f"    {one}" for one in glyphs)]
+    return [f"{picture.path}:{text}  ({len(glyphs)} glyphs)", *notes, *(f"    {one}" for one in glyphs)]
 
 
 def write_predictions(pictures: Iterable[PicturePrediction], path: Path) -> int:
@@ -398,7 +405,7 @@ def draw_annotation(pictures: Sequence[PicturePrediction]) -> "Figure":
     for axes in panels:
         axes.set_axis_off()
     for axes, picture in zip(panels, pictures, strict=False):
-        pixels = load_photograph(picture.path)
+        pixels, _ = load_photograph(picture.path)
         height, width = pixels.shape
         step = -(-max(pixels.shape) // DRAWN_PX)
         axes.imshow(pixels[::step, ::step].copy(), cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))

@@ -249,7 +249,7 @@ def load_letter(path: Path) -> np.ndarray:
     Raises:
         InputError: as `load_photograph`, and if there is no ink.
     """
-    glyphs = find_glyphs(find_ink(load_photograph(path)), single=True)
+    glyphs = find_glyphs(find_ink(load_photograph(path).pixels), single=True)
     if not glyphs:
         raise InputError("photos.no_ink", path=path)
     return normalize(glyphs[0])
