@@ -33,14 +33,12 @@ class Ink:
         strength: float32 (height, width) in [0, 1], 0 = paper, 1 = full ink; all zero where nothing was written.
         scale: px of `strength` per px of the picture.
         left_px, top_px: what was cut off from the picture, in its px.
-        inverted: whether the ink is lighter than the paper.
     """
 
     strength: np.ndarray
     scale: float
     left_px: int
     top_px: int
-    inverted: bool
 
 
 def find_ink(pixels: np.ndarray) -> Ink:
@@ -57,37 +55,36 @@ def find_ink(pixels: np.ndarray) -> Ink:
     """
     left, top, pixels = _cut_padding(pixels)
     pixels, scale = _resize(pixels)
-    strength, inverted, doubtful = _threshold(compare_with_paper(pixels, estimate_paper(pixels)))
+    strength, doubtful = _threshold(compare_with_paper(pixels, estimate_paper(pixels)))
     if doubtful and (shade := estimate_shade_from_corners(pixels)) is not None:
         paper = np.full(pixels.shape, shade, np.float32)
-        strength, inverted, _ = _threshold(compare_with_paper(pixels, paper), max_noise=MOSTLY_INK / INK_NOISE)
-    return Ink(strength, scale, left, top, inverted)
+        strength, _ = _threshold(compare_with_paper(pixels, paper), max_noise=MOSTLY_INK / INK_NOISE)
+    return Ink(strength, scale, left, top)
 
 
-def _threshold(shares: tuple[np.ndarray, np.ndarray], max_noise: float = np.inf) -> tuple[np.ndarray, bool, bool]:
+def _threshold(shares: tuple[np.ndarray, np.ndarray], max_noise: float = np.inf) -> tuple[np.ndarray, bool]:
     """Separate ink from paper, its ruled lines and its grain.
 
     Returns:
-        How strong the ink is, float32 in [0, 1]; whether it is lighter than the paper; and whether what was taken for
-        paper may be ink: half of the picture is neither, or all that stood out has been dropped again.
+        How strong the ink is, float32 in [0, 1]; and whether what was taken for paper may be ink: half of the picture
+        is neither, or all that stood out has been dropped again.
     """
     contrasts = [(share, *_measure_contrast(share, max_noise)) for share in shares]
     mostly_ink = min(contrast[3] for contrast in contrasts) > MOSTLY_INK
-    inverted = contrasts[1][2] > contrasts[0][2]
-    share, darkness, _, noise = contrasts[inverted]
+    share, darkness, _, noise = max(contrasts, key=lambda contrast: contrast[2])  # dark ink, or light
     if darkness < FAINTEST_INK:
-        return np.zeros_like(share), inverted, mostly_ink
+        return np.zeros_like(share), mostly_ink
     lines = find_ruled_lines(share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise), share)
     if lines.any():
         share = np.where(lines, 0, share)
         darkness = _measure_contrast(share, max_noise)[0]  # of the ink alone
     if darkness < FAINTEST_INK:
-        return np.zeros_like(share), inverted, mostly_ink
+        return np.zeros_like(share), mostly_ink
     edge = share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise)
     kept = _keep_marked(edge, share > max(INK_SHARE * darkness, INK_NOISE * noise))
     strength = np.where(kept, np.clip(share / darkness, 0, 1), 0).astype(np.float32)
     _drop_shadows(strength)
-    return strength, inverted, mostly_ink or not strength.any()
+    return strength, mostly_ink or not strength.any()
 
 
 def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
