@@ -25,26 +25,31 @@ def test_classes_are_named_after_their_folders_and_counted(folder):
     assert found.names == [f"{name}/{number}.png" for name in found.classes for number in range(2)]
     assert found.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert found.counts == {"cross": 2, "hook": 2, "ring": 2}
+    assert found.notes == ()
 
 
-def test_hidden_files_and_files_beside_the_folders_are_ignored(folder):
+def test_hidden_files_are_ignored_and_files_beside_the_folders_with_a_note(folder):
     (folder / ".cache").mkdir()
     (folder / "ring" / ".DS_Store").touch()
     (folder / "sources.csv").touch()
-    assert find_classes(folder, "--images").names == [
-        f"{name}/{number}.png" for name in ("cross", "hook", "ring") for number in range(2)
-    ]
+    found = find_classes(folder, "--images")
+    assert found.names == [f"{name}/{number}.png" for name in ("cross", "hook", "ring") for number in range(2)]
+    assert found.notes == (f"files in no class's folder are not used: {folder / 'sources.csv'}",)
+    (folder / "picture.png").touch()
+    (note,) = find_classes(folder, "--images").notes
+    assert note.endswith(f"{folder / 'picture.png'} and 1 more")
 
 
 @pytest.mark.parametrize(
     ("spoil", "code"),
     [
-        (lambda folder: shutil.rmtree(folder), "photos.class_folders"),
+        (lambda folder: shutil.rmtree(folder), "io.not_folder"),
         (lambda folder: [shutil.rmtree(folder / name) for name in ("cross", "hook")], "photos.class_folders"),
         (lambda folder: [shutil.rmtree(folder / name) for name in ("cross", "hook", "ring")], "photos.class_folders"),
         (lambda folder: [path.unlink() for path in (folder / "hook").iterdir()], "photos.empty_class"),
+        (lambda folder: (folder / "hook").rename(folder / "ho\nok"), "io.unprintable"),
     ],
-    ids=["no folder", "one class", "no class", "an empty class"],
+    ids=["no folder", "one class", "no class", "an empty class", "a name of two lines"],
 )
 def test_a_folder_without_classes_or_pictures_is_refused(folder, spoil, code):
     spoil(folder)

@@ -28,6 +28,7 @@ def place(tmp_path_factory):
     write_base_run(place / "run")
     write_letters(place / "train", 4, seed=0)
     write_letters(place / "test", 5, seed=1)
+    (place / "test" / "sources.csv").touch()
     shutil.copy(place / "train" / "ring" / "0.png", place / "test" / "ring" / "copy.png")
     shutil.copy(place / "train" / "ring" / "0.png", place / "test" / "hook" / "wrong.png")
     return place
@@ -94,6 +95,11 @@ def test_pictures_in_both_folders_are_left_out(done):
     metrics = read_metrics(done)
     assert metrics["shared_pictures"] == ["hook/wrong.png", "ring/copy.png"]
     assert not {row["file"] for row in read_predictions(done)} & set(metrics["shared_pictures"])
+
+
+def test_the_log_notes_files_that_are_in_no_class(place, done):
+    (note,) = [line for line in (done / "log.txt").read_text().splitlines() if line.startswith("note: ")]
+    assert note.endswith(str(place / "test" / "sources.csv"))
 
 
 def test_the_saved_model_makes_the_predictions_that_are_written(place, done):
@@ -191,7 +197,7 @@ def test_where_nothing_can_be_held_out_the_accuracy_is_unknown(place, tmp_path, 
     [
         (["gone", "--images", "train"], "transfer.no_base_model"),
         (["train", "--images", "train"], "transfer.no_base_model"),
-        (["run", "--images", "gone"], "photos.class_folders"),
+        (["run", "--images", "gone"], "io.not_folder"),
         (["run", "--images", "train", "--test", "train"], "transfer.all_shared"),
         (["run", "--images", "train", "--test", "other"], "photos.other_classes"),
         (["run", "--images", "spoilt"], "photos.format"),

@@ -120,6 +120,7 @@ def test_every_picture_passes_the_backbone_once(images, tmp_path, monkeypatch):
         (lambda images: None, ["--copies", "3"], "transfer.letters_only"),
         (lambda images: None, ["--unfreeze", "pooled"], "transfer.letters_only"),
         (lambda images: None, ["--test", "images"], "transfer.all_shared"),
+        (lambda images: None, ["--run-dir", "images/out"], "transfer.run_dir_in_images"),
         (lambda images: shutil.rmtree(images / "red"), ["--test", "other"], "photos.other_classes"),
     ],
 )

@@ -164,7 +164,7 @@ def check_file(options: SubmitOptions) -> Submission:
     """
     path = options.submission
     if not path.name.isprintable():  # the ledger would not have the name that Kaggle lists
-        raise InputError("submission.name", path=path)
+        raise InputError("io.unprintable", path=path)
     submission = load_submission(path)
     rows = len(load_labels(options.input_dir / "sample_submission.csv"))
     test = options.input_dir / "test.csv"

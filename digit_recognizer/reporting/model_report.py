@@ -9,6 +9,7 @@ import numpy as np
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import Preprocess
+from digit_recognizer.console import make_printable, print_line
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import TrainTable, pixels_to_images
 from digit_recognizer.data.labels import DIGITS
@@ -58,6 +59,8 @@ def load_letters(folder: Path) -> Letters:
         raise InputError("report.no_pictures", path=folder)
     if any(entry.is_dir() for entry in visible):
         found = find_classes(folder, "--images")
+        for note in found.notes:
+            print_line(f"note: {make_printable(note)}")
     else:
         files = tuple(sorted(visible))
         found = ClassFolder(folder, (folder.resolve().name,), files, np.zeros(len(files), np.int64))

@@ -25,7 +25,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import Preprocess
-from digit_recognizer.console import format_seconds
+from digit_recognizer.console import format_seconds, make_printable
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
 from digit_recognizer.io import read_json, write_atomically, write_csv, write_json
@@ -172,6 +172,8 @@ class TransferRun:
         self.seeds = range(config.seed, config.seed + config.seeds)
         if warning:
             folder.log(f"WARNING: {warning}.")
+        for note in (*data.train.notes, *(data.test.notes if data.test is not None else ())):
+            folder.log(f"note: {make_printable(note)}")
         pictures, classes = len(data.train.files), len(data.train.classes)
         folder.log(f"{config.run}: {pictures:,} pictures of {classes:,} classes; run folder {folder.path}")
         trained, frozen = count_parameters(model)

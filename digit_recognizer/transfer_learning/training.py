@@ -63,12 +63,12 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
     Raises:
         InputError: for whatever the user can correct; before any training.
     """
-    if config.run == PHOTOGRAPHS:
-        return transfer_photographs(config)
     if config.run_dir is not None:
         check_writable_folder(config.run_dir.parent)
         if config.images.resolve() in config.run_dir.resolve().parents:
             raise InputError("transfer.run_dir_in_images", path=config.run_dir)
+    if config.run == PHOTOGRAPHS:
+        return transfer_photographs(config)
     train = find_classes(config.images, "--images")
     keras.utils.set_random_seed(derive_seed(config.seed, "fit"))  # a model draws the seeds of its dropout when built
     base, recipe = open_base_model(config.run, train.classes)

@@ -25,12 +25,14 @@ class ClassFolder:
         classes: the names of its folders, sorted: class k is `classes[k]`.
         files: their paths, class by class, sorted within each.
         labels: int64 (n,), the class of each file.
+        notes: what was left out, one phrase each.
     """
 
     path: Path
     classes: tuple[str, ...]
     files: tuple[Path, ...]
     labels: np.ndarray
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -52,7 +54,7 @@ class ClassFolder:
 def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) -> ClassFolder:
     """Find the pictures of a folder without opening any.
 
-    Hidden files and folders are ignored, and so are files beside the folders.
+    Hidden files and folders are ignored, and so are files beside the folders, with a note.
 
     Args:
         path: a folder of 2 to 1000 folders.
@@ -60,13 +62,18 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
         classes: the names that the folders must have, where another folder has set them.
 
     Raises:
-        InputError: if it is no such folder, a class is empty, or the classes are others.
+        InputError: if it is no such folder, a class is empty or has no printable name, or the classes are others.
     """
-    entries = sorted(path.iterdir()) if path.is_dir() else []
-    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    if not path.is_dir():
+        raise InputError("io.not_folder", path=path)
+    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    folders = [entry for entry in entries if entry.is_dir()]
     if not MIN_CLASSES <= len(folders) <= MAX_CLASSES:
         raise InputError("photos.class_folders", path=path, column=flag, received=len(folders))
     names = tuple(folder.name for folder in folders)
+    for folder in folders:
+        if not folder.name.isprintable():  # names stand in tables and figures
+            raise InputError("io.unprintable", path=folder)
     if classes is not None and names != classes:
         different = sorted(set(classes) ^ set(names))[0]
         raise InputError("photos.other_classes", path=path, column=flag, received=different)
@@ -80,7 +87,11 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
         labels += [label] * len(found)
         if len(files) > MAX_FILES:
             raise InputError("photos.too_many", path=path, column=flag, limit=MAX_FILES)
-    return ClassFolder(path, names, tuple(files), np.array(labels, np.int64))
+    notes: tuple[str, ...] = ()
+    if beside := [entry for entry in entries if not entry.is_dir()]:
+        more = f" and {len(beside) - 1:,} more" if len(beside) > 1 else ""
+        notes = (f"files in no class's folder are not used: {beside[0]}{more}",)
+    return ClassFolder(path, names, tuple(files), np.array(labels, np.int64), notes)
 
 
 @dataclass(frozen=True)
