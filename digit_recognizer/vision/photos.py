@@ -177,7 +177,9 @@ def _read_picture_file(path: Path) -> bytes:
     try:
         content = read_bytes(path, MAX_BYTES)
     except InputError as error:
-        raise error.with_remedy("Save the picture smaller.") if error.code == "io.too_long" else error
+        if error.code == "io.too_long":
+            error.with_remedy("Save the picture smaller.")
+        raise
     if not content:
         raise InputError("photos.empty", path=path)
     if not STARTS.match(content):
