@@ -161,7 +161,7 @@ def test_a_trial_that_diverged_is_not_compared_with():
     [
         {"at_once": 3},
         {"ranges": {"learning_rate": Range(1e-4, 0.05, log=True)}},
-        {"ranges": {**SEARCH.ranges, "epochs": Range(1, 9, whole=True)}},
+        {"ranges": {**SEARCH.ranges, "epochs": Range(1, 9)}},
     ],
     ids=["at_once", "narrower", "a second parameter"],
 )
@@ -171,6 +171,6 @@ def test_trials_of_a_search_that_drew_otherwise_are_of_another_version(method, c
     assert select_records(study, records) == records
     assert select_records(dataclasses.replace(study, trials=20), records) == records, "more runs are no other search"
     assert select_records(dataclasses.replace(study, **change), records) == []
-    both = dataclasses.replace(study, ranges={**SEARCH.ranges, "batch_size": Range(16, 64, whole=True)})
+    both = dataclasses.replace(study, ranges={**SEARCH.ranges, "batch_size": Range(16, 64)})
     turned = dataclasses.replace(both, ranges=dict(reversed(both.ranges.items())))
     assert select_records(turned, run_all(both)) == [], "parameters are drawn in their order"

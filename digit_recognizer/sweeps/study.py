@@ -36,7 +36,7 @@ import math
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,7 +62,11 @@ class Range:
     low: float
     high: float
     log: bool = False
-    whole: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole numbers are drawn: both ends are written without a point."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 @dataclass(frozen=True)
@@ -221,7 +225,6 @@ STUDY_TYPES: Table = {
     "epochs_shown": list[int], "fixed": Table, "search": Table, "grid": list[Table], "reported": list[Table],
     "claim": list[Table],
 }  # fmt: skip
-RANGE_TYPES: Table = {"low": float, "high": float, "log": bool}
 REPORTED_TYPES: Table = {"accuracy": float, "untrained": float, "note": str}
 RANGES = {
     "seeds": (1, 1000), "trials": (1, 10**8), "minutes": (0.001, 10**6), "at_once": (1, 1000),
@@ -346,10 +349,10 @@ def _read_range(content: Any, where: str) -> Range | tuple[Value, ...]:
         return _read_choices(content, where)
     if not isinstance(content, dict):
         raise _refuse(where, content, "a list of values, or { low = …, high = … }")
-    found = Range(**_read_entries(content, RANGE_TYPES, ["low", "high"], f"{where}: "))
+    found = Range(**_read_entries(content, typing.get_type_hints(Range), ["low", "high"], f"{where}: "))
     if not found.low < found.high or (found.log and found.low <= 0):
         raise _refuse(where, content, f"low below high{', and above 0' if found.log else ''}")
-    return replace(found, whole=isinstance(found.low, int) and isinstance(found.high, int))
+    return found
 
 
 def _read_reported(content: Table, where: str) -> Reported:

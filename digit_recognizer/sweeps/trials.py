@@ -8,16 +8,16 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
+import typing
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
-from digit_recognizer.errors import InputError, WriteError
-from digit_recognizer.io import read_bytes
+from digit_recognizer.config import fits, name_kind
+from digit_recognizer.errors import InputError
+from digit_recognizer.io import read_bytes, write_atomically
 from digit_recognizer.sweeps.study import Configuration, Range, Study, Value
 
 if TYPE_CHECKING:
@@ -59,17 +59,11 @@ def _describe_search(study: Study) -> dict[str, Any]:
     if study.method == "grid":
         return {}
     ranges = [  # a list, since they are drawn in their order
-        (name, found if isinstance(found, tuple) else dataclasses.asdict(found)) for name, found in study.ranges.items()
+        (name, {**dataclasses.asdict(found), "whole": found.whole} if isinstance(found, Range) else found)
+        for name, found in study.ranges.items()
     ]
     seeds = study.seeds if study.method == "tpe" else 1
     return {"search": {"method": study.method, "ranges": ranges, "at_once": study.at_once, "seeds": seeds}}
-
-
-KINDS: dict[str, type | tuple[type, ...]] = {
-    "name": str, "configuration": dict, "seed": int, "state": str, "reason": str, "training_rows": int,
-    "parameters": int, "seconds": (int, float), "untrained": (int, float, NoneType),
-    "accuracy": (int, float, NoneType), "environment": dict,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -131,14 +125,15 @@ class TrialRecord:
         content = json.loads(line)
         if not isinstance(content, dict):
             raise ValueError("it is no record")
-        if unknown := sorted(set(content) ^ {one.name for one in dataclasses.fields(cls)}):
+        kinds = typing.get_type_hints(cls)
+        if unknown := sorted(set(content) ^ set(kinds)):
             raise ValueError(f"{unknown[0]!r} is missing or unknown")
-        for name, kind in KINDS.items():
-            if not isinstance(content[name], kind) or isinstance(content[name], bool):
-                raise ValueError(f"{name!r} is of another type")
+        for name, kind in kinds.items():
+            if not fits(content[name], kind):
+                raise ValueError(f"{name!r} is not {name_kind(kind)}")
         for name in ("val_curve", "train_curve"):
-            content[name] = tuple(float(value) for value in content[name])
-        content["confusion"] = tuple(tuple(int(rows) for rows in row) for row in content["confusion"])
+            content[name] = tuple(map(float, content[name]))
+        content["confusion"] = tuple(map(tuple, content["confusion"]))
         record = cls(**content)
         _check(record)
         return record
@@ -155,11 +150,9 @@ def _check(record: TrialRecord) -> None:
     classes = len(record.confusion)
     names = record.environment.get("classes") or []
     for name, possible in {
-        "state": record.state in ("done", "pruned", "failed"),
         "accuracy": all(0 <= share <= 1 for share in shares),
         "confusion": all(len(row) == classes for row in record.confusion) and min(counts, default=0) >= 0,
         "seconds": 0 <= record.seconds < math.inf,
-        "configuration": all(isinstance(value, (bool, int, float, str)) for value in record.configuration.values()),
         "classes": isinstance(names, list) and (not counts or not names or len(names) == classes),
         "val_curve": record.state != "done" or (record.accuracy is not None and len(record.val_curve) > 0),
     }.items():
@@ -168,21 +161,18 @@ def _check(record: TrialRecord) -> None:
 
 
 def load_trials(path: Path) -> list[TrialRecord]:
-    """Read trials.jsonl. A last line that was cut off, by a crash while it was written, does not count.
+    """Read trials.jsonl.
 
     Raises:
-        InputError: if another line is damaged, or a trial stands there twice.
+        InputError: if a line is damaged, or a trial stands there twice.
     """
     if not path.exists():
         return []
-    lines = read_bytes(path, LIMIT_BYTES).decode(errors="replace").split("\n")
-    if not _is_whole(lines[-1]):  # after the last line's end there is nothing, or what was cut off
-        lines.pop()
     records: list[TrialRecord] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_bytes(path, LIMIT_BYTES).splitlines(), 1):
         try:
-            records.append(TrialRecord.from_json(line))
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            records.append(TrialRecord.from_json(line.decode()))
+        except (ValueError, OverflowError, RecursionError) as error:
             raise InputError("sweep.damaged_trial", path=path, line=number, problem=error) from error
     name, times = Counter(record.name for record in records).most_common(1)[0] if records else ("", 1)
     if times > 1:
@@ -191,7 +181,7 @@ def load_trials(path: Path) -> list[TrialRecord]:
 
 
 def append_trial(path: Path, record: TrialRecord) -> None:
-    """Add a line to trials.jsonl, on the disk when this returns; what a crash left of an earlier one is cut away.
+    """Add a line to trials.jsonl. The file is replaced as a whole, so that no crash leaves half a line.
 
     Raises:
         WriteError: for a full disk, say; what stood there is kept.
@@ -199,28 +189,9 @@ def append_trial(path: Path, record: TrialRecord) -> None:
     """
     line = record.to_json()
     TrialRecord.from_json(line)
-    try:
-        content = path.read_bytes() if path.exists() else b""
-        before, end, last = content.rpartition(b"\n")
-        if _is_whole(last.decode(errors="replace")):
-            before, end = content, b"\n"
-        kept = before + end
-        with path.open("ab") as file:
-            file.truncate(min(len(kept), len(content)))
-            file.write(kept[len(content) :] + line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise WriteError("sweep.append", path=path, problem=error.strerror or type(error).__name__) from error
-
-
-def _is_whole(line: str) -> bool:
-    """Whether a line that has no end, by a crash or by an editor, holds all of a record."""
-    try:
-        TrialRecord.from_json(line)
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        return False
-    return True
+    lines = read_bytes(path, LIMIT_BYTES).splitlines() if path.exists() else []
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(b"".join(one + b"\n" for one in [*lines, line.encode()]))
 
 
 def group_by_configuration(records: Sequence[TrialRecord]) -> list[tuple[Configuration, list[TrialRecord]]]:
