@@ -28,7 +28,8 @@ from digit_recognizer.io import TEMPORARY, hash_file
 
 KILLS_PER_RUN = 8
 NOTE_TIME_SECONDS = 0.005
-SMALL = "--folds 2 --limit-train 500 --batch-size 50 --submission {submission}"
+# float32, because `auto` times the machine, and on a busy one may choose otherwise than in the unkilled run
+SMALL = "--folds 2 --limit-train 500 --batch-size 50 --precision float32 --submission {submission}"
 RECIPES = {
     "dropout, augmentation, one cycle": f"--model baseline --epochs 4 {SMALL}",
     "normalisation, plateau, early stopping": (
@@ -36,7 +37,7 @@ RECIPES = {
     ),
     "frozen features, then fine-tuning": (
         "--model vgg16 --weights none --augmentation none --epochs 2 --unfreeze block5 --unfreeze-epochs 2 --folds 2 "
-        "--limit-train 60 --limit-test 30 --batch-size 10"
+        "--limit-train 60 --limit-test 30 --batch-size 10 --precision float32"
     ),
 }
 RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")
