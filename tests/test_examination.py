@@ -44,16 +44,16 @@ def shown(monkeypatch):
     """What a model was shown, in place of describing it."""
     calls = []
 
-    def describe_network(network, examples, folder, layer):
-        calls.append((examples, layer))
+    def describe_network(network, examples, folder, layer, asked):
+        calls.append((examples, layer, asked))
         return [Section("Shown")]
 
-    def describe_new_classes(network, letters, preprocess, folder):
-        calls.append(letters)
+    def describe_embedding(letters, vectors, place, folder, *, new_classes):
+        calls.append((letters, vectors, new_classes))
         return Section("Shown, too")
 
     monkeypatch.setattr(model_report, "describe_network", describe_network)
-    monkeypatch.setattr(model_report, "describe_new_classes", describe_new_classes)
+    monkeypatch.setattr(model_report, "describe_embedding", describe_embedding)
     return calls
 
 
@@ -94,10 +94,10 @@ def test_a_model_is_shown_preprocessed_images_of_its_held_out_rows(examined, run
     train = load_train(examined / "data" / "train.csv")
     request = ModelRequest(1, "some", [int(held_out[4]) + 1, int(held_out[2]) + 1])
     found = examine_run(run, examined / "data", request=request)
-    ((examples, layer),) = shown
+    ((examples, layer, asked),) = shown
     assert np.array_equal(examples.images, preprocess_images(pixels_to_images(train.pixels[held_out]), "deskew"))
     assert np.array_equal(examples.labels, train.labels[held_out])
-    assert (layer, examples.saliency_rows, examples.held_out) == ("some", [2, 4], len(held_out))
+    assert (layer, asked.names, len(examples.images)) == ("some", ["example 3", "example 5"], len(held_out))
     text = find_section(found, "One model").paragraphs[0]
     assert "fold 1" in text and "30 held-out rows" in text and "deskew" in text
 
@@ -107,18 +107,20 @@ def test_rows_that_the_model_was_trained_on_come_last_and_are_marked(examined, r
     trained_on, held_out = np.flatnonzero(folds == 1)[0], np.flatnonzero(folds == 0)[3]
     found = examine_run(run, examined / "data", request=ModelRequest(rows=[trained_on + 1, held_out + 1]))
     train = load_train(examined / "data" / "train.csv")
-    ((examples, _),) = shown
-    assert sorted(examples.saliency_rows) == [3, 30] and examples.held_out == 30
-    assert np.array_equal(examples.images[30].ravel(), train.pixels[trained_on])
+    ((examples, _, asked),) = shown
+    assert sorted(asked.names) == ["example 31", "example 4"] and len(examples.images) == 30
+    assert np.array_equal(asked.images[asked.names.index("example 31")].ravel(), train.pixels[trained_on])
     marked = f"WAS TRAINED on data row {trained_on + 1}; fold 1 held it out"
     assert marked in find_section(found, "One model").paragraphs[0]
 
 
 def test_letters_are_shown_by_file_and_folder(examined, run, shown):
     assert examine(examined, run, "--images", examined / "letters") == 0
-    letters = shown[1]
-    assert letters.classes == ("corner",) * 3 + ("cross",) * 3
-    assert letters.names[:2] == ("corner/corner0.png", "corner/corner1.png")
+    letters, vectors, new_classes = shown[1]
+    assert letters.class_names == ("corner", "cross") and letters.labels.tolist() == [0] * 3 + [1] * 3
+    assert (
+        len(vectors) == 6 and new_classes and tuple(letters.names[:2]) == ("corner/corner0.png", "corner/corner1.png")
+    )
     assert letters.images.shape == (6, 28, 28, 1) and letters.images.dtype == np.uint8
 
 
@@ -129,7 +131,7 @@ def test_pictures_alone_are_of_one_class(tmp_path):
     draw_sign(folder / "b.png", STROKES["cross"])
     draw_sign(folder / "a.png", STROKES["corner"])
     letters = load_letters(folder)
-    assert (letters.names, letters.classes) == (("a.png", "b.png"), ("signs", "signs"))
+    assert letters.names == ["a.png", "b.png"] and letters.class_names == ("signs",) and not letters.labels.any()
     assert letters.images.any(axis=(1, 2, 3)).all()
 
 

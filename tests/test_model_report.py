@@ -4,15 +4,13 @@ import pytest
 from conftest import expect_error
 from keras import layers
 
-from digit_recognizer.reporting import embedding, model_report
+from digit_recognizer.reporting import embedding
+from digit_recognizer.reporting.embedding import Examples, describe_embedding
 from digit_recognizer.reporting.model_report import (
-    Examples,
-    Letters,
     Saliency,
     choose_saliency_rows,
     compute_saliency,
     describe_network,
-    describe_new_classes,
     plot_predictions,
     plot_saliency,
     tabulate_outputs,
@@ -50,10 +48,12 @@ def find(sections, title):
     return section
 
 
-def describe(model, folder, count=40, labels=LABELS, layer=None, **examples):
-    return describe_network(
-        open_network(model), Examples(IMAGES[:count], labels[:count], count, **examples), folder, layer
-    )
+def name_examples(images=IMAGES, labels=LABELS):
+    return Examples(images, labels, [f"example {row + 1}" for row in range(len(images))], "0123456789")
+
+
+def describe(model, folder, count=40, labels=LABELS, **arguments):
+    return describe_network(open_network(model), name_examples(labels=labels).take(range(count)), folder, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -108,23 +108,22 @@ def test_accuracy_is_that_of_the_model(trained, tmp_path):
     outputs = find(sections, "Output vectors")
     assert f"{right} of 40 images are right ({100 * right / 40:.2f} %)" in outputs.paragraphs[0]
     assert outputs.table[2][3] == "wrong" and outputs.table[1][3] == "" and 36 <= right <= 38
-    assert {row[0] for row in find(sections, "Saliency").table[1:]} >= {"1", "3", "4", "2", "21"}
+    saliency = {row[0] for row in find(sections, "Saliency").table[1:]}
+    assert saliency >= {f"example {number}" for number in (1, 3, 4, 2, 21)}
 
 
 def test_a_model_without_convolutions_is_described_too(trained, tmp_path):
-    sections = describe(trained, tmp_path, saliency_rows=[39])
+    sections = describe(trained, tmp_path)
     assert "has no convolution" in find(sections, "First-layer filters").paragraphs[0]
     assert [figure.path.name for figure in find(sections, "Feature maps").figures] == ["feature_maps_embedding.png"]
-    assert [row[0] for row in find(sections, "Saliency").table[1:]] == ["40"]
     assert "k-means" in find(sections, "Embedding").paragraphs[0]
 
 
-def test_only_images_that_the_model_was_not_trained_on_are_counted(trained, tmp_path):
-    examples = Examples(IMAGES, LABELS, 30, [35])
-    sections = describe_network(open_network(trained), examples, tmp_path)
+def test_images_that_are_asked_for_are_not_counted(trained, tmp_path):
+    sections = describe(trained, tmp_path, 30, asked=name_examples().take([35]))
     assert " of 30 images " in find(sections, "Output vectors").paragraphs[0]
     assert sum(int(row[1]) for row in find(sections, "Embedding").table[1:]) == 30
-    assert [row[0] for row in find(sections, "Saliency").table[1:]] == ["36"]
+    assert [row[0] for row in find(sections, "Saliency").table[1:]] == ["example 36"]
 
 
 def test_an_unknown_layer_is_refused_before_anything_is_drawn(tmp_path):
@@ -145,14 +144,17 @@ def test_one_image_can_be_described(tmp_path):
 
 
 def test_new_classes_are_sorted_by_the_embedding_and_prototypes_are_named(described, trained, tmp_path):
-    names = tuple(f"letter{number}.png" for number in range(40))
-    classes = tuple(("beta", "alpha", "delta", "gamma")[label] for label in LABELS)
-    letters = Letters(names, IMAGES, classes)
-    section = describe_new_classes(open_network(trained), letters, "none", tmp_path)
+    classes, names = ("alpha", "beta", "empty", "delta", "gamma"), [f"letter{number}.png" for number in range(40)]
+    labels = LABELS + (LABELS > 1)
+    network = open_network(trained)
+    place, words = network.find_embedding()
+    (vectors,) = network.compute([place], IMAGES)
+    letters = Examples(IMAGES, labels, names, classes)
+    section = describe_embedding(letters, vectors, words, tmp_path, new_classes=True)
     header, *rows = section.table
     assert [row[0] for row in rows] == ["alpha", "beta", "delta", "gamma"] and header[2] == "prototype"
     for row in rows:
-        assert classes[names.index(row[2])] == row[0] and row[1] == "10"
+        assert classes[labels[names.index(row[2])]] == row[0] and row[1] == "10"
     figures = {figure.path.name for figure in section.figures}
     assert figures == {path.name for path in tmp_path.iterdir()}
     assert not figures & {path.name for path in described[1].iterdir()}
@@ -164,27 +166,25 @@ def test_a_model_whose_training_diverged_is_refused(tmp_path):
     model.set_weights([weight * np.nan for weight in model.get_weights()])
     network = open_network(model)
     with expect_error("report.diverged", received="tiny"):
-        describe_network(network, Examples(IMAGES[:2], LABELS[:2], 2), tmp_path)
-    with expect_error("report.diverged", received="tiny"):
-        describe_new_classes(network, Letters(("a.png",), IMAGES[:1], ("alpha",)), "none", tmp_path)
+        describe_network(network, name_examples().take([0, 1]), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_of_many_images_some_are_embedded_and_their_rows_match(monkeypatch, tmp_path):
     monkeypatch.setattr(embedding, "MOST_IMAGES", 8)
-    calls, describe_embedding = [], model_report.describe_embedding
+    calls, plot_distances = [], embedding.plot_distances
 
-    def record(embedded, *arguments, **options):
+    def record(embedded, distances):
         calls.append(embedded)
-        return describe_embedding(embedded, *arguments, **options)
+        return plot_distances(embedded, distances)
 
-    monkeypatch.setattr(model_report, "describe_embedding", record)
+    monkeypatch.setattr(embedding, "plot_distances", record)
     sections = describe(build_tiny(1), tmp_path)
     assert "8 of 40 images" in find(sections, "Embedding").paragraphs[0]
     assert " of 40 images " in find(sections, "Output vectors").paragraphs[0]
     (embedded,) = calls
-    rows = [int(name.removeprefix("example ")) - 1 for name in embedded.image_names]
-    assert np.array_equal(embedded.images, IMAGES[rows]) and np.array_equal(embedded.classes, LABELS[rows])
+    rows = [int(name.removeprefix("example ")) - 1 for name in embedded.names]
+    assert np.array_equal(embedded.images, IMAGES[rows]) and np.array_equal(embedded.labels, LABELS[rows])
 
 
 def test_saliency_is_of_the_first_right_rows_and_the_most_confident_errors():
@@ -213,7 +213,7 @@ def test_the_probability_drops_most_where_the_patch_covers_what_counts(sees_one_
     image = np.zeros((28, 28, 1), np.uint8)
     image[4:7, 22:25] = 255
     found = compute_saliency(sees_one_corner, image)
-    assert (found.predicted, found.changes.shape, found.patch_px) == (1, (14, 14), 5)
+    assert (found.predicted, found.changes.shape) == (1, (14, 14))
     assert found.probability == pytest.approx(1 / (1 + np.exp(-7)), abs=1e-5)  # nine pixels of ink, less 2
     assert find_lowest(found) == (2, 11)  # cell 2 is centred on pixel 5, cell 11 on pixel 23
     grey = 1 / (1 + np.exp(-(9 * 128 / 255 - 2)))
@@ -228,7 +228,7 @@ def test_the_class_that_is_measured_is_the_prediction_without_a_patch(sees_one_c
 
 
 def test_changes_are_drawn_on_one_scale_with_zero_in_its_middle():
-    first, second = (Saliency(1, 0.9, np.full((14, 14), change, np.float32), 5) for change in (-0.4, 0.1))
+    first, second = (Saliency(1, 0.9, np.full((14, 14), change, np.float32)) for change in (-0.4, 0.1))
     figure = plot_saliency(IMAGES[:2], ["one", "two"], [first, second])
     panels = [axes for axes in figure.axes if axes.get_title()]
     assert [axes.get_title() for axes in panels] == ["one", "two"]
@@ -237,7 +237,7 @@ def test_changes_are_drawn_on_one_scale_with_zero_in_its_middle():
 
 
 def test_tiny_changes_are_not_blown_up():
-    same = Saliency(1, 0.9, np.full((14, 14), 1e-7, np.float32), 5)
+    same = Saliency(1, 0.9, np.full((14, 14), 1e-7, np.float32))
     figure = plot_saliency(np.zeros((1, 28, 28, 1), np.uint8), ["blank"], [same])
     assert figure.axes[0].images[0].get_clim() == (-0.01, 0.01)
 
@@ -245,9 +245,9 @@ def test_tiny_changes_are_not_blown_up():
 def test_the_table_says_where_the_patch_takes_most(sees_one_corner, tmp_path):
     image = np.zeros((1, 28, 28, 1), np.uint8)
     image[:, 4:7, 22:25] = 255
-    sections = describe_network(sees_one_corner, Examples(image, np.array([1]), 1), tmp_path)
+    sections = describe_network(sees_one_corner, name_examples(image, np.array([1])), tmp_path)
     row = find(sections, "Saliency").table[1]
-    assert row[:4] == ("1", "1", "0.999", "1") and row[5] == "23 px from the left, 5 px from the top"
+    assert row[:4] == ("example 1", "1", "0.999", "1") and row[5] == "23 px from the left, 5 px from the top"
 
 
 def test_the_table_has_vectors_argmax_and_label_and_marks_errors():
@@ -260,11 +260,11 @@ def test_the_table_has_vectors_argmax_and_label_and_marks_errors():
 
 
 def test_nine_predictions_are_drawn_and_the_wrong_one_is_framed():
-    panels = plot_predictions(Examples(IMAGES, LABELS, 40), PROBABILITIES).axes
+    panels = plot_predictions(name_examples(), PROBABILITIES).axes
     assert len(panels) == 9 and panels[0].get_title() == "1: 0 (0.700)"
     assert panels[4].get_title() == "5: 1 (0.700),\nwrong: label 0"
     assert [axes.axison for axes in panels] == [number == 4 for number in range(9)]
     for axes, image in zip(panels, IMAGES, strict=False):
         assert np.array_equal(axes.images[0].get_array(), image[..., 0])
-    panels = plot_predictions(Examples(IMAGES, LABELS, 2), PROBABILITIES).axes
+    panels = plot_predictions(name_examples().take([0, 1]), PROBABILITIES).axes
     assert [bool(axes.images) for axes in panels] == [True] * 2 + [False] * 7

@@ -5,7 +5,7 @@ which suspects that k-means could separate the classes; here it is tried.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,22 +28,26 @@ MOST_THUMBNAILS = 150  # more would hide each other
 
 
 @dataclass(frozen=True)
-class EmbeddedImages:
-    """Images and the numbers that a model computes for them.
+class Examples:
+    """Images that a model is shown.
 
     Attributes:
-        vectors: float (n, d).
-        images: uint8 (n, height, width, channels).
-        image_names: by which a reader can find them.
-        classes: int (n,), 0 to k - 1, each of them at least once.
-        class_names: of the k classes; where some are long, a class is marked by its number.
+        images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink; at least one.
+        labels: int (n,), 0 to classes - 1.
+        names: by which a reader can find the images.
+        class_names: of label 0 and up.
     """
 
-    vectors: np.ndarray
     images: np.ndarray
-    image_names: Sequence[str]
-    classes: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str]
     class_names: Sequence[str]
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
+        """Some of them, counted from 0."""
+        return replace(
+            self, images=self.images[rows], labels=self.labels[rows], names=[self.names[row] for row in rows]
+        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,6 @@ class Distances:
 
     Attributes:
         prototypes: int (k,), the rows of the prototypes.
-        ssd: float64 (n, k), from each image to each prototype.
         means: float64 (k, k), from the images of a class (row) to a prototype (column); NaN for a class that consists
             of its prototype. Prototypes do not count as images of their class.
         nearest: float (k,), the share of a class's images whose own prototype is the nearest; NaN as above.
@@ -75,7 +78,6 @@ class Distances:
     """
 
     prototypes: np.ndarray
-    ssd: np.ndarray
     means: np.ndarray
     nearest: np.ndarray
     nearest_of_all: float
@@ -127,7 +129,6 @@ def measure_distances(vectors: np.ndarray, classes: np.ndarray) -> Distances:
     every = np.concatenate(others)
     return Distances(
         prototypes,
-        ssd,
         means=np.stack([ssd[rows].mean(axis=0) if len(rows) else np.full(count, np.nan) for rows in others]),
         nearest=np.array([right[rows].mean() if len(rows) else np.nan for rows in others]),
         nearest_of_all=float(right[every].mean()) if len(every) else float("nan"),
@@ -175,21 +176,21 @@ THUMBNAIL_PX, MARK_POINTS = 22, 7.5
 PROJECTIONS = ("principal components", "t-SNE")
 
 
-def plot_embedding(embedded: EmbeddedImages, projection: Projection, thumbnails: bool = False) -> "Figure":
+def plot_embedding(examples: Examples, projection: Projection, thumbnails: bool = False) -> "Figure":
     """Draw an embedding's two projections side by side; each image is marked by its class or by itself.
 
     Args:
-        embedded: n images.
+        examples: of each class at least one. Where some class names are long, a class is marked by its number.
         projection: of their vectors.
         thumbnails: whether up to 150 images are drawn themselves, in frames that show their classes.
     """
     drawn = [points for points in (projection.components, projection.tsne) if points is not None]
     figure = open_figure(6.4 * len(drawn), 6.6)
     panels = figure.subplots(1, len(drawn), squeeze=False)[0]
-    small = thumbnails and len(embedded.images) <= MOST_THUMBNAILS
+    small = thumbnails and len(examples.images) <= MOST_THUMBNAILS
     for axes, points, title in zip(panels, drawn, PROJECTIONS, strict=False):
         axes.set_title(title, fontsize=13)
-        (_draw_thumbnails if small else _draw_marks)(axes, points, embedded)
+        (_draw_thumbnails if small else _draw_marks)(axes, points, examples)
         axes.margins(0.08)
         axes.tick_params(labelsize=10)
     for axis, number, share in zip((panels[0].xaxis, panels[0].yaxis), (1, 2), projection.shares, strict=True):
@@ -197,26 +198,26 @@ def plot_embedding(embedded: EmbeddedImages, projection: Projection, thumbnails:
     if projection.tsne is not None:
         panels[1].set_xlabel("dimension 1 (no unit: only who is near whom counts)", fontsize=12)
         panels[1].set_ylabel("dimension 2", fontsize=12)
-    if small or not are_short(embedded.class_names):
+    if small or not are_short(examples.class_names):
         handles = panels[0].lines if small else panels[0].collections  # one for each class
         legend = figure.legend(
-            list(handles), list(embedded.class_names), loc="outside lower center", ncols=6, fontsize=12, frameon=False
+            list(handles), list(examples.class_names), loc="outside lower center", ncols=6, fontsize=12, frameon=False
         )
         for text in legend.get_texts():
             text.set_parse_math(False)  # a folder may have a dollar in its name
     return figure
 
 
-def plot_distances(embedded: EmbeddedImages, distances: Distances) -> "Figure":
+def plot_distances(examples: Examples, distances: Distances) -> "Figure":
     """Draw the mean SSD from the images of each class to each prototype, the prototypes above; the darker, the nearer.
 
     Args:
-        embedded: n images.
+        examples: of each class at least one.
         distances: of their vectors.
     """
     from matplotlib.colors import LinearSegmentedColormap
 
-    count = len(embedded.class_names)
+    count = len(examples.class_names)
     figure = open_figure(1.6 + 0.78 * max(count, 4), 2.0 + 0.78 * max(count, 4))
     axes = figure.subplots()
     colours = LinearSegmentedColormap.from_list("near", [ACCENT_COLOUR, "white"]).with_extremes(bad="white")
@@ -227,10 +228,10 @@ def plot_distances(embedded: EmbeddedImages, distances: Distances) -> "Figure":
         axes.text(column, row, format_ssd(mean), ha="center", va="center", fontsize=12, weight=weight)
     for column, row in enumerate(distances.prototypes):
         extent = (column - 0.45, column + 0.45, -0.65, -1.55)
-        axes.imshow(embedded.images[row].squeeze(), cmap="gray_r", vmin=0, vmax=255, extent=extent)
+        axes.imshow(examples.images[row].squeeze(), cmap="gray_r", vmin=0, vmax=255, extent=extent)
     axes.set_xlim(-0.5, count - 0.5)
     axes.set_ylim(count - 0.5, -1.65)
-    name_axis(axes, embedded.class_names)
+    name_axis(axes, examples.class_names)
     axes.set_xlabel("prototype (above: its image)", fontsize=12)
     axes.set_ylabel("class of the images", fontsize=12)
     axes.set_title("mean SSD to the prototype", fontsize=12)
@@ -246,25 +247,25 @@ def format_ssd(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
-def _draw_marks(axes: "Axes", points: np.ndarray, embedded: EmbeddedImages) -> None:
-    short = are_short(embedded.class_names)
-    for number, name in enumerate(embedded.class_names):
-        x, y = points[embedded.classes == number].T
+def _draw_marks(axes: "Axes", points: np.ndarray, examples: Examples) -> None:
+    short = are_short(examples.class_names)
+    for number, name in enumerate(examples.class_names):
+        x, y = points[examples.labels == number].T
         letters = "".join(filter(str.isalnum, name if short else "")) or str(number)  # a name is no formula
         area = (MARK_POINTS * max(1.0, 0.7 * len(letters))) ** 2
         colour = CLASS_COLOURS[number % len(CLASS_COLOURS)]
         axes.scatter(x, y, s=area, marker=rf"$\mathrm{{{letters}}}$", color=colour, linewidths=0)
 
 
-def _draw_thumbnails(axes: "Axes", points: np.ndarray, embedded: EmbeddedImages) -> None:
+def _draw_thumbnails(axes: "Axes", points: np.ndarray, examples: Examples) -> None:
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
     axes.scatter(points[:, 0], points[:, 1], s=0)  # sets the limits
     frames = [
         {"edgecolor": CLASS_COLOURS[n % len(CLASS_COLOURS)], "linestyle": FRAME_STROKES[n % len(FRAME_STROKES)]}
-        for n in range(len(embedded.class_names))
+        for n in range(len(examples.class_names))
     ]
-    for point, number, image in zip(points, embedded.classes, embedded.images, strict=True):
+    for point, number, image in zip(points, examples.labels, examples.images, strict=True):
         zoom = THUMBNAIL_PX / max(image.shape)
         picture = OffsetImage(image.squeeze(), zoom=zoom, cmap="gray_r", interpolation="none")
         axes.add_artist(AnnotationBbox(picture, tuple(point), pad=0.1, bboxprops={**frames[number], "linewidth": 2}))
@@ -276,30 +277,37 @@ def _draw_thumbnails(axes: "Axes", points: np.ndarray, embedded: EmbeddedImages)
 
 
 def describe_embedding(
-    embedded: EmbeddedImages, folder: Path, title: str, place: str, prefix: str = "", thumbnails: bool = False
+    examples: Examples, vectors: np.ndarray, place: str, folder: Path, *, new_classes: bool = False
 ) -> Section:
-    """Measure and draw an embedding.
+    """Measure and draw an embedding, of at most 2,000 images.
 
     Args:
-        embedded: some images.
+        examples: some images.
+        vectors: float32 (n, ...), what the model computes for them.
+        place: words that say where in the model that is.
         folder: where the figures go.
-        title: of the section.
-        place: words that say where in the model the vectors were taken, and of which images.
-        prefix: of the figures' file names.
-        thumbnails: whether the images mark their own places, in place of the class names.
+        new_classes: whether the model never saw the classes; then the images themselves mark their places.
     """
-    projection = project(embedded.vectors)
-    distances = measure_distances(embedded.vectors, embedded.classes)
+    rows = choose_rows(len(vectors))
+    if len(rows) < len(vectors):
+        place += f" for {len(rows):,} of {len(vectors):,} images"
+    present, labels = np.unique(examples.labels[rows], return_inverse=True)
+    names = [examples.class_names[label] for label in present]
+    examples, vectors = replace(examples.take(rows), labels=labels, class_names=names), vectors[rows]
+    vectors = vectors.reshape(len(rows), -1)
+
+    projection, distances = project(vectors), measure_distances(vectors, labels)
+    prefix = "new_classes_" if new_classes else ""
     points, matrix = folder / f"{prefix}embedding.png", folder / f"{prefix}embedding_ssd.png"
-    save_figure(plot_embedding(embedded, projection, thumbnails), points)
-    save_figure(plot_distances(embedded, distances), matrix)
+    save_figure(plot_embedding(examples, projection, thumbnails=new_classes), points)
+    save_figure(plot_distances(examples, distances), matrix)
     ways = "principal components" + (" (left) and t-SNE (right)" if projection.tsne is not None else "")
     figures = (
-        FigureFile(points, f"{len(embedded.images):,} images by {ways}."),
+        FigureFile(points, f"{len(rows):,} images by {ways}."),
         FigureFile(matrix, "Mean SSD from the images of each class (down) to the prototype of each class (across)."),
     )
-    classes = len(embedded.class_names)
-    words = f"The embedding is {place}: {embedded.vectors.shape[1]:,} numbers per image. "
+    classes = len(names)
+    words = f"The embedding is {place}: {vectors.shape[1]:,} numbers per image. "
     if classes < 2 or np.isnan(distances.nearest_of_all):
         words += "There are too few images to compare classes."
     else:
@@ -307,22 +315,23 @@ def describe_embedding(
             f"{100 * distances.nearest_of_all:.1f} % of the images are nearest to the prototype of their own class, "
             f"the image nearest to the class's mean; guessing would reach {100 / classes:.1f} %."
         )
-    if found := compare_clusters(embedded.vectors, embedded.classes):
+    if found := compare_clusters(vectors, labels):
         words += (
             f" k-means, without labels, puts {100 * found[0]:.1f} % of them into the cluster of their class (adjusted "
             f"Rand index {found[1]:.2f})."
         )
-    return Section(title, (words,), figures, _tabulate(embedded, distances))
+    title = "Embedding of new classes" if new_classes else "Embedding"
+    return Section(title, (words,), figures, _tabulate(examples, distances))
 
 
-def _tabulate(embedded: EmbeddedImages, distances: Distances) -> tuple[tuple[str, ...], ...]:
+def _tabulate(examples: Examples, distances: Distances) -> tuple[tuple[str, ...], ...]:
     rows = [("class", "images", "prototype", "mean SSD to own", "mean SSD to others", "own is nearest")]
-    for number, name in enumerate(embedded.class_names):
+    for number, name in enumerate(examples.class_names):
         others, share = np.delete(distances.means[number], number), distances.nearest[number]
         rows.append((
             name,
-            f"{(embedded.classes == number).sum():,}",
-            embedded.image_names[distances.prototypes[number]],
+            f"{(examples.labels == number).sum():,}",
+            examples.names[distances.prototypes[number]],
             format_ssd(float(distances.means[number, number])),
             format_ssd(float(others.mean())) if len(others) else "–",
             "–" if np.isnan(share) else f"{100 * share:.1f} %",

@@ -83,16 +83,13 @@ def measure_gradients(filters: np.ndarray) -> tuple[np.ndarray, float]:
         float (n,), the share of each filter's variation that the best gradient explains: 1 for a gradient, 0 where
         there is none of one; and the mean share in filters of random weights.
     """
-    count, height, width = filters.shape
-    down, right = (np.arange(side) - (side - 1) / 2 for side in (height, width))
-    centred = filters - filters.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
-    per_row = (centred * down[:, None]).sum(axis=(1, 2)) / max(width * (down**2).sum(), 1)
-    per_column = (centred * right).sum(axis=(1, 2)) / max(height * (right**2).sum(), 1)
-    explained = per_row**2 * width * (down**2).sum() + per_column**2 * height * (right**2).sum()
-    variation = (centred**2).sum(axis=(1, 2))
-    shares = np.divide(explained, variation, out=np.zeros(count), where=variation > 0)
-    slopes = (height > 1) + (width > 1)
-    return shares, slopes / max(height * width - 1, 1)
+    places = np.indices(filters.shape[1:], np.float64).reshape(2, -1).T
+    weights = filters.reshape(len(filters), -1).T.astype(np.float64)
+    places, weights = places - places.mean(axis=0), weights - weights.mean(axis=0)
+    slopes, _, directions, _ = np.linalg.lstsq(places, weights)
+    explained, variation = ((part**2).sum(axis=0) for part in (places @ slopes, weights))
+    shares = np.divide(explained, variation, out=np.zeros(len(filters)), where=variation > 0)
+    return shares, directions / max(len(places) - 1, 1)
 
 
 def can_filter(call: LayerCall) -> bool:

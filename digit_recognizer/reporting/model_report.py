@@ -1,7 +1,8 @@
 """The model of one fold, opened and shown the rows that it was not trained on, and images of new classes."""
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,7 +15,7 @@ from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import TrainTable, pixels_to_images
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.errors import InputError, reading_its_own_files
-from digit_recognizer.reporting.embedding import EmbeddedImages, choose_rows, describe_embedding
+from digit_recognizer.reporting.embedding import Examples, describe_embedding
 from digit_recognizer.reporting.filters import describe_feature_maps, describe_filters
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.network import Network, open_network
@@ -30,23 +31,8 @@ if TYPE_CHECKING:
 # What is asked for
 
 
-@dataclass(frozen=True)
-class Letters:
-    """Pictures of classes that the model never saw, in MNIST's form.
-
-    Attributes:
-        names: of the files, below the folder.
-        images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink; at least one.
-        classes: of each, the name of its folder.
-    """
-
-    names: tuple[str, ...]
-    images: np.ndarray
-    classes: tuple[str, ...]
-
-
-def load_letters(folder: Path) -> Letters:
-    """Load every picture of a folder.
+def load_letters(folder: Path) -> Examples:
+    """Load every picture of a folder, in MNIST's form; its file's name is its own, its folder's that of its class.
 
     Args:
         folder: holds a folder per class, or pictures alone, which are then of one class. Hidden files are passed over.
@@ -65,7 +51,7 @@ def load_letters(folder: Path) -> Letters:
         files = tuple(sorted(visible))
         found = ClassFolder(folder, (folder.resolve().name,), files, np.zeros(len(files), np.int64))
     images = load_pictures(found.files, load_letter, "letters").images
-    return Letters(tuple(found.names), images, tuple(found.classes[label] for label in found.labels))
+    return Examples(images, found.labels, found.names, found.classes)
 
 
 @dataclass(frozen=True)
@@ -83,25 +69,6 @@ class ModelRequest:
     layer: str | None = None
     rows: Sequence[int] = ()
     images: Path | None = None
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Images that a model is shown.
-
-    Attributes:
-        images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink; at least one.
-        labels: int (n,), 0 to classes - 1.
-        held_out: so many of the first images the model was not trained on; only these count where it is evaluated.
-        saliency_rows: of `images`, counted from 0, whose saliency is drawn; empty for a choice.
-        class_names: of label 0 and up.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    held_out: int
-    saliency_rows: Sequence[int] = ()
-    class_names: Sequence[str] = DIGITS.names
 
 
 def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, folder: Path) -> list[Section]:
@@ -137,26 +104,34 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
     trained_on = asked[run.fold_of_row[asked] != fold]
     shown = np.concatenate([held_out, trained_on])
     images = preprocess_images(pixels_to_images(train.pixels[shown]), preprocess)
+    names = [f"example {number:,}" for number in range(1, len(shown) + 1)]
+    examples = Examples(images, train.labels[shown], names, run.class_names)
     places = [int(np.flatnonzero(shown == row)[0]) for row in asked]
-    examples = Examples(images, train.labels[shown], len(held_out), places, run.class_names)
+    evaluated = examples.take(range(len(held_out)))
     sections = [
         _introduce(run, fold, shown, trained_on),
-        *describe_network(network, examples, folder, request.layer),
+        *describe_network(network, evaluated, folder, request.layer, examples.take(places) if places else None),
     ]
-    if letters is not None:
-        sections.append(describe_new_classes(network, letters, preprocess, folder))
+    if letters is not None:  # how the embedding sorts classes that the model never saw, such as Greek letters
+        letters = replace(letters, images=preprocess_images(letters.images, preprocess))
+        place, words = network.find_embedding()
+        (vectors,) = network.compute([place], letters.images)
+        sections.append(describe_embedding(letters, vectors, words, folder, new_classes=True))
     return sections
 
 
-def describe_network(network: Network, examples: Examples, folder: Path, layer: str | None = None) -> list[Section]:
+def describe_network(
+    network: Network, examples: Examples, folder: Path, layer: str | None = None, asked: Examples | None = None
+) -> list[Section]:
     """Describe and draw what a model has learned.
 
     Args:
         network: from float32 images (n, height, width, channels) in [0, 1] to probabilities.
-        examples: what it is shown.
+        examples: what it is shown and evaluated on.
         folder: where the figures go as PNG; older ones of the same name are replaced.
         layer: whose feature maps to draw, a name such as "block1_conv1" or, within a nested model,
             "vgg16/block1_conv1"; None for the first and the last convolution.
+        asked: whose saliency is drawn; None for a choice of `examples`.
 
     Returns:
         Sections in the order of reading. The same for equal input.
@@ -166,55 +141,17 @@ def describe_network(network: Network, examples: Examples, folder: Path, layer: 
     """
     if layer is not None:
         network.find(layer)  # refused before the long work, not after it
-    images, labels, count = examples.images, examples.labels, examples.held_out
     place, words = network.find_embedding()
-    vectors, probabilities = network.compute([place, network.model.outputs[0]], images)
-    rows = choose_rows(count)
-    present, classes = np.unique(labels[rows], return_inverse=True)
-    embedded = EmbeddedImages(
-        vectors[rows].reshape(len(rows), -1),
-        images[rows],
-        [f"example {row + 1:,}" for row in rows],
-        classes,
-        [examples.class_names[label] for label in present],
-    )
-    if len(rows) < count:
-        words += f" for {len(rows):,} of {count:,} images"
+    vectors, probabilities = network.compute([place, network.model.outputs[0]], examples.images)
+    if asked is None:
+        asked = examples.take(choose_saliency_rows(probabilities, examples.labels))
     return [
-        *describe_filters(network, images[0], folder),
-        describe_feature_maps(network, layer, images[0], folder),
+        *describe_filters(network, examples.images[0], folder),
+        describe_feature_maps(network, layer, examples.images[0], folder),
         _describe_outputs(examples, probabilities, folder),
-        _describe_saliency(network, examples, probabilities, folder),
-        describe_embedding(embedded, folder, "Embedding", words),
+        _describe_saliency(network, asked, folder),
+        describe_embedding(examples, vectors, words, folder),
     ]
-
-
-def describe_new_classes(network: Network, letters: Letters, preprocess: Preprocess, folder: Path) -> Section:
-    """How a model's embedding sorts images of classes that it never saw, such as Greek letters.
-
-    Args:
-        network: as in `describe_network`.
-        letters: the images.
-        preprocess: as the run's.
-        folder: where the figures go as PNG; older ones of the same name are replaced.
-
-    Raises:
-        InputError: if the model computes NaN.
-    """
-    rows = choose_rows(len(letters.images))
-    images = preprocess_images(letters.images[rows], preprocess)
-    present, numbers = np.unique(np.array(letters.classes)[rows], return_inverse=True)
-    place, words = network.find_embedding()
-    (vectors,) = network.compute([place], images)
-    embedded = EmbeddedImages(
-        vectors.reshape(len(rows), -1),
-        images,
-        [letters.names[row] for row in rows],
-        numbers,
-        [str(name) for name in present],
-    )
-    title = "Embedding of new classes"
-    return describe_embedding(embedded, folder, title, words, prefix="new_classes_", thumbnails=True)
 
 
 def _introduce(run: ExaminedRun, fold: int, shown: np.ndarray, trained_on: np.ndarray) -> Section:
@@ -236,7 +173,7 @@ def _introduce(run: ExaminedRun, fold: int, shown: np.ndarray, trained_on: np.nd
 
 # Output vectors, after the seed report inside-and-transfer, figures 5 and 6
 
-TABLE_ROWS, FIGURE_ROWS = 10, 9
+TABLE_ROWS = 10
 WRONG = "wrong"
 
 
@@ -275,8 +212,7 @@ def plot_predictions(examples: Examples, probabilities: np.ndarray) -> "Figure":
     names, space = examples.class_names, " " if are_short(examples.class_names) else "\n"
     for axes in panels:
         axes.set_axis_off()
-    drawn = examples.images[: min(FIGURE_ROWS, examples.held_out)]
-    for number, (axes, image) in enumerate(zip(panels, drawn, strict=False)):
+    for number, (axes, image) in enumerate(zip(panels, examples.images, strict=False)):
         predicted, label = int(probabilities[number].argmax()), int(examples.labels[number])
         title = f"{number + 1}: {names[predicted]}{space}({probabilities[number, predicted]:.3f})"
         axes.imshow(image.squeeze(), cmap="gray_r", vmin=0, vmax=255)
@@ -290,14 +226,13 @@ def plot_predictions(examples: Examples, probabilities: np.ndarray) -> "Figure":
 
 
 def _describe_outputs(examples: Examples, probabilities: np.ndarray, folder: Path) -> Section:
-    path, count = folder / "predictions.png", examples.held_out
+    path, labels = folder / "predictions.png", examples.labels
     save_figure(plot_predictions(examples, probabilities), path)
-    probabilities, labels = probabilities[:count], examples.labels[:count]
     right = probabilities.argmax(axis=1) == labels
     sentence = (
-        f"{int(right.sum()):,} of {count:,} images are right ({100 * right.mean():.2f} %); the largest probability "
-        f"is {probabilities.max(axis=1).mean():.3f} on average. Computed in float32: a run of lower precision may "
-        "differ in a few rows."
+        f"{int(right.sum()):,} of {len(labels):,} images are right ({100 * right.mean():.2f} %); the largest "
+        f"probability is {probabilities.max(axis=1).mean():.3f} on average. Computed in float32: a run of lower "
+        "precision may differ in a few rows."
     )
     caption = "The first examples with the prediction and its probability; wrong ones are framed."
     table = tabulate_outputs(probabilities, labels, examples.class_names)
@@ -310,7 +245,7 @@ def _describe_outputs(examples: Examples, probabilities: np.ndarray, folder: Pat
 # predictions, so it works for every model and on every backend, where methods by gradients need a way to them.
 
 GREY = 128
-PATCHES_ALONG, STEPS_ALONG = 5, 14  # of 28 px: patches of 5 px, every 2 px: a stroke is 2 to 4 px wide
+PATCH_PX, STEP_PX = 5, 2  # a stroke is 2 to 4 px wide
 LEAST_CHANGE = 0.01  # where nothing changes, rounding must not be blown up to a picture
 COLUMNS = 3
 SALIENCY_RIGHT, SALIENCY_WRONG = 3, 3  # a row of the figure for each
@@ -325,13 +260,11 @@ class Saliency:
         probability: its probability.
         changes: float32 (rows, columns): the change in that probability when a patch is centred in that cell of the
             image; negative where the covered part spoke for the class.
-        patch_px: the side of the patch.
     """
 
     predicted: int
     probability: float
     changes: np.ndarray
-    patch_px: int
 
 
 def compute_saliency(network: Network, image: np.ndarray) -> Saliency:
@@ -341,18 +274,15 @@ def compute_saliency(network: Network, image: np.ndarray) -> Saliency:
         network: from images to probabilities.
         image: uint8 (height, width, channels).
     """
-    height, width = image.shape[:2]
-    patch_px = max(1, min(height, width) // PATCHES_ALONG)
-    step_px = max(1, min(height, width) // STEPS_ALONG)
-    rows, columns = (np.arange(step_px // 2, side, step_px) for side in (height, width))
+    rows, columns = (np.arange(STEP_PX // 2, side, STEP_PX) for side in image.shape[:2])
     covered = np.repeat(image[None], len(rows) * len(columns), axis=0)
-    for number, (row, column) in enumerate((row, column) for row in rows for column in columns):
-        top, left = row - patch_px // 2, column - patch_px // 2
-        covered[number, max(top, 0) : top + patch_px, max(left, 0) : left + patch_px] = GREY
+    for number, (row, column) in enumerate(itertools.product(rows, columns)):
+        top, left = row - PATCH_PX // 2, column - PATCH_PX // 2
+        covered[number, max(top, 0) : top + PATCH_PX, max(left, 0) : left + PATCH_PX] = GREY
     (probabilities,) = network.compute(network.model.outputs, np.concatenate([image[None], covered]))
     predicted = int(probabilities[0].argmax())
     changes = probabilities[1:, predicted] - probabilities[0, predicted]
-    return Saliency(predicted, float(probabilities[0, predicted]), changes.reshape(len(rows), len(columns)), patch_px)
+    return Saliency(predicted, float(probabilities[0, predicted]), changes.reshape(len(rows), len(columns)))
 
 
 def choose_saliency_rows(probabilities: np.ndarray, labels: np.ndarray) -> list[int]:
@@ -390,26 +320,25 @@ def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequenc
     return figure
 
 
-def _describe_saliency(network: Network, examples: Examples, probabilities: np.ndarray, folder: Path) -> Section:
-    names, count = examples.class_names, examples.held_out
-    rows = list(examples.saliency_rows) or choose_saliency_rows(probabilities[:count], examples.labels[:count])
-    saliencies = [compute_saliency(network, examples.images[row]) for row in rows]
+def _describe_saliency(network: Network, examples: Examples, folder: Path) -> Section:
+    names = examples.class_names
+    saliencies = [compute_saliency(network, image) for image in examples.images]
     titles, space = [], " " if are_short(names) else "\n"
-    table = [("example", "prediction", "probability", "label", "largest drop", "with the patch at", "largest rise")]
-    for row, saliency in zip(rows, saliencies, strict=True):
-        changes, prediction, label = saliency.changes, names[saliency.predicted], names[examples.labels[row]]
-        wrong = "" if prediction == label else f",\n{WRONG}: label {label}"
-        titles.append(f"example {row + 1:,}:{space}{prediction} ({saliency.probability:.3f}){wrong}")
+    table = [("image", "prediction", "probability", "label", "largest drop", "with the patch at", "largest rise")]
+    for name, label, saliency in zip(examples.names, examples.labels, saliencies, strict=True):
+        changes, prediction = saliency.changes, names[saliency.predicted]
+        wrong = "" if saliency.predicted == label else f",\n{WRONG}: label {names[label]}"
+        titles.append(f"{name}:{space}{prediction} ({saliency.probability:.3f}){wrong}")
         cell = np.array(np.unravel_index(changes.argmin(), changes.shape))
         down, right = (cell + 0.5) * examples.images.shape[1:3] / changes.shape  # the cell's middle, in px
         table.append((
-            f"{row + 1:,}", prediction, f"{saliency.probability:.3f}", label, f"{max(float(-changes.min()), 0.0):.3f}",
+            name, prediction, f"{saliency.probability:.3f}", names[label], f"{max(float(-changes.min()), 0.0):.3f}",
             f"{right:.0f} px from the left, {down:.0f} px from the top", f"{max(float(changes.max()), 0.0):.3f}",
         ))  # fmt: skip
-    path, patch_px = folder / "saliency.png", saliencies[0].patch_px
-    save_figure(plot_saliency(examples.images[rows], titles, saliencies), path)
+    path = folder / "saliency.png"
+    save_figure(plot_saliency(examples.images, titles, saliencies), path)
     sentence = (
-        f"Light: the probability of the prediction drops when a grey patch of {patch_px} × {patch_px} px covers this "
+        f"Light: the probability of the prediction drops when a grey patch of {PATCH_PX} × {PATCH_PX} px covers this "
         "place, so the prediction depends on it. Dark: it rises."
     )
     caption = "Examples in outline, over the change in the probability of the prediction."

@@ -83,10 +83,10 @@ MOST_COLUMNS, TITLE_LETTERS = 3, 36  # of panels in a row, and of a line above a
 
 
 def tidy_history(history: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> "pd.DataFrame":
-    """A history as a table of numbers.
+    """A history as a table.
 
     Args:
-        history: one row per trained model and epoch, as numbers or as the text of history.csv.
+        history: one row per trained model and epoch.
 
     Returns:
         Columns epoch (from 1), loss, accuracy, lr; val_loss and val_accuracy where they are known, NaN in epochs
@@ -99,10 +99,6 @@ def tidy_history(history: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> "pd.D
     for metric in ("loss", "accuracy"):
         if f"holdout_{metric}" in frame:
             frame[f"val_{metric}"] = frame[f"holdout_{metric}"]
-    for name in {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lr"} & set(frame):
-        frame[name] = pd.to_numeric(frame[name], errors="coerce")
-    for name in {"fold", "seed"} & set(frame):  # "10" would come before "2"
-        frame[name] = pd.to_numeric(frame[name])
     return frame
 
 
@@ -111,7 +107,6 @@ def plot_learning_curves(
     title: str,
     *,
     final_accuracies: Sequence[float] = (),
-    reference: tuple[str, float] | None = None,
     plateaus: Mapping[str, int] | None = None,
 ) -> "Figure":
     """Draw loss and accuracy against epochs, a line per trained model.
@@ -122,7 +117,6 @@ def plot_learning_curves(
         title: one line above all panels.
         final_accuracies: held-out accuracy of each model after its last epoch, models in ascending order of fold: drawn
             as markers, in place of val_loss and val_accuracy.
-        reference: name and value of an accuracy to compare with, drawn as a level line.
         plateaus: epoch of a configuration from which on there is no significant gain.
 
     Raises:
@@ -139,9 +133,6 @@ def plot_learning_curves(
     figure.suptitle(title)
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         values = _draw_curves(axes, frame, metric)
-        if reference and metric == "accuracy":
-            axes.axhline(reference[1], color=ACCENT_COLOUR, linestyle="--", label=f"{reference[0]}: {reference[1]}")
-            values = np.append(values, reference[1])
         margin = max(0.06 * float(np.ptp(values)), LEAST_MARGIN)
         axes.set_ylim(values.min() - margin, values.max() + margin)
         axes.set_title(_describe_ends(frame, metric), fontsize="medium")
