@@ -21,11 +21,11 @@ from digit_recognizer.sweeps.report import (
     describe_importance,
     describe_interactions,
     describe_learning_curves,
+    describe_limits,
     describe_method,
     describe_unfinished,
     format_table,
     list_cautions,
-    list_limits,
     show_interval,
     write_results,
 )
@@ -329,18 +329,24 @@ def test_the_method_has_every_field_and_who_chose_it():
     assert "seed" not in rows and rows["computing time"][0] == "3 s"
 
 
-def test_limits_depend_on_the_seeds_and_on_differing_environments():
+def test_limits_depend_on_the_seeds_and_name_runs_of_another_version():
     study = make_grid(seeds=5)
     records = make_records(study, slope)
-    one, two = (" ".join(list_limits(results_of(study, records[: 6 * seeds]))) for seeds in (1, 2))
-    assert "One seed" in one and "2 seeds" in two and "rows of its own" in two and "rows of its own" not in one
-    changed = [dataclasses.replace(one, environment={**one.environment, "commit": "fff"}) for one in records[3:]]
-    limits = " ".join(list_limits(results_of(study, records[:3] + changed)))
-    assert "commit: abc1234 (3 runs), fff (27 runs)" in limits and "precision" not in limits
+    one, two = (describe_limits(results_of(study, records[: 6 * seeds])).table for seeds in (1, 2))
+    assert one[1] == ("seeds", "1", "intervals do not include what another seed would change")
+    assert two[1][:2] == ("seeds", "2") and two[2][:2] == ("held-out rows", "others for every seed")
     other = dataclasses.replace(study, fixed={"model": "wide"})
-    assert "5 runs in trials.jsonl" in " ".join(
-        list_limits(results_of(study, records + make_records(other, slope)[:5]))
-    )
+    limits = describe_limits(results_of(study, records + make_records(other, slope)[:5])).table
+    assert limits[-1][:2] == ("other runs in trials.jsonl", "5")
+
+
+def test_the_method_has_in_what_environments_differ():
+    study = make_grid(seeds=5)
+    records = make_records(study, slope)
+    changed = [dataclasses.replace(one, environment={**one.environment, "commit": "fff"}) for one in records[3:]]
+    rows = describe_method(results_of(study, records[:3] + changed)).table
+    assert ("commit", "abc1234 (3 runs), fff (27 runs)", "recorded: runs differ") in rows
+    assert ("precision", "float32", "recorded") in rows
 
 
 def test_cautions_about_learning_rates_early_stopping_and_test_time_augmentation():

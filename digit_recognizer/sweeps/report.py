@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from digit_recognizer.config import RunConfig
 from digit_recognizer.console import format_seconds, print_line
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
@@ -47,10 +46,12 @@ from digit_recognizer.sweeps.statistics import (
     summarize,
 )
 from digit_recognizer.sweeps.study import (
+    SET_BY_SWEEP,
     Configuration,
     Range,
     Study,
     find_reported,
+    is_option,
     label_configuration,
     name_parameter,
     show_drawn,
@@ -72,7 +73,7 @@ MOST_INTERACTIONS = 6  # in the table, unless more are significant
 MOST_ENSEMBLES = 8  # configurations, and columns
 PLATEAU_COLUMNS = ("gain left (points)", "95 % interval", "best epoch minus last")
 CHOICES = {"grid": "every combination of the grids", "random": "random draws", "tpe": "TPE search"}
-SET_BY_SWEEP = ("input_dir", "run_dir", "submission", "seed", "smoke", "tensorboard", "model_args", "limit_test")
+NOT_SHOWN = (*SET_BY_SWEEP, "tensorboard", "model_args", "limit_test")
 
 
 @dataclass(frozen=True)
@@ -149,14 +150,13 @@ def write_results(source: Path, study: Study, records: Sequence[TrialRecord], fo
     results = Results.of(study, records, folder)
     write_trial_table(results, folder / TABLE)
     parts: list[Callable[[Results], Section | None]] = [
-        describe_results, describe_effects, describe_interactions, describe_importance, describe_learning_curves,
-        describe_confusions, describe_ensembles, describe_claims, describe_unfinished, describe_method,
+        describe_question, describe_results, describe_effects, describe_interactions, describe_importance,
+        describe_learning_curves, describe_confusions, describe_ensembles, describe_claims, describe_unfinished,
+        describe_method, describe_limits, describe_conclusion,
     ]  # fmt: skip
     sections = [section for part in parts if (section := part(results)) is not None]
-    if study.hypothesis or study.source:
-        asked = (f"Seed report: {study.source}.",) if study.source else ()
-        sections.insert(0, Section("Question and hypothesis", (*asked, *split_paragraphs(study.hypothesis))))
-    write_text(folder / PAGE, build_page(study.title, _build_header(results), sections, _build_footer(results, source)))
+    command = [("Command", _build_command(results, source))]
+    write_text(folder / PAGE, build_page(study.title, _build_header(results), sections, command))
     print_line(f"page: {folder / PAGE}; every trial: {folder / TABLE}")
 
 
@@ -305,6 +305,19 @@ def format_table(study: Study, records: Sequence[TrialRecord]) -> str:
         if count := sum(getattr(one, state) for one in summaries):
             lines.append(f"{count:,} runs {state}. No mean includes them.")
     return "\n".join(f"  {line}" for line in lines)
+
+
+def describe_question(results: Results) -> Section | None:
+    """What the study asks."""
+    source = (f"Seed report: {results.study.source}.",) if results.study.source else ()
+    paragraphs = (*source, *split_paragraphs(results.study.hypothesis))
+    return Section("Question and hypothesis", paragraphs) if paragraphs else None
+
+
+def describe_conclusion(results: Results) -> Section | None:
+    """What the authors of the study conclude."""
+    paragraphs = split_paragraphs(results.study.conclusion)
+    return Section("Conclusion of the authors", paragraphs) if paragraphs else None
 
 
 def describe_results(results: Results) -> Section:
@@ -547,7 +560,10 @@ def describe_unfinished(results: Results) -> Section | None:
     if not reasons:
         return None
     table = pd.DataFrame(Counter(reasons).items(), columns=["reason", "runs"]).astype(str)
-    words = "No mean and no comparison includes these runs, so a value whose runs fail looks better than it is."
+    words = (
+        "No mean and no comparison includes these runs, so a value whose runs fail looks better than it is. A pruned "
+        "run might have caught up."
+    )
     return Section("Unfinished runs", (words,), table=to_rows(table))
 
 
@@ -555,130 +571,77 @@ def describe_method(results: Results) -> Section:
     """Every field of the runs' configurations and who chose it, the rows, the hardware and the time."""
     study, records = results.study, results.records
     configurations = [one.configuration for one in results.summaries if one.done or one.failed or one.pruned]
+    named = [{**study.fixed, **one} for one in configurations]
     configs = [study.build_config(one, 0).to_json() for one in configurations]
-    rows = [
-        ("configurations", f"{len(results.summaries):,}", CHOICES[study.method]),
-        ("seeds", str(study.seeds), "study"),
-        ("pruning", study.prune, "study") if study.prune != "none" else ("", "", ""),
-    ]
-    options = dict.fromkeys(name for one in configurations for name in {**study.fixed, **one} if "." in name)
-    for name in [*configs[0], *options]:
-        if name in SET_BY_SWEEP:
-            continue
-        if name in options:
-            values = [{**study.fixed, **one}.get(name) for one in configurations]
-        else:
-            values = [config[name] for config in configs]
-        found = study.ranges.get(name)
-        shown = [show_value(value) for value in values if value is not None]
-        words = f"{found.low:g} to {found.high:g}" if isinstance(found, Range) else ", ".join(dict.fromkeys(shown))
-        rows.append((name_parameter(name), words or "none", _find_source(study, configurations, name, set(shown))))
+    options = [{name: value for name, value in one.items() if is_option(name)} for one in named]
+    fields = pd.DataFrame([config | own for config, own in zip(configs, options, strict=True)], dtype=object)
+    chosen_by = {  # the last that names a field
+        **dict.fromkeys(fields, "default"),
+        **{name: "model's preset" for config in configs for name in load_preset(config["model"])},
+        **{name: "study" for one in named for name in one},
+        **dict.fromkeys(study.parameters, "varied by the study"),
+    }
+    rows = [("configurations", f"{len(results.summaries):,}", CHOICES[study.method])]
+    rows += [("seeds", str(study.seeds), "study"), ("pruning", study.prune.replace("none", ""), "study")]
+    for name in fields.columns.difference(NOT_SHOWN, sort=False):
+        drawn = study.ranges.get(name)
+        values = _join_values(map(show_value, fields[name].dropna()))
+        values = f"{drawn.low:g} to {drawn.high:g}" if isinstance(drawn, Range) else values or "none"
+        rows.append((name_parameter(name), values, chosen_by[name]))
     done = [record for record in records if record.confusion]
     rows += [
         ("held-out rows", _join_values(f"{one.held_out_rows:,}" for one in done), "measured"),
         ("training rows", _join_values(f"{one.training_rows:,}" for one in done), "measured"),
         ("computing time", format_seconds(sum(record.seconds for record in records)), "measured"),
-        *((name, _describe_environment(records, name), "recorded") for name in list_environment(records)),
-    ]
+        *((name, ", ".join(values), "recorded" if len(values) == 1 else "recorded: runs differ")
+          for name, values in list_environments(records).items()),
+    ]  # fmt: skip
     table = pd.DataFrame([row for row in rows if row[1]], columns=["field", "value", "chosen by"])
     return Section("Method", split_paragraphs(study.method_text), table=to_rows(table))
-
-
-def _find_source(study: Study, configurations: Sequence[Configuration], name: str, values: set[str]) -> str:
-    """Who chose the value of a field."""
-    if name in study.parameters:
-        return "varied by the study"
-    if name in study.fixed or any(name in one for one in configurations):
-        return "study"
-    models = {str({"model": RunConfig.model, **study.fixed, **one}["model"]) for one in configurations}
-    if any(name in load_preset(model) for model in models):
-        return "model's preset"
-    return "default" if values == {show_value(getattr(RunConfig, name, ""))} or not values else "sweep"
 
 
 def _join_values(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(values))
 
 
-def list_environment(records: Sequence[TrialRecord]) -> list[str]:
-    """What numbers may depend on; not where the data are: what they are is `train.csv`."""
+def list_environments(records: Sequence[TrialRecord]) -> dict[str, list[str]]:
+    """By name what numbers may depend on: its value, or where runs differ each with how many runs had it."""
     names = dict.fromkeys(name for record in records for name in record.environment)
-    return [name for name in names if name != "data"]
+    names.pop("data", None)  # what the data are is `train.csv`, wherever they are
+    found = {}
+    for name in names:
+        values = [record.environment.get(name) for record in records if record.environment]
+        counts = Counter(", ".join(map(str, one)) if isinstance(one, list) else str(one) for one in values)
+        found[name] = [f"{value} ({runs:,} runs)" for value, runs in counts.items()] if len(counts) > 1 else [*counts]
+    return found
 
 
-def _describe_environment(records: Sequence[TrialRecord], name: str) -> str:
-    """A value; where runs differ, each with how many runs had it."""
-    found = [record.environment.get(name) for record in records if record.environment]
-    values = [", ".join(map(str, one)) if isinstance(one, list) else str(one) for one in found]
-    kinds = list(dict.fromkeys(values))
-    return kinds[0] if len(kinds) == 1 else ", ".join(f"{kind} ({values.count(kind):,} runs)" for kind in kinds)
-
-
-# The top and the end of the page.
-
-
-def _build_header(results: Results) -> str:
-    study, ended = results.study, len(results.records)
-    planned = "" if study.planned is None or study.planned < ended else f" of {study.planned:,}"
-    facts = [("runs", f"{ended:,}{planned}"), ("configurations", f"{len(results.summaries):,}")]
-    facts.append(("computing time", format_seconds(sum(record.seconds for record in results.records))))
-    if results.ranked:
-        best = results.ranked[0]
-        deviation = "" if best.deviation is None else f" ± {best.deviation:.4f}"
-        name = ("best configuration", label_configuration(study, best.configuration))
-        facts = [name, ("its accuracy on held-out rows", f"{best.mean:.4f}{deviation}"), *facts]
-    alarm = f'<p class="alarm">Under way: {ended:,}{planned} runs have ended.</p>' if results.under_way else ""
-    return f'<p class="quiet">Study {escape_html(study.name)}</p>{build_facts(facts)}{alarm}'
-
-
-def _build_footer(results: Results, source: Path) -> list[tuple[str, str]]:
-    study, data = results.study, results.data_dir
-    limits = "".join(f"<li>{escape_html(limit)}</li>" for limit in list_limits(results))
-    parts = [("Limits", f"<ul>{limits}</ul>")]
-    if study.conclusion:
-        paragraphs = "".join(f"<p>{escape_html(one)}</p>" for one in split_paragraphs(study.conclusion))
-        parts.append(("Conclusion of the authors", paragraphs))
-    command = ["python", "-m", "digit_recognizer.sweep", str(source)]
-    if data != study.input_dir:
-        command += ["--input-dir", str(data)]
-    words = f"The same command resumes an interrupted sweep. The data in {data} must be those of the train.csv above."
-    repeat = f"<p><code>{escape_html(shlex.join(command))}</code></p><p>{escape_html(words)}</p>"
-    return [*parts, ("Command", repeat)]
-
-
-def list_limits(results: Results) -> list[str]:
-    """What the numbers do not show, a short sentence each."""
-    study, records = results.study, results.records
-    states = [record.state for record in records]
+def describe_limits(results: Results) -> Section | None:
+    """What the numbers do not show, and why."""
+    study, records, data = results.study, results.records, results.data_dir
     seeds = len({record.seed for record in records if record.state == "done"})  # a study may mean to have more
-    tested = {one.parameter for one in measure_effects(study, records) if one.low is not None}
-    chance = 100 * (1 - (1 - ERROR_RATE) ** len(tested))
-    rows = (
-        "the same rows, so other rows would add to the deviation" if "split_seed" in study.fixed else "rows of its own"
-    )
-    limits = {
-        "The sweep is under way: its numbers may change.": results.under_way,
-        "One seed: intervals do not include what another seed would change.": seeds == 1,
-        f"{seeds} seeds: intervals are wide, and a small effect may be missed.": 1 < seeds < 5,
-        f"Every seed holds out {rows}.": seeds > 1,
-        "Seeds share training rows: intervals are too narrow for other rows (Nadeau and Bengio 2003).": seeds > 1,
-        f"The best of {len(results.ranked):,} configurations was chosen on the rows that measure it: its accuracy is "
-        "too high.": len(results.ranked) > 1,
-        f"{len(tested)} parameters were tested: without any effect, up to {chance:.0f} % of such studies would show "
-        "one.": len(tested) > 1,
-        f"{states.count('failed'):,} of {len(states):,} runs failed, and no mean includes them.": "failed" in states,
-        f"{states.count('pruned'):,} of {len(states):,} runs were pruned, and no mean includes them. Some might have "
-        "caught up.": "pruned" in states,
-        f"{results.left_out:,} runs in {TRIALS} are of an earlier version of the study, and left "
-        "out.": results.left_out,
-        f"The data are those in {results.data_dir}, not in {study.input_dir}: the texts are about other "
-        "rows.": results.data_dir != study.input_dir,
-    }  # fmt: skip
-    for name in list_environment(records):
-        differs = len({str(record.environment.get(name)) for record in records}) > 1
-        limits[f"Runs differ in {name}: {_describe_environment(records, name)}."] = differs
+    tested = len({one.parameter for one in measure_effects(study, records) if one.low is not None})
+    chance = 100 * (1 - (1 - ERROR_RATE) ** tested)
+    same = "split_seed" in study.fixed
+    limits = [
+        (seeds == 1, "seeds", "1", "intervals do not include what another seed would change"),
+        (1 < seeds < 5, "seeds", f"{seeds}", "intervals are wide, and a small effect may be missed"),
+        (seeds > 1 and same, "held-out rows", "the same for every seed", "other rows would add to the deviation"),
+        (seeds > 1 and not same, "held-out rows", "others for every seed",
+         "seeds share training rows, so intervals are too narrow for other rows (Nadeau and Bengio 2003)"),
+        (len(results.ranked) > 1, "configurations", f"{len(results.ranked):,}",
+         "the best was chosen on the rows that measure it: its accuracy is too high"),
+        (tested > 1, "parameters tested", f"{tested}",
+         f"without any effect, up to {chance:.0f} % of such studies would show one"),
+        (results.left_out, f"other runs in {TRIALS}", f"{results.left_out:,}",
+         "left out: they are of an earlier version of the study"),
+        (data != study.input_dir, "data", f"{data}, not {study.input_dir}", "the texts are about other rows"),
+    ]  # fmt: skip
     cautions = list_cautions(study, [record.configuration for record in records])
-    return [limit for limit, holds in limits.items() if holds] + cautions
+    table = pd.DataFrame([row for holds, *row in limits if holds], columns=["of these runs", "value", "limit"])
+    if table.empty and not cautions:
+        return None
+    return Section("Limits", tuple(cautions), table=() if table.empty else to_rows(table))
 
 
 def list_cautions(study: Study, configurations: Sequence[Configuration]) -> list[str]:
@@ -687,13 +650,47 @@ def list_cautions(study: Study, configurations: Sequence[Configuration]) -> list
     named = {*study.fixed, *(name for one in configurations for name in one)}
     optimizers = sorted({config.optimizer for config in configs})
     rates = ", ".join(f"{rate:g}" for rate in sorted({config.learning_rate for config in configs}))
-    cautions = {
-        f"The optimizers {', '.join(optimizers)} share a learning rate that the study does not name ({rates}); it "
-        "suits at most one of them.": len(optimizers) > 1 and "learning_rate" not in named,
-        "With early stopping a run's accuracy is that of its best epoch on the validation rows, not that of the last "
-        "point of its learning curve.": any(config.patience for config in configs),
-        "Test-time augmentation counts for a run's accuracy, not for its learning curve.": any(
-            config.tta > 1 for config in configs
-        ),
-    }  # fmt: skip
-    return [caution for caution, holds in cautions.items() if holds]
+    cautions = []
+    if len(optimizers) > 1 and "learning_rate" not in named:
+        cautions.append(
+            f"The optimizers {', '.join(optimizers)} share a learning rate that the study does not name ({rates}); it "
+            "suits at most one of them."
+        )
+    if any(config.patience for config in configs):
+        cautions.append(
+            "With early stopping a run's accuracy is that of its best epoch on the validation rows, not that of the "
+            "last point of its learning curve."
+        )
+    if any(config.tta > 1 for config in configs):
+        cautions.append("Test-time augmentation counts for a run's accuracy, not for its learning curve.")
+    return cautions
+
+
+# The top and the end of the page.
+
+
+def _build_header(results: Results) -> str:
+    study, ended = results.study, len(results.records)
+    facts = [("runs", f"{ended:,}{_show_planned(results)}"), ("configurations", f"{len(results.summaries):,}")]
+    facts.append(("computing time", format_seconds(sum(record.seconds for record in results.records))))
+    if results.ranked:
+        best = results.ranked[0]
+        deviation = "" if best.deviation is None else f" ± {best.deviation:.4f}"
+        name = ("best configuration", label_configuration(study, best.configuration))
+        facts = [name, ("its accuracy on held-out rows", f"{best.mean:.4f}{deviation}"), *facts]
+    alarm = f'<p class="alarm">Under way: {facts[-3][1]} runs have ended.</p>' if results.under_way else ""
+    return f'<p class="quiet">Study {escape_html(study.name)}</p>{build_facts(facts)}{alarm}'
+
+
+def _show_planned(results: Results) -> str:
+    planned = results.study.planned
+    return "" if planned is None or planned < len(results.records) else f" of {planned:,}"
+
+
+def _build_command(results: Results, source: Path) -> str:
+    data = results.data_dir
+    command = ["python", "-m", "digit_recognizer.sweep", str(source)]
+    if data != results.study.input_dir:
+        command += ["--input-dir", str(data)]
+    words = f"The same command resumes an interrupted sweep. The data in {data} must be those of the train.csv above."
+    return f"<p><code>{escape_html(shlex.join(command))}</code></p><p>{escape_html(words)}</p>"
