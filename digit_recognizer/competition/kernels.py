@@ -14,8 +14,10 @@ Kaggle's client hides many failures of a push, a status or an output; here each 
 import ast
 import base64
 import bz2
+import inspect
 import json
 import math
+import re
 import shutil
 import tempfile
 import textwrap
@@ -48,7 +50,7 @@ METADATA = "kernel-metadata.json"
 OWNER = "OWNER"  # stands for the account's name until a kernel is pushed
 HOURS = 11.5  # Kaggle ends a session after 12, and then keeps nothing
 LINE_LENGTH = 116
-CALLED = ("digit_recognizer.backend", "digit_recognizer.competition.kernel_session")  # by UNPACK and the templates
+CALLED = ("digit_recognizer.backend", "digit_recognizer.competition.kernel_session")  # by `unpack` and the templates
 LEFT_OUT = ("digit_recognizer.training.ray_executor",)  # imported only inside functions that a kernel never calls
 POLL_SECONDS = 20
 CHUNK_BYTES = 1 << 20
@@ -56,139 +58,10 @@ UNDER_WAY = ("QUEUED", "RUNNING", "NEW_SCRIPT")
 KERNEL_STATUS_CODES = {**STATUS_CODES, 403: "kernel.not_found", 404: "kernel.not_found"}
 SOURCES = ("competition", "dataset", "kernel", "model")  # Kaggle lists those that it did not attach
 
-SCRIPT = Template('''\
-"""Kaggle's Digit Recognizer by the model $model: cross-validated, with a submission.
-
-This file carries the package digit_recognizer $version (commit $commit), packed below, and does what
-`python -m digit_recognizer.cv --model $model` does elsewhere. It needs no network.
-
-Input: the competition $competition$attached.
-Output: submission.csv and its note, figures, and run/ with every probability and model.
-"""
-
-SETTINGS = {}  # what differs from the model's recipe, as {"seed": 1}; {"smoke": True} tries everything in a minute
-HOURS = $hours  # then the run stops and keeps what is done; a next version that has this one attached resumes it
-
-
-def main():
-    """Unpack the package, then cross-validate."""
-    unpack()
-    from digit_recognizer.competition.kernel_session import run_session
-    from digit_recognizer.errors import InputError
-
-    try:
-        run_session("$model", SETTINGS, HOURS)
-    except InputError as error:  # something attached or set is wrong, and this line says what
-        raise SystemExit(f"$model: {error}") from None
-
-
-$unpack
-
-
-# From here on there is only the package, as base64 of bzip2 of JSON: the text of each file by its path.
-PACKAGE = """
-$package
-"""
-
-if __name__ == "__main__":
-    main()
-''')
-
-UNPACK = '''\
-def unpack():
-    """Write the package to a folder of its own and import from there."""
-    import base64
-    import bz2
-    import json
-    import os
-    import sys
-    import tempfile
-    from pathlib import Path
-
-    folder = Path(tempfile.mkdtemp())
-    for name, text in json.loads(bz2.decompress(base64.b64decode(PACKAGE))).items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    sys.path.insert(0, str(folder))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's start-up messages
-    from digit_recognizer.backend import import_keras
-
-    import_keras()'''
-
+SCRIPT = Path(__file__).with_name("kernel_script.txt")  # both with $gaps that `_describe_package` fills
+NOTEBOOK = Path(__file__).with_name("kernel_notebook.md")  # each Python block becomes a code cell
 HIDDEN = {"_kg_hide-input": True, "jupyter": {"source_hidden": True}}  # Kaggle's way to fold a cell, and Jupyter's
-# The notebook's Markdown and code in turn; a cell is code if it does not begin with #.
-CELLS = (
-    """\
-# From 784 pixels to a submission
 
-Kaggle's [Digit Recognizer](https://www.kaggle.com/competitions/digit-recognizer) is MNIST as two tables: 42,000 scanned
-digits with their labels, 28,000 without. This notebook cross-validates the model `$model`, looks at its errors, and
-writes a `submission.csv`.
-
-It carries the package `digit_recognizer` $version (commit $commit), folded away in the next cell. It needs no
-internet.""",
-    '$unpack\n\n\nPACKAGE = """\n$package\n"""\nunpack()',
-    """\
-## Settings
-
-`SETTINGS` holds what differs from the model's recipe: `{"seed": 1}` draws all random numbers anew, `{"smoke": True}`
-tries the whole notebook in a minute (its score then means nothing). After `HOURS` the run stops and keeps what is done;
-a next version that has this one's output attached resumes it.""",
-    """\
-from IPython.display import Image, display
-
-from digit_recognizer.competition.kernel_session import Session
-
-MODEL = "$model"
-SETTINGS = {}
-HOURS = $hours
-
-session = Session(MODEL, SETTINGS, HOURS)
-
-
-def show(paths):
-    for path in paths:
-        display(Image(str(path)))""",
-    """\
-## The data at a glance
-
-All digits are about equally frequent, so accuracy is a fair measure and every fold can have its share of each. A row of
-the table is one digit: 28 by 28 pixels, 0 for paper and 255 for ink, centred by its mass.""",
-    "show(session.plot_data())",
-    """\
-## The model and its recipe
-
-The package's own file for the model: `PRESET` is how it is trained, `build` is the network, layer by layer. What the
-preset does not name has the package's defaults.""",
-    "print(session.read_model())",
-    """\
-## Training and cross-validation
-
-A fresh model is trained on all folds but one, and predicts that one; so every row is predicted by a model that has
-never seen it. Rows that show nearly the same image share a fold. Every model predicts the test images, and the mean of
-their probabilities decides. Loss and accuracy in each line are those of training, on augmented images.""",
-    "result = session.cross_validate()",
-    """\
-## Learning curves and errors
-
-The diamonds are the accuracy on held-out rows, which is what to expect on Kaggle's test images. In the confusion matrix
-a row is the label, a column the prediction; the grey diagonal is correct. Last come the digits whose label got the
-least probability: some are hard for anyone, some labels look wrong.""",
-    "show(session.plot_results())",
-    """\
-## The submission
-
-`submission.csv` is in the output. Submit it by the button *Submit to competition*, or download it with
-`python -m digit_recognizer.kernel output` and send it with `python -m digit_recognizer.submit`.""",
-    """\
-import pandas
-
-if result is not None:
-    low, high = result.score.oof_accuracy_interval
-    print(f"out-of-fold accuracy {result.score.oof_accuracy:.5f}, 95 % interval {low:.5f} to {high:.5f}")
-    print(f"most frequent confusion: {result.score.confusion}")
-    display(pandas.read_csv(result.submission).head(10))""",
-)
 
 
 @dataclass(frozen=True)
@@ -277,13 +150,35 @@ def _find_files(name: str) -> Iterator[Path]:
 # ---- the files of a kernel
 
 
+def unpack(package: str) -> None:
+    """Write the package to a folder of its own and import from there."""
+    import base64  # inside, because a kernel carries this function's text alone
+    import bz2
+    import json
+    import os
+    import sys
+    import tempfile
+    from pathlib import Path
+
+    folder = Path(tempfile.mkdtemp())
+    for name, text in json.loads(bz2.decompress(base64.b64decode(package))).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    sys.path.insert(0, str(folder))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's start-up messages
+    from digit_recognizer.backend import import_keras
+
+    import_keras()
+
+
 def build_script(plan: KernelPlan) -> Path:
     """Write a script kernel; returns its folder.
 
     Raises:
         InputError: for an unknown model, or a folder that holds a kernel already.
     """
-    return _write_kernel(plan, plan.model, f"{plan.model}.py", SCRIPT.substitute(_describe_package(plan)))
+    template = Template(SCRIPT.read_text(encoding="utf-8"))
+    return _write_kernel(plan, plan.model, f"{plan.model}.py", template.substitute(_describe_package(plan)))
 
 
 def build_notebook(plan: KernelPlan) -> Path:
@@ -297,8 +192,9 @@ def build_notebook(plan: KernelPlan) -> Path:
 
     values = _describe_package(plan)
     cells = []
-    for number, text in enumerate(CELLS):
-        make = new_markdown_cell if text.startswith("#") else new_code_cell
+    *blocks, _ = re.split(r"(?ms)^```python\n(.*?)^```\n", NOTEBOOK.read_text(encoding="utf-8"))
+    for number, text in enumerate(map(str.strip, blocks)):  # Markdown and code in turn
+        make = new_code_cell if number % 2 else new_markdown_cell
         metadata = HIDDEN if "$package" in text else {}
         # ids are random by default, and the same package must give the same bytes
         cells.append(make(Template(text).substitute(values), id=f"cell-{number:02}", metadata=metadata))
@@ -308,7 +204,7 @@ def build_notebook(plan: KernelPlan) -> Path:
 
 
 def _describe_package(plan: KernelPlan) -> dict[str, Any]:
-    """What fills the gaps of SCRIPT and CELLS."""
+    """What fills the gaps of the templates."""
     commit = find_commit() or "unknown"
     return {
         "model": plan.model,
@@ -317,7 +213,7 @@ def _describe_package(plan: KernelPlan) -> dict[str, Any]:
         "competition": COMPETITION,
         "attached": "".join(f", the data set {source}" for source in _list_weights(plan.model)),
         "hours": HOURS,
-        "unpack": UNPACK,
+        "unpack": inspect.getsource(unpack).strip(),
         "package": pack_package([*CALLED, f"digit_recognizer.models.{plan.model}"], commit),
     }
 
