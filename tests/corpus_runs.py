@@ -74,7 +74,7 @@ def build_json_cases(path: str, command: tuple[str, ...]) -> list[Case]:
 
 def build_note_cases() -> list[Case]:
     path = "mine.csv.json"
-    fields = expect("submission.note_fields", path=path)
+    fields = expect("submission.provenance_fields", path=path)
     others: dict[str, Callable[[dict[str, Any]], object]] = {
         "a list": lambda content: [content],
         "a number": lambda content: 5,
@@ -95,7 +95,7 @@ def build_note_cases() -> list[Case]:
     }
     cases = [Case(f"note {name}", SCORE, edit_json(path, change), fields) for name, change in others.items()]
     for name, (key, value) in values.items():
-        expected = expect("submission.note_value", path=path, column=key)
+        expected = expect("submission.provenance_value", path=path, column=key)
         cases.append(Case(f"note {name}", SCORE, set_key(path, key, value), expected))
     changed = expect("submission.changed", path="mine.csv")
     hashes = (None, "", "0" * 64)

@@ -15,16 +15,16 @@ from digit_recognizer.competition.submissions import (
     SUFFIXES,
     check_new_submission_path,
     check_submission,
+    choose_submission_path,
     find_commit,
     format_command_line,
     load_submission,
-    name_submission,
     read_provenance,
-    score_submission,
     write_submission,
 )
 from digit_recognizer.errors import WriteError
 from digit_recognizer.io import find_free_path
+from digit_recognizer.score import score_submission
 
 pytestmark = pytest.mark.fast
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,7 +75,7 @@ def test_a_note_of_another_form_is_refused(path):
     old = json.loads(note.read_text())
     old["unfit"] = old.pop("ineligible")  # as before version 0.2
     note.write_text(json.dumps(old))
-    with expect_error("submission.note_fields", path=note):
+    with expect_error("submission.provenance_fields", path=note):
         load_submission(path)
 
 
@@ -109,9 +109,10 @@ def test_a_place_that_is_no_place_for_a_submission_is_refused(tmp_path):
 
 
 def test_names_keep_data_sets_and_leaks_apart():
-    assert name_submission("baseline-0.99000", Path("input"), None) == "baseline-0.99000"
-    assert name_submission("m", Path("input/sample"), None) == "sample-m"
-    assert name_submission("m", Path("input"), "leaks") == "m-INELIGIBLE"
+    folder = Path("submissions")
+    assert choose_submission_path("baseline-0.99000", Path("input"), None) == folder / "baseline-0.99000.csv"
+    assert choose_submission_path("m", Path("input/sample"), None) == folder / "sample-m.csv"
+    assert choose_submission_path("m", Path("input"), "leaks") == folder / "m-INELIGIBLE.csv"
 
 
 @pytest.mark.parametrize("ours", [True, False])

@@ -1,7 +1,7 @@
-"""Submission files: `ImageId,Label` as Kaggle takes them, and beside each a note of what it was made from.
+"""Submission files: `ImageId,Label` as Kaggle takes them, and beside each its provenance.
 
 `baseline.csv` comes with `baseline.csv.json`: hashes of train.csv, test.csv and of the submission itself, the command,
-the commit and the out-of-fold accuracy. With the note, later commands refuse a file that was made for other rows.
+the commit and the out-of-fold accuracy. By these, later commands refuse a file that was made for other rows.
 """
 
 import hashlib
@@ -18,13 +18,18 @@ import numpy as np
 
 from digit_recognizer.console import make_printable
 from digit_recognizer.data.csv import load_labels
-from digit_recognizer.data.labels import load_label_set
 from digit_recognizer.errors import InputError, WriteError
-from digit_recognizer.evaluation.metrics import compute_accuracy_interval, find_most_frequent_confusion
-from digit_recognizer.io import check_writable_folder, hash_file, lock_folder, read_json, write_atomically
+from digit_recognizer.io import (
+    check_writable_folder,
+    find_free_path,
+    hash_file,
+    lock_folder,
+    read_json,
+    write_atomically,
+)
 
 SUBMISSIONS = Path("submissions")  # where a submission goes if no file is named
-SUFFIXES = (".csv", ".csv.json")  # of a submission and of its note
+SUFFIXES = (".csv", ".csv.json")  # of a submission and of its provenance
 SMOKE_INELIGIBLE = "it is from a smoke run"
 PACKAGE = Path(__file__).resolve().parents[1]
 COMMIT = "COMMIT"  # a file in the package that names its commit where there is no checkout: inside a kernel
@@ -61,14 +66,14 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Submission:
-    """A submission as read: int64 labels (n,), of which row i belongs to ImageId i + 1; its note, if there is one."""
+    """A submission as read: int64 labels (n,), of which row i belongs to ImageId i + 1; its provenance, if known."""
 
     path: Path
     labels: np.ndarray
     provenance: Provenance | None
 
 
-# Provenance: command, commit, note
+# Provenance: the command, the commit, and the file that holds them
 
 
 def format_command_line() -> str:
@@ -95,20 +100,20 @@ def _git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
-def read_provenance(note: Path) -> Provenance:
-    """Read the note of a submission.
+def read_provenance(path: Path) -> Provenance:
+    """Read the provenance of a submission.
 
     Raises:
         InputError: if the file has other fields, or one of them an impossible value.
     """
-    content = read_json(note)
+    content = read_json(path)
     names = [field.name for field in fields(Provenance)]
     if not isinstance(content, dict) or set(content) != set(names):
-        raise InputError("submission.note_fields", path=note, fields=", ".join(names))
+        raise InputError("submission.provenance_fields", path=path, fields=", ".join(names))
     for name, value in content.items():
         is_number = type(value) in (int, float)
         if value is not None and not (is_number and 0 <= value <= 1 if name == "oof_accuracy" else is_line(value)):
-            raise InputError("submission.note_value", path=note, column=name, received=repr(value)[:40])
+            raise InputError("submission.provenance_value", path=path, column=name, received=repr(value)[:40])
     return Provenance(**content)
 
 
@@ -124,15 +129,13 @@ def load_submission(path: Path) -> Submission:
     """Read a submission, ours or another's: the columns ImageId (1, 2, 3 and so on) and Label (0 to 9).
 
     Raises:
-        InputError: if the file is malformed, or was changed since its note was written.
+        InputError: if the file is malformed, or was changed since its provenance was written.
     """
-    labels = load_labels(path)
-    note = _note_path(path)
-    if not os.path.lexists(note):
-        return Submission(path, labels, None)
-    provenance = read_provenance(note)
-    if provenance.submission_sha256 != hash_file(path):
-        raise InputError("submission.changed", path=path, note=note.name)
+    labels, provenance = load_labels(path), None
+    if os.path.lexists(_provenance_path(path)):
+        provenance = read_provenance(_provenance_path(path))
+        if provenance.submission_sha256 != hash_file(path):
+            raise InputError("submission.changed", path=path, provenance=_provenance_path(path).name)
     return Submission(path, labels, provenance)
 
 
@@ -180,63 +183,64 @@ def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "-
     """Refuse a place where a submission cannot or must not be written. Call it before training, not after.
 
     Raises:
-        InputError: if the file, or a note of that name from another command, exists; if its folder cannot be made or
-            written to, or is the one that holds the data.
+        InputError: if the file, or its provenance from another command, exists; if its folder cannot be made or written
+            to, or is the one that holds the data.
     """
     if path.suffix != ".csv":
         raise InputError("submission.suffix", path=path, column=flag)
     # realpath, because Path.resolve raises on looped links
     if input_dir is not None and Path(os.path.realpath(path)).parent == Path(os.path.realpath(input_dir)):
         raise InputError("submission.in_input_dir", path=path, column=flag)
-    for file in (path, _note_path(path)):
+    for file in (path, _provenance_path(path)):
         if file != path and _is_left_by_this_command(file):
             continue
         try:
             file.lstat()
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError as error:  # a name too long for the note would fail only after training
+        except OSError as error:  # a name too long for the provenance would fail only after training
             raise InputError("submission.place", path=file, column=flag, received=error.strerror) from error
         raise InputError("submission.exists", path=file, column=flag)
     check_writable_folder(path.parent)
 
 
 def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Provenance) -> None:
-    """Write a submission and its note.
+    """Write a submission and its provenance.
 
     Args:
-        path: a new file; its note becomes `<path>.json`.
+        path: a new file; its provenance becomes `<path>.json`.
         labels: int (n,), 0 to 9.
         rows: how many ids sample_submission.csv has.
-        provenance: what the note says; the submission's own hash is filled in here.
+        provenance: all but the submission's own hash, which is filled in here.
 
     Raises:
         InputError: if there is not one label per id, or this process may write no submission.
-        FileExistsError: if the file or its note exists by now and differs.
+        FileExistsError: if the file or its provenance exists by now and differs.
     """
     refuse_if_blocked()
     if len(labels) != rows:
         raise InputError("submission.label_count", path=path, received=len(labels), rows=rows)
     content = "ImageId,Label\n" + "".join(f"{number},{label}\n" for number, label in enumerate(labels.tolist(), 1))
     sha256 = hashlib.sha256(content.encode()).hexdigest()
-    note = json.dumps({**asdict(provenance), "submission_sha256": sha256}, indent=2, allow_nan=False) + "\n"
+    origin = json.dumps({**asdict(provenance), "submission_sha256": sha256}, indent=2, allow_nan=False) + "\n"
+    origin_path = _provenance_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with lock_folder(path.parent):  # note and file change together
-        # the note first: a submission without one would pass for another's, of which nothing is known
-        left_over = _is_left_by_this_command(_note_path(path))
-        _write_once(_note_path(path), note, exclusive=not left_over)
+    with lock_folder(path.parent):  # both files change together
+        # the provenance first: a submission without one would pass for another's, of which nothing is known
+        left_over = _is_left_by_this_command(origin_path)
+        _write_once(origin_path, origin, exclusive=not left_over)
         try:
             _write_once(path, content)
         except (OSError, WriteError):
             if not left_over:
-                _note_path(path).unlink(missing_ok=True)
+                origin_path.unlink(missing_ok=True)
             raise
 
 
-def _is_left_by_this_command(note: Path) -> bool:
-    """Whether the same command line wrote the note before, and was killed before it wrote the submission."""
+def _is_left_by_this_command(path: Path) -> bool:
+    """Whether the same command line wrote a provenance before, and was killed before it wrote the submission."""
     try:
-        return not os.path.lexists(note.with_suffix("")) and read_json(note)["command"] == format_command_line()
+        return not os.path.lexists(path.with_suffix("")) and read_json(path)["command"] == format_command_line()
     except (InputError, OSError, TypeError, KeyError):
         return False
 
@@ -251,56 +255,19 @@ def _write_once(path: Path, text: str, exclusive: bool = True) -> None:
             raise
 
 
-def name_submission(name: str, input_dir: Path, ineligible: str | None) -> str:
-    """A file name's stem that says what must not be mixed up.
+def choose_submission_path(name: str, input_dir: Path, ineligible: str | None) -> Path:
+    """A free path under submissions/ whose name says what must not be mixed up.
 
     If the data is not in `input/`, its folder's name comes first. What must not enter the competition ends in
     INELIGIBLE.
 
     Example:
-        >>> name_submission("baseline-0.99", Path("input/sample"), None)
-        'sample-baseline-0.99'
+        >>> choose_submission_path("baseline-0.99", Path("input/sample"), None).name
+        'sample-baseline-0.99.csv'
     """
     folder = "" if input_dir == Path("input") else f"{input_dir.resolve().name[:40]}-"
-    return f"{folder}{name}{'-INELIGIBLE' if ineligible else ''}"
+    return find_free_path(SUBMISSIONS, f"{folder}{name}{'-INELIGIBLE' if ineligible else ''}", *SUFFIXES)
 
 
-def _note_path(path: Path) -> Path:
+def _provenance_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
-
-
-# Scoring
-
-
-def score_submission(path: Path, input_dir: Path) -> str:
-    """Score a submission on the labels that came with the test images.
-
-    Args:
-        path: the submission.
-        input_dir: folder that holds test_labels.csv, test.csv, and classes.json where classes have names.
-
-    Returns:
-        A line for the screen; further ones if the submission is ineligible for the competition, or test.csv is missing.
-
-    Raises:
-        InputError: if the submission or the labels are missing or malformed, or it was made for another test.csv.
-    """
-    truth_path, test = input_dir / "test_labels.csv", input_dir / "test.csv"
-    if not os.path.lexists(truth_path):
-        raise InputError("submission.no_test_labels", path=truth_path)
-    truth, submission = load_labels(truth_path), load_submission(path)
-    test_sha256 = hash_file(test) if os.path.lexists(test) else None
-    check_submission(submission, len(truth), test_sha256)
-
-    right = int((submission.labels == truth).sum())
-    low, high = compute_accuracy_interval(right, len(truth))
-    confusion = find_most_frequent_confusion(truth, submission.labels, load_label_set(input_dir, test_sha256).names)
-    line = (
-        f"{path}: accuracy {right / len(truth):.5f} on {len(truth):,} test rows (95 % interval {low:.5f} to "
-        f"{high:.5f}), {len(truth) - right:,} wrong; most frequent confusion {confusion}"
-    )
-    if submission.provenance and submission.provenance.ineligible:
-        line += f"\nINELIGIBLE FOR THE COMPETITION: {submission.provenance.ineligible}"
-    if test_sha256 is None:
-        line += f"\nNote: {test} is missing, so whether the submission was made for these test images is unknown."
-    return line

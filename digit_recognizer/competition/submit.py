@@ -245,10 +245,10 @@ def _describe(path: Path, sha256: str, message: str, submission: Submission, new
 
 
 def _find_run(path: Path, submission: Submission) -> str:
-    """The run folders that a submission is from: as its note says, or beside it where both came from a kernel."""
+    """The run folders that a submission is from: as its provenance says, or beside it where both came from a kernel."""
     downloaded = path.parent / "run"
-    noted = (submission.provenance.run if submission.provenance else None) or ""
-    return _shorten(downloaded) if Path(noted).name == "run" and (downloaded / "config.json").is_file() else noted
+    named = (submission.provenance.run if submission.provenance else None) or ""
+    return _shorten(downloaded) if Path(named).name == "run" and (downloaded / "config.json").is_file() else named
 
 
 def _shorten(path: Path) -> str:

@@ -26,7 +26,7 @@ from digit_recognizer.competition.submissions import (
     SUFFIXES,
     Provenance,
     check_new_submission_path,
-    name_submission,
+    choose_submission_path,
     refuse_if_blocked,
     write_submission,
 )
@@ -418,7 +418,15 @@ def _finalize(
 def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenance: Provenance) -> Path:
     """Write the submission; its path is in the checkpoint first, so that a resumed run recognizes its own file."""
     state = run.state
-    path = Path(state.submission) if state.submission else choose_submission_path(run, config, dataset, provenance)
+    if state.submission:
+        path = Path(state.submission)
+    elif config.submission is not None:
+        path = config.submission
+    elif config.smoke:
+        path = run.path / "submission.csv"  # smoke submissions stay in the run folder
+    else:
+        name = f"{config.model}-{provenance.oof_accuracy:.5f}"
+        path = choose_submission_path(name, config.input_dir, dataset.ineligible)
     while True:
         if state.submission != str(path):
             state.submission = str(path)
@@ -429,16 +437,6 @@ def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenan
         except FileExistsError:  # it was free before training
             taken, path = path, find_free_path(path.parent, path.stem, *SUFFIXES)
             run.log(f"another command has written {taken} meanwhile, so this run's submission is {path}")
-
-
-def choose_submission_path(run: Run, config: RunConfig, dataset: Dataset, provenance: Provenance) -> Path:
-    """The path asked for, or a free one whose name has model and accuracy."""
-    if config.submission is not None:
-        return config.submission
-    if config.smoke:
-        return run.path / "submission.csv"  # smoke submissions stay in the run folder
-    name = name_submission(f"{config.model}-{provenance.oof_accuracy:.5f}", config.input_dir, dataset.ineligible)
-    return find_free_path(SUBMISSIONS, name, *SUFFIXES)
 
 
 # An interrupted run
