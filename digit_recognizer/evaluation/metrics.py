@@ -121,15 +121,9 @@ def compare_predictions(right_one: np.ndarray, right_other: np.ndarray) -> Compa
     Args:
         right_one: bool (n,), whether the one predicted each row correctly; n is at least 1.
         right_other: bool (n,), the same of the other.
-
-    Raises:
-        ValueError: if the arrays have another dtype or shape.
     """
     from scipy.stats import binomtest
 
-    for right in (right_one, right_other):
-        if right.dtype != bool or right.shape != (len(right_one),) or not len(right):
-            raise ValueError(f"both must be bool (n,), n equal and at least 1; received {right.dtype} {right.shape}")
     only_one, only_other = int((right_one & ~right_other).sum()), int((right_other & ~right_one).sum())
     discordant = only_one + only_other
     return Comparison(

@@ -8,57 +8,48 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer.competition.submissions import (
-    SUBMISSIONS,
-    SUFFIXES,
     Provenance,
     check_new_submission_path,
     check_submission,
+    choose_submission_path,
     find_commit,
     format_command_line,
     is_line,
     load_submission,
-    name_submission,
     refuse_if_blocked,
     write_submission,
 )
 from digit_recognizer.data.csv import CLASSES, load_labels
-from digit_recognizer.data.dataset import TrainTable, load_test, load_train
+from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import Comparison, compare_predictions, compute_accuracy_interval
-from digit_recognizer.io import find_free_path
 from digit_recognizer.training.run import FinishedRun, find_input_dir, load_run
 
 SUM_TOLERANCE = 0.01  # float16 rounds each of ten probabilities by up to 5e-4
 
 
-def load_run_for(
-    path: Path, train: TrainTable, test_sha256: str | None = None, test_rows: int | None = None
-) -> FinishedRun:
+def load_run_for(path: Path, train: TrainTable, test: TestTable | None = None) -> FinishedRun:
     """Load a finished run whose out-of-fold rows are the rows of `train`.
 
     Args:
         path: the run folder.
         train: the train.csv at hand.
-        test_sha256: hash of the test.csv at hand; None if the test predictions are not used.
-        test_rows: how many rows that has.
+        test: the test.csv at hand; None if the test predictions are not used.
 
     Raises:
         InputError: if the run was made from other files or from part of these, or its probabilities are damaged.
     """
     run = load_run(path)
-    if run.metrics["train_sha256"] != train.sha256:
-        raise InputError("evaluation.other_data", path=path, received="train.csv")
-    if test_sha256 is not None and run.metrics["test_sha256"] != test_sha256:
-        raise InputError("evaluation.other_data", path=path, received="test.csv")
-    for name, probabilities, rows in (
-        ("train.csv", run.oof_probabilities, len(train.labels)),
-        ("test.csv", run.test_probabilities, test_rows),
-    ):
-        if rows is not None and len(probabilities) != rows:
-            raise InputError("evaluation.part_of_rows", path=path, received=len(probabilities), file=name, rows=rows)
-    check_probabilities(path / "oof_probabilities.npy", run.oof_probabilities, may_lack_rows=True)
-    if test_sha256 is not None:
-        check_probabilities(path / "test_probabilities.npy", run.test_probabilities)
+    used = [("train", train, "oof", run.oof_probabilities), ("test", test, "test", run.test_probabilities)]
+    for name, table, kind, probabilities in used:
+        if table is None:
+            continue
+        if run.metrics[f"{name}_sha256"] != table.sha256:
+            raise InputError("evaluation.other_data", path=path, received=f"{name}.csv")
+        received, rows = len(probabilities), len(table.pixels)
+        if received != rows:
+            raise InputError("evaluation.part_of_rows", path=path, received=received, file=f"{name}.csv", rows=rows)
+        check_probabilities(path / f"{kind}_probabilities.npy", probabilities, may_lack_rows=kind == "oof")
     return run
 
 
@@ -103,46 +94,39 @@ def _format_rows(rows: Sequence[tuple[str, str]]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class RunComparison:
-    """Two runs and what their comparison found; `str` gives the table for the screen.
+class RunComparison(Comparison):
+    """Two runs, compared on the rows that both held out; `str` gives the table for the screen.
 
     Attributes:
-        one, other: the run folders.
-        found: accuracies, test and interval on the rows that both held out.
+        run_one, run_other: the run folders.
         all_rows: rows of train.csv.
     """
 
-    one: Path
-    other: Path
-    found: Comparison
+    run_one: Path
+    run_other: Path
     all_rows: int
 
     def __str__(self) -> str:
-        found = self.found
-        low, high = found.interval
+        low, high = self.interval
         rows = [
-            (str(self.one), f"{found.accuracy_one:.5f}"),
-            (str(self.other), f"{found.accuracy_other:.5f}"),
-            ("correct in the first only", f"{found.only_one:,} rows"),
-            ("correct in the second only", f"{found.only_other:,} rows"),
-            ("exact McNemar test", f"p = {found.p_value:.3g}"),
-            ("first minus second", f"{found.difference:+.5f}  (95 % interval {low:+.5f} to {high:+.5f})"),
-            ("compared on", f"{found.rows:,} of {self.all_rows:,} rows"),
+            (str(self.run_one), f"{self.accuracy_one:.5f}"),
+            (str(self.run_other), f"{self.accuracy_other:.5f}"),
+            ("correct in the first only", f"{self.only_one:,} rows"),
+            ("correct in the second only", f"{self.only_other:,} rows"),
+            ("exact McNemar test", f"p = {self.p_value:.3g}"),
+            ("first minus second", f"{self.difference:+.5f}  (95 % interval {low:+.5f} to {high:+.5f})"),
+            ("compared on", f"{self.rows:,} of {self.all_rows:,} rows"),
         ]
-        return "\n".join([
-            *_format_rows(rows),
-            f"  {self.conclusion}",
-            "  One run each: repeat both with other seeds to be sure.",
-        ])  # fmt: skip
+        last = "One run each: repeat both with other seeds to be sure."
+        return "\n".join([*_format_rows(rows), f"  {self.conclusion}", f"  {last}"])
 
     @property
     def conclusion(self) -> str:
         """One sentence: which run is better, and by how much."""
-        if not self.found.is_decided:
+        if not self.is_decided:
             return "No significant difference."
-        better = self.one if self.found.difference > 0 else self.other
-        near, far = sorted(100 * abs(bound) for bound in self.found.interval)
-        lead = 100 * abs(self.found.difference)
+        better = self.run_one if self.difference > 0 else self.run_other
+        near, lead, far = sorted(100 * abs(share) for share in (self.difference, *self.interval))
         return f"{better} is better by {lead:.2f} percentage points (95 % interval {near:.2f} to {far:.2f})."
 
 
@@ -169,7 +153,8 @@ def compare_runs(one: Path, other: Path, input_dir: Path | None = None) -> RunCo
     if not held_out.any():
         raise InputError("evaluation.no_common_rows", path=one, other=other)
     right_one, right_other = (oof[held_out].argmax(axis=1) == train.labels[held_out] for oof in (oof_one, oof_other))
-    return RunComparison(one, other, compare_predictions(right_one, right_other), len(train.labels))
+    found = compare_predictions(right_one, right_other)
+    return RunComparison(**vars(found), run_one=one, run_other=other, all_rows=len(train.labels))
 
 
 # Several runs or submissions combined into one submission
@@ -276,12 +261,12 @@ def ensemble(
     if submission is not None:
         check_new_submission_path(submission, input_dir)
     cache_dir = input_dir / ".cache"
-    test_rows = len(load_labels(input_dir / "sample_submission.csv"))
-    test_sha256 = load_test(input_dir / "test.csv", cache_dir).sha256
+    rows = len(load_labels(input_dir / "sample_submission.csv"))
+    test = load_test(input_dir / "test.csv", cache_dir)
     has_runs = any(path.is_dir() for path in members)
     train = load_train(input_dir / "train.csv", cache_dir) if has_runs else None
 
-    loaded = [_load_member(path, train, test_sha256, test_rows) for path in members]
+    loaded = [_load_member(path, train, test) for path in members]
     if method == "mean":
         for member in loaded:
             if member.oof is None:
@@ -294,18 +279,18 @@ def ensemble(
     ineligible = next((member.ineligible for member in loaded if member.ineligible), None)
 
     name = "ensemble" if score is None else f"ensemble-{score.accuracy:.5f}"
-    path = submission or find_free_path(SUBMISSIONS, name_submission(name, input_dir, ineligible), *SUFFIXES)
+    path = submission or choose_submission_path(name, input_dir, ineligible)
     provenance = Provenance(
         model="ensemble",
         command=format_command_line(),
         commit=find_commit(),
         train_sha256=None if train is None else train.sha256,
-        test_sha256=test_sha256,
+        test_sha256=test.sha256,
         oof_accuracy=None if score is None else score.accuracy,
         ineligible=ineligible,
         run=" ".join(str(member.path) for member in loaded),
     )
-    write_submission(path, labels, test_rows, provenance)
+    write_submission(path, labels, rows, provenance)
     return EnsembleResult([member.path for member in loaded], labels, path, score, ineligible)
 
 
@@ -337,9 +322,9 @@ def combine(members: Sequence[np.ndarray], method: str) -> np.ndarray:
     return winners
 
 
-def _load_member(path: Path, train: TrainTable | None, test_sha256: str, test_rows: int) -> Member:
+def _load_member(path: Path, train: TrainTable | None, test: TestTable) -> Member:
     if train is not None and path.is_dir():
-        run = load_run_for(path, train, test_sha256, test_rows)
+        run = load_run_for(path, train, test)
         reason = run.metrics["ineligible"]
         if not (reason is None or is_line(reason)):
             raise InputError("evaluation.ineligible", path=path / "metrics.json", received=repr(reason)[:40])
@@ -347,7 +332,7 @@ def _load_member(path: Path, train: TrainTable | None, test_sha256: str, test_ro
     if not os.path.lexists(path):
         raise InputError("evaluation.no_member", path=path)
     file = load_submission(path)
-    check_submission(file, test_rows, test_sha256)
+    check_submission(file, len(test.pixels), test.sha256)
     if (file.labels == file.labels[0]).all():
         raise InputError("submission.one_label", path=path, received=file.labels[0])
     return Member(path, file.labels, None, file.provenance.ineligible if file.provenance else None)
