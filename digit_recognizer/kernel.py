@@ -19,14 +19,6 @@ from digit_recognizer.competition.kernels import (
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import find_free_path
 
-USAGE = """usage: python -m digit_recognizer.kernel ACTION …, where ACTION is one of
-  build MODEL        write a script that carries the package, under kernels/
-  notebook [MODEL]   write a notebook that does the same and explains it
-  push FOLDER        send it to Kaggle, which runs it
-  status FOLDER      show its status (--wait: until it has ended)
-  output FOLDER      download its output
-ACTION --help says more."""
-
 
 @dataclass(frozen=True)
 class NotebookPlan(KernelPlan):
@@ -67,6 +59,9 @@ ARGUMENTS = {
     "status": StatusArguments,
     "output": OutputArguments,
 }
+USAGE = "usage: python -m digit_recognizer.kernel ACTION …; ACTION --help shows its flags.\n\n" + "\n".join(
+    f"  {name:<10}{str(kind.__doc__).splitlines()[0]}" for name, kind in ARGUMENTS.items()
+)
 
 
 @command

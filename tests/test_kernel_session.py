@@ -8,7 +8,7 @@ import pytest
 from conftest import expect_error, write_tiny_data
 from resuming import StopAfterSaving
 
-from digit_recognizer.competition.kernel_session import Session, find_competition_data, find_earlier_run, run_session
+from digit_recognizer.competition.kernel_session import Session, find_competition_data, find_earlier_run
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.console import TerminatedError
 from digit_recognizer.errors import InputError
@@ -49,9 +49,10 @@ def test_data_that_is_not_attached_is_an_error(tmp_path):
 
 @pytest.mark.slow
 def test_a_version_leaves_a_submission_its_figures_and_the_run(inputs):
-    working = inputs.parent / "working"
-    working.mkdir()
-    result = run_session("padded", QUICK, 1.0, inputs, working)
+    session = begin(inputs)
+    working, result = session.working, session.cross_validate()
+    session.plot_data()
+    session.plot_results()
     assert {path.name for path in working.glob("*.png")} == FIGURES
     submission = load_submission(working / "submission.csv")
     assert np.array_equal(submission.labels, result.test_probabilities.argmax(axis=1))

@@ -166,9 +166,9 @@ def test_what_a_module_imports_is_packed_and_nothing_else(tmp_path, monkeypatch)
         "one.py": "from digit_recognizer.part import two\n",
         "part/__init__.py": "import os\n",
         "part/two.py": "def f():\n    from digit_recognizer.three import NAME\n    import digit_recognizer.spare\n",
-        "three.py": "'Docstring.'\nif TYPE_CHECKING:\n    import digit_recognizer.typing_only\nNAME = 1\n",
+        "three.py": "'Docstring.'\nimport numpy\nNAME = 1\n",
         "spare.py": "",
-        "typing_only.py": "",
+        "numpy.py": "",
         "secret.py": "KEY = 1\n",
         "part/four.py": "",
         "kaggle.json": "{}",
@@ -177,7 +177,7 @@ def test_what_a_module_imports_is_packed_and_nothing_else(tmp_path, monkeypatch)
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text)
     monkeypatch.setattr(kernels, "PACKAGE", package)
-    monkeypatch.setattr(kernels, "LEFT_OUT", ("digit_recognizer.spare",))
+    monkeypatch.setattr(kernels, "LEFT_OUT", ["digit_recognizer.spare"])
     found = [path.relative_to(package).as_posix() for path in list_needed(["digit_recognizer.one"])]
     assert found == ["__init__.py", "one.py", "part/__init__.py", "part/two.py", "three.py"]
     packed = unpack_package(pack_package(["digit_recognizer.one"], "abc"))

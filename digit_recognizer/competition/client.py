@@ -154,7 +154,7 @@ def quote(text: Any) -> str:
 def download_competition(input_dir: Path, overwrite: bool = False) -> Summary:
     """Download the competition's zip and unpack it into `input_dir`; after an interruption, resume.
 
-    The zip, and the note by which Kaggle's client knows how much of it is there, are kept in a hidden folder of
+    The zip, and the mark by which Kaggle's client knows how much of it is there, are kept in a hidden folder of
     `input_dir`. That folder stays when the download or the unpacking is interrupted. It is removed once the files are
     in their places, or the zip has proved to be unusable.
 
@@ -169,7 +169,7 @@ def download_competition(input_dir: Path, overwrite: bool = False) -> Summary:
     client = load_client()
     folder = input_dir / PARTIAL
     path = folder / f"{COMPETITION}.zip"
-    with make_folder(folder):
+    with explain_interruption("what was downloaded is kept: the same command resumes"), make_folder(folder):
         try:
             with lock_folder(folder):
                 with ask_kaggle(remedy=BY_BROWSER):
@@ -183,9 +183,6 @@ def download_competition(input_dir: Path, overwrite: bool = False) -> Summary:
                     raise
                 path.unlink()
                 return summary
-        except KeyboardInterrupt as stop:
-            kept = path.exists() and path.stat().st_size > 0
-            raise type(stop)("what was downloaded is kept: the same command resumes" if kept else "") from None
         finally:
             if not path.exists():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -37,7 +37,7 @@ from digit_recognizer.reporting.plots import (
     save_figure,
 )
 from digit_recognizer.training.cross_validation import CVResult, cross_validate, resume
-from digit_recognizer.training.run import CONFIG, METRICS
+from digit_recognizer.training.run import CONFIG, METRICS, load_history
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,14 +126,11 @@ class Session:
         """Draw learning curves, confusions and the hardest digits; nothing if the time ran out."""
         if self.result is None:
             return []
-        import pandas
-
         dataset, oof = load_dataset(self.config), self.result.oof_probabilities
         labels, predictions = dataset.labels, oof.argmax(axis=1)
         hardest = np.argsort(oof[np.arange(len(labels)), labels], kind="stable")[:HARDEST]
         words = [f"label {labels[row]},\npred. {predictions[row]} ({oof[row].max():.2f})" for row in hardest]
-        history = pandas.read_csv(self.working / RUN / "history.csv")
-        title = f"{self.config.model}: learning curves"
+        history, title = load_history(self.working / RUN), f"{self.config.model}: learning curves"
         figures = {
             "curves": plot_learning_curves(history, title, final_accuracies=self.result.score.fold_accuracies),
             "confusion": plot_confusion_matrix(count_confusions(labels, predictions, len(DIGITS.names))),
@@ -175,17 +172,6 @@ class Session:
             file, source = module.BACKBONE.file, module.WEIGHTS_SOURCE
             raise InputError("kernel.no_weights_attached", received=config.model, file=file, source=source)
         return str(found[0])
-
-
-def run_session(
-    model: str, settings: Mapping[str, Any], hours: float, inputs: Path = INPUT, working: Path = WORKING
-) -> CVResult | None:
-    """All that a script kernel does; arguments and errors are those of `Session`."""
-    session = Session(model, settings, hours, inputs, working)
-    session.plot_data()
-    session.cross_validate()
-    session.plot_results()
-    return session.result
 
 
 def find_competition_data(inputs: Path) -> Path:

@@ -21,8 +21,9 @@ import re
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from modulefinder import ModuleFinder
 from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Annotated, Any
@@ -51,7 +52,7 @@ OWNER = "OWNER"  # stands for the account's name until a kernel is pushed
 HOURS = 11.5  # Kaggle ends a session after 12, and then keeps nothing
 LINE_LENGTH = 116
 CALLED = ("digit_recognizer.backend", "digit_recognizer.competition.kernel_session")  # by `unpack` and the templates
-LEFT_OUT = ("digit_recognizer.training.ray_executor",)  # imported only inside functions that a kernel never calls
+LEFT_OUT = ["digit_recognizer.training.ray_executor"]  # imported only inside functions that a kernel never calls
 POLL_SECONDS = 20
 CHUNK_BYTES = 1 << 20
 UNDER_WAY = ("QUEUED", "RUNNING", "NEW_SCRIPT")
@@ -61,7 +62,6 @@ SOURCES = ("competition", "dataset", "kernel", "model")  # Kaggle lists those th
 SCRIPT = Path(__file__).with_name("kernel_script.txt")  # both with $gaps that `_describe_package` fills
 NOTEBOOK = Path(__file__).with_name("kernel_notebook.md")  # each Python block becomes a code cell
 HIDDEN = {"_kg_hide-input": True, "jupyter": {"source_hidden": True}}  # Kaggle's way to fold a cell, and Jupyter's
-
 
 
 @dataclass(frozen=True)
@@ -109,42 +109,26 @@ def _blank_docstrings(code: str) -> str:
     return "\n".join(lines)
 
 
+class PackageFinder(ModuleFinder):
+    """Finds modules of this package alone; it reads imports, inside functions too, and runs nothing."""
+
+    def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
+        """Where a module is; `path` is None of one that is in no package."""
+        if path is None and name != PACKAGE.name:
+            raise ImportError(name)
+        return super().find_module(name, path, parent)
+
+
 def list_needed(modules: Iterable[str]) -> list[Path]:
-    """The files of some modules and of all that these import, in alphabetical order.
+    """The files of some modules and of all that these import, but `LEFT_OUT`, in alphabetical order.
 
-    Imports inside functions count; those for type checkers and `LEFT_OUT` do not. The standard library's modulefinder
-    would pack what only type checkers import. A module whose name is put together at run time, as a model's is, must
-    be named.
+    A module whose name is put together at run time, as a model's is, must be named.
     """
-    found: set[Path] = set()
-    waiting = list(modules)
-    while waiting:
-        for path in _find_files(waiting.pop()):
-            if path not in found:
-                found.add(path)
-                names = _list_imports(ast.parse(path.read_bytes()))
-                waiting += [name for name in names if not name.startswith(LEFT_OUT)]
-    return sorted(found)
-
-
-def _list_imports(node: ast.AST) -> Iterator[str]:
-    """Absolute names of this package's modules, or of names in them, that are imported below `node`."""
-    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-        return
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE.name)
-    elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == PACKAGE.name:
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
-    for child in ast.iter_child_nodes(node):
-        yield from _list_imports(child)
-
-
-def _find_files(name: str) -> Iterator[Path]:
-    """The files of a module and of the packages around it; a name inside a module finds that module."""
-    parts = name.split(".")
-    for depth in range(1, len(parts) + 1):
-        place = PACKAGE.parent.joinpath(*parts[:depth])
-        yield from (path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file())
+    finder = PackageFinder([str(PACKAGE.parent)], excludes=LEFT_OUT)
+    for module in modules:
+        finder.import_hook(module)
+    found = finder.modules.values()
+    return sorted(Path(module.__file__) for module in found)  # type: ignore[attr-defined]  # unknown to typeshed
 
 
 # ---- the files of a kernel
@@ -293,7 +277,13 @@ def report_status(folder: Path, wait: bool = False) -> str:
     kernel = fill_owner(read_metadata(folder), client)["id"]
 
     def ask() -> Any:
-        answer = _ask_status(client, kernel)
+        with ask_kaggle(KERNEL_STATUS_CODES):
+            try:
+                answer = client.kernels_status(kernel)
+            except ValueError as error:  # the client's word for 401 and 403
+                if "denied" in str(error):
+                    raise InputError("kernel.not_found", received=403) from None
+                raise
         return None if wait and answer.status.name in UNDER_WAY else answer
 
     answer: Any = poll(ask, f"waiting for {kernel}", POLL_SECONDS, math.inf) if wait else ask()
@@ -370,16 +360,6 @@ def fill_owner(metadata: dict[str, Any], client: Any) -> dict[str, Any]:
         raise InputError("kernel.unknown_owner")
     filled: dict[str, Any] = json.loads(text.replace(f'"{OWNER}/', f'"{name}/'))
     return filled
-
-
-def _ask_status(client: Any, kernel: str) -> Any:
-    with ask_kaggle(KERNEL_STATUS_CODES):
-        try:
-            return client.kernels_status(kernel)
-        except ValueError as error:  # the client's word for 401 and 403
-            if "denied" in str(error):
-                raise InputError("kernel.not_found", received=403) from None
-            raise
 
 
 def _list_output(client: Any, kernel: str) -> tuple[list[tuple[str, str]], str]:
