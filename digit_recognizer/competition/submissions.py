@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,42 +35,6 @@ PACKAGE = Path(__file__).resolve().parents[1]
 COMMIT = "COMMIT"  # a file in the package that names its commit where there is no checkout: inside a kernel
 
 _blocks: list[InputError] = []  # why this process may write no submission
-
-
-@dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """Where a submission comes from.
-
-    Attributes:
-        model: its name; "ensemble" for several.
-        command: the command line that made it.
-        commit: of the code; None if unknown.
-        train_sha256: hash of the train.csv; None if unknown.
-        test_sha256: hash of the test.csv that it predicts; None if unknown.
-        submission_sha256: hash of the submission's bytes.
-        oof_accuracy: the out-of-fold accuracy, 0 to 1; None where there is none.
-        ineligible: why it must not enter the competition; None if it may.
-        run: the run folders that it was made from.
-    """
-
-    model: str
-    command: str
-    commit: str | None
-    train_sha256: str | None
-    test_sha256: str | None
-    submission_sha256: str = ""
-    oof_accuracy: float | None
-    ineligible: str | None
-    run: str | None = None
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A submission as read: int64 labels (n,), of which row i belongs to ImageId i + 1; its provenance, if known."""
-
-    path: Path
-    labels: np.ndarray
-    provenance: Provenance | None
 
 
 # Provenance: the command, the commit, and the file that holds them
@@ -100,6 +64,33 @@ def _git(*arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a submission comes from.
+
+    Attributes:
+        model: its name; "ensemble" for several.
+        command: the command line that made it; by default the one that is running.
+        commit: of the code that made it, by default of this code; None if unknown.
+        train_sha256: hash of the train.csv; None if unknown.
+        test_sha256: hash of the test.csv that it predicts; None if unknown.
+        submission_sha256: hash of the submission's bytes.
+        oof_accuracy: the out-of-fold accuracy, 0 to 1; None where there is none.
+        ineligible: why it must not enter the competition; None if it may.
+        run: the run folders that it was made from.
+    """
+
+    model: str
+    command: str = field(default_factory=format_command_line)
+    commit: str | None = field(default_factory=find_commit)
+    train_sha256: str | None
+    test_sha256: str | None
+    submission_sha256: str = ""
+    oof_accuracy: float | None
+    ineligible: str | None
+    run: str | None = None
+
+
 def read_provenance(path: Path) -> Provenance:
     """Read the provenance of a submission.
 
@@ -107,7 +98,7 @@ def read_provenance(path: Path) -> Provenance:
         InputError: if the file has other fields, or one of them an impossible value.
     """
     content = read_json(path)
-    names = [field.name for field in fields(Provenance)]
+    names = [one.name for one in fields(Provenance)]
     if not isinstance(content, dict) or set(content) != set(names):
         raise InputError("submission.provenance_fields", path=path, fields=", ".join(names))
     for name, value in content.items():
@@ -123,6 +114,15 @@ def is_line(value: Any) -> bool:
 
 
 # Reading
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A submission as read: int64 labels (n,), of which row i belongs to ImageId i + 1; its provenance, if known."""
+
+    path: Path
+    labels: np.ndarray
+    provenance: Provenance | None
 
 
 def load_submission(path: Path) -> Submission:

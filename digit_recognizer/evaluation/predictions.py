@@ -12,8 +12,6 @@ from digit_recognizer.competition.submissions import (
     check_new_submission_path,
     check_submission,
     choose_submission_path,
-    find_commit,
-    format_command_line,
     is_line,
     load_submission,
     refuse_if_blocked,
@@ -205,14 +203,12 @@ class EnsembleResult:
 
     Attributes:
         members: their paths.
-        labels: int64 (m,), the predicted labels of the test rows.
-        submission: the file that holds them.
+        submission: the file written.
         score: None where not every member has out-of-fold predictions, or they share no row.
         ineligible: why the submission must not enter the competition; None if it may.
     """
 
     members: list[Path]
-    labels: np.ndarray
     submission: Path
     score: EnsembleScore | None
     ineligible: str | None
@@ -282,8 +278,6 @@ def ensemble(
     path = submission or choose_submission_path(name, input_dir, ineligible)
     provenance = Provenance(
         model="ensemble",
-        command=format_command_line(),
-        commit=find_commit(),
         train_sha256=None if train is None else train.sha256,
         test_sha256=test.sha256,
         oof_accuracy=None if score is None else score.accuracy,
@@ -291,7 +285,7 @@ def ensemble(
         run=" ".join(str(member.path) for member in loaded),
     )
     write_submission(path, labels, rows, provenance)
-    return EnsembleResult([member.path for member in loaded], labels, path, score, ineligible)
+    return EnsembleResult([member.path for member in loaded], path, score, ineligible)
 
 
 def combine(members: Sequence[np.ndarray], method: str) -> np.ndarray:

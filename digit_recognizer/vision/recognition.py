@@ -16,8 +16,6 @@ from digit_recognizer.backend import import_keras
 from digit_recognizer.competition.submissions import (
     Provenance,
     check_new_submission_path,
-    find_commit,
-    format_command_line,
     write_submission,
 )
 from digit_recognizer.config import Preprocess
@@ -453,8 +451,6 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
         raise InputError("predict.other_models", path=run / "models")
     provenance = Provenance(
         model=trained.config.model,
-        command=format_command_line(),
-        commit=find_commit(),
         train_sha256=finished.metrics["train_sha256"],
         test_sha256=test.sha256,
         oof_accuracy=result.score.oof_accuracy,
