@@ -9,7 +9,7 @@ import tyro
 
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.competition.kernels import (
-    KernelPlan,
+    BuildArguments,
     build_notebook,
     build_script,
     download_output,
@@ -21,7 +21,7 @@ from digit_recognizer.io import find_free_path
 
 
 @dataclass(frozen=True)
-class NotebookPlan(KernelPlan):
+class NotebookArguments(BuildArguments):
     """Write kernels/notebook-MODEL: the same as a notebook that explains each step, and kernel-metadata.json."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = "champion"
@@ -53,8 +53,8 @@ class OutputArguments(PushArguments):
 
 
 ARGUMENTS = {
-    "build": KernelPlan,
-    "notebook": NotebookPlan,
+    "build": BuildArguments,
+    "notebook": NotebookArguments,
     "push": PushArguments,
     "status": StatusArguments,
     "output": OutputArguments,
@@ -73,9 +73,9 @@ def main(arguments: list[str]) -> None:
         return
     if action not in ARGUMENTS:
         raise InputError("kernel.action", received=repr(action), actions=", ".join(ARGUMENTS))
-    chosen: KernelPlan | PushArguments = parse_arguments(ARGUMENTS[action], f"kernel {action}", others)
-    if isinstance(chosen, KernelPlan):
-        folder = (build_notebook if isinstance(chosen, NotebookPlan) else build_script)(chosen)
+    chosen: BuildArguments | PushArguments = parse_arguments(ARGUMENTS[action], f"kernel {action}", others)
+    if isinstance(chosen, BuildArguments):
+        folder = (build_notebook if isinstance(chosen, NotebookArguments) else build_script)(chosen)
         print(f"{folder} holds a kernel of {chosen.model}. Push it: python -m digit_recognizer.kernel push {folder}")
     elif isinstance(chosen, StatusArguments):
         print(report_status(chosen.folder, chosen.wait))

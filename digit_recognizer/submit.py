@@ -3,13 +3,13 @@
 import sys
 
 from digit_recognizer.cli import command, parse_arguments
-from digit_recognizer.competition.submit import SubmitOptions, submit
+from digit_recognizer.competition.submit import SubmitArguments, submit
 
 
 @command
 def main(arguments: list[str]) -> None:
     """Submit."""
-    submit(parse_arguments(SubmitOptions, "submit", arguments))
+    submit(parse_arguments(SubmitArguments, "submit", arguments))
 
 
 if __name__ == "__main__":

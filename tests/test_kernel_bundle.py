@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import write_tiny_data
 
-from digit_recognizer.competition.kernels import KernelPlan, build_script
+from digit_recognizer.competition.kernels import BuildArguments, build_script
 from digit_recognizer.competition.submissions import load_submission
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +38,7 @@ def run_script(script, folder):
 
 
 def test_a_new_kernel_carries_all_that_it_needs(tmp_path):
-    script = build_script(KernelPlan("padded")) / "padded.py"
+    script = build_script(BuildArguments("padded")) / "padded.py"
     run_script(script, tmp_path)
     assert len(load_submission(tmp_path / "working" / "submission.csv").labels) == 20
     assert len(list((tmp_path / "working").glob("*.png"))) == 5

@@ -16,7 +16,7 @@ from digit_recognizer import __version__, kernel
 from digit_recognizer.competition import kernels
 from digit_recognizer.competition.kernels import (
     OWNER,
-    KernelPlan,
+    BuildArguments,
     build_notebook,
     build_script,
     list_needed,
@@ -72,14 +72,14 @@ def test_the_committed_kernels_name_a_commit_and_leave_the_owner_open(name):
 
 @pytest.mark.parametrize("build", [build_script, build_notebook])
 def test_the_same_package_gives_the_same_bytes(build, tmp_path):
-    one, other = (build(KernelPlan("baseline", output_dir=tmp_path / name)) for name in ("one", "other"))
+    one, other = (build(BuildArguments("baseline", output_dir=tmp_path / name)) for name in ("one", "other"))
     for path in one.iterdir():
         assert path.read_bytes() == (other / path.name).read_bytes()
 
 
 def test_the_top_of_a_script_says_what_it_is_and_what_to_edit(monkeypatch):
     monkeypatch.setattr(kernels, "find_commit", lambda: "0123456789ab")
-    folder = build_script(KernelPlan("baseline"))
+    folder = build_script(BuildArguments("baseline"))
     top = (folder / "baseline.py").read_text().split("PACKAGE = ")[0]
     assert len(top.splitlines()) < 60
     assert "model baseline" in top and f"{__version__} (commit 0123456789ab)" in top
@@ -88,7 +88,7 @@ def test_the_top_of_a_script_says_what_it_is_and_what_to_edit(monkeypatch):
 
 
 def test_the_metadata_keep_it_private_and_off_the_network():
-    metadata = read_metadata(build_script(KernelPlan("padded", owner="me")))
+    metadata = read_metadata(build_script(BuildArguments("padded", owner="me")))
     assert metadata["id"] == "me/digit-recognizer-padded"
     assert (metadata["code_file"], metadata["kernel_type"]) == ("padded.py", "script")
     assert (metadata["is_private"], metadata["enable_internet"], metadata["enable_gpu"]) == (True, False, False)
@@ -97,7 +97,7 @@ def test_the_metadata_keep_it_private_and_off_the_network():
 
 
 def test_the_notebook_is_valid_and_reads_well():
-    folder = build_notebook(KernelPlan("champion"))
+    folder = build_notebook(BuildArguments("champion"))
     notebook = nbformat.read(folder / "notebook.ipynb", as_version=4)
     nbformat.validate(notebook)
     kinds = [cell.cell_type for cell in notebook.cells]
@@ -187,7 +187,7 @@ def test_what_a_module_imports_is_packed_and_nothing_else(tmp_path, monkeypatch)
 
 
 def test_a_kernel_carries_one_model_and_only_what_cv_needs():
-    names = read_package(build_script(KernelPlan("padded")))
+    names = read_package(build_script(BuildArguments("padded")))
     models = {Path(name).stem for name in names if name.startswith("digit_recognizer/models/") and name.count("/") == 2}
     assert {name for name in models if not name.startswith("_")} == {"padded"}
     for unused in (

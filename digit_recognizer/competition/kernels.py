@@ -65,7 +65,7 @@ HIDDEN = {"_kg_hide-input": True, "jupyter": {"source_hidden": True}}  # Kaggle'
 
 
 @dataclass(frozen=True)
-class KernelPlan:
+class BuildArguments:
     """Write kernels/MODEL: one script that carries the package, and kernel-metadata.json."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
@@ -155,17 +155,19 @@ def unpack(package: str) -> None:
     import_keras()
 
 
-def build_script(plan: KernelPlan) -> Path:
+def build_script(arguments: BuildArguments) -> Path:
     """Write a script kernel; returns its folder.
 
     Raises:
         InputError: for an unknown model, or a folder that holds a kernel already.
     """
     template = Template(SCRIPT.read_text(encoding="utf-8"))
-    return _write_kernel(plan, plan.model, f"{plan.model}.py", template.substitute(_describe_package(plan)))
+    return _write_kernel(
+        arguments, arguments.model, f"{arguments.model}.py", template.substitute(_describe_package(arguments))
+    )
 
 
-def build_notebook(plan: KernelPlan) -> Path:
+def build_notebook(arguments: BuildArguments) -> Path:
     """Write the same as a notebook that explains each step.
 
     Raises:
@@ -174,7 +176,7 @@ def build_notebook(plan: KernelPlan) -> Path:
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-    values = _describe_package(plan)
+    values = _describe_package(arguments)
     cells = []
     *blocks, _ = re.split(r"(?ms)^```python\n(.*?)^```\n", NOTEBOOK.read_text(encoding="utf-8"))
     for number, text in enumerate(map(str.strip, blocks)):  # Markdown and code in turn
@@ -184,21 +186,21 @@ def build_notebook(plan: KernelPlan) -> Path:
         cells.append(make(Template(text).substitute(values), id=f"cell-{number:02}", metadata=metadata))
     python = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": python, "language_info": {"name": "python"}})
-    return _write_kernel(plan, f"notebook-{plan.model}", "notebook.ipynb", nbformat.writes(notebook) + "\n")
+    return _write_kernel(arguments, f"notebook-{arguments.model}", "notebook.ipynb", nbformat.writes(notebook) + "\n")
 
 
-def _describe_package(plan: KernelPlan) -> dict[str, Any]:
+def _describe_package(arguments: BuildArguments) -> dict[str, Any]:
     """What fills the gaps of the templates."""
     commit = find_commit() or "unknown"
     return {
-        "model": plan.model,
+        "model": arguments.model,
         "version": __version__,
         "commit": commit,
         "competition": COMPETITION,
-        "attached": "".join(f", the data set {source}" for source in _list_weights(plan.model)),
+        "attached": "".join(f", the data set {source}" for source in _list_weights(arguments.model)),
         "hours": HOURS,
         "unpack": inspect.getsource(unpack).strip(),
-        "package": pack_package([*CALLED, f"digit_recognizer.models.{plan.model}"], commit),
+        "package": pack_package([*CALLED, f"digit_recognizer.models.{arguments.model}"], commit),
     }
 
 
@@ -208,12 +210,12 @@ def _list_weights(model: str) -> list[str]:
     return [source] if source else []
 
 
-def _write_kernel(plan: KernelPlan, name: str, file: str, content: str) -> Path:
-    folder = plan.output_dir or KERNELS / name
-    if (folder / file).exists() and not plan.overwrite:
+def _write_kernel(arguments: BuildArguments, name: str, file: str, content: str) -> Path:
+    folder = arguments.output_dir or KERNELS / name
+    if (folder / file).exists() and not arguments.overwrite:
         raise InputError("kernel.exists", path=folder / file)
     write_text(folder / file, content)
-    kernel = f"{plan.owner}/{COMPETITION}-{name}"
+    kernel = f"{arguments.owner}/{COMPETITION}-{name}"
     metadata = {  # every field whose default on Kaggle differs from ours
         "id": kernel,
         "title": f"Digit Recognizer {name.replace('-', ' ')}",  # Kaggle makes the id's second part of it
@@ -221,12 +223,12 @@ def _write_kernel(plan: KernelPlan, name: str, file: str, content: str) -> Path:
         "language": "python",
         "kernel_type": "notebook" if file.endswith(".ipynb") else "script",
         "is_private": True,
-        "enable_gpu": plan.gpu,
+        "enable_gpu": arguments.gpu,
         "enable_tpu": False,
         "enable_internet": False,
         "competition_sources": [COMPETITION],
-        "dataset_sources": _list_weights(plan.model),
-        "kernel_sources": [kernel] if plan.resume else [],
+        "dataset_sources": _list_weights(arguments.model),
+        "kernel_sources": [kernel] if arguments.resume else [],
         "model_sources": [],
     }
     write_json(folder / METADATA, metadata)

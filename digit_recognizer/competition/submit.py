@@ -96,7 +96,7 @@ PATTERNS = {"status": "|".join(STATUSES), "ref": ">?[0-9]{1,18}"}  # other cells
 
 
 @dataclass(frozen=True)
-class SubmitOptions:
+class SubmitArguments:
     """Check a submission, send it to Kaggle, wait for its score and record it in submissions/ledger.csv.
 
     If it is interrupted or repeated, the same file is still submitted only once.
@@ -116,24 +116,24 @@ class SubmitOptions:
     """Allow a smoke run's file, as a rehearsal; it costs one of the day's submissions."""
 
 
-def submit(options: SubmitOptions) -> None:
+def submit(arguments: SubmitArguments) -> None:
     """Check a submission, send it, wait for its score, and record all of it in the ledger.
 
     Raises:
         InputError: if the file must not be submitted, Kaggle cannot or will not take it, or finds an error in it.
     """
-    path, message = options.submission, options.message.strip()
+    path, message = arguments.submission, arguments.message.strip()
     with explain_interruption(f"nothing is lost: repeat the command, and {path} is submitted once"):
-        submission, sha256 = check_file(options), hash_file(path)
-        if not (message or options.dry_run) or not message.isprintable() or len(message) > MESSAGE_LENGTH:
+        submission, sha256 = check_file(arguments), hash_file(path)
+        if not (message or arguments.dry_run) or not message.isprintable() or len(message) > MESSAGE_LENGTH:
             raise InputError("submission.message", received=repr(message[:40]), limit=MESSAGE_LENGTH)
         check_writable_folder(LEDGER.parent)
         load_ledger()  # a damaged one is reported before anything is sent
         client = load_client()
         LEDGER.parent.mkdir(parents=True, exist_ok=True)
         with lock_folder(LEDGER.parent):  # of two commands at once, one sends the file and the other finds it
-            entry = find_earlier(client, sha256, resolve=not options.dry_run)
-            if options.dry_run:
+            entry = find_earlier(client, sha256, resolve=not arguments.dry_run)
+            if arguments.dry_run:
                 state = f"was submitted before, as {entry.ref}" if entry else f"is ready, and {check_limits(client)}"
                 print_line(f"{path} {state}; nothing was sent.")
                 return
@@ -144,7 +144,7 @@ def submit(options: SubmitOptions) -> None:
                 newest = max((found.ref for found in _list_submissions(client)), default=0)
                 entry = send(client, path, _describe(path, sha256, message, submission, newest))
                 print_line(f"{path} was submitted as {entry.ref}.")
-        if entry.status == PENDING and options.wait:
+        if entry.status == PENDING and arguments.wait:
             entry = wait_for_score(client, entry)
     if entry.status == PENDING:
         print_line(f"The score is not there yet. {REFRESH}")
@@ -156,26 +156,26 @@ def submit(options: SubmitOptions) -> None:
 # ---- before sending
 
 
-def check_file(options: SubmitOptions) -> Submission:
+def check_file(arguments: SubmitArguments) -> Submission:
     """Refuse a file that Kaggle would not take, or that must not enter the competition.
 
     Raises:
         InputError: one line that says why.
     """
-    path = options.submission
+    path = arguments.submission
     if not path.name.isprintable():  # the ledger would not have the name that Kaggle lists
         raise InputError("io.unprintable", path=path)
     submission = load_submission(path)
-    rows = len(load_labels(options.input_dir / "sample_submission.csv"))
-    test = options.input_dir / "test.csv"
+    rows = len(load_labels(arguments.input_dir / "sample_submission.csv"))
+    test = arguments.input_dir / "test.csv"
     with open_table(test):  # if it is missing, the error says how to download it
         check_submission(submission, rows, hash_file(test))
     if rows != TEST_ROWS:
-        raise InputError("submission.not_the_competition", path=options.input_dir, received=rows, rows=TEST_ROWS)
+        raise InputError("submission.not_the_competition", path=arguments.input_dir, received=rows, rows=TEST_ROWS)
     if len(set(submission.labels.tolist())) == 1:
         raise InputError("submission.one_label", path=path, received=submission.labels[0])
     ineligible = submission.provenance.ineligible if submission.provenance else None
-    if ineligible == SMOKE_INELIGIBLE and not options.smoke:
+    if ineligible == SMOKE_INELIGIBLE and not arguments.smoke:
         raise InputError("submission.smoke", path=path)
     if ineligible and ineligible != SMOKE_INELIGIBLE:
         raise InputError("submission.ineligible", path=path, received=ineligible)
@@ -294,8 +294,8 @@ def _name_copy(path: Path, sha256: str) -> str:
 
 def _list_submissions(client: Any) -> list[Any]:
     with ask_kaggle():
-        listed = [found for found in client.competition_submissions(COMPETITION, page_size=100) or [] if found]
-        return [found for found in listed if _read_number(found.ref)]
+        listed = client.competition_submissions(COMPETITION, page_size=100) or []
+        return [found for found in listed if found and _read_number(found.ref)]
 
 
 def _read_number(value: Any, least: int = 0) -> int:
