@@ -27,10 +27,10 @@ def test_wheel_and_source_archive_build_and_hold_the_whole_package(tmp_path):
     assert {name for name in names if name.endswith(".py")} == modules
     packaged = {
         str(path.relative_to(ROOT))
-        for pattern in ("py.typed", "*.toml", "*.css", "*.safetensors", "*.md")
+        for pattern in ("py.typed", "*.toml", "*.css", "*.safetensors", "*.md", "*.txt")
         for path in (ROOT / "digit_recognizer").rglob(pattern)
     }
-    assert len(packaged) >= 6 and packaged <= set(names)
+    assert len(packaged) >= 8 and packaged <= set(names)
     assert "License: MIT" in metadata and "Requires-Dist: albumentations==2.0.8" in metadata
     with tarfile.open(archive) as members:
         archived = {name.partition("/")[2] for name in members.getnames()}
