@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import expect_error, write_tiny_data
 from resuming import StopAfterSaving
 
+from digit_recognizer.cli import parse_run_config
+from digit_recognizer.competition import kernel_session
 from digit_recognizer.competition.kernel_session import Session, find_competition_data, find_earlier_run
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.console import TerminatedError
@@ -60,6 +64,14 @@ def test_a_version_leaves_a_submission_its_figures_and_the_run(inputs):
     command = "python -m digit_recognizer.cv --model padded --folds 2 --epochs 3 --precision float32"
     assert submission.provenance.command == command
     assert json.loads((working / "run" / "config.json").read_text())["command"] == command
+
+
+def test_the_command_that_is_recorded_asks_for_the_same_settings(inputs):
+    settings = {"epochs": 3, "tensorboard": True, "unfreeze": None, "model_args": ("dropout=0.3", "kernel_px=4")}
+    config = begin(inputs, model="narrow", settings={**settings, "smoke": True}).config
+    with kernel_session._named_as_command(config):
+        parsed = parse_run_config("cv", sys.argv[1:], "").config
+    assert parsed == config.replace(input_dir=Path("input"), run_dir=None, submission=None)
 
 
 def test_a_run_whose_time_is_up_is_stopped_and_draws_nothing(inputs, capsys):

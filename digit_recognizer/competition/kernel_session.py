@@ -222,7 +222,8 @@ def _named_as_command(config: RunConfig) -> Iterator[None]:
     kept = sys.argv
     sys.argv = [str(PACKAGE / "cv.py"), "--model", config.model, *["--smoke"] * config.smoke]
     for name, value in differing.items():
-        sys.argv += [flag(name), *map(str, value if isinstance(value, list) else [value])]
+        values = value if isinstance(value, list) else [] if value is True else [value]
+        sys.argv += [flag(name), *map(str, values)]
     try:
         yield
     finally:
