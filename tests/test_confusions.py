@@ -25,17 +25,17 @@ def spread(per_pair):
 
 def test_a_pair_that_takes_most_errors_of_every_model_is_repeated():
     found = find(*[count({(4, 9): rows, (2, 0): 1}) for rows in (8, 9, 10)])
-    (pair,) = found.repeated
+    (pair,) = found.repeated.itertuples()
     assert (pair.label, pair.prediction, pair.rows, pair.models) == (4, 9, 27, 3)
     assert pair.share == pytest.approx(27 / 300)
-    assert found.pairs == (pair,)  # one error of 2 as 0 in each model is chance
+    assert len(found.pairs) == 1  # one error of 2 as 0 in each model is chance
     assert format_pairs(found, "0123456789") == "4 as 9 (3 of 3 models)"
 
 
 def test_an_accident_of_one_model_is_listed_but_not_repeated():
     found = find(count({(4, 9): 8, (7, 1): 12}), count({(4, 9): 8}), count({(4, 9): 8}))
-    assert [(pair.label, pair.prediction, pair.models) for pair in found.pairs] == [(4, 9, 3), (7, 1, 1)]
-    assert [(pair.label, pair.prediction) for pair in found.repeated] == [(4, 9)]
+    assert found.pairs[["label", "prediction", "models"]].values.tolist() == [[4, 9, 3], [7, 1, 1]]
+    assert found.repeated[["label", "prediction"]].values.tolist() == [[4, 9]]
 
 
 def test_the_number_of_pairs_that_chance_would_repeat():
@@ -45,23 +45,23 @@ def test_the_number_of_pairs_that_chance_would_repeat():
 
 def test_one_model_repeats_nothing():
     found = find(count({(4, 9): 50}))
-    assert found.pairs and found.repeated == () and found.expected_by_chance == 0
+    assert len(found.pairs) == 1 and found.repeated.empty and found.expected_by_chance == 0
 
 
 @pytest.mark.parametrize("changes", [{}, {(3, 5): 1}, spread(1), spread(5)])
 def test_evenly_spread_errors_single_ones_and_none_at_all_are_no_pairs(changes):
-    assert find(count(changes), count(changes)).pairs == ()
+    assert find(count(changes), count(changes)).pairs.empty
 
 
 def test_a_frequent_class_may_have_more_errors():
     changes = {(0, b): 10 for b in range(1, 10)}  # all errors, of a class that has two thirds of all rows
-    assert find(count(changes, (2000, *[100] * 9))).pairs == ()
+    assert find(count(changes, (2000, *[100] * 9))).pairs.empty
     assert len(find(count(changes)).pairs) == 9
 
 
 def test_direction_counts():
     found = find(count({(4, 9): 10}), count({(9, 4): 10}))
-    assert [(pair.label, pair.prediction, pair.models) for pair in found.pairs] == [(4, 9, 1), (9, 4, 1)]
+    assert found.pairs[["label", "prediction", "models"]].values.tolist() == [[4, 9, 1], [9, 4, 1]]
 
 
 def test_classes_of_which_half_is_wrong_are_failed():
@@ -71,4 +71,4 @@ def test_classes_of_which_half_is_wrong_are_failed():
 
 def test_a_class_without_rows_is_neither_found_nor_failed():
     found = find(count({(4, 9): 10}, (100, 100, 100, 0, *[100] * 6)))
-    assert [(pair.label, pair.prediction) for pair in found.pairs] == [(4, 9)] and not found.failed.any()
+    assert found.pairs[["label", "prediction"]].values.tolist() == [[4, 9]] and not found.failed.any()

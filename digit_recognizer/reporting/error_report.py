@@ -31,42 +31,25 @@ FAILED_SHARE = 0.5  # of a class's rows: the seed report kuzushiji-sweeps saw wh
 
 
 @dataclass(frozen=True)
-class ConfusedPair:
-    """A label and what it was predicted as.
-
-    Attributes:
-        label, prediction: the two classes.
-        rows: number of such errors, over all models.
-        share: of the rows with that label, in [0, 1].
-        models: number of models in which the pair takes more than its share of the errors.
-    """
-
-    label: int
-    prediction: int
-    rows: int
-    share: float
-    models: int
-
-
-@dataclass(frozen=True)
 class RepeatedConfusions:
     """What the confusions of several models have in common.
 
     Attributes:
         counts: int64 (models, classes, classes): rows by label and prediction.
         pairs: those that take more than their share in some model; first those that do so in most models, then those
-            with most rows.
+            with most rows. Columns: label, prediction; rows, the number of such errors, over all models; share of the
+            rows with that label, in [0, 1]; models, the number in which the pair takes more than its share.
         failed: bool (models, classes): where a model got half or more of a class wrong.
     """
 
     counts: np.ndarray
-    pairs: tuple[ConfusedPair, ...]
+    pairs: "pd.DataFrame"
     failed: np.ndarray
 
     @property
-    def repeated(self) -> tuple[ConfusedPair, ...]:
+    def repeated(self) -> "pd.DataFrame":
         """The pairs that take more than their share in more than half of the models, and in two at least."""
-        return tuple(pair for pair in self.pairs if pair.models > max(1, len(self.counts) / 2))
+        return self.pairs[self.pairs["models"] > max(1, len(self.counts) / 2)]
 
     @property
     def expected_by_chance(self) -> float:
@@ -89,6 +72,7 @@ def find_repeated_confusions(counts: np.ndarray) -> RepeatedConfusions:
         counts: int (models, classes, classes): rows by label and prediction, of rows that the model was not trained on;
             at least one row per model.
     """
+    import pandas as pd
     from scipy.stats import binom
 
     classes = counts.shape[1]
@@ -98,13 +82,18 @@ def find_repeated_confusions(counts: np.ndarray) -> RepeatedConfusions:
     chances = binom.sf(errors - 1, errors.sum(axis=(1, 2))[:, None, None], shares[:, :, None])
     models = ((chances < CHANCE) & (errors >= LEAST_ROWS)).sum(axis=0)
     rows = errors.sum(axis=0)
-    pairs = [
-        ConfusedPair(int(a), int(b), int(rows[a, b]), float(rows[a, b] / of_label[:, a].sum()), int(models[a, b]))
-        for a, b in np.argwhere(models)
-    ]
-    pairs.sort(key=lambda pair: (-pair.models, -pair.rows))
+    label, prediction = np.nonzero(models)
+    pairs = pd.DataFrame(
+        {
+            "label": label,
+            "prediction": prediction,
+            "rows": rows[label, prediction],
+            "share": rows[label, prediction] / of_label.sum(axis=0)[label],
+            "models": models[label, prediction],
+        }
+    ).sort_values(["models", "rows"], ascending=False, kind="stable", ignore_index=True)
     wrong = of_label - counts.diagonal(axis1=1, axis2=2)
-    return RepeatedConfusions(counts, tuple(pairs), (of_label > 0) & (wrong >= FAILED_SHARE * of_label))
+    return RepeatedConfusions(counts, pairs, (of_label > 0) & (wrong >= FAILED_SHARE * of_label))
 
 
 def format_pairs(found: RepeatedConfusions, names: Sequence[str]) -> str:
@@ -114,7 +103,7 @@ def format_pairs(found: RepeatedConfusions, names: Sequence[str]) -> str:
         return "unknown: one model cannot show what repeats"
     pairs = [
         f"{names[pair.label]} as {names[pair.prediction]} ({pair.models} of {models} models)"
-        for pair in found.repeated[:4]
+        for pair in found.repeated.head(4).itertuples()
     ]
     more = len(found.repeated) - len(pairs)
     return ", ".join(pairs) + (f", and {more} more" if more else "") if pairs else "none"
@@ -138,8 +127,7 @@ def describe_confusions(
     ]
     found = find_repeated_confusions(np.stack([counts for _, counts in of_models]))
     framed = np.zeros((len(names), len(names)), bool)
-    for pair in found.repeated:
-        framed[pair.label, pair.prediction] = True
+    framed[found.repeated["label"], found.repeated["prediction"]] = True
     counts = found.counts[: len(runs[0].folds)].sum(axis=0)
     path = folder / "confusion.png"
     save_figure(plot_confusion_matrix(counts, names, framed=framed), path)
@@ -170,13 +158,13 @@ def describe_confusions(
             f"wrong in at least one run and {wrong.all(axis=0).sum():,} in every run."
         )
     table = [("label", "predicted as", "rows", "share of the label's rows", "models", "verdict")]
-    for pair in found.pairs[:SHOWN_PAIRS]:
+    for pair in found.pairs.head(SHOWN_PAIRS).itertuples():
         verdict = "repeated" if framed[pair.label, pair.prediction] else "may be chance"
         share, in_models = f"{100 * pair.share:.2f} %", f"{pair.models} of {models}"
         table.append((names[pair.label], names[pair.prediction], f"{pair.rows:,}", share, in_models, verdict))
     caption = "Rows by label (down) and prediction (across); repeated pairs are framed."
     figure = FigureFile(path, caption)
-    return found, Section("Confusions", (" ".join(words),), (figure,), tuple(table) if found.pairs else ())
+    return found, Section("Confusions", (" ".join(words),), (figure,), tuple(table) if len(found.pairs) else ())
 
 
 # The hardest images, and those that are wrong with the highest confidence

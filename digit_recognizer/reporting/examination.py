@@ -9,9 +9,8 @@
 Everything is drawn in a hidden folder and put in place at the end: whatever stops the work leaves what was there.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,7 +116,8 @@ def examine_run(
                 raise InputError("report.same_predictions", path=one.run.path, other=other.run.path)
     run, labels, names = runs[0], train.labels, runs[0].class_names
     errors = find_label_errors(run.run.oof_probabilities, labels)
-    with _made(folder), open_staging_folder(folder) as staging:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open_staging_folder(folder if folder.is_dir() else folder.parent) as staging:
         model_note = "shown"
         try:  # first: it knows what cannot be had
             of_model = describe_model(run, train, request, staging)
@@ -152,19 +152,9 @@ def examine_run(
     return Examination(run, sections, facts)
 
 
-@contextlib.contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """Make a folder, and remove it if nothing has come into it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # it is not empty, and stays
-            folder.rmdir()
-
-
 def _publish(staging: Path, folder: Path) -> None:
     """Let the files of a finished examination take the place of an older one's, whose other figures vanish."""
+    folder.mkdir(exist_ok=True)
     with lock_folder(folder):  # two at once must not mix
         staged = sorted(staging.iterdir())
         for file in staged:

@@ -4,7 +4,6 @@ After the seed reports inside-and-transfer (section B, figures 8 and 9) and fash
 results of OpenCV and of the truncated model virtually identical.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,29 +37,6 @@ PICTURE_RANK = 3  # height, width, channels
 
 
 # What is measured
-
-
-@dataclass(frozen=True)
-class FilterEffects:
-    """What a convolution makes of one image, computed in two ways; both float32 (filters, height, width).
-
-    Attributes:
-        filtered: by cv2.filter2D, cropping, bias and the layer's activation.
-        activations: by the model, truncated after the layer.
-    """
-
-    filtered: np.ndarray
-    activations: np.ndarray
-
-    @property
-    def difference(self) -> float:
-        """The largest difference between the two."""
-        return float(np.abs(self.filtered - self.activations).max())
-
-    @property
-    def agree(self) -> bool:
-        """Whether the difference is no more than rounding."""
-        return self.difference <= ROUNDING * max(float(np.abs(self.activations).max()), 1)
 
 
 def read_filters(call: LayerCall) -> np.ndarray:
@@ -98,13 +74,17 @@ def can_filter(call: LayerCall) -> bool:
     return layer.groups == 1 and tuple(layer.dilation_rate) == (1, 1) and layer.data_format == "channels_last"
 
 
-def compute_filter_effects(network: Network, call: LayerCall, image: np.ndarray) -> FilterEffects:
+def compute_filter_effects(network: Network, call: LayerCall, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Filter one image with OpenCV as a convolution does, and with the model itself.
 
     Args:
         network: that holds the layer.
         call: a convolution for which `can_filter` holds; its own input is filtered, whatever came before it.
         image: uint8 (height, width, channels).
+
+    Returns:
+        Two arrays, float32 (filters, height, width): what cv2.filter2D, cropping, bias and the layer's activation
+        give, and what the model does, truncated after the layer.
     """
     inputs, outputs = network.compute([call.inputs, call.outputs], image[None])
     layer: Any = call.layer
@@ -112,7 +92,7 @@ def compute_filter_effects(network: Network, call: LayerCall, image: np.ndarray)
     if layer.use_bias:
         sums = sums + to_float32(layer.bias)
     filtered = np.moveaxis(to_float32(layer.activation(sums)), -1, 0)
-    return FilterEffects(filtered, np.moveaxis(outputs[0], -1, 0))
+    return filtered, np.moveaxis(outputs[0], -1, 0)
 
 
 def _filter_planes(planes: np.ndarray, layer: "keras.layers.Conv2D") -> np.ndarray:
@@ -176,16 +156,18 @@ def plot_maps(pictures: np.ndarray, title: str, quantity: str) -> "Figure":
     return figure
 
 
-def plot_filter_effects(filters: np.ndarray, effects: FilterEffects, image: np.ndarray, layer: str) -> "Figure":
+def plot_filter_effects(
+    filters: np.ndarray, effects: tuple[np.ndarray, np.ndarray], image: np.ndarray, layer: str
+) -> "Figure":
     """Draw an image, filters, and what cv2.filter2D and the model make of the image with each of them.
 
     Args:
         filters: float (n, height, width); the first 32 are drawn.
-        effects: of these filters.
+        effects: of these filters, see `compute_filter_effects`.
         image: uint8 (height, width, channels).
         layer: name of the convolution.
     """
-    answers = [part[:MOST_EFFECTS] for part in (effects.filtered, effects.activations)]
+    answers = [part[:MOST_EFFECTS] for part in effects]
     filters = filters[:MOST_EFFECTS]
     rows = -(-len(filters) // EFFECT_COLUMNS)
     weights, responses = choose_colours(filters), choose_colours(*answers)
@@ -270,11 +252,13 @@ def _describe_effects(
 ) -> Section:
     effects, path = compute_filter_effects(network, call, image), folder / "filter_effects.png"
     save_figure(plot_filter_effects(filters, effects, image, call.name), path)
-    silent = int((effects.activations <= 0).all(axis=(1, 2)).sum())
-    verdict = "agree" if effects.agree else "DISAGREE"
+    filtered, activations = effects
+    difference, largest = np.abs(filtered - activations).max(), np.abs(activations).max()
+    silent = int((activations <= 0).all(axis=(1, 2)).sum())
+    verdict = "agree" if difference <= ROUNDING * max(largest, 1) else "DISAGREE"
     sentence = (
-        f"cv2.filter2D and the truncated model {verdict}: the largest difference is {effects.difference:.1e}, the "
-        f"largest activation {np.abs(effects.activations).max():.2f}. {silent} of {len(filters)} filters give nothing "
+        f"cv2.filter2D and the truncated model {verdict}: the largest difference is {difference:.1e}, the "
+        f"largest activation {largest:.2f}. {silent} of {len(filters)} filters give nothing "
         "above 0 for this image."
     )
     caption = "Each filter, what cv2.filter2D makes of the image with it, and what the model makes of it."

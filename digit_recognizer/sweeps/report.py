@@ -476,7 +476,7 @@ def describe_confusions(results: Results) -> Section | None:
             "more than its share in": f"{pair.models} of {seeds} seeds",
             "verdict": "not tested" if seeds == 1 else "in every seed" if pair.models == seeds else "not in every seed",
         }
-        for pair in sorted(found.pairs, key=lambda pair: (-pair.models, -pair.rows))[:MOST_PAIRS]
+        for pair in found.pairs.head(MOST_PAIRS).itertuples()
     ]
     words = [
         f"The best configuration is {label_configuration(results.study, best.configuration) if best else ''}. A pair "
