@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.console import TerminatedError
 from digit_recognizer.errors import LostError
+from digit_recognizer.sweeps.study import SweepConfig
 from digit_recognizer.training.executors import Machines, open_executor
 
 WORKER = "DIGIT_RECOGNIZER_SWEEP_WORKER"  # environment variable that tells the worker from its parent
@@ -25,7 +26,7 @@ GROWN = 75  # exit code of a worker that must be replaced
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepArguments(Machines):
+class SweepArguments(Machines, SweepConfig):
     """Run a study: every configuration of its grids, or a search, with several seeds; a new model per trial.
 
     The same command resumes a sweep that was stopped. No trial is lost, and none is run twice.
@@ -33,16 +34,6 @@ class SweepArguments(Machines):
 
     study: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY")]
     """The study's file, or its folder, as studies/002-dropout-batch-kernel."""
-    run_dir: Path | None = None
-    """The sweep's folder, resumed if there are trials in it; None stands for runs/sweep-STUDY."""
-    input_dir: Path | None = None
-    """Folder of the data; None takes the study's."""
-    trials: int | None = None
-    """End after so many trials, with those of earlier sessions; None takes the study's number."""
-    minutes: float | None = None
-    """Start no trial after so many minutes of them, with those of earlier sessions; None takes the study's number."""
-    page_only: bool = False
-    """Run nothing; write the page of the trials at hand."""
 
 
 @command
@@ -78,10 +69,9 @@ def _run_batch(chosen: SweepArguments) -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     with open_executor(chosen.machines) as executor:
         import_keras()
-        from digit_recognizer.sweeps.sweeping import MOST_GROWTH_BYTES, SweepConfig, sweep
+        from digit_recognizer.sweeps.sweeping import MOST_GROWTH_BYTES, sweep
 
-        config = SweepConfig(**{field.name: getattr(chosen, field.name) for field in fields(SweepConfig)})
-        records = sweep(config, executor, MOST_GROWTH_BYTES)
+        records = sweep(chosen, executor, MOST_GROWTH_BYTES)
     sys.exit(GROWN if records is None else 0)
 
 

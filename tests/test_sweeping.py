@@ -176,9 +176,9 @@ def test_an_unpromising_trial_is_pruned_and_its_model_removed(study, tmp_path, m
 def test_a_run_in_its_last_epoch_is_not_pruned(monkeypatch):
     monkeypatch.setattr(sweeping, "is_unpromising", lambda curve, earlier: True)
     callback = PruningCallback([(0.9, 0.9)], epochs=1)
-    callback.on_epoch_end(0, {"val_accuracy": 0.1})
+    callback.on_epoch_end(0, {"val_accuracy": 0.1, "accuracy": 0.1})
     with pytest.raises(PrunedError):
-        PruningCallback([(0.9, 0.9)], epochs=2).on_epoch_end(0, {"val_accuracy": 0.1})
+        PruningCallback([(0.9, 0.9)], epochs=2).on_epoch_end(0, {"val_accuracy": 0.1, "accuracy": 0.1})
 
 
 def test_minutes_count_over_all_sessions_of_one_version_of_the_study(study, tmp_path):
@@ -191,7 +191,7 @@ def test_minutes_count_over_all_sessions_of_one_version_of_the_study(study, tmp_
 @pytest.mark.parametrize("budget", [{"trials": 0}, {"minutes": -1.0}, {"minutes": float("nan")}])
 def test_a_budget_of_nothing_is_refused(study, budget):
     with expect_error("sweep.budget", column=f"--{next(iter(budget))}"):
-        SweepConfig(study, **budget)
+        sweep(SweepConfig(study, **budget))
 
 
 def test_two_processes_do_not_sweep_in_one_folder(study, tmp_path):
@@ -363,11 +363,10 @@ def test_a_trial_elsewhere_brings_its_files_back(config, monkeypatch):
     study = sweeping.load_study(config.study)
     run_config = study.build_config({"model_args.units": 4}, 0)
     trial = Trial.of(study, {"model_args.units": 4}, 0)
-    outcome = execute_trial(
-        SharedData({(0, 1): load_dataset(run_config)}, None), TrialTask(trial, run_config, commit="abc1234")
-    )
-    assert {"history.csv", "metrics.json", "oof_probabilities.npy"} <= set(outcome.files)
-    assert outcome.record.environment["commit"] == "abc1234"
+    shared = SharedData({(0, 1): load_dataset(run_config)}, None)
+    record, files = execute_trial(shared, TrialTask(trial, run_config, commit="abc1234"))
+    assert {"history.csv", "metrics.json", "oof_probabilities.npy"} <= set(files)
+    assert record.environment["commit"] == "abc1234"
 
 
 @pytest.mark.parametrize(("is_local", "eta"), [(True, "ETA 3 min 00 s"), (False, "ETA 1 min 30 s")])

@@ -200,6 +200,24 @@ class Study:
         return config
 
 
+@dataclass(frozen=True)
+class SweepConfig:
+    """What `sweep` is asked to do with a study."""
+
+    study: Path
+    """The study's file, or its folder, as studies/002-dropout-batch-kernel."""
+    run_dir: Path | None = None
+    """The sweep's folder, resumed if there are trials in it; None stands for runs/sweep-STUDY."""
+    input_dir: Path | None = None
+    """Folder of the data; None takes the study's."""
+    trials: int | None = None
+    """End after so many trials, with those of earlier sessions; None takes the study's number."""
+    minutes: float | None = None
+    """Start no trial after so many minutes of them, with those of earlier sessions; None takes the study's number."""
+    page_only: bool = False
+    """Run nothing; write the page of the trials at hand."""
+
+
 def is_option(name: str) -> bool:
     """Whether a parameter is an option of the network and not a field of RunConfig."""
     return name.startswith(MODEL_ARGS)

@@ -42,6 +42,7 @@ from digit_recognizer.errors import (
     WriteError,
     reading_its_own_files,
 )
+from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import LOCK, check_writable_folder, claim_folder, write_atomically
 from digit_recognizer.sweeps.ensembles import (
     ENSEMBLES,
@@ -52,7 +53,7 @@ from digit_recognizer.sweeps.ensembles import (
 )
 from digit_recognizer.sweeps.report import check_results, format_table, list_cautions, write_results
 from digit_recognizer.sweeps.statistics import select_records
-from digit_recognizer.sweeps.study import Configuration, Study, label_configuration, load_study
+from digit_recognizer.sweeps.study import Configuration, Study, SweepConfig, label_configuration, load_study
 from digit_recognizer.sweeps.trials import (
     TRIALS,
     Curve,
@@ -72,7 +73,7 @@ from digit_recognizer.training.hardware import POLICIES, choose_precision
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
 from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint, name_processor
 from digit_recognizer.training.results import CVResult
-from digit_recognizer.training.run import CONFIG, load_run_config
+from digit_recognizer.training.run import CONFIG, HISTORY, load_history, load_run_config
 
 # TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of
 # a model of seven million parameters. No reference of ours holds them: a bare `fit` on plain arrays, its model deleted
@@ -114,16 +115,8 @@ class SharedData:
     folder: Path | None
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a trial leaves: its record and, if it was run elsewhere, the files of its folder by path."""
-
-    record: TrialRecord
-    files: dict[str, bytes]
-
-
 class PruningCallback(keras.callbacks.Callback):
-    """Keeps a trial's history, and stops a trial whose accuracy is below the median of earlier ones.
+    """Keeps a trial's learning curves, and stops a trial whose accuracy is below the median of earlier ones.
 
     Never in its last epoch, when all is done. A resumed run calls it for the epochs of earlier sessions too.
 
@@ -135,36 +128,39 @@ class PruningCallback(keras.callbacks.Callback):
     def __init__(self, earlier: Sequence[Curve] | None, epochs: int) -> None:
         super().__init__()
         self.earlier, self.epochs = earlier, epochs
-        self.history: list[dict[str, Any]] = []
+        self.val_curve: list[float] = []
+        self.train_curve: list[float] = []
+
+    def add_epoch(self, logs: Mapping[str, Any]) -> None:
+        """Add an epoch to the curves, with six decimals."""
+        # where training needs validation rows, val_accuracy is that on these
+        self.val_curve.append(round(float(logs.get("holdout_accuracy", logs.get("val_accuracy"))), 6))
+        self.train_curve.append(round(float(logs["accuracy"]), 6))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep an epoch's logs.
+        """Keep an epoch's accuracies.
 
         Raises:
             PrunedError: to stop the trial.
         """
-        self.history.append(dict(logs or {}))
+        self.add_epoch(logs or {})
         raise_if_interrupted()
-        curve = read_curve(self.history, find_val_column(self.history))
-        if self.earlier is not None and len(curve) < self.epochs and is_unpromising(curve, self.earlier):
+        if self.earlier is None or len(self.val_curve) == self.epochs:
+            return
+        if is_unpromising(tuple(self.val_curve), self.earlier):
             raise PrunedError
 
 
-def find_val_column(history: Sequence[Mapping[str, Any]]) -> str:
-    """The column with the accuracy on the held-out rows: val_accuracy is of others where training needs them."""
-    return "holdout_accuracy" if history and "holdout_accuracy" in history[0] else "val_accuracy"
-
-
-def execute_trial(shared: SharedData, task: TrialTask) -> Outcome:
-    """Run a trial in the sweep's folder or, on another machine, in a temporary one."""
+def execute_trial(shared: SharedData, task: TrialTask) -> tuple[TrialRecord, dict[str, bytes]]:
+    """Run a trial in the sweep's folder or, on another machine, in a temporary one, whose files are given by path."""
     dataset = shared.datasets[task.config.limit_train, task.config.limit_test]
     if shared.folder is not None:
-        return Outcome(run_trial(dataset, task, shared.folder), {})
+        return run_trial(dataset, task, shared.folder), {}
     with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as name:
         record = run_trial(dataset, task, Path(name))
         own = Path(name) / task.trial.name
         files = [path for path in own.rglob("*") if path.is_file() and path.name != LOCK]
-        return Outcome(record, {path.relative_to(own).as_posix(): path.read_bytes() for path in files})
+        return record, {path.relative_to(own).as_posix(): path.read_bytes() for path in files}
 
 
 def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
@@ -183,21 +179,26 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
     keras.backend.clear_session()  # hundreds of models in one process would fill its memory
     path, config = folder / task.trial.name, task.config
     callback = PruningCallback(task.earlier, config.epochs + (config.unfreeze_epochs if config.unfreeze else 0))
-    state: State = "done"
-    reason, result = "", None
+    reason, result = find_model_fault(config), None
+    state: State = "failed" if reason else "done"
     try:
-        result = _start_or_resume(dataset, task, path, callback)
+        result = None if reason else _start_or_resume(dataset, task, path, callback)
     except PrunedError:
         state = "pruned"
-    except (DivergedError, _NoSuchModelError) as error:
+    except DivergedError as error:
         state, reason = "failed", str(error)
     if path.exists():
         with contextlib.suppress(OSError):  # a finished trial may be kept where nobody can write
             remove_state(path)
         shutil.rmtree(path / MODELS, ignore_errors=True)
-    history: Sequence[Mapping[str, Any]] = callback.history if result is None else load_history(path)
-    curve = read_curve(history, find_val_column(history))
     seconds = time.perf_counter() - started
+    confusion: tuple[tuple[int, ...], ...] = ()
+    training_rows = 0
+    if result:
+        held_out = ~np.isnan(result.oof_probabilities[:, 0])
+        predictions = result.oof_probabilities[held_out].argmax(axis=1)
+        confusion = tuple(map(tuple, count_confusions(dataset.labels[held_out], predictions, CLASSES).tolist()))
+        training_rows = int((~held_out).sum())
     return TrialRecord(
         name=task.trial.name,
         configuration=task.trial.configuration,
@@ -205,19 +206,24 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         state=state,
         reason=reason,
         untrained=result.untrained_accuracy if result else None,
-        accuracy=result.score.oof_accuracy if result else curve[-1] if state == "pruned" else None,
-        val_curve=curve,
-        train_curve=read_curve(history, "accuracy"),
-        confusion=_count_confusion(result, dataset.labels) if result else (),
-        training_rows=int(np.isnan(result.oof_probabilities[:, 0]).sum()) if result else 0,
+        accuracy=result.score.oof_accuracy if result else callback.val_curve[-1] if state == "pruned" else None,
+        val_curve=tuple(callback.val_curve),
+        train_curve=tuple(callback.train_curve),
+        confusion=confusion,
+        training_rows=training_rows,
         parameters=0 if state == "failed" else count_parameters(config.model, config.model_args),
         seconds=round(max(seconds, result.elapsed_seconds) if result else seconds, 3),
         environment=describe_environment(dataset, task, path),
     )
 
 
-class _NoSuchModelError(Exception):
-    """No network can be built with a configuration's values."""
+def find_model_fault(config: RunConfig) -> str:
+    """Why no network can be built with a configuration's values; empty if one can."""
+    try:
+        count_parameters(config.model, config.model_args)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _start_or_resume(dataset: Dataset, task: TrialTask, path: Path, callback: PruningCallback) -> CVResult:
@@ -227,14 +233,11 @@ def _start_or_resume(dataset: Dataset, task: TrialTask, path: Path, callback: Pr
             return _resume(task.config, dataset, path, callback)
         except UnusableRunError as error:  # a trial is never half of one version and half of another
             print_line(f"note: {path} is started again: {error}")
+            callback.val_curve, callback.train_curve = [], []
     if path.is_symlink():
         path.unlink()  # of a link, the link alone
     elif path.exists():
         shutil.rmtree(path)
-    try:
-        count_parameters(task.config.model, task.config.model_args)
-    except InputError as error:
-        raise _NoSuchModelError(str(error)) from error
     config = task.config.replace(run_dir=path)
     if dataset.whole_test:
         config = config.replace(submission=path / "submission.csv")
@@ -257,31 +260,24 @@ def _resume(config: RunConfig, dataset: Dataset, path: Path, callback: PruningCa
         raise UnusableRunError("sweep.another_run", path=path, received=", ".join(differing))
     with _silence():
         result = resume(path, "train", dataset=dataset, callbacks=[callback])
-    load_history(path)
+    if not callback.val_curve:  # a run that has finished is only shown again
+        _read_history(path, callback)
     return result
 
 
-def load_history(path: Path) -> list[dict[str, Any]]:
-    """The epochs of a run.
+def _read_history(path: Path, callback: PruningCallback) -> None:
+    """Add the epochs of a run to the curves.
 
     Raises:
         UnusableRunError: if history.csv cannot be read.
     """
     try:
-        history = pd.read_csv(path / "history.csv").to_dict("records")
-        if (
-            not all(np.isfinite([row[find_val_column(history)], row["accuracy"]]).all() for row in history)
-            or not history
-        ):
+        for epoch in load_history(path).to_dict("records"):
+            callback.add_epoch(epoch)
+        if not callback.val_curve or not np.isfinite([callback.val_curve, callback.train_curve]).all():
             raise ValueError("it lacks numbers")
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UnusableRunError("sweep.history", path=path / "history.csv", problem=error) from error
-    return history
-
-
-def read_curve(history: Sequence[Mapping[str, Any]], column: str) -> Curve:
-    """A column of the history, to six decimals."""
-    return tuple(round(float(row[column]), 6) for row in history)
+        raise UnusableRunError("sweep.history", path=path / HISTORY, problem=error) from error
 
 
 @contextlib.contextmanager
@@ -313,45 +309,7 @@ def describe_environment(dataset: Dataset, task: TrialTask, path: Path) -> dict[
     return {"commit": task.commit, **environment, **data}
 
 
-def _count_confusion(result: CVResult, labels: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    held_out = ~np.isnan(result.oof_probabilities[:, 0])
-    predictions = result.oof_probabilities[held_out].argmax(axis=1)
-    counts = np.bincount(labels[held_out] * CLASSES + predictions, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
-    return tuple(tuple(int(rows) for rows in row) for row in counts)
-
-
 # The sweep.
-
-
-@dataclass(frozen=True)
-class SweepConfig:
-    """What `sweep` is asked to do.
-
-    Attributes:
-        study: a study's file, or its folder.
-        run_dir: the sweep's folder; None stands for runs/sweep-<study>.
-        input_dir: the data's folder; None takes the study's.
-        trials, minutes: None takes the study's.
-        page_only: run nothing, write the page of the trials at hand.
-    """
-
-    study: Path
-    run_dir: Path | None = None
-    input_dir: Path | None = None
-    trials: int | None = None
-    minutes: float | None = None
-    page_only: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse budgets of nothing.
-
-        Raises:
-            InputError: naming the flag.
-        """
-        for name in ("trials", "minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:  # NaN too
-                raise InputError("sweep.budget", column=flag(name), received=value)
 
 
 def sweep(
@@ -373,8 +331,11 @@ def sweep(
         InputError: one line for whatever the user can correct.
     """
     study = load_study(config.study)
-    named = {name: getattr(config, name) for name in ("input_dir", "trials", "minutes")}
-    study = replace(study, **{name: value for name, value in named.items() if value is not None})
+    named = {name: value for name in ("input_dir", "trials", "minutes") if (value := getattr(config, name)) is not None}
+    for name in ("trials", "minutes"):
+        if not named.get(name, 1) > 0:  # NaN too
+            raise InputError("sweep.budget", column=flag(name), received=named[name])
+    study = replace(study, **named)
     folder = config.run_dir or Path("runs") / f"sweep-{study.name}"
     check_writable_folder(folder)
     check_results(folder)
@@ -424,13 +385,13 @@ class _Sweep:
             shared = self._share_data(wave)
             in_time = itertools.takewhile(lambda _: not (progress.is_over() or has_grown()), wave)
             tasks = (self._prepare(trial) for trial in in_time)
-            for _, outcome in self.executor.map_as_finished(execute_trial, tasks, shared):
-                for name, content in outcome.files.items():
-                    with write_atomically(self.folder / "trials" / outcome.record.name / name) as temporary:
+            for _, (record, files) in self.executor.map_as_finished(execute_trial, tasks, shared):
+                for name, content in files.items():
+                    with write_atomically(self.folder / "trials" / record.name / name) as temporary:
                         temporary.write_bytes(content)
-                append_trial(self.folder / TRIALS, outcome.record)
-                self.records.append(outcome.record)
-                progress.report(outcome.record)
+                append_trial(self.folder / TRIALS, record)
+                self.records.append(record)
+                progress.report(record)
             if has_grown():
                 return False
             if progress.is_over():
@@ -445,13 +406,9 @@ class _Sweep:
         for caution in list_cautions(self.study, self.study.configurations):
             print_line(f"note: {caution}")
         for trial in find_next_trials(self.study, self.records):
-            config = self.study.build_config(trial.configuration, 0)
-            try:
-                if trial.seed == 0:
-                    count_parameters(config.model, config.model_args)
-            except InputError as error:
+            if trial.seed == 0 and (fault := find_model_fault(self.study.build_config(trial.configuration, 0))):
                 label = label_configuration(self.study, trial.configuration)
-                print_line(f"note: the trials of {label} will fail: {error}")
+                print_line(f"note: the trials of {label} will fail: {fault}")
 
     def _share_data(self, wave: list[Trial]) -> SharedData:
         """What the trials of a wave share.
