@@ -14,8 +14,7 @@ from digit_recognizer.sweeps.ensembles import (
     merge_ensembles,
     write_ensembles,
 )
-from digit_recognizer.sweeps.figures import plot_ensembles
-from digit_recognizer.sweeps.report import Results, describe_ensembles
+from digit_recognizer.sweeps.report import Results, describe_ensembles, plot_ensembles
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.trials import TrialRecord
 

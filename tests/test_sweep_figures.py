@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sweep_records import make_grid, make_record, make_records, make_study
 
-from digit_recognizer.sweeps.figures import plot_importance, plot_parameter
+from digit_recognizer.sweeps.report import plot_importance, plot_parameter
 from digit_recognizer.sweeps.study import Range, Reported
 
 
