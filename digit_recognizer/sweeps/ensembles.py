@@ -83,11 +83,8 @@ def merge_ensembles(
     best: dict[str, tuple[int, pd.DataFrame]] = {}
     for trials, scores in pd.concat([new, kept]).groupby("trials", sort=False):
         names = str(trials).split()
-        single = scores.loc[scores.models == 1, "accuracy"]
-        if not names or not done.keys() >= set(names) or single.empty:
+        if not names or not done.keys() >= set(names) or 1 not in scores.models.values:
             continue
-        if not _agree(float(single.iloc[0]), *(done[name] for name in names)):
-            continue  # evaluated when the trials of these names were of other data
         label = describe_configuration(study, done[names[0]].configuration)  # now more may vary than then
         if len(names) > best.get(label, (0, None))[0]:
             best[label] = len(names), scores.drop_duplicates("models").assign(configuration=label)
@@ -115,18 +112,13 @@ def _load_model(trials_dir: Path, record: TrialRecord, labels: np.ndarray) -> tu
         if folds.shape != (rows,) or probabilities.shape != (rows, CLASSES):
             raise InputError("sweep.ensemble_rows", path=folder, received=f"{rows:,}")
         held_out = folds == 0
-        accuracy = (probabilities[held_out].argmax(axis=1) == labels[held_out]).mean() if held_out.any() else 0.0
-        if not _agree(float(accuracy), record):
+        right = probabilities[held_out].argmax(axis=1) == labels[held_out]
+        if not held_out.any() or abs(right.mean() - (record.accuracy or 0)) > 1e-6:
             raise InputError("sweep.ensemble_model", path=folder, received=record.accuracy)
     except InputError as error:  # the trial's line in the table is whole: one damaged folder must not hide the page
         print_line(f"note: {error} The ensembles leave this model out.")
         return None
     return folds, probabilities
-
-
-def _agree(accuracy: float, *records: TrialRecord) -> bool:
-    """Whether an accuracy is the mean of these trials', as far as the table's six decimals can show."""
-    return abs(accuracy - float(np.mean([record.accuracy or 0.0 for record in records]))) < 1.5e-6
 
 
 def describe_configuration(study: Study, configuration: Configuration) -> str:
