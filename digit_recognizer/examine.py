@@ -1,13 +1,14 @@
 """`python -m digit_recognizer.examine RUN`: what a run shows of its data and errors, and what its model has learned."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.reporting.model_report import ModelRequest
 
 if TYPE_CHECKING:
     from digit_recognizer.reporting.examination import Examination
@@ -28,14 +29,7 @@ class ExamineArguments:
     """Folder for figures and label_errors.csv, which are replaced; None: RUN/examination."""
     others: Annotated[tuple[Path, ...], tyro.conf.arg(name="with", metavar="RUN [RUN ...]")] = ()
     """Further runs of the same rows, such as other seeds: confusions that repeat in them are no accident."""
-    fold: int | None = None
-    """Fold whose model is shown, numbered as in models/fold<k>; None: the first."""
-    layer: str | None = None
-    """Layer whose feature maps are drawn, by name; None: the first and the last convolution."""
-    row: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N [N ...]")] = ()
-    """Data rows of train.csv, counted from 1, whose saliency is drawn; none: a choice."""
-    images: Path | None = None
-    """Folder of pictures of classes that the model never saw, a folder per class or pictures alone."""
+    model: Annotated[ModelRequest, tyro.conf.arg(name="")] = field(default_factory=ModelRequest)
 
 
 @command
@@ -48,10 +42,8 @@ def main(arguments: list[str]) -> None:
 def run_examination(chosen: ExamineArguments, folder: Path | None) -> "Examination":
     """Examine as the command line asks, with files in `folder`; None for RUN/examination."""
     from digit_recognizer.reporting.examination import examine_run
-    from digit_recognizer.reporting.model_report import ModelRequest
 
-    request = ModelRequest(chosen.fold, chosen.layer, chosen.row, chosen.images)
-    return examine_run(chosen.run, chosen.input_dir, folder, chosen.others, request)
+    return examine_run(chosen.run, chosen.input_dir, folder, chosen.others, chosen.model)
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def examination(tmp_path_factory):
 @pytest.fixture(scope="session")
 def examined(examination):
     """The folder that holds a small `run`, examined, its `data`, and pictures of `letters`. Never write to it."""
-    return examination.run.run.path.parent
+    return examination.run.path.parent
 
 
 @pytest.fixture(scope="session")

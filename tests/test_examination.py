@@ -105,7 +105,7 @@ def test_a_model_is_shown_preprocessed_images_of_its_held_out_rows(examined, run
 def test_rows_that_the_model_was_trained_on_come_last_and_are_marked(examined, run, shown):
     folds = np.load(run / "folds.npy")
     trained_on, held_out = np.flatnonzero(folds == 1)[0], np.flatnonzero(folds == 0)[3]
-    found = examine_run(run, examined / "data", request=ModelRequest(rows=[trained_on + 1, held_out + 1]))
+    found = examine_run(run, examined / "data", request=ModelRequest(row=[trained_on + 1, held_out + 1]))
     train = load_train(examined / "data" / "train.csv")
     ((examples, _, asked),) = shown
     assert sorted(asked.names) == ["example 31", "example 4"] and len(examples.images) == 30

@@ -220,7 +220,7 @@ def plot_rows(
 
 def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
     """The rows whose label got the lowest probability, and the most confident errors."""
-    images, labels, oof = pixels_to_images(train.pixels), train.labels, run.run.oof_probabilities
+    images, labels, oof = pixels_to_images(train.pixels), train.labels, run.oof_probabilities
     hardest, surest = (find(labels, oof, SHEET_ROWS) for find in (find_hardest, find_confidently_wrong))
     figures = []
     for name, rows, title in (

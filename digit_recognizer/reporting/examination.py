@@ -112,10 +112,10 @@ def examine_run(
     runs = [load_examined_run(each, train) for each in (path, *others)]
     for number, one in enumerate(runs):
         for other in runs[:number]:
-            if np.array_equal(one.run.oof_probabilities, other.run.oof_probabilities, equal_nan=True):
-                raise InputError("report.same_predictions", path=one.run.path, other=other.run.path)
+            if np.array_equal(one.oof_probabilities, other.oof_probabilities, equal_nan=True):
+                raise InputError("report.same_predictions", path=one.path, other=other.path)
     run, labels, names = runs[0], train.labels, runs[0].class_names
-    errors = find_label_errors(run.run.oof_probabilities, labels)
+    errors = find_label_errors(run.oof_probabilities, labels)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open_staging_folder(folder if folder.is_dir() else folder.parent) as staging:
         model_note = "shown"
@@ -195,8 +195,8 @@ def write_report(found: Examination, target: Path) -> str:
         InputError: if the file cannot be written.
     """
     run, accuracy = found.run, found.run.score.oof_accuracy
-    model = str(run.run.metrics.get("model") or run.run.path.resolve().name)
-    title = f"{model}: {100 * accuracy:.2f} % of {run.held_out.sum():,} held-out {run.run.label_set.noun}s are right"
+    model = str(run.metrics.get("model") or run.path.resolve().name)
+    title = f"{model}: {100 * accuracy:.2f} % of {run.held_out.sum():,} held-out {run.label_set.noun}s are right"
     page = build_page(title, _build_header(run), found.sections, [("Configuration", _build_origin(run))])
     write_text(target, page)
     figures = sum(len(section.figures) for section in found.sections)
@@ -204,14 +204,14 @@ def write_report(found: Examination, target: Path) -> str:
 
 
 def _build_header(run: ExaminedRun) -> str:
-    score, ineligible, noun = run.score, run.run.metrics["ineligible"], run.run.label_set.noun
+    score, ineligible, noun = run.score, run.metrics["ineligible"], run.label_set.noun
     low, high = score.oof_accuracy_interval
     rows, all_rows = int(run.held_out.sum()), len(run.held_out)
-    keeper = ", whose labels Kaggle keeps," if run.run.label_set.key == DIGITS.key else ""
+    keeper = ", whose labels Kaggle keeps," if run.label_set.key == DIGITS.key else ""
     left = f" {all_rows - rows:,} rows were never held out." if all_rows > rows else ""
     method = {"cv": "Cross-validation", "train": "Training on one split"}.get(str(run.config.get("subcommand")), "Run")
     return "\n".join([
-        f'<p class="quiet">{method} · {escape_html(run.run.path.resolve().name)}</p>',
+        f'<p class="quiet">{method} · {escape_html(run.path.resolve().name)}</p>',
         build_facts([
             ("held-out accuracy", f"{score.oof_accuracy:.5f}"),
             ("95 % interval", f"{low:.5f} to {high:.5f}"),
@@ -230,7 +230,7 @@ def _build_origin(run: ExaminedRun) -> str:
     config = run.config
     parts = [f"<p><code>{escape_html(config['command'])}</code></p>"] if config.get("command") else []
     try:
-        environment = read_json(run.run.path / ENVIRONMENT)
+        environment = read_json(run.path / ENVIRONMENT)
         rows = [("commit", environment["commit"]), ("platform", environment["platform"])]
         rows += [(name, value) for name, value in environment["fingerprint"].items() if not name.startswith("--")]
         rows += [("resumed with", difference) for difference in environment["resumed_with_differences"]]

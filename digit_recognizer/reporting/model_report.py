@@ -4,9 +4,10 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import numpy as np
+import tyro
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import Preprocess
@@ -56,19 +57,16 @@ def load_letters(folder: Path) -> Examples:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What to show of a model.
-
-    Attributes:
-        fold: whose model, from 0; None for the first that was held out.
-        layer: whose feature maps, by name; None for the first and the last convolution.
-        rows: data rows of train.csv, counted from 1, whose saliency is drawn; empty for a choice.
-        images: folder of pictures of classes that the model never saw, see `load_letters`.
-    """
+    """What to show of a model: flags of `examine` and `report`."""
 
     fold: int | None = None
+    """Fold whose model is shown, numbered as in models/fold<k>; None: the first."""
     layer: str | None = None
-    rows: Sequence[int] = ()
+    """Layer whose feature maps are drawn, by name; None: the first and the last convolution."""
+    row: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N [N ...]")] = ()
+    """Data rows of train.csv, counted from 1, whose saliency is drawn; none: a choice."""
     images: Path | None = None
+    """Folder of pictures of classes that the model never saw, a folder per class or pictures alone."""
 
 
 def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, folder: Path) -> list[Section]:
@@ -87,8 +85,8 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
     fold = run.folds[0] if request.fold is None else request.fold
     if fold not in run.folds:
         folds = ", ".join(str(fold) for fold in run.folds)
-        raise InputError("report.fold", path=run.run.path, received=request.fold, folds=folds)
-    for row in request.rows:
+        raise InputError("report.fold", path=run.path, received=request.fold, folds=folds)
+    for row in request.row:
         if not 1 <= row <= len(train.labels):
             raise InputError("report.row", received=row, rows=len(train.labels))
     letters = None if request.images is None else load_letters(request.images)
@@ -96,10 +94,10 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
     from digit_recognizer.training.fold_models import load_fold_model
 
     with reading_its_own_files():
-        network = open_network(load_fold_model(run.run.path, fold))
+        network = open_network(load_fold_model(run.path, fold))
     preprocess = cast("Preprocess", run.config["preprocess"])  # read and checked with the model
 
-    asked = np.array(sorted(set(request.rows)), np.int64) - 1
+    asked = np.array(sorted(set(request.row)), np.int64) - 1
     held_out = np.flatnonzero(run.fold_of_row == fold)
     trained_on = asked[run.fold_of_row[asked] != fold]
     shown = np.concatenate([held_out, trained_on])

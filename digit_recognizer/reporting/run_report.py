@@ -32,17 +32,15 @@ MOST_HISTORY_BYTES = 1 << 24  # a thousand epochs of ten folds have 1 MB
 
 
 @dataclass(frozen=True)
-class ExaminedRun:
+class ExaminedRun(FinishedRun):
     """A run of all rows of a train.csv.
 
     Attributes:
-        run: its arrays and metrics.
         config: the content of config.json.
         fold_of_row: int64 (n,): the fold in which each row was held out, -1 where it never was.
         score: on the rows that were held out.
     """
 
-    run: FinishedRun
     config: dict[str, Any]
     fold_of_row: np.ndarray
     score: Score
@@ -65,18 +63,18 @@ class ExaminedRun:
     @property
     def predictions(self) -> np.ndarray:
         """int64 (n,), the most probable class of each row; without meaning in rows that were never held out."""
-        found: np.ndarray = self.run.oof_probabilities.argmax(axis=1)
+        found: np.ndarray = self.oof_probabilities.argmax(axis=1)
         return found
 
     @property
     def name(self) -> str:
         """What the screen calls it."""
-        return self.run.path.name or str(self.run.path)
+        return self.path.name or str(self.path)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Of label 0 to label 9."""
-        return self.run.label_set.names
+        return self.label_set.names
 
 
 def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:
@@ -97,7 +95,8 @@ def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:
         received = f"{folds.dtype} {folds.shape}"
         raise InputError("report.folds", path=path / "folds.npy", received=received, rows=len(train.labels))
     fold_of_row = np.where(held_out, folds, -1).astype(np.int64)
-    return ExaminedRun(run, config, fold_of_row, evaluate(run.oof_probabilities, train.labels, fold_of_row))
+    score = evaluate(run.oof_probabilities, train.labels, fold_of_row)
+    return ExaminedRun(**vars(run), config=config, fold_of_row=fold_of_row, score=score)
 
 
 def load_history(run: ExaminedRun) -> "pd.DataFrame":
@@ -111,7 +110,7 @@ def load_history(run: ExaminedRun) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    path = run.run.path / "history.csv"
+    path = run.path / "history.csv"
     content = read_bytes(path, MOST_HISTORY_BYTES)
     try:
         history = tidy_history(pd.read_csv(io.BytesIO(content)))
@@ -138,11 +137,11 @@ def describe_score(run: ExaminedRun, labels: np.ndarray) -> Section:
     ]
     if left := len(labels) - rows:
         words.append(f"{left:,} rows were never held out and do not count.")
-    if "duplicates" in run.run.metrics:
+    if "duplicates" in run.metrics:
         words.append("Near-duplicates of a row share its fold.")
     if run.has_validation_set:
         words.append("Early stopping and plateaus used part of the training set, not these rows.")
-    if ineligible := run.run.metrics["ineligible"]:
+    if ineligible := run.metrics["ineligible"]:
         words.append(f"INELIGIBLE FOR THE COMPETITION: {ineligible}.")
     table = [("class", "rows", "errors", "accuracy", "most often predicted as", "wrongly predicted as this class")]
     for label, name in enumerate(names):
