@@ -326,7 +326,9 @@ def download_output(folder: Path, target: Path) -> str:
         if log:
             (output / f"{kernel.partition('/')[2]}.log").write_text(log, encoding="utf-8")
         output.replace(target)
-    line, submission = f"{target} holds {len(files)} files of {kernel}.", target / "submission.csv"
+    line, run, submission = f"{target} holds {len(files)} files of {kernel}.", target / "run", target / "submission.csv"
+    if (run / "config.json").exists():
+        line += f" Its run is {run}."
     if submission.exists():
         line += f" Submit it: python -m digit_recognizer.submit {submission} -m MESSAGE"
     return line

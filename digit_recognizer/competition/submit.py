@@ -208,13 +208,12 @@ def find_earlier(client: Any, sha256: str, *, resolve: bool = True) -> Entry | N
         InputError: if Kaggle cannot be reached, or its list is incomplete.
     """
     entries = load_ledger()
-    for status in (COMPLETE, PENDING):
-        if earlier := [entry for entry in entries if (entry.sha256, entry.status) == (sha256, status)]:
-            return earlier[-1]
-    sending = [entry for entry in entries if (entry.sha256, entry.status) == (sha256, SENDING)]
-    if not (sending and resolve):
+    newest = {entry.status: entry for entry in entries if entry.sha256 == sha256}  # of each status
+    if earlier := newest.get(COMPLETE) or newest.get(PENDING):
+        return earlier
+    entry = newest.get(SENDING)
+    if entry is None or not resolve:
         return None
-    entry = sending[-1]
     newest_before, of_others = int(entry.ref.removeprefix(">")), {entry.ref for entry in entries}
     listed = _list_submissions(client)
     if newest_before > max((found.ref for found in listed), default=0):
