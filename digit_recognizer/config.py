@@ -19,6 +19,23 @@ Optimizer = Literal["adam", "adagrad", "muon"]
 TestTimeAugmentation = Literal[1, 5, 9]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
+HIGHEST_SEED = 2**32 - 1
+MAX_SYNTHETIC_RATIO = 10  # of all 42,000 rows that takes 300 MB
+LOWEST = {
+    "folds": 2,
+    "epochs": 1,
+    "batch_size": 1,
+    "devices": 1,
+    "patience": 0,
+    "unfreeze_epochs": 1,
+    "cached_augmentations": 1,
+    "limit_train": 0,
+    "limit_test": 0,
+}
+
+# 500 rows hold about fifty of each class, so two folds stay stratified; one epoch of a few steps shows that all runs.
+SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "limit_train": 500, "batch_size": 50}
+
 
 class Settings(typing.Protocol):
     """What a run folder needs to know of its configuration."""
@@ -88,7 +105,7 @@ class RunConfig:
     synthetic_ratio: float = 0.0
     """Synthetic digits per training digit, decoded by an autoencoder between the codes of similar ones (0: none)."""
     patience: int = 0
-    """Early stopping: stop after so many epochs without a lower validation loss, and keep the best epoch (0: off)."""
+    """Early stopping: end after this many epochs without a lower validation loss, and keep the best epoch (0: off)."""
     validation_fraction: float = 0.1
     """Share of the training rows set aside for early stopping and plateau; never the fold that is scored."""
     tta: TestTimeAugmentation = 1
@@ -110,9 +127,9 @@ class RunConfig:
     """Transfer models: cached versions of each image, the first unchanged; augmentation needs 2 or more."""
 
     limit_train: int = 0
-    """Use a stratified sample of so many rows of train.csv (0: all)."""
+    """Train on a stratified sample of this many rows of train.csv (0: all)."""
     limit_test: int = 0
-    """Predict only so many rows of test.csv (0: all); there is a submission only with all."""
+    """Predict only the first rows of test.csv, this many (0: all); there is a submission only with all."""
     smoke: bool = False
     """Check in seconds that everything runs: few rows, one epoch, two folds. Its score means nothing."""
 
@@ -183,24 +200,6 @@ class RunConfig:
     def needs_validation(self) -> bool:
         """Whether a validation set is taken from the training rows, to steer training."""
         return self.patience > 0 or self.schedule == "plateau"
-
-
-HIGHEST_SEED = 2**32 - 1
-MAX_SYNTHETIC_RATIO = 10  # of all 42,000 rows that takes 300 MB
-LOWEST = {
-    "folds": 2,
-    "epochs": 1,
-    "batch_size": 1,
-    "devices": 1,
-    "patience": 0,
-    "unfreeze_epochs": 1,
-    "cached_augmentations": 1,
-    "limit_train": 0,
-    "limit_test": 0,
-}
-
-# 500 rows hold about fifty of each class, so two folds stay stratified; one epoch of a few steps shows that all runs.
-SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "limit_train": 500, "batch_size": 50}
 
 
 def fits(value: Any, kind: Any) -> bool:
