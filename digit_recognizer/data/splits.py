@@ -28,7 +28,7 @@ FLOAT32_SLACK = 1e-3  # rounding by 1e-6 in the squares of the lengths left out 
 CENTRE_PX = 14  # where MNIST's preprocessing puts the centre of mass, to the nearest whole pixel
 
 
-def assign_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
+def assign_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray) -> np.ndarray:
     """Assign every row to the fold in which it is held out; each fold has nearly the class shares of the whole.
 
     Args:
@@ -37,7 +37,6 @@ def assign_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray |
         seed: equal seeds give equal folds.
         groups: int (n,), from `find_duplicate_groups`: rows of one group share a fold, so that no model is
             evaluated on a copy of an image that it was trained on. Stratification counts the first row of each group.
-            None for rows without duplicates, which gives the same folds as groups of one.
 
     Returns:
         int16 (n,): the fold of each row, 0 to folds - 1.
@@ -47,20 +46,17 @@ def assign_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray |
     """
     from sklearn.model_selection import StratifiedKFold
 
-    if groups is None:
-        groups = np.arange(len(labels))
     _, first_rows, group_of_row = np.unique(groups, return_index=True, return_inverse=True)
-    images = np.sort(first_rows)  # in the rows' order, whatever the groups' numbers are
-    image_of_row = np.searchsorted(images, first_rows)[group_of_row]
     classes = np.unique(labels)
-    counts = (labels[images, None] == classes).sum(axis=0)
+    counts = (labels[first_rows, None] == classes).sum(axis=0)
     if counts.min() < folds:
         raise InputError("data.folds", received=folds, label=int(classes[counts.argmin()]), rows=int(counts.min()))
-    fold_of_image = np.empty(len(images), np.int16)
+    order = np.argsort(first_rows)  # groups in the order of the rows, however they are numbered
+    fold_of_group = np.empty(len(order), np.int16)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    for fold, (_, held_out) in enumerate(splitter.split(images, labels[images])):
-        fold_of_image[held_out] = fold
-    return fold_of_image[image_of_row]
+    for fold, (_, held_out) in enumerate(splitter.split(order, labels[first_rows[order]])):
+        fold_of_group[order[held_out]] = fold
+    return fold_of_group[group_of_row]
 
 
 def draw_stratified_rows(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
