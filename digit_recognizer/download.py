@@ -14,7 +14,7 @@ from digit_recognizer.cli import command, parse_arguments
 class DownloadArguments:
     """Write train.csv, test.csv and sample_submission.csv, and test_labels.csv where the source has test labels.
 
-    Classes other than digits are named in classes.json; Fashion-MNIST and KMNIST are recognised by their images.
+    Classes other than digits are named in classes.json; Fashion-MNIST and KMNIST are recognized by their images.
     """
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]

@@ -282,17 +282,15 @@ def check_free_disk(folder: Path, needed_bytes: int) -> None:
         raise InputError("io.disk_full", path=folder, received=free_bytes, needed=needed_bytes)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, exclusive: bool = False) -> None:
     """Write `text` to `path` as UTF-8, atomically; bytes of a path that are no text are escaped."""
-    with write_atomically(path) as temporary:
+    with write_atomically(path, exclusive=exclusive) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: Path, content: Any, *, exclusive: bool = False) -> None:
     """Write `content` to `path` as indented JSON, atomically; NaN and infinities are refused, as JSON has none."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    with write_atomically(path, exclusive=exclusive) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n", exclusive=exclusive)
 
 
 def write_csv(path: Path, table: "pd.DataFrame", *, float_format: str | None = None, exclusive: bool = False) -> None:

@@ -184,12 +184,16 @@ def test_labels_of_the_same_test_images_stay(idx_dir, csv_dir, target):
     assert "test_labels.csv" in list_names(target)
 
 
-def test_a_failure_half_way_leaves_nothing_behind(idx_dir, target, monkeypatch):
+@pytest.mark.parametrize("reported_by", ["the system", "our writer"])
+def test_a_failure_half_way_leaves_nothing_behind(idx_dir, target, monkeypatch, reported_by):
     def fail(path, labels):
+        if reported_by == "our writer":
+            raise WriteError("io.unwritable", path=path, received="No space left on device")
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(sources, "write_label_csv", fail)
-    with expect_error("io.unwritable", WriteError, path=target, received="No space left on device"):
+    monkeypatch.setattr(sources, "_write_label_csv", fail)
+    place = target if reported_by == "the system" else target / "test_labels.csv"  # never the hidden folder
+    with expect_error("io.unwritable", WriteError, path=place, received="No space left on device"):
         download(str(idx_dir), target)
     assert list_names(target) == []
 

@@ -20,14 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer.data.csv import (
-    BAR_DELAY_SECONDS,
     CLASSES,
     IMAGE_SIDE_PX,
     PIXELS,
     check_fits_memory,
     load_labels,
-    write_label_csv,
-    write_pixel_csv,
 )
 from digit_recognizer.data.dataset import TestTable, TrainTable, check_equal_rows, load_test, load_train
 from digit_recognizer.data.labels import (
@@ -48,6 +45,7 @@ from digit_recognizer.io import (
     open_regular_file,
     open_staging_folder,
     read_npy,
+    write_csv,
     write_json,
 )
 
@@ -56,6 +54,8 @@ NEEDED = (TRAIN, TEST)
 KNOWN = (TRAIN, TEST, SUBMISSION, TEST_LABELS, CLASS_NAMES)
 MEMBER_LIMIT_BYTES = 1 << 30  # the competition's train.csv has 77 MB
 COPY_BYTES = 1 << 20
+ROWS_AT_ONCE = 4096  # written at once: bounds memory to a few MB and gives the progress bar its steps
+BAR_DELAY_SECONDS = 1
 # By the SHA-256 of all 10,000 test images, uint8 (n, 784): file names tell nothing, Fashion-MNIST's are MNIST's.
 KNOWN_TEST_IMAGES = {
     "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a": FASHION,
@@ -132,8 +132,9 @@ def download(
                 train, test, more_notes = _check_staged(staging, rows)
                 label_set = _name_classes(staging, test)
             except InputError as error:
-                if error.path is not None and Path(error.path).is_relative_to(staging):
-                    error.path = Path(source, Path(error.path).relative_to(staging))  # not our hidden folder
+                if error.path is not None and Path(error.path).is_relative_to(staging):  # not our hidden folder
+                    part = Path(error.path).relative_to(staging)
+                    error.path = input_dir / part if isinstance(error, WriteError) else Path(source, part)
                 raise
             with lock_folder(input_dir):
                 _install(staging, input_dir, overwrite)
@@ -152,14 +153,14 @@ def _stage(staging: Path, source: str) -> tuple[str, ...]:
     if not path.is_dir():
         return _extract_zip(path, staging)
     if any((path / name).exists() for name in NEEDED):
-        return _copy_files(path, staging, KNOWN)
-    if any(_find_image_files(path, family) for family in FAMILIES):
-        notes = _write_image_set(staging, load_image_files(path))
-        return notes + _copy_files(path, staging, (CLASS_NAMES,))
-    raise InputError("data.empty_source", path=path)
+        _copy_files(path, staging, KNOWN)
+        return ()
+    notes = _write_image_set(staging, load_image_files(path))
+    _copy_files(path, staging, (CLASS_NAMES,))
+    return notes
 
 
-def _copy_files(folder: Path, staging: Path, names: tuple[str, ...]) -> tuple[str, ...]:
+def _copy_files(folder: Path, staging: Path, names: tuple[str, ...]) -> None:
     for name in names:
         if os.path.lexists(folder / name):
             with open_regular_file(folder / name) as file:
@@ -168,7 +169,6 @@ def _copy_files(folder: Path, staging: Path, names: tuple[str, ...]) -> tuple[st
                 check_free_disk(staging.parent, size)
                 with (staging / name).open("wb") as copy:
                     shutil.copyfileobj(file, copy, COPY_BYTES)
-    return ()
 
 
 def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
@@ -198,11 +198,40 @@ def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
 
 
 def _write_image_set(staging: Path, images: "ImageSet") -> tuple[str, ...]:
-    write_pixel_csv(staging / TRAIN, images.train_pixels, images.train_labels)
-    write_pixel_csv(staging / TEST, images.test_pixels)
+    _write_pixel_csv(staging / TRAIN, images.train_pixels, images.train_labels)
+    _write_pixel_csv(staging / TEST, images.test_pixels)
     if images.test_labels is not None:
-        write_label_csv(staging / TEST_LABELS, images.test_labels)
+        _write_label_csv(staging / TEST_LABELS, images.test_labels)
     return images.notes
+
+
+def _write_pixel_csv(path: Path, pixels: np.ndarray, labels: np.ndarray | None = None) -> None:
+    """Write pixels, uint8 (n, 784), and perhaps labels as Kaggle does: no quotes, LF, header first."""
+    import pyarrow as pa
+    import pyarrow.csv
+    from tqdm import tqdm
+
+    names = [f"pixel{k}" for k in range(PIXELS)]
+    cells = pixels if labels is None else np.column_stack([labels.astype(np.uint8), pixels])
+    schema = pa.schema([(name, pa.uint8()) for name in (names if labels is None else ["label", *names])])
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none", batch_size=ROWS_AT_ONCE)
+    with (
+        path.open("wb") as file,
+        tqdm(total=len(cells), desc=path.name, unit=" rows", delay=BAR_DELAY_SECONDS, leave=False) as bar,
+    ):
+        file.write(",".join(schema.names).encode() + b"\n")
+        with pyarrow.csv.CSVWriter(file, schema, write_options=options) as writer:
+            for start in range(0, len(cells), ROWS_AT_ONCE):
+                columns = np.ascontiguousarray(cells[start : start + ROWS_AT_ONCE].T)
+                writer.write_batch(pa.record_batch([pa.array(column) for column in columns], schema=schema))
+                bar.update(columns.shape[1])
+
+
+def _write_label_csv(path: Path, labels: np.ndarray) -> None:
+    """Write `ImageId,Label` with ids 1 to n: a test_labels.csv, or with zeros a sample_submission.csv."""
+    import pandas as pd
+
+    write_csv(path, pd.DataFrame({"ImageId": np.arange(1, len(labels) + 1), "Label": labels}))
 
 
 def _check_staged(staging: Path, wanted: tuple[int, int] | None) -> tuple[TrainTable, TestTable, tuple[str, ...]]:
@@ -214,10 +243,10 @@ def _check_staged(staging: Path, wanted: tuple[int, int] | None) -> tuple[TrainT
     notes = []
     for table, labels in ((train, train.labels), (test, None)):
         if table.notes:
-            write_pixel_csv(table.path, table.pixels, labels)
+            _write_pixel_csv(table.path, table.pixels, labels)
             notes.append(f"{table.path.name} was brought into Kaggle's form: {', '.join(table.notes)}")
     if not (staging / SUBMISSION).exists():
-        write_label_csv(staging / SUBMISSION, np.zeros(len(test.pixels), np.int64))
+        _write_label_csv(staging / SUBMISSION, np.zeros(len(test.pixels), np.int64))
     for name in (SUBMISSION, TEST_LABELS):
         if (staging / name).exists():
             check_equal_rows(staging / name, len(load_labels(staging / name)), test.path, len(test.pixels))
@@ -238,7 +267,7 @@ def _name_classes(staging: Path, test: TestTable) -> LabelSet:
 
 
 def recognize_label_set(test_pixels: np.ndarray) -> LabelSet:
-    """Recognise a published data set by its test images, uint8 (n, 784); what is not recognised counts as digits."""
+    """Recognize a published data set by its test images, uint8 (n, 784); what is not recognized counts as digits."""
     digest = hashlib.sha256(test_pixels.tobytes()).hexdigest()
     return KNOWN_TEST_IMAGES.get(digest, DIGITS)
 
@@ -328,6 +357,8 @@ def load_image_files(folder: Path) -> ImageSet:
         InputError: naming the file that is missing, doubled, damaged, or does not match its fellow.
     """
     found = {family: _find_image_files(folder, family) for family in FAMILIES}
+    if not any(found.values()):
+        raise InputError("data.empty_source", path=folder)
     if all(found.values()):
         raise InputError("data.duplicate", path=folder, received="an image set")
     files = found["idx"] or found["npz"]
@@ -360,7 +391,7 @@ def load_idx(path: Path) -> np.ndarray:
     """Read an idx file of unsigned bytes (format: LeCun, Cortes & Burges, "The MNIST database").
 
     Args:
-        path: the file; gzip is recognised by its content.
+        path: the file; gzip is recognized by its content.
 
     Returns:
         uint8 array, (n,) or (n, 28, 28).
