@@ -268,6 +268,17 @@ def check_writable_folder(folder: Path) -> None:
         raise InputError("io.unwritable_folder", path=folder, other=there)
 
 
+RECOGNIZING_BYTES = 4096  # within which our files name their maker
+
+
+def is_foreign(path: Path, mark: str) -> bool:
+    """Whether something stands at `path` that is not ours: the mark by which we know our files is not at its top."""
+    if not path.is_file():
+        return os.path.lexists(path)
+    with path.open("rb") as file:
+        return mark.encode() not in file.read(RECOGNIZING_BYTES)
+
+
 def check_free_disk(folder: Path, needed_bytes: int) -> None:
     """Find out, before hours of work, whether the disk can hold the result.
 

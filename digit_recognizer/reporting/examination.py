@@ -9,7 +9,6 @@
 Everything is drawn in a hidden folder and put in place at the end: whatever stops the work leaves what was there.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from digit_recognizer.errors import InputError, UnusableRunError
 from digit_recognizer.io import (
     check_writable_folder,
     install_file,
+    is_foreign,
     lock_folder,
     open_staging_folder,
     read_json,
@@ -167,7 +167,6 @@ def _publish(staging: Path, folder: Path) -> None:
 # The report
 
 REPORT, ENVIRONMENT = "report.html", "environment.json"
-RECOGNISING_BYTES = 4096  # within which a page names its maker
 
 
 def check_report_path(target: Path) -> None:
@@ -179,13 +178,8 @@ def check_report_path(target: Path) -> None:
     if target.is_dir():
         raise InputError("io.folder", path=target)
     check_writable_folder(target.parent)
-    if os.path.lexists(target):
-        start = b""
-        if target.is_file():
-            with target.open("rb") as file:
-                start = file.read(RECOGNISING_BYTES)
-        if GENERATOR.encode() not in start:
-            raise InputError("report.output_file", path=target)
+    if is_foreign(target, GENERATOR):
+        raise InputError("report.output_file", path=target)
 
 
 def write_report(found: Examination, target: Path) -> str:

@@ -1,7 +1,6 @@
 """What a sweep leaves to be read: results.csv, figures, and page.html, which shows figures and tables with verdicts."""
 
 import json
-import os
 import shlex
 import statistics
 from collections import Counter
@@ -16,7 +15,7 @@ import pandas as pd
 from digit_recognizer.console import format_seconds, print_line
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import check_writable_folder, write_csv, write_text
+from digit_recognizer.io import check_writable_folder, is_foreign, write_csv, write_text
 from digit_recognizer.models import load_preset
 from digit_recognizer.reporting.error_report import find_repeated_confusions
 from digit_recognizer.reporting.html import GENERATOR, FigureFile, Section, build_facts, build_page, escape_html
@@ -80,14 +79,12 @@ if TYPE_CHECKING:
 
 PAGE, TABLE, FIGURES = "page.html", "results.csv", "figures"
 CSV_START = "trial,"  # by which our table is recognized
-RECOGNIZING_BYTES = 4096  # within which our files name their maker
 MOST_ROWS = 24  # of a table of results; of more configurations the best and the worst, or nobody would read them
 BEST_ROWS, WORST_ROWS = 10, 5
 MOST_CURVES, BEST_CURVES = 8, 4  # panels of learning curves; of more configurations the best, the median and the worst
 MOST_PAIRS = 12  # of confused classes
 MOST_INTERACTIONS = 6  # in the table, unless more are significant
 MOST_ENSEMBLES = 8  # configurations, and columns
-PLATEAU_COLUMNS = ("gain left (points)", "95 % interval", "best epoch minus last")
 CHOICES = {"grid": "every combination of the grids", "random": "random draws", "tpe": "TPE search"}
 NOT_SHOWN = (*SET_BY_SWEEP, "tensorboard", "model_args", "limit_test")
 
@@ -185,13 +182,8 @@ def check_results(folder: Path) -> None:
     check_writable_folder(folder)
     check_writable_folder(folder / FIGURES)
     for name, mark in ((PAGE, GENERATOR), (TABLE, CSV_START)):
-        path = folder / name
-        start = b""
-        if path.is_file():
-            with path.open("rb") as file:
-                start = file.read(RECOGNIZING_BYTES)
-        if os.path.lexists(path) and mark.encode() not in start:
-            raise InputError("sweep.foreign_file", path=path)
+        if is_foreign(folder / name, mark):
+            raise InputError("sweep.foreign_file", path=folder / name)
 
 
 def write_trial_table(results: Results, path: Path) -> None:
@@ -248,6 +240,15 @@ def show_points(value: float | None) -> str:
 def show_interval(low: float | None, high: float | None) -> str:
     """Two ends in percentage points; empty for None."""
     return "" if low is None or high is None else f"{show_points(low)} to {show_points(high)}"
+
+
+def show_effect(effect: Effect, verdict: str) -> dict[str, str]:
+    """The cells of an effect, its interval and its verdict."""
+    return {
+        "effect (points)": show_points(effect.mean),
+        "95 % interval": show_interval(effect.low, effect.high),
+        "verdict": verdict + (", in one seed" if effect.seeds == 1 and effect.low is not None else ""),
+    }
 
 
 def show_change(effect: Effect) -> str:
@@ -365,9 +366,7 @@ def describe_effects(results: Results) -> Section | None:
         {
             "parameter": name_parameter(one.parameter),
             "change": show_change(one),
-            "effect (points)": show_points(one.mean),
-            "95 % interval": show_interval(one.low, one.high),
-            "verdict": one.verdict + (", in one seed" if one.seeds == 1 and one.low is not None else ""),
+            **show_effect(one, one.verdict),
             "seeds": str(one.seeds or ""),
             "pairs": str(one.pairs or ""),
         }
@@ -429,7 +428,13 @@ def describe_learning_curves(results: Results) -> Section | None:
     for one in chosen:
         label = label_configuration(results.study, one.configuration)
         found = find_plateau([record.val_curve for record in one.done], find_resolution(one.done))
-        rows.append({"configuration": label, **_describe_plateau(found)})
+        rows.append({
+            "configuration": label,
+            "verdict": _describe_plateau(found),
+            "gain left (points)": show_points(found.gain) if found else "",
+            "95 % interval": show_interval(found.low, found.high) if found else "",
+            "best epoch minus last": show_points(found.excess) if found else "",
+        })  # fmt: skip
         if found is not None and found.epoch and not found.undecided:
             plateaus[label] = found.epoch
         for record in one.done:
@@ -458,15 +463,12 @@ def choose_curves(ranked: Sequence[Summary]) -> list[Summary]:
     return long if len(long) <= MOST_CURVES else [*long[:BEST_CURVES], long[len(long) // 2], long[-1]]
 
 
-def _describe_plateau(found: Plateau | None) -> dict[str, str]:
+def _describe_plateau(found: Plateau | None) -> str:
     if found is None:
-        return {"verdict": "not tested: needs two seeds", **dict.fromkeys(PLATEAU_COLUMNS, "")}
-    texts = ["", "", show_points(found.excess)]
-    verdict = "still gains in the last epoch"
-    if found.epoch:
-        verdict = f"{'undecided' if found.undecided else 'no significant gain'} from epoch {found.epoch:,} on"
-        texts[:2] = show_points(found.gain), show_interval(found.low, found.high)
-    return {"verdict": verdict, **dict(zip(PLATEAU_COLUMNS, texts, strict=True))}
+        return "not tested: needs two seeds"
+    if found.epoch is None:
+        return "still gains in the last epoch"
+    return f"{'undecided' if found.undecided else 'no significant gain'} from epoch {found.epoch:,} on"
 
 
 def describe_confusions(results: Results) -> Section | None:
@@ -560,9 +562,7 @@ def describe_claims(results: Results) -> Section | None:
             "the seed report says": claim.says,
             "tested as": f"{name_parameter(claim.parameter)} {show_change(effect)}: {expected}"
             f"{f' (at {where})' if where else ''}",
-            "effect (points)": show_points(effect.mean),
-            "95 % interval": show_interval(effect.low, effect.high),
-            "verdict": verdict + (", in one seed" if effect.seeds == 1 and effect.low is not None else ""),
+            **show_effect(effect, verdict),
         })  # fmt: skip
     if not rows:
         return None

@@ -415,7 +415,7 @@ class Plateau:
 
     Attributes:
         epoch: the first (from 1) from which on the gain is not significant; None if there is none.
-        gain, low, high: what training on from there still gained, with its interval; 0 if there is no such epoch.
+        gain, low, high: what training on from there still gained, with its interval; None if there is no such epoch.
         accuracy: at the end, the mean over the seeds.
         noise: the standard deviation of one run's accuracy that the draw of the held-out rows alone would cause.
         excess: of the best epoch over the last, mean over the seeds. It is too high, since the best epoch is chosen on
@@ -423,9 +423,9 @@ class Plateau:
     """
 
     epoch: int | None
-    gain: float
-    low: float
-    high: float
+    gain: float | None
+    low: float | None
+    high: float | None
     accuracy: float
     noise: float
     excess: float
@@ -437,7 +437,7 @@ class Plateau:
         Much is what exceeds both a tenth of the errors at the end and twice `noise`. A smaller gain either does not
         matter, or these rows would hardly show it in any one run.
         """
-        return self.epoch is not None and self.high > max(LEAST_SHARE * (1 - self.accuracy), 2 * self.noise)
+        return self.high is not None and self.high > max(LEAST_SHARE * (1 - self.accuracy), 2 * self.noise)
 
 
 def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> Plateau | None:
@@ -470,7 +470,7 @@ def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> 
     gains, reach = _compute_reach(means[:, -1:] - means[:, :-1], 1, resolution / window**0.5)
     ended = np.flatnonzero(gains - reach <= 0)
     if not len(ended):
-        return Plateau(None, 0.0, 0.0, 0.0, accuracy, noise, excess)
+        return Plateau(None, None, None, None, accuracy, noise, excess)
     first = int(ended[0])
     gain, low, high = (float(all_[first]) for all_ in (gains, gains - reach, gains + reach))
     return Plateau(first + 1, gain, low, high, accuracy, noise, excess)
