@@ -24,7 +24,10 @@ from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, pixels_to_images
 from digit_recognizer.data.labels import DIGITS, parse_label_set
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import check_writable_folder, read_json, write_atomically, write_csv
+from digit_recognizer.evaluation.predictions import check_probabilities
+from digit_recognizer.io import check_writable_folder, write_atomically, write_csv
+from digit_recognizer.training.results import read_result
+from digit_recognizer.training.run import CLASSES, METRICS, load_metrics, load_run
 from digit_recognizer.vision.ink import find_ink
 from digit_recognizer.vision.photos import load_photograph
 from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits, normalize
@@ -55,7 +58,6 @@ def predict(
     _check_outputs(output, show)
     if len(paths) == 1:
         load_photograph(paths[0])  # a mistyped name is found at once, not after the seconds that Keras takes to start
-    import_keras()
     classifier = load_classifier(run)
     pictures = []
     for picture in predict_pictures(paths, classifier):
@@ -151,19 +153,19 @@ def load_classifier(run: Path | None) -> Classifier:
             other images than 28 x 28 greys.
     """
     if run is None:
+        import_keras()
         from digit_recognizer.models._packaged import load_pretrained_classifier
 
         model, temperature = load_pretrained_classifier()
         return Classifier((model,), temperature=temperature)
+    metrics = load_metrics(run)
+    label_set = parse_label_set(metrics[CLASSES], run / METRICS) if CLASSES in metrics else DIGITS
+    if label_set.key != DIGITS.key:  # clothes or kana would be shown as digits
+        raise InputError("predict.not_digits", path=run, received=label_set.key)
+    import_keras()
     from digit_recognizer.training.fold_models import load_fold_models
-    from digit_recognizer.training.run import CLASSES, METRICS
 
     trained = load_fold_models(run)
-    metrics = read_json(run / METRICS)
-    if isinstance(metrics, dict) and CLASSES in metrics:  # clothes or kana would be shown as digits
-        label_set = parse_label_set(metrics[CLASSES], run / METRICS)
-        if label_set.key != DIGITS.key:
-            raise InputError("predict.not_digits", path=run, received=label_set.key)
     return Classifier(trained.models, trained.config.preprocess)
 
 
@@ -430,16 +432,12 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
     if output is None:
         raise InputError("predict.table_needs_output")
     check_new_submission_path(output, None, "--output")
+    finished, test = load_run(run), load_test(table)
     import_keras()
-    from digit_recognizer.evaluation.predictions import check_probabilities
-    from digit_recognizer.training.cross_validation import read_result
     from digit_recognizer.training.fold_models import load_fold_models
-    from digit_recognizer.training.run import load_run
     from digit_recognizer.training.trainer import predict_probabilities
 
-    finished = load_run(run)
     result = read_result(finished)
-    test = load_test(table)
     trained = load_fold_models(run)
     images = preprocess_images(pixels_to_images(test.pixels), trained.config.preprocess)
     each = [predict_probabilities(model, images, trained.config.tta) for model in trained.models]
