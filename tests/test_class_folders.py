@@ -79,7 +79,7 @@ def test_a_thousand_classes_are_taken_and_no_more_nor_too_many_files(tmp_path, f
 def test_a_file_that_is_no_picture_is_named(folder):
     (folder / "hook" / "a.txt").write_text("hello")
     with expect_error("photos.format", path=folder / "hook" / "a.txt"):
-        load_pictures(find_classes(folder, "--images").files, load_letter, "pictures")
+        load_pictures(find_classes(folder, "--images"), load_letter, "pictures")
 
 
 def test_a_picture_is_recognized_by_its_image(folder, tmp_path):
@@ -88,12 +88,9 @@ def test_a_picture_is_recognized_by_its_image(folder, tmp_path):
     other = write_letters(tmp_path / "other", 2, seed=1)
     shutil.copy(folder / "ring" / "0.png", other / "cross" / "copy.png")
     Image.open(folder / "hook" / "1.png").save(other / "hook" / "again.bmp")
-    seen = load_pictures(find_classes(folder, "--images").files, load_letter, "pictures")
-    found = find_classes(other, "--test")
-    pictures = load_pictures(found.files, load_letter, "pictures")
-    assert pictures.images.shape == (8, 28, 28, 1) and pictures.images.dtype == np.uint8
-    shared = np.isin(pictures.digests, seen.digests)
-    assert [name for name, both in zip(found.names, shared, strict=True) if both] == [
-        "cross/copy.png",
-        "hook/again.bmp",
-    ]
+    seen = load_pictures(find_classes(folder, "--images"), load_letter, "pictures")
+    found = load_pictures(find_classes(other, "--test"), load_letter, "pictures")
+    assert found.images.shape == (8, 28, 28, 1) and found.images.dtype == np.uint8
+    shared = found.select(np.isin(found.digests, seen.digests))
+    assert shared.names == ["cross/copy.png", "hook/again.bmp"]
+    assert shared.images.shape == (2, 28, 28, 1)

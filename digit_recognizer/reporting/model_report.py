@@ -51,7 +51,7 @@ def load_letters(folder: Path) -> Examples:
     else:
         files = tuple(sorted(visible))
         found = ClassFolder(folder, (folder.resolve().name,), files, np.zeros(len(files), np.int64))
-    images = load_pictures(found.files, load_letter, "letters").images
+    images = load_pictures(found, load_letter, "letters").images
     return Examples(images, found.labels, found.names, found.classes)
 
 

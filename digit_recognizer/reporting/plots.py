@@ -361,31 +361,32 @@ def tile(
     """Lay pictures side by side in rows.
 
     Args:
-        pictures: (n, height, width), of any number type.
+        pictures: (n, height, width), or (n, height, width, 3) in colours, of any number type.
         columns: pictures in a row.
         above: pixels left free above each picture.
         right: pixels left free to the right of each.
         ground: the number in free places.
 
     Returns:
-        The sheet (rows * (above + height), columns * (width + right)), and int (n, 2): x and y of the upper left pixel
-        of each picture.
+        The sheet (rows * (above + height), columns * (width + right)), in colours with 3 channels, and int (n, 2): x
+        and y of the upper left pixel of each picture.
     """
-    count, height, width = pictures.shape
+    count, height, width, *channels = pictures.shape
     rows = max(1, -(-count // columns))
-    cells = np.full((rows * columns, above + height, width + right), ground, pictures.dtype)
+    cells = np.full((rows * columns, above + height, width + right, *channels), ground, pictures.dtype)
     cells[:count, above:, :width] = pictures
     cells = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
     places = np.arange(count)
     corners = np.stack([places % columns * (width + right), places // columns * (above + height) + above], axis=1)
-    return cells.reshape(rows * cells.shape[1], columns * cells.shape[3]), corners
+    return cells.reshape(rows * cells.shape[1], columns * cells.shape[3], *channels), corners
 
 
 def plot_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> "Figure":
     """Draw images in rows of ten, or of fewer where the words need more space.
 
     Args:
-        images: uint8 (n, side, side), 0 = paper, 255 = ink; without any, the sheet is empty.
+        images: uint8 (n, side, side), 0 = paper, 255 = ink, or (n, side, side, 3) in colours; without any, the sheet
+            is empty.
         words: above each image, of as many lines each.
         title: one line above the sheet.
     """
@@ -395,7 +396,7 @@ def plot_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> 
     word_lines = max((text.count("\n") + 1 for text in words), default=2)
     gap = round(GAP_SHARE * side)
     above = gap // 2 + round(LINE_SHARE * word_lines * side * columns / SHEET_COLUMNS)
-    sheet, corners = tile(images, columns, above, gap)
+    sheet, corners = tile(images, columns, above, gap, ground=0 if images.ndim == 3 else 255)
     figure = open_figure(SHEET_INCHES, 0.5 + SHEET_INCHES * sheet.shape[0] / sheet.shape[1])
     figure.suptitle(title)
     axes = figure.subplots()

@@ -5,17 +5,15 @@ runs/<time>-transfer/
     history.csv               one line per seed, part (all pictures, or all but a fold) and epoch
     predictions.csv           what the first seed's model predicts: file, label, predicted, probability
     metrics.json              accuracies per seed and class, intervals, training pictures of each class, seconds
-    models/transferred.safetensors  the first seed's model, trained on all training pictures (resnet152v2: on those
-                              that are not held out, and only the head, from its 2048 features to probabilities)
-    models/transferred.json   how to rebuild it: base model, its options, preprocessing, class names in output order
-    models/transferred.keras  a copy for plain Keras
+    models/transferred.keras  the first seed's model, trained on all training pictures (resnet152v2: on those that are
+                              not held out, and only the head, from its 2048 features to probabilities)
+    models/classes.json       the names of its classes, in the order of its outputs
     learning_curves.png       loss and accuracy against epochs
     confusion.png             how often each class was predicted as each
     misclassified.png         the misclassified pictures; no file where there are none
     log.txt                   what the screen showed
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,50 +26,42 @@ from digit_recognizer.config import Preprocess
 from digit_recognizer.console import format_seconds, make_printable
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
-from digit_recognizer.io import read_json, write_atomically, write_csv, write_json
-from digit_recognizer.models import build_model, read_options
-from digit_recognizer.models._heads import count_parameters, replace_head
-from digit_recognizer.models._resnet152v2 import FEATURES, build_head
-from digit_recognizer.models._weights import export_keras, load_weights, pack_weights
+from digit_recognizer.io import write_atomically, write_csv, write_json
+from digit_recognizer.models._heads import count_parameters
+from digit_recognizer.models._weights import export_keras
 from digit_recognizer.reporting.plots import (
-    open_figure,
     plot_confusion_matrix,
+    plot_contact_sheet,
     plot_learning_curves,
     save_figure,
     shorten,
 )
 from digit_recognizer.training.callbacks import Progress
-from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.run import HISTORY_COLUMNS, METRICS, Run
-from digit_recognizer.transfer_learning.config import PHOTOGRAPHS, TransferConfig
-from digit_recognizer.vision.class_folders import ClassFolder, LoadImage, Pictures, find_classes, load_pictures
+from digit_recognizer.transfer_learning.config import TransferConfig
+from digit_recognizer.vision.class_folders import ClassFolder, LoadImage, find_classes, load_pictures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_MISCLASSIFIED, SHEET_COLUMNS = 40, 8
-MODEL = "transferred"
+MAX_MISCLASSIFIED = 40
+RANDOM = "--WEIGHTS NONE: THE BACKBONE KNOWS NOTHING, AND THE ACCURACY MEANS NOTHING"
 
 
-@dataclass(frozen=True)
-class TransferData:
+class TransferData(NamedTuple):
     """The pictures of a transfer.
 
     Attributes:
         train: the training pictures.
-        train_pictures: their images.
-        load: gives the image of a file.
         test: the test pictures that are not also training pictures; None without --test.
-        test_images: theirs.
         shared: names of the test pictures that were left out.
+        load: gives the image of a file.
     """
 
     train: ClassFolder
-    train_pictures: Pictures
+    test: ClassFolder | None
+    shared: list[str]
     load: LoadImage
-    test: ClassFolder | None = None
-    test_images: np.ndarray | None = None
-    shared: tuple[str, ...] = ()
 
 
 def load_data(train: ClassFolder, test_folder: Path | None, load: LoadImage, *, keep: bool = True) -> TransferData:
@@ -81,17 +71,14 @@ def load_data(train: ClassFolder, test_folder: Path | None, load: LoadImage, *, 
         InputError: as `find_classes` and `load` raise; also if no test picture is left.
     """
     test = None if test_folder is None else find_classes(test_folder, "--test", train.classes)
-    train_pictures = load_pictures(train.files, load, "training pictures", keep=keep)
+    train = load_pictures(train, load, "training pictures", keep=keep)
     if test is None:
-        return TransferData(train, train_pictures, load)
-    test_pictures = load_pictures(test.files, load, "test pictures", keep=keep)
-    shared = np.isin(test_pictures.digests, train_pictures.digests)
+        return TransferData(train, None, [], load)
+    test = load_pictures(test, load, "test pictures", keep=keep)
+    shared = np.isin(test.digests, train.digests)
     if shared.all():
         raise InputError("transfer.all_shared", path=test.path)
-    test_images = test_pictures.images[~shared] if keep else None
-    return TransferData(
-        train, train_pictures, load, test.select(~shared), test_images, tuple(test.select(shared).names)
-    )
+    return TransferData(train, test.select(~shared), test.select(shared).names, load)
 
 
 class Prediction(NamedTuple):
@@ -150,8 +137,7 @@ class TransferRun:
         folder: the run folder.
         data: the pictures.
         model: the whole model, with its new output layer.
-        recipe: how to rebuild it.
-        warning: why the accuracy means nothing; None if it means what it says.
+        preprocess: what is done to every image first.
 
     Attributes:
         history: a row per epoch of every trained model.
@@ -159,26 +145,21 @@ class TransferRun:
     """
 
     def __init__(
-        self,
-        config: TransferConfig,
-        folder: Run,
-        data: TransferData,
-        model: keras.Model,
-        recipe: "Recipe",
-        warning: str | None = None,
+        self, config: TransferConfig, folder: Run, data: TransferData, model: keras.Model, preprocess: Preprocess
     ) -> None:
-        self.config, self.folder, self.data, self.model, self.warning = config, folder, data, model, warning
+        self.config, self.folder, self.data, self.model, self.preprocess = config, folder, data, model, preprocess
         self.history: list[dict[str, Any]] = []
         self.seeds = range(config.seed, config.seed + config.seeds)
-        if warning:
-            folder.log(f"WARNING: {warning}.")
+        self.warning = RANDOM if config.weights == "none" else None
+        if self.warning:
+            folder.log(f"WARNING: {self.warning}.")
         for note in (*data.train.notes, *(data.test.notes if data.test is not None else ())):
             folder.log(f"note: {make_printable(note)}")
         pictures, classes = len(data.train.files), len(data.train.classes)
         folder.log(f"{config.run}: {pictures:,} pictures of {classes:,} classes; run folder {folder.path}")
         trained, frozen = count_parameters(model)
         folder.log(f"{trained + frozen:,} parameters: {trained:,} trained, {frozen:,} frozen")
-        write_json(folder.path / "models" / f"{MODEL}.json", dataclasses.asdict(recipe))
+        write_json(folder.path / "models" / "classes.json", list(data.train.classes))
 
     def plan(self, models: int) -> None:
         """Set how many models will be trained, so that the log can say how much time is left."""
@@ -191,12 +172,10 @@ class TransferRun:
         return [_HistoryLog(self.history, seed, part), self.progress.named(name)]
 
     def save(self, model: keras.Model, seed: int) -> None:
-        """Write the weights of the first seed's model, and a copy for plain Keras; other seeds' are not kept."""
+        """Write the first seed's model; other seeds' are not kept."""
         if seed == self.seeds[0]:
-            path = self.folder.path / "models" / MODEL
-            for suffix, content in ((".keras", export_keras(model)), (".safetensors", pack_weights(model))):
-                with write_atomically(path.with_suffix(suffix)) as temporary:
-                    temporary.write_bytes(content)
+            with write_atomically(self.folder.path / "models" / "transferred.keras") as temporary:
+                temporary.write_bytes(export_keras(model))
 
     def finish(self, evaluation: Evaluation | None) -> dict[str, Any]:
         """Write history, figures, predictions and, last, metrics.json, whose content is returned.
@@ -208,9 +187,10 @@ class TransferRun:
         metrics: dict[str, Any] = {
             "run": self.config.run,
             "classes": list(train.classes),
+            "preprocess": self.preprocess,
             "seeds": list(self.seeds),
             "training_pictures": train.counts,
-            "shared_pictures": list(self.data.shared),
+            "shared_pictures": self.data.shared,
             "parameters": {"trained": trained, "frozen": frozen},
             "neighbours": self.config.neighbours,
             "warning": self.warning,
@@ -261,53 +241,6 @@ def write_predictions(path: Path, evaluation: Evaluation) -> None:
     write_csv(path, table, float_format="%.6f")
 
 
-# The saved model, and how to rebuild it.
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to rebuild a transferred model; kept as models/transferred.json.
-
-    Attributes:
-        classes: their names, in the order of the outputs.
-        model: the base model, one of `list_models()`, or resnet152v2, of which only the head is kept.
-        model_args: options of the base model.
-        preprocess: what is done to every image first.
-        precision: in which the model predicts.
-    """
-
-    classes: Sequence[str]
-    model: str
-    model_args: Sequence[str] = ()
-    preprocess: Preprocess = "none"
-    precision: str = "float32"
-
-
-def load_transferred(path: Path) -> tuple[keras.Model, Recipe]:
-    """Rebuild the model of a transfer's run folder, and load its weights.
-
-    Returns:
-        The model, uncompiled: from images as its base model takes them (resnet152v2: from the 2048
-        features of the backbone) to probabilities (n, classes); and its recipe.
-
-    Raises:
-        InputError: if a file is missing, damaged, or of another model.
-    """
-    files = path / "models" / MODEL
-    try:
-        recipe = Recipe(**read_json(files.with_suffix(".json")))
-    except TypeError as error:
-        raise InputError("transfer.recipe", path=files.with_suffix(".json"), reason=error) from error
-    with precision_policy(recipe.precision):
-        if recipe.model == PHOTOGRAPHS:
-            model = build_head((FEATURES,), len(recipe.classes))
-        else:
-            options: dict[str, Any] = read_options(recipe.model, tuple(recipe.model_args))
-            model = replace_head(build_model(recipe.model, weights=None, **options), len(recipe.classes)).model
-    load_weights(model, files.with_suffix(".safetensors"))
-    return model, recipe
-
-
 # Tables.
 
 
@@ -350,19 +283,12 @@ def plot_misclassified(evaluation: Evaluation, load: LoadImage) -> "Figure":
     probabilities = evaluation.predictions[0].probabilities
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     shown = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")[:MAX_MISCLASSIFIED]]
-    columns = min(SHEET_COLUMNS, max(4, len(shown)))
-    lines = -(-len(shown) // columns)
-    figure = open_figure(1.5 * columns, 0.9 + 2 * lines)
     part = "" if len(shown) == len(wrong) else f", the {len(shown)} most confident"
-    figure.suptitle(f"{len(wrong):,} of {len(labels):,} pictures misclassified{part};\nin brackets the probability")
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, row in zip(panels, shown.tolist(), strict=False):
-        predicted = int(probabilities[row].argmax())
-        axes.imshow(
-            load(evaluation.pictures.files[row]), cmap="gray_r", vmin=0, vmax=255
-        )  # these apply to one channel only
-        names = shorten(classes[int(labels[row])]), shorten(classes[predicted])
-        axes.set_title(f"{names[0]},\nnot {names[1]}\n({probabilities[row, predicted]:.2f})", fontsize=11)
-    return figure
+    title = f"{len(wrong):,} of {len(labels):,} pictures misclassified{part}, with their probabilities"
+    predicted, names = probabilities.argmax(axis=1), [shorten(name) for name in classes]
+    words = [
+        f"{names[labels[row]]},\nnot {names[predicted[row]]}\n({probabilities[row].max():.2f})"
+        for row in shown.tolist()
+    ]
+    images = np.stack([load(evaluation.pictures.files[row]) for row in shown.tolist()])
+    return plot_contact_sheet(images[..., 0] if images.shape[-1] == 1 else images, words, title)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from digit_recognizer.config import Preprocess
 from digit_recognizer.data.augmentation import Affine, BatchedAffine, preprocess_images
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError
@@ -33,7 +34,6 @@ from digit_recognizer.transfer_learning.heads import (
 from digit_recognizer.transfer_learning.results import (
     Evaluation,
     Prediction,
-    Recipe,
     TransferData,
     TransferRun,
     load_data,
@@ -71,32 +71,30 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
         return transfer_photographs(config)
     train = find_classes(config.images, "--images")
     keras.utils.set_random_seed(derive_seed(config.seed, "fit"))  # a model draws the seeds of its dropout when built
-    base, recipe = open_base_model(config.run, train.classes)
+    base, preprocess = open_base_model(config.run)
     transferred = replace_head(base, len(train.classes))
     if config.unfreeze is not None:
         unfreeze_from(transferred.model, config.unfreeze)  # refuses an unknown layer now
-    data = load_data(train, config.test, lambda path: preprocess_images(load_letter(path)[None], recipe.preprocess)[0])
+    data = load_data(train, config.test, lambda path: preprocess_images(load_letter(path)[None], preprocess)[0])
     with Run.create(config, "transfer") as folder:
-        run = TransferRun(config, folder, data, transferred.model, recipe)
+        run = TransferRun(config, folder, data, transferred.model, preprocess)
         trainer = LetterTrainer(run, transferred)
         return run.finish(evaluate_folds(trainer) if data.test is None else evaluate_test(trainer))
 
 
-def open_base_model(run: str, classes: tuple[str, ...]) -> tuple[keras.Model, Recipe]:
-    """The model of a run's first fold, or the packaged one, and how to rebuild it with a head for other classes.
+def open_base_model(run: str) -> tuple[keras.Model, Preprocess]:
+    """The model of a run's first fold, or the packaged one, and what is done to every image before it.
 
     Raises:
         InputError: if it is neither.
     """
     if run == READY:
-        return load_pretrained(), Recipe(classes, "champion")
+        return load_pretrained(), "none"
     folder = Path(run)
     if not (folder / CONFIG).is_file():
         raise InputError("transfer.no_base_model", path=folder, received=run)
     trained = load_fold_models(folder, most=1)
-    config = trained.config
-    recipe = Recipe(classes, config.model, config.model_args, config.preprocess, trained.precision)
-    return trained.models[0], recipe
+    return trained.models[0], trained.config.preprocess
 
 
 class LetterTrainer:
@@ -109,7 +107,7 @@ class LetterTrainer:
 
     def __init__(self, run: TransferRun, transferred: Transferred) -> None:
         self.run, self.config, self.data, self.transferred = run, run.config, run.data, transferred
-        self.labels, self.images = self.data.train.labels, self.data.train_pictures.images
+        self.labels, self.images = self.data.train.labels, self.data.train.images
         self.start = transferred.body.get_weights()
         self.copies = min(self.config.copies, MAX_COPIES // len(self.labels))
         if self.copies < self.config.copies:
@@ -158,16 +156,16 @@ class LetterTrainer:
 def evaluate_test(trainer: LetterTrainer) -> Evaluation:
     """Train on all training pictures with each seed, and predict the test pictures."""
     run, data = trainer.run, trainer.data
-    assert data.test is not None and data.test_images is not None
+    assert data.test is not None
     run.plan(len(run.seeds))
     everything = np.ones(len(trainer.labels), bool)
-    queries = trainer.embed(data.test_images)
+    queries = trainer.embed(data.test.images)
     predictions = []
     for seed in run.seeds:
         trainer.set_seed(seed)
         trainer.train(everything)
         run.save(trainer.transferred.model, seed)
-        predictions.append(trainer.predict(everything, data.test_images, queries))
+        predictions.append(trainer.predict(everything, data.test.images, queries))
     return Evaluation("test pictures", data.test, predictions)
 
 
@@ -176,7 +174,7 @@ def evaluate_folds(trainer: LetterTrainer) -> Evaluation | None:
 
     The folds differ from seed to seed. Copies of a picture are in its fold, and so are equal pictures.
     """
-    run, data, groups = trainer.run, trainer.data, trainer.data.train_pictures.groups
+    run, data, groups = trainer.run, trainer.data, trainer.data.train.groups
     distinct = np.unique(groups, return_index=True)[1]
     folds = min(MAX_FOLDS, int(np.bincount(trainer.labels[distinct], minlength=len(data.train.classes)).min()))
     run.plan(1 + (len(run.seeds) * folds if folds > 1 else 0))
@@ -245,7 +243,6 @@ def vary_strokes(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 PICTURES_AT_ONCE = 16  # the backbone's feature maps of so many take 1 GB
 HELD_OUT_FOLDS = 5  # of which one is held out: 20 %, as in the seed report
-RANDOM = "--WEIGHTS NONE: THE BACKBONE KNOWS NOTHING, AND THE ACCURACY MEANS NOTHING"
 
 load_square = functools.partial(load_colours, side_px=resnet152v2.SIDE_PX)
 
@@ -262,11 +259,11 @@ def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
     if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
         raise InputError("training.weights", received=config.weights)
     data = load_data(train, config.test, load_square, keep=False)
+    train = data.train
     held_out = np.zeros(len(train.files), bool) if data.test is not None else _hold_out(data, config.seed)
     model = resnet152v2.build(len(train.classes), config.weights)
     with Run.create(config, "transfer") as folder:
-        warning = RANDOM if config.weights == "none" else None
-        run = TransferRun(config, folder, data, model, Recipe(train.classes, PHOTOGRAPHS), warning)
+        run = TransferRun(config, folder, data, model, "none")
         lower = resnet152v2.split(model).lower
         features = compute_features(lower, train.files)
         if data.test is None:
@@ -298,7 +295,7 @@ def compute_features(lower: keras.Model, files: Sequence[Path]) -> np.ndarray:
 
 def _hold_out(data: TransferData, seed: int) -> np.ndarray:
     """Mark a fifth of each class's training pictures, equal pictures together."""
-    groups, train = data.train_pictures.groups, data.train
+    groups, train = data.train.groups, data.train
     distinct = np.unique(groups, return_index=True)[1]
     counts = np.bincount(train.labels[distinct], minlength=len(train.classes))
     if counts.min() < HELD_OUT_FOLDS:

@@ -1,8 +1,8 @@
 """Pictures sorted by hand: a folder per class, whose name is the name of the class."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,8 @@ class ClassFolder:
         files: their paths, class by class, sorted within each.
         labels: int64 (n,), the class of each file.
         notes: what was left out, one phrase each.
+        images: (n, ...), of `load_pictures`; empty before it, and where they were not to be kept.
+        digests: str (n,), the SHA-256 of each image, by which copies are recognized; empty before.
     """
 
     path: Path
@@ -33,6 +35,8 @@ class ClassFolder:
     files: tuple[Path, ...]
     labels: np.ndarray
     notes: tuple[str, ...] = ()
+    images: np.ndarray = field(default_factory=lambda: np.empty(0))
+    digests: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @property
     def names(self) -> list[str]:
@@ -45,10 +49,17 @@ class ClassFolder:
         counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
         return dict(zip(self.classes, counts, strict=True))
 
+    @property
+    def groups(self) -> np.ndarray:
+        """Int (n,): equal images share a number."""
+        groups: np.ndarray = np.unique(self.digests, return_inverse=True)[1]
+        return groups
+
     def select(self, chosen: np.ndarray) -> "ClassFolder":
-        """The same classes with only the files that are chosen, bool (n,)."""
+        """The same classes with only the loaded pictures that are chosen, bool (n,)."""
         files = tuple(file for file, taken in zip(self.files, chosen, strict=True) if taken)
-        return replace(self, files=files, labels=self.labels[chosen])
+        images = self.images[chosen] if len(self.images) else self.images
+        return replace(self, files=files, labels=self.labels[chosen], images=images, digests=self.digests[chosen])
 
 
 def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) -> ClassFolder:
@@ -94,30 +105,11 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
     return ClassFolder(path, names, tuple(files), np.array(labels, np.int64), notes)
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """The images of some files.
-
-    Attributes:
-        images: (n, ...); empty if they were not to be kept.
-        digests: str (n,), the SHA-256 of each image, by which copies are recognized.
-    """
-
-    images: np.ndarray
-    digests: np.ndarray
-
-    @property
-    def groups(self) -> np.ndarray:
-        """Int (n,): equal images share a number."""
-        groups: np.ndarray = np.unique(self.digests, return_inverse=True)[1]
-        return groups
-
-
-def load_pictures(files: Sequence[Path], load: LoadImage, label: str, *, keep: bool = True) -> Pictures:
+def load_pictures(found: ClassFolder, load: LoadImage, label: str, *, keep: bool = True) -> ClassFolder:
     """Load pictures, with a progress bar where that takes long.
 
     Args:
-        files: what `find_classes` found.
+        found: by `find_classes`.
         load: gives the image of a file, of the same shape for each.
         label: names them beside the bar.
         keep: whether to keep the images: thousands of large ones would fill the memory.
@@ -126,9 +118,9 @@ def load_pictures(files: Sequence[Path], load: LoadImage, label: str, *, keep: b
         InputError: names the file that is no picture, or whatever else `load` raises.
     """
     images, digests = [], []
-    for file in tqdm(files, desc=label, unit=" pictures", delay=BAR_DELAY_SECONDS, leave=False):
+    for file in tqdm(found.files, desc=label, unit=" pictures", delay=BAR_DELAY_SECONDS, leave=False):
         image = load(file)
         digests.append(hashlib.sha256(image.tobytes()).hexdigest())
         if keep:
             images.append(image)
-    return Pictures(np.stack(images) if keep else np.empty(0), np.array(digests))
+    return replace(found, images=np.stack(images) if keep else found.images, digests=np.array(digests))
