@@ -10,6 +10,7 @@ polars does neither. Linux only (peak memory comes from /proc).
 import argparse
 import json
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -25,23 +26,23 @@ def main() -> None:
     parser.add_argument("--train", type=Path, required=True, help="a train.csv")
     parser.add_argument("--rounds", type=int, default=7, help="loads of each kind (default: %(default)s)")
     parser.add_argument("--one", choices=KINDS, help=argparse.SUPPRESS)
-    parser.add_argument("--cache-dir", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measure_one_load(args.one, args.train, args.cache_dir)))
+        print(json.dumps(measure_one_load(args.one, args.train)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        run_process("cached", args.train, folder)  # fills the cache, and the system's page cache
-        measured = [{kind: run_process(kind, args.train, folder) for kind in KINDS} for _ in range(args.rounds)]
+        train = Path(shutil.copy(args.train, folder))  # its cache is beside it
+        run_process("cached", train)  # fills the cache, and the system's page cache
+        measured = [{kind: run_process(kind, train) for kind in KINDS} for _ in range(args.rounds)]
     print_table(args.train, measured)
 
 
-def run_process(kind: str, train: Path, cache_dir: str) -> dict[str, float]:
-    command = [sys.executable, __file__, "--train", str(train), "--one", kind, "--cache-dir", cache_dir]
+def run_process(kind: str, train: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "--train", str(train), "--one", kind]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def measure_one_load(kind: str, train: Path, cache_dir: Path) -> dict[str, float]:
+def measure_one_load(kind: str, train: Path) -> dict[str, float]:
     if kind == "polars":
         import polars
 
@@ -53,7 +54,7 @@ def measure_one_load(kind: str, train: Path, cache_dir: Path) -> dict[str, float
         from digit_recognizer.data.dataset import load_train
 
         def load() -> object:
-            return load_train(train, cache_dir if kind == "cached" else None)
+            return load_train(train, cache=kind == "cached")
 
     before_mib = read_memory_mib("VmRSS")
     start = time.perf_counter()

@@ -106,7 +106,7 @@ def main() -> None:
     config = build_config("champion", epochs=chosen.epochs, input_dir=chosen.input_dir)
     dataset = load_dataset(config)
     images, labels = dataset.images[..., 0], dataset.labels
-    others = load_train(chosen.foreign_dir / "train.csv", chosen.foreign_dir / ".cache")
+    others = load_train(chosen.foreign_dir / "train.csv", cache=True)
     foreign = pixels_to_images(others.pixels)[..., 0]
     held_out = assign_folds(labels, 5, 0, dataset.groups) == 0
     kept = chosen.output / "pool.npz"

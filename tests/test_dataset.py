@@ -5,7 +5,7 @@ import pytest
 from conftest import write_labels, write_table
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.dataset import find_cache_dir, load_dataset
+from digit_recognizer.data.dataset import load_dataset
 
 
 def write_data(folder, train, test):
@@ -61,7 +61,10 @@ def test_repeated_training_rows_are_counted_in_a_note(tmp_path):
 
 
 def test_nothing_is_cached_on_a_file_system_that_is_read_only(tmp_path, monkeypatch):
-    assert find_cache_dir(tmp_path) == tmp_path / ".cache"
-    assert find_cache_dir(tmp_path / "missing") == tmp_path / "missing" / ".cache"
+    config = write_data(tmp_path / "data", draw_pixels(20, 0), draw_pixels(5, 1))
     monkeypatch.setattr("os.statvfs", lambda folder: SimpleNamespace(f_flag=1))
-    assert find_cache_dir(tmp_path) is None
+    load_dataset(config)
+    assert not (tmp_path / "data" / ".cache").exists()
+    monkeypatch.undo()
+    load_dataset(config)
+    assert (tmp_path / "data" / ".cache").is_dir()

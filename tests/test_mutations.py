@@ -201,14 +201,14 @@ def test_a_mutated_submission_or_note_is_believed_whole_or_refused(content, note
 @ci
 @given(data=st.data(), which=st.integers(0, 2))
 def test_a_mutated_cache_is_mended_from_the_table_itself(data, which, folder):
-    path, cache_dir = folder / "cached.csv", folder / "cache"
+    path, cache_dir = folder / "cached.csv", folder / ".cache"
     path.write_bytes(TRAIN)
     shutil.rmtree(cache_dir, ignore_errors=True)
-    table = load_train(path, cache_dir)
+    table = load_train(path, cache=True)
     spoilt = sorted(cache_dir.iterdir())[which]
     spoilt.write_bytes(data.draw(mutated(spoilt.read_bytes(), NOTE)))
     with within_bounds():
-        again = load_train(path, cache_dir)
+        again = load_train(path, cache=True)
     np.testing.assert_array_equal(again.pixels, table.pixels)
     np.testing.assert_array_equal(again.labels, table.labels)
     assert again.sha256 == table.sha256

@@ -1,5 +1,6 @@
 """Arrays that hold a pickle, wherever this package reads arrays: refused or passed over, and nothing has run."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,13 @@ def test_images_that_are_a_pickle_are_refused(tmp_path: Path, mark: Path) -> Non
 
 
 def test_a_cache_with_a_pickle_gives_way_to_the_csv(tmp_path: Path, tiny_dir: Path, mark: Path) -> None:
-    cache = tmp_path / "cache"
-    expected = load_train(tiny_dir / "train.csv", cache)
-    kept = sorted(cache.glob("*.npy"))
+    train = Path(shutil.copy(tiny_dir / "train.csv", tmp_path))
+    expected = load_train(train, cache=True)
+    kept = sorted((tmp_path / ".cache").glob("*.npy"))
     assert len(kept) == 2
     for path in kept:
         np.save(path, pickle_array(mark), allow_pickle=True)
-    table = load_train(tiny_dir / "train.csv", cache)
+    table = load_train(train, cache=True)
     np.testing.assert_array_equal(table.pixels, expected.pixels)
     np.testing.assert_array_equal(table.labels, expected.labels)
     assert not mark.exists()

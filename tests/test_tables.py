@@ -228,101 +228,101 @@ def assert_same(one, other):
     assert one.labels.dtype == other.labels.dtype
 
 
-def test_the_second_start_reads_no_text_and_gets_the_same_table(train, cache_dir, readings):
-    first = load_train(train, cache_dir)
-    second = load_train(train, cache_dir)
+def test_the_second_start_reads_no_text_and_gets_the_same_table(train, readings):
+    first = load_train(train, cache=True)
+    second = load_train(train, cache=True)
     assert len(readings) == 1
     assert_same(first, second)
     assert second.pixels.flags.c_contiguous
 
 
-def test_notes_come_from_the_cache_too(train, cache_dir):
+def test_notes_come_from_the_cache_too(train):
     train.write_text(train.read_text() + "\n")
-    assert load_train(train, cache_dir).notes == load_train(train, cache_dir).notes != ()
+    assert load_train(train, cache=True).notes == load_train(train, cache=True).notes != ()
 
 
-def test_an_edited_csv_is_read_anew(train, cache_dir):
-    load_train(train, cache_dir)
+def test_an_edited_csv_is_read_anew(train):
+    load_train(train, cache=True)
     write_train(train, ink=9)
-    assert load_train(train, cache_dir).pixels[0, 0] == 9
+    assert load_train(train, cache=True).pixels[0, 0] == 9
 
 
-def test_an_edit_of_equal_length_that_hides_its_time_is_noticed(train, cache_dir):
-    load_train(train, cache_dir)
+def test_an_edit_of_equal_length_that_hides_its_time_is_noticed(train):
+    load_train(train, cache=True)
     state = train.stat()
     write_train(train, ink=5)
     os.utime(train, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert (train.stat().st_size, train.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
-    assert load_train(train, cache_dir).pixels[0, 0] == 5
+    assert load_train(train, cache=True).pixels[0, 0] == 5
 
 
-def test_an_edit_in_the_same_tick_of_the_clock_is_noticed(tmp_path, cache_dir, monkeypatch):
+def test_an_edit_in_the_same_tick_of_the_clock_is_noticed(tmp_path, monkeypatch):
     """All states are made to look alike, as on a file system with a slow clock."""
     train = write_train(tmp_path / "train.csv")
     now = time.time_ns()
     like = {"st_size": train.stat().st_size, "st_mtime_ns": now, "st_ctime_ns": now, "st_ino": 1, "st_dev": 1}
     monkeypatch.setattr(dataset, "_describe", lambda state: like)
-    load_train(train, cache_dir)
+    load_train(train, cache=True)
     write_train(train, ink=5)
-    assert load_train(train, cache_dir).pixels[0, 0] == 5
+    assert load_train(train, cache=True).pixels[0, 0] == 5
 
 
 def test_a_touched_but_equal_csv_is_not_read_again(train, cache_dir, readings):
-    load_train(train, cache_dir)
+    load_train(train, cache=True)
     os.utime(train, ns=(LONG_AGO_NS, LONG_AGO_NS))
-    load_train(train, cache_dir)
+    load_train(train, cache=True)
     assert len(readings) == 1
     pointer = json.loads((cache_dir / "train.csv.json").read_text())
     assert pointer["state"]["st_mtime_ns"] == LONG_AGO_NS
 
 
-def test_a_settled_csv_is_trusted_without_hashing(train, cache_dir, monkeypatch):
-    load_train(train, cache_dir)
+def test_a_settled_csv_is_trusted_without_hashing(train, monkeypatch):
+    load_train(train, cache=True)
 
     def fail(path):
         raise AssertionError("hashed")
 
     monkeypatch.setattr(dataset, "hash_file", fail)
-    load_train(train, cache_dir)
+    load_train(train, cache=True)
 
 
 def test_arrays_of_the_old_content_are_removed(train, cache_dir):
-    load_train(train, cache_dir)
+    load_train(train, cache=True)
     before = set(cache_dir.iterdir())
     write_train(train, ink=9)
-    load_train(train, cache_dir)
+    load_train(train, cache=True)
     after = set(cache_dir.iterdir())
     assert len(after) == len(before) == 3
     assert before & after == {cache_dir / "train.csv.json"}
 
 
-def test_arrays_of_other_csv_files_stay(train, cache_dir, readings):
+def test_arrays_of_other_csv_files_stay(train, readings):
     other = write_train(train.with_name("other-train.csv"), ink=3)
-    load_train(other, cache_dir)
-    load_train(train, cache_dir)
-    load_train(other, cache_dir)
+    load_train(other, cache=True)
+    load_train(train, cache=True)
+    load_train(other, cache=True)
     assert len(readings) == 2
 
 
-def test_a_csv_replaced_by_an_older_one_is_read_anew(train, cache_dir):
+def test_a_csv_replaced_by_an_older_one_is_read_anew(train):
     older = write_train(train.with_name("older.csv"), ink=7)
     os.utime(older, ns=(LONG_AGO_NS, LONG_AGO_NS))
-    load_train(train, cache_dir)
+    load_train(train, cache=True)
     shutil.move(older, train)
-    assert load_train(train, cache_dir).pixels[0, 0] == 7
+    assert load_train(train, cache=True).pixels[0, 0] == 7
 
 
-def test_a_cached_train_file_is_still_no_test_file(train, cache_dir):
-    load_train(train, cache_dir)
+def test_a_cached_train_file_is_still_no_test_file(train):
+    load_train(train, cache=True)
     with expect_error("csv.label_column", path=train):
-        load_test(train, cache_dir)
+        load_test(train, cache=True)
 
 
-def test_a_removed_csv_is_not_served_from_its_cache(train, cache_dir):
-    load_train(train, cache_dir)
+def test_a_removed_csv_is_not_served_from_its_cache(train):
+    load_train(train, cache=True)
     train.unlink()
     with expect_error("data.missing", path=train):
-        load_train(train, cache_dir)
+        load_train(train, cache=True)
 
 
 def find_pixels(cache_dir):
@@ -386,30 +386,30 @@ DAMAGES += [truncate_pointer, empty_pointer, list_pointer, misdirect_pointer, ag
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damaged_cache_is_rebuilt(train, cache_dir, readings, damage):
-    first = load_train(train, cache_dir)
+    first = load_train(train, cache=True)
     damage(cache_dir)
-    assert_same(load_train(train, cache_dir), first)
+    assert_same(load_train(train, cache=True), first)
     assert len(readings) == 2
-    assert_same(load_train(train, cache_dir), first)
+    assert_same(load_train(train, cache=True), first)
     assert len(readings) == 2
 
 
 def test_without_a_writable_cache_loading_works_and_says_so(train, tmp_path):
-    (tmp_path / "file").write_text("no folder")
-    table = load_train(train, tmp_path / "file" / ".cache")
+    (tmp_path / ".cache").write_text("no folder")
+    table = load_train(train, cache=True)
     assert table.pixels.shape == (4, 784)
     assert any("cannot be written to" in note for note in table.notes)
 
 
-def test_a_cache_that_turned_read_only_still_serves_a_touched_csv(train, cache_dir, readings, monkeypatch):
-    load_train(train, cache_dir)
+def test_a_cache_that_turned_read_only_still_serves_a_touched_csv(train, readings, monkeypatch):
+    load_train(train, cache=True)
     os.utime(train, ns=(LONG_AGO_NS, LONG_AGO_NS))
 
     def refuse(path, content):
         raise InputError("io.unwritable", path=path)
 
     monkeypatch.setattr(dataset, "write_json", refuse)
-    load_train(train, cache_dir)
+    load_train(train, cache=True)
     assert len(readings) == 1
 
 

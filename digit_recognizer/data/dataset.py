@@ -9,7 +9,7 @@ import os
 import re
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +80,12 @@ class TrainTable(TestTable):
         return frame
 
 
-def load_train(path: Path | str, cache_dir: Path | None = None) -> TrainTable:
+def load_train(path: Path | str, *, cache: bool = False) -> TrainTable:
     """Load a train.csv: columns `label`, `pixel0` to `pixel783`.
 
     Args:
         path: the CSV file.
-        cache_dir: where to keep the arrays for the next start; None for no cache.
+        cache: whether to keep the arrays for the next start, in the folder `.cache` beside the file.
 
     Raises:
         InputError: naming file, line and column of the first fault.
@@ -95,7 +95,7 @@ def load_train(path: Path | str, cache_dir: Path | None = None) -> TrainTable:
         >>> train.pixels.shape, train.labels[:3]
         ((42000, 784), array([1, 0, 1]))
     """
-    loaded = _load(Path(path), cache_dir, with_labels=True)
+    loaded = _load(Path(path), cache, with_labels=True)
     labels = loaded.labels
     assert labels is not None
     if (labels == labels[0]).all():
@@ -103,9 +103,9 @@ def load_train(path: Path | str, cache_dir: Path | None = None) -> TrainTable:
     return TrainTable(loaded.pixels, loaded.sha256, Path(path), loaded.notes, labels=labels)
 
 
-def load_test(path: Path | str, cache_dir: Path | None = None) -> TestTable:
+def load_test(path: Path | str, *, cache: bool = False) -> TestTable:
     """Load a test.csv: columns `pixel0` to `pixel783`; arguments and errors as for `load_train`."""
-    loaded = _load(Path(path), cache_dir, with_labels=False)
+    loaded = _load(Path(path), cache, with_labels=False)
     return TestTable(loaded.pixels, loaded.sha256, Path(path), loaded.notes)
 
 
@@ -147,7 +147,6 @@ class Dataset:
         images, test_images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
         labels: int64 (n,).
         groups: int64 (n,): rows of one group are copies of one image, or nearly.
-        whole_test: whether every row of test.csv is here, so that a submission can be made.
         train_sha256, test_sha256: of the CSV files' bytes.
         all_test_rows: rows of test.csv, also where only the first are used.
         shared_test_rows: rows of test.csv whose pixels also occur in train.csv.
@@ -159,7 +158,6 @@ class Dataset:
     labels: np.ndarray
     groups: np.ndarray
     test_images: np.ndarray
-    whole_test: bool
     train_sha256: str
     test_sha256: str
     all_test_rows: int
@@ -171,6 +169,11 @@ class Dataset:
     def class_names(self) -> tuple[str, ...]:
         """What label 0 to label 9 are called; digits as they are written."""
         return self.label_set.names
+
+    @property
+    def whole_test(self) -> bool:
+        """Whether every row of test.csv is here, so that a submission can be made."""
+        return len(self.test_images) == self.all_test_rows
 
     @property
     def ineligible(self) -> str | None:
@@ -192,14 +195,13 @@ def load_dataset(config: RunConfig) -> Dataset:
     """
     folder: Path = config.input_dir
     check_augmentation(config.augmentation, load_label_set(folder), folder)  # before what takes longer
-    cache_dir = find_cache_dir(folder)
-    train = load_train(folder / "train.csv", cache_dir)
-    test = load_test(folder / "test.csv", cache_dir)
+    train = load_train(folder / "train.csv", cache=True)
+    test = load_test(folder / "test.csv", cache=True)
     label_set = load_label_set(folder, test.sha256)
     submission = folder / "sample_submission.csv"
     check_equal_rows(submission, len(load_labels(submission)), test.path, len(test.pixels))
     shared_test_rows, notes = _compare_rows(train, test, label_set)  # of all rows: a leak stays a leak in a short run
-    pixels, labels, test_pixels = train.pixels, train.labels, test.pixels
+    pixels, labels = train.pixels, train.labels
     if 0 < config.limit_train < len(labels):
         drawn, _ = draw_stratified_rows(labels, config.limit_train, seed=0)
         pixels, labels = pixels[drawn], labels[drawn]
@@ -207,16 +209,14 @@ def load_dataset(config: RunConfig) -> Dataset:
     counts = count_duplicates(groups)
     if counts.groups:
         notes.append(f"{counts}; the rows of a group share a fold")
-    whole_test = not 0 < config.limit_test < len(test_pixels)
     return Dataset(
         images=pixels_to_images(pixels),
         labels=labels,
         groups=groups,
-        test_images=pixels_to_images(test_pixels if whole_test else test_pixels[: config.limit_test]),
-        whole_test=whole_test,
+        test_images=pixels_to_images(test.pixels[: config.limit_test or None]),
         train_sha256=train.sha256,
         test_sha256=test.sha256,
-        all_test_rows=len(test_pixels),
+        all_test_rows=len(test.pixels),
         shared_test_rows=shared_test_rows,
         notes=(*train.notes, *test.notes, *notes),
         label_set=label_set,
@@ -267,20 +267,21 @@ SETTLED_AFTER_NS = 2_000_000_000  # coarsest clock tick of a common file system 
 STATE_FIELDS = ("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev")
 
 
-def find_cache_dir(folder: Path) -> Path | None:
-    """Where the cache of a folder of CSV files is; None on a read-only file system, as Kaggle's input is."""
-    try:
-        read_only = bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
-    except (AttributeError, OSError):  # no such call on Windows; other errors are reported when files are read
-        read_only = False
-    return None if read_only else folder / ".cache"
-
-
-def _load(path: Path, cache_dir: Path | None, with_labels: bool) -> CsvContent:
-    if cache_dir is not None and (cached := _load_cached(path, cache_dir, with_labels)):
+def _load(path: Path, cache: bool, with_labels: bool) -> CsvContent:
+    cache_dir = path.parent / ".cache"
+    cache = cache and not _is_read_only(path.parent)
+    if cache and (cached := _load_cached(path, cache_dir, with_labels)):
         return cached
     content = read_pixel_csv(path, with_labels)
-    return content if cache_dir is None else _write_cached(path, cache_dir, content)
+    return _write_cached(path, cache_dir, content) if cache else content
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether a folder is on a read-only file system, as Kaggle's input is."""
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except (AttributeError, OSError):  # no such call on Windows; other errors are reported when files are read
+        return False
 
 
 def _load_cached(path: Path, cache_dir: Path, with_labels: bool) -> CsvContent | None:
@@ -329,7 +330,7 @@ def _write_cached(path: Path, cache_dir: Path, content: CsvContent) -> CsvConten
         _remove_old_arrays(path, cache_dir, content.sha256)
     except (OSError, InputError) as error:
         note = f"{cache_dir} cannot be written to, so the next start reads the CSV again ({error})"
-        return CsvContent(content.pixels, content.labels, content.sha256, (*content.notes, note), content.stat)
+        return replace(content, notes=(*content.notes, note))
     return content
 
 

@@ -143,7 +143,7 @@ def compare_runs(one: Path, other: Path, input_dir: Path | None = None) -> RunCo
         >>> print(compare_runs(Path("runs/a"), Path("runs/b")))  # doctest: +SKIP
     """
     input_dir = input_dir or find_input_dir(one)
-    train = load_train(input_dir / "train.csv", input_dir / ".cache")
+    train = load_train(input_dir / "train.csv", cache=True)
     oof_one, oof_other = (load_run_for(path, train).oof_probabilities for path in (one, other))
     if np.array_equal(oof_one, oof_other, equal_nan=True):
         raise InputError("evaluation.same_predictions", path=one, other=other)
@@ -256,11 +256,10 @@ def ensemble(
     input_dir = input_dir or find_input_dir(*members)
     if submission is not None:
         check_new_submission_path(submission, input_dir)
-    cache_dir = input_dir / ".cache"
     rows = len(load_labels(input_dir / "sample_submission.csv"))
-    test = load_test(input_dir / "test.csv", cache_dir)
+    test = load_test(input_dir / "test.csv", cache=True)
     has_runs = any(path.is_dir() for path in members)
-    train = load_train(input_dir / "train.csv", cache_dir) if has_runs else None
+    train = load_train(input_dir / "train.csv", cache=True) if has_runs else None
 
     loaded = [_load_member(path, train, test) for path in members]
     if method == "mean":

@@ -108,7 +108,7 @@ def examine_run(
     if output is not None and output.is_dir() and any(output.iterdir()) and not (output / LABEL_ERRORS).exists():
         raise InputError("report.output_folder", path=output)
     input_dir = input_dir or find_input_dir(path)
-    train = load_train(input_dir / "train.csv", input_dir / ".cache")
+    train = load_train(input_dir / "train.csv", cache=True)
     runs = [load_examined_run(each, train) for each in (path, *others)]
     for number, one in enumerate(runs):
         for other in runs[:number]:
