@@ -84,6 +84,11 @@ def test_what_kaggle_has_against_a_kernel_is_an_error_here(kaggle, built):
     refuse("kernel.refused", "push", FOLDER, received="the owner is not you")
 
 
+def test_an_answer_without_a_version_is_an_error_here(kaggle, built):
+    kaggle.orders["SaveKernel"] = [b"{}"]
+    refuse("kernel.no_version", "push", FOLDER, path=f"{USER}/{SLUG}")
+
+
 def test_a_source_that_kaggle_does_not_know_is_an_error_here(kaggle, built):
     edit_metadata(built, dataset_sources=["nobody/weights"])
     refuse("kernel.source", "push", FOLDER, source="dataset", received="nobody/weights")

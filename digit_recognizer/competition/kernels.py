@@ -261,8 +261,10 @@ def push(folder: Path) -> str:
                 raise
             except UNREADABLE as error:  # not quoted: of a damaged token the client says what it is
                 raise InputError("kernel.metadata", path=folder / METADATA, received=type(error).__name__) from None
-    if answer is None or answer.error or not answer.version_number:
-        raise InputError("kernel.refused", path=kernel, received=quote(getattr(answer, "error", "") or "no reason"))
+    if answer is not None and answer.error:
+        raise InputError("kernel.refused", path=kernel, received=quote(answer.error))
+    if answer is None or not answer.version_number:
+        raise InputError("kernel.no_version", path=kernel)
     for kind in SOURCES:
         if missing := getattr(answer, f"invalid_{kind}_sources", None):
             raise InputError("kernel.source", path=kernel, received=quote(missing[0]), source=kind)
