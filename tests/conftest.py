@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import shutil
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -117,31 +118,49 @@ def write_run(folder: Path, data_dir: Path, oof: np.ndarray, test: np.ndarray, *
     return folder
 
 
-@pytest.fixture
-def stopped(tiny_dir, monkeypatch):
-    """A run stopped after its second epoch of two, in the first fold."""
+@pytest.fixture(scope="session")
+def run_templates(tmp_path_factory):
+    """A run stopped after its second epoch of two, in the first fold, and the same run, never stopped.
+
+    Trained once per process: each test gets a copy, with its own paths.
+    """
     from resuming import RECIPES, StopAfterSaving, configure
 
     from digit_recognizer.training.cross_validation import cross_validate
 
-    config = configure(tiny_dir, "run", RECIPES["dropout, augmentation, one cycle"])
-    with monkeypatch.context() as patch:
+    folder = tmp_path_factory.mktemp("templates")
+    data = write_tiny_data(folder / "tiny")
+    stopped, whole = (configure(data, name, RECIPES["dropout, augmentation, one cycle"]) for name in ("run", "whole"))
+    with pytest.MonkeyPatch.context() as patch:
         StopAfterSaving(patch, saves=2)
         with pytest.raises(KeyboardInterrupt):
-            cross_validate(config)
-    return config
+            cross_validate(stopped)
+    cross_validate(whole)
+    return folder
+
+
+def copy_template(templates: Path, folder: Path, name: str):
+    """Copy a run and its submission, rewrite the paths in its files, and return its configuration."""
+    from resuming import RECIPES, configure
+
+    shutil.copytree(templates / name, folder / name)
+    for path in templates.glob(f"{name}.csv*"):
+        shutil.copy(path, folder)
+    for path in (*(folder / name).glob("*.json"), *(folder / name).glob("*.txt"), *folder.glob(f"{name}.csv.json")):
+        path.write_text(path.read_text().replace(str(templates), str(folder)))
+    return configure(folder / "tiny", name, RECIPES["dropout, augmentation, one cycle"])
 
 
 @pytest.fixture
-def whole(tiny_dir):
+def stopped(tiny_dir, run_templates):
+    """A run stopped after its second epoch of two, in the first fold."""
+    return copy_template(run_templates, tiny_dir.parent, "run")
+
+
+@pytest.fixture
+def whole(tiny_dir, run_templates):
     """The same run, never stopped."""
-    from resuming import RECIPES, configure
-
-    from digit_recognizer.training.cross_validation import cross_validate
-
-    config = configure(tiny_dir, "whole", RECIPES["dropout, augmentation, one cycle"])
-    cross_validate(config)
-    return config
+    return copy_template(run_templates, tiny_dir.parent, "whole")
 
 
 @pytest.fixture(scope="session")
