@@ -22,7 +22,7 @@ RNG = np.random.default_rng(0)
 CLASSES = np.repeat([0, 1, 2], 20)
 CENTRES = np.array([[0, 0, 0, 0], [9, 0, 0, 0], [0, 0, 9, 0.0]])
 APART = (CENTRES[CLASSES] + RNG.normal(0, 0.5, (60, 4))).astype(np.float32)
-POINTS = Projection(RNG.standard_normal((60, 2)), (0.5, 0.251), RNG.standard_normal((60, 2)))
+POINTS = [Projection(title, (f"{title} 1", f"{title} 2"), RNG.standard_normal((60, 2))) for title in ("PCA", "t-SNE")]
 IMAGES = RNG.integers(0, 256, (60, 28, 28, 1), dtype=np.uint8)
 LETTERS = Examples(IMAGES, CLASSES, ["file"] * 60, ["alpha", "beta", "3"])
 
@@ -92,42 +92,40 @@ def test_clusters_are_left_out_where_there_is_nothing_to_find(vectors, classes):
 
 def test_principal_components_are_those_of_the_largest_variance():
     across = np.column_stack([RNG.normal(0, 3, 200), RNG.normal(0, 0.1, 200), RNG.normal(0, 1, 200)])
-    projection = project(across.astype(np.float32))
+    projection, _ = project(across.astype(np.float32))
     for column, original in ((0, 0), (1, 2)):
-        assert abs(np.corrcoef(projection.components[:, column], across[:, original])[0, 1]) > 0.99
-    variances = across.var(axis=0)
-    assert projection.shares == pytest.approx(
-        (variances[0] / variances.sum(), variances[2] / variances.sum()), abs=0.01
-    )
+        assert abs(np.corrcoef(projection.points[:, column], across[:, original])[0, 1]) > 0.99
+    first, second, third = np.sort(across.var(axis=0))[::-1] / across.var(axis=0).sum() * 100
+    shares = [int(title.split("(")[1].split(" %")[0]) for title in projection.axis_titles]
+    assert shares == pytest.approx([first, second], abs=1) and third < 1
 
 
 def test_t_sne_keeps_neighbours_and_is_the_same_at_every_call():
     first, second = project(APART), project(APART)
-    assert np.array_equal(first.tsne, second.tsne) and np.array_equal(first.components, second.components)
-    apart = ((first.tsne[:, None] - first.tsne[None]) ** 2).sum(axis=-1) + np.diag(np.full(60, np.inf))
+    assert all(np.array_equal(one.points, other.points) for one, other in zip(first, second, strict=True))
+    tsne = first[1].points
+    apart = ((tsne[:, None] - tsne[None]) ** 2).sum(axis=-1) + np.diag(np.full(60, np.inf))
     assert (CLASSES[apart.argmin(axis=1)] == CLASSES).all()
 
 
 @pytest.mark.parametrize("vectors", [APART[:1], APART[:9], np.repeat(APART[:3], 20, axis=0), np.ones((30, 1))])
 def test_few_or_equal_images_have_components_but_no_t_sne(vectors):
     with warnings.catch_warnings(action="error"):
-        projection = project(vectors.astype(np.float32))
-    assert projection.tsne is None and projection.components.shape == (len(vectors), 2)
-    assert np.isfinite(projection.components).all() and np.isfinite(projection.shares).all()
-    assert len(plot_embedding(LETTERS, dataclasses.replace(POINTS, tsne=None)).axes) == 1
+        (projection,) = project(vectors.astype(np.float32))
+    assert projection.points.shape == (len(vectors), 2) and np.isfinite(projection.points).all()
+    assert "nan" not in " ".join(projection.axis_titles)
+    assert len(plot_embedding(LETTERS, POINTS[:1]).axes) == 1
 
 
 def test_images_are_marked_by_their_class_and_long_names_have_a_legend():
     figure = plot_embedding(LETTERS, POINTS)
-    components, tsne = figure.axes
-    for axes, points in ((components, POINTS.components), (tsne, POINTS.tsne)):
+    for axes, projection in zip(figure.axes, POINTS, strict=True):
         assert len(axes.collections) == 3
         for number, marks in enumerate(axes.collections):
-            assert np.allclose(marks.get_offsets(), points[20 * number : 20 * number + 20])
+            assert np.allclose(marks.get_offsets(), projection.points[20 * number : 20 * number + 20])
         assert len({marks.get_paths()[0].vertices.shape for marks in axes.collections}) == 3  # three forms
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["alpha", "beta", "3"]
-    assert components.get_xlabel() == "component 1 (50 % of the variance)"
-    assert components.get_ylabel() == "component 2 (25 % of the variance)"
+    assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes] == [one.axis_titles for one in POINTS]
     assert not plot_embedding(dataclasses.replace(LETTERS, class_names=["0", "1", "2"]), POINTS).legends
 
 
@@ -143,9 +141,9 @@ def test_names_that_look_like_formulas_are_drawn(name):
 
 def test_thumbnails_have_frames_that_differ_in_more_than_colour():
     figure = plot_embedding(LETTERS, POINTS, thumbnails=True)
-    for axes, points in zip(figure.axes, (POINTS.components, POINTS.tsne), strict=True):
+    for axes, projection in zip(figure.axes, POINTS, strict=True):
         boxes = [artist for artist in axes.artists if hasattr(artist, "offsetbox")]
-        assert np.allclose([box.xy for box in boxes], points)
+        assert np.allclose([box.xy for box in boxes], projection.points)
         strokes = [box.patch.get_linestyle() for box in boxes]
         assert len(set(strokes)) == 3 and strokes[0] == strokes[3] != strokes[20]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["alpha", "beta", "3"]

@@ -52,17 +52,17 @@ class Examples:
 
 @dataclass(frozen=True)
 class Projection:
-    """An embedding in two dimensions; both arrays float (n, 2).
+    """An embedding in two dimensions.
 
     Attributes:
-        components: the first two principal components.
-        shares: of the variance, that each of these two explains.
-        tsne: by t-SNE; None where there are too few different images for it.
+        title: the method.
+        axis_titles: of both dimensions.
+        points: float (n, 2).
     """
 
-    components: np.ndarray
-    shares: tuple[float, float]
-    tsne: np.ndarray | None
+    title: str
+    axis_titles: Sequence[str]
+    points: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,11 @@ def choose_rows(count: int) -> np.ndarray:
     return np.sort(np.random.default_rng(SEED).choice(count, MOST_IMAGES, replace=False))
 
 
-def project(vectors: np.ndarray) -> Projection:
-    """Bring an embedding, float (n, d), into two dimensions, by PCA and by t-SNE (van der Maaten and Hinton 2008)."""
+def project(vectors: np.ndarray) -> list[Projection]:
+    """Bring an embedding, float (n, d), into two dimensions.
+
+    By PCA, and by t-SNE (van der Maaten and Hinton 2008) unless there are too few different images for it.
+    """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -102,13 +105,16 @@ def project(vectors: np.ndarray) -> Projection:
     with np.errstate(invalid="ignore", divide="ignore"):  # equal images have no variance to explain
         components[:, :kept] = pca.fit_transform(vectors.astype(np.float64))
     shares[:kept] = np.nan_to_num(pca.explained_variance_ratio_)
-    tsne = None
+    titles = [f"component {number} ({100 * share:.0f} % of the variance)" for number, share in enumerate(shares, 1)]
+    found = [Projection("principal components", titles, components)]
     if len(np.unique(vectors, axis=0)) >= FEWEST_FOR_TSNE:
         perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
         with threadpool_limits(1):  # threads that race add up in another order each time
             method = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED, max_iter=TSNE_STEPS)
-            tsne = method.fit_transform(vectors.astype(np.float32))
-    return Projection(components, (float(shares[0]), float(shares[1])), tsne)
+            points = method.fit_transform(vectors.astype(np.float32))
+        titles = ["dimension 1 (no unit: only who is near whom counts)", "dimension 2"]
+        found.append(Projection("t-SNE", titles, points))
+    return found
 
 
 def measure_distances(vectors: np.ndarray, classes: np.ndarray) -> Distances:
@@ -173,31 +179,26 @@ CLASS_COLOURS = (
 )  # fmt: skip
 FRAME_STROKES = ("-", "--", ":", "-.")  # which differ in grey print as well
 THUMBNAIL_PX, MARK_POINTS = 22, 7.5
-PROJECTIONS = ("principal components", "t-SNE")
 
 
-def plot_embedding(examples: Examples, projection: Projection, thumbnails: bool = False) -> "Figure":
-    """Draw an embedding's two projections side by side; each image is marked by its class or by itself.
+def plot_embedding(examples: Examples, projections: Sequence[Projection], thumbnails: bool = False) -> "Figure":
+    """Draw an embedding's projections side by side; each image is marked by its class or by itself.
 
     Args:
         examples: of each class at least one. Where some class names are long, a class is marked by its number.
-        projection: of their vectors.
+        projections: of their vectors.
         thumbnails: whether up to 150 images are drawn themselves, in frames that show their classes.
     """
-    drawn = [points for points in (projection.components, projection.tsne) if points is not None]
-    figure = open_figure(6.4 * len(drawn), 6.6)
-    panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+    figure = open_figure(6.4 * len(projections), 6.6)
+    panels = figure.subplots(1, len(projections), squeeze=False)[0]
     small = thumbnails and len(examples.images) <= MOST_THUMBNAILS
-    for axes, points, title in zip(panels, drawn, PROJECTIONS, strict=False):
-        axes.set_title(title, fontsize=13)
-        (_draw_thumbnails if small else _draw_marks)(axes, points, examples)
+    for axes, projection in zip(panels, projections, strict=True):
+        axes.set_title(projection.title, fontsize=13)
+        (_draw_thumbnails if small else _draw_marks)(axes, projection.points, examples)
+        axes.set_xlabel(projection.axis_titles[0], fontsize=12)
+        axes.set_ylabel(projection.axis_titles[1], fontsize=12)
         axes.margins(0.08)
         axes.tick_params(labelsize=10)
-    for axis, number, share in zip((panels[0].xaxis, panels[0].yaxis), (1, 2), projection.shares, strict=True):
-        axis.set_label_text(f"component {number} ({100 * share:.0f} % of the variance)", fontsize=12)
-    if projection.tsne is not None:
-        panels[1].set_xlabel("dimension 1 (no unit: only who is near whom counts)", fontsize=12)
-        panels[1].set_ylabel("dimension 2", fontsize=12)
     if small or not are_short(examples.class_names):
         handles = panels[0].lines if small else panels[0].collections  # one for each class
         legend = figure.legend(
@@ -296,12 +297,12 @@ def describe_embedding(
     examples, vectors = replace(examples.take(rows), labels=labels, class_names=names), vectors[rows]
     vectors = vectors.reshape(len(rows), -1)
 
-    projection, distances = project(vectors), measure_distances(vectors, labels)
+    projections, distances = project(vectors), measure_distances(vectors, labels)
     prefix = "new_classes_" if new_classes else ""
     points, matrix = folder / f"{prefix}embedding.png", folder / f"{prefix}embedding_ssd.png"
-    save_figure(plot_embedding(examples, projection, thumbnails=new_classes), points)
+    save_figure(plot_embedding(examples, projections, thumbnails=new_classes), points)
     save_figure(plot_distances(examples, distances), matrix)
-    ways = "principal components" + (" (left) and t-SNE (right)" if projection.tsne is not None else "")
+    ways = "principal components" + (" (left) and t-SNE (right)" if len(projections) > 1 else "")
     figures = (
         FigureFile(points, f"{len(rows):,} images by {ways}."),
         FigureFile(matrix, "Mean SSD from the images of each class (down) to the prototype of each class (across)."),

@@ -114,7 +114,7 @@ def open_network(model: "keras.Model") -> Network:
     import keras
 
     calls: dict[str, LayerCall] = {}
-    copy = keras.models.clone_model(_as_functional(model), clone_function=_copy_in_float32)
+    copy = keras.models.clone_model(_as_functional(model), clone_function=_copy_in_float32, recursive=True)
     copy.set_weights(model.get_weights())
     copy = keras.models.clone_model(copy, clone_function=_keep, call_function=_record_calls(calls, ""))
     return Network(_as_functional(copy), calls)
@@ -135,10 +135,6 @@ def _as_functional(model: "keras.Model") -> "keras.Model":
 
 
 def _copy_in_float32(layer: "keras.Layer") -> "keras.Layer":
-    import keras
-
-    if isinstance(layer, keras.Model):  # nested
-        return keras.models.clone_model(layer, clone_function=_copy_in_float32)
     return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
 

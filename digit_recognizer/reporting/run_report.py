@@ -48,7 +48,8 @@ class ExaminedRun(FinishedRun):
     @property
     def folds(self) -> list[int]:
         """The folds that were held out, counted from 0, in ascending order."""
-        return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
+        folds: list[int] = np.unique(self.fold_of_row[self.held_out]).tolist()
+        return folds
 
     @property
     def held_out(self) -> np.ndarray:
