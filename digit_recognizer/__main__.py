@@ -4,7 +4,23 @@ import importlib
 import sys
 
 from digit_recognizer import __version__
-from digit_recognizer.cli import COMMANDS
+
+COMMANDS = {
+    "download": "get the data: from Kaggle, a zip, a folder, or a bundled sample",
+    "cv": "cross-validate a model and write a submission",
+    "train": "train one model on a single split and draw its learning curves",
+    "ensemble": "average the predictions of several runs into one submission",
+    "compare": "test which of two runs is better",
+    "score": "score a submission where the test labels are known",
+    "submit": "submit a file to Kaggle and wait for its score",
+    "submissions": "list what was submitted, with its scores",
+    "kernel": "build, push and follow a Kaggle kernel",
+    "sweep": "run a study of many configurations",
+    "examine": "look into a run: its errors, and what its model has learned",
+    "report": "put a run into one HTML page",
+    "predict": "read digits on pictures, or in a table",
+    "transfer": "teach a trained model new classes from a few pictures",
+}
 
 
 def main() -> int:

@@ -11,8 +11,9 @@ from conftest import expect_error
 
 import digit_recognizer
 from digit_recognizer import cli, cv, train
+from digit_recognizer.__main__ import COMMANDS
 from digit_recognizer.__main__ import main as program
-from digit_recognizer.cli import COMMANDS, ResumeArguments, command, parse_resume, parse_run_config
+from digit_recognizer.cli import ResumeArguments, command, parse_resume, parse_run_config
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import list_models, load_preset, load_smoke
 
