@@ -12,7 +12,7 @@ from digit_recognizer.sweeps.ensembles import (
     evaluate_ensembles,
     load_ensembles,
     merge_ensembles,
-    write_ensembles,
+    update_ensembles,
 )
 from digit_recognizer.sweeps.report import Results, describe_ensembles, plot_ensembles
 from digit_recognizer.sweeps.study import Study
@@ -116,7 +116,7 @@ def test_scores_come_back_from_their_table_and_are_on_the_page(tmp_path):
     records = [record("a", 0), record("b", 1)]
     scores = evaluate_ensembles(STUDY, records, tmp_path / "trials", lambda _: LABELS)
     assert load_ensembles(tmp_path / "ensembles.csv").empty
-    write_ensembles(tmp_path / "ensembles.csv", scores)
+    update_ensembles(STUDY, records, tmp_path, lambda _: LABELS)
     assert load_ensembles(tmp_path / "ensembles.csv").values.tolist() == scores.values.tolist()
     section = describe_ensembles(Results(STUDY, records, [], tmp_path))
     assert section.table == (

@@ -24,7 +24,7 @@ from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import load_npy, read_bytes, write_csv
 from digit_recognizer.sweeps.study import Configuration, Study
-from digit_recognizer.sweeps.trials import LIMIT_BYTES, TrialRecord, group_by_configuration
+from digit_recognizer.sweeps.trials import LIMIT_BYTES, TRIALS_DIR, TrialRecord, group_by_configuration
 
 ENSEMBLES = "ensembles.csv"
 MOST_CHOICES = 100
@@ -126,9 +126,16 @@ def describe_configuration(study: Study, configuration: Configuration) -> str:
     return " ".join(f"{name}={configuration[name]}" for name in study.parameters if name in configuration)
 
 
-def write_ensembles(path: Path, scores: pd.DataFrame) -> None:
-    """Write ensembles.csv, which is kept when the trials' folders are not."""
-    write_csv(path, scores, float_format="%.6f")
+def update_ensembles(
+    study: Study, records: Sequence[TrialRecord], folder: Path, load_labels: Callable[[Configuration], np.ndarray]
+) -> None:
+    """Evaluate the ensembles of a study, and write ensembles.csv, which is kept when the trials' folders are not."""
+    kept = load_ensembles(folder / ENSEMBLES)
+    new = evaluate_ensembles(study, records, folder / TRIALS_DIR, load_labels)
+    if not new.empty:
+        scores = merge_ensembles(study, kept, new, records)
+        scores = pd.concat([scores, kept[~kept.trials.isin(scores.trials)]])
+        write_csv(folder / ENSEMBLES, scores, float_format="%.6f")
 
 
 def load_ensembles(path: Path) -> pd.DataFrame:

@@ -12,6 +12,7 @@ runs/sweep-<study>/
 import contextlib
 import io
 import itertools
+import math
 import os
 import resource
 import shutil
@@ -25,7 +26,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import pandas as pd
 
 from digit_recognizer.competition.submissions import find_commit, format_command_line
 from digit_recognizer.config import RunConfig, flag
@@ -44,18 +44,13 @@ from digit_recognizer.errors import (
 )
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import LOCK, check_writable_folder, claim_folder, write_atomically
-from digit_recognizer.sweeps.ensembles import (
-    ENSEMBLES,
-    evaluate_ensembles,
-    load_ensembles,
-    merge_ensembles,
-    write_ensembles,
-)
+from digit_recognizer.sweeps.ensembles import update_ensembles
 from digit_recognizer.sweeps.report import check_results, format_table, list_cautions, write_results
 from digit_recognizer.sweeps.statistics import select_records
 from digit_recognizer.sweeps.study import Configuration, Study, SweepConfig, label_configuration, load_study
 from digit_recognizer.sweeps.trials import (
     TRIALS,
+    TRIALS_DIR,
     Curve,
     State,
     Trial,
@@ -369,7 +364,9 @@ class _Sweep:
 
     def run(self, most_growth_bytes: int | None) -> bool:
         """Run all trials that are left, each added to the table as it ends; False if memory stopped it before."""
-        before_bytes, study = measure_memory(), self.study
+        study, most_bytes = self.study, math.inf
+        if most_growth_bytes is not None and self.executor.is_local:
+            most_bytes = measure_memory() + most_growth_bytes
         if self.records:
             ours = len(select_records(study, self.records))
             others = f"; {len(self.records) - ours} are of other studies" if len(self.records) > ours else ""
@@ -377,28 +374,24 @@ class _Sweep:
         self._print_notes()
         progress = TrialProgress(study, self.records, is_local=self.executor.is_local)
 
-        def has_grown() -> bool:
-            limited = most_growth_bytes is not None and self.executor.is_local
-            return limited and measure_memory() - before_bytes > (most_growth_bytes or 0)
-
         while wave := find_next_trials(study, self.records):
             shared = self._share_data(wave)
-            in_time = itertools.takewhile(lambda _: not (progress.is_over() or has_grown()), wave)
+            in_time = itertools.takewhile(lambda _: not (progress.is_over() or measure_memory() > most_bytes), wave)
             tasks = (self._prepare(trial) for trial in in_time)
             for _, (record, files) in self.executor.map_as_finished(execute_trial, tasks, shared):
                 for name, content in files.items():
-                    with write_atomically(self.folder / "trials" / record.name / name) as temporary:
+                    with write_atomically(self.folder / TRIALS_DIR / record.name / name) as temporary:
                         temporary.write_bytes(content)
                 append_trial(self.folder / TRIALS, record)
                 self.records.append(record)
                 progress.report(record)
-            if has_grown():
+            if measure_memory() > most_bytes:
                 return False
             if progress.is_over():
                 print_line(f"the study's {study.minutes:g} minutes are spent")
                 break
         if "split_seed" in study.fixed:
-            self._write_ensembles()
+            update_ensembles(study, select_records(study, self.records), self.folder, self._load_labels)
         return True
 
     def _print_notes(self) -> None:
@@ -417,16 +410,14 @@ class _Sweep:
             InputError: if the table holds trials of other data, or one cannot be run with these data or this backend.
         """
         configs = [self.study.build_config(trial.configuration, trial.seed) for trial in wave]
-        checked: set[tuple[int, int]] = set()
         for config in configs:  # not a trial's own fault, which would stay in the table for good
-            dataset = self._load(config)
             check_flag_combinations(config)
-            check_augmentation(config.augmentation, dataset.label_set, config.input_dir)
-            if (config.folds, config.limit_train) not in checked:
-                assign_folds(dataset.labels, config.folds, 0, dataset.groups)
-                checked.add((config.folds, config.limit_train))
+            check_augmentation(config.augmentation, self._load(config).label_set, config.input_dir)
+        for config in {(config.folds, config.limit_train): config for config in configs}.values():
+            dataset = self._load(config)
+            assign_folds(dataset.labels, config.folds, 0, dataset.groups)
         datasets = {(config.limit_train, config.limit_test): self._load(config) for config in configs}
-        return SharedData(datasets, self.folder / "trials" if self.executor.is_local else None)
+        return SharedData(datasets, self.folder / TRIALS_DIR if self.executor.is_local else None)
 
     def _load(self, config: RunConfig) -> Dataset:
         """The data of a configuration.
@@ -442,36 +433,27 @@ class _Sweep:
             raise InputError("sweep.other_data", path=self.folder / TRIALS)
         return self.datasets[rows]
 
+    def _load_labels(self, configuration: Configuration) -> np.ndarray:
+        return self._load(self.study.build_config(configuration, 0)).labels
+
     def _prepare(self, trial: Trial) -> TrialTask:
         """A trial with its configuration and the curves that it is compared with."""
         config = self.study.build_config(trial.configuration, trial.seed)
-        if config.precision not in self.precisions:
-            self.precisions[config.precision] = self._resolve_precision(config.precision)
-        config = config.replace(precision=self.precisions[config.precision])
+        config = config.replace(precision=self._resolve_precision(config.precision))
         earlier = list_earlier_curves(self.study, trial, self.records) if self.study.prune != "none" else None
         return TrialTask(trial, config, earlier, self.commit)
 
     def _resolve_precision(self, requested: str) -> str:
         """That of earlier sessions, since a timing may come out differently; else the result of a timing."""
-        for record in select_records(self.study, self.records):
-            resolved = record.environment.get("precision")
-            if (
-                self.study.build_config(record.configuration, record.seed).precision == requested
-                and resolved in POLICIES
-            ):
-                return str(resolved)
-        return do_task(self.executor, resolve_precision, requested)
-
-    def _write_ensembles(self) -> None:
-        def load_labels(configuration: Configuration) -> np.ndarray:
-            return self._load(self.study.build_config(configuration, 0)).labels
-
-        path, ours = self.folder / ENSEMBLES, select_records(self.study, self.records)
-        kept = load_ensembles(path)
-        new = evaluate_ensembles(self.study, ours, self.folder / "trials", load_labels)
-        if not new.empty:
-            scores = merge_ensembles(self.study, kept, new, ours)
-            write_ensembles(path, pd.concat([scores, kept[~kept.trials.isin(scores.trials)]]))
+        if requested not in self.precisions:
+            earlier = [
+                record.environment.get("precision")
+                for record in select_records(self.study, self.records)
+                if self.study.build_config(record.configuration, record.seed).precision == requested
+            ]
+            known = [precision for precision in earlier if precision in POLICIES]
+            self.precisions[requested] = known[0] if known else do_task(self.executor, resolve_precision, requested)
+        return self.precisions[requested]
 
 
 def resolve_precision(_: None, requested: str) -> str:

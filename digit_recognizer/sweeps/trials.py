@@ -23,7 +23,7 @@ from digit_recognizer.sweeps.study import Configuration, Range, Study, Value
 if TYPE_CHECKING:
     import optuna
 
-TRIALS = "trials.jsonl"
+TRIALS, TRIALS_DIR = "trials.jsonl", "trials"  # the table, and the folder of the trials' own folders
 NAME_DIGITS = 12
 LIMIT_BYTES = 1 << 30
 
