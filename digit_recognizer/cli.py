@@ -57,20 +57,12 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
                 raise InputError("cli.nul_byte")
             with raise_on_signals():
                 main(arguments)
-        except InputError as error:
-            if debug:
+        except (InputError, OSError, KeyboardInterrupt) as error:
+            if debug or (isinstance(error, OSError) and error.strerror is None):
                 raise
-            return _report(f"{name}: {error}", 2)
-        except OSError as error:  # about a path that the user named: no permission, disk full
-            if debug or error.strerror is None:
-                raise
-            wrapped = InputError("cli.os_error", path=error.filename or "input or output", received=error.strerror)
-            return _report(f"{name}: {wrapped}", 2)
-        except KeyboardInterrupt as stop:
-            if debug:
-                raise
-            how, code = ("terminated", 143) if isinstance(stop, TerminatedError) else ("interrupted", 130)
-            return _report(f"{name}: {how}; {stop}" if str(stop) else f"{name}: {how}.", code)
+            message, code = _explain(error)
+            print(make_printable(f"{name}: {message}"), file=sys.stderr)  # a path may hold any character
+            return code
         return 0
 
     return run
@@ -205,10 +197,14 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
         return resume(resumed.resume, subcommand, allow_inexact=resumed.allow_inexact, executor=executor)
 
 
-def _report(line: str, code: int) -> int:
-    """One line on stderr, whatever characters a path brought into it; returns the exit code."""
-    print(make_printable(line), file=sys.stderr)
-    return code
+def _explain(error: BaseException) -> tuple[str, int]:
+    """What ended a command, in a sentence, and the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        how, code = ("terminated", 143) if isinstance(error, TerminatedError) else ("interrupted", 130)
+        return f"{how}; {error}" if str(error) else f"{how}.", code
+    if isinstance(error, OSError):  # about a path that the user named: no permission, disk full
+        error = InputError("cli.os_error", path=error.filename or "input or output", received=error.strerror)
+    return str(error), 2
 
 
 def _first_sentence(box: str) -> str:
