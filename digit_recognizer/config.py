@@ -105,7 +105,7 @@ class RunConfig:
     synthetic_ratio: float = 0.0
     """Synthetic digits per training digit, decoded by an autoencoder between the codes of similar ones (0: none)."""
     patience: int = 0
-    """Early stopping: end after this many epochs without a lower validation loss, and keep the best epoch (0: off)."""
+    """Early stopping: end after N epochs without a lower validation loss, and keep the best epoch (0: off)."""
     validation_fraction: float = 0.1
     """Share of the training rows set aside for early stopping and plateau; never the fold that is scored."""
     tta: TestTimeAugmentation = 1
@@ -127,9 +127,9 @@ class RunConfig:
     """Transfer models: cached versions of each image, the first unchanged; augmentation needs 2 or more."""
 
     limit_train: int = 0
-    """Train on a stratified sample of this many rows of train.csv (0: all)."""
+    """Use a stratified sample of N rows of train.csv (0: all)."""
     limit_test: int = 0
-    """Predict only the first rows of test.csv, this many (0: all); there is a submission only with all."""
+    """Predict only the first N rows of test.csv (0: all); there is a submission only with all."""
     smoke: bool = False
     """Check in seconds that everything runs: few rows, one epoch, two folds. Its score means nothing."""
 

@@ -58,11 +58,6 @@ class InputError(ValueError):
         self.remedy = f"{self.remedy} {remedy}".lstrip()
         return self
 
-    def as_type(self, kind: "type[InputError]") -> "InputError":
-        """An error of another class with the same code, place and wording."""
-        error: InputError = _rebuild(kind, dict(vars(self)))
-        return error
-
 
 class DivergedError(InputError):
     """Training ended in predictions that are NaN or infinite."""
@@ -90,7 +85,7 @@ def reading_its_own_files() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise error.as_type(UnusableRunError) from error
+        raise _rebuild(UnusableRunError, vars(error)) from error
 
 
 @functools.cache

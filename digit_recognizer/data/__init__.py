@@ -1,1 +1,1 @@
-"""CSV tables, dataset sources, folds, augmentation and photographed handwriting; imports no Keras."""
+"""CSV tables, where they come from, their classes, folds and augmentation; imports no Keras."""
