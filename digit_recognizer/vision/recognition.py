@@ -177,7 +177,7 @@ MAX_GLYPHS = 1000  # of a picture; more is no handwriting
 MAX_AT_ONCE = 32  # pictures in memory
 MAX_ROUNDS = 3  # of splitting: four digits that touch
 THREADS = 2  # decoding and filtering leave Python, so that threads run side by side
-RANKED = 3  # digits shown with their probabilities
+RANKED = 3  # classes shown with their probabilities
 
 
 @dataclass(frozen=True)
@@ -210,8 +210,8 @@ class GlyphPrediction:
         return self.most_likely if self.verdict == "digit" else None
 
     def __str__(self) -> str:
-        order = np.argsort(-self.probabilities[:NO_DIGIT], kind="stable")[:RANKED]
-        ranked = ", ".join(f"{digit} {self.probabilities[digit]:.3f}" for digit in order)
+        order = np.argsort(-self.probabilities, kind="stable")[:RANKED]
+        ranked = ", ".join(f"{'no digit' if k == NO_DIGIT else k} {self.probabilities[k]:.3f}" for k in order)
         glyph, name = self.glyph, self.verdict if self.digit is None else self.digit
         return f"{name}  ({ranked})  at x {glyph.x}, y {glyph.y}, {glyph.width} x {glyph.height} px"
 
@@ -355,7 +355,8 @@ def format_picture(picture: PicturePrediction) -> list[str]:
     for before, one in zip((glyphs[0], *glyphs), glyphs, strict=False):
         text += "  / " if one.glyph.line != before.glyph.line else " "
         text += MARKS.get(one.verdict, str(one.most_likely))
-    return [f"{picture.path}:{text}  ({len(glyphs)} glyphs)", *notes, *(f"    {one}" for one in glyphs)]
+    legend = "".join(f"; {mark} {verdict}" for verdict, mark in MARKS.items() if mark in text)
+    return [f"{picture.path}:{text}  ({len(glyphs)} glyphs{legend})", *notes, *(f"    {one}" for one in glyphs)]
 
 
 def write_predictions(pictures: Iterable[PicturePrediction], path: Path) -> int:
