@@ -80,10 +80,11 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())  # Pillow also logs d
 
 
 class Photograph(NamedTuple):
-    """A picture in shades of grey.
+    """A picture in shades of grey, or in colours.
 
     Attributes:
-        pixels: uint8 (height, width), 0 = black, 255 = white, upright, as a person would see it on white paper.
+        pixels: uint8 (height, width), in colours (height, width, 3), 0 = black, 255 = white, upright, as a person would
+            see it on white paper.
         notes: what was left out, assumed or turned, one phrase each: a wrong prediction may come from it.
     """
 
@@ -109,19 +110,7 @@ def load_photograph(path: Path) -> Photograph:
         >>> load_photograph(Path("seven.jpg")).pixels.shape  # doctest: +SKIP
         (3024, 4032)
     """
-    from PIL import Image
-
-    with open_picture(path) as image:
-        notes = []
-        named = Image.registered_extensions().get(path.suffix.lower(), image.format)
-        if named != image.format and (named, image.format) != ("JPEG", "MPO"):  # which phones name .jpg
-            notes.append(f"it is a {image.format} image under the ending {path.suffix}")
-        if getattr(image, "is_animated", False):
-            notes.append("only the first of its pictures is read")
-        image.draft("L", None)  # a JPEG stores its luma: a quarter of the memory, and no detour by RGB
-        _decode(image)
-        pixels = np.array(_turn_upright(_convert(image, "L", notes), notes))
-        return Photograph(pixels, tuple(notes))
+    return _load(path, "L")
 
 
 def load_colours(path: Path, side_px: int) -> np.ndarray:
@@ -131,14 +120,28 @@ def load_colours(path: Path, side_px: int) -> np.ndarray:
         uint8 (side_px, side_px, 3): red, green and blue, upright; a grey picture has three equal channels. All else is
         as in `load_photograph`.
     """
+    return _load(path, "RGB", side_px).pixels
+
+
+def _load(path: Path, mode: Literal["L", "RGB"], side_px: int | None = None) -> Photograph:
+    """Load in grey or in colours, and stretch into a square of `side_px` if that is given."""
     from PIL import Image
 
     with open_picture(path) as image:
-        image.draft("RGB", (side_px, side_px))  # a JPEG can be decoded at a half, a quarter or an eighth of its size
+        notes = []
+        named = Image.registered_extensions().get(path.suffix.lower(), image.format)
+        if named != image.format and (named, image.format) != ("JPEG", "MPO"):  # which phones name .jpg
+            notes.append(f"it is a {image.format} image under the ending {path.suffix}")
+        if getattr(image, "is_animated", False):
+            notes.append("only the first of its pictures is read")
+        # A JPEG stores its luma, which takes a quarter of the memory and no detour by RGB; and it can be decoded at a
+        # half, a quarter or an eighth of its size.
+        image.draft(mode, (side_px, side_px) if side_px else None)
         _decode(image)
-        colours = _convert(image, "RGB", [])
-        square = colours.resize((side_px, side_px), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
-        return np.array(_turn_upright(square, []))
+        picture = _convert(image, mode, notes)
+        if side_px:
+            picture = picture.resize((side_px, side_px), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
+        return Photograph(np.array(_turn_upright(picture, notes)), tuple(notes))
 
 
 @contextlib.contextmanager
