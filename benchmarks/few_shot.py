@@ -20,13 +20,13 @@ import numpy as np
 from digit_recognizer import load_pretrained
 from digit_recognizer.data.augmentation import BatchedAffine
 from digit_recognizer.data.dataset import load_test, load_train, pixels_to_images
-from digit_recognizer.models._heads import replace_head
 from digit_recognizer.training.trainer import predict_probabilities
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.transfer_learning.heads import (
     build_linear_head,
     predict_by_nearest_mean,
     predict_by_neighbours,
+    replace_head,
     train_head,
     train_linear_head,
 )

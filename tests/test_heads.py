@@ -7,12 +7,14 @@ from conftest import expect_error
 from keras import layers
 
 from digit_recognizer.models import build_model
-from digit_recognizer.models._heads import count_parameters, replace_head, unfreeze_from
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.transfer_learning.heads import (
+    count_parameters,
     predict_by_nearest_mean,
     predict_by_neighbours,
+    replace_head,
     train_linear_head,
+    unfreeze_from,
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import expect_error
 
 from digit_recognizer.models import _resnet152v2, list_models
-from digit_recognizer.models._heads import count_parameters
+from digit_recognizer.transfer_learning.heads import count_parameters
 
 # The report's table, with the preprocessing that it does before the model.
 TABLE = [

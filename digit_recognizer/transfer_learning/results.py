@@ -27,7 +27,6 @@ from digit_recognizer.console import format_seconds, make_printable
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
 from digit_recognizer.io import write_atomically, write_csv, write_json
-from digit_recognizer.models._heads import count_parameters
 from digit_recognizer.models._weights import export_keras
 from digit_recognizer.reporting.plots import (
     plot_confusion_matrix,
@@ -39,6 +38,7 @@ from digit_recognizer.reporting.plots import (
 from digit_recognizer.training.callbacks import Progress
 from digit_recognizer.training.run import HISTORY_COLUMNS, METRICS, Run
 from digit_recognizer.transfer_learning.config import TransferConfig
+from digit_recognizer.transfer_learning.heads import count_parameters
 from digit_recognizer.vision.class_folders import ClassFolder, LoadImage, find_classes, load_pictures
 
 if TYPE_CHECKING:

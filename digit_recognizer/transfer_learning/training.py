@@ -15,7 +15,6 @@ from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder
 from digit_recognizer.models import _resnet152v2 as resnet152v2
-from digit_recognizer.models._heads import Transferred, replace_head, unfreeze_from
 from digit_recognizer.models._packaged import load_pretrained
 from digit_recognizer.training.batches import scale_images
 from digit_recognizer.training.fold_models import load_fold_models
@@ -24,12 +23,15 @@ from digit_recognizer.training.run import CONFIG, Run
 from digit_recognizer.training.trainer import predict_probabilities
 from digit_recognizer.transfer_learning.config import MAX_COPIES, PHOTOGRAPHS, READY, TransferConfig
 from digit_recognizer.transfer_learning.heads import (
+    Transferred,
     fine_tune,
     predict_by_nearest_mean,
     predict_by_neighbours,
     predict_finite,
+    replace_head,
     train_head,
     train_linear_head,
+    unfreeze_from,
 )
 from digit_recognizer.transfer_learning.results import (
     Evaluation,
