@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from digit_recognizer.competition.submissions import PACKAGE
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import TerminatedError, print_line, raise_on_signals
@@ -28,10 +26,10 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import read_json, write_json
 from digit_recognizer.models import build_config, load_model_module
+from digit_recognizer.reporting.error_report import SHEET_ROWS, find_hardest, plot_rows
 from digit_recognizer.reporting.plots import (
     plot_class_counts,
     plot_confusion_matrix,
-    plot_contact_sheet,
     plot_learning_curves,
     plot_samples,
     save_figure,
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
 
 INPUT, WORKING = Path("/kaggle/input"), Path("/kaggle/working")
 RUN, SUBMISSION = "run", "submission.csv"
-HARDEST = 40  # digits in a figure
 PATH_FIELDS = ("input_dir", "run_dir", "submission", "weights")  # may differ the next time, and mean the same
 
 
@@ -128,15 +125,13 @@ class Session:
             return []
         dataset, oof = load_dataset(self.config), self.result.oof_probabilities
         labels, predictions = dataset.labels, oof.argmax(axis=1)
-        hardest = np.argsort(oof[np.arange(len(labels)), labels], kind="stable")[:HARDEST]
-        words = [f"label {labels[row]},\npred. {predictions[row]} ({oof[row].max():.2f})" for row in hardest]
+        hardest = find_hardest(labels, oof, SHEET_ROWS)
+        caption = f"the {len(hardest)} hardest of {len(labels):,} rows"
         history, title = load_history(self.working / RUN), f"{self.config.model}: learning curves"
         figures = {
             "curves": plot_learning_curves(history, title, final_accuracies=self.result.score.fold_accuracies),
             "confusion": plot_confusion_matrix(count_confusions(labels, predictions, len(DIGITS.names))),
-            "hardest": plot_contact_sheet(
-                dataset.images[hardest, ..., 0], words, f"the {len(hardest)} hardest of {len(labels):,} rows"
-            ),
+            "hardest": plot_rows(dataset.images[hardest], labels[hardest], oof[hardest], DIGITS.names, caption),
         }
         return self._save(figures)
 
