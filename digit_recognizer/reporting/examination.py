@@ -57,10 +57,10 @@ FOLDER = "examination"
 DEFAULT = ModelRequest()
 # figures that not every examination has: an older one's must not stay beside a newer one's
 OPTIONAL_FIGURES = (
-    ("learning_curves.png", "filters.png", "filter_effects.png", "feature_maps_*.png", "predictions.png")
-    + ("saliency.png", "embedding.png", "embedding_ssd.png", "new_classes_embedding.png")
-    + ("new_classes_embedding_ssd.png",)
-)  # fmt: skip
+    *("learning_curves.png", "filters.png", "filter_effects.png", "feature_maps_*.png", "predictions.png"),
+    *("saliency.png", "embedding.png", "embedding_ssd.png"),
+    *("new_classes_embedding.png", "new_classes_embedding_ssd.png"),
+)
 
 
 @dataclass(frozen=True)

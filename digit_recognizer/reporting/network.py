@@ -116,7 +116,7 @@ def open_network(model: "keras.Model") -> Network:
     calls: dict[str, LayerCall] = {}
     copy = keras.models.clone_model(_as_functional(model), clone_function=_copy_in_float32, recursive=True)
     copy.set_weights(model.get_weights())
-    copy = keras.models.clone_model(copy, clone_function=_keep, call_function=_record_calls(calls, ""))
+    copy = keras.models.clone_model(copy, clone_function=lambda layer: layer, call_function=_record_calls(calls, ""))
     return Network(_as_functional(copy), calls)
 
 
@@ -138,10 +138,6 @@ def _copy_in_float32(layer: "keras.Layer") -> "keras.Layer":
     return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
 
 
-def _keep(layer: "keras.Layer") -> "keras.Layer":
-    return layer
-
-
 def _record_calls(calls: dict[str, LayerCall], prefix: str) -> Callable[..., Any]:
     """A call function for `clone_model` that records each layer; those of a nested model in place of its own."""
     import keras
@@ -150,7 +146,9 @@ def _record_calls(calls: dict[str, LayerCall], prefix: str) -> Callable[..., Any
         if isinstance(layer, keras.Model):
             within: dict[str, LayerCall] = {}
             record = _record_calls(within, f"{prefix}{layer.name}/")
-            keras.models.clone_model(_as_functional(layer), args[0], clone_function=_keep, call_function=record)
+            keras.models.clone_model(
+                _as_functional(layer), args[0], clone_function=lambda layer: layer, call_function=record
+            )
             calls.update(within)
             return list(within.values())[-1].outputs  # a model of one output computes that last
         outputs = layer(*args, **kwargs)
