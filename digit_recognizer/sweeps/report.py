@@ -473,8 +473,10 @@ def _describe_plateau(found: Plateau | None) -> str:
 
 def describe_confusions(results: Results) -> Section | None:
     """The confusions of the best configuration over its seeds, and the classes that some run never predicted."""
-    best = results.ranked[0] if results.ranked else None
-    counts = np.array([record.confusion for record in best.done if record.confusion] if best else [], np.int64)
+    if not results.ranked:
+        return None
+    best = results.ranked[0]
+    counts = np.array([record.confusion for record in best.done if record.confusion], np.int64)
     if not len(counts):
         return None
     names, seeds = results.class_names, len(counts)
@@ -497,7 +499,7 @@ def describe_confusions(results: Results) -> Section | None:
         for pair in found.pairs.head(MOST_PAIRS).itertuples()
     ]
     words = [
-        f"The best configuration is {label_configuration(results.study, best.configuration) if best else ''}. A pair "
+        f"The best configuration is {label_configuration(results.study, best.configuration)}. A pair "
         "is listed if it takes more of the errors than its share; by chance a pair does so in one seed of twenty."
     ]
     lost = [(record, labels) for record in results.records if (labels := find_unpredicted(record))]

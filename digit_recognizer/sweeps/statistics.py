@@ -395,7 +395,7 @@ def measure_importance(study: Study, summaries: Sequence[Summary]) -> dict[str, 
         else:
             values[name] = [json.dumps(value) for value in found]
             kinds[name] = optuna.distributions.CategoricalDistribution(sorted({str(value) for value in values[name]}))
-    table = create_optuna_study(optuna.samplers.RandomSampler(seed=FOREST_SEED), optuna.pruners.NopPruner())
+    table = create_optuna_study()
     for place, one in enumerate(done):
         params = {name: values[name][place] for name in names}
         table.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=one.mean))

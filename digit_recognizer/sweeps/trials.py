@@ -259,7 +259,7 @@ def is_unpromising(curve: Curve, earlier: Sequence[Curve]) -> bool:
     """
     import optuna
 
-    study = create_optuna_study(optuna.samplers.RandomSampler(), optuna.pruners.MedianPruner(STARTUP_TRIALS))
+    study = create_optuna_study(pruner=optuna.pruners.MedianPruner(STARTUP_TRIALS))
     for other in earlier:
         study.add_trial(optuna.trial.create_trial(value=other[-1], intermediate_values=dict(enumerate(other, 1))))
     trial = study.ask()
@@ -301,12 +301,9 @@ def _suggest(
     import optuna
 
     distributions = {name: _describe_range(found) for name, found in study.ranges.items()}
-    sampler: optuna.samplers.BaseSampler = (
-        optuna.samplers.TPESampler(seed=group, constant_liar=True)
-        if study.method == "tpe"
-        else optuna.samplers.RandomSampler(seed=group)
-    )
-    search = create_optuna_study(sampler, optuna.pruners.NopPruner())
+    random = optuna.samplers.RandomSampler(seed=group)
+    tpe = optuna.samplers.TPESampler(seed=group, constant_liar=True)
+    search = create_optuna_study(sampler=tpe if study.method == "tpe" else random)
     states = optuna.trial.TrialState
     for configuration, records in known:
         accuracies = [record.accuracy for record in records if record.state == "done" and record.accuracy is not None]
@@ -334,9 +331,9 @@ def _describe_range(found: Range | tuple[Value, ...]) -> "optuna.distributions.B
     return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
 
 
-def create_optuna_study(sampler: "optuna.samplers.BaseSampler", pruner: "optuna.pruners.BasePruner") -> "optuna.Study":
-    """An Optuna study in memory; what must last is in the sweep's own table."""
+def create_optuna_study(**parts: Any) -> "optuna.Study":
+    """An Optuna study in memory, with a sampler or a pruner; what must last is in the sweep's own table."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna.create_study(sampler=sampler, pruner=pruner, direction="maximize")
+    return optuna.create_study(direction="maximize", **parts)
