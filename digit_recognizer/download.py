@@ -34,9 +34,9 @@ def main(arguments: list[str]) -> None:
     from digit_recognizer.data.sources import download
 
     if chosen.source == "kaggle":
-        print(download_competition(chosen.input_dir, chosen.overwrite).text)
+        print(download_competition(chosen.input_dir, chosen.overwrite))
     else:
-        print(download(chosen.source, chosen.input_dir, chosen.overwrite).text)
+        print(download(chosen.source, chosen.input_dir, chosen.overwrite))
 
 
 if __name__ == "__main__":

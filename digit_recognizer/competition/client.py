@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from digit_recognizer.data.sources import Summary, download
+from digit_recognizer.data.sources import download
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import lock_folder, make_folder
 
@@ -151,7 +151,7 @@ def quote(text: Any) -> str:
     return "".join(character for character in line if character.isprintable())[:300]
 
 
-def download_competition(input_dir: Path, overwrite: bool = False) -> Summary:
+def download_competition(input_dir: Path, overwrite: bool = False) -> str:
     """Download the competition's zip and unpack it into `input_dir`; after an interruption, resume.
 
     The zip, and the mark by which Kaggle's client knows how much of it is there, are kept in a hidden folder of
@@ -161,6 +161,9 @@ def download_competition(input_dir: Path, overwrite: bool = False) -> Summary:
     Args:
         input_dir: made if need be.
         overwrite: whether existing files that differ may be replaced.
+
+    Returns:
+        What `download` says of it.
 
     Raises:
         InputError: without valid credentials, accepted rules or a network; if the zip has other rows than the

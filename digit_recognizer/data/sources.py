@@ -63,41 +63,6 @@ KNOWN_TEST_IMAGES = {
 }
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a download brought.
-
-    Attributes:
-        source: as it was asked for.
-        files: those of the data set that are now in the input folder.
-        train_rows: rows of train.csv.
-        test_rows: rows of test.csv.
-        class_counts: int64 (10,), training rows per class.
-        label_set: what the classes are called.
-        notes: what the owner should know, one phrase each.
-    """
-
-    source: str
-    files: tuple[Path, ...]
-    train_rows: int
-    test_rows: int
-    class_counts: np.ndarray
-    label_set: LabelSet
-    notes: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """One paragraph for the terminal."""
-        classes = np.flatnonzero(self.class_counts)
-        counts = ", ".join(f"{self.label_set.names[label]}: {self.class_counts[label]}" for label in classes)
-        names = ", ".join(path.name for path in self.files)
-        notes = "".join(f" Note: {note}." for note in self.notes)
-        return (
-            f"{self.files[0].parent} now holds {names} from {self.source}: {self.train_rows} training rows, "
-            f"{self.test_rows} test rows, {len(classes)} classes (training rows per class: {counts}).{notes}"
-        )
-
-
 def download(
     source: str,
     input_dir: Path,
@@ -105,7 +70,7 @@ def download(
     *,
     name: str | None = None,
     rows: tuple[int, int] | None = None,
-) -> Summary:
+) -> str:
     """Bring a data set into `input_dir` as train.csv, test.csv, sample_submission.csv and, if known, test_labels.csv.
 
     Classes that are not called 0 to 9 have their names in classes.json: the source's own, or those of a published set.
@@ -114,8 +79,11 @@ def download(
         source: `sample`, or a path: the competition's zip, or a folder of CSV, idx or npz files.
         input_dir: made if need be.
         overwrite: whether existing files that differ may be replaced.
-        name: what the source is called in the summary; by default as it was asked for.
+        name: what the source is called in the result; by default as it was asked for.
         rows: how many rows train.csv and test.csv must have; None takes any number.
+
+    Returns:
+        One paragraph on what the folder holds now, with what its owner should know.
 
     Raises:
         InputError: if the source is unusable, or files that differ exist and `overwrite` is False.
@@ -140,9 +108,14 @@ def download(
                 _install(staging, input_dir, overwrite)
     except OSError as error:
         raise WriteError("io.unwritable", path=input_dir, received=error.strerror or str(error)) from error
-    files = tuple(input_dir / known for known in KNOWN if (input_dir / known).exists())
+    files = ", ".join(known for known in KNOWN if (input_dir / known).exists())
     counts = np.bincount(train.labels, minlength=CLASSES)
-    return Summary(name or source, files, len(train.labels), len(test.pixels), counts, label_set, (*notes, *more_notes))
+    each = ", ".join(f"{label_set.names[label]}: {counts[label]}" for label in np.flatnonzero(counts))
+    remarks = "".join(f" Note: {note}." for note in (*notes, *more_notes))
+    return (
+        f"{input_dir} now holds {files} from {name or source}: {len(train.labels)} training rows, "
+        f"{len(test.pixels)} test rows, {np.count_nonzero(counts)} classes (training rows per class: {each}).{remarks}"
+    )
 
 
 def _stage(staging: Path, source: str) -> tuple[str, ...]:
@@ -194,7 +167,7 @@ def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
                             unpacked.write(chunk)
                             bar.update(len(chunk))
     others = len(members) - sum(map(len, wanted.values()))
-    return (f"{others} other files in the zip were left there",) if others else ()
+    return (f"other files in the zip were left there: {others}",) if others else ()
 
 
 def _write_image_set(staging: Path, images: "ImageSet") -> tuple[str, ...]:
