@@ -24,6 +24,7 @@ from digit_recognizer.training.trainer import predict_probabilities
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.transfer_learning.heads import (
     build_linear_head,
+    cut_head,
     predict_by_nearest_mean,
     predict_by_neighbours,
     replace_head,
@@ -50,7 +51,7 @@ def main() -> None:
     images, labels = pixels_to_images(table.pixels), table.labels
     unseen = pixels_to_images(load_test(chosen.input_dir / "test.csv").pixels)[:QUERIES]
     test_labels = np.genfromtxt(chosen.input_dir / "test_labels.csv", int, delimiter=",", skip_header=1)[:QUERIES, -1]
-    body = replace_head(load_pretrained(), CLASSES).body
+    body = cut_head(replace_head(load_pretrained(), CLASSES))
     queries = predict_probabilities(body, unseen)
     config = TransferConfig(run="ready", images=Path())
     found: dict[str, list[float]] = {}

@@ -10,6 +10,7 @@ from digit_recognizer.models import build_model
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.transfer_learning.heads import (
     count_parameters,
+    cut_head,
     predict_by_nearest_mean,
     predict_by_neighbours,
     replace_head,
@@ -22,28 +23,28 @@ def test_the_parameters_are_those_of_the_report():
     model = build_model("narrow")
     assert model.count_params() == 21_840
     transferred = replace_head(model, 3)
-    assert count_parameters(transferred.model) == (153, 21_330)
+    assert count_parameters(transferred) == (153, 21_330)
 
 
 @pytest.mark.parametrize("name", ["baseline", "champion", "padded", "residual"])
 def test_every_model_gives_its_embedding_and_takes_a_new_output(name):
     transferred = replace_head(build_model(name), 7)
-    assert transferred.model.output_shape == (None, 7)
-    assert len(transferred.model.trainable_weights) == 2 and not transferred.body.trainable_weights
+    assert transferred.output_shape == (None, 7)
+    assert len(transferred.trainable_weights) == 2 and not cut_head(transferred).trainable_weights
     images = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
-    kernel, bias = transferred.output_layer.get_weights()
-    logits = np.asarray(transferred.body.predict_on_batch(images)) @ kernel + bias
+    kernel, bias = transferred.layers[-1].get_weights()
+    logits = np.asarray(cut_head(transferred).predict_on_batch(images)) @ kernel + bias
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     expected = shares / shares.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(transferred.model.predict_on_batch(images), expected, atol=1e-5)
+    np.testing.assert_allclose(transferred.predict_on_batch(images), expected, atol=1e-5)
 
 
 def test_logits_with_a_softmax_of_its_own_are_replaced_together():
     inputs = keras.Input((28, 28, 1))
     outputs = layers.Dense(4, name="logits")(layers.Flatten()(inputs))
     transferred = replace_head(keras.Model(inputs, layers.Softmax()(outputs)), 2)
-    assert transferred.body.output_shape == (None, 784)
-    assert [layer.name for layer in transferred.model.layers][-1] == "probabilities"
+    assert cut_head(transferred).output_shape == (None, 784)
+    assert [layer.name for layer in transferred.layers][-1] == "probabilities"
 
 
 def test_a_model_without_a_dense_output_is_refused():
@@ -55,8 +56,8 @@ def test_a_model_without_a_dense_output_is_refused():
 
 def test_unfreezing_reaches_from_a_layer_to_the_end_but_not_normalization():
     transferred = replace_head(build_model("champion"), 3)
-    unfreeze_from(transferred.model, "block2_first_conv")
-    trained = [layer.name for layer in transferred.model.layers if layer.trainable_weights]
+    unfreeze_from(transferred, "block2_first_conv")
+    trained = [layer.name for layer in transferred.layers if layer.trainable_weights]
     assert trained == ["block2_first_conv", "block2_second_conv", "probabilities"]
 
 
@@ -64,7 +65,7 @@ def test_unfreezing_reaches_from_a_layer_to_the_end_but_not_normalization():
 def test_unfreezing_from_a_layer_without_trainable_weights_is_refused(name):
     transferred = replace_head(build_model("champion"), 3)
     with expect_error("models.unfreeze", received=name) as caught:
-        unfreeze_from(transferred.model, name)
+        unfreeze_from(transferred, name)
     known = caught.value.details["known"].split(", ")
     assert (known[0], known[-1]) == ("stem_conv", "block2_second_conv")
 

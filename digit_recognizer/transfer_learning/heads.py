@@ -5,7 +5,6 @@ Embeddings are computed once, because the model below the output layer stays fro
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -24,30 +23,15 @@ BuildHead = Callable[[tuple[int, ...], int], keras.Model]
 Callbacks = Sequence[keras.callbacks.Callback]
 
 
-@dataclass(frozen=True)
-class Transferred:
-    """A model whose output layer is fresh, and its frozen part. The two share their layers.
-
-    Attributes:
-        model: float32 images (n, height, width, channels) in [0, 1] to float32 probabilities (n, classes).
-        body: the same images to the embedding (n, numbers), the input of the output layer.
-    """
-
-    model: keras.Model
-    body: keras.Model
-
-    @property
-    def output_layer(self) -> keras.layers.Dense:
-        """The layer that was replaced."""
-        return self.model.layers[-1]
-
-
-def replace_head(model: keras.Model, classes: int) -> Transferred:
+def replace_head(model: keras.Model, classes: int) -> keras.Model:
     """Put a fresh output layer in place of a model's own, and freeze everything else.
 
     Args:
         model: a trained model that ends in a dense layer, or in one and its softmax.
         classes: number of the new outputs.
+
+    Returns:
+        From the same images to float32 probabilities (n, classes); the layers below are those of `model`.
 
     Raises:
         InputError: if the model ends in another layer.
@@ -60,10 +44,13 @@ def replace_head(model: keras.Model, classes: int) -> Transferred:
         or any(not isinstance(layer, (keras.layers.Activation, keras.layers.Softmax)) for layer in after)
     ):
         raise InputError("models.head_not_dense", model=model.name, received=model.layers[-1].name)
-    body = keras.Model(model.input, last.input, name="body")
-    body.trainable = False
-    outputs = classify(last.input, classes)
-    return Transferred(keras.Model(model.input, outputs, name=f"{model.name}_transferred"), body)
+    model.trainable = False
+    return keras.Model(model.input, classify(last.input, classes), name=f"{model.name}_transferred")
+
+
+def cut_head(model: keras.Model) -> keras.Model:
+    """The part below the output layer of `replace_head`, to the embedding (n, numbers); the two share their layers."""
+    return keras.Model(model.input, model.layers[-1].input, name="body")
 
 
 def unfreeze_from(model: keras.Model, name: str) -> None:
@@ -216,7 +203,7 @@ def train_linear_head(
 
 
 def fine_tune(
-    transferred: Transferred,
+    model: keras.Model,
     images: np.ndarray,
     labels: np.ndarray,
     config: TransferConfig,
@@ -226,7 +213,7 @@ def fine_tune(
     """Then train the output layer and the layers below it together, from `config.unfreeze` on.
 
     Args:
-        transferred: with an output layer that is trained already, or its gradients would wreck the layers below;
+        model: of `replace_head`, its output layer trained already, or its gradients would wreck the layers below;
             changed in place.
         images: uint8 (n, height, width, channels): pictures and their copies.
         labels: int64 (n,).
@@ -235,12 +222,12 @@ def fine_tune(
         callbacks: are called as Keras does; epochs are counted on from those of the output layer.
     """
     assert config.unfreeze is not None
-    unfreeze_from(transferred.model, config.unfreeze)
+    unfreeze_from(model, config.unfreeze)
     recipe = config.training(seed)
     targets = np.eye(labels.max() + 1, dtype=np.float32)[labels]
     fit_seed = derive_seed(seed, "fit", 1)
     batches = TrainingBatches(images[None], targets, np.arange(len(labels)), recipe.batch_size, fit_seed)
-    trainer = Trainer(transferred.model, recipe, Session(callbacks))
+    trainer = Trainer(model, recipe, Session(callbacks))
     trainer.epochs_planned = recipe.epochs  # counted on from those of the output layer
     trainer.fit(batches, epochs=config.unfreeze_epochs, learning_rate=config.unfreeze_learning_rate)
 

@@ -23,7 +23,7 @@ from digit_recognizer.training.run import CONFIG, Run
 from digit_recognizer.training.trainer import predict_probabilities
 from digit_recognizer.transfer_learning.config import MAX_COPIES, PHOTOGRAPHS, READY, TransferConfig
 from digit_recognizer.transfer_learning.heads import (
-    Transferred,
+    cut_head,
     fine_tune,
     predict_by_nearest_mean,
     predict_by_neighbours,
@@ -74,13 +74,13 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
     train = find_classes(config.images, "--images")
     keras.utils.set_random_seed(derive_seed(config.seed, "fit"))  # a model draws the seeds of its dropout when built
     base, preprocess = open_base_model(config.run)
-    transferred = replace_head(base, len(train.classes))
+    model = replace_head(base, len(train.classes))
     if config.unfreeze is not None:
-        unfreeze_from(transferred.model, config.unfreeze)  # refuses an unknown layer now
+        unfreeze_from(model, config.unfreeze)  # refuses an unknown layer now
     data = load_data(train, config.test, lambda path: preprocess_images(load_letter(path)[None], preprocess)[0])
     with Run.create(config, "transfer") as folder:
-        run = TransferRun(config, folder, data, transferred.model, preprocess)
-        trainer = LetterTrainer(run, transferred)
+        run = TransferRun(config, folder, data, model, preprocess)
+        trainer = LetterTrainer(run)
         return run.finish(evaluate_folds(trainer) if data.test is None else evaluate_test(trainer))
 
 
@@ -103,14 +103,14 @@ class LetterTrainer:
     """Trains the output layer of a model on pictures and their altered copies, each time from the same start.
 
     Args:
-        run: configuration, pictures and history of the transfer.
-        transferred: the model with its new output layer; its weights now are the start.
+        run: configuration, pictures, history and model of the transfer; the model's weights now are the start.
     """
 
-    def __init__(self, run: TransferRun, transferred: Transferred) -> None:
-        self.run, self.config, self.data, self.transferred = run, run.config, run.data, transferred
+    def __init__(self, run: TransferRun) -> None:
+        self.run, self.config, self.data, self.model = run, run.config, run.data, run.model
+        self.body = cut_head(run.model)
         self.labels, self.images = self.data.train.labels, self.data.train.images
-        self.start = transferred.body.get_weights()
+        self.start = self.body.get_weights()
         self.copies = min(self.config.copies, MAX_COPIES // len(self.labels))
         if self.copies < self.config.copies:
             run.folder.log(f"note: {self.copies} copies of each picture, so that there are at most {MAX_COPIES:,}")
@@ -126,7 +126,7 @@ class LetterTrainer:
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embeddings float32 (n, numbers) of uint8 images; before training, while the body is at its start."""
-        return predict_probabilities(self.transferred.body, images)
+        return predict_probabilities(self.body, images)
 
     def train(self, chosen: np.ndarray, part: str = "all") -> None:
         """Train on the training pictures that are chosen, bool (n,), and on their copies."""
@@ -135,24 +135,24 @@ class LetterTrainer:
         embeddings = self.embeddings[:, chosen].reshape(len(labels), -1)
         callbacks = self.run.callbacks(self.seed, part)
         weights = train_linear_head(embeddings, labels, self.config, self.seed, callbacks)
-        self.transferred.output_layer.set_weights(list(weights))
+        self.model.layers[-1].set_weights(list(weights))
         if self.config.unfreeze is not None:
             images = self.copied_images[:, chosen].reshape(len(labels), *self.images.shape[1:])
-            fine_tune(self.transferred, images, labels, self.config, self.seed, callbacks)
+            fine_tune(self.model, images, labels, self.config, self.seed, callbacks)
 
     def predict(self, chosen: np.ndarray, images: np.ndarray, queries: np.ndarray) -> Prediction:
         """Predict images, embedded in `queries`, with the trained model and by distance from the chosen pictures."""
         known = self.labels[chosen]
         embeddings = self.embeddings[:, chosen].reshape(-1, self.embeddings.shape[-1])
         return Prediction(
-            predict_finite(self.transferred.model, images),
+            predict_finite(self.model, images),
             predict_by_nearest_mean(embeddings[: len(known)], known, queries),
             predict_by_neighbours(embeddings, np.tile(known, 1 + self.copies), queries, self.config.neighbours),
         )
 
     def _restore(self) -> None:
-        self.transferred.body.trainable = False
-        self.transferred.body.set_weights(self.start)
+        self.body.trainable = False
+        self.body.set_weights(self.start)
 
 
 def evaluate_test(trainer: LetterTrainer) -> Evaluation:
@@ -166,7 +166,7 @@ def evaluate_test(trainer: LetterTrainer) -> Evaluation:
     for seed in run.seeds:
         trainer.set_seed(seed)
         trainer.train(everything)
-        run.save(trainer.transferred.model, seed)
+        run.save(trainer.model, seed)
         predictions.append(trainer.predict(everything, data.test.images, queries))
     return Evaluation("test pictures", data.test, predictions)
 
@@ -188,7 +188,7 @@ def evaluate_folds(trainer: LetterTrainer) -> Evaluation | None:
             predictions.append(_predict_out_of_fold(trainer, fold_of_row))
         if seed == run.seeds[0]:
             trainer.train(np.ones(len(trainer.labels), bool))
-            run.save(trainer.transferred.model, seed)
+            run.save(trainer.model, seed)
     if folds == 1:
         return None
     return Evaluation(f"training pictures, held out in {folds} folds", data.train, predictions)
