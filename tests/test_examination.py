@@ -145,6 +145,7 @@ def test_pictures_alone_are_of_one_class(tmp_path):
         ("report.no_pictures", ["--images", "empty"]),
         ("report.same_predictions", ["--with", "run"]),
         ("report.layer", ["--layer", "deep breath"]),
+        ("report.layer", ["--output", "new/folder", "--layer", "none"]),
         ("report.output_folder", ["--output", "run"]),  # which holds files, but no examination
     ],
 )
@@ -152,7 +153,7 @@ def test_what_is_not_there_is_refused_and_leaves_nothing(examined, run, tmp_path
     (tmp_path / "empty").mkdir()
     with expect_error(code):
         examine(examined, run, *arguments, "--debug")
-    assert not (run / "examination").exists()
+    assert not (run / "examination").exists() and not (tmp_path / "new").exists()
 
 
 def test_a_run_without_models_shows_the_rest(examined, run):

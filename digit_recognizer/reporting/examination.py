@@ -23,6 +23,7 @@ from digit_recognizer.io import (
     install_file,
     is_foreign,
     lock_folder,
+    make_folder,
     open_staging_folder,
     read_json,
     write_text,
@@ -116,8 +117,7 @@ def examine_run(
                 raise InputError("report.same_predictions", path=one.path, other=other.path)
     run, labels, names = runs[0], train.labels, runs[0].class_names
     errors = find_label_errors(run.oof_probabilities, labels)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open_staging_folder(folder if folder.is_dir() else folder.parent) as staging:
+    with make_folder(folder), open_staging_folder(folder) as staging:
         model_note = "shown"
         try:  # first: it knows what cannot be had
             of_model = describe_model(run, train, request, staging)
@@ -154,7 +154,6 @@ def examine_run(
 
 def _publish(staging: Path, folder: Path) -> None:
     """Let the files of a finished examination take the place of an older one's, whose other figures vanish."""
-    folder.mkdir(exist_ok=True)
     with lock_folder(folder):  # two at once must not mix
         staged = sorted(staging.iterdir())
         for file in staged:
