@@ -230,19 +230,14 @@ def _check_staged(staging: Path, wanted: tuple[int, int] | None) -> tuple[TrainT
 
 
 def _name_classes(staging: Path, test: TestTable) -> LabelSet:
-    """What the classes are called: as the source says, or as its images are known."""
+    """What the classes are called: as the source says, or else by its test images; unknown ones count as digits."""
     given = (staging / CLASS_NAMES).exists()
-    label_set = load_label_set(staging, test.sha256) if given else recognize_label_set(test.pixels)
+    known = KNOWN_TEST_IMAGES.get(hashlib.sha256(test.pixels.data).hexdigest(), DIGITS)
+    label_set = load_label_set(staging, test.sha256) if given else known
     if given or label_set != DIGITS:
         sha256 = hash_file(staging / TEST)  # not the table's own: it may have been brought into form
         write_json(staging / CLASS_NAMES, {**label_set.to_json(), "test_sha256": sha256})
     return label_set
-
-
-def recognize_label_set(test_pixels: np.ndarray) -> LabelSet:
-    """Recognize a published data set by its test images, uint8 (n, 784); what is not recognized counts as digits."""
-    digest = hashlib.sha256(test_pixels.tobytes()).hexdigest()
-    return KNOWN_TEST_IMAGES.get(digest, DIGITS)
 
 
 def _install(staging: Path, input_dir: Path, overwrite: bool) -> None:
