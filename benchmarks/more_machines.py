@@ -146,17 +146,17 @@ def measure_kill(folder: Path, input_dir: Path) -> bool:
 def measure_overhead(folder: Path, input_dir: Path) -> bool:
     """Tasks that do nothing, on a cluster of one node."""
     with run_cluster(1) as (address, _):
-        from digit_recognizer.training.executors import Machines, do_task, map_in_order, open_executor
+        from digit_recognizer.training.executors import ExecutorConfig, map_in_order, open_executor, run_task
 
         started = time.perf_counter()
-        with open_executor(Machines(executor="ray", ray_address=address)) as executor:
+        with open_executor(ExecutorConfig(executor="ray", ray_address=address)) as executor:
             print(f"connecting: {time.perf_counter() - started:.2f} s")
-            print(f"first task, cold worker: {_time(lambda: do_task(executor, eval, {}, '0')):.2f} s")
+            print(f"first task, cold worker: {_time(lambda: run_task(executor, eval, {}, '0')):.2f} s")
             script = "import time; s = time.perf_counter(); from digit_recognizer.backend import import_keras as i; i()"
             script += "; print(time.perf_counter() - s)"
             alone = [float(subprocess.check_output([sys.executable, "-c", script])) for _ in range(3)]
             print(f"import of Keras in a process by itself: {statistics.median(alone):.2f} s (median of 3)")
-            singles = [_time(lambda: do_task(executor, eval, {}, "0")) for _ in range(TASKS)]
+            singles = [_time(lambda: run_task(executor, eval, {}, "0")) for _ in range(TASKS)]
             print(f"a task alone, warm worker: {_describe(singles)}")
             many = _time(lambda: list(map_in_order(executor, eval, [{}] * MANY_TASKS, "0")))
             print(f"{MANY_TASKS} tasks in a row: {1000 * many / MANY_TASKS:.2f} ms each")
@@ -173,10 +173,10 @@ def _measure_bytes(executor: Any, input_dir: Path) -> None:
     import_keras()
     from digit_recognizer.config import RunConfig
     from digit_recognizer.data.dataset import load_dataset
-    from digit_recognizer.training.executors import do_task
+    from digit_recognizer.training.executors import run_task
 
     dataset = load_dataset(RunConfig(input_dir=input_dir))
-    sent = [_time(lambda: do_task(executor, getattr, "whole_test", dataset)) for _ in range(5)]
+    sent = [_time(lambda: run_task(executor, getattr, "has_all_test_rows", dataset)) for _ in range(5)]
     print(f"data set: {len(pickle.dumps(dataset)) / 1e6:.1f} MB; a task that is given it: {_describe(sent)}")
     rows = len(dataset.labels) // 5 + len(dataset.test_images)
     print(f"a fold's result: {rows * 10 * 4 / 1e6:.2f} MB of probabilities, and the model")

@@ -7,7 +7,7 @@ import sys
 
 from digit_recognizer.errors import InputError
 
-BACKENDS = ("tensorflow", "jax")
+BACKENDS = ("tensorflow", "jax")  # the first is the default
 # environment variables that a backend reads when it starts; each may change the order of a sum, or its kernel
 SWITCHES = (
     *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS"),
@@ -25,9 +25,9 @@ def import_keras() -> None:
     """
     if "keras" in sys.modules:
         return
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
-        raise InputError("training.backend", received=backend, backends=", ".join(BACKENDS))
+        raise InputError("training.backend", received=backend, backends=" or ".join(BACKENDS), default=BACKENDS[0])
     # it warns of functions traced again, which a fresh model per fold does by design
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()

@@ -22,7 +22,7 @@ from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import TerminatedError, make_printable, open_closed_streams, raise_on_signals
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.executors import Machines, open_executor
+from digit_recognizer.training.executors import ExecutorConfig, open_executor
 
 if TYPE_CHECKING:
     from digit_recognizer.training.results import CVResult
@@ -111,8 +111,12 @@ def parse_arguments(
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunArguments(RunConfig, Machines):
+class RunArguments(RunConfig, ExecutorConfig):
     """The flags of RunConfig and those of the executor."""
+
+    def __post_init__(self) -> None:
+        RunConfig.__post_init__(self)
+        ExecutorConfig.__post_init__(self)
 
     @property
     def config(self) -> RunConfig:
@@ -121,7 +125,7 @@ class RunArguments(RunConfig, Machines):
 
 
 def parse_run_config(subcommand: str, arguments: list[str], description: str) -> RunArguments:
-    """A run's configuration and machines: defaults, then the model's recipe, then the smoke run's, then the flags.
+    """A run's configuration and executor: defaults, then the model's recipe, then the smoke run's, then the flags.
 
     The model and `--smoke` are read first, because `--help` shows their defaults.
 
@@ -147,7 +151,7 @@ def parse_run_config(subcommand: str, arguments: list[str], description: str) ->
 
 
 @dataclass(frozen=True)
-class ResumeArguments(Machines):
+class ResumeArguments(ExecutorConfig):
     """Resume an interrupted run with the configuration that it was started with, here or on another machine."""
 
     resume: Path
@@ -185,16 +189,16 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
     Raises:
         InputError: for an invalid configuration or invalid data.
     """
-    resumed = parse_resume(subcommand, arguments)
-    if resumed is None:
-        parsed = parse_run_config(subcommand, arguments, f"{description} {RESUME_HELP}")
-    with open_executor((resumed or parsed).machines) as executor:
+    parsed = parse_resume(subcommand, arguments) or parse_run_config(
+        subcommand, arguments, f"{description} {RESUME_HELP}"
+    )
+    with open_executor(parsed) as executor:
         import_keras()
         from digit_recognizer.training.cross_validation import cross_validate, resume
 
-        if resumed is None:
-            return cross_validate(parsed.config, single_split=subcommand == "train", executor=executor)
-        return resume(resumed.resume, subcommand, allow_inexact=resumed.allow_inexact, executor=executor)
+        if isinstance(parsed, ResumeArguments):
+            return resume(parsed.resume, subcommand, allow_inexact=parsed.allow_inexact, executor=executor)
+        return cross_validate(parsed.config, single_split=subcommand == "train", executor=executor)
 
 
 def _explain(error: BaseException) -> tuple[str, int]:

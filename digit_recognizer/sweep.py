@@ -19,14 +19,14 @@ from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.console import TerminatedError
 from digit_recognizer.errors import LostError
 from digit_recognizer.sweeps.study import SweepConfig
-from digit_recognizer.training.executors import Machines, open_executor
+from digit_recognizer.training.executors import ExecutorConfig, open_executor
 
 WORKER = "DIGIT_RECOGNIZER_SWEEP_WORKER"  # environment variable that tells the worker from its parent
 GROWN = 75  # exit code of a worker that must be replaced
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepArguments(Machines, SweepConfig):
+class SweepArguments(ExecutorConfig, SweepConfig):
     """Run a study: every configuration of its grids, or a search, with several seeds; a new model per trial.
 
     The same command resumes a sweep that was stopped. No trial is lost, and none is run twice.
@@ -67,7 +67,7 @@ def _run_worker(arguments: list[str]) -> int:
 def _run_batch(chosen: SweepArguments) -> None:
     """Run trials in this process until all have ended, or it has grown; exits."""
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    with open_executor(chosen.machines) as executor:
+    with open_executor(chosen) as executor:
         import_keras()
         from digit_recognizer.sweeps.sweeping import MOST_GROWTH_BYTES, sweep
 

@@ -47,7 +47,7 @@ def test_fewer_rows_are_the_same_for_every_seed_and_keep_their_labels(tmp_path):
 def test_fewer_test_rows_are_the_first_and_leave_the_test_set_incomplete(tmp_path):
     config = write_data(tmp_path / "data", draw_pixels(20, 0), draw_pixels(10, 1))
     whole, part = load_dataset(config), load_dataset(config.replace(limit_test=4))
-    assert whole.whole_test and not part.whole_test
+    assert whole.has_all_test_rows and not part.has_all_test_rows
     assert np.array_equal(part.test_images, whole.test_images[:4])
 
 

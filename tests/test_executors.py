@@ -15,7 +15,7 @@ from digit_recognizer.errors import LostError
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training import ray_executor
 from digit_recognizer.training.cross_validation import cross_validate
-from digit_recognizer.training.executors import LocalExecutor, Machines, do_task, map_in_order
+from digit_recognizer.training.executors import ExecutorConfig, LocalExecutor, map_in_order, run_task
 
 
 class Backwards:
@@ -30,7 +30,7 @@ class Backwards:
 @pytest.mark.parametrize("executor", [LocalExecutor(), Backwards()])
 def test_results_come_in_the_order_of_the_tasks(executor):
     assert list(map_in_order(executor, pow, [3, 1, 2], 10)) == [1000, 10, 100]
-    assert do_task(executor, pow, 3, 2) == 8
+    assert run_task(executor, pow, 3, 2) == 8
 
 
 class Lost:
@@ -101,13 +101,13 @@ def test_threads_cannot_change_once_keras_is_imported():
 
 
 def test_machines_are_not_part_of_a_runs_configuration():
-    assert not {*vars(Machines())} & {*RunConfig().to_json()}
+    assert not {*vars(ExecutorConfig())} & {*RunConfig().to_json()}
 
 
 BIND = """
 import os, sys
-from digit_recognizer.training.executors import Machines, open_executor
-with open_executor(Machines(task_cpus=1)):
+from digit_recognizer.training.executors import ExecutorConfig, open_executor
+with open_executor(ExecutorConfig(task_cpus=1)):
     from digit_recognizer.training.reproducibility import describe_machine
     from digit_recognizer.config import RunConfig
     print(describe_machine(None, RunConfig(precision="float32"))["threads"], len(os.sched_getaffinity(0)))

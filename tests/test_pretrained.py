@@ -78,7 +78,7 @@ def test_an_incomplete_installation_is_refused(damage, tmp_path, monkeypatch):
     monkeypatch.setattr(_packaged, "WEIGHTS", path)
     with expect_error("models.packaged_weights", path=path):
         load_pretrained()
-    submissions.refuse_if_blocked()  # nothing has been loaded
+    submissions.check_submissions_allowed()  # nothing has been loaded
 
 
 def test_a_process_that_has_loaded_it_writes_no_submission(tiny_dir, tmp_path):

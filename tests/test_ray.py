@@ -13,7 +13,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.io import hash_file
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training.cross_validation import cross_validate, resume
-from digit_recognizer.training.executors import Machines, count_threads, do_task, map_in_order, open_executor
+from digit_recognizer.training.executors import ExecutorConfig, count_threads, map_in_order, open_executor, run_task
 from digit_recognizer.training.reproducibility import compare_machines, describe_machine
 
 RECIPE = RECIPES["dropout, augmentation, one cycle"]
@@ -22,7 +22,7 @@ RECIPE = RECIPES["dropout, augmentation, one cycle"]
 @pytest.fixture(scope="module")
 def cluster():
     """A task has as many cores as this process has threads, so that runs there must equal runs here."""
-    with open_executor(Machines(executor="ray", task_cpus=count_threads())) as executor:
+    with open_executor(ExecutorConfig(executor="ray", task_cpus=count_threads())) as executor:
         yield executor
 
 
@@ -78,7 +78,7 @@ def test_a_task_has_its_cores_and_the_drivers_variables(cluster, monkeypatch):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     expression = "(len(__import__('os').sched_getaffinity(0)), *map(__import__('os').environ.get, names))"
     names = ["OMP_NUM_THREADS", "ONEDNN_MAX_CPU_ISA"]
-    assert do_task(cluster, eval, {"names": names}, expression) == (count_threads(), None, "AVX2")
+    assert run_task(cluster, eval, {"names": names}, expression) == (count_threads(), None, "AVX2")
 
 
 def test_tasks_are_taken_as_the_cluster_has_capacity(cluster):
@@ -91,15 +91,15 @@ def test_tasks_are_taken_as_the_cluster_has_capacity(cluster):
 
 def test_workers_have_the_drivers_environment(cluster):
     config = RunConfig(precision="float32")
-    fingerprint = do_task(cluster, describe_machine, config)
+    fingerprint = run_task(cluster, describe_machine, config)
     assert fingerprint == describe_machine(None, config)
     with expect_error("machines.different"):  # the error of a task is raised here
-        do_task(cluster, compare_machines, config, {**fingerprint, "keras": "2.0"})
+        run_task(cluster, compare_machines, config, {**fingerprint, "keras": "2.0"})
 
 
 @pytest.mark.slow
 def test_another_processor_is_tolerated_and_recorded(cluster, tiny_dir, monkeypatch):
-    monkeypatch.setattr("digit_recognizer.training.reproducibility.do_task", pretend_another_processor)
+    monkeypatch.setattr("digit_recognizer.training.reproducibility.run_task", pretend_another_processor)
     config = configure(tiny_dir, "mixed", RECIPE)
     cross_validate(config, executor=cluster)
     recorded = json.loads((config.run_dir / "metrics.json").read_text())["resumed_with_differences"]
@@ -107,7 +107,7 @@ def test_another_processor_is_tolerated_and_recorded(cluster, tiny_dir, monkeypa
 
 
 def pretend_another_processor(executor, function, task, shared=None):
-    return {**do_task(executor, function, task, shared), "processor": "abacus"}
+    return {**run_task(executor, function, task, shared), "processor": "abacus"}
 
 
 def test_tasks_too_large_for_every_machine_are_refused(cluster, monkeypatch):

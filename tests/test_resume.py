@@ -87,7 +87,7 @@ def test_a_folder_without_any_state_is_resumed(whole, tiny_dir, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(cross_validation, "settle_environment", stop)
+        patch.setattr(cross_validation, "record_environment", stop)
         cross_validate(config)
     assert sorted(path.name for path in config.run_dir.iterdir()) == [".lock", "config.json"]
     resume(config.run_dir, "cv")

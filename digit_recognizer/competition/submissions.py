@@ -169,7 +169,7 @@ def block_submissions(error: InputError) -> None:
     _blocks.append(error)
 
 
-def refuse_if_blocked() -> None:
+def check_submissions_allowed() -> None:
     """Refuse what would end in a submission.
 
     Raises:
@@ -217,7 +217,7 @@ def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Prov
         InputError: if there is not one label per id, or this process may write no submission.
         FileExistsError: if the file or its provenance exists by now and differs.
     """
-    refuse_if_blocked()
+    check_submissions_allowed()
     if len(labels) != rows:
         raise InputError("submission.label_count", path=path, received=len(labels), rows=rows)
     content = "ImageId,Label\n" + "".join(f"{number},{label}\n" for number, label in enumerate(labels.tolist(), 1))

@@ -171,7 +171,7 @@ class Dataset:
         return self.label_set.names
 
     @property
-    def whole_test(self) -> bool:
+    def has_all_test_rows(self) -> bool:
         """Whether every row of test.csv is here, so that a submission can be made."""
         return len(self.test_images) == self.all_test_rows
 

@@ -11,10 +11,10 @@ from digit_recognizer.competition.submissions import (
     Provenance,
     check_new_submission_path,
     check_submission,
+    check_submissions_allowed,
     choose_submission_path,
     is_line,
     load_submission,
-    refuse_if_blocked,
     write_submission,
 )
 from digit_recognizer.data.csv import CLASSES, load_labels
@@ -250,7 +250,7 @@ def ensemble(
     Example:
         >>> result = ensemble([Path("runs/a"), Path("runs/b")])  # doctest: +SKIP
     """
-    refuse_if_blocked()
+    check_submissions_allowed()
     if len(members) < 2:
         raise InputError("evaluation.too_few_members", received=len(members))
     input_dir = input_dir or find_input_dir(*members)

@@ -63,7 +63,7 @@ from digit_recognizer.sweeps.trials import (
 )
 from digit_recognizer.training.checkpoint import remove_state
 from digit_recognizer.training.cross_validation import cross_validate, resume
-from digit_recognizer.training.executors import Executor, LocalExecutor, count_threads, do_task
+from digit_recognizer.training.executors import Executor, LocalExecutor, count_threads, run_task
 from digit_recognizer.training.hardware import POLICIES, choose_precision
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
 from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint, name_processor
@@ -234,7 +234,7 @@ def _start_or_resume(dataset: Dataset, task: TrialTask, path: Path, callback: Pr
     elif path.exists():
         shutil.rmtree(path)
     config = task.config.replace(run_dir=path)
-    if dataset.whole_test:
+    if dataset.has_all_test_rows:
         config = config.replace(submission=path / "submission.csv")
     with _silence():
         return cross_validate(config, single_split=True, dataset=dataset, callbacks=[callback])
@@ -452,7 +452,7 @@ class _Sweep:
                 if self.study.build_config(record.configuration, record.seed).precision == requested
             ]
             known = [precision for precision in earlier if precision in POLICIES]
-            self.precisions[requested] = known[0] if known else do_task(self.executor, resolve_precision, requested)
+            self.precisions[requested] = known[0] if known else run_task(self.executor, resolve_precision, requested)
         return self.precisions[requested]
 
 

@@ -234,7 +234,7 @@ def restore_variables(model: keras.Model, state: TrainingState) -> None:
             variable.assign(array)
 
 
-def restore_monitors(monitors: Sequence[keras.callbacks.Callback], model: keras.Model, state: TrainingState) -> None:
+def restore_callbacks(monitors: Sequence[keras.callbacks.Callback], model: keras.Model, state: TrainingState) -> None:
     """Bring early stopping and plateau to a state; to be called after their `on_train_begin`, which resets them."""
     for monitor in monitors:
         for name, value in state.counters.get(type(monitor).__name__, {}).items():

@@ -26,8 +26,8 @@ from digit_recognizer.competition.submissions import (
     SUFFIXES,
     Provenance,
     check_new_submission_path,
+    check_submissions_allowed,
     choose_submission_path,
-    refuse_if_blocked,
     write_submission,
 )
 from digit_recognizer.config import RunConfig
@@ -39,15 +39,15 @@ from digit_recognizer.io import check_free_disk, check_writable_folder, find_fre
 from digit_recognizer.models._weights import export_keras, pack_weights
 from digit_recognizer.training.callbacks import Progress, Trackers, check_trackers, name_fold, open_trackers
 from digit_recognizer.training.checkpoint import RunState, TrainingState, load_state, remove_state
-from digit_recognizer.training.executors import Executor, LocalExecutor, do_task, map_in_order
-from digit_recognizer.training.hardware import precision_policy, spread_over
+from digit_recognizer.training.executors import Executor, LocalExecutor, map_in_order, run_task
+from digit_recognizer.training.hardware import data_parallel, precision_policy
 from digit_recognizer.training.inputs import Inputs, check_model_flags, count_parameters, make_inputs
 from digit_recognizer.training.reproducibility import (
     check_finished,
     compare_machines,
     derive_seed,
     record_differences,
-    settle_environment,
+    record_environment,
 )
 from digit_recognizer.training.results import CVResult, describe_metrics, evaluate, format_result, read_result
 from digit_recognizer.training.run import METRICS, Run, find_fold_weights, load_config, load_run, load_run_config
@@ -90,15 +90,15 @@ def cross_validate(
         >>> result.score.oof_accuracy
     """
     started = time.perf_counter()
-    refuse_if_blocked()
+    check_submissions_allowed()
     check_model_flags(config)
     check_trackers(config)
     if config.submission is not None:
         check_new_submission_path(config.submission, config.input_dir)
     dataset = dataset or load_dataset(config)
-    if config.submission is None and dataset.whole_test and not config.smoke:
+    if config.submission is None and dataset.has_all_test_rows and not config.smoke:
         check_writable_folder(SUBMISSIONS)
-    if config.submission is not None and not dataset.whole_test:
+    if config.submission is not None and not dataset.has_all_test_rows:
         raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.all_test_rows)
     fold_of_row = assign_held_out_folds(config, dataset, single_split)
     check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
@@ -154,14 +154,14 @@ class RunSetup:
 def _run(run: Run, config: RunConfig, setup: RunSetup) -> CVResult:
     """Train the folds that are not finished, and finalize the run."""
     dataset, executor = setup.dataset, setup.executor
-    environment = settle_environment(run, config, dataset, setup.fold_of_row, setup.allow_inexact, executor)
+    environment = record_environment(run, config, dataset, setup.fold_of_row, setup.allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
     restore_state(run, environment["run"], dataset)
     log_run_start(run, config, dataset, precision)
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
         replay(run.state.all_history, setup.callbacks)
-        inputs = do_task(executor, make_inputs, config.replace(precision=precision), dataset)
+        inputs = run_task(executor, make_inputs, config.replace(precision=precision), dataset)
         work = FoldWork(config, inputs, dataset.labels, setup.fold_of_row, run.subcommand == "train", environment)
         train_folds(run, work, setup, trackers)
         result = _finalize(run, config, setup, environment, trackers)
@@ -308,7 +308,7 @@ def train_fold(
     targets = np.eye(CLASS_COUNT, dtype=np.float32)[work.labels]
     held_out, rows = np.flatnonzero(work.fold_of_row == fold), np.flatnonzero(work.fold_of_row != fold)
     holdout = Holdout(images[0][held_out], targets[held_out]) if work.with_holdout else None
-    with spread_over(config.devices):
+    with data_parallel(config.devices):
         session = Session(callbacks, resume_from, save)
         trainer, model = train_model(config, work.inputs, targets, rows, holdout, session, fold)
         seconds = trainer.seconds
@@ -394,7 +394,7 @@ def _finalize(
         ineligible=ineligible,
         run=str(run.path),
     )
-    submission = write_run_submission(run, config, dataset, provenance) if dataset.whole_test else None
+    submission = write_run_submission(run, config, dataset, provenance) if dataset.has_all_test_rows else None
     result = CVResult(
         score=score,
         oof_probabilities=state.oof,
@@ -467,7 +467,7 @@ def resume(
         UnusableRunError: if there is no such run, the environment differs, or its files are damaged.
     """
     started = time.perf_counter()
-    refuse_if_blocked()
+    check_submissions_allowed()
     with reading_its_own_files():
         load_config(path, subcommand)
     if (path / METRICS).exists():

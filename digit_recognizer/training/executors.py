@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -31,7 +31,7 @@ ALLOWED_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machines:
+class ExecutorConfig:
     """Where the work is done, one task per fold. Results depend on the threads of a task, not on the machine."""
 
     executor: Literal["local", "ray"] = "local"
@@ -56,11 +56,6 @@ class Machines:
         if self.executor == "local" and (self.ray_address is not None or self.task_gpus):
             name = "--task-gpus" if self.ray_address is None else "--ray-address"
             raise InputError("machines.needs_ray", column=name)
-
-    @property
-    def machines(self) -> "Machines":
-        """These settings alone, where a command's arguments hold others beside them."""
-        return Machines(**{field.name: getattr(self, field.name) for field in fields(Machines)})
 
 
 class Executor(Protocol):
@@ -98,7 +93,7 @@ class LocalExecutor:
 
 
 @contextlib.contextmanager
-def open_executor(machines: Machines) -> Iterator[Executor]:
+def open_executor(config: ExecutorConfig) -> Iterator[Executor]:
     """Get ready to run tasks. Call it before Keras is imported, because a backend sets up its threads at import.
 
     At the end, also after an error or Ctrl-C, running tasks are stopped, and a cluster that was started here ends.
@@ -107,20 +102,20 @@ def open_executor(machines: Machines) -> Iterator[Executor]:
         InputError: if there is no such cluster, none of its machines is large enough, or Ray is not installed.
 
     Example:
-        >>> with open_executor(Machines(task_cpus=2)) as executor:
-        ...     do_task(executor, pow, 3, shared=2)
+        >>> with open_executor(ExecutorConfig(task_cpus=2)) as executor:
+        ...     run_task(executor, pow, 3, shared=2)
         8
     """
-    if machines.executor == "ray":
+    if config.executor == "ray":
         # loaded by name, so that nobody who runs here must have Ray, or read its module
         ray_executor = importlib.import_module("digit_recognizer.training.ray_executor")
-        with ray_executor.open_ray(machines.ray_address, machines.task_cpus or 1, machines.task_gpus) as executor:
+        with ray_executor.open_ray(config.ray_address, config.task_cpus or 1, config.task_gpus) as executor:
             yield executor
         return
-    if machines.task_cpus is not None and machines.task_cpus != count_threads():
+    if config.task_cpus is not None and config.task_cpus != count_threads():
         if "keras" in sys.modules:
             raise InputError("machines.keras_is_imported")
-        _bind(_list_cores(machines.task_cpus)[: machines.task_cpus])
+        _bind(_list_cores(config.task_cpus)[: config.task_cpus])
     yield LocalExecutor()
 
 
@@ -140,7 +135,7 @@ def map_in_order(
             due += 1
 
 
-def do_task(executor: Executor, function: Callable[[Shared, Task], Result], task: Task, shared: Any = None) -> Result:
+def run_task(executor: Executor, function: Callable[[Shared, Task], Result], task: Task, shared: Any = None) -> Result:
     """Run a single task."""
     return next(map_in_order(executor, function, [task], shared))
 
@@ -168,7 +163,7 @@ def claim_cores(count: int, folder: Path | None = None) -> Iterator[None]:
             killed. None: one folder per user and machine.
 
     Raises:
-        InputError: if this process may not use so many, or the system cannot bind processes.
+        InputError: if this process may use fewer, or the system cannot bind processes.
     """
     cores = _list_cores(count)
     folder = folder or Path(tempfile.gettempdir()) / f"digit-recognizer-cores-{os.getuid()}"

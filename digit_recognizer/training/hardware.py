@@ -36,7 +36,7 @@ def check_devices(config: RunConfig) -> None:
 
 
 @contextlib.contextmanager
-def spread_over(devices: int) -> Iterator[None]:
+def data_parallel(devices: int) -> Iterator[None]:
     """Inside, models are built on so many devices, and batches are split among them."""
     if devices == 1:
         yield

@@ -103,7 +103,7 @@ class RayExecutor:
         import ray
 
         # without limit: a task fails only if its machine does, or by an exception that would come again
-        remote = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=-1)(run_task)
+        remote = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=-1)(run_on_worker)
         # a trial logs to MLflow by itself; but a run's id belongs to the one run that takes it first
         mlflow = [name for name in os.environ if name.startswith("MLFLOW_") and name != "MLFLOW_RUN_ID"]
         variables = {name: os.environ.get(name) for name in (*FORWARDED_VARIABLES, *mlflow)}
@@ -152,7 +152,7 @@ class RayExecutor:
             raise InputError("machines.too_small", received=size, cpus=f"{cpus:g}", gpus=f"{gpus:g}")
 
 
-def run_task(content: bytes, common: list[Any], cpus: int, variables: dict[str, str | None]) -> Any:
+def run_on_worker(content: bytes, common: list[Any], cpus: int, variables: dict[str, str | None]) -> Any:
     """Run a task on a worker, on cores of its own.
 
     Args:

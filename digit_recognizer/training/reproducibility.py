@@ -28,7 +28,7 @@ from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError, UnusableRunError, reading_its_own_files
 from digit_recognizer.io import hash_file, load_npy, read_json, write_json
-from digit_recognizer.training.executors import Executor, count_threads, do_task
+from digit_recognizer.training.executors import Executor, count_threads, run_task
 from digit_recognizer.training.hardware import POLICIES, check_devices, choose_precision
 from digit_recognizer.training.run import Run, load_run_config
 
@@ -194,7 +194,7 @@ def _is_docstring(node: ast.stmt) -> bool:
 # The record of a run's environment
 
 
-def settle_environment(
+def record_environment(
     run: Run, config: RunConfig, dataset: Dataset, fold_of_row: np.ndarray, allow_inexact: bool, executor: Executor
 ) -> dict[str, Any]:
     """Record the environment of a new run, or compare it with the one that the run was started in.
@@ -221,7 +221,7 @@ def settle_environment(
     precision = config.precision
     if recorded is not None and precision == "auto":
         precision = recorded["fingerprint"]["precision"]
-    machine = do_task(executor, describe_machine, config.replace(precision=precision))
+    machine = run_task(executor, describe_machine, config.replace(precision=precision))
     fingerprint = take_fingerprint(config, dataset, machine)
     inexact: list[str] = []
     if recorded is not None:
@@ -285,7 +285,7 @@ def record_differences(run: Run, environment: dict[str, Any], differences: list[
 
     Args:
         run: its folder.
-        environment: as `settle_environment` returned it; changed in place.
+        environment: as `record_environment` returned it; changed in place.
         differences: one phrase each.
     """
     if differences:

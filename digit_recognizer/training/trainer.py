@@ -16,7 +16,7 @@ from digit_recognizer.data.splits import draw_stratified_rows
 from digit_recognizer.models import load_model_module
 from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, stream
-from digit_recognizer.training.checkpoint import TrainingState, restore_monitors, restore_variables, take_state
+from digit_recognizer.training.checkpoint import TrainingState, restore_callbacks, restore_variables, take_state
 from digit_recognizer.training.hardware import count_devices
 from digit_recognizer.training.inputs import Inputs, build_fresh_model, select_trainable_model
 from digit_recognizer.training.optimizers import build_optimizer, build_schedule
@@ -352,7 +352,7 @@ class _SaveState(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         resumed = self.trainer.session.resume_from
         if resumed is not None and resumed.phase == self.trainer.phase:  # undoes the reset that they have just made
-            restore_monitors(self.trainer.monitors, self.model, resumed)
+            restore_callbacks(self.trainer.monitors, self.model, resumed)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.trainer.session.save is not None:
