@@ -7,7 +7,6 @@ from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
 from digit_recognizer.training.trainer import (
     PLATEAU_FACTOR,
     SHIFTS_PX,
-    Holdout,
     Session,
     Trainer,
     predict_probabilities,
@@ -60,7 +59,7 @@ def test_early_stopping_keeps_the_best_epochs_weights():
 
 
 def test_a_holdout_is_evaluated_by_cross_entropy_and_accuracy():
-    model, reports = fit(RunConfig(), epochs=1, holdout=Holdout(IMAGES, TARGETS))
+    model, reports = fit(RunConfig(), epochs=1, holdout=(IMAGES, TARGETS))
     probabilities = model.predict(IMAGES / np.float32(255), verbose=0)
     assert reports[0]["val_loss"] == pytest.approx(-np.log(probabilities[np.arange(40), LABELS]).mean(), rel=1e-5)
     assert reports[0]["val_accuracy"] == pytest.approx((probabilities.argmax(1) == LABELS).mean())
@@ -116,7 +115,7 @@ def test_a_second_phase_counts_on():
 
 def test_a_holdout_beside_a_validation_set_has_columns_of_its_own():
     validation = PredictionBatches(IMAGES, np.roll(TARGETS, 1, axis=0), batch_size=40)
-    _, history = fit(RunConfig(patience=3), epochs=1, validation=validation, holdout=Holdout(IMAGES, TARGETS))
+    _, history = fit(RunConfig(patience=3), epochs=1, validation=validation, holdout=(IMAGES, TARGETS))
     assert {"val_loss", "val_accuracy", "holdout_loss", "holdout_accuracy"} <= set(history[0])
     assert history[0]["val_loss"] != history[0]["holdout_loss"]
 
@@ -132,8 +131,8 @@ class Spy(keras.callbacks.Callback):
 
 def test_a_users_callback_gets_keras_logs_with_fold_lr_and_seconds():
     spy = Spy()
-    trainer = Trainer(build(), RunConfig(), Session([spy]), fold=2)
-    trainer.fit(make_batches(), epochs=2, learning_rate=1e-3, holdout=Holdout(IMAGES, TARGETS))
+    trainer = Trainer(build(), RunConfig(), Session([spy], fold=2))
+    trainer.fit(make_batches(), epochs=2, learning_rate=1e-3, holdout=(IMAGES, TARGETS))
     assert [epoch for epoch, *_ in spy.epochs] == [0, 1] and all(with_model for *_, with_model in spy.epochs)
     logs = spy.epochs[0][1]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "fold", "lr", "seconds"} <= set(logs)

@@ -10,9 +10,8 @@ configuration.
 """
 
 import contextlib
-import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ from digit_recognizer.errors import DivergedError, InputError, LostError, WriteE
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models._weights import export_keras, pack_weights
 from digit_recognizer.training.callbacks import Progress, Trackers, check_trackers, name_fold, open_trackers
-from digit_recognizer.training.checkpoint import RunState, TrainingState, load_state, remove_state
+from digit_recognizer.training.checkpoint import RunState, load_state, remove_state
 from digit_recognizer.training.executors import Executor, LocalExecutor, map_in_order, run_task
 from digit_recognizer.training.hardware import data_parallel, precision_policy
 from digit_recognizer.training.inputs import Inputs, check_model_flags, count_parameters, make_inputs
@@ -51,7 +50,7 @@ from digit_recognizer.training.reproducibility import (
 )
 from digit_recognizer.training.results import CVResult, describe_metrics, evaluate, format_result, read_result
 from digit_recognizer.training.run import METRICS, Run, find_fold_weights, load_config, load_run, load_run_config
-from digit_recognizer.training.trainer import Holdout, Session, train_model
+from digit_recognizer.training.trainer import Session, train_model
 
 CLASS_COUNT = 10
 # 4 bytes; weight, Adam's two moments, best weight; two checkpoints that are kept, and the one being written
@@ -104,7 +103,7 @@ def cross_validate(
     check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
     with Run.create(config, "train" if single_split else "cv") as run, add_resume_hint(run):
         run.started = started
-        return _run(run, config, RunSetup(dataset, fold_of_row, executor or LocalExecutor(), callbacks))
+        return _run(run, config, dataset, fold_of_row, executor or LocalExecutor(), callbacks)
 
 
 def assign_held_out_folds(config: RunConfig, dataset: Dataset, single_split: bool) -> np.ndarray:
@@ -124,47 +123,30 @@ def estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
     return models + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
 
 
-@dataclass(frozen=True)
-class RunSetup:
-    """The data of a run, and how its folds are trained.
-
-    Attributes:
-        dataset: training and test images, labels, hashes.
-        fold_of_row: int16 (n,): the fold in which each row is held out; -1 for never.
-        executor: trains the folds.
-        callbacks: passed by the user.
-        allow_inexact: whether a changed environment is accepted.
-    """
-
-    dataset: Dataset
-    fold_of_row: np.ndarray
-    executor: Executor
-    callbacks: Sequence[keras.callbacks.Callback] = ()
-    allow_inexact: bool = False
-
-    @property
-    def folds(self) -> list[int]:
-        """The folds that are held out, in their order."""
-        return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
-
-
 # One run: what is not finished is trained, fold by fold
 
 
-def _run(run: Run, config: RunConfig, setup: RunSetup) -> CVResult:
+def _run(
+    run: Run,
+    config: RunConfig,
+    dataset: Dataset,
+    fold_of_row: np.ndarray,
+    executor: Executor,
+    callbacks: Sequence[keras.callbacks.Callback],
+    allow_inexact: bool = False,
+) -> CVResult:
     """Train the folds that are not finished, and finalize the run."""
-    dataset, executor = setup.dataset, setup.executor
-    environment = record_environment(run, config, dataset, setup.fold_of_row, setup.allow_inexact, executor)
+    environment = record_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
     restore_state(run, environment["run"], dataset)
     log_run_start(run, config, dataset, precision)
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
-        replay(run.state.all_history, setup.callbacks)
+        replay(run.state.all_history, callbacks)
         inputs = run_task(executor, make_inputs, config.replace(precision=precision), dataset)
-        work = FoldWork(config, inputs, dataset.labels, setup.fold_of_row, run.subcommand == "train", environment)
-        train_folds(run, work, setup, trackers)
-        result = _finalize(run, config, setup, environment, trackers)
+        work = FoldWork(config, inputs, dataset.labels, fold_of_row, run.subcommand == "train", environment)
+        train_folds(run, work, executor, callbacks, trackers)
+        result = _finalize(run, work, dataset, trackers)
     remove_state(run.path)
     return result
 
@@ -225,6 +207,11 @@ class FoldWork:
     with_holdout: bool
     environment: dict[str, Any]
 
+    @property
+    def folds(self) -> list[int]:
+        """The folds that are held out, in their order."""
+        return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
+
 
 @dataclass(frozen=True)
 class FoldResult:
@@ -251,33 +238,36 @@ class FoldResult:
     differences: list[str] = field(default_factory=list)
 
 
-def train_folds(run: Run, work: FoldWork, setup: RunSetup, trackers: Trackers) -> None:
+def train_folds(
+    run: Run,
+    work: FoldWork,
+    executor: Executor,
+    callbacks: Sequence[keras.callbacks.Callback],
+    trackers: Trackers,
+) -> None:
     """Train the folds that are not finished, each from where an interrupted session left it, and keep their results.
 
     Raises:
         InputError: if training diverges, or a machine differs in a field that must match.
     """
-    config, state, executor = work.config, run.state, setup.executor
+    config, state = work.config, run.state
     epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
-    unfinished = setup.folds[state.finished_folds :]
-    tasks = [(fold, None if number else state.training) for number, fold in enumerate(unfinished)]
+    unfinished = work.folds[state.finished_folds :]
     trained_epochs = state.training.epoch if state.training else 0
     progress = Progress(run.log, epochs_per_fold * len(unfinished) - trained_epochs, config.folds)
-    if executor.is_local:
-        callbacks = [progress, trackers, *setup.callbacks]
-        train_here = functools.partial(train_fold, callbacks=callbacks, save=run.save_state)
-        results = map_in_order(executor, train_here, tasks, work)
-    else:
-        results = map_in_order(executor, train_fold_remotely, tasks, work)
+    here = executor.is_local  # elsewhere nothing can be called; the history that comes back is replayed
+    watched, save = ([progress, trackers, *callbacks], run.save_state) if here else ((), None)
+    sessions = [Session(watched, None if n else state.training, save, fold) for n, fold in enumerate(unfinished)]
+    results = map_in_order(executor, train_fold if here else train_fold_remotely, sessions, work)
     for fold, result in zip(unfinished, results, strict=True):  # a generator: each fold is trained when it is asked for
         new_epochs = 0
-        if not executor.is_local:
+        if not here:
             new_epochs = len(result.history) - (trained_epochs if fold == unfinished[0] else 0)
             new_history = result.history[len(result.history) - new_epochs :]
             trackers.log_epochs(new_history)
-            replay(new_history, setup.callbacks)
+            replay(new_history, callbacks)
             report_differences(run, work.environment, fold, result.differences)
-        keep_fold(run, work, fold, result, len(setup.folds))
+        keep_fold(run, work, fold, result)
         right = result.oof.argmax(axis=1) == work.labels[work.fold_of_row == fold]
         line = f"held-out accuracy {right.mean():.5f}  ({(~right).sum()} of {len(right)} rows wrong)"
         skipped = epochs_per_fold - len(result.history)
@@ -287,33 +277,25 @@ def train_folds(run: Run, work: FoldWork, setup: RunSetup, trackers: Trackers) -
 # One fold, here or on another machine
 
 
-def train_fold(
-    work: FoldWork,
-    task: tuple[int, TrainingState | None],
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    save: Callable[[TrainingState], None] | None = None,
-) -> FoldResult:
+def train_fold(work: FoldWork, session: Session) -> FoldResult:
     """Train a fresh model on the rows outside a fold, and predict those in it and the test rows.
 
     Args:
         work: what the folds share.
-        task: the fold, and the state that an interrupted session left of it.
-        callbacks: called while it is trained.
-        save: called with the state after every epoch.
+        session: the fold, how it is watched, and from where it is resumed.
 
     Raises:
         DivergedError: if predictions are not finite.
     """
-    (fold, resume_from), config, images = task, work.config, work.inputs.train
+    fold, config, images = session.fold, work.config, work.inputs.train[0]
     targets = np.eye(CLASS_COUNT, dtype=np.float32)[work.labels]
     held_out, rows = np.flatnonzero(work.fold_of_row == fold), np.flatnonzero(work.fold_of_row != fold)
-    holdout = Holdout(images[0][held_out], targets[held_out]) if work.with_holdout else None
+    holdout = (images[held_out], targets[held_out]) if work.with_holdout else None
     with data_parallel(config.devices):
-        session = Session(callbacks, resume_from, save)
-        trainer, model = train_model(config, work.inputs, targets, rows, holdout, session, fold)
+        trainer, model = train_model(config, work.inputs, targets, rows, holdout, session)
         seconds = trainer.seconds
         result = FoldResult(
-            oof=trainer.predict(images[0][held_out], config.tta),
+            oof=trainer.predict(images[held_out], config.tta),
             test=trainer.predict(work.inputs.test, config.tta),
             weights=pack_weights(model),
             keras_archive=export_keras(model),
@@ -326,7 +308,7 @@ def train_fold(
     return result
 
 
-def train_fold_remotely(work: FoldWork, task: tuple[int, TrainingState | None]) -> FoldResult:
+def train_fold_remotely(work: FoldWork, session: Session) -> FoldResult:
     """`train_fold` in another process, perhaps on another machine, if the run's fingerprint holds there.
 
     Raises:
@@ -335,16 +317,16 @@ def train_fold_remotely(work: FoldWork, task: tuple[int, TrainingState | None]) 
     fingerprint = work.environment["fingerprint"]
     differences = compare_machines(fingerprint, work.config)
     with precision_policy(fingerprint["precision"]):
-        result = train_fold(work, task)
+        result = train_fold(work, session)
     result.differences.extend(differences)
     return result
 
 
-def keep_fold(run: Run, work: FoldWork, fold: int, result: FoldResult, folds: int) -> None:
+def keep_fold(run: Run, work: FoldWork, fold: int, result: FoldResult) -> None:
     """Write what a fold leaves, and count it as finished."""
     state = run.state
     state.oof[work.fold_of_row == fold] = result.oof
-    state.test += result.test / folds
+    state.test += result.test / len(work.folds)
     state.history += result.history
     state.training_seconds += result.seconds
     state.untrained_accuracy = result.untrained_accuracy
@@ -375,14 +357,12 @@ def report_differences(run: Run, environment: dict[str, Any], fold: int, differe
 # The end of a run
 
 
-def _finalize(
-    run: Run, config: RunConfig, setup: RunSetup, environment: dict[str, Any], trackers: Trackers
-) -> CVResult:
+def _finalize(run: Run, work: FoldWork, dataset: Dataset, trackers: Trackers) -> CVResult:
     """Score the out-of-fold predictions and write everything; metrics.json comes last and marks the run as finished."""
-    state, dataset, is_train = run.state, setup.dataset, run.subcommand == "train"
+    state, config, environment = run.state, work.config, work.environment
     run.write_array("oof_probabilities", state.oof)
     run.write_array("test_probabilities", state.test)
-    score = evaluate(state.oof, dataset.labels, setup.fold_of_row, dataset.class_names)
+    score = evaluate(state.oof, dataset.labels, work.fold_of_row, dataset.class_names)
     ineligible = dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
     provenance = Provenance(
         model=config.model,
@@ -404,7 +384,7 @@ def _finalize(
         run_dir=run.path,
         submission=submission,
         ineligible=ineligible,
-        single_split=is_train,
+        single_split=run.subcommand == "train",
         untrained_accuracy=state.untrained_accuracy,
     )
     run.log(format_result(result))
@@ -481,8 +461,7 @@ def resume(
         check_trackers(config)
         dataset = dataset or load_dataset(config)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
-        setup = RunSetup(dataset, fold_of_row, executor or LocalExecutor(), callbacks, allow_inexact)
-        return _run(run, config, setup)
+        return _run(run, config, dataset, fold_of_row, executor or LocalExecutor(), callbacks, allow_inexact)
 
 
 def _show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVResult:

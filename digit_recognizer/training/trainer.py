@@ -30,35 +30,26 @@ STEPS_PER_EXECUTION = 8  # one Python round trip per eight gradient steps; more 
 SHIFTS_PX = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # down, right
 
 
-@dataclass(frozen=True)
-class Holdout:
-    """Rows evaluated after every epoch, for a learning curve only: they do not affect training.
-
-    Each image is evaluated once, without test-time augmentation, which would take five times as long.
-
-    Attributes:
-        inputs: uint8 images or float32 features (n, ...).
-        targets: float32 one-hot labels (n, classes).
-    """
-
-    inputs: np.ndarray
-    targets: np.ndarray
+Rows = tuple[np.ndarray, np.ndarray]
+"""uint8 images or float32 features (n, ...), and float32 one-hot labels (n, classes)."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """How one session of training is watched, saved and resumed.
+    """How one session of training is called, watched, saved and resumed.
 
     Attributes:
         callbacks: Keras callbacks; their logs hold fold, loss, accuracy, lr, seconds, and val_loss and val_accuracy
             where rows are evaluated.
         resume_from: what an interrupted session saved last; None starts from scratch.
         save: called with the state after every epoch; None saves nothing.
+        fold: named in the logs; seeds derive from it.
     """
 
     callbacks: Sequence[keras.callbacks.Callback] = ()
     resume_from: TrainingState | None = None
     save: Callable[[TrainingState], None] | None = None
+    fold: int = 0
 
 
 class Trainer:
@@ -68,7 +59,6 @@ class Trainer:
         model: from inputs to probabilities; its trainable weights change.
         config: has optimizer, schedule, label smoothing and early stopping.
         session: callbacks, and how to resume.
-        fold: named in the logs.
 
     Attributes:
         history: one dict per finished epoch of all sessions: fold, epoch (from 1), loss, accuracy, lr, seconds;
@@ -82,8 +72,8 @@ class Trainer:
         >>> trainer.predict(images).argmax(axis=1)
     """
 
-    def __init__(self, model: keras.Model, config: RunConfig, session: Session | None = None, *, fold: int = 0) -> None:
-        self.model, self.config, self.session, self.fold = model, config, session or Session(), fold
+    def __init__(self, model: keras.Model, config: RunConfig, session: Session = Session()) -> None:
+        self.model, self.config, self.session = model, config, session
         resumed = self.session.resume_from
         self.history: list[dict[str, Any]] = list(resumed.history) if resumed else []
         self.untrained_accuracy = resumed.untrained_accuracy if resumed else None
@@ -103,7 +93,7 @@ class Trainer:
         epochs: int,
         learning_rate: float,
         validation: PredictionBatches | None = None,
-        holdout: Holdout | None = None,
+        holdout: Rows | None = None,
     ) -> None:
         """Train for one phase; a second call is the next phase, whose epochs are counted on.
 
@@ -112,7 +102,8 @@ class Trainer:
             epochs: exactly so many, or at most so many with early stopping.
             learning_rate: peak of the schedule.
             validation: rows that early stopping and plateau depend on, no part of the training set.
-            holdout: rows for the learning curve.
+            holdout: rows for the learning curve only, which do not affect training. Each is predicted once, without
+                test-time augmentation, which would take five times as long.
         """
         resumed = self.session.resume_from
         if (
@@ -130,7 +121,7 @@ class Trainer:
         *,
         epochs: int,
         validation: PredictionBatches | None = None,
-        holdout: Holdout | None = None,
+        holdout: Rows | None = None,
     ) -> None:
         """`fit` with a model that is compiled already; see there."""
         first, last = self.epochs_planned, self.epochs_planned + epochs
@@ -182,9 +173,8 @@ def train_model(
     inputs: Inputs,
     targets: np.ndarray,
     rows: np.ndarray,
-    holdout: Holdout | None = None,
-    session: Session | None = None,
-    fold: int = 0,
+    holdout: Rows | None = None,
+    session: Session = Session(),
 ) -> tuple[Trainer, keras.Model]:
     """Build a fresh model and train it on some rows, in all phases of the configuration.
 
@@ -196,19 +186,18 @@ def train_model(
             synthetic digits are added to the rest if it asks for them. With several devices the rows are
             trimmed to a multiple of their number.
         holdout: evaluated after every epoch.
-        session: callbacks, and how to resume.
-        fold: seeds derive from it.
+        session: callbacks, and how to resume; seeds derive from its fold.
 
     Returns:
         The trainer, whose model takes `inputs`; and the whole model, which takes images. The two models are the same
         object unless there is a frozen backbone; they share their layers.
     """
-    training, validation = split_off_validation(config, inputs, targets, rows, fold)
-    seed = derive_seed(config.seed, "fit", fold)
+    training, validation = split_off_validation(config, inputs, targets, rows, session.fold)
+    seed = derive_seed(config.seed, "fit", session.fold)
     # no keras.backend.clear_session(): it would also forget the precision policy
     keras.utils.set_random_seed(seed)
     model = build_fresh_model(config)  # fresh: a reused model has already seen these rows
-    trainer = Trainer(select_trainable_model(config, model, inputs), config, session, fold=fold)
+    trainer = Trainer(select_trainable_model(config, model, inputs), config, session)
     batches = TrainingBatches(training.inputs, training.targets, training.rows, config.batch_size, seed, inputs.augment)
     trainer.fit(
         batches, epochs=config.epochs, learning_rate=config.learning_rate, validation=validation, holdout=holdout
@@ -308,7 +297,7 @@ class _EpochLogs(keras.callbacks.Callback):
     """Shuffles at each epoch's start; adds fold, lr, seconds and holdout metrics to the logs and to the history."""
 
     def __init__(
-        self, trainer: Trainer, batches: TrainingBatches, holdout: Holdout | None, *, has_validation: bool
+        self, trainer: Trainer, batches: TrainingBatches, holdout: Rows | None, *, has_validation: bool
     ) -> None:
         super().__init__()
         self.trainer, self.batches, self.holdout = trainer, batches, holdout
@@ -316,7 +305,8 @@ class _EpochLogs(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.holdout is not None and not self.trainer.history and self.trainer.untrained_accuracy is None:
-            right = self.trainer.predict(self.holdout.inputs).argmax(1) == self.holdout.targets.argmax(1)
+            inputs, targets = self.holdout
+            right = self.trainer.predict(inputs).argmax(axis=1) == targets.argmax(axis=1)
             self.trainer.untrained_accuracy = float(right.mean())
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -329,16 +319,16 @@ class _EpochLogs(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started  # without the evaluation below
         if self.holdout is not None:
             logs |= self._evaluate(self.holdout)
-        logs |= {"fold": self.trainer.fold, "lr": self.lr, "seconds": seconds}
-        record = {"fold": self.trainer.fold, "epoch": epoch + 1}
+        logs |= {"fold": self.trainer.session.fold, "lr": self.lr, "seconds": seconds}
+        record = {"fold": self.trainer.session.fold, "epoch": epoch + 1}
         self.trainer.history.append(record | {name: float(logs[name]) for name in HISTORY_COLUMNS if name in logs})
 
-    def _evaluate(self, holdout: Holdout) -> dict[str, float]:
-        probabilities = self.trainer.predict(holdout.inputs)
-        smoothing, classes = self.trainer.config.label_smoothing, holdout.targets.shape[1]
-        targets = holdout.targets * (1 - smoothing) + smoothing / classes  # as in the training loss
-        loss = -(targets * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1).mean()
-        right = probabilities.argmax(axis=1) == holdout.targets.argmax(axis=1)
+    def _evaluate(self, holdout: Rows) -> dict[str, float]:
+        inputs, targets = holdout
+        probabilities, smoothing = self.trainer.predict(inputs), self.trainer.config.label_smoothing
+        smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]  # as in the training loss
+        loss = -(smoothed * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1).mean()
+        right = probabilities.argmax(axis=1) == targets.argmax(axis=1)
         return {f"{self.prefix}_loss": float(loss), f"{self.prefix}_accuracy": float(right.mean())}
 
 

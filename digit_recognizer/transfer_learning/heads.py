@@ -13,7 +13,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.models._blocks import classify
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.reproducibility import derive_seed
-from digit_recognizer.training.trainer import Holdout, Session, Trainer, predict_probabilities
+from digit_recognizer.training.trainer import Session, Trainer, predict_probabilities
 from digit_recognizer.transfer_learning.config import TransferConfig
 
 STD_FLOOR = 1e-3  # of the standard deviation of all numbers: what hardly ever changes must not be blown up
@@ -179,7 +179,7 @@ def train_head(
     targets = np.eye(labels.max() + 1, dtype=np.float32)
     head = build(features.shape[1:], len(targets))
     batches = TrainingBatches(features[None], targets[labels], np.arange(len(labels)), recipe.batch_size, fit_seed)
-    watched = Holdout(holdout[0], targets[holdout[1]]) if holdout is not None else None
+    watched = (holdout[0], targets[holdout[1]]) if holdout is not None else None
     trainer = Trainer(head, recipe, Session(callbacks))
     trainer.fit(batches, epochs=recipe.epochs, learning_rate=recipe.learning_rate, holdout=watched)
     return head
