@@ -25,7 +25,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.training.executors import ExecutorConfig, open_executor
 
 if TYPE_CHECKING:
-    from digit_recognizer.training.results import CVResult
+    from digit_recognizer.training.run import CVResult
 
 Arguments = TypeVar("Arguments")
 RESUME_HELP = (

@@ -22,8 +22,7 @@ from digit_recognizer.reporting.plots import (
     save_figure,
     tidy_history,
 )
-from digit_recognizer.training.results import Score, evaluate
-from digit_recognizer.training.run import CONFIG, FinishedRun
+from digit_recognizer.training.run import CONFIG, FinishedRun, Score, evaluate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -67,8 +67,7 @@ from digit_recognizer.training.executors import Executor, LocalExecutor, count_t
 from digit_recognizer.training.hardware import POLICIES, choose_precision
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
 from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint, name_processor
-from digit_recognizer.training.results import CVResult
-from digit_recognizer.training.run import CONFIG, HISTORY, load_history, load_run_config
+from digit_recognizer.training.run import CONFIG, HISTORY, CVResult, load_history, load_run_config
 
 # TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of
 # a model of seven million parameters. No reference of ours holds them: a bare `fit` on plain arrays, its model deleted

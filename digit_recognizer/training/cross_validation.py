@@ -48,8 +48,19 @@ from digit_recognizer.training.reproducibility import (
     record_differences,
     record_environment,
 )
-from digit_recognizer.training.results import CVResult, describe_metrics, evaluate, format_result, read_result
-from digit_recognizer.training.run import METRICS, Run, find_fold_weights, load_config, load_run, load_run_config
+from digit_recognizer.training.run import (
+    METRICS,
+    CVResult,
+    Run,
+    describe_metrics,
+    evaluate,
+    find_fold_weights,
+    format_result,
+    load_config,
+    load_run,
+    load_run_config,
+    read_result,
+)
 from digit_recognizer.training.trainer import Session, train_model
 
 CLASS_COUNT = 10

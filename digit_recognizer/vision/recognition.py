@@ -26,8 +26,7 @@ from digit_recognizer.data.labels import DIGITS, parse_label_set
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.predictions import check_probabilities
 from digit_recognizer.io import check_writable_folder, write_atomically, write_csv
-from digit_recognizer.training.results import read_result
-from digit_recognizer.training.run import CLASSES, METRICS, load_metrics, load_run
+from digit_recognizer.training.run import CLASSES, METRICS, load_metrics, load_run, read_result
 from digit_recognizer.vision.ink import find_ink
 from digit_recognizer.vision.photos import load_photograph
 from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits, normalize
