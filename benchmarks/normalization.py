@@ -43,7 +43,7 @@ def build_steps() -> dict[str, Callable[[], object]]:
     import tensorflow as tf
     from keras import layers
 
-    from digit_recognizer.models._normalization import FusedBatchNormalization
+    from digit_recognizer.models._blocks import FusedBatchNormalization
 
     rng = np.random.default_rng(0)
     inputs, gradient = (tf.cast(rng.standard_normal(SHAPE), "bfloat16") for _ in range(2))

@@ -148,7 +148,7 @@ def build_deotte() -> "keras.Model":
     import keras
     from keras import layers
 
-    from digit_recognizer.models._normalization import FusedBatchNormalization
+    from digit_recognizer.models._blocks import FusedBatchNormalization
 
     model = keras.Sequential([keras.Input((28, 28, 1))])
     for filters in (32, 64):

@@ -97,7 +97,7 @@ def test_no_keras_where_help_must_be_fast(path):
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_the_backend_is_reached_through_keras_only(path):
     allowed = {
-        "_normalization.py": {"tensorflow"},  # Keras does not expose the fused kernel,
+        "_blocks.py": {"tensorflow"},  # Keras does not expose the fused kernel,
         "device_epochs.py": {"jax"},  # nor a loop of training steps,
         "batches.py": {"tensorflow"},  # nor a stream without tuning
     }

@@ -14,7 +14,7 @@ from conftest import expect_error
 from digit_recognizer import models
 from digit_recognizer.cli import parse_run_config
 from digit_recognizer.models import build_model, list_models
-from digit_recognizer.models._normalization import make_plain
+from digit_recognizer.models._blocks import make_plain
 
 # Layer type, output shape without the batch axis, parameters.
 TABLES = {

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from digit_recognizer.errors import InputError, WriteError
-from digit_recognizer.models._normalization import make_plain
+from digit_recognizer.models._blocks import make_plain
 
 HEADER_BYTES_PER_ARRAY = 512  # name, dtype, shape and place of an array in the header; ours take about 100
 

@@ -23,8 +23,7 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     import keras
     from keras import layers
 
-    from digit_recognizer.models._blocks import classify
-    from digit_recognizer.models._normalization import FusedBatchNormalization
+    from digit_recognizer.models._blocks import FusedBatchNormalization, classify
 
     inputs = outputs = keras.Input(input_shape, name="images")
     # two blocks of padding, two convolutions, pooling and normalisation: 28 px to 11 to 2
