@@ -122,7 +122,7 @@ def test_a_process_has_as_many_threads_as_it_asked_for():
 HOLD = """
 import os, sys
 from pathlib import Path
-from digit_recognizer.training.executors import claim_cores
+from digit_recognizer.training.ray_executor import claim_cores
 with claim_cores(int(sys.argv[1]), Path("locks")):
     print(*sorted(os.sched_getaffinity(0)), flush=True)
     sys.stdin.readline()

@@ -6,26 +6,19 @@ returns all that it found, and writes nothing: so it can run on any machine, and
 
 import contextlib
 import importlib
-import itertools
 import os
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from filelock import FileLock, Timeout
-
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import lock_folder
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Shared = TypeVar("Shared")
 
-RETRY_SECONDS = 0.05
 # the cores that this process may use, before it is bound to some of them
 ALLOWED_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -115,7 +108,7 @@ def open_executor(config: ExecutorConfig) -> Iterator[Executor]:
     if config.task_cpus is not None and config.task_cpus != count_threads():
         if "keras" in sys.modules:
             raise InputError("machines.keras_is_imported")
-        _bind(_list_cores(config.task_cpus)[: config.task_cpus])
+        bind_cores(list_cores(config.task_cpus)[: config.task_cpus])
     yield LocalExecutor()
 
 
@@ -151,43 +144,12 @@ def count_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@contextlib.contextmanager
-def claim_cores(count: int, folder: Path | None = None) -> Iterator[None]:
-    """Bind this process to cores that no other process has claimed; wait until there are enough.
-
-    A process can claim cores again and again: the threads of its backend move to the new ones.
-
-    Args:
-        count: how many.
-        folder: where the locks are, one file per core; the system releases them when a process ends, even if it is
-            killed. None: one folder per user and machine.
+def list_cores(count: int) -> list[int]:
+    """The cores that this process might use when it started.
 
     Raises:
-        InputError: if this process may use fewer, or the system cannot bind processes.
+        InputError: if these are fewer than `count`, or the system cannot bind processes.
     """
-    cores = _list_cores(count)
-    folder = folder or Path(tempfile.gettempdir()) / f"digit-recognizer-cores-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    while True:
-        with contextlib.ExitStack() as held:
-            with lock_folder(folder):  # all or none: two processes with half of their cores would wait for ever
-                mine = list(itertools.islice((core for core in cores if _try_lock(folder, core, held)), count))
-            if len(mine) == count:
-                _bind(mine)
-                yield
-                return
-        time.sleep(RETRY_SECONDS)
-
-
-def _try_lock(folder: Path, core: int, held: contextlib.ExitStack) -> bool:
-    try:
-        held.enter_context(FileLock(folder / f"{core}.lock", timeout=0))
-    except Timeout:
-        return False
-    return True
-
-
-def _list_cores(count: int) -> list[int]:
     if not hasattr(os, "sched_setaffinity"):
         raise InputError("machines.cannot_bind")
     if count > len(ALLOWED_CORES):
@@ -195,7 +157,8 @@ def _list_cores(count: int) -> list[int]:
     return ALLOWED_CORES
 
 
-def _bind(cores: list[int]) -> None:
+def bind_cores(cores: list[int]) -> None:
+    """Bind this process to these cores."""
     for thread in Path("/proc/self/task").iterdir():  # threads that start later inherit it
         with contextlib.suppress(ProcessLookupError):  # this thread has just ended
             os.sched_setaffinity(int(thread.name), cores)

@@ -6,28 +6,34 @@ another; that costs time and changes no result.
 """
 
 import contextlib
+import itertools
 import logging
 import os
 import pickle
 import secrets
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 import digit_recognizer
 from digit_recognizer.backend import SWITCHES, import_keras
 from digit_recognizer.console import print_line, raise_if_interrupted
 from digit_recognizer.errors import InputError, LostError
-from digit_recognizer.training.executors import claim_cores, count_threads
+from digit_recognizer.io import lock_folder
+from digit_recognizer.training.executors import bind_cores, count_threads, list_cores
 
 # Set or unset on a worker as they are here: a backend reads them at its import, and its numbers may depend on them.
 FORWARDED_VARIABLES = (*SWITCHES, "KERAS_BACKEND", "JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL", "NO_ALBUMENTATIONS_UPDATE")
 SPARE_TASKS = 2  # submitted beyond those that can run at once, so that no machine waits for this process
 WAIT_SECONDS = 15.0
+RETRY_SECONDS = 0.05
 CONNECT_SECONDS = 5.0
 HEAD_SECONDS = 20.0  # without an answer until the head counts as lost; after 60, Ray ends this process silently
 
@@ -172,6 +178,42 @@ def run_on_worker(content: bytes, common: list[Any], cpus: int, variables: dict[
         import_keras()
         function, task = pickle.loads(content)
         return function(ray.get(common[0]), task)
+
+
+@contextlib.contextmanager
+def claim_cores(count: int, folder: Path | None = None) -> Iterator[None]:
+    """Bind this process to cores that no other process has claimed; wait until there are enough.
+
+    A process can claim cores again and again: the threads of its backend move to the new ones.
+
+    Args:
+        count: how many.
+        folder: where the locks are, one file per core; the system releases them when a process ends, even if it is
+            killed. None: one folder per user and machine.
+
+    Raises:
+        InputError: if this process may use fewer, or the system cannot bind processes.
+    """
+    cores = list_cores(count)
+    folder = folder or Path(tempfile.gettempdir()) / f"digit-recognizer-cores-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    while True:
+        with contextlib.ExitStack() as held:
+            with lock_folder(folder):  # all or none: two processes with half of their cores would wait for ever
+                mine = list(itertools.islice((core for core in cores if _try_lock(folder, core, held)), count))
+            if len(mine) == count:
+                bind_cores(mine)
+                yield
+                return
+        time.sleep(RETRY_SECONDS)
+
+
+def _try_lock(folder: Path, core: int, held: contextlib.ExitStack) -> bool:
+    try:
+        held.enter_context(FileLock(folder / f"{core}.lock", timeout=0))
+    except Timeout:
+        return False
+    return True
 
 
 def _check_address(address: str) -> None:
