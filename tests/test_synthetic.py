@@ -98,7 +98,7 @@ def test_digits_are_made_from_training_rows_alone(tiny_dir, monkeypatch):
     inputs = Inputs(dataset.images[None], dataset.test_images, None, from_backbone=False)
     targets, rows = np.eye(10, dtype=np.float32)[dataset.labels], np.arange(30)
     for fold in range(2):
-        training, validation = trainer.split_off_validation(config, inputs, targets, rows, fold)
+        training, validation = trainer.make_batches(config, inputs, targets, rows, fold)
         images, labels, count, _ = seen[fold]
         used = [int(np.flatnonzero((dataset.images == i).all((1, 2, 3)))[0]) for i in [*images, *validation.inputs]]
         assert sorted(used) == rows.tolist(), "no validation row is a parent"

@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -192,13 +192,11 @@ def train_model(
         The trainer, whose model takes `inputs`; and the whole model, which takes images. The two models are the same
         object unless there is a frozen backbone; they share their layers.
     """
-    training, validation = split_off_validation(config, inputs, targets, rows, session.fold)
-    seed = derive_seed(config.seed, "fit", session.fold)
+    batches, validation = make_batches(config, inputs, targets, rows, session.fold)
     # no keras.backend.clear_session(): it would also forget the precision policy
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(batches.seed)
     model = build_fresh_model(config)  # fresh: a reused model has already seen these rows
     trainer = Trainer(select_trainable_model(config, model, inputs), config, session)
-    batches = TrainingBatches(training.inputs, training.targets, training.rows, config.batch_size, seed, inputs.augment)
     trainer.fit(
         batches, epochs=config.epochs, learning_rate=config.learning_rate, validation=validation, holdout=holdout
     )
@@ -209,44 +207,34 @@ def train_model(
     return trainer, model
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """What a model is trained on; arrays as `TrainingBatches` takes them."""
-
-    inputs: np.ndarray
-    targets: np.ndarray
-    rows: np.ndarray
-
-
-def split_off_validation(
+def make_batches(
     config: RunConfig, inputs: Inputs, targets: np.ndarray, rows: np.ndarray, fold: int
-) -> tuple[TrainingSet, PredictionBatches | None]:
-    """Split rows into a training set, with synthetic digits if asked for, and a validation set if one is needed."""
-    devices = config.devices
-    rows = rows[len(rows) % devices :]  # batches are split evenly among devices
-    training, validation = TrainingSet(inputs.train, targets, rows), None
+) -> tuple[TrainingBatches, PredictionBatches | None]:
+    """Batches of the training set, with synthetic digits if asked for, and of a validation set if one is needed."""
+    train, validation = inputs.train, None
+    rows = rows[len(rows) % config.devices :]  # batches are split evenly among devices
     if config.needs_validation:
-        count = min(max(1, round(config.validation_fraction * len(rows) / devices)) * devices, len(rows) - devices)
+        count = max(1, round(config.validation_fraction * len(rows) / config.devices)) * config.devices
         seed = derive_seed(config.seed, "validation", fold)
-        drawn, rest = draw_stratified_rows(targets[rows].argmax(axis=1), count, seed)
-        validation = PredictionBatches(inputs.train[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
-        training = replace(training, rows=rows[rest])
-    if config.synthetic_ratio:
-        training = add_synthetic_digits(training, config, fold)
-    return training, validation
+        classes = targets[rows].argmax(axis=1)
+        drawn, rest = draw_stratified_rows(classes, min(count, len(rows) - config.devices), seed)
+        validation = PredictionBatches(train[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
+        rows = rows[rest]
+    if config.synthetic_ratio:  # a resumed run makes the same ones again
+        train, targets = add_synthetic_digits(config, train[0][rows], targets[rows], fold)
+        rows = np.arange(len(targets))
+    seed = derive_seed(config.seed, "fit", fold)
+    return TrainingBatches(train, targets, rows, config.batch_size, seed, inputs.augment), validation
 
 
-def add_synthetic_digits(training: TrainingSet, config: RunConfig, fold: int) -> TrainingSet:
-    """Append synthetic digits made from the training rows; a resumed run makes the same ones again."""
-    images, targets = training.inputs[0][training.rows], training.targets[training.rows]
+def add_synthetic_digits(
+    config: RunConfig, images: np.ndarray, targets: np.ndarray, fold: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Append synthetic digits to the training rows that they are made from; images get a leading axis of length 1."""
     count = max(1, round(config.synthetic_ratio * len(images)))
     digits = generate_digits(images, targets.argmax(axis=1), count, derive_seed(config.seed, "synthetic", fold))
     new_targets = np.eye(targets.shape[1], dtype=targets.dtype)[digits.labels]
-    return TrainingSet(
-        np.concatenate([images, digits.images])[None],
-        np.concatenate([targets, new_targets]),
-        np.arange(len(images) + count),
-    )
+    return np.concatenate([images, digits.images])[None], np.concatenate([targets, new_targets])
 
 
 def compile_model(
