@@ -111,7 +111,7 @@ class RunConfig:
     tta: TestTimeAugmentation = 1
     """Test-time augmentation: average predictions over 1, 5 or 9 versions of each image, shifted by up to a pixel."""
     precision: Precision = "auto"
-    """Number format of the layers; auto benchmarks a convolution in each and takes the fastest."""
+    """Number format of the layers; auto takes what ran a convolution fastest, measured once per machine and backend."""
     devices: int = 1
     """GPUs that train one model together, each with its share of a batch; more than one needs JAX."""
 

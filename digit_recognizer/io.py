@@ -347,6 +347,17 @@ def write_npy(path: Path, array: np.ndarray) -> None:
 # ---- names and locks
 
 
+def find_cache_dir() -> Path:
+    """The user's cache folder for this package, by the XDG rules: it may be removed at any time, and may not exist."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not named.is_absolute():
+        try:
+            named = Path.home() / ".cache"
+        except RuntimeError:  # a user without a home: nothing can be kept
+            named = Path(os.devnull)
+    return named / "digit_recognizer"
+
+
 def find_free_path(folder: Path, stem: str, *suffixes: str) -> Path:
     """`folder/stem` with the first suffix, or with -2, -3 and so on after the stem if that is taken.
 

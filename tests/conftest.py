@@ -42,6 +42,16 @@ def expect_error(code, kind=InputError, **place):
         assert found == value or str(found) == str(value), f"{name}: {found!r}, not {value!r}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Nothing is read from, or left in, the cache folder of whoever tests; matplotlib's fonts are looked up there."""
+    fonts = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "matplotlib")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(fonts)))  # a new list takes seconds
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path, monkeypatch):
     """Relative paths (runs/, submissions/) must land nowhere in the project, and nothing at anybody's MLflow."""

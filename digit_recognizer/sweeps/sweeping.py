@@ -64,9 +64,9 @@ from digit_recognizer.sweeps.trials import (
 from digit_recognizer.training.checkpoint import remove_state
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.executors import Executor, LocalExecutor, count_threads, run_task
-from digit_recognizer.training.hardware import POLICIES, choose_precision
+from digit_recognizer.training.hardware import POLICIES, choose_precision, name_processor
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
-from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint, name_processor
+from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint
 from digit_recognizer.training.run import CONFIG, HISTORY, CVResult, load_history, load_run_config
 
 # TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of

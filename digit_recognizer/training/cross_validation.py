@@ -39,7 +39,7 @@ from digit_recognizer.models._weights import export_keras, pack_weights
 from digit_recognizer.training.callbacks import Progress, Trackers, check_trackers, name_fold, open_trackers
 from digit_recognizer.training.checkpoint import RunState, load_state, remove_state
 from digit_recognizer.training.executors import Executor, LocalExecutor, map_in_order, run_task
-from digit_recognizer.training.hardware import data_parallel, precision_policy
+from digit_recognizer.training.hardware import data_parallel, describe_precision, precision_policy
 from digit_recognizer.training.inputs import Inputs, check_model_flags, count_parameters, make_inputs
 from digit_recognizer.training.reproducibility import (
     check_finished,
@@ -150,7 +150,10 @@ def _run(
     environment = record_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
     restore_state(run, environment["run"], dataset)
-    log_run_start(run, config, dataset, precision)
+    shown, note = run_task(executor, describe_precision, precision) if config.precision == "auto" else (precision, None)
+    log_run_start(run, config, dataset, shown)
+    if note is not None:
+        run.log(f"note: {note}")
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
         replay(run.state.all_history, callbacks)
@@ -180,7 +183,7 @@ def restore_state(run: Run, name: str, dataset: Dataset) -> None:
 
 
 def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision: str) -> None:
-    """Log what is about to be trained."""
+    """Log what is about to be trained; `precision` may say when it was measured."""
     if dataset.ineligible:
         run.log(f"WARNING: INELIGIBLE FOR THE COMPETITION: {dataset.ineligible.upper()}.")
     name = " ".join((config.model, *config.model_args))

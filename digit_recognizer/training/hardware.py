@@ -4,23 +4,34 @@ Several devices: each holds the whole model and its share of every batch, by Ker
 on JAX only. Gradients are summed over the devices in another order than on one, so a model comes out alike, not equal.
 
 Precision: processor flags do not decide it, since not every backend uses what a processor can do. So `auto` times the
-convolution that dominates the baseline model.
+convolution that dominates the baseline model. It does so once per machine and backend, and keeps what it found in the
+user's cache folder: two starts of one command must not compute in different formats because one found the machine busy.
 """
 
 import contextlib
-import statistics
+import functools
+import os
+import platform
+import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from digit_recognizer.backend import SWITCHES
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
+from digit_recognizer.io import find_cache_dir, lock_folder, read_json, write_json
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-ROUNDS = 7
+PRECISIONS = "precision.json"  # in the cache folder
+ROUNDS = 20
 WORTHWHILE_RATIO = 1.15  # on a noisy machine a smaller gain means nothing; float32 is the safer format
 
 
@@ -52,28 +63,89 @@ def count_devices() -> int:
     return 1 if parallel is None else int(parallel.device_mesh.devices.size)
 
 
+@dataclass(frozen=True)
+class MeasuredPrecision:
+    """What `auto` stands for on this machine.
+
+    Attributes:
+        precision: "float32", "bfloat16" or "float16".
+        date: when it was measured, as 2026-11-29.
+        unwritable: the folder that cannot keep it, so that each process measures again; None where it is kept.
+    """
+
+    precision: str
+    date: str
+    unwritable: Path | None = None
+
+
 def choose_precision(requested: str) -> str:
-    """Resolve `auto` by timing; any other request is returned as it is.
+    """Resolve `auto`, by timing if need be; any other request is returned as it is.
 
     Returns:
         "float32", "bfloat16" or "float16". float16 needs loss scaling (Keras does it) and is chosen only on a GPU that
         is faster in it than in bfloat16, such as those older than 2020.
     """
-    if requested != "auto":
-        return requested
+    return settle_precision(find_cache_dir()).precision if requested == "auto" else requested
+
+
+def describe_precision(_: None, precision: str) -> tuple[str, str | None]:
+    """How the log shows a precision that `auto` was resolved to, and what to note; a task for any machine.
+
+    Args:
+        precision: of the run. One that an earlier session has settled otherwise was not measured here.
+    """
+    measured = settle_precision(find_cache_dir())
+    if measured.precision != precision:
+        return precision, None
+    if measured.unwritable is None:
+        return f"{precision} (measured on {measured.date})", None
+    return f"{precision} (measured now)", (
+        f"{measured.unwritable} cannot be written, so every command measures the fastest precision again. "
+        f"To have the same one always, pass --precision {precision}"
+    )
+
+
+@functools.cache
+def settle_precision(folder: Path) -> MeasuredPrecision:
+    """What `auto` stands for: as the cache folder says or, the first time, as measured now.
+
+    Args:
+        folder: has `precision.json`: one entry per processor, backend and version. A damaged file is replaced.
+    """
+    path, environment, measured = folder / PRECISIONS, _name_environment(), None
+    try:
+        if (known := _read_precisions(path).get(environment)) is not None:
+            return MeasuredPrecision(known["precision"], known["measured"])
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock_folder(folder):  # of several commands that start at once, one measures
+            entries = _read_precisions(path)
+            if environment not in entries:
+                measured = measure_precision()
+                entries[environment] = {"precision": measured.precision, "measured": measured.date}
+                write_json(path, entries)
+            return MeasuredPrecision(entries[environment]["precision"], entries[environment]["measured"])
+    except (OSError, InputError):
+        measured = measured or measure_precision()
+        return MeasuredPrecision(measured.precision, measured.date, unwritable=folder)
+
+
+def measure_precision() -> MeasuredPrecision:
+    """Time the formats, and take the fastest if it is worthwhile."""
     on_cpu = all(device.startswith("cpu") for device in keras.distribution.list_devices())
     candidates = ["float32", "bfloat16"] if on_cpu else ["float32", "bfloat16", "float16"]
     seconds = time_formats(candidates)
     fastest = min(candidates, key=lambda name: seconds[name])
     if seconds["bfloat16"] <= 1.1 * seconds[fastest]:
         fastest = "bfloat16"  # of equals, the one with float32's range
-    return fastest if seconds["float32"] > WORTHWHILE_RATIO * seconds[fastest] else "float32"
+    worthwhile = seconds["float32"] > WORTHWHILE_RATIO * seconds[fastest]
+    return MeasuredPrecision(fastest if worthwhile else "float32", time.strftime("%Y-%m-%d"))
 
 
 def time_formats(formats: list[str]) -> dict[str, float]:
-    """Median seconds of one convolution, 4x4 from 32 to 32 channels on 128 images of 25x25 px, in each format.
+    """Least seconds of one convolution, 4x4 from 32 to 32 channels on 128 images of 25x25 px, in each format.
 
-    The formats take turns, so that a change in the machine's speed affects all of them.
+    The formats take turns, so that a change in the machine's speed affects all of them. The least of many rounds, not
+    the median: other processes only ever add time, and some round mostly goes undisturbed.
     """
     rng = np.random.default_rng(0)
     images = rng.standard_normal((128, 25, 25, 32)).astype(np.float32)
@@ -86,7 +158,42 @@ def time_formats(formats: list[str]) -> dict[str, float]:
             # a sum, fetched as a number: an accelerator returns before it has finished
             float(ops.convert_to_numpy(ops.cast(ops.sum(ops.conv(inputs, weights)), "float32")))
             seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times[1:]) for name, times in seconds.items()}  # the first round warms up
+    return {name: min(times[1:]) for name, times in seconds.items()}  # the first round warms up
+
+
+def name_processor() -> str:
+    """The processor's name, where the system gives it: backends choose their kernels by it."""
+    with contextlib.suppress(OSError):
+        if found := re.search(
+            r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            return found[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _name_environment() -> str:
+    """What a measured precision holds for: processor, devices, backend and versions, and the backend's switches."""
+    backend = keras.config.backend()
+    devices = ", ".join(keras.distribution.list_devices())
+    switches = "".join(f", {name}={os.environ[name]}" for name in SWITCHES if name in os.environ)
+    versions = f"keras {keras.__version__}, {backend} {metadata.version(backend)}"
+    return f"{name_processor()}, {devices}, {versions}{switches}"
+
+
+def _read_precisions(path: Path) -> dict[str, Any]:
+    """The entries of a precision.json that can be used; none of a file that is missing or damaged."""
+    try:
+        content = read_json(path)
+    except InputError:
+        return {}
+    entries = content.items() if isinstance(content, dict) else ()
+    return {
+        name: entry
+        for name, entry in entries
+        if isinstance(entry, dict)
+        and entry.get("precision") in list(POLICIES)
+        and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(entry.get("measured")))
+    }
 
 
 @contextlib.contextmanager

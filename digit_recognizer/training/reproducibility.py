@@ -5,12 +5,10 @@ and refused, unless the user accepts it by `--allow-inexact`; then it is recorde
 """
 
 import ast
-import contextlib
 import functools
 import hashlib
 import os
 import platform
-import re
 import secrets
 import typing
 from collections.abc import Sequence
@@ -29,7 +27,7 @@ from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError, UnusableRunError, reading_its_own_files
 from digit_recognizer.io import hash_file, load_npy, read_json, write_json
 from digit_recognizer.training.executors import Executor, count_threads, run_task
-from digit_recognizer.training.hardware import POLICIES, check_devices, choose_precision
+from digit_recognizer.training.hardware import POLICIES, check_devices, choose_precision, name_processor
 from digit_recognizer.training.run import Run, load_run_config
 
 ENVIRONMENT = "environment.json"
@@ -96,7 +94,7 @@ def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:
     TensorFlow even under its own switch for determinism.
 
     Args:
-        config: of the run; its precision "auto" is resolved here, by timing.
+        config: of the run; its precision "auto" is resolved here.
 
     Raises:
         InputError: if the run asks for more devices than there are.
@@ -168,16 +166,6 @@ def _dump_code(source: str) -> str:
         if isinstance(body := getattr(node, "body", None), list):
             body[:] = [part for part in body if not _is_docstring(part)]
     return ast.dump(tree)
-
-
-def name_processor() -> str:
-    """The processor's name, where the system gives it: backends choose their kernels by it."""
-    with contextlib.suppress(OSError):
-        if found := re.search(
-            r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE
-        ):
-            return found[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _find_version(package: str) -> str | None:
