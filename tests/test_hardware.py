@@ -79,7 +79,7 @@ def test_what_cannot_be_split_is_refused(changes):
 )
 def test_auto_takes_what_is_fastest_here(devices, seconds, expected, monkeypatch):
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: devices)
-    monkeypatch.setattr(hardware, "time_formats", lambda formats: {name: seconds[name] for name in formats})
+    monkeypatch.setattr(hardware, "time_formats", lambda formats, *_: {name: seconds[name] for name in formats})
     assert hardware.measure_precision().precision == expected
 
 
@@ -91,7 +91,7 @@ def settle(tmp_path, monkeypatch):
 
     def settle(speedup):
         hardware.settle_precision.cache_clear()
-        monkeypatch.setattr(hardware, "time_formats", lambda formats: {"float32": speedup, "bfloat16": 1.0})
+        monkeypatch.setattr(hardware, "time_formats", lambda *_: {"float32": speedup, "bfloat16": 1.0})
         return hardware.choose_precision("auto"), *hardware.describe_precision(None, "bfloat16")
 
     yield settle
@@ -138,7 +138,7 @@ def test_a_request_is_taken_as_it_is():
 
 
 def test_formats_are_timed_for_real():
-    seconds = hardware.time_formats(["float32", "bfloat16"])
+    seconds = hardware.time_formats(["float32", "bfloat16"], 32, 3)
     assert list(seconds) == ["float32", "bfloat16"] and all(0 < value < 10 for value in seconds.values())
 
 
