@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,27 @@ class UnusableRunError(InputError):
 
 class PrunedError(Exception):
     """A trial is stopped early because it is unpromising. Nobody's mistake, and never shown."""
+
+
+def require(package: str, extra: str) -> Any:
+    """Import a package that not every installation has.
+
+    Args:
+        package: name of the module, such as "matplotlib.figure".
+        extra: of this package, which installs it.
+
+    Raises:
+        InputError: if it is not installed; the message names the command that installs it.
+
+    Example:
+        >>> require("json", "report").dumps([1])
+        '[1]'
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        missing = (error.name or package).partition(".")[0]
+        raise InputError("install.missing", package=missing, extra=extra) from error
 
 
 @contextlib.contextmanager
