@@ -140,7 +140,7 @@ def compare_runs(one: Path, other: Path, input_dir: Path | None = None) -> RunCo
         InputError: if a run is of other data or of part of it, or the two are the same or share no row.
 
     Example:
-        >>> print(compare_runs(Path("runs/a"), Path("runs/b")))  # doctest: +SKIP
+        >>> comparison = compare_runs(Path("runs/A"), Path("runs/B"))
     """
     input_dir = input_dir or find_input_dir(one)
     train = load_train(input_dir / "train.csv", cache=True)

@@ -53,7 +53,12 @@ FAST_MUON: dict[str, Any] = {**MUON, "learning_rate": 0.05}
 
 
 def list_models() -> list[str]:
-    """The names of all models, in alphabetical order."""
+    """The names of all models, in alphabetical order.
+
+    Example:
+        >>> list_models()[:2]
+        ['alexnet', 'baseline']
+    """
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
@@ -84,6 +89,10 @@ def build_config(name: str, /, smoke: bool = False, **changes: Any) -> RunConfig
 
     Raises:
         InputError: if no model has that name, a field is unknown, or a value is not allowed.
+
+    Example:
+        >>> build_config("champion", epochs=3).optimizer
+        'muon'
     """
     recipe = {**load_preset(name), **({**SMOKE, **load_smoke(name), "smoke": True} if smoke else {}), **changes}
     return RunConfig.from_json({**RunConfig().to_json(), "model": name, **recipe})

@@ -96,8 +96,9 @@ def cross_validate(
         DivergedError: if predictions are NaN.
 
     Example:
-        >>> result = cross_validate(build_config("narrow", epochs=3))             # doctest: +SKIP
-        >>> result.score.oof_accuracy
+        >>> result = cross_validate(dr.build_config("narrow", epochs=1, folds=2))
+        >>> 0 <= result.score.oof_accuracy <= 1
+        True
     """
     started = time.perf_counter()
     check_submissions_allowed()

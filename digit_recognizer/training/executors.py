@@ -95,7 +95,7 @@ def open_executor(config: ExecutorConfig) -> Iterator[Executor]:
         InputError: if there is no such cluster, none of its machines is large enough, or Ray is not installed.
 
     Example:
-        >>> with open_executor(ExecutorConfig(task_cpus=2)) as executor:
+        >>> with open_executor(ExecutorConfig()) as executor:
         ...     run_task(executor, pow, 3, shared=2)
         8
     """

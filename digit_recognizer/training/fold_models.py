@@ -39,6 +39,11 @@ def load_fold_models(path: Path, most: int | None = None) -> FoldModels:
     Raises:
         InputError: if it is not a run folder, the run has not finished, or weights are missing, damaged, or of another
             model.
+
+    Example:
+        >>> trained = load_fold_models(Path("runs/A"))
+        >>> len(trained.models) == trained.config.folds
+        True
     """
     config, precision, single_split = _read_recipe(path)
     files = [find_fold_weights(path, fold) for fold in range(1 if single_split else config.folds)][:most]

@@ -129,8 +129,8 @@ def load_features(
         InputError: if the folder cannot be written to, or its disk is too full.
 
     Example:
-        >>> halves = vgg16.split(build_model("vgg16", weights=None))
-        >>> load_features(halves.lower, train.pixels, Path("input/.cache")).shape
+        >>> halves = vgg16.split(build_model("vgg16", weights=None))                   # doctest: +SKIP
+        >>> load_features(halves.lower, train.pixels, Path("input/.cache")).shape      # doctest: +SKIP
         (42000, 512)
     """
     if pixels.dtype != np.uint8 or len(pixels) == 0:

@@ -70,7 +70,7 @@ def build_schedule(name: str, peak: float, total_steps: int) -> float | Learning
         A number where it is constant (or lowered by a callback), else a schedule.
 
     Example:
-        >>> float(build_schedule("step", 0.1, total_steps=60)(10))
+        >>> round(float(build_schedule("step", 0.1, total_steps=60)(10)), 4)
         0.05
     """
     if name == "step":

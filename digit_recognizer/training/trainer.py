@@ -67,9 +67,10 @@ class Trainer:
         untrained_accuracy: on the holdout, before the first step; None without a holdout.
 
     Example:
-        >>> trainer = Trainer(model, config)                                                    # doctest: +SKIP
-        >>> trainer.fit(TrainingBatches(images[None], targets, rows, 256, seed=0), epochs=10, learning_rate=1e-3)
-        >>> trainer.predict(images).argmax(axis=1)
+        >>> trainer = Trainer(model, config)                                     # doctest: +SKIP
+        >>> batches = TrainingBatches(images[None], targets, rows, 256, seed=0)  # doctest: +SKIP
+        >>> trainer.fit(batches, epochs=10, learning_rate=1e-3)                  # doctest: +SKIP
+        >>> trainer.predict(images).argmax(axis=1)                               # doctest: +SKIP
     """
 
     def __init__(self, model: keras.Model, config: RunConfig, session: Session = Session()) -> None:

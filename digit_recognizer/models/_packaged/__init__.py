@@ -35,7 +35,7 @@ def load_pretrained() -> "keras.Model":
         InputError: if the weights are missing, or not byte for byte those that the card describes.
 
     Example:
-        >>> load_pretrained().predict(np.zeros((1, 28, 28, 1), np.float32)).shape
+        >>> load_pretrained().predict(np.zeros((1, 28, 28, 1), np.float32), verbose=0).shape
         (1, 10)
     """
     return _load(WEIGHTS, WEIGHTS_SHA256, 10)
