@@ -1,4 +1,4 @@
-# make demo: from nothing to a cross-validated score and a submission, on bundled digits.
+# make demo: from nothing to a cross-validated score and a submission, on bundled digits; installs no extra.
 # make test: what every change must pass, in 5 minutes. make test-all: also the slow tests and the type checks.
 # PYTHON=python3.12 make … chooses the interpreter.
 

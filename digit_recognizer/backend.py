@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, require
 
 BACKENDS = ("tensorflow", "jax")  # the first is the default
 # environment variables that a backend reads when it starts; each may change the order of a sum, or its kernel
@@ -36,9 +36,9 @@ def import_keras() -> None:
         os.dup2(quiet, 2)
         importlib.import_module("keras").utils.set_random_seed(0)
     except ModuleNotFoundError as error:
-        if error.name != backend:
+        if error.name != "jax":
             raise
-        raise InputError("training.backend_missing", received=backend) from error
+        require("jax", "jax")
     finally:
         os.dup2(kept, 2)
         os.close(kept)

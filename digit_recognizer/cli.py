@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import TerminatedError, make_printable, open_closed_streams, raise_on_signals
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, require
 from digit_recognizer.training.executors import ExecutorConfig, open_executor
 
 if TYPE_CHECKING:
@@ -192,6 +192,8 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
     parsed = parse_resume(subcommand, arguments) or parse_run_config(
         subcommand, arguments, f"{description} {RESUME_HELP}"
     )
+    if subcommand == "train":
+        require("matplotlib.figure", "report")  # for its learning curves; asked for before an hour of training
     with open_executor(parsed) as executor:
         import_keras()
         from digit_recognizer.training.cross_validation import cross_validate, resume

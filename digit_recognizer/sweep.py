@@ -17,7 +17,7 @@ import tyro
 from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.console import TerminatedError
-from digit_recognizer.errors import LostError
+from digit_recognizer.errors import LostError, require
 from digit_recognizer.sweeps.study import SweepConfig
 from digit_recognizer.training.executors import ExecutorConfig, open_executor
 
@@ -66,6 +66,8 @@ def _run_worker(arguments: list[str]) -> int:
 
 def _run_batch(chosen: SweepArguments) -> None:
     """Run trials in this process until all have ended, or it has grown; exits."""
+    require("optuna", "sweeps")
+    require("matplotlib.figure", "sweeps")
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     with open_executor(chosen) as executor:
         import_keras()

@@ -4,6 +4,7 @@ import sys
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.errors import require
 from digit_recognizer.transfer_learning.config import TransferConfig, choose_defaults
 from digit_recognizer.vision.class_folders import find_classes
 
@@ -21,6 +22,8 @@ def main(arguments: list[str]) -> None:
         "resnet152v2, trained on ImageNet, takes colour photographs. For comparison, the nearest class mean and the "
         "nearest neighbours of the same embedding are evaluated too, which train nothing.",
     )
+    require("PIL.Image", "vision")
+    require("matplotlib.figure", "vision")
     find_classes(config.images, "--images")  # a mistyped name is found before the seconds that Keras takes to start
     import_keras()
     from digit_recognizer.transfer_learning.training import transfer

@@ -143,4 +143,5 @@ def test_constraints_cover_every_requirement():
         if "==" in line
     }
     wanted = config["options"]["install_requires"] + "".join(config["options.extras_require"].values())
-    assert {line.split()[0] for line in wanted.strip().splitlines()} <= pinned
+    names = {line.split()[0].partition("[")[0] for line in wanted.strip().splitlines()}
+    assert names - {"digit_recognizer"} <= pinned  # an extra may name others of this package

@@ -89,7 +89,7 @@ def test_machines_that_make_no_sense_are_refused(flags, code, received):
 
 def test_without_ray_its_executor_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with expect_error("machines.ray_missing"):
+    with expect_error("install.missing", extra="ray"):
         cv.main(["--executor", "ray", "--debug"])
 
 

@@ -1,5 +1,6 @@
 """What users install: a wheel and a source archive with everything in them and nothing else."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,14 +8,27 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from without_extras import OPTIONAL, run_without_extras
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def list_tracked(source):
+    """What git holds of this checkout; in an unpacked source archive, all that is there."""
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True)
+    if (ROOT / ".git").exists() and listed.returncode == 0:
+        return {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
+    return {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
 
 
 def test_wheel_and_source_archive_build_and_hold_the_whole_package(tmp_path):
     source = tmp_path / "source"
-    ignore = shutil.ignore_patterns(".git", ".venv", "input", "runs", "*.egg-info", "build", "dist", ".*_cache")
-    shutil.copytree(ROOT, source, ignore=ignore)  # building leaves folders behind
-    built = subprocess.run(
+    caches = (".git", ".venv", "runs", "*.egg-info", "build", "dist", ".*_cache", ".hypothesis", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*caches, "input"))  # building leaves folders behind
+    (source / "input").mkdir()
+    shutil.copy(ROOT / "input/README.md", source / "input")
+    tracked = list_tracked(source)
+    built = subprocess.run(  # the wheel is built from the unpacked source archive
         [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", source],
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
@@ -31,7 +45,28 @@ def test_wheel_and_source_archive_build_and_hold_the_whole_package(tmp_path):
         for path in (ROOT / "digit_recognizer").rglob(pattern)
     }
     assert len(packaged) >= 8 and packaged <= set(names)
-    assert "License: MIT" in metadata and "Requires-Dist: albumentations==2.0.8" in metadata
+    assert "License: MIT" in metadata and "Requires-Dist: albumentations==2.0.8; extra ==" in metadata
+    fields, _, description = metadata.partition("\n\n")
+    assert all(f"\n{field}: " in fields for field in ("Project-URL", "Keywords", "Classifier"))
+    assert description.startswith("# digit_recognizer") and not re.findall(r"\]\((?!https?:)", description)
     with tarfile.open(archive) as members:
         archived = {name.partition("/")[2] for name in members.getnames()}
-    assert modules <= archived and {"LICENSE", "README.md"} <= archived
+    assert tracked <= archived, sorted(tracked - archived)
+    assert not [name for name in archived - tracked if name.startswith(("input/", "runs/"))]
+
+
+def test_without_any_extra_a_model_is_trained_and_a_kernel_is_built(tiny_dir):
+    cv_arguments = ["--smoke", "--model", "narrow", "--input-dir", str(tiny_dir), "--run-dir", "run"]
+    finished = run_without_extras(
+        f"assert call('cv', *{cv_arguments}) == 0\nassert call('kernel', 'notebook') == 0\n"
+        f"assert not set({OPTIONAL}) & set(sys.modules)"
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert Path("run/metrics.json").exists() and Path("kernels/notebook-champion").is_dir()
+
+
+def test_a_backend_that_is_missing_is_one_line():
+    script = "import os; os.environ['KERAS_BACKEND'] = 'jax'; sys.exit(call('cv', '--smoke'))"
+    finished = run_without_extras(script)
+    assert finished.returncode == 2 and "digit_recognizer[jax]" in finished.stderr
+    assert finished.stderr.count("\n") == 1

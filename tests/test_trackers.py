@@ -45,7 +45,7 @@ def test_a_missing_package_is_named_before_anything_is_written(package, argument
     monkeypatch.setitem(sys.modules, package, None)
     if package == "mlflow":
         monkeypatch.setenv(ADDRESS, "http://user:secret@nowhere")
-    with expect_error("trackers.not_installed", package=package) as caught:
+    with expect_error("install.missing", extra="trackers") as caught:
         cv.main(["--input-dir", str(tiny_dir), "--run-dir", str(tmp_path / "run"), *arguments, "--debug"])
     assert "secret" not in str(caught.value) and not (tmp_path / "run").exists()
 

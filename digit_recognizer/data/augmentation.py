@@ -9,10 +9,12 @@ digit; clothes may be, and have a policy of their own.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from digit_recognizer.config import Preprocess
+from digit_recognizer.errors import require
 
 # ---- preprocessing of every image, training and test alike
 #
@@ -196,9 +198,8 @@ class BatchedAffine:
 def build_albumentations(policy: Policy) -> Augment:
     """The albumentations engine: any policy, one image at a time."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the network for a newer release
-    import albumentations
-
-    steps: list[albumentations.BasicTransform] = []
+    albumentations = require("albumentations", "augment")
+    steps: list[Any] = []
     if policy.affine:
         affine = policy.affine
         if affine.mirrored:

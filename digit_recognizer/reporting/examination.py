@@ -17,7 +17,7 @@ import numpy as np
 
 from digit_recognizer.data.dataset import load_train
 from digit_recognizer.data.labels import DIGITS
-from digit_recognizer.errors import InputError, UnusableRunError
+from digit_recognizer.errors import InputError, UnusableRunError, require
 from digit_recognizer.io import (
     check_writable_folder,
     install_file,
@@ -102,6 +102,7 @@ def examine_run(
         InputError: if a run is of other data or part of it, something asked for is not there, or the folder cannot be
             written to.
     """
+    require("matplotlib.figure", "report")
     for each in (path, *others):
         load_metrics(each)  # a mistyped folder is refused before data is looked for
     folder = path / FOLDER if output is None else output

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digit_recognizer.data.labels import DIGITS
+from digit_recognizer.errors import require
 from digit_recognizer.io import write_atomically
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ SHORT_NAME, LONGEST_NAME = 3, 14  # characters of a class name: up to 3 fit wher
 
 def open_figure(width_inches: float, height_inches: float) -> "Figure":
     """An empty figure."""
-    from matplotlib.figure import Figure  # not pyplot: no window, no global state
-
-    return Figure(figsize=(width_inches, height_inches), layout="constrained")
+    figure = require("matplotlib.figure", "report")  # not pyplot: no window, no global state
+    opened: Figure = figure.Figure(figsize=(width_inches, height_inches), layout="constrained")
+    return opened
 
 
 def save_figure(figure: "Figure", path: Path) -> None:

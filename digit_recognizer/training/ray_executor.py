@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 import digit_recognizer
 from digit_recognizer.backend import SWITCHES, import_keras
 from digit_recognizer.console import print_line, raise_if_interrupted
-from digit_recognizer.errors import InputError, LostError
+from digit_recognizer.errors import InputError, LostError, require
 from digit_recognizer.io import lock_folder
 from digit_recognizer.training.executors import bind_cores, count_threads, list_cores
 
@@ -52,12 +52,7 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports usage to its makers otherwise
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # it warns of this future default
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise InputError("machines.ray_missing") from None
+    ray = require("ray", "ray")
     size: dict[str, Any] = {}
     if address is None:
         # otherwise Ray would write a token into the home folder, for all clusters to come

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, require
 from digit_recognizer.io import read_json, write_json
 
 EVENTS = "events.out.tfevents"  # TensorBoard knows its files by this
@@ -43,11 +43,7 @@ def check_tensorboard() -> None:
     Raises:
         InputError: if it is not.
     """
-    try:
-        import tensorboard.summary.writer.record_writer  # noqa: F401  # a folder `tensorboard` here has no such module
-    except ImportError as error:
-        package = (error.name or "tensorboard").partition(".")[0]
-        raise InputError("trackers.not_installed", received="--tensorboard", package=package) from error
+    require("tensorboard.summary.writer.record_writer", "trackers")  # a folder `tensorboard` here has no such module
 
 
 class TensorBoardTracker:
@@ -253,11 +249,7 @@ def hide_secrets(text: str) -> str:
 def _import_mlflow() -> Any:
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
-    try:
-        import mlflow
-    except ImportError as error:
-        raise InputError("trackers.not_installed", received=ADDRESS, package=error.name or "mlflow") from error
-    return mlflow
+    return require("mlflow", "trackers")
 
 
 @contextlib.contextmanager

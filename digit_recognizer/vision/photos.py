@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, require
 from digit_recognizer.io import read_bytes
 
 if TYPE_CHECKING:
@@ -125,8 +125,7 @@ def load_colours(path: Path, side_px: int) -> np.ndarray:
 
 def _load(path: Path, mode: Literal["L", "RGB"], side_px: int | None = None) -> Photograph:
     """Load in grey or in colours, and stretch into a square of `side_px` if that is given."""
-    from PIL import Image
-
+    Image = require("PIL.Image", "vision")
     with open_picture(path) as image:
         notes = []
         named = Image.registered_extensions().get(path.suffix.lower(), image.format)
@@ -153,8 +152,7 @@ def open_picture(path: Path) -> Iterator["Image"]:
     Raises:
         InputError: if the file is missing, too large, no picture, damaged or cut off.
     """
-    from PIL import Image
-
+    Image = require("PIL.Image", "vision")
     content = _read_picture_file(path)
     try:
         with warnings.catch_warnings(action="ignore"):

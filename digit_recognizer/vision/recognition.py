@@ -23,7 +23,7 @@ from digit_recognizer.console import make_printable, print_line
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, pixels_to_images
 from digit_recognizer.data.labels import DIGITS, parse_label_set
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, require
 from digit_recognizer.evaluation.predictions import check_probabilities
 from digit_recognizer.io import check_writable_folder, write_atomically, write_csv
 from digit_recognizer.training.run import CLASSES, METRICS, load_metrics, load_run, read_result
@@ -79,6 +79,7 @@ def _list_pictures(images: Sequence[Path]) -> list[Path]:
     """The pictures named, and those in the folders named, however deep, by their endings; hidden ones are left out."""
     if not images:
         raise InputError("predict.nothing")
+    require("PIL.Image", "vision")  # asked for here, as a fault of a picture would be noted and the next one tried
     paths: list[Path] = []
     for path in images:
         if path.is_dir():
@@ -95,6 +96,8 @@ def _list_pictures(images: Sequence[Path]) -> list[Path]:
 def _check_outputs(output: Path | None, show: Path | None) -> None:
     if show is not None and show.suffix.lower() not in PICTURE_FORMATS:
         raise InputError("predict.show_suffix", path=show, endings=", ".join(PICTURE_FORMATS))
+    if show is not None:
+        require("matplotlib.figure", "vision")
     for path, flag in ((output, "--output"), (show, "--show")):
         if path is not None:
             if path.exists() or path.is_symlink():

@@ -1,0 +1,26 @@
+"""A process in which no optional package can be imported, as after an installation without extras."""
+
+import subprocess
+import sys
+
+OPTIONAL = ("albumentations", "jax", "matplotlib", "mlflow", "optuna", "PIL", "ray", "tensorboard")  # modules
+
+
+HIDE = f"""
+import importlib, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {OPTIONAL}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+def call(name, *arguments):
+    try:
+        return importlib.import_module(f"digit_recognizer.{{name}}").main(list(arguments))
+    except SystemExit as stop:
+        return stop.code or 0
+"""
+
+
+def run_without_extras(script):
+    """Run a script in a process in which no optional package can be imported."""
+    return subprocess.run([sys.executable, "-c", HIDE + script], capture_output=True, text=True, timeout=120)
