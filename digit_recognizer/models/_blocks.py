@@ -18,15 +18,15 @@ NORM_MOMENTUM = 0.9  # training of a few hundred steps cannot wait for an averag
 IMAGE_RANK = 4
 
 
-def convolve(
+def conv_bn_relu(
     inputs: "KerasTensor",
     filters: int,
     kernel_px: int,
     name: str,
     *,
     padding: str = "same",
-    halve: Literal["pool", "stride"] | None = None,
-    rectify: bool = True,
+    downsample: Literal["pool", "stride"] | None = None,
+    relu: bool = True,
 ) -> "KerasTensor":
     """Convolution, batch normalisation and ReLU.
 
@@ -36,9 +36,9 @@ def convolve(
         kernel_px: side of the kernel, in px.
         name: of the block; its layers are `name_conv`, `name_pool`, `name_norm` and `name_relu`.
         padding: "same" keeps height and width, "valid" does not look beyond the image.
-        halve: halve height and width by max pooling or by a stride of two. Pooling comes right after the convolution,
+        downsample: halve height and width by max pooling or by a stride of two. Pooling comes right after the convolution,
             so that normalisation and ReLU see a quarter as much.
-        rectify: whether ReLU follows.
+        relu: whether ReLU follows.
 
     Returns:
         (n, height, width, filters); at least 0, if rectified.
@@ -46,19 +46,19 @@ def convolve(
     outputs = layers.Conv2D(
         filters,
         kernel_px,
-        strides=2 if halve == "stride" else 1,
+        strides=2 if downsample == "stride" else 1,
         padding=padding,
         use_bias=False,
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(inputs)
-    if halve == "pool":
+    if downsample == "pool":
         outputs = layers.MaxPooling2D(name=f"{name}_pool")(outputs)
     outputs = FusedBatchNormalization(momentum=NORM_MOMENTUM, name=f"{name}_norm")(outputs)
-    return layers.Activation("relu", name=f"{name}_relu")(outputs) if rectify else outputs
+    return layers.Activation("relu", name=f"{name}_relu")(outputs) if relu else outputs
 
 
-def pool_mean_and_maximum(inputs: "KerasTensor") -> "KerasTensor":
+def global_average_and_max_pool(inputs: "KerasTensor") -> "KerasTensor":
     """Mean and maximum of each channel, one after the other: (n, height, width, channels) to (n, 2 * channels).
 
     The mean says how much of a stroke there is, the maximum whether there is one.
@@ -68,7 +68,7 @@ def pool_mean_and_maximum(inputs: "KerasTensor") -> "KerasTensor":
     return layers.Concatenate(name="embedding")([mean, maximum])
 
 
-def classify(embedding: "KerasTensor", classes: int) -> "KerasTensor":
+def softmax_output(embedding: "KerasTensor", classes: int) -> "KerasTensor":
     """The output layer: probabilities (n, classes), in float32 whatever the precision.
 
     The logarithm of a probability that is rounded to bfloat16 would swamp the loss.

@@ -70,11 +70,11 @@ def build_head(shape: tuple[int, ...], classes: int) -> "keras.Model":
 def _build_head(outputs: Any, classes: int) -> Any:
     from keras import layers
 
-    from digit_recognizer.models._blocks import classify
+    from digit_recognizer.models._blocks import softmax_output
 
     outputs = layers.Dense(256, activation="relu", name="embedding")(outputs)
     outputs = layers.Dropout(DROPOUT, name="embedding_dropout")(outputs)
-    return classify(outputs, classes)
+    return softmax_output(outputs, classes)
 
 
 def _build_backbone(weights: str | None) -> "keras.Model":

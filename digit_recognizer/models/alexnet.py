@@ -28,7 +28,7 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     import keras
     from keras import layers
 
-    from digit_recognizer.models._blocks import classify
+    from digit_recognizer.models._blocks import softmax_output
 
     inputs = outputs = keras.Input(input_shape, name="images")
     # five convolutions, three of them with pooling
@@ -43,4 +43,4 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     for name in ("dense", "embedding"):
         outputs = layers.Dense(UNITS, activation="relu", kernel_initializer="he_normal", name=name)(outputs)
         outputs = layers.Dropout(0.5, name=f"{name}_dropout")(outputs)
-    return keras.Model(inputs, classify(outputs, classes), name="alexnet")
+    return keras.Model(inputs, softmax_output(outputs, classes), name="alexnet")

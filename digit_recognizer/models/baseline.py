@@ -28,7 +28,7 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     import keras
     from keras import layers
 
-    from digit_recognizer.models._blocks import classify
+    from digit_recognizer.models._blocks import softmax_output
 
     inputs = outputs = keras.Input(input_shape, name="images")
     # two blocks of two convolutions and pooling: 28 px to 11 to 2
@@ -44,4 +44,4 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     outputs = layers.Dropout(CONVOLUTION_DROPOUT, name="flatten_dropout")(outputs)
     outputs = layers.Dense(256, activation="relu", kernel_initializer="he_normal", name="embedding")(outputs)
     outputs = layers.Dropout(DENSE_DROPOUT, name="embedding_dropout")(outputs)
-    return keras.Model(inputs, classify(outputs, classes), name="baseline")
+    return keras.Model(inputs, softmax_output(outputs, classes), name="baseline")

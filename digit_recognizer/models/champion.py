@@ -26,16 +26,16 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     """Build the champion."""
     import keras
 
-    from digit_recognizer.models._blocks import classify, convolve, pool_mean_and_maximum
+    from digit_recognizer.models._blocks import conv_bn_relu, global_average_and_max_pool, softmax_output
 
     inputs = keras.Input(input_shape, name="images")
     # stem: 28 px to 12
-    outputs = convolve(inputs, 32, 5, "stem", padding="valid", halve="pool")
+    outputs = conv_bn_relu(inputs, 32, 5, "stem", padding="valid", downsample="pool")
     # block 1: 12 px to 6
-    outputs = convolve(outputs, 64, 3, "block1_first")
-    outputs = convolve(outputs, 64, 3, "block1_second", halve="pool")
+    outputs = conv_bn_relu(outputs, 64, 3, "block1_first")
+    outputs = conv_bn_relu(outputs, 64, 3, "block1_second", downsample="pool")
     # block 2: 6 px
-    outputs = convolve(outputs, 128, 3, "block2_first")
-    outputs = convolve(outputs, 128, 3, "block2_second")
+    outputs = conv_bn_relu(outputs, 128, 3, "block2_first")
+    outputs = conv_bn_relu(outputs, 128, 3, "block2_second")
     # head
-    return keras.Model(inputs, classify(pool_mean_and_maximum(outputs), classes), name="champion")
+    return keras.Model(inputs, softmax_output(global_average_and_max_pool(outputs), classes), name="champion")

@@ -45,7 +45,7 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
     import keras
     from keras import layers
 
-    from digit_recognizer.models._blocks import classify
+    from digit_recognizer.models._blocks import softmax_output
 
     inputs = outputs = keras.Input(input_shape, name="images")
     # convolutions, with pooling after every second one and after the last
@@ -70,4 +70,4 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
             outputs
         )
         outputs = layers.Dropout(options.dropout, name=f"{name}_dropout")(outputs)
-    return keras.Model(inputs, classify(outputs, classes), name="convolutional")
+    return keras.Model(inputs, softmax_output(outputs, classes), name="convolutional")

@@ -31,7 +31,7 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
     """Build a dense model."""
     import keras
 
-    from digit_recognizer.models._blocks import classify
+    from digit_recognizer.models._blocks import softmax_output
 
     inputs = keras.Input(input_shape, name="images")
     outputs = keras.layers.Flatten(name="flatten")(inputs)
@@ -40,4 +40,4 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
         outputs = keras.layers.Dense(options.units, activation="relu", kernel_initializer="he_normal", name=name)(
             outputs
         )
-    return keras.Model(inputs, classify(outputs, classes), name="dense")
+    return keras.Model(inputs, softmax_output(outputs, classes), name="dense")

@@ -23,7 +23,7 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     import keras
     from keras import layers
 
-    from digit_recognizer.models._blocks import classify
+    from digit_recognizer.models._blocks import softmax_output
 
     inputs = outputs = keras.Input(input_shape, name="images")
     # two convolutions with pooling: 28 px to 13 to 5
@@ -36,4 +36,4 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     outputs = layers.Flatten(name="flatten")(outputs)
     outputs = layers.Dense(128, activation="relu", kernel_initializer="he_normal", name="embedding")(outputs)
     outputs = layers.Dropout(0.5, name="embedding_dropout")(outputs)
-    return keras.Model(inputs, classify(outputs, classes), name="journal")
+    return keras.Model(inputs, softmax_output(outputs, classes), name="journal")

@@ -27,7 +27,7 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     import keras
     from keras import layers
 
-    from digit_recognizer.models._blocks import classify
+    from digit_recognizer.models._blocks import softmax_output
 
     inputs = keras.Input(input_shape, name="images")
     outputs = layers.ZeroPadding2D(2, name="padding")(inputs)
@@ -40,4 +40,4 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     # F6
     outputs = layers.Flatten(name="flatten")(outputs)
     outputs = layers.Dense(84, activation=ACTIVATION, name="embedding")(outputs)
-    return keras.Model(inputs, classify(outputs, classes), name="lenet5")
+    return keras.Model(inputs, softmax_output(outputs, classes), name="lenet5")

@@ -34,7 +34,7 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
     import keras
     from keras import layers
 
-    from digit_recognizer.models._blocks import classify
+    from digit_recognizer.models._blocks import softmax_output
 
     inputs = outputs = keras.Input(input_shape, name="images")
     # two convolutions with pooling before ReLU: 28 px to 12 to 4
@@ -52,4 +52,4 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
     # a dense layer
     outputs = layers.Flatten(name="flatten")(outputs)
     outputs = layers.Dense(50, activation="relu", kernel_initializer="he_normal", name="embedding")(outputs)
-    return keras.Model(inputs, classify(outputs, classes), name="narrow")
+    return keras.Model(inputs, softmax_output(outputs, classes), name="narrow")

@@ -23,7 +23,7 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     import keras
     from keras import layers
 
-    from digit_recognizer.models._blocks import FusedBatchNormalization, classify
+    from digit_recognizer.models._blocks import FusedBatchNormalization, softmax_output
 
     inputs = outputs = keras.Input(input_shape, name="images")
     # two blocks of padding, two convolutions, pooling and normalisation: 28 px to 11 to 2
@@ -37,4 +37,4 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     outputs = layers.Flatten(name="flatten")(outputs)
     outputs = layers.Dense(49, activation="relu", name="embedding")(outputs)
     outputs = layers.Dropout(DROPOUT, name="embedding_dropout")(outputs)
-    return keras.Model(inputs, classify(outputs, classes), name="padded")
+    return keras.Model(inputs, softmax_output(outputs, classes), name="padded")

@@ -21,27 +21,27 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     """Build the residual model."""
     import keras
 
-    from digit_recognizer.models._blocks import classify, convolve, pool_mean_and_maximum
+    from digit_recognizer.models._blocks import conv_bn_relu, global_average_and_max_pool, softmax_output
 
     inputs = keras.Input(input_shape, name="images")
     # stem: 28 px to 12
-    outputs = convolve(inputs, 32, 5, "stem", padding="valid", halve="pool")
+    outputs = conv_bn_relu(inputs, 32, 5, "stem", padding="valid", downsample="pool")
     # block 1: 12 px
     outputs = _add_residual(outputs, "block1_residual")
     # block 2: 12 px to 6
-    outputs = convolve(outputs, 64, 3, "block2", halve="pool")
+    outputs = conv_bn_relu(outputs, 64, 3, "block2", downsample="pool")
     outputs = _add_residual(outputs, "block2_residual")
     # block 3: 6 px
-    outputs = convolve(outputs, 128, 3, "block3")
+    outputs = conv_bn_relu(outputs, 128, 3, "block3")
     outputs = _add_residual(outputs, "block3_residual")
     # head
-    return keras.Model(inputs, classify(pool_mean_and_maximum(outputs), classes), name="residual")
+    return keras.Model(inputs, softmax_output(global_average_and_max_pool(outputs), classes), name="residual")
 
 
 def _add_residual(inputs: "keras.KerasTensor", name: str) -> "keras.KerasTensor":
     """Add to feature maps what one more convolution makes of them."""
     from keras import layers
 
-    from digit_recognizer.models._blocks import convolve
+    from digit_recognizer.models._blocks import conv_bn_relu
 
-    return layers.Add(name=f"{name}_sum")([inputs, convolve(inputs, inputs.shape[-1], 3, name)])
+    return layers.Add(name=f"{name}_sum")([inputs, conv_bn_relu(inputs, inputs.shape[-1], 3, name)])

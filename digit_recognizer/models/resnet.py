@@ -32,24 +32,24 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
     import keras
     from keras import layers
 
-    from digit_recognizer.models._blocks import classify, convolve
+    from digit_recognizer.models._blocks import conv_bn_relu, softmax_output
 
     inputs = keras.Input(input_shape, name="images")
-    outputs = convolve(inputs, 16, 3, "stem")
+    outputs = conv_bn_relu(inputs, 16, 3, "stem")
     # three stages: 28 px, 14 px, 7 px
     for stage, filters in enumerate((16, 32, 64), 1):
         for block in range(1, options.blocks + 1):
             outputs = _add_block(outputs, filters, f"stage{stage}_block{block}")
     # head
     embedding = layers.GlobalAveragePooling2D(name="embedding")(outputs)
-    return keras.Model(inputs, classify(embedding, classes), name="resnet")
+    return keras.Model(inputs, softmax_output(embedding, classes), name="resnet")
 
 
 def _add_block(inputs: "keras.KerasTensor", filters: int, name: str) -> "keras.KerasTensor":
     """Two convolutions beside a shortcut; more filters than channels halve height and width."""
     from keras import layers
 
-    from digit_recognizer.models._blocks import convolve
+    from digit_recognizer.models._blocks import conv_bn_relu
 
     added, shortcut = filters - inputs.shape[-1], inputs
     if added:
@@ -58,7 +58,7 @@ def _add_block(inputs: "keras.KerasTensor", filters: int, name: str) -> "keras.K
         shortcut = layers.ZeroPadding2D(
             ((0, 0), (added // 2, added - added // 2)), "channels_first", name=f"{name}_zeros"
         )(shortcut)
-    outputs = convolve(inputs, filters, 3, f"{name}_first", halve="stride" if added else None)
-    outputs = convolve(outputs, filters, 3, f"{name}_second", rectify=False)
+    outputs = conv_bn_relu(inputs, filters, 3, f"{name}_first", downsample="stride" if added else None)
+    outputs = conv_bn_relu(outputs, filters, 3, f"{name}_second", relu=False)
     outputs = layers.Add(name=f"{name}_sum")([shortcut, outputs])
     return layers.Activation("relu", name=f"{name}_relu")(outputs)

@@ -68,7 +68,7 @@ def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) 
     outputs = layers.BatchNormalization(name="embedding_norm")(outputs)
     outputs = layers.Dropout(DROPOUT, name="embedding_dropout")(outputs)
     outputs = layers.Dense(classes, name="logits")(outputs)
-    # float32 whatever the precision, as in `_blocks.classify`
+    # float32 whatever the precision, as in `_blocks.softmax_output`
     outputs = layers.Activation("softmax", dtype="float32", name="probabilities")(outputs)
     return keras.Model(inputs, outputs, name="vgg16_transfer")
 

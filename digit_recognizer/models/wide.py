@@ -20,7 +20,7 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     import keras
     from keras import layers
 
-    from digit_recognizer.models._blocks import classify
+    from digit_recognizer.models._blocks import softmax_output
 
     inputs = outputs = keras.Input(input_shape, name="images")
     # two convolutions and one pooling: 28 px to 12
@@ -34,4 +34,4 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     outputs = layers.Flatten(name="flatten")(outputs)
     outputs = layers.Dense(128, activation="relu", kernel_initializer="he_normal", name="embedding")(outputs)
     outputs = layers.Dropout(0.5, name="embedding_dropout")(outputs)
-    return keras.Model(inputs, classify(outputs, classes), name="wide")
+    return keras.Model(inputs, softmax_output(outputs, classes), name="wide")

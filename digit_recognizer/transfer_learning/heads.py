@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.models._blocks import classify
+from digit_recognizer.models._blocks import softmax_output
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.trainer import Session, Trainer, predict_probabilities
@@ -45,7 +45,7 @@ def replace_head(model: keras.Model, classes: int) -> keras.Model:
     ):
         raise InputError("models.head_not_dense", model=model.name, received=model.layers[-1].name)
     model.trainable = False
-    return keras.Model(model.input, classify(last.input, classes), name=f"{model.name}_transferred")
+    return keras.Model(model.input, softmax_output(last.input, classes), name=f"{model.name}_transferred")
 
 
 def cut_head(model: keras.Model) -> keras.Model:
@@ -150,7 +150,7 @@ def _weigh_by_rank(distances: np.ndarray) -> np.ndarray:
 def build_linear_head(shape: tuple[int, ...], classes: int) -> keras.Model:
     """One dense layer with its softmax, as `replace_head` puts it on a model."""
     inputs = keras.Input(shape, name="embedding")
-    return keras.Model(inputs, classify(inputs, classes), name="head")
+    return keras.Model(inputs, softmax_output(inputs, classes), name="head")
 
 
 def train_head(
