@@ -191,8 +191,8 @@ class RunConfig:
             elif isinstance(value, list) and typing.get_origin(kind) is tuple:
                 value = tuple(value)
             values[name] = value
-            if not fits(values[name], kind):
-                received, expected = repr(content[name])[:40], name_kind(kind)
+            if not matches_type(values[name], kind):
+                received, expected = repr(content[name])[:40], describe_type(kind)
                 raise InputError("config.field_type", column=name, received=received, expected=expected)
         return cls(**values)
 
@@ -202,34 +202,34 @@ class RunConfig:
         return self.patience > 0 or self.schedule == "plateau"
 
 
-def fits(value: Any, kind: Any) -> bool:
+def matches_type(value: Any, kind: Any) -> bool:
     """Whether a value, as JSON or TOML has it, is of the type that a field declares."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return value in arguments
     if origin in (tuple, list):
-        return isinstance(value, (tuple, list)) and all(fits(one, arguments[0]) for one in value)
+        return isinstance(value, (tuple, list)) and all(matches_type(one, arguments[0]) for one in value)
     if origin is dict:
-        return isinstance(value, dict) and all(fits(one, arguments[1]) for one in value.values())
+        return isinstance(value, dict) and all(matches_type(one, arguments[1]) for one in value.values())
     if arguments:  # a choice of types, of which one may be None
-        return any(fits(value, one) for one in arguments)
+        return any(matches_type(value, one) for one in arguments)
     if kind is Any:
         return True
     return isinstance(value, (float, int) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
 
 
-def name_kind(kind: Any) -> str:
+def describe_type(kind: Any) -> str:
     """The type of a field, in words."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         *first, last = map(str, arguments)
         return f"{', '.join(first)} or {last}"
     if origin in (tuple, list):
-        return f"a list of {name_kind(arguments[0]).removeprefix('a ')}s"
+        return f"a list of {describe_type(arguments[0]).removeprefix('a ')}s"
     if origin is dict:
         return "a table"
     if arguments:
-        return " or ".join(name_kind(one) for one in arguments)
+        return " or ".join(describe_type(one) for one in arguments)
     return {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}.get(kind, "a string")
 
 

@@ -188,7 +188,7 @@ def option(default: Number, lowest: Number, highest: Number) -> Any:
     return dataclasses.field(default=default, metadata={"range": (lowest, highest)})
 
 
-def check_fits(shape: Sequence[int | None], kernel_px: int, layer: str) -> None:
+def check_kernel_size(shape: Sequence[int | None], kernel_px: int, layer: str) -> None:
     """Refuse a kernel that is larger than the feature map.
 
     Args:

@@ -13,7 +13,7 @@ the last pooling and after each dense layer, as there.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.models import MUON, check_fits, option
+from digit_recognizer.models import MUON, check_kernel_size, option
 
 if TYPE_CHECKING:
     import keras
@@ -50,7 +50,7 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
     inputs = outputs = keras.Input(input_shape, name="images")
     # convolutions, with pooling after every second one and after the last
     for number in range(1, options.convolutions + 1):
-        check_fits(outputs.shape, options.kernel_px, f"conv{number}")
+        check_kernel_size(outputs.shape, options.kernel_px, f"conv{number}")
         outputs = layers.Conv2D(
             options.filters,
             options.kernel_px,
@@ -59,7 +59,7 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
             name=f"conv{number}",
         )(outputs)
         if number % CONVOLUTIONS_PER_POOLING == 0 or number == options.convolutions:
-            check_fits(outputs.shape, 2, f"conv{number}_pool")
+            check_kernel_size(outputs.shape, 2, f"conv{number}_pool")
             outputs = layers.MaxPooling2D(name=f"conv{number}_pool")(outputs)
     outputs = layers.Dropout(options.dropout, name="pool_dropout")(outputs)
     # hidden dense layers

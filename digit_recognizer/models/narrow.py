@@ -11,7 +11,7 @@ Expect 0.9886 of 8,398 held-out rows after a minute of `train --model narrow` on
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.models import FAST_MUON, check_fits, option
+from digit_recognizer.models import FAST_MUON, check_kernel_size, option
 
 if TYPE_CHECKING:
     import keras
@@ -39,14 +39,14 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
     inputs = outputs = keras.Input(input_shape, name="images")
     # two convolutions with pooling before ReLU: 28 px to 12 to 4
     for block, filters in ((1, 10), (2, 20)):
-        check_fits(outputs.shape, options.kernel_px, f"block{block}_conv")
+        check_kernel_size(outputs.shape, options.kernel_px, f"block{block}_conv")
         outputs = layers.Conv2D(filters, options.kernel_px, kernel_initializer="he_normal", name=f"block{block}_conv")(
             outputs
         )
         if block == 2:
             # SpatialDropout2D does the same, but forgets its dtype when it is saved (Keras 3.15)
             outputs = layers.Dropout(options.dropout, noise_shape=(None, 1, 1, None), name="block2_dropout")(outputs)
-        check_fits(outputs.shape, 2, f"block{block}_pool")
+        check_kernel_size(outputs.shape, 2, f"block{block}_pool")
         outputs = layers.MaxPooling2D(name=f"block{block}_pool")(outputs)
         outputs = layers.Activation("relu", name=f"block{block}_relu")(outputs)
     # a dense layer

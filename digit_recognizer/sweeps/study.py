@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from digit_recognizer.config import RunConfig, fits, name_kind
+from digit_recognizer.config import RunConfig, describe_type, matches_type
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import read_bytes
 from digit_recognizer.models import build_config, read_options
@@ -306,10 +306,10 @@ def _read_entries(content: Table, types: Mapping[str, Any], required: Sequence[s
             raise InputError("sweep.missing_entry", column=f"{where}{name}")
         if name not in types:
             raise InputError("sweep.unknown_entry", column=f"{where}{name}")
-        value, kind = content[name], name_kind(types[name])
+        value, kind = content[name], describe_type(types[name])
         low, high = RANGES.get(name, (-math.inf, math.inf))
         numbers = value if isinstance(value, list) else [value]
-        if not fits(value, types[name]):
+        if not matches_type(value, types[name]):
             raise _refuse(f"{where}{name}", value, kind)
         if name in RANGES and not all(low <= number <= high for number in numbers):
             raise _refuse(f"{where}{name}", value, f"{kind} from {low:,} to {high:,}")
@@ -346,14 +346,14 @@ def _read_values(content: Table, where: str) -> Configuration:
     """One value for each parameter."""
     values = _flatten(content, where)
     for name, value in values.items():
-        if not fits(value, Value):
+        if not matches_type(value, Value):
             raise _refuse(f"{where}{name}", value, "one value")
     return values
 
 
 def _read_choices(content: Any, where: str) -> tuple[Value, ...]:
     values = content if isinstance(content, list) else [content]
-    if not values or not fits(values, list[Value]) or len(set(values)) < len(values):
+    if not values or not matches_type(values, list[Value]) or len(set(values)) < len(values):
         raise _refuse(where, content, "a value, or a list of different ones")
     return tuple(values)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from digit_recognizer.config import fits, name_kind
+from digit_recognizer.config import describe_type, matches_type
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import read_bytes, write_atomically
 from digit_recognizer.sweeps.study import Configuration, Range, Study, Value
@@ -129,8 +129,8 @@ class TrialRecord:
         if unknown := sorted(set(content) ^ set(kinds)):
             raise ValueError(f"{unknown[0]!r} is missing or unknown")
         for name, kind in kinds.items():
-            if not fits(content[name], kind):
-                raise ValueError(f"{name!r} is not {name_kind(kind)}")
+            if not matches_type(content[name], kind):
+                raise ValueError(f"{name!r} is not {describe_type(kind)}")
         for name in ("val_curve", "train_curve"):
             content[name] = tuple(map(float, content[name]))
         content["confusion"] = tuple(map(tuple, content["confusion"]))
