@@ -64,7 +64,7 @@ def train(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[
     from digit_recognizer.models import build_model
     from digit_recognizer.training.batches import TrainingBatches
     from digit_recognizer.training.hardware import precision_policy
-    from digit_recognizer.training.trainer import Session, Trainer, compile_model
+    from digit_recognizer.training.trainer import Trainer, TrainingSession, compile_model
 
     order = np.random.default_rng(0).permutation(len(dataset.labels))
     evaluated, rows = order[:EVALUATED_ROWS], order[EVALUATED_ROWS : EVALUATED_ROWS + count]
@@ -80,7 +80,7 @@ def train(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[
         clock = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: epochs.append(time.perf_counter() - started - sum(epochs))
         )
-        trainer = Trainer(model, config, Session([clock]))
+        trainer = Trainer(model, config, TrainingSession([clock]))
         trainer.fit_compiled(batches, epochs=config.epochs)
         predictions = trainer.predict(dataset.images[evaluated]).argmax(axis=1)
     return epochs, float((predictions == dataset.labels[evaluated]).mean())

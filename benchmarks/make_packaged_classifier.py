@@ -32,7 +32,7 @@ from digit_recognizer.io import hash_file, write_atomically
 from digit_recognizer.models import build_config, build_model
 from digit_recognizer.models._packaged import CLASSIFIER_WEIGHTS
 from digit_recognizer.training.batches import TrainingBatches
-from digit_recognizer.training.trainer import Session, Trainer, compile_model, predict_probabilities
+from digit_recognizer.training.trainer import Trainer, TrainingSession, compile_model, predict_probabilities
 
 NO_DIGIT = 10
 VARIANTS, EUROPEANS, PRINTED = 3, 12_000, 6_000  # per row; in all; in all
@@ -129,7 +129,7 @@ def main() -> None:
     compile_model(model, len(batches), config, epochs=chosen.epochs, learning_rate=config.learning_rate)
 
     log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch + 1, logs, flush=True))
-    Trainer(model, config, Session([log])).fit_compiled(batches, epochs=chosen.epochs)
+    Trainer(model, config, TrainingSession([log])).fit_compiled(batches, epochs=chosen.epochs)
     model.save(chosen.output / "classifier.keras")
     keras.config.set_dtype_policy("float32")
     trained = build_model("champion", classes=NO_DIGIT + 1)

@@ -8,7 +8,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import POLICIES, Affine, BatchedAffine
 from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import TrainingBatches
-from digit_recognizer.training.trainer import Session, Trainer, predict_probabilities
+from digit_recognizer.training.trainer import Trainer, TrainingSession, predict_probabilities
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="of the JAX backend: test_backends.py starts a process that has it"
@@ -48,7 +48,7 @@ def fit(on_device, monkeypatch, augment=None, seed=0, device="cpu"):
         images[None], targets, np.arange(20, 150), 32, 5, augment
     )  # four full batches, and two rows
     states = []
-    trainer = Trainer(build(), CONFIG, Session(save=states.append))
+    trainer = Trainer(build(), CONFIG, TrainingSession(save=states.append))
     with monkeypatch.context() as patch:
         patch.setattr("jax.default_backend", lambda: device)
         if not on_device:
@@ -119,7 +119,7 @@ def test_resuming_in_float16_keeps_the_loss_scale():
     def fit_half(resumed, states):
         with precision_policy("float16"):
             keras.utils.set_random_seed(0)
-            trainer = Trainer(build(), CONFIG, Session(resume_from=resumed, save=states.append))
+            trainer = Trainer(build(), CONFIG, TrainingSession(resume_from=resumed, save=states.append))
             trainer.fit(TrainingBatches(images[None], targets, np.arange(150), 32, 5), epochs=4, learning_rate=0.01)
         return trainer.model
 

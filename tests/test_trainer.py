@@ -7,8 +7,8 @@ from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
 from digit_recognizer.training.trainer import (
     PLATEAU_FACTOR,
     SHIFTS_PX,
-    Session,
     Trainer,
+    TrainingSession,
     predict_probabilities,
     shift_images,
 )
@@ -131,7 +131,7 @@ class Spy(keras.callbacks.Callback):
 
 def test_a_users_callback_gets_keras_logs_with_fold_lr_and_seconds():
     spy = Spy()
-    trainer = Trainer(build(), RunConfig(), Session([spy], fold=2))
+    trainer = Trainer(build(), RunConfig(), TrainingSession([spy], fold=2))
     trainer.fit(make_batches(), epochs=2, learning_rate=1e-3, holdout=(IMAGES, TARGETS))
     assert [epoch for epoch, *_ in spy.epochs] == [0, 1] and all(with_model for *_, with_model in spy.epochs)
     logs = spy.epochs[0][1]

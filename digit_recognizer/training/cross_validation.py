@@ -61,7 +61,7 @@ from digit_recognizer.training.run import (
     load_run_config,
     read_result,
 )
-from digit_recognizer.training.trainer import Session, train_model
+from digit_recognizer.training.trainer import TrainingSession, train_model
 
 CLASS_COUNT = 10
 # 4 bytes; weight, Adam's two moments, best weight; two checkpoints that are kept, and the one being written
@@ -272,7 +272,9 @@ def train_folds(
     progress = Progress(run.log, epochs_per_fold * len(unfinished) - trained_epochs, config.folds)
     here = executor.is_local  # elsewhere nothing can be called; the history that comes back is replayed
     watched, save = ([progress, trackers, *callbacks], run.save_state) if here else ((), None)
-    sessions = [Session(watched, None if n else state.training, save, fold) for n, fold in enumerate(unfinished)]
+    sessions = [
+        TrainingSession(watched, None if n else state.training, save, fold) for n, fold in enumerate(unfinished)
+    ]
     results = map_in_order(executor, train_fold if here else train_fold_remotely, sessions, work)
     for fold, result in zip(unfinished, results, strict=True):  # a generator: each fold is trained when it is asked for
         new_epochs = 0
@@ -292,7 +294,7 @@ def train_folds(
 # One fold, here or on another machine
 
 
-def train_fold(work: FoldWork, session: Session) -> FoldResult:
+def train_fold(work: FoldWork, session: TrainingSession) -> FoldResult:
     """Train a fresh model on the rows outside a fold, and predict those in it and the test rows.
 
     Args:
@@ -323,7 +325,7 @@ def train_fold(work: FoldWork, session: Session) -> FoldResult:
     return result
 
 
-def train_fold_remotely(work: FoldWork, session: Session) -> FoldResult:
+def train_fold_remotely(work: FoldWork, session: TrainingSession) -> FoldResult:
     """`train_fold` in another process, perhaps on another machine, if the run's fingerprint holds there.
 
     Raises:

@@ -35,7 +35,7 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Session:
+class TrainingSession:
     """How one session of training is called, watched, saved and resumed.
 
     Attributes:
@@ -73,7 +73,7 @@ class Trainer:
         >>> trainer.predict(images).argmax(axis=1)                               # doctest: +SKIP
     """
 
-    def __init__(self, model: keras.Model, config: RunConfig, session: Session = Session()) -> None:
+    def __init__(self, model: keras.Model, config: RunConfig, session: TrainingSession = TrainingSession()) -> None:
         self.model, self.config, self.session = model, config, session
         resumed = self.session.resume_from
         self.history: list[dict[str, Any]] = list(resumed.history) if resumed else []
@@ -175,7 +175,7 @@ def train_model(
     targets: np.ndarray,
     rows: np.ndarray,
     holdout: Rows | None = None,
-    session: Session = Session(),
+    session: TrainingSession = TrainingSession(),
 ) -> tuple[Trainer, keras.Model]:
     """Build a fresh model and train it on some rows, in all phases of the configuration.
 

@@ -13,7 +13,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.models._blocks import softmax_output
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.reproducibility import derive_seed
-from digit_recognizer.training.trainer import Session, Trainer, predict_probabilities
+from digit_recognizer.training.trainer import Trainer, TrainingSession, predict_probabilities
 from digit_recognizer.transfer_learning.config import TransferConfig
 
 STD_FLOOR = 1e-3  # of the standard deviation of all numbers: what hardly ever changes must not be blown up
@@ -180,7 +180,7 @@ def train_head(
     head = build(features.shape[1:], len(targets))
     batches = TrainingBatches(features[None], targets[labels], np.arange(len(labels)), recipe.batch_size, fit_seed)
     watched = (holdout[0], targets[holdout[1]]) if holdout is not None else None
-    trainer = Trainer(head, recipe, Session(callbacks))
+    trainer = Trainer(head, recipe, TrainingSession(callbacks))
     trainer.fit(batches, epochs=recipe.epochs, learning_rate=recipe.learning_rate, holdout=watched)
     return head
 
@@ -227,7 +227,7 @@ def fine_tune(
     targets = np.eye(labels.max() + 1, dtype=np.float32)[labels]
     fit_seed = derive_seed(seed, "fit", 1)
     batches = TrainingBatches(images[None], targets, np.arange(len(labels)), recipe.batch_size, fit_seed)
-    trainer = Trainer(model, recipe, Session(callbacks))
+    trainer = Trainer(model, recipe, TrainingSession(callbacks))
     trainer.epochs_planned = recipe.epochs  # counted on from those of the output layer
     trainer.fit(batches, epochs=config.unfreeze_epochs, learning_rate=config.unfreeze_learning_rate)
 
