@@ -194,17 +194,17 @@ def unpack_state(content: bytes) -> RunState:
 
 def take_state(trainer: "Trainer", model: keras.Model, epoch: int) -> TrainingState:
     """The state of a trainer after `epoch` epochs; arrays are copies."""
-    best = next((c.best_weights for c in trainer.monitors if getattr(c, "best_weights", None)), None)
+    best = next((c.best_weights for c in trainer.validation_callbacks if getattr(c, "best_weights", None)), None)
     frozen = _find_frozen(model)
     return TrainingState(
         phase=trainer.phase,
         epoch=epoch,
         stopped=bool(model.stop_training),
         counters={
-            type(monitor).__name__: {
-                name: _to_plain(getattr(monitor, name)) for name in COUNTERS[type(monitor).__name__]
+            type(callback).__name__: {
+                name: _to_plain(getattr(callback, name)) for name in COUNTERS[type(callback).__name__]
             }
-            for monitor in trainer.monitors
+            for callback in trainer.validation_callbacks
         },
         history=list(trainer.history),
         seconds=trainer.seconds,
@@ -234,13 +234,15 @@ def restore_variables(model: keras.Model, state: TrainingState) -> None:
             variable.assign(array)
 
 
-def restore_callbacks(monitors: Sequence[keras.callbacks.Callback], model: keras.Model, state: TrainingState) -> None:
+def restore_callbacks(
+    validation_callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, state: TrainingState
+) -> None:
     """Bring early stopping and plateau to a state; to be called after their `on_train_begin`, which resets them."""
-    for monitor in monitors:
-        for name, value in state.counters.get(type(monitor).__name__, {}).items():
-            setattr(monitor, name, value)
-        if hasattr(monitor, "best_weights") and state.best_weights:
-            monitor.best_weights = _insert_weights(model, state.best_weights)
+    for callback in validation_callbacks:
+        for name, value in state.counters.get(type(callback).__name__, {}).items():
+            setattr(callback, name, value)
+        if hasattr(callback, "best_weights") and state.best_weights:
+            callback.best_weights = _insert_weights(model, state.best_weights)
 
 
 def find_changing_variables(model: keras.Model) -> list[keras.Variable]:

@@ -79,7 +79,7 @@ class Trainer:
         self.history: list[dict[str, Any]] = list(resumed.history) if resumed else []
         self.untrained_accuracy = resumed.untrained_accuracy if resumed else None
         self.started = time.perf_counter() - (resumed.seconds if resumed else 0.0)
-        self.monitors: list[keras.callbacks.Callback] = []
+        self.validation_callbacks: list[keras.callbacks.Callback] = []
         self.phase = self.epochs_planned = 0
 
     @property
@@ -132,11 +132,11 @@ class Trainer:
             restore_variables(self.model, resumed)
             first = resumed.epoch
             last = first if resumed.stopped else last  # no epoch is left, but the phase must still be ended
-        self.monitors = self._build_monitors(epochs)
+        self.validation_callbacks = self._build_validation_callbacks(epochs)
         callbacks = [
             _EpochLogs(self, batches, holdout, has_validation=validation is not None),
-            *self.monitors,
-            _SaveState(self),  # after the monitors have counted the epoch
+            *self.validation_callbacks,
+            _SaveState(self),  # after the validation callbacks have counted the epoch
             *self.session.callbacks,
         ]
         if validation is None and device_epochs.can_run(batches):  # JAX: whole epochs in one compiled program
@@ -156,17 +156,19 @@ class Trainer:
         """Probabilities float32 (n, classes), as `predict_probabilities` gives them."""
         return predict_probabilities(self.model, inputs, tta)
 
-    def _build_monitors(self, epochs: int) -> list[keras.callbacks.Callback]:
+    def _build_validation_callbacks(self, epochs: int) -> list[keras.callbacks.Callback]:
         """The callbacks that steer training by the validation loss."""
-        monitors: list[keras.callbacks.Callback] = []
+        validation_callbacks: list[keras.callbacks.Callback] = []
         if self.config.schedule == "plateau":
             patience = max(1, epochs // 10)
-            monitors.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=PLATEAU_FACTOR, patience=patience))
+            validation_callbacks.append(
+                keras.callbacks.ReduceLROnPlateau("val_loss", factor=PLATEAU_FACTOR, patience=patience)
+            )
         if self.config.patience:
-            monitors.append(
+            validation_callbacks.append(
                 keras.callbacks.EarlyStopping("val_loss", patience=self.config.patience, restore_best_weights=True)
             )
-        return monitors
+        return validation_callbacks
 
 
 def train_model(
@@ -322,7 +324,7 @@ class _EpochLogs(keras.callbacks.Callback):
 
 
 class _SaveState(keras.callbacks.Callback):
-    """Restores the monitors' counters when training is resumed, and saves the state after every epoch."""
+    """Restores the counters of early stopping and plateau when training is resumed, and saves the state after every epoch."""
 
     def __init__(self, trainer: Trainer) -> None:
         super().__init__()
@@ -331,7 +333,7 @@ class _SaveState(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         resumed = self.trainer.session.resume_from
         if resumed is not None and resumed.phase == self.trainer.phase:  # undoes the reset that they have just made
-            restore_callbacks(self.trainer.monitors, self.model, resumed)
+            restore_callbacks(self.trainer.validation_callbacks, self.model, resumed)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.trainer.session.save is not None:
