@@ -30,7 +30,7 @@ STEPS_PER_EXECUTION = 8  # one Python round trip per eight gradient steps; more 
 SHIFTS_PX = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # down, right
 
 
-Rows = tuple[np.ndarray, np.ndarray]
+Holdout = tuple[np.ndarray, np.ndarray]
 """uint8 images or float32 features (n, ...), and float32 one-hot labels (n, classes)."""
 
 
@@ -94,7 +94,7 @@ class Trainer:
         epochs: int,
         learning_rate: float,
         validation: PredictionBatches | None = None,
-        holdout: Rows | None = None,
+        holdout: Holdout | None = None,
     ) -> None:
         """Train for one phase; a second call is the next phase, whose epochs are counted on.
 
@@ -122,7 +122,7 @@ class Trainer:
         *,
         epochs: int,
         validation: PredictionBatches | None = None,
-        holdout: Rows | None = None,
+        holdout: Holdout | None = None,
     ) -> None:
         """`fit` with a model that is compiled already; see there."""
         first, last = self.epochs_planned, self.epochs_planned + epochs
@@ -176,7 +176,7 @@ def train_model(
     inputs: Inputs,
     targets: np.ndarray,
     rows: np.ndarray,
-    holdout: Rows | None = None,
+    holdout: Holdout | None = None,
     session: TrainingSession = TrainingSession(),
 ) -> tuple[Trainer, keras.Model]:
     """Build a fresh model and train it on some rows, in all phases of the configuration.
@@ -288,7 +288,7 @@ class _EpochLogs(keras.callbacks.Callback):
     """Shuffles at each epoch's start; adds fold, lr, seconds and holdout metrics to the logs and to the history."""
 
     def __init__(
-        self, trainer: Trainer, batches: TrainingBatches, holdout: Rows | None, *, has_validation: bool
+        self, trainer: Trainer, batches: TrainingBatches, holdout: Holdout | None, *, has_validation: bool
     ) -> None:
         super().__init__()
         self.trainer, self.batches, self.holdout = trainer, batches, holdout
@@ -314,7 +314,7 @@ class _EpochLogs(keras.callbacks.Callback):
         record = {"fold": self.trainer.session.fold, "epoch": epoch + 1}
         self.trainer.history.append(record | {name: float(logs[name]) for name in HISTORY_COLUMNS if name in logs})
 
-    def _evaluate(self, holdout: Rows) -> dict[str, float]:
+    def _evaluate(self, holdout: Holdout) -> dict[str, float]:
         inputs, targets = holdout
         probabilities, smoothing = self.trainer.predict(inputs), self.trainer.config.label_smoothing
         smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]  # as in the training loss
