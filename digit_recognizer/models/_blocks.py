@@ -36,8 +36,8 @@ def conv_bn_relu(
         kernel_px: side of the kernel, in px.
         name: of the block; its layers are `name_conv`, `name_pool`, `name_norm` and `name_relu`.
         padding: "same" keeps height and width, "valid" does not look beyond the image.
-        downsample: halve height and width by max pooling or by a stride of two. Pooling comes right after the convolution,
-            so that normalisation and ReLU see a quarter as much.
+        downsample: halve height and width by max pooling or by a stride of two. Pooling comes right after the
+            convolution, so that normalisation and ReLU see a quarter as much.
         relu: whether ReLU follows.
 
     Returns:

@@ -234,11 +234,9 @@ def restore_variables(model: keras.Model, state: TrainingState) -> None:
             variable.assign(array)
 
 
-def restore_callbacks(
-    validation_callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, state: TrainingState
-) -> None:
+def restore_callbacks(callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, state: TrainingState) -> None:
     """Bring early stopping and plateau to a state; to be called after their `on_train_begin`, which resets them."""
-    for callback in validation_callbacks:
+    for callback in callbacks:
         for name, value in state.counters.get(type(callback).__name__, {}).items():
             setattr(callback, name, value)
         if hasattr(callback, "best_weights") and state.best_weights:

@@ -158,17 +158,15 @@ class Trainer:
 
     def _build_validation_callbacks(self, epochs: int) -> list[keras.callbacks.Callback]:
         """The callbacks that steer training by the validation loss."""
-        validation_callbacks: list[keras.callbacks.Callback] = []
+        callbacks: list[keras.callbacks.Callback] = []
         if self.config.schedule == "plateau":
             patience = max(1, epochs // 10)
-            validation_callbacks.append(
-                keras.callbacks.ReduceLROnPlateau("val_loss", factor=PLATEAU_FACTOR, patience=patience)
-            )
+            callbacks.append(keras.callbacks.ReduceLROnPlateau("val_loss", factor=PLATEAU_FACTOR, patience=patience))
         if self.config.patience:
-            validation_callbacks.append(
+            callbacks.append(
                 keras.callbacks.EarlyStopping("val_loss", patience=self.config.patience, restore_best_weights=True)
             )
-        return validation_callbacks
+        return callbacks
 
 
 def train_model(
@@ -324,7 +322,7 @@ class _EpochLogs(keras.callbacks.Callback):
 
 
 class _SaveState(keras.callbacks.Callback):
-    """Restores the counters of early stopping and plateau when training is resumed, and saves the state after every epoch."""
+    """Saves the state after every epoch; on resuming, restores the counters of early stopping and plateau."""
 
     def __init__(self, trainer: Trainer) -> None:
         super().__init__()
