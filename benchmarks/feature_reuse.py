@@ -40,9 +40,9 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build_halves(weights: str) -> tuple["keras.Model", vgg16.Split]:
+def build_halves(weights: str) -> tuple["keras.Model", vgg16.SplitModel]:
     whole = vgg16.build((28, 28, 1), CLASSES, weights)
-    halves = vgg16.split(whole)
+    halves = vgg16.split_backbone(whole)
     for model in (whole, halves.upper):
         model.compile("adam", "sparse_categorical_crossentropy")
     return whole, halves

@@ -55,7 +55,7 @@ def test_the_preprocessing_is_resnet_v2s_own(small):
 
 def test_the_halves_give_what_the_whole_gives_and_a_fresh_head_fits(small):
     model = _resnet152v2.build(4, None)
-    halves = _resnet152v2.split(model)
+    halves = _resnet152v2.split_backbone(model)
     images = np.random.default_rng(0).random((2, 256, 256, 3), np.float32)
     features = halves.lower.predict_on_batch(images)
     np.testing.assert_allclose(halves.upper.predict_on_batch(features), model.predict_on_batch(images), atol=1e-6)

@@ -128,7 +128,7 @@ def test_every_weight_of_the_official_layout_arrives(model: keras.Model, weights
 def test_cached_features_and_the_head_give_what_a_full_pass_gives(
     model: keras.Model, images: np.ndarray, tmp_path: Path
 ) -> None:
-    halves = vgg16.split(model)
+    halves = vgg16.split_backbone(model)
     features = load_features(halves.lower, images.reshape(-1, 784), tmp_path, batch_size=2)
     full_pass = model.predict_on_batch(to_unit(images))
     assert np.ptp(full_pass, axis=0).max() > 1e-3, "the images must differ for the comparison to mean anything"
@@ -137,7 +137,7 @@ def test_cached_features_and_the_head_give_what_a_full_pass_gives(
 
 @pytest.mark.parametrize("block", vgg16.BLOCKS)
 def test_the_halves_meet_before_any_block(model: keras.Model, images: np.ndarray, block: str) -> None:
-    halves = vgg16.split(model, block)
+    halves = vgg16.split_backbone(model, block)
     features = halves.lower.predict_on_batch(to_unit(images))
     assert features.shape[1:3] == (SIDES_PX[block], SIDES_PX[block])
     np.testing.assert_allclose(
@@ -150,7 +150,7 @@ def test_the_halves_meet_before_any_block(model: keras.Model, images: np.ndarray
 @pytest.mark.parametrize("block", vgg16.BLOCKS)
 def test_an_unfrozen_block_and_all_after_it_are_trained_in_the_upper_half(block: str, images: np.ndarray) -> None:
     net = vgg16.build((28, 28, 1), 10, None)
-    halves = vgg16.split(net, block)
+    halves = vgg16.split_backbone(net, block)
     vgg16.unfreeze_block(net, block)
     kernels = [layer for layer in net.get_layer("vgg16").layers if layer.weights]
     before = [layer.get_weights()[0] for layer in kernels]
@@ -174,7 +174,7 @@ def test_random_weights_are_the_same_at_every_call_whatever_the_seed() -> None:
     assert all((one == other).all() for one, other in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("unfreeze", [vgg16.unfreeze_block, vgg16.split])
+@pytest.mark.parametrize("unfreeze", [vgg16.unfreeze_block, vgg16.split_backbone])
 @pytest.mark.parametrize("block", ["block6", "", "vgg16"])
 def test_an_unknown_block_is_refused_with_the_names_of_all(
     model: keras.Model, unfreeze: Callable[[keras.Model, str], object], block: str

@@ -39,7 +39,7 @@ class Backbone:
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitModel:
     """A model cut in two: `upper(lower(images))` is what the whole model gives. Both halves share its layers."""
 
     lower: "keras.Model"

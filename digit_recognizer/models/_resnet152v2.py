@@ -8,7 +8,7 @@ activation before each convolution. It is not a `--model` of `cv`: 28x28 grey im
 
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.models._pretrained import Backbone, Split, load_backbone
+from digit_recognizer.models._pretrained import Backbone, SplitModel, load_backbone
 
 if TYPE_CHECKING:
     import keras
@@ -48,7 +48,7 @@ def build(classes: int, weights: str | None) -> "keras.Model":
     return keras.Model(inputs, _build_head(outputs, classes), name="resnet152v2_transfer")
 
 
-def split(model: "keras.Model") -> Split:
+def split_backbone(model: "keras.Model") -> SplitModel:
     """Cut the model between backbone and head: features are float32 (n, 2048)."""
     import keras
 
@@ -56,7 +56,7 @@ def split(model: "keras.Model") -> Split:
     inputs = outputs = keras.Input(pooled.output.shape[1:], name="features")
     for layer in model.layers[model.layers.index(pooled) + 1 :]:
         outputs = layer(outputs)
-    return Split(keras.Model(model.input, pooled.output, name="lower"), keras.Model(inputs, outputs, name="upper"))
+    return SplitModel(keras.Model(model.input, pooled.output, name="lower"), keras.Model(inputs, outputs, name="upper"))
 
 
 def build_head(shape: tuple[int, ...], classes: int) -> "keras.Model":

@@ -4,8 +4,8 @@ Source: the third model of `digit-nets`, layer by layer; the head's 268,810 para
 Simonyan and Zisserman's configuration D (2015, arXiv 1409.1556, table 1). The report has 0.968 on its validation rows
 at the best of 30 epochs; here it was not measured, as it needs ImageNet's weights.
 
-A frozen backbone gives the same features for the same image, in every epoch and fold. `split` cuts the model in two, so
-that `digit_recognizer.training.inputs` computes them once.
+A frozen backbone gives the same features for the same image, in every epoch and fold. `split_backbone` cuts the model
+in two, so that `digit_recognizer.training.inputs` computes them once.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.models._pretrained import Backbone, Split, load_backbone
+from digit_recognizer.models._pretrained import Backbone, SplitModel, load_backbone
 
 if TYPE_CHECKING:
     import keras
@@ -73,7 +73,7 @@ def build(input_shape: tuple[int, int, int], classes: int, weights: str | None) 
     return keras.Model(inputs, outputs, name="vgg16_transfer")
 
 
-def split(model: "keras.Model", unfreeze: str | None = None) -> Split:
+def split_backbone(model: "keras.Model", unfreeze: str | None = None) -> SplitModel:
     """Cut the model below the first block that will ever be trained.
 
     No layer's `trainable` changes: after `build` the backbone is frozen in both halves, until `unfreeze_block`.
@@ -102,14 +102,14 @@ def split(model: "keras.Model", unfreeze: str | None = None) -> Split:
     head = model.layers[model.layers.index(backbone) + 1 :]
     for layer in backbone.layers[cut:] + head:
         outputs = layer(outputs)
-    return Split(lower=lower, upper=keras.Model(inputs, outputs, name="upper"))
+    return SplitModel(lower=lower, upper=keras.Model(inputs, outputs, name="upper"))
 
 
 def unfreeze_block(model: "keras.Model", block: str) -> None:
     """Make a block of the backbone and all after it trainable, and freeze what comes before.
 
     For fine-tuning at a low rate, once the head is trained: gradients of a fresh head would wreck pretrained filters.
-    Compile afterwards. The halves of `split` share the layers and follow.
+    Compile afterwards. The halves of `split_backbone` share the layers and follow.
 
     Args:
         model: what `build` returned; changed in place.

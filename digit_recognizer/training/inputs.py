@@ -60,14 +60,14 @@ def make_inputs(dataset: Dataset, config: RunConfig) -> Inputs:
         InputError: if the model's weights are not available.
     """
     module, augment = load_model_module(config.model), build_augment(POLICIES[config.augmentation])
-    if not hasattr(module, "split"):
+    if not hasattr(module, "split_backbone"):
         train, test = (preprocess_images(images, config.preprocess) for images in (dataset.images, dataset.test_images))
         return Inputs(train[None], test, augment, from_backbone=False)
     # a read-only input folder, as on Kaggle, leaves features in memory for the length of the run
     folder = config.input_dir / ".cache"
     cache_dir = folder if os.access(folder if folder.exists() else config.input_dir, os.W_OK) else None
     with precision_policy(config.precision):
-        lower = module.split(build_fresh_model(config), config.unfreeze).lower
+        lower = module.split_backbone(build_fresh_model(config), config.unfreeze).lower
         versions = [load_features(lower, dataset.images, cache_dir, label="training rows")]
         for number in range(1, config.cached_augmentations):
             assert augment is not None, "check_flag_combinations refuses several versions without augmentation"
@@ -129,7 +129,7 @@ def load_features(
         InputError: if the folder cannot be written to, or its disk is too full.
 
     Example:
-        >>> halves = vgg16.split(build_model("vgg16", weights=None))                   # doctest: +SKIP
+        >>> halves = vgg16.split_backbone(build_model("vgg16", weights=None))          # doctest: +SKIP
         >>> load_features(halves.lower, train.pixels, Path("input/.cache")).shape      # doctest: +SKIP
         (42000, 512)
     """
@@ -220,7 +220,7 @@ def select_trainable_model(config: RunConfig, model: keras.Model, inputs: Inputs
     """The part of `model` that takes `inputs`; it shares the model's layers, so training it trains the model."""
     if not inputs.from_backbone:
         return model
-    part: keras.Model = load_model_module(config.model).split(model, config.unfreeze).upper
+    part: keras.Model = load_model_module(config.model).split_backbone(model, config.unfreeze).upper
     return part
 
 
@@ -231,7 +231,7 @@ def check_model_flags(config: RunConfig) -> None:
         InputError: as `check_flag_combinations`; for options with which no model can be built; for missing weights.
     """
     check_flag_combinations(config)
-    if hasattr(load_model_module(config.model), "split"):
+    if hasattr(load_model_module(config.model), "split_backbone"):
         build_fresh_model(config)
     elif read_options(config.model, config.model_args):
         count_parameters(config.model, config.model_args)
@@ -249,7 +249,7 @@ def check_flag_combinations(config: RunConfig) -> None:
         raise InputError("training.devices_backend", received=config.devices, backend=backend)
     module = load_model_module(config.model)
     read_options(config.model, config.model_args)
-    if not hasattr(module, "split"):
+    if not hasattr(module, "split_backbone"):
         for name in ("weights", "unfreeze", "unfreeze_epochs", "unfreeze_learning_rate", "cached_augmentations"):
             if getattr(config, name) != getattr(RunConfig, name):
                 raise InputError("training.needs_backbone", column=flag(name), model=config.model)

@@ -266,7 +266,7 @@ def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
     model = resnet152v2.build(len(train.classes), config.weights)
     with Run.create(config, "transfer") as folder:
         run = TransferRun(config, folder, data, model, "none")
-        lower = resnet152v2.split(model).lower
+        lower = resnet152v2.split_backbone(model).lower
         features = compute_features(lower, train.files)
         if data.test is None:
             what, evaluated, queries = "training pictures, held out", train.select(held_out), features[held_out]
