@@ -49,13 +49,13 @@ def make_state() -> bytes:
     from digit_recognizer.training.cross_validation import cross_validate
     from digit_recognizer.training.run import Run
 
-    plain = Run.save_state
+    plain = Run.save_checkpoint
 
     def save_and_stop(self, *positional):
         plain(self, *positional)
         raise KeyboardInterrupt
 
-    Run.save_state = save_and_stop
+    Run.save_checkpoint = save_and_stop
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         download("sample", folder / "input")

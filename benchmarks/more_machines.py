@@ -201,7 +201,7 @@ def _keep_folds(folder: Path, input_dir: Path) -> None:
     from digit_recognizer.config import RunConfig
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.io import write_atomically
-    from digit_recognizer.training.checkpoint import RunState, save_state
+    from digit_recognizer.training.checkpoint import RunState, save_checkpoint
 
     dataset = load_dataset(RunConfig(input_dir=input_dir))
     shapes = [(len(rows), 10) for rows in (dataset.labels, dataset.test_images)]
@@ -211,7 +211,7 @@ def _keep_folds(folder: Path, input_dir: Path) -> None:
     def keep() -> None:
         with write_atomically(folder / "model.keras") as temporary:
             temporary.write_bytes(model)
-        save_state(folder, state)
+        save_checkpoint(folder, state)
 
     kept = [_time(keep) for _ in range(30)]
     print(f"keeping a fold (a model of {MODEL_BYTES / 1e6:.2f} MB, and the state): {_describe(kept)}")

@@ -32,11 +32,11 @@ def hash_results(config):
 
 
 class StopAfterSaving:
-    """Lets `save_state` write, and then stops the run as Ctrl-C would, once every `saves` times."""
+    """Lets `save_checkpoint` write, and then stops the run as Ctrl-C would, once every `saves` times."""
 
     def __init__(self, monkeypatch, saves=1, error=KeyboardInterrupt):
-        self.plain, self.saves, self.left, self.error = checkpoint.save_state, saves, saves, error
-        monkeypatch.setattr(checkpoint, "save_state", self)
+        self.plain, self.saves, self.left, self.error = checkpoint.save_checkpoint, saves, saves, error
+        monkeypatch.setattr(checkpoint, "save_checkpoint", self)
 
     def __call__(self, folder, state):
         self.plain(folder, state)

@@ -11,10 +11,10 @@ from digit_recognizer.training.checkpoint import (
     STATE,
     RunState,
     TrainingState,
-    load_state,
+    load_checkpoint,
     pack_state,
-    remove_state,
-    save_state,
+    remove_checkpoint,
+    save_checkpoint,
     unpack_state,
 )
 
@@ -65,8 +65,8 @@ def test_what_goes_in_comes_out(tmp_path):
         make_state(),
         RunState("mine", oof=np.zeros((2, 10), np.float32), test=np.zeros((1, 10), np.float32)),
     ):
-        save_state(tmp_path, state)
-        loaded, complaints = load_state(tmp_path, "mine")
+        save_checkpoint(tmp_path, state)
+        loaded, complaints = load_checkpoint(tmp_path, "mine")
         assert_equal(loaded, state)
         assert complaints == []
 
@@ -74,7 +74,7 @@ def test_what_goes_in_comes_out(tmp_path):
 def test_the_file_is_plain_safetensors(tmp_path):
     from safetensors import safe_open
 
-    save_state(tmp_path, make_state())
+    save_checkpoint(tmp_path, make_state())
     with safe_open(tmp_path / STATE, "numpy") as file:
         assert set(file.metadata()) == {"state", "sha256"}
         np.testing.assert_array_equal(file.get_tensor("model.1"), [1, 2**32 - 1])
@@ -103,30 +103,30 @@ def test_appended_bytes_are_noticed():
 
 
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before(tmp_path):
-    save_state(tmp_path, make_state(1))
-    save_state(tmp_path, make_state(2))
-    assert load_state(tmp_path, "mine")[0].training.epoch == 2
+    save_checkpoint(tmp_path, make_state(1))
+    save_checkpoint(tmp_path, make_state(2))
+    assert load_checkpoint(tmp_path, "mine")[0].training.epoch == 2
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-1])
-    loaded, complaints = load_state(tmp_path, "mine")
+    loaded, complaints = load_checkpoint(tmp_path, "mine")
     assert loaded.training.epoch == 1
     assert len(complaints) == 1 and STATE in complaints[0] and "\n" not in complaints[0]
     (tmp_path / PREVIOUS).write_bytes(b"")
-    loaded, complaints = load_state(tmp_path, "mine")
+    loaded, complaints = load_checkpoint(tmp_path, "mine")
     assert loaded is None and len(complaints) == 1
     assert not list(tmp_path.iterdir()), "what is of no use does not become the generation before the next"
 
 
 def test_a_writer_killed_between_the_two_renames_leaves_the_generation_before(tmp_path, monkeypatch):
-    save_state(tmp_path, make_state(1))
-    save_state(tmp_path, make_state(2))
+    save_checkpoint(tmp_path, make_state(1))
+    save_checkpoint(tmp_path, make_state(2))
     (tmp_path / STATE).replace(tmp_path / PREVIOUS)  # what the first rename does
-    loaded, complaints = load_state(tmp_path, "mine")
+    loaded, complaints = load_checkpoint(tmp_path, "mine")
     assert loaded.training.epoch == 2 and complaints == []
 
 
 def test_a_failed_save_leaves_both_generations(tmp_path):
-    save_state(tmp_path, make_state(1))
-    save_state(tmp_path, make_state(2))
+    save_checkpoint(tmp_path, make_state(1))
+    save_checkpoint(tmp_path, make_state(2))
     before = {name: (tmp_path / name).read_bytes() for name in (STATE, PREVIOUS)}
     with pytest.raises(RuntimeError), write_atomically(tmp_path / STATE, previous=tmp_path / PREVIOUS):
         raise RuntimeError
@@ -135,23 +135,23 @@ def test_a_failed_save_leaves_both_generations(tmp_path):
 
 
 def test_a_finished_run_keeps_no_state(tmp_path):
-    save_state(tmp_path, make_state(1))
-    save_state(tmp_path, make_state(2))
-    remove_state(tmp_path)
-    assert load_state(tmp_path, "mine") == (None, [])
+    save_checkpoint(tmp_path, make_state(1))
+    save_checkpoint(tmp_path, make_state(2))
+    remove_checkpoint(tmp_path)
+    assert load_checkpoint(tmp_path, "mine") == (None, [])
 
 
 def test_another_runs_checkpoint_is_not_used(tmp_path):
-    save_state(tmp_path, make_state())
-    loaded, complaints = load_state(tmp_path, "another")
+    save_checkpoint(tmp_path, make_state())
+    loaded, complaints = load_checkpoint(tmp_path, "another")
     assert loaded is None and len(complaints) == 1 and "another run" in complaints[0]
     assert not list(tmp_path.iterdir()), "or it would become the generation before the next state"
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / STATE)
-    save_state(tmp_path / "other", make_state())
+    save_checkpoint(tmp_path / "other", make_state())
     (tmp_path / "other" / STATE).replace(tmp_path / PREVIOUS)
-    loaded, complaints = load_state(tmp_path, "mine")
+    loaded, complaints = load_checkpoint(tmp_path, "mine")
     assert_equal(loaded, make_state())
     assert len(complaints) == 1 and "no regular file" in complaints[0]

@@ -14,7 +14,7 @@ from digit_recognizer.errors import UnusableRunError
 from digit_recognizer.io import hash_file
 from digit_recognizer.models import vgg16
 from digit_recognizer.training import cross_validation
-from digit_recognizer.training.checkpoint import PREVIOUS, STATE, load_state
+from digit_recognizer.training.checkpoint import PREVIOUS, STATE, load_checkpoint
 from digit_recognizer.training.cross_validation import cross_validate, resume
 
 
@@ -191,7 +191,7 @@ def test_a_single_split_is_resumed_with_its_curve(tiny_dir, monkeypatch):
         StopAfterSaving(patch)
         cross_validate(stopped, single_split=True)
     own = json.loads((stopped.run_dir / "environment.json").read_text())["run"]
-    assert load_state(stopped.run_dir, own)[0].training.epoch == 1
+    assert load_checkpoint(stopped.run_dir, own)[0].training.epoch == 1
     assert train.main(["--resume", str(stopped.run_dir)]) == 0
     assert hash_results(stopped) == hash_results(whole)
     assert read_history(stopped) == read_history(whole) and "val_loss" in read_history(stopped)[0]

@@ -24,7 +24,7 @@ def logged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tracked")
     recipe = {"model": "baseline", "epochs": 2, "batch_size": 20, "tensorboard": True, "limit_test": 5}
     config = configure(write_tiny_data(folder / "data"), "run", recipe, submission=None)
-    plain, calls = checkpoint.save_state, []
+    plain, calls = checkpoint.save_checkpoint, []
 
     def stop_before_saving(path, state):
         calls.append(len(state.all_history))
@@ -35,11 +35,11 @@ def logged(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ADDRESS, f"sqlite:///{folder / 'mlflow.db'}")
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "digits")
-        patch.setattr(checkpoint, "save_state", stop_before_saving)
+        patch.setattr(checkpoint, "save_checkpoint", stop_before_saving)
         with pytest.raises(KeyboardInterrupt):
             cross_validate(config)
         assert read_mlflow(config).info.status == "KILLED"
-        patch.setattr(checkpoint, "save_state", plain)
+        patch.setattr(checkpoint, "save_checkpoint", plain)
         resume(config.run_dir, "cv")
     return config
 

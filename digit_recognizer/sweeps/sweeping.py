@@ -61,7 +61,7 @@ from digit_recognizer.sweeps.trials import (
     list_earlier_curves,
     load_trials,
 )
-from digit_recognizer.training.checkpoint import remove_state
+from digit_recognizer.training.checkpoint import remove_checkpoint
 from digit_recognizer.training.cross_validation import cross_validate, resume
 from digit_recognizer.training.executors import Executor, LocalExecutor, count_threads, run_task
 from digit_recognizer.training.hardware import POLICIES, choose_precision, name_processor
@@ -183,7 +183,7 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         state, reason = "failed", str(error)
     if path.exists():
         with contextlib.suppress(OSError):  # a finished trial may be kept where nobody can write
-            remove_state(path)
+            remove_checkpoint(path)
         shutil.rmtree(path / MODELS, ignore_errors=True)
     seconds = time.perf_counter() - started
     confusion: tuple[tuple[int, ...], ...] = ()

@@ -104,7 +104,7 @@ class RunState:
         return [*self.history, *(self.training.history if self.training else [])]
 
 
-def save_state(folder: Path, state: RunState) -> None:
+def save_checkpoint(folder: Path, state: RunState) -> None:
     """Write a run's state; the one written before it becomes the previous generation.
 
     Raises:
@@ -114,7 +114,7 @@ def save_state(folder: Path, state: RunState) -> None:
         temporary.write_bytes(pack_state(state))
 
 
-def load_state(folder: Path, run: str) -> tuple[RunState | None, list[str]]:
+def load_checkpoint(folder: Path, run: str) -> tuple[RunState | None, list[str]]:
     """Read a run's state, or the generation before it where the newest is damaged or another run's.
 
     An unusable file is removed, so that it cannot become the previous generation of the next state.
@@ -145,7 +145,7 @@ def load_state(folder: Path, run: str) -> tuple[RunState | None, list[str]]:
     return None, complaints
 
 
-def remove_state(folder: Path) -> None:
+def remove_checkpoint(folder: Path) -> None:
     """Remove both generations: the results of a finished run are in its other files."""
     for name in (STATE, PREVIOUS):
         (folder / name).unlink(missing_ok=True)
@@ -192,7 +192,7 @@ def unpack_state(content: bytes) -> RunState:
         raise ValueError("another version of this package wrote it") from error
 
 
-def take_state(trainer: "Trainer", model: keras.Model, epoch: int) -> TrainingState:
+def capture_state(trainer: "Trainer", model: keras.Model, epoch: int) -> TrainingState:
     """The state of a trainer after `epoch` epochs; arrays are copies."""
     best = next((c.best_weights for c in trainer.validation_callbacks if getattr(c, "best_weights", None)), None)
     frozen = _find_frozen(model)

@@ -37,7 +37,7 @@ from digit_recognizer.errors import DivergedError, InputError, LostError, WriteE
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models._weights import export_keras, pack_weights
 from digit_recognizer.training.callbacks import Progress, Trackers, check_trackers, name_fold, open_trackers
-from digit_recognizer.training.checkpoint import RunState, load_state, remove_state
+from digit_recognizer.training.checkpoint import RunState, load_checkpoint, remove_checkpoint
 from digit_recognizer.training.executors import Executor, LocalExecutor, map_in_order, run_task
 from digit_recognizer.training.hardware import data_parallel, describe_precision, precision_policy
 from digit_recognizer.training.inputs import Inputs, check_model_flags, count_parameters, make_inputs
@@ -150,7 +150,7 @@ def _run(
     """Train the folds that are not finished, and finalize the run."""
     environment = record_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
-    restore_state(run, environment["run"], dataset)
+    restore_checkpoint(run, environment["run"], dataset)
     shown, note = run_task(executor, describe_precision, precision) if config.precision == "auto" else (precision, None)
     log_run_start(run, config, dataset, shown)
     if note is not None:
@@ -162,13 +162,13 @@ def _run(
         work = FoldWork(config, inputs, dataset.labels, fold_of_row, run.subcommand == "train", environment)
         train_folds(run, work, executor, callbacks, trackers)
         result = _finalize(run, work, dataset, trackers)
-    remove_state(run.path)
+    remove_checkpoint(run.path)
     return result
 
 
-def restore_state(run: Run, name: str, dataset: Dataset) -> None:
+def restore_checkpoint(run: Run, name: str, dataset: Dataset) -> None:
     """Set what is finished so far: nothing, or what an interrupted session has saved."""
-    state, warnings = load_state(run.path, name)
+    state, warnings = load_checkpoint(run.path, name)
     for note in (*dataset.notes, *warnings):
         run.log(f"note: {note}")
     if state is None:
@@ -271,7 +271,7 @@ def train_folds(
     trained_epochs = state.training.epoch if state.training else 0
     progress = Progress(run.log, epochs_per_fold * len(unfinished) - trained_epochs, config.folds)
     here = executor.is_local  # elsewhere nothing can be called; the history that comes back is replayed
-    watched, save = ([progress, trackers, *callbacks], run.save_state) if here else ((), None)
+    watched, save = ([progress, trackers, *callbacks], run.save_checkpoint) if here else ((), None)
     sessions = [
         TrainingSession(watched, None if n else state.training, save, fold) for n, fold in enumerate(unfinished)
     ]
@@ -353,7 +353,7 @@ def keep_fold(run: Run, work: FoldWork, fold: int, result: FoldResult) -> None:
             temporary.write_bytes(content)
     run.write_history(state.history)
     state.finished_folds += 1
-    run.save_state()
+    run.save_checkpoint()
 
 
 def replay(history: Sequence[dict[str, Any]], callbacks: Sequence[keras.callbacks.Callback]) -> None:
@@ -427,7 +427,7 @@ def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenan
     while True:
         if state.submission != str(path):
             state.submission = str(path)
-            run.save_state()
+            run.save_checkpoint()
         try:
             write_submission(path, state.test.argmax(axis=1), dataset.all_test_rows, provenance)
             return path
@@ -488,7 +488,7 @@ def _show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVRe
     if dataset is not None:
         check_finished(path, subcommand, dataset)
     with contextlib.suppress(OSError):  # a run killed in its very last step; or it lies where nobody may write
-        remove_state(path)
+        remove_checkpoint(path)
     print_line(f"{path} has finished.\n{format_result(result)}")
     return result
 

@@ -163,12 +163,12 @@ class Run:
             ]
         )
 
-    def save_state(self, training: "TrainingState | None" = None) -> None:
+    def save_checkpoint(self, training: "TrainingState | None" = None) -> None:
         """Write the checkpoint: what is finished, and the training of the fold under way."""
-        from digit_recognizer.training.checkpoint import save_state
+        from digit_recognizer.training.checkpoint import save_checkpoint
 
         self.state.training, self.state.elapsed_seconds = training, self.elapsed_seconds
-        save_state(self.path, self.state)
+        save_checkpoint(self.path, self.state)
         raise_if_interrupted()
 
     def log(self, text: str) -> None:

@@ -16,7 +16,7 @@ from digit_recognizer.data.splits import draw_stratified_rows
 from digit_recognizer.models import load_model_module
 from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, stream
-from digit_recognizer.training.checkpoint import TrainingState, restore_callbacks, restore_variables, take_state
+from digit_recognizer.training.checkpoint import TrainingState, capture_state, restore_callbacks, restore_variables
 from digit_recognizer.training.hardware import count_devices
 from digit_recognizer.training.inputs import Inputs, build_fresh_model, select_trainable_model
 from digit_recognizer.training.optimizers import build_optimizer, build_schedule
@@ -335,4 +335,4 @@ class _SaveState(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self.trainer.session.save is not None:
-            self.trainer.session.save(take_state(self.trainer, self.model, epoch + 1))
+            self.trainer.session.save(capture_state(self.trainer, self.model, epoch + 1))
