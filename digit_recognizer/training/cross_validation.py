@@ -1,8 +1,8 @@
 """Cross-validation: every row is predicted by a model that never saw it, and the submission averages the fold models.
 
-The main path reads from top to bottom: `cross_validate` checks what was asked for and loads the data; `_run` trains
-what is not finished, fold by fold; `train_fold` trains and predicts one fold, here or on another machine; `_finalize`
-scores, writes the submission and, last of all, metrics.json.
+The main path reads from top to bottom: `cross_validate` checks the configuration and loads the data; `_train_and_score`
+trains the folds that are not finished; `train_fold` trains and predicts one of them, in this process or on another
+machine; `_finalize` scores, writes the submission and, last of all, metrics.json.
 
 An interrupted run is resumed from its last finished epoch and ends byte for byte as if it had not been interrupted:
 what it needs is in its checkpoint (`digit_recognizer.training.checkpoint`), and everything else follows from its
@@ -115,7 +115,7 @@ def cross_validate(
     check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
     with Run.create(config, "train" if single_split else "cv") as run, add_resume_hint(run):
         run.started = started
-        return _run(run, config, dataset, fold_of_row, executor or LocalExecutor(), callbacks)
+        return _train_and_score(run, config, dataset, fold_of_row, executor or LocalExecutor(), callbacks)
 
 
 def assign_held_out_folds(config: RunConfig, dataset: Dataset, single_split: bool) -> np.ndarray:
@@ -135,10 +135,10 @@ def estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
     return models + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
 
 
-# One run: what is not finished is trained, fold by fold
+# One run: the folds that are not finished are trained, one after the other
 
 
-def _run(
+def _train_and_score(
     run: Run,
     config: RunConfig,
     dataset: Dataset,
@@ -151,17 +151,19 @@ def _run(
     environment = record_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
     restore_checkpoint(run, environment["run"], dataset)
-    shown, note = run_task(executor, describe_precision, precision) if config.precision == "auto" else (precision, None)
-    log_run_start(run, config, dataset, shown)
+    precision_text, note = precision, None
+    if config.precision == "auto":
+        precision_text, note = run_task(executor, describe_precision, precision)
+    log_run_start(run, config, dataset, precision_text)
     if note is not None:
         run.log(f"note: {note}")
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
         replay(run.state.all_history, callbacks)
-        inputs = run_task(executor, make_inputs, config.replace(precision=precision), dataset)
-        work = FoldWork(config, inputs, dataset.labels, fold_of_row, run.subcommand == "train", environment)
-        train_folds(run, work, executor, callbacks, trackers)
-        result = _finalize(run, work, dataset, trackers)
+        inputs = run_task(executor, make_inputs, config.replace(precision=precision), shared=dataset)
+        setup = CVSetup(config, inputs, dataset.labels, fold_of_row, run.subcommand == "train", environment)
+        train_folds(run, setup, executor, callbacks, trackers)
+        result = _finalize(run, setup, dataset, trackers)
     remove_checkpoint(run.path)
     return result
 
@@ -183,14 +185,14 @@ def restore_checkpoint(run: Run, name: str, dataset: Dataset) -> None:
     run.log(f"resuming: {state.finished_folds} folds are finished, and {epochs} epochs of the next one")
 
 
-def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision: str) -> None:
-    """Log what is about to be trained; `precision` may say when it was measured."""
+def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision_text: str) -> None:
+    """Log what is about to be trained; `precision_text` is the precision and, perhaps, when it was measured."""
     if dataset.ineligible:
         run.log(f"WARNING: INELIGIBLE FOR THE COMPETITION: {dataset.ineligible.upper()}.")
     name = " ".join((config.model, *config.model_args))
     run.log(
         f"{name}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
-        f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
+        f"epochs: {config.epochs}, {precision_text} on {keras.config.backend()}; run folder {run.path}"
     )
     if config.synthetic_ratio:
         noun = dataset.label_set.noun
@@ -203,8 +205,8 @@ def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision: str)
 
 
 @dataclass(frozen=True)
-class FoldWork:
-    """What all folds of a run share; sent once to every machine that trains folds.
+class CVSetup:
+    """What all folds of a run share; it is sent once to every machine that trains folds.
 
     Attributes:
         config: of the run.
@@ -255,7 +257,7 @@ class FoldResult:
 
 def train_folds(
     run: Run,
-    work: FoldWork,
+    setup: CVSetup,
     executor: Executor,
     callbacks: Sequence[keras.callbacks.Callback],
     trackers: Trackers,
@@ -265,28 +267,29 @@ def train_folds(
     Raises:
         InputError: if training diverges, or a machine differs in a field that must match.
     """
-    config, state = work.config, run.state
+    config, state = setup.config, run.state
     epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
-    unfinished = work.folds[state.finished_folds :]
+    unfinished = setup.folds[state.finished_folds :]
     trained_epochs = state.training.epoch if state.training else 0
     progress = Progress(run.log, epochs_per_fold * len(unfinished) - trained_epochs, config.folds)
-    here = executor.is_local  # elsewhere nothing can be called; the history that comes back is replayed
-    watched, save = ([progress, trackers, *callbacks], run.save_checkpoint) if here else ((), None)
+    is_local = executor.is_local  # elsewhere nothing can be called; the history that comes back is replayed
+    session_callbacks, save = ([progress, trackers, *callbacks], run.save_checkpoint) if is_local else ((), None)
     sessions = [
-        TrainingSession(watched, None if n else state.training, save, fold) for n, fold in enumerate(unfinished)
+        TrainingSession(session_callbacks, None if n else state.training, save, fold)
+        for n, fold in enumerate(unfinished)
     ]
-    results = map_in_order(executor, train_fold if here else train_fold_remotely, sessions, work)
+    results = map_in_order(executor, train_fold if is_local else train_fold_remotely, sessions, setup)
     for fold, result in zip(unfinished, results, strict=True):  # a generator: each fold is trained when it is asked for
         new_epochs = 0
-        if not here:
+        if not is_local:
             new_epochs = len(result.history) - (trained_epochs if fold == unfinished[0] else 0)
             new_history = result.history[len(result.history) - new_epochs :]
             trackers.log_epochs(new_history)
             replay(new_history, callbacks)
-            report_differences(run, work.environment, fold, result.differences)
-        keep_fold(run, work, fold, result)
-        right = result.oof.argmax(axis=1) == work.labels[work.fold_of_row == fold]
-        line = f"held-out accuracy {right.mean():.5f}  ({(~right).sum()} of {len(right)} rows wrong)"
+            report_differences(run, setup.environment, fold, result.differences)
+        save_fold(run, setup, fold, result)
+        correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
+        line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum()} of {len(correct)} rows wrong)"
         skipped = epochs_per_fold - len(result.history)
         progress.end_fold(f"{name_fold(fold, config.folds)}  {line}", skipped, new_epochs)
 
@@ -294,26 +297,26 @@ def train_folds(
 # One fold, here or on another machine
 
 
-def train_fold(work: FoldWork, session: TrainingSession) -> FoldResult:
+def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
     """Train a fresh model on the rows outside a fold, and predict those in it and the test rows.
 
     Args:
-        work: what the folds share.
-        session: the fold, how it is watched, and from where it is resumed.
+        setup: what the folds share.
+        session: the fold, its callbacks, and from where it is resumed.
 
     Raises:
         DivergedError: if predictions are not finite.
     """
-    fold, config, images = session.fold, work.config, work.inputs.train[0]
-    targets = np.eye(CLASS_COUNT, dtype=np.float32)[work.labels]
-    held_out, rows = np.flatnonzero(work.fold_of_row == fold), np.flatnonzero(work.fold_of_row != fold)
-    holdout = (images[held_out], targets[held_out]) if work.with_holdout else None
+    fold, config, images = session.fold, setup.config, setup.inputs.train[0]
+    targets = np.eye(CLASS_COUNT, dtype=np.float32)[setup.labels]
+    held_out, rows = np.flatnonzero(setup.fold_of_row == fold), np.flatnonzero(setup.fold_of_row != fold)
+    holdout = (images[held_out], targets[held_out]) if setup.with_holdout else None
     with data_parallel(config.devices):
-        trainer, model = train_model(config, work.inputs, targets, rows, holdout, session)
+        trainer, model = train_model(config, setup.inputs, targets, rows, holdout, session)
         seconds = trainer.seconds
         result = FoldResult(
             oof=trainer.predict(images[held_out], config.tta),
-            test=trainer.predict(work.inputs.test, config.tta),
+            test=trainer.predict(setup.inputs.test, config.tta),
             weights=pack_weights(model),
             keras_archive=export_keras(model),
             history=trainer.history,
@@ -325,25 +328,25 @@ def train_fold(work: FoldWork, session: TrainingSession) -> FoldResult:
     return result
 
 
-def train_fold_remotely(work: FoldWork, session: TrainingSession) -> FoldResult:
+def train_fold_remotely(setup: CVSetup, session: TrainingSession) -> FoldResult:
     """`train_fold` in another process, perhaps on another machine, if the run's fingerprint holds there.
 
     Raises:
         InputError: if it differs in a field that must match.
     """
-    fingerprint = work.environment["fingerprint"]
-    differences = compare_machines(fingerprint, work.config)
+    fingerprint = setup.environment["fingerprint"]
+    differences = compare_machines(fingerprint, setup.config)
     with precision_policy(fingerprint["precision"]):
-        result = train_fold(work, session)
+        result = train_fold(setup, session)
     result.differences.extend(differences)
     return result
 
 
-def keep_fold(run: Run, work: FoldWork, fold: int, result: FoldResult) -> None:
+def save_fold(run: Run, setup: CVSetup, fold: int, result: FoldResult) -> None:
     """Write what a fold leaves, and count it as finished."""
     state = run.state
-    state.oof[work.fold_of_row == fold] = result.oof
-    state.test += result.test / len(work.folds)
+    state.oof[setup.fold_of_row == fold] = result.oof
+    state.test += result.test / len(setup.folds)
     state.history += result.history
     state.training_seconds += result.seconds
     state.untrained_accuracy = result.untrained_accuracy
@@ -374,12 +377,12 @@ def report_differences(run: Run, environment: dict[str, Any], fold: int, differe
 # The end of a run
 
 
-def _finalize(run: Run, work: FoldWork, dataset: Dataset, trackers: Trackers) -> CVResult:
+def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) -> CVResult:
     """Score the out-of-fold predictions and write everything; metrics.json comes last and marks the run as finished."""
-    state, config, environment = run.state, work.config, work.environment
+    state, config, environment = run.state, setup.config, setup.environment
     run.write_array("oof_probabilities", state.oof)
     run.write_array("test_probabilities", state.test)
-    score = evaluate(state.oof, dataset.labels, work.fold_of_row, dataset.class_names)
+    score = evaluate(state.oof, dataset.labels, setup.fold_of_row, dataset.class_names)
     ineligible = dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
     provenance = Provenance(
         model=config.model,
@@ -478,7 +481,9 @@ def resume(
         check_trackers(config)
         dataset = dataset or load_dataset(config)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
-        return _run(run, config, dataset, fold_of_row, executor or LocalExecutor(), callbacks, allow_inexact)
+        return _train_and_score(
+            run, config, dataset, fold_of_row, executor or LocalExecutor(), callbacks, allow_inexact
+        )
 
 
 def _show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVResult:

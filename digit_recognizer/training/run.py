@@ -366,11 +366,11 @@ def evaluate(
     held_out = fold_of_row >= 0
     oof, labels, fold_of_row = oof[held_out], labels[held_out], fold_of_row[held_out]
     predictions = oof.argmax(axis=1)
-    right = predictions == labels
+    correct = predictions == labels
     return Score(
-        fold_accuracies=[float(right[fold_of_row == fold].mean()) for fold in np.unique(fold_of_row)],
-        oof_accuracy=float(right.mean()),
-        oof_accuracy_interval=compute_accuracy_interval(int(right.sum()), len(right)),
+        fold_accuracies=[float(correct[fold_of_row == fold].mean()) for fold in np.unique(fold_of_row)],
+        oof_accuracy=float(correct.mean()),
+        oof_accuracy_interval=compute_accuracy_interval(int(correct.sum()), len(correct)),
         calibration_error=compute_calibration_error(oof, labels),
         confusion=find_most_frequent_confusion(labels, predictions, names),
     )

@@ -295,8 +295,8 @@ class _EpochLogs(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.holdout is not None and not self.trainer.history and self.trainer.untrained_accuracy is None:
             inputs, targets = self.holdout
-            right = self.trainer.predict(inputs).argmax(axis=1) == targets.argmax(axis=1)
-            self.trainer.untrained_accuracy = float(right.mean())
+            correct = self.trainer.predict(inputs).argmax(axis=1) == targets.argmax(axis=1)
+            self.trainer.untrained_accuracy = float(correct.mean())
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.batches.start_epoch(epoch)
@@ -317,8 +317,8 @@ class _EpochLogs(keras.callbacks.Callback):
         probabilities, smoothing = self.trainer.predict(inputs), self.trainer.config.label_smoothing
         smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]  # as in the training loss
         loss = -(smoothed * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1).mean()
-        right = probabilities.argmax(axis=1) == targets.argmax(axis=1)
-        return {f"{self.prefix}_loss": float(loss), f"{self.prefix}_accuracy": float(right.mean())}
+        correct = probabilities.argmax(axis=1) == targets.argmax(axis=1)
+        return {f"{self.prefix}_loss": float(loss), f"{self.prefix}_accuracy": float(correct.mean())}
 
 
 class _SaveState(keras.callbacks.Callback):
