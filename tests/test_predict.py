@@ -36,7 +36,7 @@ from digit_recognizer.vision.segment import Glyph
 @pytest.fixture(autouse=True)
 def unblocked(monkeypatch):
     """The packaged model blocks submissions as long as the process lives; these tests share theirs with others."""
-    monkeypatch.setattr(submissions, "_blocks", [])
+    monkeypatch.setattr(submissions, "_block_reasons", [])
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,9 @@ def page(tmp_path, sample):
 
 @pytest.fixture(scope="module")
 def classifier():
-    kept = list(submissions._blocks)
+    kept = list(submissions._block_reasons)
     loaded = load_classifier(None)
-    submissions._blocks[:] = kept
+    submissions._block_reasons[:] = kept
     return loaded
 
 
@@ -107,7 +107,7 @@ def test_its_file_is_small_and_matches_its_model_card():
 
 def test_the_packaged_model_blocks_submissions(classifier):
     load_classifier(None)
-    assert [error.code for error in submissions._blocks] == ["models.pretrained_has_seen_the_test_set"]
+    assert [error.code for error in submissions._block_reasons] == ["models.pretrained_has_seen_the_test_set"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from digit_recognizer.training.cross_validation import cross_validate, resume
 @pytest.fixture(autouse=True)
 def unblocked(monkeypatch):
     """A block lasts as long as a process; these tests share theirs with others."""
-    monkeypatch.setattr(submissions, "_blocks", [])
+    monkeypatch.setattr(submissions, "_block_reasons", [])
 
 
 def test_it_predicts_digits_that_it_has_never_seen():

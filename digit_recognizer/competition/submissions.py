@@ -34,7 +34,7 @@ SMOKE_INELIGIBLE = "it is from a smoke run"
 PACKAGE = Path(__file__).resolve().parents[1]
 COMMIT = "COMMIT"  # a file in the package that names its commit where there is no checkout: inside a kernel
 
-_blocks: list[InputError] = []  # why this process may write no submission
+_block_reasons: list[InputError] = []  # why this process may write no submission
 
 
 # Provenance: the command, the commit, and the file that holds them
@@ -139,19 +139,19 @@ def load_submission(path: Path) -> Submission:
     return Submission(path, labels, provenance)
 
 
-def check_submission(submission: Submission, rows: int, test_sha256: str | None) -> None:
-    """Refuse a submission of other than `rows` rows, or one that was made for another test.csv.
+def check_submission(submission: Submission, row_count: int, test_sha256: str | None) -> None:
+    """Refuse a submission of other than `row_count` rows, or one that was made for another test.csv.
 
     Args:
         submission: as read.
-        rows: how many test rows the data set has.
+        row_count: how many test rows the data set has.
         test_sha256: hash of its test.csv; None if that is not at hand, and then it is not compared.
 
     Raises:
         InputError: with both numbers or both hashes.
     """
-    if len(submission.labels) != rows:
-        raise InputError("submission.row_count", path=submission.path, received=len(submission.labels), rows=rows)
+    if len(submission.labels) != row_count:
+        raise InputError("submission.row_count", path=submission.path, received=len(submission.labels), rows=row_count)
     made_for = submission.provenance.test_sha256 if submission.provenance else None
     if made_for and test_sha256 and made_for != test_sha256:
         raise InputError("submission.other_test", path=submission.path, received=made_for[:12], other=test_sha256[:12])
@@ -166,7 +166,7 @@ def block_submissions(error: InputError) -> None:
     Args:
         error: what to raise instead; it says why.
     """
-    _blocks.append(error)
+    _block_reasons.append(error)
 
 
 def check_submissions_allowed() -> None:
@@ -175,8 +175,8 @@ def check_submissions_allowed() -> None:
     Raises:
         InputError: that of `block_submissions`, if it was called.
     """
-    if _blocks:
-        raise _blocks[0]
+    if _block_reasons:
+        raise _block_reasons[0]
 
 
 def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "--submission") -> None:
@@ -204,13 +204,13 @@ def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "-
     check_writable_folder(path.parent)
 
 
-def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Provenance) -> None:
+def write_submission(path: Path, labels: np.ndarray, row_count: int, provenance: Provenance) -> None:
     """Write a submission and its provenance.
 
     Args:
         path: a new file; its provenance becomes `<path>.json`.
         labels: int (n,), 0 to 9.
-        rows: how many ids sample_submission.csv has.
+        row_count: how many ids sample_submission.csv has.
         provenance: all but the submission's own hash, which is filled in here.
 
     Raises:
@@ -218,22 +218,22 @@ def write_submission(path: Path, labels: np.ndarray, rows: int, provenance: Prov
         FileExistsError: if the file or its provenance exists by now and differs.
     """
     check_submissions_allowed()
-    if len(labels) != rows:
-        raise InputError("submission.label_count", path=path, received=len(labels), rows=rows)
+    if len(labels) != row_count:
+        raise InputError("submission.label_count", path=path, received=len(labels), rows=row_count)
     content = "ImageId,Label\n" + "".join(f"{number},{label}\n" for number, label in enumerate(labels.tolist(), 1))
     sha256 = hashlib.sha256(content.encode()).hexdigest()
-    origin = json.dumps({**asdict(provenance), "submission_sha256": sha256}, indent=2, allow_nan=False) + "\n"
-    origin_path = _provenance_path(path)
+    provenance_json = json.dumps({**asdict(provenance), "submission_sha256": sha256}, indent=2, allow_nan=False) + "\n"
+    provenance_path = _provenance_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with lock_folder(path.parent):  # both files change together
         # the provenance first: a submission without one would pass for another's, of which nothing is known
-        left_over = _is_left_by_this_command(origin_path)
-        _write_once(origin_path, origin, exclusive=not left_over)
+        left_over = _is_left_by_this_command(provenance_path)
+        _write_once(provenance_path, provenance_json, exclusive=not left_over)
         try:
             _write_once(path, content)
         except (OSError, WriteError):
             if not left_over:
-                origin_path.unlink(missing_ok=True)
+                provenance_path.unlink(missing_ok=True)
             raise
 
 

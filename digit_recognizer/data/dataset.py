@@ -153,7 +153,7 @@ class Dataset:
         labels: int64 (n,).
         groups: int64 (n,): rows of one group are copies of one image, or nearly.
         train_sha256, test_sha256: of the CSV files' bytes.
-        all_test_rows: rows of test.csv, also where only the first are used.
+        test_row_count: rows of test.csv, also where only the first are used.
         shared_test_rows: rows of test.csv whose pixels also occur in train.csv.
         notes: departures from Kaggle's form, repeated rows and absent classes; one phrase each.
         label_set: what the classes are.
@@ -165,7 +165,7 @@ class Dataset:
     test_images: np.ndarray
     train_sha256: str
     test_sha256: str
-    all_test_rows: int
+    test_row_count: int
     shared_test_rows: int
     notes: tuple[str, ...]
     label_set: LabelSet = DIGITS
@@ -178,15 +178,15 @@ class Dataset:
     @property
     def has_all_test_rows(self) -> bool:
         """Whether every row of test.csv is here, so that a submission can be made."""
-        return len(self.test_images) == self.all_test_rows
+        return len(self.test_images) == self.test_row_count
 
     @property
     def ineligible(self) -> str | None:
         """Why a submission made from this data must not enter the competition; None if it may."""
-        if self.shared_test_rows <= LEAK_SHARE * self.all_test_rows:
+        if self.shared_test_rows <= LEAK_SHARE * self.test_row_count:
             return None
         return (
-            f"{self.shared_test_rows:,} of {self.all_test_rows:,} test rows are among the training rows, "
+            f"{self.shared_test_rows:,} of {self.test_row_count:,} test rows are among the training rows, "
             "with their labels"
         )
 
@@ -221,7 +221,7 @@ def load_dataset(config: RunConfig) -> Dataset:
         test_images=pixels_to_images(test.pixels[: config.limit_test or None]),
         train_sha256=train.sha256,
         test_sha256=test.sha256,
-        all_test_rows=len(test.pixels),
+        test_row_count=len(test.pixels),
         shared_test_rows=shared_test_rows,
         notes=(*train.notes, *test.notes, *notes),
         label_set=label_set,

@@ -110,7 +110,7 @@ def cross_validate(
     if config.submission is None and dataset.has_all_test_rows and not config.smoke:
         check_writable_folder(SUBMISSIONS)
     if config.submission is not None and not dataset.has_all_test_rows:
-        raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.all_test_rows)
+        raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.test_row_count)
     fold_of_row = assign_held_out_folds(config, dataset, single_split)
     check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
     with Run.create(config, "train" if single_split else "cv") as run, add_resume_hint(run):
@@ -432,7 +432,7 @@ def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenan
             state.submission = str(path)
             run.save_checkpoint()
         try:
-            write_submission(path, state.test.argmax(axis=1), dataset.all_test_rows, provenance)
+            write_submission(path, state.test.argmax(axis=1), dataset.test_row_count, provenance)
             return path
         except FileExistsError:  # it was free before training
             taken, path = path, find_free_path(path.parent, path.stem, *SUFFIXES)
