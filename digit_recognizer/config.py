@@ -21,7 +21,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 HIGHEST_SEED = 2**32 - 1
 MAX_SYNTHETIC_RATIO = 10  # of all 42,000 rows that takes 300 MB
-LOWEST = {
+LOWER_BOUNDS = {
     "folds": 2,
     "epochs": 1,
     "batch_size": 1,
@@ -37,7 +37,7 @@ LOWEST = {
 SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "limit_train": 500, "batch_size": 50}
 
 
-class Settings(typing.Protocol):
+class RunFolderConfig(typing.Protocol):
     """What a run folder needs to know of its configuration."""
 
     @property
@@ -139,7 +139,7 @@ class RunConfig:
         Raises:
             InputError: names the flag, what was received and what it takes.
         """
-        for name, lowest in LOWEST.items():
+        for name, lowest in LOWER_BOUNDS.items():
             if not getattr(self, name) >= lowest:  # `not >=` also refuses NaN
                 self._refuse("config.too_low", name, lowest=lowest)
         for name in ("seed", "split_seed"):

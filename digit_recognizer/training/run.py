@@ -32,7 +32,7 @@ import numpy as np
 from filelock import FileLock
 
 from digit_recognizer.competition.submissions import format_command_line
-from digit_recognizer.config import RunConfig, Settings
+from digit_recognizer.config import RunConfig, RunFolderConfig
 from digit_recognizer.console import format_seconds, print_line, raise_if_interrupted
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
@@ -69,7 +69,12 @@ HISTORY_COLUMNS = (  # of history.csv, after fold and epoch (from 1)
     *("lr", "seconds"),
 )
 CLASSES = "classes"  # in metrics.json: what they are called; digits have no such entry
-LARGEST = {"oof_accuracy": 1.0, "calibration_error": 1.0, "elapsed_seconds": math.inf, "training_seconds": math.inf}
+UPPER_BOUNDS = {
+    "oof_accuracy": 1.0,
+    "calibration_error": 1.0,
+    "elapsed_seconds": math.inf,
+    "training_seconds": math.inf,
+}
 REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "ineligible")
 
 
@@ -96,7 +101,7 @@ class Run:
         self._log_text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
     @classmethod
-    def create(cls, config: Settings, subcommand: str) -> "Run":
+    def create(cls, config: RunFolderConfig, subcommand: str) -> "Run":
         """Make the folder, before anything that takes time.
 
         Raises:
@@ -475,7 +480,7 @@ def _check_numbers(metrics: dict[str, Any]) -> None:
         ValueError: for one that is none, or out of its range.
     """
     measured = metrics["untrained_accuracy"] is not None
-    for name, most in {**LARGEST, **({"untrained_accuracy": 1.0} if measured else {})}.items():
+    for name, most in {**UPPER_BOUNDS, **({"untrained_accuracy": 1.0} if measured else {})}.items():
         value = metrics[name]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
             raise ValueError(f"{name} is {str(value)[:20]!r}")

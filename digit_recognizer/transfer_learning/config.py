@@ -12,7 +12,7 @@ from digit_recognizer.errors import InputError
 
 READY, PHOTOGRAPHS = "ready", "resnet152v2"
 
-LOWEST = {"seed": 0, "seeds": 1, "copies": 0, "epochs": 1, "batch_size": 1, "neighbours": 1, "unfreeze_epochs": 1}
+LOWER_BOUNDS = {"seed": 0, "seeds": 1, "copies": 0, "epochs": 1, "batch_size": 1, "neighbours": 1, "unfreeze_epochs": 1}
 MAX_COPIES = 100_000  # of all images together: their embeddings take 100 MB with 256 numbers each
 
 
@@ -62,7 +62,7 @@ class TransferConfig:
         Raises:
             InputError: names the flag, what was received and what it takes.
         """
-        for name, lowest in LOWEST.items():
+        for name, lowest in LOWER_BOUNDS.items():
             if getattr(self, name) < lowest:
                 self._refuse("config.too_low", name, lowest=lowest)
         if self.seed > HIGHEST_SEED:
