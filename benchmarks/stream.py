@@ -1,4 +1,4 @@
-"""What Keras' own reading of batches costs at the end of an epoch, beside `stream`: seconds of equal epochs, in turns.
+"""What Keras' own reading of batches costs at the end of an epoch, beside `to_tf_data`: seconds of equal epochs, in turns.
 
     python benchmarks/stream.py
 
@@ -25,7 +25,7 @@ def main() -> None:
     import_keras()
     from digit_recognizer.config import RunConfig
     from digit_recognizer.models import build_model, load_preset
-    from digit_recognizer.training.batches import TrainingBatches, stream
+    from digit_recognizer.training.batches import TrainingBatches, to_tf_data
     from digit_recognizer.training.hardware import choose_precision, precision_policy
     from digit_recognizer.training.trainer import compile_model
 
@@ -41,7 +41,7 @@ def main() -> None:
     for number in range(chosen.rounds + 1):
         for name in sorted(seconds, reverse=bool(number % 2)):
             started = time.perf_counter()
-            model.fit(batches if name == "Keras' own" else stream(batches), shuffle=False, verbose=0)
+            model.fit(batches if name == "Keras' own" else to_tf_data(batches), shuffle=False, verbose=0)
             if number:  # the first traces
                 seconds[name].append(time.perf_counter() - started)
     for name, of_name in seconds.items():

@@ -80,7 +80,7 @@ def train_bare(dataset, config) -> None:
     import numpy as np
 
     from digit_recognizer.data.splits import assign_folds
-    from digit_recognizer.training.batches import TrainingBatches, stream
+    from digit_recognizer.training.batches import TrainingBatches, to_tf_data
     from digit_recognizer.training.hardware import precision_policy
     from digit_recognizer.training.inputs import build_fresh_model
     from digit_recognizer.training.reproducibility import derive_seed
@@ -104,7 +104,7 @@ def train_bare(dataset, config) -> None:
             def on_epoch_end(self, epoch, logs=None):
                 predict_probabilities(self.model, held_out)
 
-        model.fit(stream(batches), epochs=config.epochs, callbacks=[Evaluate()], shuffle=False, verbose=0)
+        model.fit(to_tf_data(batches), epochs=config.epochs, callbacks=[Evaluate()], shuffle=False, verbose=0)
         predict_probabilities(model, held_out)
 
 

@@ -169,7 +169,7 @@ def fit(contender: Contender, dataset: "Dataset", seed: int, fold: int) -> dict[
     import keras
 
     from digit_recognizer.data.splits import assign_folds
-    from digit_recognizer.training.batches import TrainingBatches, stream
+    from digit_recognizer.training.batches import TrainingBatches, to_tf_data
     from digit_recognizer.training.hardware import precision_policy
     from digit_recognizer.training.reproducibility import derive_seed
     from digit_recognizer.training.trainer import compile_model, predict_probabilities
@@ -192,7 +192,7 @@ def fit(contender: Contender, dataset: "Dataset", seed: int, fold: int) -> dict[
             if contender.rate is not None:
                 model.optimizer.learning_rate = contender.rate(epoch)
             started = time.perf_counter()
-            model.fit(stream(batches), shuffle=False, verbose=0)
+            model.fit(to_tf_data(batches), shuffle=False, verbose=0)
             seconds.append(time.perf_counter() - started)
             if every_epoch_counts or epoch == config.epochs - 1:
                 if not accuracies:  # predicting is traced, apart from the clock
@@ -215,13 +215,13 @@ def trace(model: "keras.Model", batches: Any) -> float:
     """Seconds of tracing and compiling the training step; the model is as new afterwards."""
     import keras
 
-    from digit_recognizer.training.batches import stream
+    from digit_recognizer.training.batches import to_tf_data
 
     model.optimizer.build(model.trainable_variables)
     variables = [*model.variables, *model.optimizer.variables]
     before = [keras.ops.convert_to_numpy(variable) for variable in variables]
     started = time.perf_counter()
-    model.fit(stream(batches), shuffle=False, verbose=0, steps_per_epoch=8)
+    model.fit(to_tf_data(batches), shuffle=False, verbose=0, steps_per_epoch=8)
     tracing = time.perf_counter() - started
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, scale_images, stream
+from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, scale_images, to_tf_data
 from digit_recognizer.training.trainer import Trainer
 
 NUMBERS = np.arange(23)
@@ -91,7 +91,7 @@ def test_prediction_keeps_the_order_and_the_last_short_batch():
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow has tf.data")
 def test_a_stream_follows_the_last_started_epoch_and_tunes_nothing():
     batches = TrainingBatches(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)
-    streamed = stream(batches)
+    streamed = to_tf_data(batches)
     assert streamed.options().autotune.enabled is False  # epochs would wait for the tuning thread
     assert len(streamed) == len(batches) == 4
     for epoch in (0, 3):
@@ -108,7 +108,7 @@ def test_streamed_arrays_are_freed():
     images = IMAGES[0].copy()
     gone = weakref.ref(images)
     batches = PredictionBatches(images, None, batch_size=10)
-    assert len(list(stream(batches))) == 3
+    assert len(list(to_tf_data(batches))) == 3
     del images, batches
     gc.collect()
     assert gone() is None
@@ -117,4 +117,4 @@ def test_streamed_arrays_are_freed():
 def test_other_backends_take_the_batches_themselves(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     batches = PredictionBatches(IMAGES[0], None, batch_size=10)
-    assert stream(batches) is batches
+    assert to_tf_data(batches) is batches

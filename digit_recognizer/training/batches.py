@@ -91,8 +91,8 @@ class TrainingBatches(keras.utils.PyDataset):
         return (scale_images(batch) if batch.dtype == np.uint8 else batch), self.targets[rows]
 
 
-def stream(batches: PredictionBatches | TrainingBatches) -> Any:
-    """Batches in the form that Keras iterates over without waiting.
+def to_tf_data(batches: PredictionBatches | TrainingBatches) -> Any:
+    """Batches as Keras iterates over them without waiting: under TensorFlow a `tf.data.Dataset` of a generator.
 
     Under TensorFlow, Keras turns batches into a tf.data.Dataset that tunes itself while it runs. The thread that tunes
     sleeps for 10 ms, 20 ms, 40 ms and so on, and about half of the epochs wait for it at their end: for up to as long

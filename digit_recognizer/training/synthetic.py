@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, scale_images, stream
+from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, scale_images, to_tf_data
 from digit_recognizer.training.optimizers import build_schedule
 
 CODE_UNITS = 32  # a twenty-fourth of the pixels
@@ -81,7 +81,7 @@ def train_autoencoder(images: np.ndarray, seed: int) -> keras.Model:
     schedule = build_schedule("one-cycle", LEARNING_RATE, epochs * len(batches))
     model.compile(keras.optimizers.Adam(schedule), keras.losses.BinaryCrossentropy())
     order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start_epoch(epoch))
-    model.fit(stream(batches), epochs=epochs, callbacks=[order], shuffle=False, verbose=0)
+    model.fit(to_tf_data(batches), epochs=epochs, callbacks=[order], shuffle=False, verbose=0)
     return model
 
 
@@ -156,5 +156,5 @@ def draw_neighbours(codes: np.ndarray, labels: np.ndarray, rows: np.ndarray, rng
 
 
 def _predict(model: keras.Model, inputs: np.ndarray) -> np.ndarray:
-    outputs = model.predict(stream(PredictionBatches(inputs, None, BATCH_SIZE)), verbose=0)
+    outputs = model.predict(to_tf_data(PredictionBatches(inputs, None, BATCH_SIZE)), verbose=0)
     return np.asarray(outputs, np.float32)

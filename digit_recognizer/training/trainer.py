@@ -15,7 +15,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data.splits import draw_stratified_rows
 from digit_recognizer.models import load_model_module
 from digit_recognizer.training import device_epochs
-from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, stream
+from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, to_tf_data
 from digit_recognizer.training.checkpoint import TrainingState, capture_state, restore_callbacks, restore_variables
 from digit_recognizer.training.hardware import count_devices
 from digit_recognizer.training.inputs import Inputs, build_fresh_model, select_trainable_model
@@ -143,10 +143,10 @@ class Trainer:
             device_epochs.fit_epochs(self.model, batches, first, last, callbacks)
             return
         self.model.fit(
-            stream(batches),
+            to_tf_data(batches),
             initial_epoch=first,
             epochs=last,
-            validation_data=None if validation is None else stream(validation),
+            validation_data=None if validation is None else to_tf_data(validation),
             callbacks=callbacks,
             shuffle=False,  # the batches have an order of their own
             verbose=0,
@@ -270,7 +270,7 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) 
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
     for shift_px in SHIFTS_PX[:tta] if len(inputs) else ():
         shifted = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
-        probabilities = model.predict(stream(PredictionBatches(shifted, None, batch_size)), verbose=0)
+        probabilities = model.predict(to_tf_data(PredictionBatches(shifted, None, batch_size)), verbose=0)
         total += np.asarray(probabilities, np.float32) / tta
     return total[:count]
 
