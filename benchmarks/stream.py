@@ -1,4 +1,4 @@
-"""What Keras' own reading of batches costs at the end of an epoch, beside `to_tf_data`: seconds of equal epochs, in turns.
+"""What Keras' own reading of batches costs at the end of an epoch, beside `to_tf_data`: seconds of equal epochs.
 
     python benchmarks/stream.py
 

@@ -125,7 +125,7 @@ class RunArguments(RunConfig, ExecutorConfig):
 
 
 def parse_run_config(subcommand: str, arguments: list[str], description: str) -> RunArguments:
-    """A run's configuration and executor: defaults, then the model's recipe, then the smoke run's, then the flags.
+    """A run's configuration and executor: the defaults, overridden by the model's recipe, `SMOKE` and the flags.
 
     The model and `--smoke` are read first, because `--help` shows their defaults.
 

@@ -1,7 +1,7 @@
 """The one configuration of a run: frozen, typed, and the source of every command-line flag.
 
-Four layers decide it, each a difference from the one before: the defaults below, the model's recipe (`PRESET` in the
-model's own file, `digit_recognizer/models/<name>.py`), `SMOKE` with `--smoke`, and the flags that were typed.
+Its values come from four places, later ones override earlier ones: the defaults below, the model's recipe (`PRESET` in
+the model's own file, `digit_recognizer/models/<name>.py`), `SMOKE` with `--smoke`, and the flags that were typed.
 """
 
 import dataclasses

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Number = int | float
 
-# Training recipes that several presets share. Accuracies on 2,000 held-out rows (1 % is 20 rows), one seed,
+# Recipes that the presets of several models share. Accuracies on 2,000 held-out rows (1 % is 20 rows), one seed,
 # `train --epochs 5 --limit-train 10000 --batch-size 64 --precision bfloat16`; a dash was not tried:
 #
 #                  adam 0.001  adam 0.003  muon 0.02  muon 0.05
@@ -40,7 +40,7 @@ Number = int | float
 #     journal          0.9755      0.9805     0.9870          -
 #     convolutional         -      0.9665     0.9735          -
 #
-# AlexNet's five convolutions, without normalisation, do not begin to learn with muon at these rates.
+# AlexNet's five convolutions, without normalization, do not begin to learn with muon at these rates.
 ADAM: dict[str, Any] = {"epochs": 15, "learning_rate": 3e-3}
 MUON: dict[str, Any] = {
     "epochs": 15,
@@ -94,8 +94,12 @@ def build_config(name: str, /, smoke: bool = False, **changes: Any) -> RunConfig
         >>> build_config("champion", epochs=3).optimizer
         'muon'
     """
-    recipe = {**load_preset(name), **({**SMOKE, **load_smoke(name), "smoke": True} if smoke else {}), **changes}
-    return RunConfig.from_json({**RunConfig().to_json(), "model": name, **recipe})
+    changes_from_defaults = {
+        **load_preset(name),
+        **({**SMOKE, **load_smoke(name), "smoke": True} if smoke else {}),
+        **changes,
+    }
+    return RunConfig.from_json({**RunConfig().to_json(), "model": name, **changes_from_defaults})
 
 
 def build_model(

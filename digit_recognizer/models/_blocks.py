@@ -1,6 +1,6 @@
-"""Parts that several models share: batch normalisation, a normalised convolution, and the way to probabilities.
+"""Parts that several models share: batch normalization, a normalized convolution, and the way to probabilities.
 
-Keras composes batch normalisation of a dozen elementwise operations in float32, each of which reads and writes all
+Keras composes batch normalization of a dozen elementwise operations in float32, each of which reads and writes all
 activations; on a processor that takes longer than the convolution before it (`python benchmarks/normalization.py`).
 TensorFlow's kernel reads bfloat16 activations, keeps the statistics in float32 and does all in two passes: a fifth of
 the cost.
@@ -28,7 +28,7 @@ def conv_bn_relu(
     downsample: Literal["pool", "stride"] | None = None,
     relu: bool = True,
 ) -> "KerasTensor":
-    """Convolution, batch normalisation and ReLU.
+    """Convolution, batch normalization and ReLU.
 
     Args:
         inputs: (n, height, width, channels).
@@ -37,7 +37,7 @@ def conv_bn_relu(
         name: of the block; its layers are `name_conv`, `name_pool`, `name_norm` and `name_relu`.
         padding: "same" keeps height and width, "valid" does not look beyond the image.
         downsample: halve height and width by max pooling or by a stride of two. Pooling comes right after the
-            convolution, so that normalisation and ReLU see a quarter as much.
+            convolution, so that normalization and ReLU see a quarter as much.
         relu: whether ReLU follows.
 
     Returns:
@@ -89,7 +89,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: "KerasTensor", training: bool | None = None, mask: Any = None) -> "KerasTensor":
-        """Normalise (n, height, width, channels); the output has the inputs' shape and the layer's compute dtype."""
+        """Normalize (n, height, width, channels); the output has the inputs' shape and the layer's compute dtype."""
         if mask is not None or not self._has_kernel(inputs):
             return super().call(inputs, training=training, mask=mask)
         from tensorflow import raw_ops  # Keras does not expose this kernel
@@ -129,7 +129,7 @@ def _approach(moving: keras.Variable, of_batch: "KerasTensor", momentum: float) 
 
 
 def make_plain(model: keras.Model) -> keras.Model:
-    """The same model with Keras' own normalisation in place of the fused one, for people without this package.
+    """The same model with Keras' own normalization in place of the fused one, for people without this package.
 
     Args:
         model: functional, built.

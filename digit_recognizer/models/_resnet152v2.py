@@ -1,7 +1,7 @@
 """ResNet152V2 from ImageNet, frozen, under a small head of our own: for colour photographs.
 
 The animal classifier of `inside-and-transfer`, layer by layer: 58,858,762 parameters at 256x256x3, of which the head's
-527,114 are trained. The backbone is He, Zhang, Ren and Sun's (2016, arXiv 1603.05027), with normalisation and
+527,114 are trained. The backbone is He, Zhang, Ren and Sun's (2016, arXiv 1603.05027), with normalization and
 activation before each convolution. It is not a `--model` of `cv`: 28x28 grey images through it would take days.
 `transfer resnet152v2` uses it.
 """

@@ -4,7 +4,7 @@ Source: Krizhevsky et al. 2012, "ImageNet classification with deep convolutional
 figure 2, from 224 px to 28. Every layer has a quarter of the paper's filters or units. The first kernel has 5 px and a
 stride of 1 for the paper's 11 and 4: an image of an eighth has no pixels to skip. As in the paper: overlapping poolings
 of 3 px (section 3.4), here padded to leave 14, 7 and 4 px; ReLU; dropout of a half in the dense layers (section 4.2).
-Left out: local response normalisation, which Simonyan and Zisserman 2015 found to be of no use (arXiv 1409.1556,
+Left out: local response normalization, which Simonyan and Zisserman 2015 found to be of no use (arXiv 1409.1556,
 section 4.1).
 
 Expect 0.9941 of 8,398 held-out rows after 5 minutes of `train --model alexnet` on 2 CPU cores.

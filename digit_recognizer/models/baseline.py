@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PRESET: dict[str, Any] = {
     "epochs": 20,  # five folds took 13 minutes on two cores, well under the 20 that they may
-    "learning_rate": 3e-3,  # the peak of one cycle; without normalisation the model still converges from there
+    "learning_rate": 3e-3,  # the peak of one cycle; without normalization the model still converges from there
 }
 
 # The report leaves the dropout rates open. Augmentation already keeps the convolutions from learning rows by heart

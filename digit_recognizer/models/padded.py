@@ -1,7 +1,7 @@
-"""Zero padding, 5x5 convolutions and batch normalisation, tiny: 4,843 parameters.
+"""Zero padding, 5x5 convolutions and batch normalization, tiny: 4,843 parameters.
 
 Source: the second model of `digit-nets`, layer by layer: zero padding before each pair of convolutions, batch
-normalisation after each pooling. The report has 0.979 on its validation rows at the best of 100 epochs.
+normalization after each pooling. The report has 0.979 on its validation rows at the best of 100 epochs.
 
 Expect 0.98819 out of fold (95 % interval 0.98711 to 0.98920) after 4 minutes of `cv --model padded` on 2 CPU cores.
 """
@@ -26,7 +26,7 @@ def build(input_shape: tuple[int, int, int], classes: int) -> "keras.Model":
     from digit_recognizer.models._blocks import FusedBatchNormalization, softmax_output
 
     inputs = outputs = keras.Input(input_shape, name="images")
-    # two blocks of padding, two convolutions, pooling and normalisation: 28 px to 11 to 2
+    # two blocks of padding, two convolutions, pooling and normalization: 28 px to 11 to 2
     for block, filters in ((1, 5), (2, 7)):
         outputs = layers.ZeroPadding2D(1, name=f"block{block}_padding")(outputs)
         for convolution in (1, 2):

@@ -257,7 +257,7 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
     mean probability of that class over the rows labelled so; a row counts as the most probable class among those whose
     threshold it reaches. Rows that count as another class than their label, off the diagonal of the confident joint,
     are suspected, unless their label is the most probable class of all; that class is the suggestion. They are ranked
-    by normalised margin: the label's probability less the highest other.
+    by normalized margin: the label's probability less the highest other.
 
     Args:
         oof: float (n, classes), out-of-fold probabilities; NaN in rows that were never held out.

@@ -45,7 +45,7 @@ def load_fold_models(path: Path, most: int | None = None) -> FoldModels:
         >>> len(trained.models) == trained.config.folds
         True
     """
-    config, precision, single_split = _read_recipe(path)
+    config, precision, single_split = _read_run(path)
     files = [find_fold_weights(path, fold) for fold in range(1 if single_split else config.folds)][:most]
     missing = next((file for file in files if not file.is_file()), None)
     if missing is not None:
@@ -55,11 +55,11 @@ def load_fold_models(path: Path, most: int | None = None) -> FoldModels:
 
 def load_fold_model(path: Path, fold: int) -> keras.Model:
     """Build the model of one fold, counted from 0; otherwise as `load_fold_models`."""
-    config, precision, _ = _read_recipe(path)
+    config, precision, _ = _read_run(path)
     return _build(config, precision, find_fold_weights(path, fold))
 
 
-def _read_recipe(path: Path) -> tuple[RunConfig, str, bool]:
+def _read_run(path: Path) -> tuple[RunConfig, str, bool]:
     """The configuration and the precision of a finished run of cv or train, and whether it held out one fold only."""
     config, _ = load_run_config(path, "cv", "train")
     metrics = load_metrics(path)

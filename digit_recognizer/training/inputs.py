@@ -50,7 +50,7 @@ class Inputs:
 
 
 def make_inputs(dataset: Dataset, config: RunConfig) -> Inputs:
-    """Make the inputs of a run: a task for the machine that trains models, so that features have its number of threads.
+    """Make the inputs of a run. Features depend on the number of threads, so the executor runs this, as training.
 
     Args:
         dataset: of the run.

@@ -54,9 +54,9 @@ def cut_head(model: keras.Model) -> keras.Model:
 
 
 def unfreeze_from(model: keras.Model, name: str) -> None:
-    """Make a layer and all after it trainable, except normalisation. Compile afterwards.
+    """Make a layer and all after it trainable, except normalization. Compile afterwards.
 
-    Normalisation keeps the statistics of the many images that it was trained on (those of a few would shift every
+    Normalization keeps the statistics of the many images that it was trained on (those of a few would shift every
     feature map), and its scale with them: Keras runs a frozen layer in inference mode even while others are trained.
 
     Args:
@@ -173,15 +173,15 @@ def train_head(
         callbacks: are called as Keras does.
         holdout: features and labels measured after each epoch; they never steer training.
     """
-    recipe = config.training(seed)
+    run_config = config.training(seed)
     fit_seed = derive_seed(seed, "fit")
     keras.utils.set_random_seed(fit_seed)
     targets = np.eye(labels.max() + 1, dtype=np.float32)
     head = build(features.shape[1:], len(targets))
-    batches = TrainingBatches(features[None], targets[labels], np.arange(len(labels)), recipe.batch_size, fit_seed)
+    batches = TrainingBatches(features[None], targets[labels], np.arange(len(labels)), run_config.batch_size, fit_seed)
     watched = (holdout[0], targets[holdout[1]]) if holdout is not None else None
-    trainer = Trainer(head, recipe, TrainingSession(callbacks))
-    trainer.fit(batches, epochs=recipe.epochs, learning_rate=recipe.learning_rate, holdout=watched)
+    trainer = Trainer(head, run_config, TrainingSession(callbacks))
+    trainer.fit(batches, epochs=run_config.epochs, learning_rate=run_config.learning_rate, holdout=watched)
     return head
 
 
@@ -223,12 +223,12 @@ def fine_tune(
     """
     assert config.unfreeze is not None
     unfreeze_from(model, config.unfreeze)
-    recipe = config.training(seed)
+    run_config = config.training(seed)
     targets = np.eye(labels.max() + 1, dtype=np.float32)[labels]
     fit_seed = derive_seed(seed, "fit", 1)
-    batches = TrainingBatches(images[None], targets, np.arange(len(labels)), recipe.batch_size, fit_seed)
-    trainer = Trainer(model, recipe, TrainingSession(callbacks))
-    trainer.epochs_planned = recipe.epochs  # counted on from those of the output layer
+    batches = TrainingBatches(images[None], targets, np.arange(len(labels)), run_config.batch_size, fit_seed)
+    trainer = Trainer(model, run_config, TrainingSession(callbacks))
+    trainer.epochs_planned = run_config.epochs  # counted on from those of the output layer
     trainer.fit(batches, epochs=config.unfreeze_epochs, learning_rate=config.unfreeze_learning_rate)
 
 
