@@ -24,7 +24,7 @@ def main() -> int:
     import_keras()
     from digit_recognizer.training import checkpoint, trainer
     from digit_recognizer.training import run as runs
-    from digit_recognizer.training.cross_validation import cross_validate
+    from digit_recognizer.training.cross_validation import run_cross_validation
 
     spent = {"checkpoint": [], "log": []}
 
@@ -56,7 +56,7 @@ def main() -> int:
             return packed
 
         checkpoint.pack_state = pack
-        cross_validate(config, single_split=True)
+        run_cross_validation(config, single_split=True)
         history = (Path(name) / "run" / "history.csv").read_text().splitlines()
     column = history[0].split(",").index("seconds")
     epochs = [float(line.split(",")[column]) for line in history[1:]]

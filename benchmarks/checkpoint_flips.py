@@ -46,7 +46,7 @@ def make_state() -> bytes:
     """The checkpoint of a small run after its first epoch."""
     import_keras()
     from digit_recognizer.training.checkpoint import STATE
-    from digit_recognizer.training.cross_validation import cross_validate
+    from digit_recognizer.training.cross_validation import run_cross_validation
     from digit_recognizer.training.run import Run
 
     plain = Run.save_checkpoint
@@ -68,7 +68,7 @@ def make_state() -> bytes:
             submission=folder / "a.csv",
         )
         try:
-            cross_validate(config)
+            run_cross_validation(config)
         except KeyboardInterrupt:
             return (folder / "run" / STATE).read_bytes()
     raise RuntimeError("the run was to be stopped")

@@ -196,11 +196,11 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
         require("matplotlib.figure", "report")  # for its learning curves; asked for before an hour of training
     with open_executor(parsed) as executor:
         import_keras()
-        from digit_recognizer.training.cross_validation import cross_validate, resume
+        from digit_recognizer.training.cross_validation import resume, run_cross_validation
 
         if isinstance(parsed, ResumeArguments):
             return resume(parsed.resume, subcommand, allow_inexact=parsed.allow_inexact, executor=executor)
-        return cross_validate(parsed.config, single_split=subcommand == "train", executor=executor)
+        return run_cross_validation(parsed.config, single_split=subcommand == "train", executor=executor)
 
 
 def _explain(error: BaseException) -> tuple[str, int]:

@@ -136,7 +136,7 @@ def run_templates(tmp_path_factory):
     """
     from resuming import RECIPES, StopAfterSaving, configure
 
-    from digit_recognizer.training.cross_validation import cross_validate
+    from digit_recognizer.training.cross_validation import run_cross_validation
 
     folder = tmp_path_factory.mktemp("templates")
     data = write_tiny_data(folder / "tiny")
@@ -144,8 +144,8 @@ def run_templates(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         StopAfterSaving(patch, saves=2)
         with pytest.raises(KeyboardInterrupt):
-            cross_validate(stopped)
-    cross_validate(whole)
+            run_cross_validation(stopped)
+    run_cross_validation(whole)
     return folder
 
 
@@ -181,11 +181,11 @@ def examination(tmp_path_factory):
 
     from digit_recognizer.reporting.examination import examine_run
     from digit_recognizer.reporting.model_report import ModelRequest
-    from digit_recognizer.training.cross_validation import cross_validate
+    from digit_recognizer.training.cross_validation import run_cross_validation
 
     folder = tmp_path_factory.mktemp("examined")
     data = write_tiny_data(folder / "data")
-    cross_validate(configure(data, "run", {"model": "baseline", "epochs": 1, "batch_size": 20}))
+    run_cross_validation(configure(data, "run", {"model": "baseline", "epochs": 1, "batch_size": 20}))
     draw_letters(folder / "letters")
     return examine_run(folder / "run", data, request=ModelRequest(images=folder / "letters"))
 

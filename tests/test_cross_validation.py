@@ -15,7 +15,7 @@ from digit_recognizer.errors import DivergedError, InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.io import hash_file
 from digit_recognizer.training import cross_validation
-from digit_recognizer.training.cross_validation import cross_validate
+from digit_recognizer.training.cross_validation import run_cross_validation
 from digit_recognizer.training.trainer import Trainer
 
 
@@ -32,7 +32,7 @@ def finished(tmp_path_factory):
     """One run that every test below reads."""
     folder = tmp_path_factory.mktemp("cv")
     data = write_tiny_data(folder / "tiny")
-    result = cross_validate(configure(data, run_dir=folder / "run", submission=folder / "mine.csv"))
+    result = run_cross_validation(configure(data, run_dir=folder / "run", submission=folder / "mine.csv"))
     return data, result
 
 
@@ -98,7 +98,7 @@ def test_the_submission_averages_the_models_and_knows_its_data(finished):
 
 def test_equal_seeds_repeat_a_run_and_other_seeds_do_not(tiny_dir, tmp_path):
     results = [
-        cross_validate(
+        run_cross_validation(
             configure(tiny_dir, epochs=2, folds=2, seed=seed, augmentation="affine", run_dir=tmp_path / name)
         )
         for seed, name in [(1, "a"), (1, "b"), (2, "c")]
@@ -118,7 +118,7 @@ def test_the_validation_set_is_taken_from_the_training_rows(tiny_dir, tmp_path, 
         plain(self, batches, **keywords)
 
     monkeypatch.setattr(Trainer, "fit", spy)
-    result = cross_validate(
+    result = run_cross_validation(
         configure(
             tiny_dir, epochs=30, patience=1, learning_rate=0.02, validation_fraction=0.4, folds=2,
             schedule="plateau", run_dir=tmp_path / "run",
@@ -165,10 +165,10 @@ def test_a_run_that_trained_on_test_rows_is_ineligible(tiny_dir, capsys):
 
 
 def test_predictions_of_some_test_rows_are_no_submission(tiny_dir, tmp_path):
-    result = cross_validate(configure(tiny_dir, epochs=1, limit_test=5, run_dir=tmp_path / "run"))
+    result = run_cross_validation(configure(tiny_dir, epochs=1, limit_test=5, run_dir=tmp_path / "run"))
     assert result.submission is None and result.test_probabilities.shape == (5, 10)
     with expect_error("run.submission_of_part", received=5, rows=20):
-        cross_validate(configure(tiny_dir, limit_test=5, submission=tmp_path / "mine.csv"))
+        run_cross_validation(configure(tiny_dir, limit_test=5, submission=tmp_path / "mine.csv"))
 
 
 def test_a_name_taken_during_training_costs_no_result(tiny_dir, tmp_path, monkeypatch):
@@ -180,7 +180,7 @@ def test_a_name_taken_during_training_costs_no_result(tiny_dir, tmp_path, monkey
         return plain(*arguments)
 
     monkeypatch.setattr(cross_validation, "train_model", train_while_another_writes)
-    result = cross_validate(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=path))
+    result = run_cross_validation(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=path))
     assert path.read_text() == "theirs"
     assert result.submission == tmp_path / "mine-2.csv" and result.submission.exists()
 
@@ -188,7 +188,7 @@ def test_a_name_taken_during_training_costs_no_result(tiny_dir, tmp_path, monkey
 def test_layers_compute_in_the_precision_asked_for(tiny_dir, tmp_path):
     for precision in ("bfloat16", "float16"):
         run = tmp_path / precision
-        cross_validate(configure(tiny_dir, epochs=1, folds=2, precision=precision, run_dir=run))
+        run_cross_validation(configure(tiny_dir, epochs=1, folds=2, precision=precision, run_dir=run))
         model = keras.saving.load_model(run / "models" / "fold0.keras")
         assert model.get_layer("block1_conv1").compute_dtype == precision
         assert json.loads((run / "environment.json").read_text())["fingerprint"]["precision"] == precision
@@ -198,7 +198,7 @@ def test_notes_about_a_table_are_logged(tiny_dir, tmp_path, capsys):
     table = tiny_dir / "train.csv"
     table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
     (tiny_dir / "train.csv").write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
-    cross_validate(configure(tiny_dir, epochs=1, folds=2, run_dir=tmp_path / "run"))
+    run_cross_validation(configure(tiny_dir, epochs=1, folds=2, run_dir=tmp_path / "run"))
     assert "note: " in capsys.readouterr().out
 
 
@@ -233,7 +233,7 @@ def test_errors_are_found_before_training_and_nothing_is_lost(tiny_dir, tmp_path
     monkeypatch.setattr("digit_recognizer.training.cross_validation.train_model", lambda *_: pytest.fail("trained"))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError) as caught:
-        cross_validate(configure(tiny_dir, run_dir=run, submission=tmp_path / "mine.csv"))
+        run_cross_validation(configure(tiny_dir, run_dir=run, submission=tmp_path / "mine.csv"))
     assert "\n" not in str(caught.value)
     assert [path for path in sorted(tmp_path.rglob("*")) if ".cache" not in str(path)] == before
 
@@ -242,5 +242,5 @@ def test_diverged_training_never_becomes_a_submission(tiny_dir, tmp_path, monkey
     nan = lambda self, inputs, tta=1: np.full((len(inputs), 10), np.nan, np.float32)  # noqa: E731
     monkeypatch.setattr(Trainer, "predict", nan)
     with expect_error("training.diverged", DivergedError, fold="fold 0 [1/3]"):
-        cross_validate(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=tmp_path / "mine.csv"))
+        run_cross_validation(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=tmp_path / "mine.csv"))
     assert not (tmp_path / "mine.csv").exists() and not (tmp_path / "run" / "metrics.json").exists()

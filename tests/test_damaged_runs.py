@@ -7,7 +7,7 @@ from resuming import RECIPES, StopAfterSaving, configure, hash_results
 
 from digit_recognizer import console as signals
 from digit_recognizer.training.checkpoint import STATE
-from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
 
 
 def test_a_run_without_its_environment_starts_again(stopped, whole, capsys):
@@ -21,7 +21,7 @@ def test_another_runs_state_is_not_used(stopped, whole, tiny_dir, monkeypatch, c
     other = configure(tiny_dir, "other", RECIPES["dropout, augmentation, one cycle"], learning_rate=0.5)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         StopAfterSaving(patch, saves=2)
-        cross_validate(other)
+        run_cross_validation(other)
     shutil.copy(other.run_dir / STATE, stopped.run_dir / STATE)
     resume(stopped.run_dir, "cv")
     assert "belongs to another run" in capsys.readouterr().out
@@ -38,4 +38,4 @@ def test_a_lost_signal_stops_the_run_at_its_next_checkpoint(tiny_dir, monkeypatc
     config = configure(tiny_dir, "run", RECIPES["dropout, augmentation, one cycle"])
     monkeypatch.setattr(signals, "_pending", [signals.TerminatedError()])
     with pytest.raises(signals.TerminatedError, match="--resume"):
-        cross_validate(config)
+        run_cross_validation(config)

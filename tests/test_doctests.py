@@ -33,7 +33,7 @@ class ExampleChecker(doctest.OutputChecker):
 def folder(tmp_path_factory):
     """Where examples run: input/ with a small data set, and two finished runs, runs/A and runs/B."""
     from digit_recognizer.config import RunConfig
-    from digit_recognizer.training.cross_validation import cross_validate
+    from digit_recognizer.training.cross_validation import run_cross_validation
 
     folder = tmp_path_factory.mktemp("examples")
     write_tiny_data(folder / "input")
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         for seed, name in enumerate("AB"):
             run_dir, submission = Path("runs", name), Path(f"{name}.csv")
-            cross_validate(
+            run_cross_validation(
                 RunConfig(model="dense", folds=2, epochs=1, seed=seed, run_dir=run_dir, submission=submission)
             )
     return folder

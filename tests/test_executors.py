@@ -14,7 +14,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import LostError
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training import ray_executor
-from digit_recognizer.training.cross_validation import cross_validate
+from digit_recognizer.training.cross_validation import run_cross_validation
 from digit_recognizer.training.executors import ExecutorConfig, LocalExecutor, map_in_order, run_task
 
 
@@ -45,7 +45,7 @@ class Lost:
 def test_a_lost_cluster_is_reported_with_the_command_that_resumes(tiny_dir, tmp_path):
     run = configure(tiny_dir, "run", {"model": "dense", "epochs": 1, "batch_size": 10})
     with pytest.raises(LostError, match=r"--resume .*run"):
-        cross_validate(run, executor=Lost())
+        run_cross_validation(run, executor=Lost())
     study = tmp_path / "small.toml"
     study.write_text('title = "Small"\ninput_dir = "tiny"\n[fixed]\nmodel = "dense"\n[[grid]]\nepochs = 1\n')
     with pytest.raises(LostError):

@@ -16,7 +16,7 @@ from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import hash_file
 from digit_recognizer.reporting import plots
 from digit_recognizer.reporting.examination import examine_run, write_report
-from digit_recognizer.training.cross_validation import cross_validate
+from digit_recognizer.training.cross_validation import run_cross_validation
 from digit_recognizer.training.run import load_run
 
 LABELS = np.arange(40) % 10
@@ -36,7 +36,7 @@ def clothes(tmp_path_factory):
     (folder / "data" / "test_labels.csv").unlink()
     (folder / "data" / "test_labels.csv").mkdir()  # whoever opens it fails
     recipe = {"model": "baseline", "epochs": 1, "batch_size": 20, "augmentation": "flip"}
-    cross_validate(configure(folder / "data", "run", recipe))
+    run_cross_validation(configure(folder / "data", "run", recipe))
     (folder / "data" / "test_labels.csv").rmdir()
     (folder / "data" / "test_labels.csv").write_bytes(answers)
     return folder

@@ -14,7 +14,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.predictions import ensemble
 from digit_recognizer.models import _packaged
-from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +85,8 @@ def test_a_process_that_has_loaded_it_writes_no_submission(tiny_dir, tmp_path):
     config = RunConfig(input_dir=tiny_dir, run_dir=tmp_path / "run", smoke=True, epochs=1, folds=2)
     load_pretrained()
     for begin in (
-        lambda: cross_validate(config),
-        lambda: cross_validate(config, single_split=True),
+        lambda: run_cross_validation(config),
+        lambda: run_cross_validation(config, single_split=True),
         lambda: resume(tmp_path / "run", "cv"),
         lambda: ensemble([tmp_path, tmp_path], "mean", tiny_dir, None),
         lambda: submissions.write_submission(tmp_path / "mine.csv", np.zeros(3, int), 3, None),

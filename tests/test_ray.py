@@ -12,7 +12,7 @@ from resuming import RECIPES, StopAfterSaving, configure, hash_results
 from digit_recognizer.config import RunConfig
 from digit_recognizer.io import hash_file
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
-from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
 from digit_recognizer.training.executors import ExecutorConfig, count_threads, map_in_order, open_executor, run_task
 from digit_recognizer.training.reproducibility import compare_machines, describe_machine
 
@@ -37,7 +37,7 @@ class Epochs(keras.callbacks.Callback):
 
 def test_a_run_on_a_cluster_equals_a_local_one_to_the_byte(cluster, whole, tiny_dir):
     there, epochs = configure(tiny_dir, "there", RECIPE), Epochs()
-    cross_validate(there, executor=cluster, callbacks=[epochs])
+    run_cross_validation(there, executor=cluster, callbacks=[epochs])
     assert hash_results(there) == hash_results(whole)
     weights = [[hash_file(run.run_dir / "models" / f"fold{k}.safetensors") for k in (0, 1)] for run in (whole, there)]
     assert weights[0] == weights[1]
@@ -60,7 +60,7 @@ def test_a_run_on_a_cluster_is_resumed_locally(cluster, whole, tiny_dir, monkeyp
     with monkeypatch.context() as patch:
         StopAfterSaving(patch)
         with pytest.raises(KeyboardInterrupt, match="--resume"):
-            cross_validate(there, executor=cluster)
+            run_cross_validation(there, executor=cluster)
     resume(there.run_dir, "cv")
     assert hash_results(there) == hash_results(whole)
 
@@ -101,7 +101,7 @@ def test_workers_have_the_drivers_environment(cluster):
 def test_another_processor_is_tolerated_and_recorded(cluster, tiny_dir, monkeypatch):
     monkeypatch.setattr("digit_recognizer.training.reproducibility.run_task", pretend_another_processor)
     config = configure(tiny_dir, "mixed", RECIPE)
-    cross_validate(config, executor=cluster)
+    run_cross_validation(config, executor=cluster)
     recorded = json.loads((config.run_dir / "metrics.json").read_text())["resumed_with_differences"]
     assert len(recorded) == 2 and all("processor: abacus" in difference for difference in recorded)
 

@@ -15,7 +15,7 @@ from digit_recognizer.io import hash_file
 from digit_recognizer.models import vgg16
 from digit_recognizer.training import cross_validation
 from digit_recognizer.training.checkpoint import PREVIOUS, STATE, load_checkpoint
-from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def thin_backbone(monkeypatch):
 )
 def test_a_run_interrupted_after_every_checkpoint_ends_as_if_it_had_not_been(recipe, tiny_dir, monkeypatch):
     whole = configure(tiny_dir, "whole", RECIPES[recipe])
-    cross_validate(whole)
+    run_cross_validation(whole)
     StopAfterSaving(monkeypatch)
     stopped, sessions = configure(tiny_dir, "stopped", RECIPES[recipe]), 1
     with pytest.raises(KeyboardInterrupt, match="--resume"):
-        cross_validate(stopped)
+        run_cross_validation(stopped)
     while True:
         try:
             resume(stopped.run_dir, "cv")
@@ -88,7 +88,7 @@ def test_a_folder_without_any_state_is_resumed(whole, tiny_dir, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(cross_validation, "record_environment", stop)
-        cross_validate(config)
+        run_cross_validation(config)
     assert sorted(path.name for path in config.run_dir.iterdir()) == [".lock", "config.json"]
     resume(config.run_dir, "cv")
     assert hash_results(config) == hash_results(whole)
@@ -186,10 +186,10 @@ def test_another_commands_submission_is_kept_and_a_resumed_run_finds_its_own(sto
 def test_a_single_split_is_resumed_with_its_curve(tiny_dir, monkeypatch):
     recipe = RECIPES["dropout, augmentation, one cycle"]
     whole, stopped = configure(tiny_dir, "whole", recipe), configure(tiny_dir, "stopped", recipe)
-    cross_validate(whole, single_split=True)
+    run_cross_validation(whole, single_split=True)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="train --resume"):
         StopAfterSaving(patch)
-        cross_validate(stopped, single_split=True)
+        run_cross_validation(stopped, single_split=True)
     own = json.loads((stopped.run_dir / "environment.json").read_text())["run"]
     assert load_checkpoint(stopped.run_dir, own)[0].training.epoch == 1
     assert train.main(["--resume", str(stopped.run_dir)]) == 0

@@ -11,7 +11,7 @@ from resuming import StopAfterSaving, configure
 from digit_recognizer import train
 from digit_recognizer.data.dataset import load_train, pixels_to_images
 from digit_recognizer.models import build_model
-from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
 from digit_recognizer.training.reproducibility import derive_seed
 
 RECIPE = {"model": "dense", "epochs": 6, "batch_size": 10, "learning_rate": 0.05, "augmentation": "none"}
@@ -25,7 +25,7 @@ def runs(tmp_path_factory):
     results = {}
     for seed, split_seed in [(3, 7), (4, 7), (7, None)]:
         config = configure(data, f"run{seed}", RECIPE, seed=seed, split_seed=split_seed, optimizer="adagrad")
-        results[seed] = config, cross_validate(config, single_split=True)
+        results[seed] = config, run_cross_validation(config, single_split=True)
     return results
 
 
@@ -53,7 +53,7 @@ def test_train_tells_it_again_when_its_run_is_shown_again(runs, capsys):
 
 
 def test_cross_validation_has_no_one_net_to_tell_it_of(tiny_dir, capsys):
-    result = cross_validate(configure(tiny_dir, "cv", {**RECIPE, "epochs": 1}))
+    result = run_cross_validation(configure(tiny_dir, "cv", {**RECIPE, "epochs": 1}))
     assert result.untrained_accuracy is None and read_json(result, "metrics.json")["untrained_accuracy"] is None
     assert "before training" not in capsys.readouterr().out
 
@@ -63,7 +63,7 @@ def test_it_is_kept_when_the_run_is_stopped_and_resumed(runs, tiny_dir, monkeypa
     config = configure(tiny_dir, "stopped", RECIPE, seed=3, split_seed=7, optimizer="adagrad")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         StopAfterSaving(patch)
-        cross_validate(config, single_split=True)
+        run_cross_validation(config, single_split=True)
     result = resume(config.run_dir, "train")
     assert result.untrained_accuracy == whole.untrained_accuracy
     assert np.array_equal(result.oof_probabilities, whole.oof_probabilities, equal_nan=True)

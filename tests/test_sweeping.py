@@ -31,7 +31,7 @@ from digit_recognizer.sweeps.sweeping import (
     sweep,
 )
 from digit_recognizer.sweeps.trials import TRIALS, Trial, load_trials
-from digit_recognizer.training.cross_validation import cross_validate
+from digit_recognizer.training.cross_validation import run_cross_validation
 
 GRID = STUDY.replace("split_seed = 0\n", "").replace("[4]", "[4, 8]")
 
@@ -87,7 +87,7 @@ def test_a_line_has_what_train_finds(whole, study, tmp_path):
     units = [(record.configuration["model_args.units"], record.seed) for record in records]
     assert units == [(4, 0), (8, 0), (4, 1), (8, 1)]
     config = sweeping.load_study(study).build_config({"model_args.units": 8}, 1)
-    result = cross_validate(config.replace(run_dir=tmp_path / "train", limit_test=0), single_split=True)
+    result = run_cross_validation(config.replace(run_dir=tmp_path / "train", limit_test=0), single_split=True)
     record = records[3]
     assert record.accuracy == result.score.oof_accuracy and record.untrained == result.untrained_accuracy
     assert record.val_curve[-1] == pytest.approx(record.accuracy, abs=1e-6) and len(record.val_curve) == 3
@@ -138,14 +138,14 @@ def test_what_these_data_or_this_backend_cannot_do_is_refused_before_any_trial(s
 
 def test_trials_that_fail_do_not_end_the_sweep(study, tmp_path, monkeypatch, capsys):
     study.write_text(GRID.replace("[4, 8]", "[4, 2000]"))
-    plain = sweeping.cross_validate
+    plain = sweeping.run_cross_validation
 
     def diverge(config, **given):
         if config.seed == 1:
             raise DivergedError("test.diverged")
         return plain(config, **given)
 
-    monkeypatch.setattr(sweeping, "cross_validate", diverge)
+    monkeypatch.setattr(sweeping, "run_cross_validation", diverge)
     records = sweep(SweepConfig(study, tmp_path / "sweep"))
     assert [record.state for record in records] == ["done", "failed", "failed", "failed"]
     assert all(record.reason and record.accuracy is None for record in records[1:])
@@ -247,7 +247,7 @@ def test_trials_and_ensembles_of_other_data_are_not_mixed(config, tmp_path):
 def test_a_finished_trial_whose_line_is_lost_is_read_again(config, tmp_path, monkeypatch):
     first = sweep(config)
     (tmp_path / "sweep" / TRIALS).unlink()
-    monkeypatch.setattr(sweeping, "cross_validate", None)
+    monkeypatch.setattr(sweeping, "run_cross_validation", None)
     assert strip(sweep(config)) == strip(first)
 
 

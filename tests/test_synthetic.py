@@ -9,7 +9,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.models import list_models
 from digit_recognizer.training import synthetic, trainer
-from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
 from digit_recognizer.training.inputs import Inputs, check_model_flags
 from digit_recognizer.training.synthetic import (
     CODE_UNITS,
@@ -115,11 +115,11 @@ def test_a_run_with_synthetic_digits_is_resumed_exactly(tiny_dir, monkeypatch):
     monkeypatch.setattr(synthetic, "LEAST_STEPS", 5)
     recipe = {"model": "padded", "epochs": 2, "batch_size": 20, "synthetic_ratio": 1.0}
     whole, stopped = (configure(tiny_dir, name, recipe) for name in ("whole", "stopped"))
-    cross_validate(whole, single_split=True)
+    run_cross_validation(whole, single_split=True)
     with monkeypatch.context() as patch:
         StopAfterSaving(patch)
         with pytest.raises(KeyboardInterrupt):
-            cross_validate(stopped, single_split=True)
+            run_cross_validation(stopped, single_split=True)
     resume(stopped.run_dir, "train")
     assert hash_results(stopped) == hash_results(whole)
 

@@ -8,7 +8,7 @@ from conftest import expect_error, write_tiny_data
 from resuming import configure
 
 from digit_recognizer.training import checkpoint, tracking
-from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
 
 ADDRESS = "MLFLOW_TRACKING_URI"
 EXTRA = "the extra `trackers` is not installed"
@@ -37,7 +37,7 @@ def logged(tmp_path_factory):
         patch.setenv("MLFLOW_EXPERIMENT_NAME", "digits")
         patch.setattr(checkpoint, "save_checkpoint", stop_before_saving)
         with pytest.raises(KeyboardInterrupt):
-            cross_validate(config)
+            run_cross_validation(config)
         assert read_mlflow(config).info.status == "KILLED"
         patch.setattr(checkpoint, "save_checkpoint", plain)
         resume(config.run_dir, "cv")

@@ -34,7 +34,7 @@ from digit_recognizer.reporting.plots import (
     plot_samples,
     save_figure,
 )
-from digit_recognizer.training.cross_validation import CVResult, cross_validate, resume
+from digit_recognizer.training.cross_validation import CVResult, resume, run_cross_validation
 from digit_recognizer.training.run import CONFIG, METRICS, load_history
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Session:
         try:
             with raise_on_signals(), _stopped_in_time(self.ends), _named_as_command(self.config):
                 if earlier is None:
-                    self.result = cross_validate(self.config)
+                    self.result = run_cross_validation(self.config)
                 else:
                     self.result = self._resume(earlier)
         except TerminatedError:

@@ -62,7 +62,7 @@ from digit_recognizer.sweeps.trials import (
     load_trials,
 )
 from digit_recognizer.training.checkpoint import remove_checkpoint
-from digit_recognizer.training.cross_validation import cross_validate, resume
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
 from digit_recognizer.training.executors import Executor, LocalExecutor, count_threads, run_task
 from digit_recognizer.training.hardware import POLICIES, choose_precision, name_processor
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
@@ -236,7 +236,7 @@ def _start_or_resume(dataset: Dataset, task: TrialTask, path: Path, callback: Pr
     if dataset.has_all_test_rows:
         config = config.replace(submission=path / "submission.csv")
     with _silence():
-        return cross_validate(config, single_split=True, dataset=dataset, callbacks=[callback])
+        return run_cross_validation(config, single_split=True, dataset=dataset, callbacks=[callback])
 
 
 def _resume(config: RunConfig, dataset: Dataset, path: Path, callback: PruningCallback) -> CVResult:

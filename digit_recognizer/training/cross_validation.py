@@ -1,8 +1,8 @@
 """Cross-validation: every row is predicted by a model that never saw it, and the submission averages the fold models.
 
-The main path reads from top to bottom: `cross_validate` checks the configuration and loads the data; `_train_and_score`
-trains the folds that are not finished; `train_fold` trains and predicts one of them, in this process or on another
-machine; `_finalize` scores, writes the submission and, last of all, metrics.json.
+The main path reads from top to bottom: `run_cross_validation` checks the configuration and loads the data;
+`_train_and_score` trains the folds that are not finished; `train_fold` trains and predicts one of them, in this process
+or on another machine; `_finalize` scores, writes the submission and, last of all, metrics.json.
 
 An interrupted run is resumed from its last finished epoch and ends byte for byte as if it had not been interrupted:
 what it needs is in its checkpoint (`digit_recognizer.training.checkpoint`), and everything else follows from its
@@ -69,7 +69,7 @@ BYTES_PER_PARAMETER = 4 * 4 * 3
 SPARE_BYTES = 32 << 20  # logs, history, submission, figures
 
 
-def cross_validate(
+def run_cross_validation(
     config: RunConfig,
     *,
     single_split: bool = False,
@@ -96,7 +96,7 @@ def cross_validate(
         DivergedError: if predictions are NaN.
 
     Example:
-        >>> result = cross_validate(dr.build_config("narrow", epochs=1, folds=2))
+        >>> result = run_cross_validation(dr.build_config("narrow", epochs=1, folds=2))
         >>> 0 <= result.score.oof_accuracy <= 1
         True
     """
@@ -116,6 +116,9 @@ def cross_validate(
     with Run.create(config, "train" if single_split else "cv") as run, add_resume_hint(run):
         run.started = started
         return _train_and_score(run, config, dataset, fold_of_row, executor or LocalExecutor(), callbacks)
+
+
+cross_validate = run_cross_validation
 
 
 def assign_held_out_folds(config: RunConfig, dataset: Dataset, single_split: bool) -> np.ndarray:
@@ -458,7 +461,7 @@ def resume(
         subcommand: the command that started it, "cv" or "train".
         allow_inexact: resume even where versions, threads or other parts of the environment have changed; metrics.json
             lists the differences.
-        dataset: as in `cross_validate`; a finished run is checked against it and against the installed code.
+        dataset: as in `run_cross_validation`; a finished run is checked against it and against the installed code.
         callbacks: as there.
         executor: as there; it may be another than the run was started with.
 
