@@ -10,21 +10,31 @@ traceback.
 import contextlib
 import functools
 import io
+import json
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig, flag
-from digit_recognizer.console import TerminatedError, make_printable, open_closed_streams, raise_on_signals
+from digit_recognizer.console import (
+    TerminatedError,
+    make_printable,
+    open_closed_streams,
+    print_line,
+    raise_on_signals,
+)
 from digit_recognizer.errors import InputError, require
+from digit_recognizer.io import guard_table
 from digit_recognizer.training.executors import ExecutorConfig, open_executor
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from digit_recognizer.training.run import CVResult
 
 Arguments = TypeVar("Arguments")
@@ -39,7 +49,8 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
 
     `--debug`, anywhere among the arguments, lets every error keep its traceback.
     """
-    name = Path(main.__code__.co_filename).stem  # `__name__` is `__main__` under `python -m`
+    file = Path(main.__code__.co_filename)  # `__name__` is `__main__` under `python -m`
+    name = file.parent.name if file.stem == "__main__" else file.stem
 
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
@@ -108,6 +119,46 @@ def parse_arguments(
         if isinstance(stop.__context__, InputError):  # raised by the dataclass itself
             raise stop.__context__ from None
         raise InputError("cli.arguments", received=_first_sentence(messages.getvalue())) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputArguments:
+    """The flags of commands that print a table."""
+
+    json: bool = False
+    """Print JSON: a list with an object per row."""
+    csv: bool = False
+    """Print CSV with all columns."""
+
+    def __post_init__(self) -> None:
+        if self.json and self.csv:
+            raise InputError("cli.two_formats")
+
+
+def print_table(frame: "pd.DataFrame", arguments: OutputArguments) -> None:
+    """Print a table as JSON, as CSV, or for the screen.
+
+    Args:
+        frame: what is missing becomes null in JSON, and an empty cell elsewhere.
+        arguments: say which.
+    """
+    if arguments.json:
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        print_line(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
+    elif arguments.csv:
+        print_line(guard_table(frame).to_csv(index=False, lineterminator="\n").rstrip("\n"))
+    else:
+        columns = [_format_column(str(name), frame[name]) for name in frame]
+        print_line("\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True)))
+
+
+def _format_column(name: str, cells: "pd.Series[Any]") -> list[str]:
+    """The cells of a column below its name, in equal widths: numbers to the right, text to the left."""
+    form = {"f": "{:.5f}", "i": "{:,}", "u": "{:,}"}.get(cells.dtype.kind)
+    texts = ["" if missing else (form or "{}").format(cell) for cell, missing in zip(cells, cells.isna(), strict=True)]
+    texts = [make_printable(text) for text in (name, *texts)]
+    width = max(map(len, texts))
+    return [text.rjust(width) if form else text.ljust(width) for text in texts]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -69,6 +71,25 @@ def print_line(text: str) -> None:
         print(text, flush=True)
     except OSError:  # BrokenPipeError after `| head`, say
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves to the end
+
+
+def format_command(name: str, *arguments: object) -> str:
+    """What to type in order to run a command of this package with some arguments.
+
+    Example:
+        >>> format_command("report", "runs/my run").partition(" -m ")[2]
+        "digit_recognizer.report 'runs/my run'"
+    """
+    # without an activated environment, the interpreter's full path
+    python = shutil.which("python")
+    ours = python is not None and Path(python).absolute() == Path(sys.executable).absolute()
+    program = "python" if ours else sys.executable
+    return make_printable(shlex.join([program, "-m", f"digit_recognizer.{name}", *map(str, arguments)]))
+
+
+def print_next(command: str) -> None:
+    """Print what to type next, as a command's last line."""
+    print_line(f"next: {command}")
 
 
 def format_seconds(seconds: float) -> str:

@@ -316,16 +316,21 @@ def write_csv(path: Path, table: "pd.DataFrame", *, float_format: str | None = N
         float_format: such as "%.6f"; None writes every digit.
         exclusive: whether an existing file must stay.
     """
+    with write_atomically(path, exclusive=exclusive) as temporary:
+        guard_table(table).to_csv(
+            temporary, index=False, float_format=float_format, lineterminator="\n", errors="backslashreplace"
+        )
+
+
+def guard_table(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The same table with `guard_cell` applied to all text."""
     import pandas as pd
 
     guarded = table.rename(columns=guard_cell)
     for name in guarded.select_dtypes(exclude="number"):
         cells = [guard_cell(cell) if isinstance(cell, str) else cell for cell in guarded[name]]
         guarded[name] = pd.Series(cells, guarded.index, dtype=object)  # not inferred: whole numbers stay whole
-    with write_atomically(path, exclusive=exclusive) as temporary:
-        guarded.to_csv(
-            temporary, index=False, float_format=float_format, lineterminator="\n", errors="backslashreplace"
-        )
+    return guarded
 
 
 def guard_cell(text: str) -> str:
@@ -433,6 +438,19 @@ def claim_folder(path: Path) -> FileLock:
     except Timeout:
         raise InputError("io.in_use", path=path) from None
     return lock
+
+
+def is_claimed(path: Path) -> bool:
+    """Whether a process is at work in a folder, by `claim_folder`."""
+    if not (path / LOCK).is_file():
+        return False
+    try:
+        claim_folder(path).release()
+    except InputError:
+        return True
+    except OSError:  # it lies where nobody may write
+        pass
+    return False
 
 
 def _claim(temporary: Path, path: Path) -> None:

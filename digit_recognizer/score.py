@@ -4,21 +4,24 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.cli import OutputArguments, command, parse_arguments, print_table
 from digit_recognizer.competition.submissions import check_submission, load_submission
 from digit_recognizer.data.csv import load_labels
 from digit_recognizer.data.labels import load_label_set
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.metrics import compute_accuracy_interval, find_most_frequent_confusion
+from digit_recognizer.evaluation.metrics import Confusion, compute_accuracy_interval, find_most_frequent_confusion
 from digit_recognizer.io import hash_file
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class ScoreArguments:
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreArguments(OutputArguments):
     """Score a submission on labels that came with the test images. No run ever opens them."""
 
     submission: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
@@ -31,18 +34,76 @@ class ScoreArguments:
 def main(arguments: list[str]) -> None:
     """Score and print."""
     chosen = parse_arguments(ScoreArguments, "score", arguments)
-    print(score_submission(chosen.submission, chosen.input_dir))
+    found = score_submission(chosen.submission, chosen.input_dir)
+    if chosen.json or chosen.csv:
+        print_table(found.to_frame(), chosen)
+    else:
+        print(found)
 
 
-def score_submission(path: Path, input_dir: Path) -> str:
+@dataclass(frozen=True)
+class SubmissionScore:
+    """A submission, scored; `str` gives lines for the screen.
+
+    Attributes:
+        path: the submission.
+        rows, right: test rows, and how many of them are right.
+        confusion: the most frequent one.
+        ineligible: why the submission must not enter the competition; None if it may.
+        missing_test: the test.csv that is not there, so that nobody knows whether these were its rows; None if it is.
+    """
+
+    path: Path
+    rows: int
+    right: int
+    confusion: Confusion
+    ineligible: str | None
+    missing_test: Path | None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy."""
+        return compute_accuracy_interval(self.right, self.rows)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        line = (
+            f"{self.path}: accuracy {self.right / self.rows:.5f} on {self.rows:,} test rows (95 % interval {low:.5f} "
+            f"to {high:.5f}), {self.rows - self.right:,} wrong; most frequent confusion {self.confusion}"
+        )
+        if self.ineligible:
+            line += f"\nINELIGIBLE FOR THE COMPETITION: {self.ineligible}"
+        if self.missing_test is not None:
+            line += (
+                f"\nNote: {self.missing_test} is missing, so whether the submission was made for these test images is "
+                "unknown."
+            )
+        return line
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row: file, accuracy, its interval from low to high, rows, wrong, most_frequent_confusion, ineligible."""
+        import pandas as pd
+
+        low, high = self.interval
+        row = {
+            "file": str(self.path),
+            "accuracy": self.right / self.rows,
+            "low": low,
+            "high": high,
+            "rows": self.rows,
+            "wrong": self.rows - self.right,
+            "most_frequent_confusion": str(self.confusion),
+            "ineligible": self.ineligible,
+        }
+        return pd.DataFrame([row])
+
+
+def score_submission(path: Path, input_dir: Path) -> SubmissionScore:
     """Score a submission on the labels that came with the test images.
 
     Args:
         path: the submission.
         input_dir: folder that holds test_labels.csv, test.csv, and classes.json where classes have names.
-
-    Returns:
-        A line for the screen; further ones if the submission is ineligible for the competition, or test.csv is missing.
 
     Raises:
         InputError: if the submission or the labels are missing or malformed, or it was made for another test.csv.
@@ -53,19 +114,15 @@ def score_submission(path: Path, input_dir: Path) -> str:
     truth, submission = load_labels(truth_path), load_submission(path)
     test_sha256 = hash_file(test) if os.path.lexists(test) else None
     check_submission(submission, len(truth), test_sha256)
-
-    right = int((submission.labels == truth).sum())
-    low, high = compute_accuracy_interval(right, len(truth))
-    confusion = find_most_frequent_confusion(truth, submission.labels, load_label_set(input_dir, test_sha256).names)
-    line = (
-        f"{path}: accuracy {right / len(truth):.5f} on {len(truth):,} test rows (95 % interval {low:.5f} to "
-        f"{high:.5f}), {len(truth) - right:,} wrong; most frequent confusion {confusion}"
+    names = load_label_set(input_dir, test_sha256).names
+    return SubmissionScore(
+        path=path,
+        rows=len(truth),
+        right=int((submission.labels == truth).sum()),
+        confusion=find_most_frequent_confusion(truth, submission.labels, names),
+        ineligible=submission.provenance.ineligible if submission.provenance else None,
+        missing_test=test if test_sha256 is None else None,
     )
-    if submission.provenance and submission.provenance.ineligible:
-        line += f"\nINELIGIBLE FOR THE COMPETITION: {submission.provenance.ineligible}"
-    if test_sha256 is None:
-        line += f"\nNote: {test} is missing, so whether the submission was made for these test images is unknown."
-    return line
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
+import json
 from dataclasses import replace
 
 import pytest
 from conftest import expect_error
 
+from digit_recognizer import submissions
 from digit_recognizer.competition.submit import (
     COLUMNS,
     LEDGER,
@@ -107,6 +109,18 @@ def test_the_table_has_the_difference_where_both_scores_are_known():
     assert first.split("  ")[:2] == ["2026-11-21 20:15:09", "submissions/champion, plain.csv"]
     assert "0.99712" in first and "0.99657" in first and "-0.00055" in first
     assert "sending" in second and "-0.0" not in second
+
+
+def test_other_programs_get_scores_as_numbers(capsys):
+    record_entry(FIRST)
+    record_entry(SECOND)
+    assert submissions.main(["--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["public_score"], first["message"]) == (0.99657, FIRST.message)
+    assert first["difference"] == pytest.approx(0.99657 - 0.9971190476190476)
+    assert second["public_score"] is None and second["difference"] is None
+    assert submissions.main(["--csv"]) == 0
+    assert capsys.readouterr().out.startswith("time,file,")
 
 
 def test_the_table_shows_the_error_of_a_file():

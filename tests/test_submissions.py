@@ -185,6 +185,10 @@ def test_score_counts_correct_rows(tiny_dir, path, capsys):
     assert score.main([str(path), "--input-dir", str(tiny_dir)]) == 0
     printed = capsys.readouterr().out
     assert "accuracy 0.85000 on 20 test rows" in printed and "3 wrong" in printed
+    assert score.main([str(path), "--input-dir", str(tiny_dir), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["accuracy"], row["rows"], row["wrong"], row["ineligible"]) == (0.85, 20, 3, None)
+    assert row["low"] < 0.85 < row["high"]
 
 
 def test_a_submission_for_other_test_rows_is_not_scored(tiny_dir, path, capsys):
@@ -197,13 +201,13 @@ def test_a_submission_for_other_test_rows_is_not_scored(tiny_dir, path, capsys):
 
 def test_an_ineligible_submission_is_scored_with_a_warning(tiny_dir, path):
     write_submission(path, TEST_LABELS, 20, make_provenance(ineligible="leaks"))
-    assert "INELIGIBLE FOR THE COMPETITION: leaks" in score_submission(path, tiny_dir)
+    assert "INELIGIBLE FOR THE COMPETITION: leaks" in str(score_submission(path, tiny_dir))
 
 
 def test_without_the_test_images_a_submission_is_scored_with_a_warning(tiny_dir, path):
     (tiny_dir / "test.csv").unlink()
     write_submission(path, TEST_LABELS, 20, PROVENANCE)
-    text = score_submission(path, tiny_dir)
+    text = str(score_submission(path, tiny_dir))
     assert "accuracy 1.00000" in text and "test.csv is missing" in text
 
 

@@ -47,9 +47,30 @@ def test_the_score_is_in_the_ledger_beside_the_run_that_made_it(kaggle, noted_fi
 
 def test_a_dry_run_sends_nothing_and_writes_nothing(kaggle, noted_file, capsys):
     assert submit_file(noted_file, "--dry-run") == 0
-    assert "10 submissions are left today; nothing was sent" in capsys.readouterr().out
+    checked, ready, following = capsys.readouterr().out.splitlines()
+    assert "28,000 rows" in checked and "made for this test.csv" in checked and "; eligible" in checked
+    assert "10 submissions are left today; nothing was sent" in ready
+    assert following.endswith(f"digit_recognizer.submit {noted_file} -m 'five models'")
     assert set(kaggle.names) == {"GetSubmissionLimits"}
     assert not LEDGER.exists()
+
+
+def test_a_dry_run_checks_here_before_it_asks_kaggle(kaggle, noted_file, capsys):
+    noted_file.with_name("champion.csv.json").unlink()
+    kaggle.orders["GetSubmissionLimits"] = [500] * 9
+    assert submit_file(noted_file, "--dry-run") == 2
+    assert "Not known, because submissions/champion.csv.json is missing" in capsys.readouterr().out
+
+
+def test_a_run_folder_stands_for_its_submission(kaggle, noted_file, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    refuse(run, "submission.not_of_a_run", path=run)
+    (run / "metrics.json").write_text('{"submission": null}')
+    refuse(run, "submission.not_of_a_run", path=run)
+    (run / "metrics.json").write_text(json.dumps({"submission": str(noted_file)}))
+    assert submit_file(run) == 0
+    assert only_entry().file == "submissions/champion.csv"
 
 
 def test_a_dry_run_of_a_file_submitted_before_asks_nothing(kaggle, noted_file, capsys):

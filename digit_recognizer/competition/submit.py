@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -37,12 +37,16 @@ from digit_recognizer.competition.submissions import (
     SMOKE_INELIGIBLE,
     Submission,
     check_submission,
+    is_line,
     load_submission,
 )
-from digit_recognizer.console import make_printable, print_line
+from digit_recognizer.console import format_command, make_printable, print_line, print_next
 from digit_recognizer.data.csv import load_labels, open_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import FORMULA_STARTS, check_writable_folder, hash_file, lock_folder, write_csv
+from digit_recognizer.io import FORMULA_STARTS, check_writable_folder, hash_file, lock_folder, read_json, write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEDGER = Path("submissions/ledger.csv")
 SENDING, PENDING, COMPLETE, ERROR = STATUSES = ("sending", "pending", "complete", "error")
@@ -103,7 +107,7 @@ class SubmitArguments:
     """
 
     submission: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
-    """The submission, ImageId,Label."""
+    """The submission, ImageId,Label; or the folder of the run that made it."""
     message: Annotated[str, tyro.conf.arg(aliases=["-m"])] = ""
     """Description that Kaggle shows, one line; required unless --dry-run is given."""
     input_dir: Path = Path("input")
@@ -111,7 +115,7 @@ class SubmitArguments:
     wait: bool = True
     """Wait for the score; after --no-wait, `submissions --refresh` asks for it."""
     dry_run: bool = False
-    """Check everything, ask Kaggle how many submissions are left today, and send nothing."""
+    """Check the file here and say what was checked, ask Kaggle how many submissions are left, and send nothing."""
     smoke: bool = False
     """Allow a smoke run's file, as a rehearsal; it costs one of the day's submissions."""
 
@@ -122,11 +126,14 @@ def submit(arguments: SubmitArguments) -> None:
     Raises:
         InputError: if the file must not be submitted, Kaggle cannot or will not take it, or finds an error in it.
     """
-    path, message = arguments.submission, arguments.message.strip()
+    path, message = find_submission(arguments.submission), arguments.message.strip()
+    arguments = dataclasses.replace(arguments, submission=path)
     with explain_interruption(f"nothing is lost: repeat the command, and {path} is submitted once"):
         submission, sha256 = check_file(arguments), hash_file(path)
         if not (message or arguments.dry_run) or not message.isprintable() or len(message) > MESSAGE_LENGTH:
             raise InputError("submission.message", received=repr(message[:40]), limit=MESSAGE_LENGTH)
+        if arguments.dry_run:
+            print_line(describe_checks(submission))
         check_writable_folder(LEDGER.parent)
         load_ledger()  # a damaged one is reported before anything is sent
         client = load_client()
@@ -136,6 +143,8 @@ def submit(arguments: SubmitArguments) -> None:
             if arguments.dry_run:
                 state = f"was submitted before, as {entry.ref}" if entry else f"is ready, and {check_limits(client)}"
                 print_line(f"{path} {state}; nothing was sent.")
+                if entry is None:
+                    print_next(format_command("submit", path, "-m", message or path.stem, *_name_folder(arguments)))
                 return
             if entry is not None:
                 print_line(f"{path} was submitted before, as {entry.ref}, on {entry.time}; it is not sent again.")
@@ -154,6 +163,42 @@ def submit(arguments: SubmitArguments) -> None:
 
 
 # ---- before sending
+
+
+def find_submission(path: Path) -> Path:
+    """The submission of a run folder; any other path is the submission itself.
+
+    Raises:
+        InputError: if the run has none.
+    """
+    if not path.is_dir():
+        return path
+    metrics = path / "metrics.json"
+    if not metrics.exists():
+        raise InputError("submission.not_of_a_run", path=path, reason="it holds no finished run")
+    content = read_json(metrics)
+    named = content.get("submission") if isinstance(content, dict) else None
+    if not isinstance(named, str) or not is_line(named):
+        raise InputError("submission.not_of_a_run", path=path, reason="not all test rows were predicted")
+    return Path(named)
+
+
+def describe_checks(submission: Submission) -> str:
+    """What `check_file` has found good, and what it could not check, as a sentence each."""
+    rows, origin = len(submission.labels), submission.provenance
+    checks = [f"{rows:,} rows, with ImageId 1 to {rows:,} and labels from 0 to 9", "not all labels are equal"]
+    unknown = "for which test.csv it was made, and whether test rows were among the training rows"
+    if origin is None:
+        return f"Checked here: {'; '.join(checks)}. Not known, because {submission.path}.json is missing: {unknown}."
+    checks.append("unchanged since it was made")
+    if origin.test_sha256:
+        checks.append("made for this test.csv")
+    checks.append("eligible" if origin.ineligible is None else f"ineligible but allowed: {origin.ineligible}")
+    return f"Checked here: {'; '.join(checks)}."
+
+
+def _name_folder(arguments: SubmitArguments) -> list[object]:
+    return [] if arguments.input_dir == Path("input") else ["--input-dir", arguments.input_dir]
 
 
 def check_file(arguments: SubmitArguments) -> Submission:
@@ -426,6 +471,17 @@ def _write(entries: Iterable[Entry]) -> None:
 
     rows = [map(make_printable, dataclasses.astuple(entry)) for entry in entries]  # a row is one line
     write_csv(LEDGER, pd.DataFrame(rows, columns=COLUMNS))
+
+
+def tabulate_ledger(entries: Sequence[Entry]) -> "pd.DataFrame":
+    """The ledger as a table, the newest last: the columns of the file, scores as numbers, and their difference."""
+    import pandas as pd
+
+    frame = pd.DataFrame([dataclasses.asdict(entry) for entry in entries], columns=COLUMNS)
+    for name in ("oof_accuracy", "public_score"):
+        frame[name] = pd.to_numeric(frame[name], errors="coerce")
+    frame.insert(COLUMNS.index("public_score") + 1, "difference", frame["public_score"] - frame["oof_accuracy"])
+    return frame
 
 
 def format_ledger(entries: Sequence[Entry]) -> str:
