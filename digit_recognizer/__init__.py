@@ -9,6 +9,8 @@ Example:
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.2.0"
@@ -18,13 +20,15 @@ _MODULES = {  # name -> the module that defines it
     "RunConfig": "config",
     "build_config": "models",
     "build_model": "models",
-    "compare_runs": "evaluation.predictions",
+    "compare": "evaluation.predictions",
     "cross_validate": "training.cross_validation",
+    "ensemble": "evaluation.predictions",
     "list_models": "models",
     "load_fold_models": "training.fold_models",
     "load_pretrained": "models._packaged",
     "load_test": "data.dataset",
     "load_train": "data.dataset",
+    "runs": "evaluation.leaderboard",
 }
 __all__ = ["__version__", *sorted(_MODULES)]
 
@@ -37,3 +41,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """This package: `compare`, `ensemble` and `runs` stay functions when commands of the same names are imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _MODULES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import tyro
 
-from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.cli import OutputArguments, command, parse_arguments, print_table
 
 
-@dataclass(frozen=True)
-class CompareArguments:
+@dataclass(frozen=True, kw_only=True)
+class CompareArguments(OutputArguments):
     """Compare two runs of the same train.csv, row by row, on the rows that both held out."""
 
     runs: Annotated[tuple[Path, Path], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN")]
-    """Two run folders; their folds and seeds may differ."""
+    """Two run folders, of ensembles too; their folds and seeds may differ."""
     input_dir: Path | None = None
     """Folder that holds the train.csv which both were made from; None stands for the first one's own."""
 
@@ -24,9 +24,13 @@ class CompareArguments:
 def main(arguments: list[str]) -> None:
     """Compare and print the table."""
     chosen = parse_arguments(CompareArguments, "compare", arguments)
-    from digit_recognizer.evaluation.predictions import compare_runs
+    from digit_recognizer.evaluation.predictions import compare
 
-    print(compare_runs(*chosen.runs, chosen.input_dir))
+    found = compare(*chosen.runs, chosen.input_dir)
+    if chosen.json or chosen.csv:
+        print_table(found.to_frame(), chosen)
+    else:
+        print(found)
 
 
 if __name__ == "__main__":

@@ -8,21 +8,28 @@ from typing import Annotated, Literal
 import tyro
 
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.console import print_line, print_next
 
 
 @dataclass(frozen=True)
 class EnsembleArguments:
-    """Combine runs, and submissions of others, without training anything."""
+    """Combine runs, and submissions of others, without training anything.
+
+    The ensemble is a run of its own, which compare, report and submit take. It is tested against its best member.
+    """
 
     members: Annotated[list[Path], tyro.conf.Positional]
     """Run folders and submission files, two or more."""
-    method: Literal["mean", "vote"] = "mean"
-    """mean of probabilities (runs only), or the majority's vote (ties go to the higher summed probability, then to the
-    member named first)."""
+    method: Literal["mean", "weighted", "vote"] = "mean"
+    """mean of probabilities (runs only); weighted mean (runs only; weights are chosen on out-of-fold rows, and each row
+    is scored with weights chosen without its fold); or the majority's vote (ties go to the higher summed probability,
+    then to the member named first)."""
     input_dir: Path | None = None
     """Folder that holds the data set which the members were made for; None stands for the first run's own."""
     submission: Path | None = None
     """Submission file to write; None stands for one under submissions/."""
+    run_dir: Path | None = None
+    """The run folder of the ensemble; None stands for runs/<time>-ensemble."""
 
 
 @command
@@ -30,8 +37,11 @@ def main(arguments: list[str]) -> None:
     """Combine and print the table."""
     chosen = parse_arguments(EnsembleArguments, "ensemble", arguments)
     from digit_recognizer.evaluation.predictions import ensemble
+    from digit_recognizer.training.run import format_next_command
 
-    print(ensemble(chosen.members, chosen.method, chosen.input_dir, chosen.submission))
+    result = ensemble(chosen.members, chosen.method, chosen.input_dir, chosen.submission, chosen.run_dir)
+    print_line(str(result))
+    print_next(format_next_command(result.better_member or result.run_dir))
 
 
 if __name__ == "__main__":

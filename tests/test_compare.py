@@ -1,3 +1,6 @@
+import importlib
+import json
+
 import numpy as np
 import pytest
 from conftest import expect_error, write_run
@@ -5,9 +8,9 @@ from scipy.stats import norm
 
 from digit_recognizer import compare
 from digit_recognizer.evaluation.metrics import compare_predictions, compute_difference_interval
-from digit_recognizer.evaluation.predictions import compare_runs
 
 pytestmark = pytest.mark.fast
+command = importlib.import_module("digit_recognizer.compare")
 TRAIN, TEST = np.arange(60) % 10, np.full((20, 10), 0.1)
 
 
@@ -30,23 +33,32 @@ def write(tiny_dir, tmp_path):
 def test_the_better_run_is_named_with_its_lead(write, capsys):
     good, bad = write("good", [0]), write("bad", range(1, 13))
     for pair, accuracies in [((good, bad), (59 / 60, 0.8)), ((bad, good), (0.8, 59 / 60))]:
-        assert compare.main([*map(str, pair)]) == 0  # the first run names the folder of the data
+        assert command.main([*map(str, pair)]) == 0  # the first run names the folder of the data
         assert f"{good} is better by 18.33 percentage points" in capsys.readouterr().out
-        result = compare_runs(*pair)
+        result = compare(*pair)
         assert (result.accuracy_one, result.accuracy_other) == pytest.approx(accuracies)
         assert result.p_value == pytest.approx(2 * 14 / 2**13)
         assert (result.rows, result.all_rows) == (60, 60)
 
 
+def test_other_programs_get_the_comparison_as_json(write, capsys):
+    good, bad = write("good", [0]), write("bad", range(1, 13))
+    assert command.main([str(good), str(bad), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["run_one"], row["only_one"], row["only_other"], row["significant"]) == (str(good), 12, 1, True)
+    assert row["p_value"] == compare(str(good), str(bad)).p_value  # every digit of it
+    assert row["low"] < row["difference"] < row["high"]
+
+
 def test_a_lead_of_few_rows_is_not_significant(write):
-    result = compare_runs(write("one", range(1)), write("other", range(4)))
+    result = compare(write("one", range(1)), write("other", range(4)))
     assert not result.is_decided and "better" not in result.conclusion
 
 
 def test_only_rows_that_both_held_out_are_compared(write):
     half = one_hot(TRAIN)
     half[30:] = np.nan
-    result = compare_runs(write("part", oof=half), write("whole", range(30, 60)))
+    result = compare(write("part", oof=half), write("whole", range(30, 60)))
     assert (result.accuracy_one, result.accuracy_other, result.rows) == (1, 1, 30)
 
 
@@ -65,12 +77,12 @@ def test_runs_that_cannot_be_compared_are_refused(write, tmp_path):
         ("evaluation.class_count", nine / "oof_probabilities.npy", (nine, run)),
     ]:
         with expect_error(code, path=path):
-            compare.main([*map(str, pair), "--debug"])
+            command.main([*map(str, pair), "--debug"])
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(write, capsys):
     for arguments in [["one"], ["one", "two", "three"], [str(write("run")), "nowhere"]]:
-        assert compare.main(arguments) == 2
+        assert command.main(arguments) == 2
         captured = capsys.readouterr()
         assert (captured.out, captured.err.count("\n")) == ("", 1)
 

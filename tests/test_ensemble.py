@@ -1,3 +1,5 @@
+import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,11 +7,16 @@ import pytest
 from conftest import expect_error, write_labels, write_run
 from submitting import make_provenance
 
-from digit_recognizer import ensemble as command
+from digit_recognizer import compare, ensemble, runs
 from digit_recognizer.competition.submissions import load_submission, write_submission
-from digit_recognizer.evaluation.predictions import combine, ensemble
+from digit_recognizer.competition.submit import find_submission
+from digit_recognizer.data.dataset import load_train
+from digit_recognizer.evaluation import predictions
+from digit_recognizer.evaluation.predictions import choose_weights, combine, load_run_for, weigh_by_nested_folds
+from digit_recognizer.reporting.examination import examine_run, write_report
 
 pytestmark = pytest.mark.fast
+command = importlib.import_module("digit_recognizer.ensemble")
 TRAIN, TEST = np.arange(60) % 10, np.arange(60, 80) % 10
 OUT = Path("out.csv")
 
@@ -19,7 +26,7 @@ def one_hot(labels, sure=0.9):
 
 
 @pytest.fixture
-def runs(tiny_dir):
+def members(tiny_dir):
     """Three runs; each errs on rows of its own, so that together they are right."""
     paths = []
     for number in range(3):
@@ -42,8 +49,8 @@ def write(tiny_dir, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["mean", "vote"])
-def test_an_ensemble_is_right_where_most_members_are(runs, method, capsys):
-    assert command.main([*map(str, runs), "--method", method, "--submission", str(OUT)]) == 0
+def test_an_ensemble_is_right_where_most_members_are(members, method, capsys):
+    assert command.main([*map(str, members), "--method", method, "--submission", str(OUT)]) == 0
     assert "ensemble, out-of-fold" in capsys.readouterr().out
     submission = load_submission(OUT)
     assert np.array_equal(submission.labels, TEST)
@@ -51,29 +58,33 @@ def test_an_ensemble_is_right_where_most_members_are(runs, method, capsys):
     assert submission.provenance.model == "ensemble"
 
 
-def test_a_mistake_is_one_line_and_exit_code_2(runs, capsys):
-    assert command.main([str(runs[0])]) == 2
+def test_a_mistake_is_one_line_and_exit_code_2(members, capsys):
+    assert command.main([str(members[0])]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_submissions_of_others_join_by_vote_without_a_score(runs, tmp_path):
+def test_submissions_of_others_join_by_vote_without_a_score(members, tmp_path):
     theirs = write_labels(tmp_path / "theirs.csv", TEST)
-    result = ensemble([theirs, *runs[:2]], "vote", None, OUT)
+    result = ensemble([theirs, *members[:2]], "vote", None, OUT)
     assert result.score is None
     assert load_submission(OUT).provenance.oof_accuracy is None
     assert np.array_equal(load_submission(OUT).labels, TEST)
     with expect_error("evaluation.mean_of_labels", path=theirs):
-        ensemble([runs[0], theirs], "mean", None, tmp_path / "other.csv")
+        ensemble([members[0], theirs], "mean", None, tmp_path / "other.csv")
+
+
+def vote(*ballots):
+    return combine(ballots, "vote").argmax(axis=1).tolist()
 
 
 def test_ties_go_to_confidence_then_to_the_first_member():
     sure, unsure = one_hot([4, 4], 0.9), one_hot([7, 7], 0.5)
-    assert combine([unsure, sure], "vote").tolist() == [4, 4]
-    assert combine([np.array([7]), np.array([4])], "vote").tolist() == [7]
-    assert combine([sure, np.array([7, 7]), np.array([7, 4])], "vote").tolist() == [7, 4], "votes come first"
-    assert combine([np.array([ballot]) for ballot in (7, 4, 4, 1, 2, 7)], "vote").tolist() == [7]
-    close = [np.eye(10)[[4]] * 0.9, np.eye(10)[[7]] * 0.9001]
-    assert combine(close, "vote").tolist() == [7]
+    assert vote(unsure, sure) == [4, 4]
+    assert vote(np.array([7]), np.array([4])) == [7]
+    assert vote(sure, np.array([7, 7]), np.array([7, 4])) == [7, 4], "votes come first"
+    assert vote(*(np.array([ballot]) for ballot in (7, 4, 4, 1, 2, 7))) == [7]
+    assert vote(np.eye(10)[[4]] * 0.9, np.eye(10)[[7]] * 0.9001) == [7]
+    assert combine([sure, unsure], "vote").sum(axis=1) == pytest.approx(1)
 
 
 def test_only_rows_that_every_member_held_out_are_scored(write):
@@ -90,45 +101,140 @@ def test_only_rows_that_every_member_held_out_are_scored(write):
 
 
 @pytest.mark.parametrize("name", ["train_sha256", "test_sha256"])
-def test_runs_of_other_data_are_refused(runs, write, name):
+def test_runs_of_other_data_are_refused(members, write, name):
     other = write("other", **{name: "0" * 64})
-    for members in ([runs[0], other], [other, runs[0]]):
+    for pair in ([members[0], other], [other, members[0]]):
         with expect_error("evaluation.other_data", path=other):
-            ensemble(members, "mean", None, OUT)
+            ensemble(pair, "mean", None, OUT)
     assert not OUT.exists()
 
 
-def test_a_run_on_part_of_the_rows_is_refused(runs, write):
+def test_a_run_on_part_of_the_rows_is_refused(members, write):
     for part, received in [
         (write("fewer", one_hot(TRAIN[:50])), 50),
         (write("untested", test=one_hot(TEST[:5])), 5),
     ]:
-        for members in ([part, runs[0]], [runs[0], part]):
+        for pair in ([part, members[0]], [members[0], part]):
             with expect_error("evaluation.part_of_rows", path=part, received=received):
-                ensemble(members, "vote", None, OUT)
+                ensemble(pair, "vote", None, OUT)
 
 
-def test_a_file_of_one_label_is_refused(runs, tiny_dir):
+def test_a_file_of_one_label_is_refused(members, tiny_dir):
     with expect_error("submission.one_label", path=tiny_dir / "sample_submission.csv", received=0):
-        ensemble([runs[0], tiny_dir / "sample_submission.csv"], "vote", None, OUT)
+        ensemble([members[0], tiny_dir / "sample_submission.csv"], "vote", None, OUT)
 
 
-def test_an_ineligible_member_makes_the_ensemble_ineligible(runs, write):
-    result = ensemble([runs[0], write("leaky", ineligible="leaks")], "mean", None, OUT)
+def test_an_ineligible_member_makes_the_ensemble_ineligible(members, write):
+    result = ensemble([members[0], write("leaky", ineligible="leaks")], "mean", None, OUT)
     assert result.ineligible == "leaks" and "INELIGIBLE" in str(result)
     assert load_submission(OUT).provenance.ineligible == "leaks"
 
 
-def test_a_run_beside_its_own_submission_is_refused(runs, tmp_path):
-    own = write_labels(tmp_path / "own.csv", np.load(runs[0] / "test_probabilities.npy").argmax(1))
-    with expect_error("evaluation.repeated_member", path=own, other=runs[0]):
-        ensemble([runs[0], runs[1], own], "vote", None, OUT)
+def test_a_run_beside_its_own_submission_is_refused(members, tmp_path):
+    own = write_labels(tmp_path / "own.csv", np.load(members[0] / "test_probabilities.npy").argmax(1))
+    with expect_error("evaluation.repeated_member", path=own, other=members[0]):
+        ensemble([members[0], members[1], own], "vote", None, OUT)
 
 
-def test_the_note_of_a_file_is_heeded(runs, tmp_path):
+def test_the_note_of_a_file_is_heeded(members, tmp_path):
     foreign, leaky = tmp_path / "foreign.csv", tmp_path / "leaky.csv"
     write_submission(foreign, TEST, 20, make_provenance(test_sha256="f" * 64))
     write_submission(leaky, TEST, 20, make_provenance(ineligible="leaks"))
     with expect_error("submission.other_test", path=foreign):
-        ensemble([runs[0], foreign], "vote", None, OUT)
-    assert ensemble([runs[0], leaky], "vote", None, OUT).ineligible == "leaks"
+        ensemble([members[0], foreign], "vote", None, OUT)
+    assert ensemble([members[0], leaky], "vote", None, OUT).ineligible == "leaks"
+
+
+# ---- the run that an ensemble leaves
+
+
+@pytest.mark.parametrize("method", ["mean", "weighted", "vote"])
+def test_an_ensemble_is_a_run_that_other_commands_take(members, tiny_dir, method):
+    result = ensemble(list(map(str, members[:2])), method, submission="out.csv", run_dir="runs/mine")
+    run = load_run_for(result.run_dir, load_train(tiny_dir / "train.csv"))
+    assert np.array_equal(run.test_probabilities.argmax(axis=1), load_submission(OUT).labels)
+    assert (
+        run.metrics["oof_accuracy"] == result.score.accuracy == (run.oof_probabilities.argmax(axis=1) == TRAIN).mean()
+    )
+    found = compare(result.run_dir, result.score.against_best.run_other)
+    assert found == result.score.against_best
+    row = runs().iloc[0]
+    assert (row["name"], row.model, row.rows, row.state) == ("mine", "ensemble", 60, "finished")
+    assert find_submission(result.run_dir) == OUT
+    config = json.loads((result.run_dir / "config.json").read_text())
+    assert (config["members"], config["method"]) == ([str(member) for member in members[:2]], method)
+    assert ensemble([result.run_dir, members[2]], run_dir="runs/again").score.rows == 60
+
+
+def test_the_report_of_an_ensemble_has_its_members_in_place_of_a_model(members):
+    result = ensemble(members, "weighted")
+    found = examine_run(result.run_dir)
+    (section,) = [section for section in found.sections if section.title == "Members"]
+    assert [row[0] for row in section.table[1:]] == [str(member) for member in members]
+    write_report(found, Path("report.html"))
+    assert str(members[0]) in Path("report.html").read_text()
+
+
+def test_an_ensemble_of_submissions_alone_has_no_score(members, tmp_path):
+    files = [write_labels(tmp_path / f"{n}.csv", (TEST + (np.arange(20) < n)) % 10) for n in range(3)]
+    result = ensemble(files, "vote", members[0].parent / "tiny")
+    assert result.score is None and "Not scored" in str(result)
+    assert np.array_equal(load_submission(result.submission).labels, (TEST + (np.arange(20) < 1)) % 10)
+    with expect_error("evaluation.not_scored", path=result.run_dir):
+        compare(members[0], result.run_dir)
+
+
+def test_an_ensemble_that_is_worse_than_its_member_says_so(write, capsys):
+    good = write("good", one_hot(TRAIN, 0.5), one_hot(TEST, 0.5), submission="good.csv")
+    bad = [write(f"bad{n}", one_hot((TRAIN + n) % 10, 0.9), one_hot((TEST + n) % 10, 0.9)) for n in (1, 2)]
+    arguments = [*map(str, (good, *bad)), "--submission", str(OUT)]
+    assert command.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert f"The ensemble is worse than its best member, {good}: 0 rows" in printed and "significant" in printed
+    assert "good.csv" in printed.splitlines()[-1], "the next step takes the member"
+    assert ensemble([good, *bad], run_dir="again").score.against_best.is_decided
+
+
+def test_an_unknown_method_is_refused(members):
+    with expect_error("evaluation.method"):
+        ensemble(members, "median")
+
+
+# ---- weights
+
+
+def test_weights_are_the_most_likely_ones():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 400)
+    one, other = (rng.dirichlet(np.ones(10), 400) + scale * np.eye(10)[labels] for scale in (0.3, 0.2))
+    pair = np.stack([one / one.sum(1, keepdims=True), other / other.sum(1, keepdims=True)])
+    grid = np.linspace(0, 1, 1001)
+    truth = pair[:, np.arange(400), labels]
+    likelihoods = [np.log(share * truth[0] + (1 - share) * truth[1]).sum() for share in grid]
+    weights = choose_weights(pair, labels)
+    assert weights.sum() == pytest.approx(1) and weights[0] == pytest.approx(grid[np.argmax(likelihoods)], abs=2e-3)
+
+
+def test_no_row_takes_part_in_the_choice_of_its_own_weights(monkeypatch):
+    rng = np.random.default_rng(0)
+    members, labels, folds = rng.dirichlet(np.ones(10), (3, 100)), rng.integers(0, 10, 100), np.arange(100) % 5
+    monkeypatch.setattr(predictions, "assign_folds", lambda *_: folds)
+    before = weigh_by_nested_folds(members, labels, np.arange(100))
+    after = weigh_by_nested_folds(members, np.where(folds == 0, 9 - labels, labels), np.arange(100))
+    assert np.array_equal(before[folds == 0], after[folds == 0])
+    assert not np.array_equal(before[folds == 1], after[folds == 1])
+
+
+def test_a_useless_member_gets_no_weight(members, write):
+    noise = write("noise", one_hot((TRAIN + 1) % 10), one_hot((TEST + 1) % 10))
+    result = ensemble([members[0], noise], "weighted", submission=OUT)
+    assert result.weights == pytest.approx([1, 0], abs=0.1) and "(weight " in str(result)
+    assert result.score.accuracy == result.score.member_accuracies[0]
+
+
+def test_weights_need_rows_that_all_members_held_out(write):
+    halves = [one_hot(TRAIN), one_hot(TRAIN, 0.8)]
+    halves[0][30:], halves[1][:30] = np.nan, np.nan
+    early, late = (write(f"half{n}", half, one_hot(TEST, 0.5 + 0.1 * n)) for n, half in enumerate(halves))
+    with expect_error("evaluation.nothing_to_weigh"):
+        ensemble([early, late], "weighted", submission=OUT)

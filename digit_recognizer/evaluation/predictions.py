@@ -1,9 +1,11 @@
 """The saved predictions of finished runs: checked, compared and combined. Nothing is trained; Keras is not needed."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +21,26 @@ from digit_recognizer.competition.submissions import (
 )
 from digit_recognizer.data.csv import CLASSES, load_labels
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
+from digit_recognizer.data.labels import DIGITS, load_label_set
+from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.metrics import Comparison, compare_predictions, compute_accuracy_interval
-from digit_recognizer.training.run import FinishedRun, find_input_dir, load_run
+from digit_recognizer.evaluation.metrics import Comparison, compare_predictions
+from digit_recognizer.io import write_json, write_text
+from digit_recognizer.training.run import CLASSES as CLASS_NAMES
+from digit_recognizer.training.run import (
+    ENSEMBLE,
+    LOG,
+    METRICS,
+    FinishedRun,
+    Run,
+    Score,
+    evaluate,
+    find_input_dir,
+    load_run,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUM_TOLERANCE = 0.01  # float16 rounds each of ten probabilities by up to 5e-4
 
@@ -38,6 +57,8 @@ def load_run_for(path: Path, train: TrainTable, test: TestTable | None = None) -
         InputError: if the run was made from other files or from part of these, or its probabilities are damaged.
     """
     run = load_run(path)
+    if run.metrics["oof_accuracy"] is None:  # an ensemble with submissions of others
+        raise InputError("evaluation.not_scored", path=path)
     used = [("train", train, "oof", run.oof_probabilities), ("test", test, "test", run.test_probabilities)]
     for name, table, kind, probabilities in used:
         if table is None:
@@ -118,6 +139,15 @@ class RunComparison(Comparison):
         last = "One run each: repeat both with other seeds to be sure."
         return "\n".join([*_format_rows(rows), f"  {self.conclusion}", f"  {last}"])
 
+    def to_frame(self) -> "pd.DataFrame":
+        """One row with all attributes; the interval of the difference is in the columns low and high."""
+        import pandas as pd
+
+        low, high = self.interval
+        values = {name: value for name, value in vars(self).items() if name not in ("interval", "run_one", "run_other")}
+        runs = {"run_one": str(self.run_one), "run_other": str(self.run_other)}
+        return pd.DataFrame([{**runs, **values, "low": low, "high": high, "significant": self.is_decided}])
+
     @property
     def conclusion(self) -> str:
         """One sentence: which run is better, and by how much."""
@@ -128,21 +158,28 @@ class RunComparison(Comparison):
         return f"{better} is better by {lead:.2f} percentage points (95 % interval {near:.2f} to {far:.2f})."
 
 
-def compare_runs(one: Path, other: Path, input_dir: Path | None = None) -> RunComparison:
+def compare(one: Path | str, other: Path | str, input_dir: Path | str | None = None) -> RunComparison:
     """Compare two runs of the same train.csv on the rows that both held out.
 
     Args:
-        one: a run folder.
+        one: a run folder, of an ensemble too.
         other: another; its folds and seeds may differ.
         input_dir: folder that holds the train.csv of both; None takes the one that `one` names.
+
+    Returns:
+        The counts, the exact test and the interval; printed, it is the table of the command.
 
     Raises:
         InputError: if a run is of other data or of part of it, or the two are the same or share no row.
 
     Example:
-        >>> comparison = compare_runs(Path("runs/A"), Path("runs/B"))
+        >>> found = dr.compare("runs/A", "runs/B")
+        >>> print(found)
+        >>> found.to_frame()["rows"].tolist()
+        [60]
     """
-    input_dir = input_dir or find_input_dir(one)
+    one, other = _read_path(one), _read_path(other)
+    input_dir = find_input_dir(one) if input_dir is None else _read_path(input_dir)
     train = load_train(input_dir / "train.csv", cache=True)
     oof_one, oof_other = (load_run_for(path, train).oof_probabilities for path in (one, other))
     if np.array_equal(oof_one, oof_other, equal_nan=True):
@@ -155,11 +192,37 @@ def compare_runs(one: Path, other: Path, input_dir: Path | None = None) -> RunCo
     return RunComparison(**vars(found), run_one=one, run_other=other, all_rows=len(train.labels))
 
 
-# Several runs or submissions combined into one submission
+def _read_path(path: Path | str) -> Path:
+    return Path(path).expanduser()
+
+
+# Several runs or submissions combined into one submission, and into a run of its own
 #
 # Method: load the members, and check that all predict the same test rows and that none counts twice; combine their test
-# predictions by the mean of probabilities or by vote; score the same combination of the out-of-fold predictions on the
-# rows that every run held out; write the submission with its provenance.
+# predictions by the mean of probabilities, by a weighted mean or by vote; combine their out-of-fold predictions in the
+# same way, and score that on the rows that every run held out; test it against the best member; write a run folder and
+# the submission with its provenance.
+
+METHODS = ("mean", "weighted", "vote")
+WEIGHT_FOLDS = 5  # the weights of a row are chosen without its fold
+MOST_WEIGHT_STEPS, WEIGHT_TOLERANCE = 1000, 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig:
+    """What an ensemble is made of, as its config.json keeps it; attributes as the arguments of `ensemble`."""
+
+    members: tuple[Path, ...]
+    method: str
+    input_dir: Path
+    run_dir: Path | None
+    submission: Path | None
+    model: str = ENSEMBLE
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field as JSON can hold it."""
+        paths = {name: str(path) if path else None for name, path in vars(self).items() if name not in ("members",)}
+        return {**paths, "members": [str(member) for member in self.members]}
 
 
 @dataclass(frozen=True)
@@ -188,6 +251,7 @@ class EnsembleScore:
         interval: its 95 % interval.
         rows: how many rows that are, of `all_rows` training rows.
         member_accuracies: in the order of the members.
+        against_best: the ensemble (one) and its best member (other), row by row.
     """
 
     accuracy: float
@@ -195,6 +259,7 @@ class EnsembleScore:
     rows: int
     all_rows: int
     member_accuracies: list[float]
+    against_best: RunComparison
 
 
 @dataclass(frozen=True)
@@ -206,102 +271,172 @@ class EnsembleResult:
         submission: the file written.
         score: None where not every member has out-of-fold predictions, or they share no row.
         ineligible: why the submission must not enter the competition; None if it may.
+        run_dir: the run folder.
+        weights: of the members in the test rows, with sum 1; None unless they were chosen.
     """
 
     members: list[Path]
     submission: Path
     score: EnsembleScore | None
     ineligible: str | None
+    run_dir: Path
+    weights: list[float] | None = None
+
+    @property
+    def better_member(self) -> Path | None:
+        """The run that is better than the ensemble by itself; None if there is none, or nothing was scored."""
+        if self.score is None or self.score.against_best.difference >= 0:
+            return None
+        return self.score.against_best.run_other
+
+    @property
+    def conclusion(self) -> str:
+        """In plain words, whether the ensemble is worth more than its best member."""
+        if self.score is None:
+            return "Not scored: not every member has out-of-fold predictions of the same rows."
+        found = self.score.against_best
+        verdict = "better than" if found.difference > 0 else "worse than" if found.difference < 0 else "as good as"
+        significant = "significant" if found.is_decided else "not significant"
+        words = (
+            f"The ensemble is {verdict} its best member, {found.run_other}: {found.only_one:,} rows are right in the "
+            f"ensemble only, {found.only_other:,} in that run only (exact McNemar test p = {found.p_value:.3g}, "
+            f"{significant})."
+        )
+        return words if self.better_member is None else f"{words} Use that run alone, or other members."
 
     def __str__(self) -> str:
-        score = self.score
-        if score is None:
-            rows = [(str(member), "not scored") for member in self.members]
-            rows.append(("ensemble", "not scored: not every member has out-of-fold predictions of the same rows"))
-        else:
-            rows = [
-                (str(member), f"{accuracy:.5f}")
-                for member, accuracy in zip(self.members, score.member_accuracies, strict=True)
-            ]
+        score, unknown = self.score, [None] * len(self.members)
+        accuracies, weights = score.member_accuracies if score else unknown, self.weights or unknown
+        rows = [
+            (str(member), ("not scored" if accuracy is None else f"{accuracy:.5f}") + _format_weight(weight))
+            for member, accuracy, weight in zip(self.members, accuracies, weights, strict=True)
+        ]
+        if score is not None:
             low, high = score.interval
             rows.append(("ensemble, out-of-fold", f"{score.accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"))
             rows.append(("scored on", f"{score.rows:,} of {score.all_rows:,} rows"))
-        rows.append(("submission", str(self.submission)))
-        lines = _format_rows(rows)
+        rows += [("run folder", str(self.run_dir)), ("submission", str(self.submission))]
+        lines = [*_format_rows(rows), f"  {self.conclusion}"]
         if self.ineligible:
             lines.append(f"  INELIGIBLE FOR THE COMPETITION: {self.ineligible}")
         return "\n".join(lines)
 
 
+def _format_weight(weight: float | None) -> str:
+    return "" if weight is None else f"  (weight {weight:.3f})"
+
+
 def ensemble(
-    members: Sequence[Path], method: str = "mean", input_dir: Path | None = None, submission: Path | None = None
+    members: Sequence[Path | str],
+    method: str = "mean",
+    input_dir: Path | str | None = None,
+    submission: Path | str | None = None,
+    run_dir: Path | str | None = None,
 ) -> EnsembleResult:
-    """Combine runs and submissions, and write a submission.
+    """Combine runs and submissions, score the combination out of fold, and write a run folder and a submission.
 
     Args:
         members: run folders and submission files, at least two.
-        method: "mean" of probabilities (runs only), or "vote".
+        method: "mean" of probabilities (runs only), "weighted" mean (runs only; weights are chosen on out-of-fold rows,
+            and each row is scored with weights that were chosen without its fold), or "vote".
         input_dir: folder of the data that the members were made for; None takes the one that the first run names.
         submission: file to write; None takes a free name under submissions/.
+        run_dir: folder to make; None takes runs/<time>-ensemble.
+
+    Returns:
+        The score, the test against the best member, and what was written.
 
     Raises:
         InputError: if the members are of different data, or not of the data at hand, or two of them are the same.
 
     Example:
-        >>> result = ensemble([Path("runs/a"), Path("runs/b")])  # doctest: +SKIP
+        >>> result = dr.ensemble(["runs/A", "runs/B"])
+        >>> print(result)
+        >>> result.score.rows
+        60
     """
+    started = time.perf_counter()
     check_submissions_allowed()
-    if len(members) < 2:
-        raise InputError("evaluation.too_few_members", received=len(members))
-    input_dir = input_dir or find_input_dir(*members)
-    if submission is not None:
-        check_new_submission_path(submission, input_dir)
-    rows = len(load_labels(input_dir / "sample_submission.csv"))
-    test = load_test(input_dir / "test.csv", cache=True)
-    has_runs = any(path.is_dir() for path in members)
-    train = load_train(input_dir / "train.csv", cache=True) if has_runs else None
+    paths = [_read_path(member) for member in members]
+    if len(paths) < 2:
+        raise InputError("evaluation.too_few_members", received=len(paths))
+    if method not in METHODS:
+        raise InputError("evaluation.method", received=repr(method)[:40], known=", ".join(METHODS))
+    config = EnsembleConfig(
+        members=tuple(paths),
+        method=method,
+        input_dir=find_input_dir(*paths) if input_dir is None else _read_path(input_dir),
+        run_dir=None if run_dir is None else _read_path(run_dir),
+        submission=None if submission is None else _read_path(submission),
+    )
+    data = config.input_dir
+    if config.submission is not None:
+        check_new_submission_path(config.submission, data)
+    rows = len(load_labels(data / "sample_submission.csv"))
+    test = load_test(data / "test.csv", cache=True)
+    has_runs = any(path.is_dir() for path in paths)
+    train = load_train(data / "train.csv", cache=True) if has_runs else None
+    label_set = load_label_set(data, test.sha256)
 
-    loaded = [_load_member(path, train, test) for path in members]
-    if method == "mean":
+    loaded = [_load_member(path, train, test) for path in paths]
+    if method != "vote":
         for member in loaded:
             if member.oof is None:
-                raise InputError("evaluation.mean_of_labels", path=member.path)
+                raise InputError("evaluation.mean_of_labels", path=member.path, method=method)
     _refuse_repeats(loaded)
-
-    labels = combine([member.test for member in loaded], method)
-    oofs = [member.oof for member in loaded if member.oof is not None]
-    score = _score_out_of_fold(oofs, train.labels, method) if train is not None and len(oofs) == len(loaded) else None
     ineligible = next((member.ineligible for member in loaded if member.ineligible), None)
 
-    name = "ensemble" if score is None else f"ensemble-{score.accuracy:.5f}"
-    path = submission or choose_submission_path(name, input_dir, ineligible)
-    provenance = Provenance(
-        model="ensemble",
-        train_sha256=None if train is None else train.sha256,
-        test_sha256=test.sha256,
-        oof_accuracy=None if score is None else score.accuracy,
-        ineligible=ineligible,
-        run=" ".join(str(member.path) for member in loaded),
-    )
-    write_submission(path, labels, rows, provenance)
-    return EnsembleResult([member.path for member in loaded], path, score, ineligible)
+    oof, weights = _combine_out_of_fold(loaded, train, method, label_set.near_distance)
+    predicted = combine([member.test for member in loaded], method, weights)
+    held_out = find_held_out_rows(oof)
+    fold_of_row = np.where(held_out, 0, -1).astype(np.int16)
+    with Run.create(config, ENSEMBLE) as run:
+        found = score = None
+        if train is not None and held_out.any():
+            found = evaluate(oof, train.labels, fold_of_row, label_set.names)
+            score = _score_members(found, oof, loaded, train.labels, run.path)
+        name = ENSEMBLE if score is None else f"{ENSEMBLE}-{score.accuracy:.5f}"
+        path = config.submission or choose_submission_path(name, data, ineligible)
+        chosen = None if weights is None else weights.tolist()
+        result = EnsembleResult(paths, path, score, ineligible, run.path, chosen)
+        provenance = Provenance(
+            model=ENSEMBLE,
+            train_sha256=None if train is None else train.sha256,
+            test_sha256=test.sha256,
+            oof_accuracy=None if score is None else score.accuracy,
+            ineligible=ineligible,
+            run=str(run.path),
+        )
+        run.write_array("folds", fold_of_row)
+        run.write_array("oof_probabilities", oof)
+        run.write_array("test_probabilities", predicted)
+        write_submission(path, predicted.argmax(axis=1), rows, provenance)
+        write_text(run.path / LOG, f"{result}\n")
+        metrics = _describe_metrics(result, found, provenance, time.perf_counter() - started)
+        classes = {} if label_set == DIGITS else {CLASS_NAMES: label_set.to_json()}
+        write_json(run.path / METRICS, {**metrics, **classes})
+    return result
 
 
-def combine(members: Sequence[np.ndarray], method: str) -> np.ndarray:
+def combine(members: Sequence[np.ndarray], method: str, weights: np.ndarray | None = None) -> np.ndarray:
     """Combine predictions of the same rows.
 
     Args:
         members: each either probabilities, float (n, classes), or labels, int (n,); labels for "vote" only.
-        method: "mean", or "vote": each member has one vote per row. A tie goes to the tied class with the highest
-            probability summed over the members that have any. A tie in that too goes to the member named first.
+        method: "mean", "weighted", or "vote": each member has one vote per row. A tie goes to the tied class with the
+            highest probability summed over the members that have any. A tie in that too goes to the member named first.
+        weights: of a weighted mean, with sum 1.
 
     Returns:
-        int64 (n,).
+        float64 (n, classes), rows sum to 1. Of a vote these are shares of the votes, where the winner has half a vote
+        more, so that the most probable class is the winner of a tie too.
     """
     if method == "mean":
-        return np.stack(members).mean(axis=0, dtype=np.float64).argmax(axis=1)
+        return np.asarray(np.stack(members).mean(axis=0, dtype=np.float64))
+    if method == "weighted":
+        return np.tensordot(np.asarray(weights), np.stack(members), 1)
     ballots = [member.argmax(axis=1) if member.ndim == 2 else member for member in members]
-    votes = np.sum([np.eye(CLASSES, dtype=np.int64)[ballot] for ballot in ballots], axis=0)
+    votes = np.sum([np.eye(CLASSES)[ballot] for ballot in ballots], axis=0)
     summed = np.zeros(votes.shape)
     for member in members:
         if member.ndim == 2:
@@ -312,7 +447,56 @@ def combine(members: Sequence[np.ndarray], method: str) -> np.ndarray:
     winners = ballots[0]
     for ballot in reversed(ballots):
         winners = np.where(leading[rows, ballot], ballot, winners)
-    return winners
+    votes[rows, winners] += 0.5
+    return votes / (len(members) + 0.5)
+
+
+def choose_weights(members: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Choose the weights with which a mean of probabilities makes the labels most likely.
+
+    The logarithm of that likelihood is concave in the weights, so expectation-maximization, as for the shares of a
+    mixture, climbs to its one maximum. It needs no step size, and no weight ever becomes negative.
+
+    Args:
+        members: float (members, n, classes), probabilities.
+        labels: int (n,).
+
+    Returns:
+        float64 (members,), at least 0, with sum 1.
+
+    Example:
+        >>> sure, unsure = np.array([[0.9, 0.1], [0.1, 0.9]]), np.full((2, 2), 0.5)
+        >>> choose_weights(np.stack([sure, unsure]), np.array([0, 1])).round(2).tolist()
+        [1.0, 0.0]
+    """
+    likelihoods = np.maximum(members[:, np.arange(len(labels)), labels].astype(np.float64), 1e-12)
+    weights = np.full(len(members), 1 / len(members))
+    for _ in range(MOST_WEIGHT_STEPS):
+        shares = weights[:, None] * likelihoods
+        before, weights = weights, (shares / shares.sum(axis=0)).mean(axis=1)
+        if np.abs(weights - before).max() < WEIGHT_TOLERANCE:
+            break
+    return weights
+
+
+def weigh_by_nested_folds(members: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Combine out-of-fold probabilities so that no row takes part in the choice of its own weights.
+
+    Args:
+        members: float (members, n, classes), probabilities.
+        labels: int (n,).
+        groups: int (n,), from `find_duplicate_groups`; copies of one image share a fold.
+
+    Returns:
+        float64 (n, classes).
+    """
+    fold_of_row = assign_folds(labels, WEIGHT_FOLDS, 0, groups)
+    combined = np.empty(members.shape[1:])
+    for fold in range(WEIGHT_FOLDS):
+        held_out = fold_of_row == fold
+        weights = choose_weights(members[:, ~held_out], labels[~held_out])
+        combined[held_out] = np.tensordot(weights, members[:, held_out], 1)
+    return combined
 
 
 def _load_member(path: Path, train: TrainTable | None, test: TestTable) -> Member:
@@ -331,6 +515,34 @@ def _load_member(path: Path, train: TrainTable | None, test: TestTable) -> Membe
     return Member(path, file.labels, None, file.provenance.ineligible if file.provenance else None)
 
 
+def _combine_out_of_fold(
+    members: Sequence[Member], train: TrainTable | None, method: str, near_distance: float
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Combine out-of-fold predictions, float64 (n, classes), NaN in rows that not every member held out.
+
+    Weights for the test rows, which are chosen on all these rows, come with them; None where the method has none.
+
+    Raises:
+        InputError: if weights are asked for, and there is no row to choose them on.
+    """
+    oof = np.full((0 if train is None else len(train.labels), CLASSES), np.nan)
+    oofs = [member.oof for member in members if member.oof is not None]
+    if train is None or len(oofs) < len(members):  # a submission has no out-of-fold predictions
+        return oof, None
+    held_out = np.all([find_held_out_rows(one) for one in oofs], axis=0)
+    shared, labels = np.stack([one[held_out] for one in oofs]), train.labels[held_out]
+    if method == "weighted":
+        if not held_out.any():
+            raise InputError("evaluation.nothing_to_weigh")
+        oof[held_out] = weigh_by_nested_folds(
+            shared, labels, find_duplicate_groups(train.pixels[held_out], near_distance)
+        )
+        return oof, choose_weights(shared, labels)
+    if held_out.any():
+        oof[held_out] = combine(list(shared), method)
+    return oof, None
+
+
 def _refuse_repeats(members: Sequence[Member]) -> None:
     """Refuse members that count twice: a run or a file named twice, or a run beside its own submission."""
     seen: dict[bytes, Path] = {}
@@ -342,17 +554,59 @@ def _refuse_repeats(members: Sequence[Member]) -> None:
             seen.setdefault(member.test.argmax(axis=1).tobytes(), member.path)
 
 
-def _score_out_of_fold(oofs: Sequence[np.ndarray], labels: np.ndarray, method: str) -> EnsembleScore | None:
-    """Score the ensemble and its members on the rows that every run held out; None if there are none."""
-    held_out = np.all([find_held_out_rows(oof) for oof in oofs], axis=0)
-    if not held_out.any():
-        return None
-    truth, members = labels[held_out], [oof[held_out] for oof in oofs]
-    right = int((combine(members, method) == truth).sum())
+def _score_members(
+    found: Score, oof: np.ndarray, members: Sequence[Member], labels: np.ndarray, run_dir: Path
+) -> EnsembleScore:
+    """Score the members on the rows that the ensemble is scored on, and compare it with the best of them."""
+    held_out = find_held_out_rows(oof)
+    right = oof[held_out].argmax(axis=1) == labels[held_out]
+    members_right = [
+        member.oof[held_out].argmax(axis=1) == labels[held_out] for member in members if member.oof is not None
+    ]
+    accuracies = [float(one.mean()) for one in members_right]
+    best = int(np.argmax(accuracies))
+    comparison = compare_predictions(right, members_right[best])
     return EnsembleScore(
-        accuracy=right / len(truth),
-        interval=compute_accuracy_interval(right, len(truth)),
-        rows=len(truth),
+        accuracy=found.oof_accuracy,
+        interval=found.oof_accuracy_interval,
+        rows=len(right),
         all_rows=len(labels),
-        member_accuracies=[float((member.argmax(axis=1) == truth).mean()) for member in members],
+        member_accuracies=accuracies,
+        against_best=RunComparison(
+            **vars(comparison), run_one=run_dir, run_other=members[best].path, all_rows=len(labels)
+        ),
     )
+
+
+def _describe_metrics(
+    result: EnsembleResult, found: Score | None, provenance: Provenance, seconds: float
+) -> dict[str, Any]:
+    """The content of an ensemble's metrics.json."""
+    score = result.score
+    content: dict[str, Any] = {
+        "model": ENSEMBLE,
+        "members": [str(member) for member in result.members],
+        "weights": result.weights,
+        "oof_accuracy": None if found is None else found.oof_accuracy,
+        "elapsed_seconds": seconds,
+        "train_sha256": provenance.train_sha256,
+        "test_sha256": provenance.test_sha256,
+        "ineligible": result.ineligible,
+        "submission": str(result.submission),
+    }
+    if found is not None and score is not None:
+        best = score.against_best
+        content |= {
+            "oof_accuracy_interval": list(found.oof_accuracy_interval),
+            "member_accuracies": score.member_accuracies,
+            "calibration_error": found.calibration_error,
+            "against_best_member": {
+                "member": str(best.run_other),
+                "only_ensemble": best.only_one,
+                "only_member": best.only_other,
+                "p_value": best.p_value,
+                "difference": best.difference,
+                "interval": list(best.interval),
+            },
+        }
+    return content

@@ -48,13 +48,15 @@ from digit_recognizer.reporting.model_report import ModelRequest, describe_model
 from digit_recognizer.reporting.run_report import (
     ExaminedRun,
     describe_data,
+    describe_members,
     describe_score,
     describe_training,
     load_examined_run,
 )
-from digit_recognizer.training.run import find_input_dir, load_metrics
+from digit_recognizer.training.run import ENSEMBLE, find_input_dir, load_metrics
 
 FOLDER = "examination"
+METHODS = {"cv": "Cross-validation", "train": "Training on one split", ENSEMBLE: "Ensemble"}  # by command
 DEFAULT = ModelRequest()
 # figures that not every examination has: an older one's must not stay beside a newer one's
 OPTIONAL_FIGURES = (
@@ -119,8 +121,10 @@ def examine_run(
     run, labels, names = runs[0], train.labels, runs[0].class_names
     errors = find_label_errors(run.oof_probabilities, labels)
     with make_folder(folder), open_staging_folder(folder) as staging:
-        model_note = "shown"
+        model_note, is_ensemble = "shown", run.config.get("subcommand") == ENSEMBLE
         try:  # first: it knows what cannot be had
+            if is_ensemble:
+                raise UnusableRunError("report.no_model", path=run.path)
             of_model = describe_model(run, train, request, staging)
         except UnusableRunError as error:
             if request != DEFAULT:
@@ -130,7 +134,7 @@ def examine_run(
         confusions, confused = describe_confusions(runs, labels, staging)
         sections = (
             describe_score(run, labels),
-            describe_training(run, labels, staging),
+            describe_members(run) if is_ensemble else describe_training(run, labels, staging),
             confused,
             describe_hard_rows(run, train, staging),
             describe_label_errors(errors, run, train, staging),
@@ -203,7 +207,7 @@ def _build_header(run: ExaminedRun) -> str:
     rows, all_rows = int(run.held_out.sum()), len(run.held_out)
     keeper = ", whose labels Kaggle keeps," if run.label_set.key == DIGITS.key else ""
     left = f" {all_rows - rows:,} rows were never held out." if all_rows > rows else ""
-    method = {"cv": "Cross-validation", "train": "Training on one split"}.get(str(run.config.get("subcommand")), "Run")
+    method = METHODS.get(str(run.config.get("subcommand")), "Run")
     return "\n".join([
         f'<p class="quiet">{method} · {escape_html(run.path.resolve().name)}</p>',
         build_facts([

@@ -22,7 +22,7 @@ from digit_recognizer.reporting.plots import (
     save_figure,
     tidy_history,
 )
-from digit_recognizer.training.run import CONFIG, FinishedRun, Score, evaluate
+from digit_recognizer.training.run import CONFIG, METRICS, FinishedRun, Score, evaluate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,6 +175,25 @@ def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Sect
             FigureFile(folder / "class_counts.png", "Rows per class."),
         ),
     )
+
+
+def describe_members(run: ExaminedRun) -> Section:
+    """What an ensemble is made of, and whether it is better than the best of that."""
+    title, metrics = "Members", run.metrics
+    table = [("member", "accuracy", "weight")]
+    try:
+        best, weights = metrics["against_best_member"], metrics["weights"] or [None] * len(metrics["members"])
+        for member, accuracy, weight in zip(metrics["members"], metrics["member_accuracies"], weights, strict=True):
+            table.append((str(member), f"{accuracy:.5f}", "–" if weight is None else f"{weight:.3f}"))
+        low, high = best["interval"]
+        sentence = (
+            f"{best['only_ensemble']:,} rows are right in the ensemble only, {best['only_member']:,} in its best "
+            f"member only, {best['member']}: exact McNemar test p = {best['p_value']:.3g}, difference "
+            f"{best['difference']:+.5f} (95 % interval {low:+.5f} to {high:+.5f})."
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        return Section(title, (f"Left out: {run.path / METRICS} is damaged: {error!s:.60}",))
+    return Section(title, (sentence,), table=tuple(table))
 
 
 def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Section:

@@ -13,15 +13,13 @@ runs/<time>-<model>/
     log.txt                   what was printed
     .lock                     empty; held by the process at work, it keeps a second one out
 
+`ensemble` leaves config.json, folds.npy (0 or -1), both arrays of probabilities (float64), metrics.json and log.txt.
 `train` adds learning_curves.png, `--tensorboard` a folder tensorboard/ of event files, and MLflow, where it is in use,
 mlflow.json with the run's id there. A run under way also has state.safetensors and the generation before it (see
 `digit_recognizer.training.checkpoint`).
 """
 
 import math
-import shlex
-import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +31,7 @@ from filelock import FileLock
 
 from digit_recognizer.competition.submissions import format_command_line
 from digit_recognizer.config import RunConfig, RunFolderConfig
-from digit_recognizer.console import format_seconds, print_line, raise_if_interrupted
+from digit_recognizer.console import format_command, format_seconds, print_line, raise_if_interrupted
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
 from digit_recognizer.data.splits import count_duplicates
@@ -68,6 +66,7 @@ HISTORY_COLUMNS = (  # of history.csv, after fold and epoch (from 1)
     *("loss", "accuracy", "val_loss", "val_accuracy", "holdout_loss", "holdout_accuracy"),
     *("lr", "seconds"),
 )
+ENSEMBLE = "ensemble"  # the command and the model of a run that combines others
 CLASSES = "classes"  # in metrics.json: what they are called; digits have no such entry
 UPPER_BOUNDS = {
     "oof_accuracy": 1.0,
@@ -83,7 +82,7 @@ class Run:
 
     Attributes:
         path: the folder.
-        subcommand: what fills it: cv, train or transfer.
+        subcommand: what fills it: cv, train, ensemble or transfer.
         command: the command line that started it.
         state: what is finished so far; set before anything is trained.
 
@@ -155,18 +154,7 @@ class Run:
     @property
     def resume_command(self) -> str:
         """What to type in order to resume the run."""
-        # without an activated environment, print the interpreter's full path
-        python = shutil.which("python")
-        ours = python is not None and Path(python).absolute() == Path(sys.executable).absolute()
-        return shlex.join(
-            [
-                "python" if ours else sys.executable,
-                "-m",
-                f"digit_recognizer.{self.subcommand}",
-                "--resume",
-                str(self.path),
-            ]
-        )
+        return format_resume_command(self.path, self.subcommand)
 
     def save_checkpoint(self, training: "TrainingState | None" = None) -> None:
         """Write the checkpoint: what is finished, and the training of the fold under way."""
@@ -191,6 +179,30 @@ class Run:
         import pandas as pd
 
         write_csv(self.path / HISTORY, pd.DataFrame(history))
+
+
+def format_resume_command(path: Path, subcommand: str) -> str:
+    """What to type in order to resume a run of cv or train."""
+    return format_command(subcommand, "--resume", path)
+
+
+def format_next_command(path: Path) -> str:
+    """What to type after a run has finished: the whole run, its score, its submission, or what shows more of it.
+
+    Raises:
+        InputError: if it has not finished.
+    """
+    config, metrics = load_config(path), load_metrics(path)
+    folder = find_input_dir(path)
+    place = [] if folder == Path("input") else ["--input-dir", folder]
+    if config.get("smoke") or config.get("limit_train"):  # part of the rows
+        return format_command(config["subcommand"], "--model", config["model"], *place)
+    submission = metrics.get("submission")
+    if submission is None or metrics["ineligible"] is not None:
+        return format_command("report", path)
+    if (folder / "test_labels.csv").exists():
+        return format_command("score", submission, *place)
+    return format_command("submit", submission, "-m", Path(submission).stem, *place)
 
 
 @dataclass(frozen=True)
@@ -245,14 +257,14 @@ def load_config(path: Path, *subcommands: str) -> dict[str, Any]:
     """Read the config.json of a run folder.
 
     Raises:
-        InputError: if `path` is no run folder, or none of `subcommands` started it.
+        InputError: if `path` is no run folder, or none of `subcommands`, where some are named, started it.
     """
     if not (path / CONFIG).exists():
         raise InputError("run.no_run", path=path)
     content = read_json(path / CONFIG)
     if not isinstance(content, dict):
         raise InputError("run.no_configuration", path=path / CONFIG, reason=f"it holds a {type(content).__name__}")
-    if content.get("subcommand") not in subcommands:
+    if subcommands and content.get("subcommand") not in subcommands:
         started_by, expected = content.get("subcommand", "another version"), " or ".join(subcommands)
         raise InputError("run.other_command", path=path, received=started_by, expected=expected)
     return content

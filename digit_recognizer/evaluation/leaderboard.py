@@ -1,0 +1,162 @@
+"""The runs that one has made, best first: finished, unfinished and damaged ones, each in a row."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digit_recognizer.errors import InputError
+from digit_recognizer.io import is_claimed, load_npy, read_json
+from digit_recognizer.training.run import (
+    CONFIG,
+    METRICS,
+    format_resume_command,
+    load_config,
+    load_metrics,
+    load_run_config,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FINISHED, RUNNING, UNFINISHED, DAMAGED = STATES = ("finished", "running", "unfinished", "damaged")
+COLUMNS = {
+    "name": "string",
+    "model": "string",
+    "seed": "Int64",
+    "epochs": "Int64",
+    "rows": "Int64",
+    "accuracy": "float64",
+    "low": "float64",
+    "high": "float64",
+    "seconds": "float64",
+    "state": "string",
+    "resume": "string",
+    "note": "string",
+    "folder": "string",
+}
+LARGEST = 2**53  # up to here floats hold every whole number
+# what a folder that has lost its config.json is recognized by
+TRACES = (METRICS, "folds.npy", "environment.json", "oof_probabilities.npy", "state.safetensors")
+
+
+def runs(folder: Path | str = "runs") -> "pd.DataFrame":
+    """List the runs of a folder, the best first.
+
+    Args:
+        folder: the folder whose folders are runs.
+
+    Returns:
+        One row per run of cv, train, ensemble or transfer, the highest accuracy first. What is not known is missing.
+        Columns: name of its folder, model, seed, epochs, rows (that were held out, and that the accuracy is of),
+        accuracy and its 95 % interval from low to high (0 to 1), seconds (wall time), state (finished, running,
+        unfinished or damaged), resume (the command that resumes an unfinished one), note (why its submission is
+        ineligible, or what is damaged), folder (its path).
+
+    Raises:
+        InputError: if there is no such folder.
+
+    Example:
+        >>> table = dr.runs("runs")
+        >>> table.loc[table["state"] == "finished", "model"].tolist()
+        ['dense', 'dense']
+    """
+    import pandas as pd
+
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise InputError("io.not_folder" if folder.exists() else "io.missing", path=folder)
+    frame = pd.DataFrame(list(_read_folders(folder)), columns=list(COLUMNS)).astype(COLUMNS)
+    order = frame["state"].map(STATES.index)
+    frame = frame.assign(order=order).sort_values(["order", "accuracy", "name"], ascending=[True, False, True])
+    return frame.drop(columns="order").reset_index(drop=True)
+
+
+def _read_folders(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.iterdir()):
+        try:
+            if path.name.startswith(".") or not any((path / name).exists() for name in (CONFIG, *TRACES)):
+                continue  # not a run
+        except OSError as error:
+            yield _describe_damage(path, error.strerror)
+            continue
+        try:
+            yield _clean({"name": path.name, "folder": path, **_read_run(path)})
+        except InputError as error:
+            yield _describe_damage(path, str(error))
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError) as error:
+            yield _describe_damage(path, str(InputError("run.metrics_invalid", path=path, reason=error)))
+
+
+def _describe_damage(path: Path, reason: str | None) -> dict[str, Any]:
+    return _clean({"name": path.name, "folder": path, "state": DAMAGED, "note": reason})
+
+
+def _clean(row: dict[str, Any]) -> dict[str, Any]:
+    """Columns in the types of the table; bytes of a path that are no text are escaped.
+
+    Raises:
+        ValueError: for what is no number, or out of its range.
+    """
+    cleaned = dict(row)
+    for name, value in row.items():
+        if value is None:
+            continue
+        if COLUMNS[name] == "string":
+            cleaned[name] = str(value).encode(errors="backslashreplace").decode()
+        elif isinstance(value, bool) or not 0 <= value <= (1 if name in ("accuracy", "low", "high") else LARGEST):
+            raise ValueError(f"{name} is {str(value)[:20]!r}")
+        else:
+            cleaned[name] = float(value) if COLUMNS[name] == "float64" else int(value)
+    return cleaned
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    """The columns of one run.
+
+    Raises:
+        InputError: if one of its files is damaged.
+    """
+    config = load_config(path)
+    subcommand = config.get("subcommand")
+    row: dict[str, Any] = {"model": str(config.get("model", subcommand or ""))}
+    row |= {name: config.get(name) for name in ("seed", "epochs")}
+    if (path / METRICS).exists():
+        return {**row, "state": FINISHED, **(_read_transfer if subcommand == "transfer" else _read_score)(path)}
+    if is_claimed(path):
+        return {**row, "state": RUNNING}
+    row["state"] = UNFINISHED
+    if subcommand not in ("cv", "train"):
+        return {**row, "note": f"repeat it: {config['command']}" if config.get("command") else None}
+    try:
+        load_run_config(path, subcommand)
+    except InputError as error:  # of another version: that it can be resumed must not be promised
+        return {**row, "note": str(error)}
+    return {**row, "resume": format_resume_command(path, subcommand)}
+
+
+def _read_score(path: Path) -> dict[str, Any]:
+    metrics = load_metrics(path)
+    folds = load_npy(path / "folds.npy") if (path / "folds.npy").exists() else None
+    low, high = metrics.get("oof_accuracy_interval") or (None, None)
+    return {
+        "rows": None if folds is None else int((folds >= 0).sum()),
+        "accuracy": metrics["oof_accuracy"],
+        "low": low,
+        "high": high,
+        "seconds": metrics.get("elapsed_seconds"),
+        "note": metrics["ineligible"],
+    }
+
+
+def _read_transfer(path: Path) -> dict[str, Any]:
+    metrics = read_json(path / METRICS)
+    accuracy = metrics.get("accuracy") or {"per_seed": [None], "intervals": [(None, None)]}  # none was held out
+    low, high = accuracy["intervals"][0]
+    return {
+        "rows": metrics.get("evaluated_pictures"),
+        "accuracy": accuracy["per_seed"][0],
+        "low": low,
+        "high": high,
+        "seconds": metrics.get("elapsed_seconds"),
+        "note": metrics.get("warning"),
+    }

@@ -1,0 +1,123 @@
+import csv
+import importlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import expect_error
+
+import digit_recognizer as dr
+from digit_recognizer.config import RunConfig
+from digit_recognizer.evaluation.leaderboard import COLUMNS
+from digit_recognizer.io import claim_folder
+
+pytestmark = pytest.mark.fast
+command = importlib.import_module("digit_recognizer.runs")
+
+
+def write_run(name, accuracy=None, subcommand="cv", **config):
+    """A folder under runs/; a finished run if it has an accuracy."""
+    path = Path("runs", name)
+    path.mkdir(parents=True)
+    content = {"subcommand": subcommand, "command": "c", **RunConfig(**config).to_json()}
+    (path / "config.json").write_text(json.dumps(content))
+    np.save(path / "folds.npy", np.array([0, 1, -1], np.int16))
+    if accuracy is not None:
+        metrics = {
+            "oof_accuracy": accuracy,
+            "oof_accuracy_interval": [accuracy - 0.1, accuracy + 0.05],
+            "train_sha256": "a",
+            "test_sha256": "b",
+            "ineligible": "it is from a smoke run" if config.get("smoke") else None,
+            "elapsed_seconds": 61.2,
+        }
+        (path / "metrics.json").write_text(json.dumps(metrics))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Runs of every state, and a folder that is no run."""
+    write_run("worse", 0.8, model="narrow", seed=3, epochs=7)
+    write_run("better", 0.9, smoke=True)
+    write_run("stopped")
+    damaged = write_run("damaged", 0.5)
+    (damaged / "metrics.json").write_text('{"oof_accuracy": ')
+    strange = write_run("strange", 0.5)
+    (strange / "metrics.json").write_text((strange / "metrics.json").read_text().replace("61.2", '"soon"'))
+    lost = write_run("lost", 0.5)
+    (lost / "config.json").unlink()
+    (tmp_path / "runs" / "study").mkdir()
+    (tmp_path / "runs" / "notes.txt").write_text("mine")
+    return tmp_path / "runs"
+
+
+def test_runs_are_listed_the_best_first_with_all_that_is_known(folder):
+    frame = dr.runs()
+    assert list(frame) == list(COLUMNS)
+    assert frame["name"].tolist() == ["better", "worse", "stopped", "damaged", "lost", "strange"]
+    assert frame["state"].tolist() == ["finished", "finished", "unfinished", "damaged", "damaged", "damaged"]
+    worse = frame.iloc[1]
+    assert (worse.model, worse.seed, worse.epochs, worse.rows, worse.accuracy) == ("narrow", 3, 7, 2, 0.8)
+    assert (worse.low, worse.high, worse.seconds) == pytest.approx((0.7, 0.85, 61.2))
+    assert frame["folder"].tolist()[0] == "runs/better" and "smoke" in frame["note"][0]
+
+
+def test_an_unfinished_run_has_the_command_that_resumes_it(folder, capsys):
+    resume = dr.runs(folder)["resume"]
+    assert resume.notna().tolist() == [False, False, True, False, False, False]
+    assert resume[2].endswith(f"-m digit_recognizer.cv --resume {folder / 'stopped'}")
+    assert command.main([]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("digit_recognizer.cv --resume runs/stopped")
+
+
+def test_a_run_under_way_is_no_run_to_resume(folder):
+    lock = claim_folder(folder / "stopped")
+    try:
+        row = dr.runs().iloc[2]
+        assert row.state == "running" and row.isna()["resume"]
+    finally:
+        lock.release()
+    assert dr.runs()["state"][2] == "unfinished"
+
+
+def test_a_run_of_another_version_is_not_promised_to_resume(folder):
+    config = json.loads((folder / "stopped/config.json").read_text())
+    (folder / "stopped/config.json").write_text(json.dumps({**config, "net": []}))
+    row = dr.runs().iloc[2]
+    assert row.state == "unfinished" and row.isna()["resume"] and "net" in row.note
+
+
+def test_a_damaged_folder_is_a_line(folder, capsys):
+    assert command.main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("damaged: runs/damaged")]
+    assert [line for line in lines if line.startswith("damaged: runs/lost") and "config.json" in line]
+    assert [line for line in lines if line.startswith("ineligible: runs/better")]
+
+
+def test_other_programs_get_json_or_csv(folder, capsys):
+    assert command.main(["--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[1]["seed"] == 3 and rows[1]["accuracy"] == 0.8 and rows[3]["accuracy"] is None
+    assert command.main(["runs", "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert rows[1]["seed"] == "3" and rows[3]["accuracy"] == "" and list(rows[0]) == list(COLUMNS)
+    with expect_error("cli.two_formats"):
+        command.main(["--json", "--csv", "--debug"])
+
+
+def test_a_folder_without_runs_leads_to_the_first_one(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert command.main(["empty"]) == 0
+    assert "next: " in capsys.readouterr().out and dr.runs("empty").empty
+    with expect_error("io.missing", path="runs"):
+        dr.runs()
+
+
+@pytest.mark.parametrize("name", ["compare", "ensemble", "runs"])
+def test_a_public_function_stays_one_when_its_command_is_imported(name):
+    importlib.import_module(f"digit_recognizer.{name}")
+    assert callable(getattr(dr, name))
