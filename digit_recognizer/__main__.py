@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from types import ModuleType
 
 from digit_recognizer import __version__
 
@@ -10,6 +11,8 @@ COMMANDS = {
     "cv": "cross-validate a model and write a submission",
     "train": "train one model on a single split and draw its learning curves",
     "ensemble": "average the predictions of several runs into one submission",
+    "runs": "list the runs that you have made, the best first",
+    "models": "list all models, with recipe, accuracy and time",
     "compare": "test which of two runs is better",
     "score": "score a submission where the test labels are known",
     "submit": "submit a file to Kaggle and wait for its score",
@@ -23,11 +26,19 @@ COMMANDS = {
 }
 
 
+def import_command(name: str) -> ModuleType:
+    """The module whose `main` runs a command."""
+    module = importlib.import_module(f"digit_recognizer.{name}")
+    if hasattr(module, "__path__"):  # models, a package
+        module = importlib.import_module(f"{module.__name__}.__main__")
+    return module
+
+
 def main() -> int:
     """Run the command that is named first, with the arguments after it."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
-        module = importlib.import_module(f"digit_recognizer.{name}")
+        module = import_command(name)
         sys.argv = [str(module.__file__), *sys.argv[2:]]  # as under `python -m digit_recognizer.COMMAND`
         code: int = module.main()
         return code

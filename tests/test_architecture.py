@@ -28,6 +28,7 @@ LAYERS = {
     "evaluation.metrics": 1,
     "vision": 1,
     "models": 2,
+    "models.__main__": 5,
     "training": 3,
     "evaluation": 3,
     "reporting": 3,

@@ -1,4 +1,3 @@
-import importlib
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from conftest import expect_error
 
 import digit_recognizer
 from digit_recognizer import cli, cv, train
-from digit_recognizer.__main__ import COMMANDS
+from digit_recognizer.__main__ import COMMANDS, import_command
 from digit_recognizer.__main__ import main as program
 from digit_recognizer.cli import ResumeArguments, command, parse_resume, parse_run_config
 from digit_recognizer.errors import InputError
@@ -19,9 +18,9 @@ from digit_recognizer.models import list_models, load_preset, load_smoke
 
 PACKAGE = Path(digit_recognizer.__file__).parent
 COMMAND_MODULES = {
-    path.stem: importlib.import_module(f"digit_recognizer.{path.stem}")
-    for path in PACKAGE.glob("*.py")
-    if "\n@command\n" in path.read_text()
+    name: import_command(name)
+    for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("*/__main__.py")]
+    if "\n@command\n" in path.read_text() and (name := path.parent.name if path.stem == "__main__" else path.stem)
 }
 
 
@@ -178,9 +177,9 @@ def test_help_answers_without_heavy_imports(subcommand):
     ]
     script = (
         "import sys\n"
-        f"from digit_recognizer import {subcommand}\n"
+        "from digit_recognizer.__main__ import import_command\n"
         "try:\n"
-        f"    {subcommand}.main(['--help'])\n"
+        f"    import_command('{subcommand}').main(['--help'])\n"
         "except SystemExit as stop:\n"
         "    assert not stop.code, stop.code\n"
         f"loaded = [name for name in {heavy} if name in sys.modules]\n"

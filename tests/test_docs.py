@@ -1,7 +1,7 @@
 """Every command line in the documentation parses, and every flag that it names exists."""
 
 import ast
-import importlib
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 
 import digit_recognizer
 from digit_recognizer import cli
+from digit_recognizer.__main__ import import_command
 
 pytestmark = pytest.mark.fast
 
@@ -40,7 +41,7 @@ COMMAND_LINES = sorted({found for text in TEXTS.values() for found in find_comma
 @pytest.mark.parametrize("line", COMMAND_LINES, ids=lambda line: " ".join([line[0], *line[1]])[:70])
 def test_every_command_line_in_the_docs_parses(line, monkeypatch):
     name, arguments = line
-    module = importlib.import_module(f"digit_recognizer.{name}")
+    module = import_command(name)
     parse = cli.parse_arguments
 
     def stop_after_parsing(*given, **named):
@@ -81,6 +82,15 @@ def test_every_link_to_a_file_leads_somewhere():
     for page, text in TEXTS.items():
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_tables_of_models_are_those_of_results_csv():
+    spec = importlib.util.spec_from_file_location("model_tables", ROOT / "benchmarks" / "model_tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    for page in tables.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert "<!-- models: " in text and tables.fill(text) == text, "run python benchmarks/model_tables.py"
 
 
 def test_every_name_of_the_python_api_in_the_docs_exists():

@@ -1,6 +1,8 @@
 """Every architecture is its source's, layer by layer, and learns; a file put into models/ is a model."""
 
+import importlib
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +17,8 @@ from digit_recognizer import models
 from digit_recognizer.cli import parse_run_config
 from digit_recognizer.models import build_model, list_models
 from digit_recognizer.models._blocks import make_plain
+
+table = importlib.import_module("digit_recognizer.models.__main__")
 
 # Layer type, output shape without the batch axis, parameters.
 TABLES = {
@@ -141,6 +145,19 @@ def test_a_model_is_its_sources_table_layer_by_layer(name):
 def test_a_model_has_the_parameters_that_its_docstring_names(name):
     assert build_model(name).count_params() == PARAMETERS[name]
     assert f"{PARAMETERS[name]:,} parameters" in models.load_model_module(name).__doc__
+
+
+def test_every_model_is_in_the_table_with_its_parameters(capsys):
+    assert table.main(["--json"]) == 0
+    rows = {row["model"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(rows) == set(list_models())
+    assert {name: row["parameters"] for name, row in rows.items()} == {**PARAMETERS, "vgg16": 14_984_522}
+    champion, vgg16 = rows["champion"], rows["vgg16"]
+    assert (champion["accuracy"], champion["rows"], champion["seconds"]) == (0.99712, 42_000, 684)
+    assert (champion["low"], champion["high"]) == pytest.approx((0.99656, 0.99761), abs=5e-6)
+    assert "--optimizer muon" in champion["recipe"] and vgg16["accuracy"] is None
+    assert table.main([]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("digit_recognizer.cv --model champion")
 
 
 @pytest.mark.parametrize("name", list_models())

@@ -7,7 +7,7 @@ OPTIONAL = ("albumentations", "jax", "matplotlib", "mlflow", "optuna", "PIL", "r
 
 
 HIDE = f"""
-import importlib, sys
+import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {OPTIONAL}:
@@ -15,7 +15,8 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 def call(name, *arguments):
     try:
-        return importlib.import_module(f"digit_recognizer.{{name}}").main(list(arguments))
+        from digit_recognizer.__main__ import import_command
+        return import_command(name).main(list(arguments))
     except SystemExit as stop:
         return stop.code or 0
 """

@@ -46,6 +46,7 @@ OTHER_CODE = {
     "data/sources.py",  # downloads; what it has written counts by its hash
     *("training/callbacks.py", "training/executors.py", "training/fold_models.py", "training/ray_executor.py"),
     *("training/run.py", "training/tracking.py"),
+    "models/__main__.py",  # lists models
 }
 PATH_FIELDS = ("input_dir", "run_dir", "submission", "tensorboard")  # where files are changes no number
 TOLERATED = ("processor",)  # between the machines of one run
