@@ -8,6 +8,8 @@ from typing import Annotated
 import tyro
 
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.console import format_command, print_next
+from digit_recognizer.data.labels import load_label_set
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ def main(arguments: list[str]) -> None:
         print(download_competition(chosen.input_dir, chosen.overwrite))
     else:
         print(download(chosen.source, chosen.input_dir, chosen.overwrite))
+    place = [] if chosen.input_dir == Path("input") else ["--input-dir", chosen.input_dir]
+    flip = ["--augmentation", "flip"] if load_label_set(chosen.input_dir).can_mirror else []
+    print_next(format_command("cv", "--model", "champion", *flip, *place))
 
 
 if __name__ == "__main__":

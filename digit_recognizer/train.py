@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from digit_recognizer.cli import command, run_training
+from digit_recognizer.console import print_next
 
 
 @command
@@ -16,6 +17,9 @@ def main(arguments: list[str]) -> None:
         "the rows), draw its learning curves, and write a submission.",
     )
     draw_learning_curves(result.run_dir)
+    from digit_recognizer.training.run import format_next_command
+
+    print_next(format_next_command(result.run_dir))
 
 
 def draw_learning_curves(run: Path) -> None:

@@ -171,6 +171,18 @@ def test_predictions_of_some_test_rows_are_no_submission(tiny_dir, tmp_path):
         run_cross_validation(configure(tiny_dir, limit_test=5, submission=tmp_path / "mine.csv"))
 
 
+def test_the_submission_of_part_of_the_rows_stays_in_the_run_folder(tiny_dir, tmp_path, capsys):
+    arguments = ["--model", "dense", "--input-dir", str(tiny_dir), "--folds", "2", "--epochs", "1"]
+    assert cv.main([*arguments, "--limit-train", "40", "--run-dir", "part"]) == 0
+    assert Path("part/submission.csv").exists() and not Path("submissions").exists()
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"cv --model dense --input-dir {tiny_dir}")
+    assert cv.main([*arguments, "--seed", "3", "--run-dir", "whole"]) == 0
+    (file,) = Path("submissions").glob("*.csv")
+    assert file.name.startswith("tiny-dense-seed3-epochs1-0.")
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("next: ") and last.endswith(f"score {file} --input-dir {tiny_dir}")
+
+
 def test_a_name_taken_during_training_costs_no_result(tiny_dir, tmp_path, monkeypatch):
     path = tmp_path / "mine.csv"
     plain = cross_validation.train_model

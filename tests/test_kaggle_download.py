@@ -47,7 +47,7 @@ def test_the_zip_is_downloaded_unpacked_and_removed(small, capsys):
     assert captured.out.startswith(
         "input now holds train.csv, test.csv, sample_submission.csv from Kaggle: 60 training"
     )
-    assert len(captured.out.splitlines()) == 1
+    assert captured.out.splitlines()[1].endswith("-m digit_recognizer.cv --model champion")
     assert list_names() == NAMES
 
 

@@ -35,6 +35,7 @@ from digit_recognizer.data.dataset import Dataset, load_dataset
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import DivergedError, InputError, LostError, WriteError, reading_its_own_files
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
+from digit_recognizer.models import build_config
 from digit_recognizer.models._weights import export_keras, pack_weights
 from digit_recognizer.training.callbacks import Progress, Trackers, check_trackers, name_fold, open_trackers
 from digit_recognizer.training.checkpoint import RunState, load_checkpoint, remove_checkpoint
@@ -107,7 +108,7 @@ def run_cross_validation(
     if config.submission is not None:
         check_new_submission_path(config.submission, config.input_dir)
     dataset = dataset or load_dataset(config)
-    if config.submission is None and dataset.has_all_test_rows and not config.smoke:
+    if config.submission is None and dataset.has_all_test_rows and not (config.smoke or config.limit_train):
         check_writable_folder(SUBMISSIONS)
     if config.submission is not None and not dataset.has_all_test_rows:
         raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.test_row_count)
@@ -425,10 +426,10 @@ def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenan
         path = Path(state.submission)
     elif config.submission is not None:
         path = config.submission
-    elif config.smoke:
-        path = run.path / "submission.csv"  # smoke submissions stay in the run folder
+    elif config.smoke or config.limit_train:
+        path = run.path / "submission.csv"  # of part of the rows: it stays in the run folder
     else:
-        name = f"{config.model}-{provenance.oof_accuracy:.5f}"
+        name = f"{name_run(config)}-{provenance.oof_accuracy:.5f}"
         path = choose_submission_path(name, config.input_dir, dataset.ineligible)
     while True:
         if state.submission != str(path):
@@ -440,6 +441,19 @@ def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenan
         except FileExistsError:  # it was free before training
             taken, path = path, find_free_path(path.parent, path.stem, *SUFFIXES)
             run.log(f"another command has written {taken} meanwhile, so this run's submission is {path}")
+
+
+def name_run(config: RunConfig) -> str:
+    """What a submission is named after: the model; seed and epochs where they differ from its recipe.
+
+    Example:
+        >>> name_run(RunConfig(model="narrow", seed=3, epochs=15))
+        'narrow-seed3'
+    """
+    recipe = build_config(config.model)
+    changes = [f"-{name}{getattr(config, name)}" for name in ("seed", "epochs")
+               if getattr(config, name) != getattr(recipe, name)]  # fmt: skip
+    return "".join([Path(config.model).stem, *changes])
 
 
 # An interrupted run
