@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> None:
     print_table(_shorten(frame), chosen)
     for row in frame[frame["note"].notna()].itertuples():
         state = "ineligible" if row.state == FINISHED else row.state
-        print_line(f"{state}: {make_printable(f'{row.folder}: {row.note}')}")
+        named = row.note if row.note.startswith(row.folder) else f"{row.folder}: {row.note}"
+        print_line(make_printable(f"{state}: {named}"))
     resume = frame["resume"].dropna().tolist()
     for resume_command in resume[1:]:
         print_line(f"unfinished: {resume_command}")
