@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 
+from digit_recognizer.console import show_status
 from digit_recognizer.errors import InputError, require
 
 BACKENDS = ("tensorflow", "jax")  # the first is the default
@@ -30,16 +31,17 @@ def import_keras() -> None:
         raise InputError("training.backend", received=backend, backends=" or ".join(BACKENDS), default=BACKENDS[0])
     # it warns of functions traced again, which a fresh model per fold does by design
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.stderr.flush()
-    kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(quiet, 2)
-        importlib.import_module("keras").utils.set_random_seed(0)
-    except ModuleNotFoundError as error:
-        if error.name != "jax":
-            raise
-        require("jax", "jax")
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(quiet)
+    with show_status("starting Keras"):
+        sys.stderr.flush()
+        kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(quiet, 2)
+            importlib.import_module("keras").utils.set_random_seed(0)
+        except ModuleNotFoundError as error:
+            if error.name != "jax":
+                raise
+            require("jax", "jax")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(quiet)

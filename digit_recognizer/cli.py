@@ -23,6 +23,7 @@ from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import (
     TerminatedError,
+    close_bars,
     make_printable,
     open_closed_streams,
     print_line,
@@ -71,6 +72,7 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
         except (InputError, OSError, KeyboardInterrupt) as error:
             if debug or (isinstance(error, OSError) and error.strerror is None):
                 raise
+            close_bars()
             message, code = _explain(error)
             print(make_printable(f"{name}: {message}"), file=sys.stderr)  # a path may hold any character
             return code

@@ -1,4 +1,4 @@
-"""Signals that end a command tidily, and printing to a terminal that may be closed."""
+"""Signals that end a command tidily, lines and progress bars on a terminal that may be closed."""
 
 import contextlib
 import os
@@ -7,8 +7,13 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+BAR_DELAY_SECONDS = 1.0  # what is done before needs no bar
 
 _pending: list[KeyboardInterrupt] = []
 
@@ -68,7 +73,8 @@ def make_printable(text: str) -> str:
 def print_line(text: str) -> None:
     """Print a line at once; if nobody reads the output any more, the work continues in silence."""
     try:
-        print(text, flush=True)
+        with _hide_bars():
+            print(text, flush=True)
     except OSError:  # BrokenPipeError after `| head`, say
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves to the end
 
@@ -100,3 +106,150 @@ def format_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+# Progress of whatever takes longer than a second: bars on a terminal and in notebooks, nothing in logs and pipes.
+
+
+class ProgressBar:
+    """A bar that fills up while work is done, and vanishes at the end. Use as a context manager.
+
+    It is shown on a terminal and in Jupyter, by tqdm, and nowhere else; lines that `print_line` prints stand above it.
+
+    Args:
+        description: of the work.
+        total: how much there is to do; None where nobody knows, then the time that has passed is shown.
+        unit: of the total; None shows the share that is done, and no counts.
+        delay: seconds that are over before it appears.
+
+    Attributes:
+        is_shown: whether there is anybody to see it. What costs time to measure need not be measured otherwise.
+
+    Example:
+        >>> with ProgressBar("loading", 3, "pictures") as bar:
+        ...     for _ in range(3):
+        ...         bar.update()
+    """
+
+    def __init__(
+        self, description: str, total: float | None, unit: str | None = None, delay: float = BAR_DELAY_SECONDS
+    ) -> None:
+        self.is_shown = is_interactive()
+        self._bar: Any = _open_tqdm(description, total, unit, delay) if self.is_shown else None
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def update(self, done: float = 1) -> None:
+        """Add what is done since the last call."""
+        if self._bar is not None:
+            self._bar.update(done)
+
+    def refresh(self) -> None:
+        """Show the time that has passed."""
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def describe(self, description: str) -> None:
+        """Change the words beside the bar."""
+        if self._bar is not None:
+            self._bar.set_description_str(description, refresh=False)
+
+    def shorten(self, saved: float) -> None:
+        """Take back a part of the total that need not be done."""
+        if self._bar is not None and self._bar.total is not None:
+            self._bar.total -= saved
+
+    def close(self) -> None:
+        """Remove it; a second time does nothing."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def track(items: Sequence[Item], description: str, unit: str | None = None) -> Iterator[Item]:
+    """The items, with a bar that counts them as they are worked on.
+
+    Example:
+        >>> [2 * number for number in track([1, 2], "doubling")]
+        [2, 4]
+    """
+    with ProgressBar(description, len(items), unit) as bar:
+        for item in items:
+            yield item
+            bar.update()
+
+
+@contextlib.contextmanager
+def show_status(text: str) -> Iterator[None]:
+    """Inside, a line on the terminal says what is waited for; then it vanishes."""
+    if not _is_terminal():
+        yield
+        return
+    with contextlib.suppress(OSError):
+        print(f"{text} …", end="\r", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            print(" " * (len(text) + 2), end="\r", file=sys.stderr, flush=True)
+
+
+def is_interactive() -> bool:
+    """Whether somebody sees what happens, on a terminal or in Jupyter; no log, no pipe."""
+    return _is_notebook() or _is_terminal()
+
+
+def close_bars() -> None:
+    """Remove the bars that an error has left on the terminal."""
+    if "tqdm" in sys.modules:
+        for bar in list(getattr(sys.modules["tqdm"].tqdm, "_instances", ())):
+            bar.close()
+
+
+def _open_tqdm(description: str, total: float | None, unit: str | None, delay: float) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # in a notebook without ipywidgets it draws the bar as text, and says so
+        from tqdm.auto import tqdm
+
+    form = None
+    if total is None:
+        form = "{desc}: {elapsed}"
+    elif unit is None:
+        form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    return tqdm(
+        total=total,
+        desc=description,
+        unit="" if unit is None else unit if unit == "B" else f" {unit}",
+        unit_scale=unit == "B",
+        bar_format=form,
+        delay=delay,
+        leave=False,
+        dynamic_ncols=True,
+    )
+
+
+@contextlib.contextmanager
+def _hide_bars() -> Iterator[None]:
+    """Clear what bars have drawn, and draw them again at the end."""
+    if "tqdm" not in sys.modules:
+        yield
+        return
+    with sys.modules["tqdm"].tqdm.external_write_mode(file=sys.stdout):
+        yield
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr is not None and sys.stderr.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
+def _is_notebook() -> bool:
+    """Whether this runs in Jupyter, which has a bar of its own."""
+    find_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = find_shell() if find_shell is not None else None
+    return shell is not None and "IPKernelApp" in getattr(shell, "config", ())
