@@ -16,12 +16,13 @@ from digit_recognizer.data.labels import load_label_set
 class DownloadArguments:
     """Write train.csv, test.csv and sample_submission.csv, and test_labels.csv where the source has test labels.
 
-    Classes other than digits are named in classes.json; Fashion-MNIST and KMNIST are recognized by their images.
+    Classes other than digits are named in classes.json; Fashion-MNIST and KMNIST are recognized by their images. MNIST
+    holds the images of the competition's test.csv, so runs on it are marked as ineligible.
     """
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
-    """kaggle (needs an account and accepted rules), sample (bundled digits, no network), or a path: the competition's
-    zip, or a folder of CSV, idx(.gz) or .npz files."""
+    """kaggle (needs an account and accepted rules), sample (bundled digits, no network), mnist, fashion-mnist, kmnist
+    (the published files, no account), or a path: the competition's zip, or a folder of CSV, idx(.gz) or .npz files."""
     input_dir: Path = Path("input")
     """Folder to write to."""
     overwrite: bool = False

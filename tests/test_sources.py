@@ -1,7 +1,11 @@
 """Where data comes from: the competition's zip, folders of CSV, idx or npz files, and the sample."""
 
 import contextlib
+import dataclasses
+import functools
 import gzip
+import hashlib
+import http.server
 import os
 import threading
 import zipfile
@@ -423,3 +427,69 @@ def test_lopsided_ink_stays_on_the_paper():
     paper = centre_by_mass(ink)
     assert paper.shape == (28, 28)
     assert paper.sum() == pytest.approx(ink.sum())
+
+
+# ---- published sets, by name
+
+
+@pytest.fixture
+def served(tmp_path, images, monkeypatch):
+    """A folder that a server on the loopback shows, with the files of a tiny set; `mnist` and `kmnist` are there."""
+    folder = write_idx_folder(tmp_path / "served", images)
+    for path in list(folder.iterdir()):
+        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+        path.unlink()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    hashes = tuple(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sources.IDX_FILES)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        for name in ("mnist", "kmnist"):
+            published = dataclasses.replace(sources.PUBLISHED[name], addresses=(address,), sha256=hashes)
+            monkeypatch.setitem(sources.PUBLISHED, name, published)
+        yield folder
+        server.shutdown()
+
+
+def test_a_published_set_is_downloaded_by_its_name(served, images, target):
+    found = download("kmnist", target)
+    assert_holds(target, images)
+    assert "from kmnist: 12 training rows" in found and "tsu: " in found
+    assert load_labels(target / "test_labels.csv").tolist() == [3, 1, 4, 1, 5]
+    assert list_names(target) == ["classes.json", *CSV_NAMES[:2], "test_labels.csv", "train.csv"]
+
+
+def test_mnist_is_marked_as_holding_the_test_rows_of_the_competition(served, target):
+    assert "nothing trained on it may be submitted" in download("mnist", target)
+    dataset = load_dataset(RunConfig(input_dir=target))
+    assert dataset.class_names == tuple("0123456789") and "MNIST" in dataset.ineligible
+    copy = target.with_name("copy")
+    download(str(target), copy)
+    assert load_dataset(RunConfig(input_dir=copy)).ineligible, "the mark travels with the files"
+
+
+@pytest.mark.parametrize("fault", ["changed", "missing", "too long"])
+def test_a_published_file_that_is_not_as_published_is_refused(served, target, fault, monkeypatch):
+    path = served / sources.IDX_FILES[2]
+    if fault == "missing":
+        path.unlink()
+    elif fault == "changed":
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+    else:
+        monkeypatch.setattr(sources, "FILE_LIMIT_BYTES", 10)
+        path = served / sources.IDX_FILES[0]
+    with refused(target, "data.not_downloaded", received="mnist", file=path.name):
+        download("mnist", target)
+
+
+def test_without_a_network_the_next_address_is_tried_and_then_one_line_says_what_to_do(served, target, monkeypatch):
+    there = sources.PUBLISHED["mnist"]
+    nowhere = "http://127.0.0.1:1/"
+    monkeypatch.setitem(sources.PUBLISHED, "mnist", dataclasses.replace(there, addresses=(nowhere, *there.addresses)))
+    download("mnist", target)
+    monkeypatch.setitem(sources.PUBLISHED, "mnist", dataclasses.replace(there, addresses=(nowhere,)))
+    with expect_error("data.not_downloaded", received="mnist", address=nowhere):
+        download("mnist", target.with_name("other"))
+    assert not target.with_name("other").exists()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digit_recognizer.config import RunConfig
+from digit_recognizer.console import show_status
 from digit_recognizer.data.augmentation import POLICIES
 from digit_recognizer.data.csv import IMAGE_SIDE_PX, PIXELS, CsvContent, load_labels, read_pixel_csv
 from digit_recognizer.data.labels import DIGITS, LabelSet, load_label_set
@@ -183,6 +184,8 @@ class Dataset:
     @property
     def ineligible(self) -> str | None:
         """Why a submission made from this data must not enter the competition; None if it may."""
+        if self.label_set.holds_competition:
+            return "MNIST holds the images of the competition's test.csv, with their labels"
         if self.shared_test_rows <= LEAK_SHARE * self.test_row_count:
             return None
         return (
@@ -210,7 +213,8 @@ def load_dataset(config: RunConfig) -> Dataset:
     if 0 < config.limit_train < len(labels):
         drawn, _ = draw_stratified_rows(labels, config.limit_train, seed=0)
         pixels, labels = pixels[drawn], labels[drawn]
-    groups = find_duplicate_groups(pixels, label_set.near_distance)
+    with show_status("looking for rows that show one image twice"):  # 2 s for 42,000 rows
+        groups = find_duplicate_groups(pixels, label_set.near_distance)
     counts = count_duplicates(groups)
     if counts.groups:
         notes.append(f"{counts}; the rows of a group share a fold")

@@ -4,9 +4,9 @@ Labels are 0 to 9 in every file; names are for people. They are in classes.json,
 
     {"label_set": "kuzushiji", "names": ["o", "ki", ...], "test_sha256": "3a58..."}
 
-`label_set` is digits, fashion, kuzushiji, or other for classes of one's own; `names` are ten, by ascending label;
-`test_sha256` is the hash of the test.csv that they belong to, and may be left out. `download` writes the file for
-published sets that it recognizes. Without the file the classes are digits.
+`label_set` is digits, mnist, fashion, kuzushiji, or other for classes of one's own; `names` are ten, by ascending
+label; `test_sha256` is the hash of the test.csv that they belong to, and may be left out. `download` writes the file
+for published sets that it knows by name or recognizes. Without the file the classes are digits.
 """
 
 import os
@@ -34,11 +34,12 @@ class LabelSet:
     """The classes of a data set.
 
     Attributes:
-        key: digits, fashion, kuzushiji or other.
+        key: digits, mnist, fashion, kuzushiji or other.
         names: of class 0 to class 9, all different.
         noun: what one image is called in a sentence.
         can_mirror: whether an image and its mirror image are of one class.
         near_distance: below which two images count as copies of one, see `digit_recognizer.data.splits`.
+        holds_competition: whether the images are those of the competition's test.csv, with their labels.
     """
 
     key: str
@@ -46,6 +47,7 @@ class LabelSet:
     noun: str = "image"
     can_mirror: bool = False
     near_distance: float = NEAR_DISTANCE
+    holds_competition: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What `parse_label_set` reads."""
@@ -53,6 +55,7 @@ class LabelSet:
 
 
 DIGITS: LabelSet = LabelSet("digits", tuple(map(str, range(CLASSES))), noun="digit")
+MNIST = replace(DIGITS, key="mnist", holds_competition=True)
 # Xiao, Rasul and Vollgraf 2017, table 2
 FASHION = LabelSet(
     "fashion",
@@ -62,7 +65,7 @@ FASHION = LabelSet(
 )
 # Clanuwat et al. 2018: the hiragana お き す つ な は ま や れ を
 KUZUSHIJI = LabelSet("kuzushiji", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"))
-LABEL_SETS = {label_set.key: label_set for label_set in (DIGITS, FASHION, KUZUSHIJI)}
+LABEL_SETS = {label_set.key: label_set for label_set in (DIGITS, MNIST, FASHION, KUZUSHIJI)}
 
 
 def load_label_set(folder: Path, test_sha256: str | None = None) -> LabelSet:

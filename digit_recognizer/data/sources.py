@@ -1,4 +1,6 @@
-"""Where data comes from: Kaggle's zip, a folder of CSV, idx or npz files, or the sample; all become the same CSV files.
+"""Where data comes from: Kaggle's zip, published sets, a folder of CSV, idx or npz files, or the sample.
+
+All become the same CSV files.
 
 `download` makes and checks everything in a hidden folder beside its destination; only then do files change places.
 """
@@ -7,6 +9,7 @@ import contextlib
 import errno
 import gzip
 import hashlib
+import http.client
 import os
 import re
 import shutil
@@ -19,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
+from digit_recognizer import __version__
+from digit_recognizer.console import ProgressBar
 from digit_recognizer.data.csv import (
     CLASSES,
     IMAGE_SIDE_PX,
@@ -32,6 +37,7 @@ from digit_recognizer.data.labels import (
     DIGITS,
     FASHION,
     KUZUSHIJI,
+    MNIST,
     LabelSet,
     load_label_set,
 )
@@ -55,7 +61,6 @@ KNOWN = (TRAIN, TEST, SUBMISSION, TEST_LABELS, CLASS_NAMES)
 MEMBER_LIMIT_BYTES = 1 << 30  # the competition's train.csv has 77 MB
 COPY_BYTES = 1 << 20
 ROWS_AT_ONCE = 4096  # written at once: bounds memory to a few MB and gives the progress bar its steps
-BAR_DELAY_SECONDS = 1
 # By the SHA-256 of all 10,000 test images, uint8 (n, 784): file names tell nothing, Fashion-MNIST's are MNIST's.
 KNOWN_TEST_IMAGES = {
     "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a": FASHION,
@@ -76,7 +81,8 @@ def download(
     Classes that are not called 0 to 9 have their names in classes.json: the source's own, or those of a published set.
 
     Args:
-        source: `sample`, or a path: the competition's zip, or a folder of CSV, idx or npz files.
+        source: `sample`; `mnist`, `fashion-mnist` or `kmnist`, which are downloaded; or a path: the competition's zip,
+            or a folder of CSV, idx or npz files.
         input_dir: made if need be.
         overwrite: whether existing files that differ may be replaced.
         name: what the source is called in the result; by default as it was asked for.
@@ -86,10 +92,11 @@ def download(
         One paragraph on what the folder holds now, with what its owner should know.
 
     Raises:
-        InputError: if the source is unusable, or files that differ exist and `overwrite` is False.
+        InputError: if the source is unusable or cannot be downloaded, or files that differ exist and `overwrite` is
+            False.
         WriteError: if the files cannot be written.
     """
-    if source != "sample" and not Path(source).exists():
+    if source not in ("sample", *PUBLISHED) and not Path(source).exists():
         raise InputError("data.no_source", received=source)
     if os.path.lexists(input_dir) and not input_dir.is_dir():
         raise InputError("io.not_folder", path=input_dir)
@@ -122,6 +129,8 @@ def _stage(staging: Path, source: str) -> tuple[str, ...]:
     """Put a source's files into an empty folder under the competition's names, unchecked; return what to note."""
     if source == "sample":
         return _write_image_set(staging, build_sample())
+    if source in PUBLISHED:
+        return _write_published_set(staging, source)
     path = Path(source)
     if not path.is_dir():
         return _extract_zip(path, staging)
@@ -146,8 +155,6 @@ def _copy_files(folder: Path, staging: Path, names: tuple[str, ...]) -> None:
 
 def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
     """Unpack the members that are known by name; what a member's name says never becomes a path."""
-    from tqdm import tqdm
-
     with _damage_explained(path), open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         wanted = {name: [member for member in members if member.filename == name] for name in KNOWN}
@@ -159,7 +166,7 @@ def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
             for member in found:
                 _check_member(member, MEMBER_LIMIT_BYTES)
         size = sum(member.file_size for found in wanted.values() for member in found)
-        with tqdm(total=size, desc=path.name, unit="B", unit_scale=True, delay=BAR_DELAY_SECONDS) as bar:
+        with ProgressBar(path.name, size, "B") as bar:
             for name, found in wanted.items():
                 for member in found:
                     with archive.open(member) as packed, (staging / name).open("wb") as unpacked:
@@ -182,16 +189,12 @@ def _write_pixel_csv(path: Path, pixels: np.ndarray, labels: np.ndarray | None =
     """Write pixels, uint8 (n, 784), and perhaps labels as Kaggle does: no quotes, LF, header first."""
     import pyarrow as pa
     import pyarrow.csv
-    from tqdm import tqdm
 
     names = [f"pixel{k}" for k in range(PIXELS)]
     cells = pixels if labels is None else np.column_stack([labels.astype(np.uint8), pixels])
     schema = pa.schema([(name, pa.uint8()) for name in (names if labels is None else ["label", *names])])
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none", batch_size=ROWS_AT_ONCE)
-    with (
-        path.open("wb") as file,
-        tqdm(total=len(cells), desc=path.name, unit=" rows", delay=BAR_DELAY_SECONDS, leave=False) as bar,
-    ):
+    with path.open("wb") as file, ProgressBar(path.name, len(cells), "rows") as bar:
         file.write(",".join(schema.names).encode() + b"\n")
         with pyarrow.csv.CSVWriter(file, schema, write_options=options) as writer:
             for start in range(0, len(cells), ROWS_AT_ONCE):
@@ -443,6 +446,116 @@ def _damage_explained(path: Path) -> Iterator[None]:
             raise
         fault = " ".join(str(error).split())[:100] or type(error).__name__
         raise InputError("data.damaged", path=path, received=fault) from error
+
+
+# ---- published sets, by name: the four files of each as its makers publish them, checked by their hashes
+
+IDX_FILES = (
+    *("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    *("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+)
+SOCKET_SECONDS = 20  # a stalled server must not wait for ever
+FILE_LIMIT_BYTES = 1 << 26  # the largest of these files has 26 MB
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """Where a published set is, and what its files must be.
+
+    Attributes:
+        label_set: its classes.
+        addresses: folders of its files, tried in turn.
+        sha256: of `IDX_FILES`, in their order.
+    """
+
+    label_set: LabelSet
+    addresses: tuple[str, ...]
+    sha256: tuple[str, str, str, str]
+
+
+PUBLISHED = {
+    "mnist": PublishedSet(
+        MNIST,  # its makers' own server answers no more; these are the copies that TensorFlow and PyTorch use
+        ("https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/"),
+        (
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
+    ),
+    "fashion-mnist": PublishedSet(
+        FASHION,
+        (
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+        ),
+        (
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
+    ),
+    "kmnist": PublishedSet(
+        KUZUSHIJI,
+        ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+        (
+            "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+            "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+            "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+            "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+        ),
+    ),
+}
+
+
+def _write_published_set(staging: Path, name: str) -> tuple[str, ...]:
+    """Download a published set and write its tables; return what to note."""
+    published = PUBLISHED[name]
+    folder = staging / "downloaded"
+    folder.mkdir()
+    for file, sha256 in zip(IDX_FILES, published.sha256, strict=True):
+        (folder / file).write_bytes(_download_file(name, file, sha256))
+    notes = _write_image_set(staging, load_image_files(folder))
+    write_json(staging / CLASS_NAMES, published.label_set.to_json())
+    if published.label_set.holds_competition:
+        notes += ("MNIST holds the images of the competition's test.csv, so nothing trained on it may be submitted",)
+    return notes
+
+
+def _download_file(name: str, file: str, sha256: str) -> bytes:
+    """The content of one file of a published set, from the first address that has it.
+
+    Raises:
+        InputError: if no address sends what was published.
+    """
+    problems = {}
+    for address in PUBLISHED[name].addresses:
+        try:
+            content = _read_address(address + file, file)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            problems[address] = str(getattr(error, "reason", error)) or type(error).__name__
+            continue
+        if hashlib.sha256(content).hexdigest() == sha256:
+            return content
+        problems[address] = "what it sends is not the published file"
+    address, reason = next(iter(problems.items()))
+    raise InputError("data.not_downloaded", received=name, file=file, address=address, reason=reason)
+
+
+def _read_address(address: str, label: str) -> bytes:
+    import urllib.request
+
+    request = urllib.request.Request(address, headers={"User-Agent": f"digit_recognizer/{__version__}"})
+    content = bytearray()
+    with urllib.request.urlopen(request, timeout=SOCKET_SECONDS) as answer:
+        length = answer.headers.get("Content-Length", "")
+        with ProgressBar(label, int(length) if length.isdigit() else None, "B") as bar:
+            while (chunk := answer.read(COPY_BYTES >> 4)) and len(content) <= FILE_LIMIT_BYTES:
+                content += chunk
+                bar.update(len(chunk))
+    return bytes(content)
 
 
 # ---- the sample: scikit-learn's bundled 8x8 digits, drawn the way MNIST's are

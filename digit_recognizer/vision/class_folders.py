@@ -6,13 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from digit_recognizer.console import track
 from digit_recognizer.errors import InputError
 
 MIN_CLASSES, MAX_CLASSES = 2, 1000
 MAX_FILES = 100_000  # a thousand pictures of each letter are a quarter of that; a whole disk has more
-BAR_DELAY_SECONDS = 1
 LoadImage = Callable[[Path], np.ndarray]
 
 
@@ -118,7 +117,7 @@ def load_pictures(found: ClassFolder, load: LoadImage, label: str, *, keep: bool
         InputError: names the file that is no picture, or whatever else `load` raises.
     """
     images, digests = [], []
-    for file in tqdm(found.files, desc=label, unit=" pictures", delay=BAR_DELAY_SECONDS, leave=False):
+    for file in track(found.files, label, "pictures"):
         image = load(file)
         digests.append(hashlib.sha256(image.tobytes()).hexdigest())
         if keep:

@@ -3,7 +3,7 @@
 photograph -> ink -> glyphs -> 28x28 images -> probabilities -> digits -> table and annotated picture
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -19,10 +19,10 @@ from digit_recognizer.competition.submissions import (
     write_submission,
 )
 from digit_recognizer.config import Preprocess
-from digit_recognizer.console import make_printable, print_line
+from digit_recognizer.console import ProgressBar, make_printable, print_line
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, pixels_to_images
-from digit_recognizer.data.labels import DIGITS, parse_label_set
+from digit_recognizer.data.labels import DIGITS, MNIST, parse_label_set
 from digit_recognizer.errors import InputError, require
 from digit_recognizer.evaluation.predictions import check_probabilities
 from digit_recognizer.io import check_writable_folder, write_atomically, write_csv
@@ -162,7 +162,7 @@ def load_classifier(run: Path | None) -> Classifier:
         return Classifier((model,), temperature=temperature)
     metrics = load_metrics(run)
     label_set = parse_label_set(metrics[CLASSES], run / METRICS) if CLASSES in metrics else DIGITS
-    if label_set.key != DIGITS.key:  # clothes or kana would be shown as digits
+    if label_set.key not in (DIGITS.key, MNIST.key):  # clothes or kana would be shown as digits
         raise InputError("predict.not_digits", path=run, received=label_set.key)
     import_keras()
     from digit_recognizer.training.fold_models import load_fold_models
@@ -245,10 +245,13 @@ def predict_pictures(paths: Iterable[Path], classifier: Classifier) -> Iterator[
         >>> [glyph.digit for glyph in next(predict_pictures([path], load_classifier(None))).glyphs]  # doctest: +SKIP
         [4, 2]
     """
-    rest = iter(paths)
-    with ThreadPoolExecutor(THREADS) as pool:
+    rest, total = iter(paths), len(paths) if isinstance(paths, Sized) else None
+    with ThreadPoolExecutor(THREADS) as pool, ProgressBar("pictures", total, "pictures") as bar:
         while chosen := list(islice(rest, MAX_AT_ONCE)):
-            loaded = list(pool.map(_load_glyphs, chosen))
+            loaded = []
+            for found in pool.map(_load_glyphs, chosen):
+                loaded.append(found)
+                bar.update()
             classified = _classify_and_mend([glyphs for _, glyphs in loaded], classifier)
             for (picture, _), glyphs in zip(loaded, classified, strict=True):
                 yield replace(picture, glyphs=tuple(glyphs))
