@@ -1,8 +1,16 @@
+import io
+import sys
+import types
+
+import keras
+import numpy as np
 import pytest
 
-from digit_recognizer.console import format_seconds
+from digit_recognizer import console
+from digit_recognizer.console import ProgressBar, format_seconds, print_line, show_status, track
 from digit_recognizer.training import callbacks
 from digit_recognizer.training.callbacks import Progress
+from digit_recognizer.training.trainer import predict_probabilities
 
 
 @pytest.fixture
@@ -67,3 +75,83 @@ def test_a_fold_trained_elsewhere_has_the_time_left_in_its_line(clock):
 )
 def test_seconds_are_formatted_as_they_are_read(seconds, text):
     assert format_seconds(seconds) == text
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Standard error as a terminal; what is written there."""
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    return screen
+
+
+def test_bars_are_silent_in_logs_and_pipes(capfd):
+    with ProgressBar("training", 3, delay=0) as bar, show_status("starting"):
+        assert not bar.is_shown
+        bar.update()
+        bar.describe("fold 0")
+        bar.shorten(1)
+    assert list(track([1, 2], "doubling")) == [1, 2]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_bar_on_a_terminal_fills_and_vanishes_and_lines_stand_above_it(terminal, capsys):
+    with ProgressBar("training", 4, delay=0) as bar:
+        bar.update(1.5)
+        bar.shorten(1)
+        bar.describe("fold 0 [1/2]")
+        bar.update(0.5)
+        print_line("a line of the log")
+        bar.refresh()
+    assert capsys.readouterr().out == "a line of the log\n"
+    drawn = terminal.getvalue()
+    assert "training:   0%" in drawn and "fold 0 [1/2]:  67%" in drawn
+    assert drawn.endswith("\r") and not drawn.split("\r")[-2].strip(), "the line is blank at the end"
+
+
+def test_short_work_needs_no_bar_and_an_error_leaves_none(terminal):
+    assert list(track("abc", "spelling")) == ["a", "b", "c"]
+    assert not terminal.getvalue().strip()
+    ProgressBar("training", 2, delay=0)
+    console.close_bars()
+    assert not terminal.getvalue().split("\r")[-2].strip()
+
+
+def test_what_is_waited_for_is_shown_and_wiped(terminal):
+    with show_status("starting Keras"):
+        assert terminal.getvalue() == "starting Keras …\r"
+    assert terminal.getvalue().endswith("\r" + " " * 16 + "\r")
+
+
+def test_a_notebook_has_a_bar_though_it_has_no_terminal(monkeypatch, capfd):
+    shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    with ProgressBar("training", 2, delay=0) as bar:
+        assert bar.is_shown
+
+
+def test_the_bar_of_training_follows_batches_and_epochs(terminal):
+    with Progress([].append, 4, folds=2) as progress:
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile(loss="mse")
+        inputs = np.zeros((8, 2), np.float32)
+        watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update({**LOGS, **logs}))
+        model.fit(inputs, inputs[:, :1], batch_size=2, epochs=2, verbose=0, callbacks=[watch, progress])
+        assert progress.bar._bar.n == pytest.approx(2)
+        progress.end_fold("fold 0 is done", epochs_skipped=1)
+        assert progress.bar._bar.total == 3
+    assert "fold 0 [1/2]  epoch 1/2:" in terminal.getvalue()
+
+
+def test_prediction_with_a_bar_gives_the_same_numbers(terminal, monkeypatch):
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
+    monkeypatch.setattr(console, "BAR_DELAY_SECONDS", 0.0)
+    seen = predict_probabilities(model, images, tta=5)
+    monkeypatch.setattr(console, "is_interactive", lambda: False)
+    assert np.array_equal(seen, predict_probabilities(model, images, tta=5))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from digit_recognizer.console import ProgressBar, is_interactive
 from digit_recognizer.data.sources import download
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import lock_folder, make_folder
@@ -117,10 +118,8 @@ def poll(ask: Callable[[], Answer | None], description: str, seconds: float, min
     Raises:
         InputError: from `ask`, after too many errors in a row.
     """
-    from tqdm import tqdm
-
     started, errors = time.monotonic(), 0
-    with tqdm(desc=description, bar_format="{desc}: {elapsed}", leave=False, disable=None) as bar:
+    with ProgressBar(description, None, delay=0) as bar:
         while time.monotonic() - started <= 60 * minutes:
             try:
                 answer, errors = ask(), 0
@@ -176,7 +175,9 @@ def download_competition(input_dir: Path, overwrite: bool = False) -> str:
         try:
             with lock_folder(folder):
                 with ask_kaggle(remedy=BY_BROWSER):
-                    client.competition_download_files(COMPETITION, path=str(folder), force=False, quiet=False)
+                    client.competition_download_files(
+                        COMPETITION, path=str(folder), force=False, quiet=not is_interactive()
+                    )
                 if not path.is_file():
                     raise InputError("kaggle.no_zip", path=path.name)
                 try:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from digit_recognizer.console import ProgressBar
 from digit_recognizer.data.dataset import load_train
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.errors import InputError, UnusableRunError, require
@@ -120,7 +121,7 @@ def examine_run(
                 raise InputError("report.same_predictions", path=one.path, other=other.path)
     run, labels, names = runs[0], train.labels, runs[0].class_names
     errors = find_label_errors(run.oof_probabilities, labels)
-    with make_folder(folder), open_staging_folder(folder) as staging:
+    with make_folder(folder), open_staging_folder(folder) as staging, ProgressBar("examining", 8, delay=0) as bar:
         model_note, is_ensemble = "shown", run.config.get("subcommand") == ENSEMBLE
         try:  # first: it knows what cannot be had
             if is_ensemble:
@@ -131,16 +132,19 @@ def examine_run(
                 raise
             model_note = f"left out: {error}"
             of_model = [Section("One model", (model_note,))]
+        bar.update(3)  # the model takes longest
         confusions, confused = describe_confusions(runs, labels, staging)
-        sections = (
-            describe_score(run, labels),
-            describe_members(run) if is_ensemble else describe_training(run, labels, staging),
-            confused,
-            describe_hard_rows(run, train, staging),
-            describe_label_errors(errors, run, train, staging),
-            describe_data(train, names, staging),
-            *of_model,
-        )
+        parts: list[Section] = []
+        for describe in (
+            lambda: describe_score(run, labels),
+            lambda: describe_members(run) if is_ensemble else describe_training(run, labels, staging),
+            lambda: confused,
+            lambda: describe_hard_rows(run, train, staging),
+            lambda: describe_label_errors(errors, run, train, staging),
+        ):
+            parts.append(describe())
+            bar.update()
+        sections = (*parts, describe_data(train, names, staging), *of_model)
         _publish(staging, folder)
     sections = tuple(
         replace(section, figures=tuple(replace(figure, path=folder / figure.path.name) for figure in section.figures))

@@ -29,7 +29,7 @@ import numpy as np
 
 from digit_recognizer.competition.submissions import find_commit, format_command_line
 from digit_recognizer.config import RunConfig, flag
-from digit_recognizer.console import format_seconds, print_line, raise_if_interrupted
+from digit_recognizer.console import ProgressBar, format_seconds, print_line, raise_if_interrupted
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.dataset import Dataset, check_augmentation, load_dataset
 from digit_recognizer.data.splits import assign_folds
@@ -371,24 +371,23 @@ class _Sweep:
             others = f"; {len(self.records) - ours} are of other studies" if len(self.records) > ours else ""
             print_line(f"{self.folder / TRIALS} holds {ours} trials that have ended; they are not run again{others}")
         self._print_notes()
-        progress = TrialProgress(study, self.records, is_local=self.executor.is_local)
-
-        while wave := find_next_trials(study, self.records):
-            shared = self._share_data(wave)
-            in_time = itertools.takewhile(lambda _: not (progress.is_over() or measure_memory() > most_bytes), wave)
-            tasks = (self._prepare(trial) for trial in in_time)
-            for _, (record, files) in self.executor.map_as_finished(execute_trial, tasks, shared):
-                for name, content in files.items():
-                    with write_atomically(self.folder / TRIALS_DIR / record.name / name) as temporary:
-                        temporary.write_bytes(content)
-                append_trial(self.folder / TRIALS, record)
-                self.records.append(record)
-                progress.report(record)
-            if measure_memory() > most_bytes:
-                return False
-            if progress.is_over():
-                print_line(f"the study's {study.minutes:g} minutes are spent")
-                break
+        with TrialProgress(study, self.records, is_local=self.executor.is_local) as progress:
+            while wave := find_next_trials(study, self.records):
+                shared = self._share_data(wave)
+                in_time = itertools.takewhile(lambda _: not (progress.is_over() or measure_memory() > most_bytes), wave)
+                tasks = (self._prepare(trial) for trial in in_time)
+                for _, (record, files) in self.executor.map_as_finished(execute_trial, tasks, shared):
+                    for name, content in files.items():
+                        with write_atomically(self.folder / TRIALS_DIR / record.name / name) as temporary:
+                            temporary.write_bytes(content)
+                    append_trial(self.folder / TRIALS, record)
+                    self.records.append(record)
+                    progress.report(record)
+                if measure_memory() > most_bytes:
+                    return False
+                if progress.is_over():
+                    print_line(f"the study's {study.minutes:g} minutes are spent")
+                    break
         if "split_seed" in study.fixed:
             update_ensembles(study, select_records(study, self.records), self.folder, self._load_labels)
         return True
@@ -461,7 +460,7 @@ def resolve_precision(_: None, requested: str) -> str:
 
 
 class TrialProgress:
-    """A line per trial, with the time left.
+    """A line per trial, with the time left, and a bar on a terminal. Use as a context manager.
 
     Args:
         study: of which trials are run.
@@ -474,10 +473,19 @@ class TrialProgress:
         self.study, self.ended = study, len(records)
         self.spent_seconds = sum(record.seconds for record in records)
         self.is_local, self.session_seconds, self.started = is_local, 0.0, time.perf_counter()
+        left = None if study.planned is None else max(0, study.planned - self.ended)
+        self.bar = ProgressBar("trials", left, "trials", delay=0)
+
+    def __enter__(self) -> "TrialProgress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
 
     def report(self, record: TrialRecord) -> None:
         """Print the line of a trial that has just ended."""
         self.ended += 1
+        self.bar.update()
         self.spent_seconds += record.seconds
         self.session_seconds += record.seconds
         pruned = " (pruned)" if record.state == "pruned" else ""

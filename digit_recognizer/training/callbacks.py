@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import keras
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.console import format_seconds
+from digit_recognizer.console import ProgressBar, format_seconds
 from digit_recognizer.errors import LostError, PrunedError, WriteError
 from digit_recognizer.training.run import HISTORY_COLUMNS, Run
 
@@ -28,7 +28,9 @@ SECONDS_BETWEEN_LINES = 4.0  # a model of one second an epoch would fill the log
 
 
 class Progress(keras.callbacks.Callback):
-    """Logs finished epochs and the estimated time left.
+    """Logs finished epochs and the estimated time left; a bar on a terminal fills up with every batch.
+
+    Use as a context manager, or close it, so that the bar vanishes.
 
     Args:
         log: prints a line and keeps it.
@@ -43,6 +45,16 @@ class Progress(keras.callbacks.Callback):
         self.epochs = 0  # finished in this session
         self.first_epoch_seconds = 0.0
         self.last_line = -SECONDS_BETWEEN_LINES
+        self.bar = ProgressBar("training", epochs_left, delay=0)
+        self.shown = 0.0  # of the epoch under way
+        if self.bar.is_shown:  # otherwise no hook: with one, Keras fetches its metrics from a device after every batch
+            self.on_train_batch_end = self._show_batch
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Log the epoch; the first and the last of a model always get their line."""
@@ -53,6 +65,7 @@ class Progress(keras.callbacks.Callback):
             self.first_epoch_seconds = now - self.started
         number, epochs = epoch + 1, self.params["epochs"]
         name = name_fold(logs["fold"], self.folds) if self.folds else self.name
+        self.bar.describe(f"{name}  epoch {number}/{epochs}")
         if now - self.last_line < SECONDS_BETWEEN_LINES and number not in (1, epochs):
             return
         self.last_line = now
@@ -79,12 +92,23 @@ class Progress(keras.callbacks.Callback):
             epochs_elsewhere: of a fold that another process trained; its line says how much time is left.
         """
         self.epochs_left -= epochs_skipped
+        self.bar.shorten(epochs_skipped)
         self._count(epochs_elsewhere)
         self.log(f"{line}  {self._eta(time.perf_counter())}" if epochs_elsewhere else line)
 
     def _count(self, epochs: int) -> None:
         self.epochs += epochs
         self.epochs_left -= epochs
+        self.bar.update(epochs - self.shown)
+        self.shown = 0.0
+
+    def _show_batch(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Fill the bar up to a batch, counted from 0, of the epoch under way."""
+        steps = self.params.get("steps")
+        if steps:
+            done = min((batch + 1) / steps, 1.0)
+            self.bar.update(done - self.shown)
+            self.shown = done
 
     def _eta(self, now: float) -> str:
         """The time left at the pace so far; without the first epoch, which also compiles, once there is another."""

@@ -275,27 +275,28 @@ def train_folds(
     epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
     unfinished = setup.folds[state.finished_folds :]
     trained_epochs = state.training.epoch if state.training else 0
-    progress = Progress(run.log, epochs_per_fold * len(unfinished) - trained_epochs, config.folds)
-    is_local = executor.is_local  # elsewhere nothing can be called; the history that comes back is replayed
-    session_callbacks, save = ([progress, trackers, *callbacks], run.save_checkpoint) if is_local else ((), None)
-    sessions = [
-        TrainingSession(session_callbacks, None if n else state.training, save, fold)
-        for n, fold in enumerate(unfinished)
-    ]
-    results = map_in_order(executor, train_fold if is_local else train_fold_remotely, sessions, setup)
-    for fold, result in zip(unfinished, results, strict=True):  # a generator: each fold is trained when it is asked for
-        new_epochs = 0
-        if not is_local:
-            new_epochs = len(result.history) - (trained_epochs if fold == unfinished[0] else 0)
-            new_history = result.history[len(result.history) - new_epochs :]
-            trackers.log_epochs(new_history)
-            replay(new_history, callbacks)
-            report_differences(run, setup.environment, fold, result.differences)
-        save_fold(run, setup, fold, result)
-        correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
-        line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum()} of {len(correct)} rows wrong)"
-        skipped = epochs_per_fold - len(result.history)
-        progress.end_fold(f"{name_fold(fold, config.folds)}  {line}", skipped, new_epochs)
+    with Progress(run.log, epochs_per_fold * len(unfinished) - trained_epochs, config.folds) as progress:
+        is_local = executor.is_local  # elsewhere nothing can be called; the history that comes back is replayed
+        session_callbacks, save = ([progress, trackers, *callbacks], run.save_checkpoint) if is_local else ((), None)
+        sessions = [
+            TrainingSession(session_callbacks, None if n else state.training, save, fold)
+            for n, fold in enumerate(unfinished)
+        ]
+        results = map_in_order(executor, train_fold if is_local else train_fold_remotely, sessions, setup)
+        # results is a generator: each fold is trained when it is asked for
+        for fold, result in zip(unfinished, results, strict=True):
+            new_epochs = 0
+            if not is_local:
+                new_epochs = len(result.history) - (trained_epochs if fold == unfinished[0] else 0)
+                new_history = result.history[len(result.history) - new_epochs :]
+                trackers.log_epochs(new_history)
+                replay(new_history, callbacks)
+                report_differences(run, setup.environment, fold, result.differences)
+            save_fold(run, setup, fold, result)
+            correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
+            line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum()} of {len(correct)} rows wrong)"
+            skipped = epochs_per_fold - len(result.history)
+            progress.end_fold(f"{name_fold(fold, config.folds)}  {line}", skipped, new_epochs)
 
 
 # One fold, here or on another machine

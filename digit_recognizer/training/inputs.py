@@ -16,9 +16,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from digit_recognizer.config import RunConfig, flag
+from digit_recognizer.console import ProgressBar
 from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment, preprocess_images
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError
@@ -28,7 +28,6 @@ from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.reproducibility import derive_seed
 
 BATCH_SIZE = 256  # images per call of the backbone: VGG16's first block then takes some 200 MB
-PROGRESS_DELAY_SECONDS = 1.0  # a bar that vanishes at once is noise
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -163,7 +162,7 @@ def compute_features(
     """
     features = np.empty((len(images), *lower.output_shape[1:]), np.float32)
     size = min(batch_size, len(images))
-    with tqdm(total=len(images), desc=label, unit="image", delay=PROGRESS_DELAY_SECONDS) as progress:
+    with ProgressBar(label, len(images), "images") as progress:
         for number, start in enumerate(range(0, len(images), size)):
             batch = images[start : start + size]
             if version is not None:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import RunConfig
+from digit_recognizer.console import ProgressBar
 from digit_recognizer.data.splits import draw_stratified_rows
 from digit_recognizer.models import load_model_module
 from digit_recognizer.training import device_epochs
@@ -268,10 +269,12 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) 
         inputs = np.concatenate([inputs, np.zeros((-count % devices, *inputs.shape[1:]), inputs.dtype)])
     batch_size = PREDICTION_BATCH_SIZE // devices * devices
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
-    for shift_px in SHIFTS_PX[:tta] if len(inputs) else ():
-        shifted = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
-        probabilities = model.predict(to_tf_data(PredictionBatches(shifted, None, batch_size)), verbose=0)
-        total += np.asarray(probabilities, np.float32) / tta
+    with ProgressBar("predicting", tta * -(-len(inputs) // batch_size)) as bar:
+        watch = [_PredictionProgress(bar)] if bar.is_shown else []
+        for shift_px in SHIFTS_PX[:tta] if len(inputs) else ():
+            shifted = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
+            batches = to_tf_data(PredictionBatches(shifted, None, batch_size))
+            total += np.asarray(model.predict(batches, verbose=0, callbacks=watch), np.float32) / tta
     return total[:count]
 
 
@@ -280,6 +283,21 @@ def shift_images(images: np.ndarray, down_px: int, right_px: int) -> np.ndarray:
     height, width = images.shape[1:3]
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     return padded[:, 1 - down_px : 1 - down_px + height, 1 - right_px : 1 - right_px + width]
+
+
+class _PredictionProgress(keras.callbacks.Callback):
+    """Fills a bar of which each batch is one."""
+
+    def __init__(self, bar: ProgressBar) -> None:
+        super().__init__()
+        self.bar = bar
+
+    def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.done = 0
+
+    def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.bar.update(batch + 1 - self.done)
+        self.done = batch + 1
 
 
 class _EpochLogs(keras.callbacks.Callback):

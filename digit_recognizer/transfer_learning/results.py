@@ -182,6 +182,7 @@ class TransferRun:
 
         Without an evaluation no picture could be held out.
         """
+        self.progress.bar.close()
         path, train = self.folder.path, self.data.train
         trained, frozen = count_parameters(self.model)
         metrics: dict[str, Any] = {

@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from digit_recognizer.config import Preprocess
+from digit_recognizer.console import track
 from digit_recognizer.data.augmentation import Affine, BatchedAffine, preprocess_images
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError
@@ -289,7 +289,7 @@ def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
 def compute_features(lower: keras.Model, files: Sequence[Path]) -> np.ndarray:
     """What the frozen part, from float32 images in [0, 1], makes of each picture, once: float32 (n, numbers)."""
     features = []
-    for start in tqdm(range(0, len(files), PICTURES_AT_ONCE), desc="features", unit=" batches", delay=1, leave=False):
+    for start in track(range(0, len(files), PICTURES_AT_ONCE), "features", "batches"):
         images = np.stack([load_square(file) for file in files[start : start + PICTURES_AT_ONCE]])
         features.append(np.asarray(lower.predict_on_batch(scale_images(images)), np.float32))
     return np.concatenate(features)
