@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -135,7 +136,10 @@ class ProgressBar:
         self, description: str, total: float | None, unit: str | None = None, delay: float = BAR_DELAY_SECONDS
     ) -> None:
         self.is_shown = is_interactive()
-        self._bar: Any = _open_tqdm(description, total, unit, delay) if self.is_shown else None
+        self._bar: Any = None
+        if self.is_shown:
+            self._bar = _open_tqdm(description, total, unit, delay)
+            _shown_bars.add(self)
 
     def __enter__(self) -> "ProgressBar":
         return self
@@ -165,8 +169,12 @@ class ProgressBar:
 
     def close(self) -> None:
         """Remove it; a second time does nothing."""
+        _shown_bars.discard(self)
         if self._bar is not None:
             self._bar.close()
+
+
+_shown_bars: weakref.WeakSet[ProgressBar] = weakref.WeakSet()
 
 
 def track(items: Sequence[Item], description: str, unit: str | None = None) -> Iterator[Item]:
@@ -204,9 +212,8 @@ def is_interactive() -> bool:
 
 def close_bars() -> None:
     """Remove the bars that an error has left on the terminal."""
-    if "tqdm" in sys.modules:
-        for bar in list(getattr(sys.modules["tqdm"].tqdm, "_instances", ())):
-            bar.close()
+    for bar in list(_shown_bars):
+        bar.close()
 
 
 def _open_tqdm(description: str, total: float | None, unit: str | None, delay: float) -> Any:
@@ -234,10 +241,12 @@ def _open_tqdm(description: str, total: float | None, unit: str | None, delay: f
 @contextlib.contextmanager
 def _hide_bars() -> Iterator[None]:
     """Clear what bars have drawn, and draw them again at the end."""
-    if "tqdm" not in sys.modules:
+    if not _shown_bars:
         yield
         return
-    with sys.modules["tqdm"].tqdm.external_write_mode(file=sys.stdout):
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=sys.stdout):
         yield
 
 

@@ -117,7 +117,8 @@ def test_a_bar_on_a_terminal_fills_and_vanishes_and_lines_stand_above_it(termina
 def test_short_work_needs_no_bar_and_an_error_leaves_none(terminal):
     assert list(track("abc", "spelling")) == ["a", "b", "c"]
     assert not terminal.getvalue().strip()
-    ProgressBar("training", 2, delay=0)
+    left = ProgressBar("training", 2, delay=0)
+    assert left.is_shown and "training" in terminal.getvalue()
     console.close_bars()
     assert not terminal.getvalue().split("\r")[-2].strip()
 
@@ -151,7 +152,6 @@ def test_the_bar_of_training_follows_batches_and_epochs(terminal):
 def test_prediction_with_a_bar_gives_the_same_numbers(terminal, monkeypatch):
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
-    monkeypatch.setattr(console, "BAR_DELAY_SECONDS", 0.0)
     seen = predict_probabilities(model, images, tta=5)
     monkeypatch.setattr(console, "is_interactive", lambda: False)
     assert np.array_equal(seen, predict_probabilities(model, images, tta=5))
