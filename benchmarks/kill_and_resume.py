@@ -28,7 +28,7 @@ from digit_recognizer.io import TEMPORARY, hash_file
 
 KILLS_PER_RUN = 8
 NOTE_TIME_SECONDS = 0.005
-# float32, because `auto` times the machine, and on a busy one may choose otherwise than in the unkilled run
+# float32: `auto` may stand for another format on another machine, and what is compared is resuming
 SMALL = "--folds 2 --limit-train 500 --batch-size 50 --precision float32 --submission {submission}"
 RECIPES = {
     "dropout, augmentation, one cycle": f"--model baseline --epochs 4 {SMALL}",

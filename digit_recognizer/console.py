@@ -192,8 +192,8 @@ def track(items: Sequence[Item], description: str, unit: str | None = None) -> I
 
 @contextlib.contextmanager
 def show_status(text: str) -> Iterator[None]:
-    """Inside, a line on the terminal says what is waited for; then it vanishes."""
-    if not _is_terminal():
+    """Inside, a line on the terminal says what is waited for, unless a bar is there; then it vanishes."""
+    if _shown_bars or not _is_terminal():
         yield
         return
     with contextlib.suppress(OSError):

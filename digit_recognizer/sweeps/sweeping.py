@@ -29,7 +29,7 @@ import numpy as np
 
 from digit_recognizer.competition.submissions import find_commit, format_command_line
 from digit_recognizer.config import RunConfig, flag
-from digit_recognizer.console import ProgressBar, format_seconds, print_line, raise_if_interrupted
+from digit_recognizer.console import ProgressBar, format_seconds, print_line, raise_if_interrupted, show_status
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.dataset import Dataset, check_augmentation, load_dataset
 from digit_recognizer.data.splits import assign_folds
@@ -341,7 +341,8 @@ def sweep(
         if records and not select_records(study, records):
             raise InputError("sweep.no_trials", path=folder / TRIALS, count=len(records))
         print_line(format_table(study, records))
-        write_results(config.study, study, records, folder)
+        with show_status("drawing the page"):
+            write_results(config.study, study, records, folder)
         return records
     except KeyboardInterrupt as stop:
         raise type(stop)(f"--page-only shows the results so far; resume with: {format_command_line()}") from None
