@@ -1,3 +1,4 @@
+import contextlib
 import io
 import sys
 import types
@@ -82,12 +83,9 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    """Standard error as a terminal; what is written there."""
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    return screen
+def on_terminal():
+    """Inside, standard error is a terminal; gives what is written there."""
+    return contextlib.redirect_stderr(Terminal())
 
 
 def test_bars_are_silent_in_logs_and_pipes(capfd):
@@ -100,58 +98,60 @@ def test_bars_are_silent_in_logs_and_pipes(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_bar_on_a_terminal_fills_and_vanishes_and_lines_stand_above_it(terminal, capsys):
-    with ProgressBar("training", 4, delay=0) as bar:
+def test_a_bar_on_a_terminal_fills_and_vanishes_and_lines_stand_above_it(capsys):
+    with on_terminal() as screen, ProgressBar("training", 4, delay=0) as bar:
         bar.update(1.5)
         bar.shorten(1)
         bar.describe("fold 0 [1/2]")
         bar.update(0.5)
         print_line("a line of the log")
-        bar.refresh()
     assert capsys.readouterr().out == "a line of the log\n"
-    drawn = terminal.getvalue()
+    drawn = screen.getvalue()
     assert "training:   0%" in drawn and "fold 0 [1/2]:  67%" in drawn
     assert drawn.endswith("\r") and not drawn.split("\r")[-2].strip(), "the line is blank at the end"
 
 
-def test_short_work_needs_no_bar_and_an_error_leaves_none(terminal):
-    assert list(track("abc", "spelling")) == ["a", "b", "c"]
-    assert not terminal.getvalue().strip()
-    left = ProgressBar("training", 2, delay=0)
-    assert left.is_shown and "training" in terminal.getvalue()
-    console.close_bars()
-    assert not terminal.getvalue().split("\r")[-2].strip()
+def test_short_work_needs_no_bar_and_an_error_leaves_none():
+    with on_terminal() as screen:
+        assert list(track("abc", "spelling")) == ["a", "b", "c"]
+        assert not screen.getvalue().strip()
+        left = ProgressBar("training", 2, delay=0)
+        assert left.is_shown and "training" in screen.getvalue()
+        console.close_bars()
+        assert not screen.getvalue().split("\r")[-2].strip()
 
 
-def test_what_is_waited_for_is_shown_and_wiped(terminal):
-    with show_status("starting Keras"):
-        assert terminal.getvalue() == "starting Keras …\r"
-    assert terminal.getvalue().endswith("\r" + " " * 16 + "\r")
+def test_what_is_waited_for_is_shown_and_wiped():
+    with on_terminal() as screen:
+        with show_status("starting Keras"):
+            assert screen.getvalue() == "starting Keras …\r"
+        assert screen.getvalue().endswith("\r" + " " * 16 + "\r")
 
 
-def test_a_notebook_has_a_bar_though_it_has_no_terminal(monkeypatch, capfd):
+def test_a_notebook_has_a_bar_though_it_has_no_terminal(monkeypatch):
     shell = types.SimpleNamespace(config={"IPKernelApp": {}})
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
     with ProgressBar("training", 2, delay=0) as bar:
         assert bar.is_shown
 
 
-def test_the_bar_of_training_follows_batches_and_epochs(terminal):
-    with Progress([].append, 4, folds=2) as progress:
-        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-        model.compile(loss="mse")
-        inputs = np.zeros((8, 2), np.float32)
-        watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update({**LOGS, **logs}))
+def test_the_bar_of_training_follows_batches_and_epochs():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    inputs = np.zeros((8, 2), np.float32)
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update({**LOGS, **logs}))
+    with on_terminal() as screen, Progress([].append, 4, folds=2) as progress:
         model.fit(inputs, inputs[:, :1], batch_size=2, epochs=2, verbose=0, callbacks=[watch, progress])
         assert progress.bar._bar.n == pytest.approx(2)
         progress.end_fold("fold 0 is done", epochs_skipped=1)
         assert progress.bar._bar.total == 3
-    assert "fold 0 [1/2]  epoch 1/2:" in terminal.getvalue()
+        progress.bar.refresh()
+    assert "fold 0 [1/2]  epoch 2/2:  67%" in screen.getvalue()
 
 
-def test_prediction_with_a_bar_gives_the_same_numbers(terminal, monkeypatch):
+def test_prediction_with_a_bar_gives_the_same_numbers():
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
     images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
-    seen = predict_probabilities(model, images, tta=5)
-    monkeypatch.setattr(console, "is_interactive", lambda: False)
+    with on_terminal():
+        seen = predict_probabilities(model, images, tta=5)
     assert np.array_equal(seen, predict_probabilities(model, images, tta=5))

@@ -470,21 +470,18 @@ def test_mnist_is_marked_as_holding_the_test_rows_of_the_competition(served, tar
     assert load_dataset(RunConfig(input_dir=copy)).ineligible, "the mark travels with the files"
 
 
-@pytest.mark.parametrize("fault", ["changed", "missing", "too long"])
-def test_a_published_file_that_is_not_as_published_is_refused(served, target, fault, monkeypatch):
+@pytest.mark.parametrize("fault", ["changed", "missing"])
+def test_a_published_file_that_is_not_as_published_is_refused(served, target, fault):
     path = served / sources.IDX_FILES[2]
     if fault == "missing":
         path.unlink()
-    elif fault == "changed":
-        path.write_bytes(path.read_bytes()[:-1] + b"!")
     else:
-        monkeypatch.setattr(sources, "FILE_LIMIT_BYTES", 10)
-        path = served / sources.IDX_FILES[0]
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
     with refused(target, "data.not_downloaded", received="mnist", file=path.name):
         download("mnist", target)
 
 
-def test_without_a_network_the_next_address_is_tried_and_then_one_line_says_what_to_do(served, target, monkeypatch):
+def test_a_server_that_does_not_answer_leads_to_the_next_or_to_one_line(served, target, monkeypatch):
     there = sources.PUBLISHED["mnist"]
     nowhere = "http://127.0.0.1:1/"
     monkeypatch.setitem(sources.PUBLISHED, "mnist", dataclasses.replace(there, addresses=(nowhere, *there.addresses)))
