@@ -10,7 +10,6 @@ import pytest
 from conftest import expect_error
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.training import inputs as features_module
 from digit_recognizer.training.inputs import AugmentedVersion, load_features
 
 
@@ -165,15 +164,6 @@ def test_a_cache_folder_that_cannot_be_made_is_refused(lower, pixels, tmp_path):
 def test_only_uint8_images_are_taken(lower, bad):
     with pytest.raises(ValueError, match="pixels must be uint8"):
         load_features(lower, bad, None)
-
-
-def test_progress_is_shown_only_after_a_second(lower, pixels, monkeypatch, capsys):
-    monkeypatch.setattr(features_module, "PROGRESS_DELAY_SECONDS", 60.0)
-    load_features(lower, pixels, None, label="train rows")
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(features_module, "PROGRESS_DELAY_SECONDS", 0.0)
-    load_features(lower, pixels, None, label="train rows")
-    assert "train rows: 100%" in capsys.readouterr().err
 
 
 def darker(number, name="darker", seed=7):
