@@ -7,7 +7,7 @@
 
 A node is a process session with a loopback address, a Ray daemon and a core of its own; the driver may use the cores of
 both. A node is killed by SIGKILL to every process of its session. Exit code 1 if a byte differs. Ray must be installed
-(`pip install -e '.[ray]'`), and no other cluster may be at work here.
+(`pip install 'digit_recognizer[ray]'`), and no other cluster may be at work here.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Training images per second: this package beside a hand-written PyTorch loop, and plain Keras, for every architecture.
 
-    pip install -e '.[benchmarks]'
+    pip install 'digit_recognizer[benchmarks]'
     python benchmarks/throughput.py
 
 All train on batches of 256 random images. Each contender has a process of its own, since two frameworks' threads get in
