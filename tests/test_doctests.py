@@ -50,9 +50,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_the_examples_of_a_module_run(name, folder, tmp_path, monkeypatch):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(
-        submissions, "_block_reasons", [], raising=False
-    )  # load_pretrained bars the process from submissions
+    monkeypatch.setattr(submissions, "_block_reasons", [], raising=False)  # what load_pretrained forbids a process
     module = importlib.import_module(name)
     given = {**vars(module), "dr": digit_recognizer, "np": np, "Path": Path}
     runner, report = doctest.DocTestRunner(ExampleChecker(), verbose=False, optionflags=FLAGS), []
