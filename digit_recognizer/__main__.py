@@ -5,6 +5,8 @@ import sys
 from types import ModuleType
 
 from digit_recognizer import __version__
+from digit_recognizer.console import make_printable, print_line
+from digit_recognizer.errors import InputError, suggest
 
 COMMANDS = {
     "download": "get the data: from Kaggle, a zip, a folder, or a bundled sample",
@@ -23,6 +25,7 @@ COMMANDS = {
     "report": "put a run into one HTML page",
     "predict": "read digits on pictures, or in a table",
     "transfer": "teach a trained model new classes from a few pictures",
+    "completion": "print what lets your shell complete commands and flags",
 }
 
 
@@ -43,14 +46,14 @@ def main() -> int:
         code: int = module.main()
         return code
     if name == "--version":
-        print(__version__)
+        print_line(__version__)
         return 0
-    usage = "usage: digit-recognizer COMMAND …; COMMAND --help shows its flags.\n\n"
-    usage += "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
     if name in ("-h", "--help"):
-        print(usage)
+        print_line("usage: digit-recognizer COMMAND …; COMMAND --help shows its flags.\n")
+        print_line("\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items()))
         return 0
-    print(f"digit-recognizer: there is no command {name!r}. {usage}", file=sys.stderr)
+    error = InputError("cli.command_unknown", received=repr(name), hint=suggest(name, COMMANDS))
+    print(make_printable(f"digit-recognizer: {error}"), file=sys.stderr)
     return 2
 
 

@@ -1,26 +1,24 @@
-"""What all commands share: flags made from a dataclass, errors of the user in one line, exit codes.
+"""What all commands share: errors of the user in one line, exit codes, tables, and the flags of a run.
 
-Flags are made by tyro. It was chosen over jsonargparse because it spells flags with dashes (`--batch-size`), takes each
-flag's help from the docstring below the field, and is imported in under a tenth of a second.
-
-Exit codes: 0 done; 2 an error of the user; 130 interrupted, 143 terminated; 1 a defect of this package, with its
-traceback.
+Exit codes: 0 done; 2 an error of the user; 130 interrupted, 143 terminated, 141 nobody reads the output any more; 1 a
+defect of this package, with its traceback.
 """
 
-import contextlib
 import functools
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import tyro
+
+from digit_recognizer.arguments import parse_arguments, parse_known_arguments
 from digit_recognizer.backend import import_keras
-from digit_recognizer.config import RunConfig, flag
+from digit_recognizer.config import SMOKE, RunConfig, flag, read_fields
 from digit_recognizer.console import (
     TerminatedError,
     close_bars,
@@ -28,9 +26,9 @@ from digit_recognizer.console import (
     open_closed_streams,
     print_line,
     raise_on_signals,
+    silence_output,
 )
 from digit_recognizer.errors import InputError, require
-from digit_recognizer.io import guard_table
 from digit_recognizer.training.executors import ExecutorConfig, open_executor
 
 if TYPE_CHECKING:
@@ -38,11 +36,16 @@ if TYPE_CHECKING:
 
     from digit_recognizer.training.run import CVResult
 
-Arguments = TypeVar("Arguments")
-RESUME_HELP = (
-    "The defaults below are those of the chosen --model. To resume an interrupted run, use --resume RUN, which takes "
-    "only the flags of the executor and --allow-inexact. --debug shows tracebacks."
-)
+CODE_OF_BROKEN_PIPE = 141  # as a shell counts SIGPIPE
+DEFAULTS_HELP = "The defaults below are those of the chosen --model."
+OF_ONE_RUN = ("subcommand", "command", "run_dir", "submission")  # entries of a config.json that no other run takes
+RUN_GROUPS = {  # title -> fields, in the help of cv and train
+    "common": ("model", "epochs", "folds", "seed", "input_dir", "run_dir", "submission", "smoke", "config_file"),
+    "training": (),  # all others
+    "data": ("preprocess", "augmentation", "synthetic_ratio", "limit_train", "limit_test"),
+    "machines": ("precision", "devices", "executor", "ray_address", "task_cpus", "task_gpus"),
+    "resuming": ("resume", "allow_inexact"),
+}
 
 
 def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
@@ -69,6 +72,10 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
                 raise InputError("cli.nul_byte")
             with raise_on_signals():
                 main(arguments)
+                sys.stdout.flush()
+        except BrokenPipeError:  # nobody reads any more, as after `| head`
+            silence_output()
+            return CODE_OF_BROKEN_PIPE
         except (InputError, OSError, KeyboardInterrupt) as error:
             if debug or (isinstance(error, OSError) and error.strerror is None):
                 raise
@@ -79,48 +86,6 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
         return 0
 
     return run
-
-
-def parse_arguments(
-    kind: type[Arguments],
-    subcommand: str,
-    arguments: list[str],
-    default: Arguments | None = None,
-    description: str | None = None,
-) -> Arguments:
-    """Turn command-line arguments into a typed configuration.
-
-    Args:
-        kind: a dataclass; its fields are the flags, the docstrings below them the help.
-        subcommand: the command's name.
-        arguments: without the program's name.
-        default: has the values of flags that are not given.
-        description: what the command does, for `--help`; None takes the dataclass's docstring.
-
-    Raises:
-        InputError: for an unknown flag or a value of the wrong type.
-        SystemExit: with code 0 after `--help`.
-    """
-    import tyro
-
-    messages = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(messages):
-            parsed: Arguments = tyro.cli(
-                kind,
-                prog=f"python -m digit_recognizer.{subcommand}",
-                args=arguments,
-                default=default,
-                description=description,
-                config=(tyro.conf.AvoidSubcommands,),
-            )  # type: ignore[assignment]  # tyro's type stubs reject default=None
-            return parsed
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        if isinstance(stop.__context__, InputError):  # raised by the dataclass itself
-            raise stop.__context__ from None
-        raise InputError("cli.arguments", received=_first_sentence(messages.getvalue())) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +113,8 @@ def print_table(frame: "pd.DataFrame", arguments: OutputArguments) -> None:
         rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
         print_line(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
     elif arguments.csv:
+        from digit_recognizer.io import guard_table
+
         print_line(guard_table(frame).to_csv(index=False, lineterminator="\n").rstrip("\n"))
     else:
         columns = [_format_column(str(name), frame[name]) for name in frame]
@@ -165,11 +132,22 @@ def _format_column(name: str, cells: "pd.Series[Any]") -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class RunArguments(RunConfig, ExecutorConfig):
-    """The flags of RunConfig and those of the executor."""
+    """The flags of `cv` and `train`: those of RunConfig, those of the executor, and where a run starts from."""
+
+    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """Settings in a TOML file, or a run's config.json; they win over the recipe, and flags over them."""
+    resume: Path | None = None
+    """Resume the interrupted run in this folder, with its own settings; only the flags of machines and resuming go
+    with it."""
+    allow_inexact: bool = False
+    """With --resume: go on even if versions, threads or other parts of the environment have changed; the metrics list
+    them."""
 
     def __post_init__(self) -> None:
         RunConfig.__post_init__(self)
         ExecutorConfig.__post_init__(self)
+        if self.allow_inexact:
+            raise InputError("cli.only_resume", column="--allow-inexact")
 
     @property
     def config(self) -> RunConfig:
@@ -177,10 +155,17 @@ class RunArguments(RunConfig, ExecutorConfig):
         return RunConfig(**{field.name: getattr(self, field.name) for field in fields(RunConfig)})
 
 
-def parse_run_config(subcommand: str, arguments: list[str], description: str) -> RunArguments:
-    """A run's configuration and executor: the defaults, overridden by the model's recipe, `SMOKE` and the flags.
+@dataclass(frozen=True)
+class StartArguments:
+    """The flags from which others have their defaults."""
 
-    The model and `--smoke` are read first, because `--help` shows their defaults.
+    model: str | None = None
+    smoke: bool = False
+    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+
+
+def parse_run_config(subcommand: str, arguments: list[str], description: str) -> RunArguments:
+    """A run's configuration and executor: the defaults, overridden by the model's recipe, `SMOKE`, file and flags.
 
     Args:
         subcommand: the command's name.
@@ -188,19 +173,54 @@ def parse_run_config(subcommand: str, arguments: list[str], description: str) ->
         description: what the command does, for `--help`.
 
     Raises:
-        InputError: for an unknown model or flag, or an invalid value.
+        InputError: for an unknown model, flag or setting, or an invalid value.
     """
-    from digit_recognizer.models import build_config, describe_options
+    from digit_recognizer.models import build_config, describe_options, load_preset, load_smoke
 
-    model = RunConfig.model
-    for position, argument in enumerate(arguments):
-        if argument == "--model" and position + 1 < len(arguments):
-            model = arguments[position + 1]
-        elif argument.startswith("--model="):
-            model = argument.removeprefix("--model=")
-    smoke = "--smoke" in arguments
-    default = RunArguments(**vars(build_config(model, smoke)))
-    return parse_arguments(RunArguments, subcommand, arguments, default, f"{description} {describe_options(model)}.")
+    start, _ = parse_known_arguments(StartArguments, arguments)  # first, because --help shows what follows from them
+    if start.model is not None:
+        load_preset(start.model)  # it is no mistake of the file
+    settings = {} if start.config_file is None else load_settings(start.config_file)
+    try:
+        model = str(settings.pop("model", RunConfig.model)) if start.model is None else start.model
+        smoke = settings.pop("smoke", False) is True or start.smoke
+        if start.smoke:
+            settings |= {**SMOKE, **load_smoke(model)}
+        executor = {field.name: settings.pop(field.name) for field in fields(ExecutorConfig) if field.name in settings}
+        config = build_config(model, smoke, **settings)
+        default = RunArguments(**vars(config), **read_fields(ExecutorConfig, executor))
+    except InputError as error:
+        if start.config_file is None:
+            raise
+        raise InputError("config.file", path=start.config_file, reason=error) from error
+    description = f"{description} {describe_options(model)}."
+    return parse_arguments(RunArguments, subcommand, arguments, default, description, RUN_GROUPS)
+
+
+def load_settings(path: Path) -> dict[str, Any]:
+    """What a file for `--config` says.
+
+    Args:
+        path: of a TOML file, or of a run's config.json, whose own folder and submission do not count.
+
+    Returns:
+        Values as JSON has them, by the names of fields. Options of the model may be a table, [model_args].
+
+    Raises:
+        InputError: if the file cannot be read, or holds something else.
+    """
+    from digit_recognizer.io import read_json, read_toml
+
+    if path.suffix != ".json":
+        settings = read_toml(path)
+    else:
+        settings = read_json(path)
+        if not isinstance(settings, dict):
+            raise InputError("config.file_is_a_list", path=path)
+        settings = {name: value for name, value in settings.items() if name not in OF_ONE_RUN}
+    if isinstance(settings.get("model_args"), dict):
+        settings["model_args"] = [f"{name}={value}" for name, value in settings["model_args"].items()]
+    return settings
 
 
 @dataclass(frozen=True)
@@ -243,7 +263,7 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
         InputError: for an invalid configuration or invalid data.
     """
     parsed = parse_resume(subcommand, arguments) or parse_run_config(
-        subcommand, arguments, f"{description} {RESUME_HELP}"
+        subcommand, arguments, f"{description} {DEFAULTS_HELP}"
     )
     if subcommand == "train":
         require("matplotlib.figure", "report")  # for its learning curves; asked for before an hour of training
@@ -264,17 +284,3 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError):  # about a path that the user named: no permission, disk full
         error = InputError("cli.os_error", path=error.filename or "input or output", received=error.strerror)
     return str(error), 2
-
-
-def _first_sentence(box: str) -> str:
-    """The message inside tyro's box, between its title and its first rule, on one line."""
-    lines: list[str] = []
-    for line in box.splitlines()[1:]:
-        text = line.strip("│ ")
-        if set(text) <= set("─-"):  # a rule; without UTF-8 one also stands below the title
-            if lines:
-                break
-            continue
-        lines.append(text)
-    sentence = re.sub(r"^Error parsing (\w+: )?", "", " ".join(lines))
-    return sentence.rstrip(".") + "."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, suggest
 
 Preprocess = Literal["none", "deskew", "widen"]
 Augmentation = Literal["none", "affine", "flip", "elastic", "cutout", "all"]
@@ -140,6 +140,11 @@ class RunConfig:
         Raises:
             InputError: names the flag, what was received and what it takes.
         """
+        for name in ("input_dir", "run_dir", "submission"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, expand_path(path))
+        if self.weights.startswith("~"):
+            object.__setattr__(self, "weights", str(expand_path(self.weights)))
         for name, lowest in LOWER_BOUNDS.items():
             if not getattr(self, name) >= lowest:  # `not >=` also refuses NaN
                 self._refuse("config.too_low", name, lowest=lowest)
@@ -178,29 +183,40 @@ class RunConfig:
         Raises:
             InputError: if a field is missing, unknown or of another type.
         """
-        kinds = typing.get_type_hints(cls)
-        for name in {*kinds, *content}:
-            if (name in kinds) != (name in content):
-                raise InputError("config.field_missing" if name in kinds else "config.field_unknown", column=name)
-        values: dict[str, Any] = {}
-        for name, kind in kinds.items():
-            value = content[name]
-            if isinstance(value, str) and "\0" in value:
-                raise InputError("config.field_has_nul", column=name)
-            if isinstance(value, str) and Path in (kind, *typing.get_args(kind)):
-                value = Path(value)
-            elif isinstance(value, list) and typing.get_origin(kind) is tuple:
-                value = tuple(value)
-            values[name] = value
-            if not matches_type(values[name], kind):
-                received, expected = repr(content[name])[:40], describe_type(kind)
-                raise InputError("config.field_type", column=name, received=received, expected=expected)
+        values = read_fields(cls, content)
+        for field in dataclasses.fields(cls):
+            if field.name not in values:
+                raise InputError("config.field_missing", column=field.name)
         return cls(**values)
 
     @property
     def needs_validation(self) -> bool:
         """Whether a validation set is taken from the training rows, to steer training."""
         return self.patience > 0 or self.schedule == "plateau"
+
+
+def read_fields(kind: type, content: dict[str, Any]) -> dict[str, Any]:
+    """Values of some fields of a dataclass, as JSON or TOML has them.
+
+    Raises:
+        InputError: if one is unknown, or its value is of another type.
+    """
+    kinds = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        if name not in kinds:
+            raise InputError("config.field_unknown", column=name, hint=suggest(name, kinds))
+        wanted = kinds[name]
+        if isinstance(value, str) and "\0" in value:
+            raise InputError("config.field_has_nul", column=name)
+        if isinstance(value, str) and Path in (wanted, *typing.get_args(wanted)):
+            values[name] = Path(value)
+        else:
+            values[name] = tuple(value) if isinstance(value, list) and typing.get_origin(wanted) is tuple else value
+        if not matches_type(values[name], wanted):
+            received, expected = repr(value)[:40], describe_type(wanted)
+            raise InputError("config.field_type", column=name, received=received, expected=expected)
+    return values
 
 
 def matches_type(value: Any, kind: Any) -> bool:
@@ -231,7 +247,21 @@ def describe_type(kind: Any) -> str:
         return "a table"
     if arguments:
         return " or ".join(describe_type(one) for one in arguments)
-    return {int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}.get(kind, "a string")
+    words = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path", type(None): "null"}
+    return words.get(kind, "a string")
+
+
+def expand_path(path: Path | str) -> Path:
+    """A path whose `~` is the home folder, as a shell has it.
+
+    Example:
+        >>> expand_path("runs/a~b")
+        PosixPath('runs/a~b')
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(path)
 
 
 def flag(name: str) -> str:

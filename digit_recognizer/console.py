@@ -77,7 +77,16 @@ def print_line(text: str) -> None:
         with _hide_bars():
             print(text, flush=True)
     except OSError:  # BrokenPipeError after `| head`, say
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves to the end
+        silence_output()
+
+
+def silence_output() -> None:
+    """Let everything that is printed from now on go nowhere, and what a buffer still holds too."""
+    with contextlib.suppress(OSError, ValueError):  # in a notebook or a test, it has no number
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves to the end
 
 
 def format_command(name: str, *arguments: object) -> str:

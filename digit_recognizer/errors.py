@@ -4,11 +4,25 @@ import contextlib
 import functools
 import importlib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 MESSAGES = Path(__file__).with_name("messages.toml")
+SYNONYMS = {  # what other programs and libraries call a flag or a setting
+    "lr": "learning-rate",
+    "n-splits": "folds",
+    "k": "folds",
+    "cv": "folds",
+    "random-state": "seed",
+    "n-epochs": "epochs",
+    "model-options": "model-args",
+    "data": "input-dir",
+    "data-dir": "input-dir",
+    "out": "output",
+    "arch": "model",
+    "gpus": "devices",
+}
 
 
 class InputError(ValueError):
@@ -99,6 +113,29 @@ def require(package: str, extra: str) -> Any:
     except ImportError as error:
         missing = (error.name or package).partition(".")[0]
         raise InputError("install.missing", package=missing, extra=extra) from error
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """A question that ends the message about an unknown flag, setting, model or command.
+
+    Args:
+        word: what was typed.
+        known: what could have been meant.
+
+    Returns:
+        A space and the question, or nothing if no name is near.
+
+    Example:
+        >>> suggest("--lr", ["--folds", "--learning-rate"]), suggest("fly", ["cv", "train"])
+        (' Did you mean --learning-rate?', '')
+    """
+    import difflib  # a command that is typed well does not wait for it
+
+    names = {name.strip("-").replace("_", "-"): name for name in known}
+    wanted = word.strip("-").replace("_", "-").lower()
+    wanted = SYNONYMS.get(wanted, wanted)
+    near = [name for name in names if wanted and name.startswith(wanted)] or difflib.get_close_matches(wanted, names)
+    return f" Did you mean {names[near[0]]}?" if near else ""
 
 
 @contextlib.contextmanager

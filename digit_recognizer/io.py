@@ -18,6 +18,7 @@ import stat
 import tempfile
 import time
 import tokenize
+import tomllib
 import warnings
 from collections.abc import Iterator
 from io import BufferedReader
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 JSON_LIMIT_BYTES = 1 << 24  # ours have a few kB; an endless file must not fill the memory
+TOML_LIMIT_BYTES = 1 << 20
+TOML_PROBLEMS = {  # what Python's reader says -> what somebody who writes such a file can mend
+    r"'\\n'|^Unterminated|^Expected (\"'\"|'\"')": "a quote is not closed",
+    r"^Invalid (value|statement|initial)": "a value is missing, or a text has no quotes",
+    r"^Expected '=' ": "there is no = after the name",
+    r"^Cannot (overwrite|declare|mutate|redefine)": "the name is there twice",
+    r"^Expected newline": "there is something after the value",
+    r"^Unclosed": "a bracket is not closed",
+}
 HASH_CHUNK_BYTES = 1 << 20
 TEMPORARY = ".writing-"
 LOCK = ".lock"
@@ -99,6 +109,26 @@ def read_json(path: Path) -> Any:
         return json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError("io.not_json", path=path, received=str(error)) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        InputError: if the file is missing, not plain, longer than 1 MiB or not TOML; that names the line.
+    """
+    content = read_bytes(path, TOML_LIMIT_BYTES)
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line, problem = content.count(b"\n", 0, error.start) + 1, "the text is not UTF-8"
+        raise InputError("io.not_toml", path=path, line=line, problem=problem) from error
+    except (ValueError, RecursionError) as error:
+        said, _, place = str(error).rpartition(" (at ")
+        found = re.match(r"line (\d+)", place)
+        line = int(found[1]) if found else content.rstrip().count(b"\n") + 1  # "at end of document"
+        problem = next((ours for theirs, ours in TOML_PROBLEMS.items() if re.search(theirs, said)), said or str(error))
+        raise InputError("io.not_toml", path=path, line=line, problem=problem) from error
 
 
 def hash_file(path: Path) -> str:

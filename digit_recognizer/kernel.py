@@ -16,7 +16,7 @@ from digit_recognizer.competition.kernels import (
     push,
     report_status,
 )
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, suggest
 from digit_recognizer.io import find_free_path
 
 
@@ -72,7 +72,8 @@ def main(arguments: list[str]) -> None:
         print(USAGE)
         return
     if action not in ARGUMENTS:
-        raise InputError("kernel.action", received=repr(action), actions=", ".join(ARGUMENTS))
+        hint = suggest(action, ARGUMENTS)
+        raise InputError("kernel.action", received=repr(action), actions=", ".join(ARGUMENTS), hint=hint)
     chosen: BuildArguments | PushArguments = parse_arguments(ARGUMENTS[action], f"kernel {action}", others)
     if isinstance(chosen, BuildArguments):
         folder = (build_notebook if isinstance(chosen, NotebookArguments) else build_script)(chosen)

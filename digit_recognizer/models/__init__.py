@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.config import SMOKE, RunConfig
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, suggest
 
 if TYPE_CHECKING:
     import keras
@@ -69,7 +69,8 @@ def load_model_module(name: str) -> ModuleType:
         InputError: if no model has that name.
     """
     if name not in list_models():
-        raise InputError("models.unknown", received=name, known=", ".join(list_models()))
+        known = list_models()
+        raise InputError("models.unknown", received=name, known=", ".join(known), hint=suggest(name, known))
     return importlib.import_module(f"{__name__}.{name}")
 
 
@@ -168,7 +169,8 @@ def read_options(name: str, pairs: Sequence[str]) -> dict[str, Number]:
     for pair in pairs:
         key, _, text = pair.partition("=")
         if key not in known:
-            raise InputError("models.option_unknown", received=pair[:60], help=describe_options(name))
+            hint = suggest(key, known)
+            raise InputError("models.option_unknown", received=pair[:60], help=describe_options(name), hint=hint)
         if key in options:
             raise InputError("models.option_repeated", received=pair[:60], option=key)
         value = _read_number(text, type(known[key]))

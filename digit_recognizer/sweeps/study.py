@@ -33,16 +33,15 @@ untrained, note) and [[claim]] (says, parameter, low, high, expects, margin, whe
 import functools
 import itertools
 import math
-import tomllib
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from digit_recognizer.config import RunConfig, describe_type, matches_type
-from digit_recognizer.errors import InputError
-from digit_recognizer.io import read_bytes
+from digit_recognizer.config import RunConfig, describe_type, expand_path, matches_type
+from digit_recognizer.errors import InputError, suggest
+from digit_recognizer.io import read_toml
 from digit_recognizer.models import build_config, read_options
 
 Value = bool | int | float | str
@@ -232,7 +231,6 @@ def are_numbers(values: Sequence[Value]) -> bool:
 # against RunConfig.
 
 STUDY_FILE = "study.toml"
-LIMIT_BYTES = 1 << 20
 MOST_CONFIGURATIONS = 100_000
 SET_BY_SWEEP = ("run_dir", "input_dir", "submission", "seed", "smoke")
 
@@ -260,11 +258,7 @@ def load_study(path: Path) -> Study:
         InputError: one line that names the file and the entry that is missing, unknown or wrong.
     """
     file = path / STUDY_FILE if path.is_dir() else path
-    content = read_bytes(file, LIMIT_BYTES)
-    try:
-        table = tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise InputError("sweep.not_toml", path=file, problem=error) from error
+    table = read_toml(file)
     try:
         study = _read_study(table, file.absolute().parent.name if file.name == STUDY_FILE else file.stem)
         _check_parameters(study)
@@ -278,7 +272,7 @@ def load_study(path: Path) -> Study:
 
 def _read_study(content: Table, name: str) -> Study:
     found = _read_entries(content, STUDY_TYPES, ["title"])
-    found["input_dir"] = Path(found.get("input_dir", Study.input_dir))
+    found["input_dir"] = expand_path(found.get("input_dir", Study.input_dir))
     found["epochs_shown"] = tuple(found.get("epochs_shown", ()))
     found["fixed"] = _read_values(found.pop("fixed", {}), "[fixed] ")
     ranges = _flatten(found.pop("search", {}), "[search] ")
@@ -305,7 +299,7 @@ def _read_entries(content: Table, types: Mapping[str, Any], required: Sequence[s
         if name not in content:
             raise InputError("sweep.missing_entry", column=f"{where}{name}")
         if name not in types:
-            raise InputError("sweep.unknown_entry", column=f"{where}{name}")
+            raise InputError("sweep.unknown_entry", column=f"{where}{name}", hint=suggest(name, types))
         value, kind = content[name], describe_type(types[name])
         low, high = RANGES.get(name, (-math.inf, math.inf))
         numbers = value if isinstance(value, list) else [value]

@@ -263,7 +263,7 @@ def load_config(path: Path, *subcommands: str) -> dict[str, Any]:
         raise InputError("run.no_run", path=path)
     content = read_json(path / CONFIG)
     if not isinstance(content, dict):
-        raise InputError("run.no_configuration", path=path / CONFIG, reason=f"it holds a {type(content).__name__}")
+        raise InputError("run.no_configuration", path=path / CONFIG, reason=f"It holds a {type(content).__name__}.")
     if subcommands and content.get("subcommand") not in subcommands:
         started_by, expected = content.get("subcommand", "another version"), " or ".join(subcommands)
         raise InputError("run.other_command", path=path, received=started_by, expected=expected)
