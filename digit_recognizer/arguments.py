@@ -117,7 +117,7 @@ def parse_known_arguments(
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
-            parsed, rest = tyro.cli(
+            found: tuple[Any, list[str]] = tyro.cli(
                 kind,
                 args=arguments,
                 default=default,
@@ -125,8 +125,8 @@ def parse_known_arguments(
                 add_help=False,
                 config=(tyro.conf.AvoidSubcommands,),
                 registry=_make_registry(),
-            )  # type: ignore[call-overload]  # tyro's type stubs reject default=None
-            return parsed, rest
+            )
+            return found
     except SystemExit as stop:
         if isinstance(stop.__context__, InputError):  # raised by the dataclass itself
             raise stop.__context__ from None
@@ -166,7 +166,7 @@ def list_flags(kind: type, default: Any = None) -> list[Flag]:
     meanings, hints = _read_docstrings(kind), typing.get_type_hints(kind, include_extras=True)
     flags: list[Flag] = []
     for field in dataclasses.fields(kind):
-        hint, marks = hints[field.name], ()
+        hint, marks = hints[field.name], list[Any]()
         if typing.get_origin(hint) is typing.Annotated:
             hint, *marks = typing.get_args(hint)
         if dataclasses.is_dataclass(hint):
@@ -245,9 +245,11 @@ def _read_docstrings(kind: type) -> dict[str, str]:
     for one in reversed(kind.__mro__):
         if not dataclasses.is_dataclass(one):
             continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for field, text in itertools.pairwise(body.body):
+        try:
+            code = ast.parse(textwrap.dedent(inspect.getsource(one)))
+        except OSError:  # it was made when the program ran
+            continue
+        for field, text in itertools.pairwise(typing.cast(ast.ClassDef, code.body[0]).body):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
                 found[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
     return found

@@ -1,6 +1,8 @@
 """`python -m digit_recognizer.completion SHELL`: what lets a shell complete `digit-recognizer COMMAND --flag VALUE`."""
 
+import contextlib
 import dataclasses
+import io
 import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union
@@ -9,15 +11,24 @@ import tyro
 
 from digit_recognizer.__main__ import COMMANDS, import_command
 from digit_recognizer.cli import RunArguments, command, parse_arguments
+from digit_recognizer.console import print_line
 from digit_recognizer.models import list_models
+
+BASH_FILES = """
+# where tyro knows nothing, as of a run's folder or a picture, complete files
+_digit_recognizer() {
+  _tyro_digit_recognizer
+  [[ -n "${COMPREPLY[*]}" ]] || COMPREPLY=()
+}
+complete -o bashdefault -o default -F _digit_recognizer digit-recognizer"""
 
 
 @dataclass(frozen=True)
 class CompletionArguments:
     """Print a script that completes commands, flags, models and paths.
 
-    For this session: eval "$(digit-recognizer completion bash)". For all: add that line to ~/.bashrc, and for zsh, with
-    zsh in place of bash, to ~/.zshrc below compinit.
+    bash: add eval "$(digit-recognizer completion bash)" to ~/.bashrc. zsh: write the script to a file _digit-recognizer
+    in a folder of $fpath, and start a new shell.
     """
 
     shell: Annotated[Literal["bash", "zsh"], tyro.conf.Positional, tyro.conf.arg(metavar="SHELL")]
@@ -29,13 +40,21 @@ def main(arguments: list[str]) -> None:
     """Print the script."""
     chosen = parse_arguments(CompletionArguments, "completion", arguments)
     commands = _choose_one({name: find_arguments(name) for name in COMMANDS})
-    tyro.cli(commands, prog="digit-recognizer", args=["--tyro-print-completion", chosen.shell])
+    script = io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(script):
+        tyro.cli(
+            commands,
+            prog="digit-recognizer",
+            args=["--tyro-print-completion", chosen.shell],
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+    print_line(script.getvalue() + (BASH_FILES if chosen.shell == "bash" else ""))
 
 
 def find_arguments(name: str) -> Any:
     """The dataclass of a command's arguments, or a choice of several."""
     if name in ("cv", "train"):
-        models: Any = Literal[tuple(list_models())]  # type: ignore[misc]  # known when it runs
+        models: Any = Literal[tuple(list_models())]  # known when it runs
         return dataclasses.make_dataclass(
             "RunArguments", [("model", models, "baseline")], bases=(RunArguments,), frozen=True, kw_only=True
         )

@@ -102,7 +102,8 @@ INPUT_DIRS: dict[str, tuple[str, Callable[[], object], Expected]] = {
     "bytes that are no UTF-8": (os.fsdecode(b"\xff"), nothing, MISSING),
     "NUL": ("a\0b", nothing, expect("cli.nul_byte")),
 }
-ARGUMENTS = expect("cli.arguments")
+VALUE, INCOMPLETE = expect("cli.value", column="{flag}"), expect("cli.incomplete", column="{flag}")
+EXTRA, NO_FLAG = expect("cli.extra"), expect("cli.flag_unknown")
 MODEL = expect("models.unknown", received="{value}")
 UNKNOWN_OPTION = expect("models.option_unknown", received="{value}")
 NOT_FINITE = expect("models.option_not_finite", received="{value}", option="dropout")
@@ -110,7 +111,7 @@ FLAG = {"column": "{flag}"}
 TOO_LOW, BETWEEN = expect("config.too_low", **FLAG), expect("config.not_between_0_and_1", **FLAG)
 OUT_OF_RANGE, NO_FRACTION = expect("config.out_of_range", **FLAG), expect("config.not_from_0_to_below_1", **FLAG)
 FLAGS: dict[tuple[str, ...], Expected] = {
-    **{("--epochs", value): ARGUMENTS for value in ("three", "2.5", "nan", "", "1e3", "٣x", "0x3", "9" * 5000)},
+    **{("--epochs", value): VALUE for value in ("three", "2.5", "nan", "", "1e3", "٣x", "0x3", "9" * 5000)},
     **{(flag, "-1"): TOO_LOW for flag in ("--epochs", "--folds", "--batch-size", "--limit-train", "--limit-test")},
     **{(flag, "0"): TOO_LOW for flag in ("--epochs", "--folds", "--batch-size")},
     **{("--learning-rate", value): BETWEEN for value in ("nan", "inf", "0", "-0.1", "1e999", "1")},
@@ -139,24 +140,19 @@ FLAGS: dict[tuple[str, ...], Expected] = {
     ("--limit-test", "2"): expect("run.submission_of_part", received=2, rows=6),
     **dict.fromkeys(
         [
-            ("--epochs",),
-            ("--model",),
-            ("--epochs", "3", "4"),
             ("--learning-rate", "0,001"),
             ("--schedule", "one cycle"),
             ("--schedule", ""),
             ("--precision", "float8"),
             ("--optimizer", "sgd"),
             ("--tta", "2"),
-            ("--smoke", "yes"),
-            ("--no-such-flag",),
-            ("-x",),
-            ("train.csv",),
-            ("a\nb",),
-            ("\x1b[2J",),
-            ("\udcff",),
         ],
-        ARGUMENTS,
+        VALUE,
+    ),
+    **dict.fromkeys([("--epochs",), ("--model",)], INCOMPLETE),
+    **dict.fromkeys([("--no-such-flag",), ("-x",)], NO_FLAG),
+    **dict.fromkeys(
+        [("--epochs", "3", "4"), ("--smoke", "yes"), ("train.csv",), ("a\nb",), ("\x1b[2J",), ("\udcff",)], EXTRA
     ),
 }
 

@@ -156,7 +156,7 @@ def test_only_the_command_that_started_a_run_resumes_it(stopped):
 
 @pytest.mark.parametrize("flags", [["--epochs", "3"], ["--debugg"], ["--model", "padded"]])
 def test_resuming_takes_no_other_flag(flags, stopped):
-    with expect_error("cli.arguments") as caught:
+    with expect_error("cli.flag_unknown") as caught:
         cv.main(["--resume", str(stopped.run_dir), *flags, "--debug"])
     assert "--allow-inexact" in caught.value.remedy
 
