@@ -64,7 +64,7 @@ class Progress(keras.callbacks.Callback):
         if self.epochs == 1:
             self.first_epoch_seconds = now - self.started
         number, epochs = epoch + 1, self.params["epochs"]
-        name = name_fold(logs["fold"], self.folds) if self.folds else self.name
+        name = format_fold(logs["fold"], self.folds) if self.folds else self.name
         self.bar.describe(f"{name}  epoch {number}/{epochs}")
         if now - self.last_line < SECONDS_BETWEEN_LINES and number not in (1, epochs):
             return
@@ -118,7 +118,7 @@ class Progress(keras.callbacks.Callback):
         return f"ETA {format_seconds(self.epochs_left * seconds / epochs)}"
 
 
-def name_fold(fold: int, folds: int) -> str:
+def format_fold(fold: int, folds: int) -> str:
     """What a fold is called in the log: its number as on disk, and how many there are."""
     return f"fold {fold} [{fold + 1}/{folds}]"
 

@@ -37,7 +37,7 @@ from digit_recognizer.errors import DivergedError, InputError, LostError, WriteE
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models import build_config
 from digit_recognizer.models._weights import export_keras, pack_weights
-from digit_recognizer.training.callbacks import Progress, Trackers, check_trackers, name_fold, open_trackers
+from digit_recognizer.training.callbacks import Progress, Trackers, check_trackers, format_fold, open_trackers
 from digit_recognizer.training.checkpoint import RunState, load_checkpoint, remove_checkpoint
 from digit_recognizer.training.executors import Executor, LocalExecutor, map_in_order, run_task
 from digit_recognizer.training.hardware import data_parallel, describe_precision, precision_policy
@@ -53,7 +53,7 @@ from digit_recognizer.training.run import (
     METRICS,
     CVResult,
     Run,
-    describe_metrics,
+    build_metrics,
     evaluate,
     find_fold_weights,
     format_result,
@@ -296,7 +296,7 @@ def train_folds(
             correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
             line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum()} of {len(correct)} rows wrong)"
             skipped = epochs_per_fold - len(result.history)
-            progress.end_fold(f"{name_fold(fold, config.folds)}  {line}", skipped, new_epochs)
+            progress.end_fold(f"{format_fold(fold, config.folds)}  {line}", skipped, new_epochs)
 
 
 # One fold, here or on another machine
@@ -329,7 +329,7 @@ def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
             untrained_accuracy=trainer.untrained_accuracy,
         )
     if not (np.isfinite(result.oof).all() and np.isfinite(result.test).all()):
-        raise DivergedError("training.diverged", fold=name_fold(fold, config.folds))
+        raise DivergedError("training.diverged", fold=format_fold(fold, config.folds))
     return result
 
 
@@ -414,7 +414,7 @@ def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) ->
     )
     run.log(format_result(result))
     precision, differences = environment["fingerprint"]["precision"], environment["resumed_with_differences"]
-    metrics = describe_metrics(config, dataset, result, precision, differences)
+    metrics = build_metrics(config, dataset, result, precision, differences)
     trackers.log_result(metrics)  # before metrics.json, so that a run killed in between logs it again
     write_json(run.path / METRICS, metrics)
     return result

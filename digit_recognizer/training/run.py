@@ -416,7 +416,7 @@ def format_result(result: CVResult) -> str:
     return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
 
 
-def describe_metrics(
+def build_metrics(
     config: RunConfig, dataset: Dataset, result: CVResult, precision: str, differences: list[str]
 ) -> dict[str, Any]:
     """The content of metrics.json; `differences` are those of the environments in which the run was resumed."""

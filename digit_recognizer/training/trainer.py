@@ -101,7 +101,7 @@ class Trainer:
 
         Args:
             batches: the training set.
-            epochs: exactly so many, or at most so many with early stopping.
+            epochs: exactly so many; with early stopping, at most so many.
             learning_rate: peak of the schedule.
             validation: rows that early stopping and plateau depend on, no part of the training set.
             holdout: rows for the learning curve only, which do not affect training. Each is predicted once, without
@@ -135,9 +135,9 @@ class Trainer:
             last = first if resumed.stopped else last  # no epoch is left, but the phase must still be ended
         self.validation_callbacks = self._build_validation_callbacks(epochs)
         callbacks = [
-            _EpochLogs(self, batches, holdout, has_validation=validation is not None),
+            _ShuffleAndRecord(self, batches, holdout, has_validation=validation is not None),
             *self.validation_callbacks,
-            _SaveState(self),  # after the validation callbacks have counted the epoch
+            _SaveCheckpoint(self),  # after the validation callbacks have counted the epoch
             *self.session.callbacks,
         ]
         if validation is None and device_epochs.can_run(batches):  # JAX: whole epochs in one compiled program
@@ -300,7 +300,7 @@ class _PredictionProgress(keras.callbacks.Callback):
         self.done = batch + 1
 
 
-class _EpochLogs(keras.callbacks.Callback):
+class _ShuffleAndRecord(keras.callbacks.Callback):
     """Shuffles at each epoch's start; adds fold, lr, seconds and holdout metrics to the logs and to the history."""
 
     def __init__(
@@ -339,7 +339,7 @@ class _EpochLogs(keras.callbacks.Callback):
         return {f"{self.prefix}_loss": float(loss), f"{self.prefix}_accuracy": float(correct.mean())}
 
 
-class _SaveState(keras.callbacks.Callback):
+class _SaveCheckpoint(keras.callbacks.Callback):
     """Saves the state after every epoch; on resuming, restores the counters of early stopping and plateau."""
 
     def __init__(self, trainer: Trainer) -> None:
