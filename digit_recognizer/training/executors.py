@@ -1,7 +1,8 @@
 """Where tasks run: in this process, or on the machines of a Ray cluster. No result depends on the choice.
 
-A task is a function at the top level of a module. It is called with what all tasks share and with its own argument,
-returns all that it found, and writes nothing: so it can run on any machine, and again if that machine is lost.
+A task is the argument of one call, such as a fold. The function, at the top level of a module, is called with what all
+tasks share and with the task: `function(shared, task)`. It returns all that it found, and writes nothing: so it can run
+on any machine, and again if that machine is lost.
 """
 
 import contextlib

@@ -37,7 +37,7 @@ Holdout = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class TrainingSession:
-    """How one session of training is called, watched, saved and resumed.
+    """Training of one fold in this process, from the start or from where an earlier process stopped.
 
     Attributes:
         callbacks: Keras callbacks; their logs hold fold, loss, accuracy, lr, seconds, and val_loss and val_accuracy
