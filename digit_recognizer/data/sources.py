@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from digit_recognizer import __version__
+from digit_recognizer.config import expand_path
 from digit_recognizer.console import ProgressBar
 from digit_recognizer.data.csv import (
     CLASSES,
@@ -41,7 +42,7 @@ from digit_recognizer.data.labels import (
     LabelSet,
     load_label_set,
 )
-from digit_recognizer.errors import InputError, WriteError
+from digit_recognizer.errors import InputError, WriteError, suggest
 from digit_recognizer.io import (
     check_free_disk,
     hash_file,
@@ -96,8 +97,9 @@ def download(
             False.
         WriteError: if the files cannot be written.
     """
+    source = str(expand_path(source)) if source.startswith("~") else source
     if source not in ("sample", *PUBLISHED) and not Path(source).exists():
-        raise InputError("data.no_source", received=source)
+        raise InputError("data.no_source", received=source, hint=suggest(source, ["kaggle", "sample", *PUBLISHED]))
     if os.path.lexists(input_dir) and not input_dir.is_dir():
         raise InputError("io.not_folder", path=input_dir)
     try:

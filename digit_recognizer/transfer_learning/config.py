@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from digit_recognizer.config import HIGHEST_SEED, RunConfig, flag
+from digit_recognizer.config import HIGHEST_SEED, RunConfig, expand_path, flag
 from digit_recognizer.errors import InputError
 
 READY, PHOTOGRAPHS = "ready", "resnet152v2"
@@ -62,6 +62,9 @@ class TransferConfig:
         Raises:
             InputError: names the flag, what was received and what it takes.
         """
+        for name in ("run", "weights"):  # texts that may be paths
+            if str(value := getattr(self, name)).startswith("~"):
+                object.__setattr__(self, name, str(expand_path(value)))
         for name, lowest in LOWER_BOUNDS.items():
             if getattr(self, name) < lowest:
                 self._refuse("config.too_low", name, lowest=lowest)
