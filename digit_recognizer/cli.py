@@ -22,6 +22,7 @@ from digit_recognizer.config import SMOKE, RunConfig, flag, read_fields
 from digit_recognizer.console import (
     TerminatedError,
     close_bars,
+    is_output_read,
     make_printable,
     open_closed_streams,
     print_line,
@@ -73,7 +74,10 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
             with raise_on_signals():
                 main(arguments)
                 sys.stdout.flush()
-        except BrokenPipeError:  # nobody reads any more, as after `| head`
+        except BrokenPipeError:
+            if is_output_read():  # it was another pipe, which is a defect
+                raise
+            close_bars()
             silence_output()
             return CODE_OF_BROKEN_PIPE
         except (InputError, OSError, KeyboardInterrupt) as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -80,11 +81,21 @@ def print_line(text: str) -> None:
         silence_output()
 
 
+def is_output_read() -> bool:
+    """Whether what was printed arrives; not after `| head`."""
+    try:
+        watch = select.poll()
+        watch.register(sys.stdout.fileno(), select.POLLOUT)
+    except (OSError, ValueError):  # in a notebook or a test, it has no number
+        return True
+    return not any(event & select.POLLERR for _, event in watch.poll(0))
+
+
 def silence_output() -> None:
     """Let everything that is printed from now on go nowhere, and what a buffer still holds too."""
     with contextlib.suppress(OSError, ValueError):  # in a notebook or a test, it has no number
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        number, null = sys.stdout.fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
         os.close(null)
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves to the end
 
