@@ -23,10 +23,10 @@ from digit_recognizer.data.dataset import load_test, load_train, pixels_to_image
 from digit_recognizer.training.trainer import predict_probabilities
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.transfer_learning.heads import (
+    NeighbourClassifier,
     build_linear_head,
     cut_head,
     predict_by_nearest_mean,
-    predict_by_neighbours,
     replace_head,
     train_head,
     train_linear_head,
@@ -76,7 +76,10 @@ def main() -> None:
         head = train_head(build_linear_head, features, repeated, config, task)
         record("the same, features as they are", head.predict(queries[asked], verbose=0).argmax(axis=1))
         record("nearest class mean", predict_by_nearest_mean(features[: len(known)], known, queries[asked]))
-        record("3 nearest neighbours, copies among them", predict_by_neighbours(features, repeated, queries[asked], 3))
+        record(
+            "3 nearest neighbours, copies among them",
+            NeighbourClassifier(features, repeated, 3).predict(queries[asked]).argmax(axis=1),
+        )
         print(f"task {task + 1} of {chosen.tasks}", flush=True)
     for name, accuracies in found.items():
         low, high = min(accuracies), max(accuracies)

@@ -28,6 +28,7 @@ _MODULES = {  # name -> the module that defines it
     "load_pretrained": "models._packaged",
     "load_test": "data.dataset",
     "load_train": "data.dataset",
+    "predict": "vision.recognition",
     "runs": "evaluation.leaderboard",
 }
 __all__ = ["__version__", *sorted(_MODULES)]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.errors import InputError
 from digit_recognizer.reporting.model_report import ModelRequest
 
 if TYPE_CHECKING:
     from digit_recognizer.reporting.examination import Examination
+    from digit_recognizer.transfer_learning.report import TransferExamination
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class ExamineArguments:
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """A run folder, of all training rows."""
+    """A run folder of cv or train, of all training rows; or of transfer, which takes --output, --layer and --images."""
     input_dir: Path | None = None
     """Folder with the train.csv that the run was made from; None: the run's own."""
     output: Path | None = None
@@ -39,8 +41,19 @@ def main(arguments: list[str]) -> None:
     print(run_examination(chosen, chosen.output))
 
 
-def run_examination(chosen: ExamineArguments, folder: Path | None) -> "Examination":
+def run_examination(chosen: ExamineArguments, folder: Path | None) -> "Examination | TransferExamination":
     """Examine as the command line asks, with files in `folder`; None for RUN/examination."""
+    from digit_recognizer.training.transfers import is_transfer
+
+    if is_transfer(chosen.run):
+        not_taken: dict[str, object] = {"--input-dir": chosen.input_dir, "--with": chosen.others or None}
+        not_taken |= {"--fold": chosen.model.fold, "--row": chosen.model.row or None}
+        for name, value in not_taken.items():
+            if value is not None:
+                raise InputError("transfer.not_of_transfers", path=chosen.run, column=name)
+        from digit_recognizer.transfer_learning.report import examine_transfer
+
+        return examine_transfer(chosen.run, folder, chosen.model)
     from digit_recognizer.reporting.examination import examine_run
 
     return examine_run(chosen.run, chosen.input_dir, folder, chosen.others, chosen.model)

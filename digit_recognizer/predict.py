@@ -1,4 +1,4 @@
-"""`python -m digit_recognizer.predict IMAGE …`: the digits on photographs, scans and drawings, or of a test.csv."""
+"""`python -m digit_recognizer.predict IMAGE …`: digits or letters on photographs and drawings, or of a test.csv."""
 
 import sys
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.training.transfers import ClassifierName
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,16 @@ class PredictArguments:
     images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")] = ()
     """Photographs, scans or drawings (PNG, JPEG, GIF, BMP, WebP, TIFF, PPM), or folders of them."""
     run: Path | None = None
-    """A run folder whose models classify; None takes the packaged model, which also knows what is no digit."""
+    """A run folder of cv, train or transfer, whose models classify; None takes the packaged model, which also knows
+    what is no digit. With a transfer's run, letters are read."""
+    classifier: ClassifierName | None = None
+    """Of a transfer's run: its model, or the nearest neighbours among its training pictures; None takes the one with
+    the better validation."""
     show: Path | None = None
     """Annotated picture to write (.png, .jpg, .webp): every glyph in a box, with its digit."""
     output: Path | None = None
     """CSV file to write: file, digit, probability, x, y, width, height, a row per glyph; of --csv: ImageId, Label."""
-    csv: Path | None = None
+    table: Annotated[Path | None, tyro.conf.arg(name="csv")] = None
     """A test.csv to predict with --run, into --output; the packaged model has seen test digits and is refused here."""
 
 
@@ -30,9 +35,9 @@ class PredictArguments:
 def main(arguments: list[str]) -> None:
     """Predict and print."""
     chosen = parse_arguments(PredictArguments, "predict", arguments)
-    from digit_recognizer.vision.recognition import predict
+    from digit_recognizer.vision.recognition import run_prediction
 
-    predict(chosen.images, run=chosen.run, show=chosen.show, output=chosen.output, table=chosen.csv)
+    run_prediction(**vars(chosen))
 
 
 if __name__ == "__main__":

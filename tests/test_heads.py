@@ -9,10 +9,10 @@ from keras import layers
 from digit_recognizer.models import build_model
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.transfer_learning.heads import (
+    NeighbourClassifier,
     count_parameters,
     cut_head,
     predict_by_nearest_mean,
-    predict_by_neighbours,
     replace_head,
     train_linear_head,
     unfreeze_from,
@@ -80,6 +80,10 @@ def test_a_linear_head_takes_features_as_they_are_though_trained_on_standardized
     kernel, bias = train_linear_head(features, labels, config, 0)
     assert ((features @ kernel + bias).argmax(axis=1) == labels).mean() > 0.97
     assert np.isfinite(kernel).all()
+
+
+def predict_by_neighbours(points, labels, queries, neighbours):
+    return NeighbourClassifier(points, labels, neighbours).predict(queries).argmax(axis=1)
 
 
 def test_the_nearest_mean_and_the_nearest_neighbours_are_found():

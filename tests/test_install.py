@@ -13,8 +13,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from without_extras import run_without_extras
 
-from digit_recognizer import cv, predict, report, sweep, train, transfer
+from digit_recognizer import cv, report, sweep, train, transfer
 from digit_recognizer.__main__ import COMMANDS
+from digit_recognizer.predict import main as predict
 
 pytestmark = pytest.mark.fast
 
@@ -108,8 +109,8 @@ def test_without_any_extra_every_command_answers_help():
     [
         ("report", "matplotlib.figure", train.main, []),
         ("report", "matplotlib.figure", report.main, ["run"]),
-        ("vision", "PIL.Image", predict.main, ["picture.png"]),
-        ("vision", "matplotlib.figure", predict.main, ["picture.png", "--show", "shown.png"]),
+        ("vision", "PIL.Image", predict, ["picture.png"]),
+        ("vision", "matplotlib.figure", predict, ["picture.png", "--show", "shown.png"]),
         ("vision", "PIL.Image", transfer.main, ["ready", "--images", "letters"]),
         ("vision", "matplotlib.figure", transfer.main, ["ready", "--images", "letters"]),
         ("sweeps", "optuna", sweep.main, ["study.toml"]),

@@ -70,7 +70,8 @@ def test_a_transfer_leaves_its_configuration_history_metrics_model_and_figures(d
     names = {path.relative_to(done).as_posix() for path in done.rglob("*") if path.is_file()}
     assert names - {"misclassified.png"} == {
         *(".lock", "config.json", "history.csv", "log.txt", "metrics.json", "predictions.csv"),
-        *("models/classes.json", "models/transferred.keras"),
+        *("models/classes.json", "models/transferred.keras", "models/transferred.safetensors"),
+        "models/neighbours.safetensors",
         *("confusion.png", "learning_curves.png"),
     }
     classes = ["cross", "hook", "ring"]
@@ -79,7 +80,8 @@ def test_a_transfer_leaves_its_configuration_history_metrics_model_and_figures(d
     assert (config["subcommand"], config["copies"], config["seeds"]) == ("transfer", 8, 2)
     with (done / "history.csv").open() as file:
         epochs = [(row["seed"], row["part"], row["epoch"]) for row in csv.DictReader(file)]
-    assert epochs == [(seed, "all", str(epoch)) for seed in "01" for epoch in range(1, 9)]
+    parts = [*(f"fold {fold} [{fold + 1}/3]" for fold in range(3)), "all"]
+    assert epochs == [(seed, part, str(epoch)) for seed in "01" for part in parts for epoch in range(1, 9)]
 
 
 def test_metrics_hold_accuracies_per_seed_and_class_with_intervals(done):
@@ -131,7 +133,7 @@ def test_frozen_weights_are_those_of_the_first_folds_model(place, done):
 
 
 def test_the_same_seed_gives_the_same_result(place, done, tmp_path):
-    assert run(place, tmp_path / "again", "--seeds", "1") == 0
+    assert run(place, tmp_path / "again", "--seeds", "2") == 0
     assert (tmp_path / "again" / "predictions.csv").read_bytes() == (done / "predictions.csv").read_bytes()
     first, second = read_weights(done), read_weights(tmp_path / "again")
     assert all(first[name].tobytes() == second[name].tobytes() for name in first)
@@ -139,14 +141,15 @@ def test_the_same_seed_gives_the_same_result(place, done, tmp_path):
 
 def test_unfreezing_changes_what_it_names_and_all_after_it_and_nothing_before(place, tmp_path):
     flags = ["--unfreeze", "block2_conv", "--unfreeze-epochs", "2", "--unfreeze-learning-rate", "0.001"]
-    assert run(place, tmp_path / "out", "--seeds", "2", *flags) == 0
+    assert run(place, tmp_path / "out", "--seeds", "1", *flags) == 0
     before, after = read_base_weights(place), read_weights(tmp_path / "out")
     changed = {name.split("/")[0] for name in before if before[name].tobytes() != after[name].tobytes()}
     assert changed == {"block2_conv", "embedding", "probabilities"}
     assert read_metrics(tmp_path / "out")["parameters"] == {"trained": 153 + 5_020 + 16_050, "frozen": 260}
     with (tmp_path / "out" / "history.csv").open() as file:
         rates = [float(row["lr"]) for row in csv.DictReader(file) if row["epoch"] == "9"]
-    assert rates == pytest.approx([0.001] * 2)
+    assert rates == pytest.approx([0.001] * 4)
+    assert not (tmp_path / "out" / "models" / "neighbours.safetensors").exists(), "the embedding is another one"
 
 
 def test_without_test_pictures_every_training_picture_is_held_out_once(place, tmp_path):
@@ -241,7 +244,7 @@ def test_misclassified_pictures_are_shown_the_most_confident_first(channels, tmp
     files = tuple(tmp_path / name for name in "abcd")
     pictures = ClassFolder(tmp_path, ("alpha", "a class of many letters", "$c$"), files, np.array([0, 0, 1, 2]))
     nothing = np.zeros(4, int)
-    evaluation = Evaluation("pictures", pictures, [Prediction(probabilities, nothing, nothing)])
+    evaluation = Evaluation("pictures", pictures, [Prediction(probabilities, nothing, nothing)], probabilities)
     figure = plot_misclassified(evaluation, lambda path: images[files.index(path)])
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.texts] == [

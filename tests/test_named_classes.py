@@ -10,10 +10,11 @@ from conftest import expect_error, write_labels, write_tiny_data
 from PIL import Image
 from resuming import configure
 
-from digit_recognizer import cv, examine, predict, score
+from digit_recognizer import cv, examine, score
 from digit_recognizer.data.labels import FASHION
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import hash_file
+from digit_recognizer.predict import main as predict
 from digit_recognizer.reporting import plots
 from digit_recognizer.reporting.examination import examine_run, write_report
 from digit_recognizer.training.cross_validation import run_cross_validation
@@ -93,7 +94,7 @@ def test_files_for_machines_keep_numbers(clothes, examination):
 def test_a_report_on_clothes_speaks_of_images(examination, tmp_path):
     write_report(examination, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert "validation images are right" in page and "Test images play no part." in page
+    assert "held-out images are right" in page and "Test images play no part." in page
     assert "Kaggle" not in page and "digits" not in page
 
 
@@ -109,9 +110,9 @@ def test_a_run_on_clothes_predicts_tables_but_no_pictures(clothes, tmp_path):
     picture = tmp_path / "page.png"
     Image.fromarray(IMAGES[0, ..., 0]).save(picture)
     with expect_error("predict.not_digits", path=clothes / "run"):
-        predict.main([str(picture), "--run", str(clothes / "run"), "--debug"])
+        predict([str(picture), "--run", str(clothes / "run"), "--debug"])
     table = ["--csv", str(clothes / "data" / "test.csv"), "--run", str(clothes / "run"), "--output", "again.csv"]
-    assert predict.main(table) == 0
+    assert predict(table) == 0
 
 
 def test_class_names_of_another_data_set_are_refused(clothes, tmp_path):
@@ -139,7 +140,7 @@ def test_names_stand_at_the_axes_and_none_is_cut_off(names):
     for figure in (
         plots.plot_confusion_matrix(count_confusions(LABELS, read, 10), names),
         plots.plot_class_counts(LABELS, names),
-        plots.plot_samples(IMAGES, LABELS, 12, names),
+        plots.plot_samples(IMAGES, LABELS, names),
     ):
         figure.draw_without_rendering()
         axes, whole = figure.axes[0], figure.bbox

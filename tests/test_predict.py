@@ -10,13 +10,14 @@ from conftest import expect_error, write_tiny_data
 from paper import CELL_PX, write_page
 from PIL import Image
 
-from digit_recognizer import cv, predict
+from digit_recognizer import cv
 from digit_recognizer.competition import submissions
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.data.labels import FASHION
 from digit_recognizer.data.sources import build_sample
 from digit_recognizer.io import read_json, write_json
 from digit_recognizer.models import _packaged
+from digit_recognizer.predict import main as predict_command
 from digit_recognizer.vision import recognition
 from digit_recognizer.vision.recognition import (
     NO_DIGIT,
@@ -26,6 +27,7 @@ from digit_recognizer.vision.recognition import (
     draw_annotation,
     format_picture,
     load_classifier,
+    predict,
     predict_pictures,
     write_annotation,
     write_predictions,
@@ -65,7 +67,7 @@ def make_probabilities(digit: int, probability: float = 1.0) -> np.ndarray:
 
 
 def run(*arguments) -> int:
-    return predict.main([str(argument) for argument in arguments])
+    return predict_command([str(argument) for argument in arguments])
 
 
 class FakeModel:
@@ -207,6 +209,15 @@ def test_the_command_writes_a_row_per_glyph_and_a_picture_with_boxes(page, tmp_p
     with Image.open("shown.png") as shown:
         colours = {colour for _, colour in shown.convert("RGB").getcolors(1 << 24)}
     assert (0x0B, 0x5F, 0xA5) in colours
+
+
+def test_from_python_digits_are_a_table(page, tmp_path, sample):
+    Image.new("L", (60, 40), 255).save(tmp_path / "blank.png")
+    table = predict([page, tmp_path / "blank.png"])
+    assert list(table) == ["file", "digit", "probability", "x", "y", "width", "height"]
+    right = [digit == str(label) for digit, label in zip(table["digit"], sample.test_labels[:12], strict=False)]
+    assert len(table) == 13 and sum(right) >= 11
+    assert table.iloc[12].isna().tolist() == [False] + [True] * 6
 
 
 def test_a_note_stands_below_what_it_may_explain(tmp_path, capsys):

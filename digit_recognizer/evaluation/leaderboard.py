@@ -150,11 +150,11 @@ def _read_score(path: Path) -> dict[str, Any]:
 
 def _read_transfer(path: Path) -> dict[str, Any]:
     metrics = read_json(path / METRICS)
-    accuracy = metrics.get("accuracy") or {"per_seed": [None], "intervals": [(None, None)]}  # none was held out
-    low, high = accuracy["intervals"][0]
+    of_first = metrics.get("accuracy") or {"per_seed": [None], "intervals": [(None, None)]}  # none was held out
+    low, high = metrics.get("kept_accuracy_interval", of_first["intervals"][0])  # 0.2.0 kept the first seed's model
     return {
         "rows": metrics.get("evaluated_pictures"),
-        "accuracy": accuracy["per_seed"][0],
+        "accuracy": metrics.get("kept_accuracy", of_first["per_seed"][0]),
         "low": low,
         "high": high,
         "seconds": metrics.get("elapsed_seconds"),

@@ -38,6 +38,7 @@ from digit_recognizer.training.run import (
     find_input_dir,
     load_run,
 )
+from digit_recognizer.training.transfers import is_transfer, load_transfer, load_transfer_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,6 +180,8 @@ def compare(one: Path | str, other: Path | str, input_dir: Path | str | None = N
         [60]
     """
     one, other = _read_path(one), _read_path(other)
+    if is_transfer(one) or is_transfer(other):
+        return _compare_transfers(one, other)
     input_dir = find_input_dir(one) if input_dir is None else _read_path(input_dir)
     train = load_train(input_dir / "train.csv", cache=True)
     oof_one, oof_other = (load_run_for(path, train).oof_probabilities for path in (one, other))
@@ -194,6 +197,18 @@ def compare(one: Path | str, other: Path | str, input_dir: Path | str | None = N
 
 def _read_path(path: Path | str) -> Path:
     return Path(path).expanduser()
+
+
+def _compare_transfers(one: Path, other: Path) -> RunComparison:
+    """Compare two transfers on the pictures that both evaluated, by name and content."""
+    tables = [load_transfer_predictions(load_transfer(path)) for path in (one, other)]
+    if one.resolve() == other.resolve():  # two transfers may well predict the same
+        raise InputError("evaluation.same_predictions", path=one, other=other)
+    both = tables[0].merge(tables[1], on=["file", "sha256", "label"])
+    if both.empty:
+        raise InputError("transfer.no_common_pictures", path=one, other=other)
+    found = compare_predictions(*((both[f"predicted_{side}"] == both["label"]).to_numpy() for side in "xy"))
+    return RunComparison(**vars(found), run_one=one, run_other=other, all_rows=max(map(len, tables)))
 
 
 # Several runs or submissions combined into one submission, and into a run of its own

@@ -39,7 +39,26 @@ def pack_weights(model: keras.Model) -> bytes:
         name: np.array(keras.ops.convert_to_numpy(weight), np.float32, order="C")
         for name, weight in zip(_name_weights(model), model.weights, strict=True)
     }
+    return pack_arrays(arrays)
+
+
+def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays by name as the bytes of a safetensors file, with a SHA-256 over them."""
     return save(arrays, {"sha256": _hash_arrays(arrays)})
+
+
+def load_arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
+    """Read what `pack_arrays` made: arrays by name.
+
+    Raises:
+        InputError: if the file is missing, not a regular file, too large or damaged.
+    """
+    try:
+        return unpack_weights(_read_regular_file(path, most_bytes))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("models.weights_damaged", path=path, reason=error) from error
 
 
 def load_weights(model: keras.Model, path: Path) -> None:
@@ -55,11 +74,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
     """
     names = _name_weights(model)
     numbers = sum(math.prod(weight.shape) for weight in model.weights)
-    content = _read_regular_file(path, 4 * numbers + HEADER_BYTES_PER_ARRAY * (len(names) + 1))
-    try:
-        arrays = unpack_weights(content)
-    except ValueError as error:
-        raise InputError("models.weights_damaged", path=path, reason=error) from error
+    arrays = load_arrays(path, 4 * numbers + HEADER_BYTES_PER_ARRAY * (len(names) + 1))
     found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
     shapes = [tuple(weight.shape) for weight in model.weights]
     wanted = {name: (shape, np.dtype(np.float32)) for name, shape in zip(names, shapes, strict=True)}

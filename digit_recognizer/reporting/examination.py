@@ -12,6 +12,7 @@ Everything is drawn in a hidden folder and put in place at the end: whatever sto
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -62,7 +63,7 @@ DEFAULT = ModelRequest()
 # figures that not every examination has: an older one's must not stay beside a newer one's
 OPTIONAL_FIGURES = (
     *("learning_curves.png", "filters.png", "filter_effects.png", "feature_maps_*.png", "predictions.png"),
-    *("saliency.png", "embedding.png", "embedding_ssd.png"),
+    *("saliency.png", "embedding.png", "embedding_ssd.png", "misclassified.png"),
     *("new_classes_embedding.png", "new_classes_embedding_ssd.png"),
 )
 
@@ -83,6 +84,15 @@ class Examination:
 
     def __str__(self) -> str:
         return "\n".join(f"  {name:<24}{value}" for name, value in self.facts)
+
+    def build_page(self) -> str:
+        """The examination as one HTML page."""
+        run = self.run
+        model = str(run.metrics.get("model") or run.path.resolve().name)
+        accuracy, rows = run.score.oof_accuracy, int(run.held_out.sum())
+        title = f"{model}: {100 * accuracy:.2f} % of {rows:,} held-out {run.label_set.noun}s are right"
+        origin = build_origin(run.path, run.config)
+        return build_page(title, _build_header(run), self.sections, [("Configuration", origin)])
 
 
 def examine_run(
@@ -108,10 +118,7 @@ def examine_run(
     require("matplotlib.figure", "report")
     for each in (path, *others):
         load_metrics(each)  # a mistyped folder is refused before data is looked for
-    folder = path / FOLDER if output is None else output
-    check_writable_folder(folder)
-    if output is not None and output.is_dir() and any(output.iterdir()) and not (output / LABEL_ERRORS).exists():
-        raise InputError("report.output_folder", path=output)
+    folder = choose_folder(path, output)
     input_dir = input_dir or find_input_dir(path)
     train = load_train(input_dir / "train.csv", cache=True)
     runs = [load_examined_run(each, train) for each in (path, *others)]
@@ -145,7 +152,7 @@ def examine_run(
             parts.append(describe())
             bar.update()
         sections = (*parts, describe_data(train, names, staging), *of_model)
-        _publish(staging, folder)
+        publish(staging, folder)
     sections = tuple(
         replace(section, figures=tuple(replace(figure, path=folder / figure.path.name) for figure in section.figures))
         for section in sections
@@ -161,7 +168,20 @@ def examine_run(
     return Examination(run, sections, facts)
 
 
-def _publish(staging: Path, folder: Path) -> None:
+def choose_folder(path: Path, output: Path | None, mark: str = LABEL_ERRORS) -> Path:
+    """Where the files of an examination go; `mark` is a file by which an older one's folder is known.
+
+    Raises:
+        InputError: if the folder cannot be written to, or holds something else.
+    """
+    folder = path / FOLDER if output is None else output
+    check_writable_folder(folder)
+    if output is not None and output.is_dir() and any(output.iterdir()) and not (output / mark).exists():
+        raise InputError("report.output_folder", path=output)
+    return folder
+
+
+def publish(staging: Path, folder: Path) -> None:
     """Let the files of a finished examination take the place of an older one's, whose other figures vanish."""
     with lock_folder(folder):  # two at once must not mix
         staged = sorted(staging.iterdir())
@@ -190,16 +210,24 @@ def check_report_path(target: Path) -> None:
         raise InputError("report.output_file", path=target)
 
 
-def write_report(found: Examination, target: Path) -> str:
+class Reported(Protocol):
+    """What was found in a run of any command."""
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """In the order of reading."""
+
+    def build_page(self) -> str:
+        """All of it as one HTML page."""
+
+
+def write_report(found: Reported, target: Path) -> str:
     """Write an examination as one HTML page; returns a line for the screen.
 
     Raises:
         InputError: if the file cannot be written.
     """
-    run, accuracy = found.run, found.run.score.oof_accuracy
-    model = str(run.metrics.get("model") or run.path.resolve().name)
-    title = f"{model}: {100 * accuracy:.2f} % of {run.held_out.sum():,} held-out {run.label_set.noun}s are right"
-    page = build_page(title, _build_header(run), found.sections, [("Configuration", _build_origin(run))])
+    page = found.build_page()
     write_text(target, page)
     figures = sum(len(section.figures) for section in found.sections)
     return f"  {'report':<24}{target}  ({len(page) / 1e6:.1f} MB, {len(found.sections)} sections, {figures} figures)"
@@ -227,12 +255,11 @@ def _build_header(run: ExaminedRun) -> str:
     ])  # fmt: skip
 
 
-def _build_origin(run: ExaminedRun) -> str:
-    """The command, the settings and the environment, as the run recorded them."""
-    config = run.config
+def build_origin(path: Path, config: dict[str, Any]) -> str:
+    """The command, the settings and the environment, as the run in a folder recorded them."""
     parts = [f"<p><code>{escape_html(config['command'])}</code></p>"] if config.get("command") else []
     try:
-        environment = read_json(run.path / ENVIRONMENT)
+        environment = read_json(path / ENVIRONMENT)
         rows = [("commit", environment["commit"]), ("platform", environment["platform"])]
         rows += [(name, value) for name, value in environment["fingerprint"].items() if not name.startswith("--")]
         rows += [("resumed with", difference) for difference in environment["resumed_with_differences"]]

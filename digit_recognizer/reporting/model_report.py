@@ -110,12 +110,17 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
         _introduce(run, fold, shown, trained_on),
         *describe_network(network, evaluated, folder, request.layer, examples.take(places) if places else None),
     ]
-    if letters is not None:  # how the embedding sorts classes that the model never saw, such as Greek letters
-        letters = replace(letters, images=preprocess_images(letters.images, preprocess))
-        place, words = network.find_embedding()
-        (vectors,) = network.compute([place], letters.images)
-        sections.append(describe_embedding(letters, vectors, words, folder, new_classes=True))
+    if letters is not None:
+        sections.append(describe_new_classes(network, letters, preprocess, folder))
     return sections
+
+
+def describe_new_classes(network: Network, letters: Examples, preprocess: Preprocess, folder: Path) -> Section:
+    """How the embedding sorts classes that the model never saw, such as Greek letters."""
+    letters = replace(letters, images=preprocess_images(letters.images, preprocess))
+    place, words = network.find_embedding()
+    (vectors,) = network.compute([place], letters.images)
+    return describe_embedding(letters, vectors, words, folder, new_classes=True)
 
 
 def describe_network(

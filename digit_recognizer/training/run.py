@@ -249,6 +249,9 @@ def load_metrics(path: Path) -> dict[str, Any]:
     metrics = read_json(path / METRICS)
     missing = [name for name in REQUIRED_METRICS if not isinstance(metrics, dict) or name not in metrics]
     if missing:
+        content = read_json(path / CONFIG)
+        if isinstance(content, dict) and content.get("subcommand") == "transfer":
+            raise InputError("run.other_command", path=path, received="transfer", expected="cv or train")
         raise InputError("run.metric_missing", path=path / METRICS, column=missing[0])
     return dict(metrics)
 

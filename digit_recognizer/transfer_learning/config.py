@@ -9,8 +9,10 @@ import tyro
 
 from digit_recognizer.config import HIGHEST_SEED, RunConfig, expand_path, flag
 from digit_recognizer.errors import InputError
+from digit_recognizer.training.run import CONFIG, find_fold_weights, load_metrics, load_run_config
+from digit_recognizer.training.transfers import PHOTOGRAPHS
 
-READY, PHOTOGRAPHS = "ready", "resnet152v2"
+READY = "ready"
 
 LOWER_BOUNDS = {"seed": 0, "seeds": 1, "copies": 0, "epochs": 1, "batch_size": 1, "neighbours": 1, "unfreeze_epochs": 1}
 MAX_COPIES = 100_000  # of all images together: their embeddings take 100 MB with 256 numbers each
@@ -21,19 +23,20 @@ class TransferConfig:
     """What a transfer does. The defaults are for letters; resnet152v2 has its own (see `choose_defaults`)."""
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """A run folder, whose first fold's model is used; ready for the packaged model; or resnet152v2 for colour
-    photographs."""
+    """A run folder of cv or train, whose first fold's model is used; ready for the packaged model; or resnet152v2 for
+    colour photographs."""
     images: Path
     """Folder of training pictures: a folder per class in it, named after the class."""
     test: Path | None = None
-    """Folder of other pictures of the same classes, evaluated once, after training; nothing is chosen by it."""
+    """Folder of other pictures of the same classes, evaluated once; nothing is chosen by it. Without it, a part of
+    --images is held out for that."""
     run_dir: Path | None = None
     """The run folder of this transfer; None stands for runs/<time>-transfer."""
 
     seed: int = 0
     """All randomness derives from it: copies, initial weights, order, and which pictures are held out."""
     seeds: int = 5
-    """Repeat with so many seeds, one after the other; the model of the first is kept."""
+    """Repeat with so many seeds; the model that is best on held-out pictures of --images is kept."""
     copies: int = 100
     """Letters only: altered copies of each training picture, mapped and with thinner or thicker strokes."""
     epochs: int = 20
@@ -45,7 +48,7 @@ class TransferConfig:
     label_smoothing: float = 0.1
     """Share of each target that is spread over all classes."""
     neighbours: int = 3
-    """How many nearest neighbours vote, for comparison with the model."""
+    """How many nearest neighbours vote; predict uses them where their validation is better than the model's."""
 
     unfreeze: str | None = None
     """Letters only: after the output layer, fine-tune the model from this layer on."""
@@ -117,3 +120,20 @@ def choose_defaults(arguments: list[str]) -> TransferConfig:
     return dataclasses.replace(
         letters, seeds=1, copies=0, epochs=10, batch_size=32, learning_rate=1e-3, label_smoothing=0.0
     )
+
+
+def check_base_model(run: str) -> None:
+    """Refuse what is neither a finished run of cv or train with its first model, nor one of the names, without Keras.
+
+    Raises:
+        InputError: says what the folder lacks.
+    """
+    if run in (READY, PHOTOGRAPHS):
+        return
+    folder = Path(run)
+    if not (folder / CONFIG).is_file():
+        raise InputError("transfer.no_base_model", path=folder, received=run)
+    load_run_config(folder, "cv", "train")
+    load_metrics(folder)
+    if not (weights := find_fold_weights(folder, 0)).is_file():
+        raise InputError("run.fold_model_missing", path=weights)

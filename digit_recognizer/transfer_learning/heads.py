@@ -5,6 +5,7 @@ Embeddings are computed once, because the model below the output layer stays fro
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -118,27 +119,26 @@ def predict_by_nearest_mean(embeddings: np.ndarray, labels: np.ndarray, queries:
     return nearest
 
 
-def predict_by_neighbours(
-    embeddings: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbours: int
-) -> np.ndarray:
-    """Let the nearest pictures vote, by the distance of standardized numbers; in a tie the nearest picture decides.
+class NeighbourClassifier:
+    """Lets the nearest pictures vote, by the distance of standardized numbers; in a tie the nearest picture decides.
 
     Args:
         embeddings: float32 (n, numbers) of the training pictures.
-        labels: int64 (n,), 0 to classes - 1.
-        queries: float32 (m, numbers), at least one.
+        labels: int64 (n,), 0 to classes - 1, each class at least once.
         neighbours: how many vote, at most n of them.
-
-    Returns:
-        int64 (m,).
     """
-    from sklearn.neighbors import KNeighborsClassifier
 
-    mean, std = standardize(embeddings)
-    voters = KNeighborsClassifier(min(neighbours, len(labels)), weights=_weigh_by_rank, algorithm="brute")
-    voters.fit((embeddings - mean) / std, labels)
-    votes: np.ndarray = voters.predict((queries - mean) / std)
-    return votes
+    def __init__(self, embeddings: np.ndarray, labels: np.ndarray, neighbours: int) -> None:
+        from sklearn.neighbors import KNeighborsClassifier
+
+        self.mean, self.std = standardize(embeddings)
+        self.voters = KNeighborsClassifier(min(neighbours, len(labels)), weights=_weigh_by_rank, algorithm="brute")
+        self.voters.fit((embeddings - self.mean) / self.std, labels)
+
+    def predict(self, queries: np.ndarray) -> np.ndarray:
+        """Shares of the votes, float32 (m, classes), for embeddings float32 (m, numbers), at least one."""
+        shares: np.ndarray = self.voters.predict_proba((queries - self.mean) / self.std)
+        return shares.astype(np.float32)
 
 
 def _weigh_by_rank(distances: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ def train_head(
     config: TransferConfig,
     seed: int,
     callbacks: Callbacks = (),
-    holdout: tuple[np.ndarray, np.ndarray] | None = None,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> keras.Model:
     """Train a fresh head on the features of pictures and their copies.
 
@@ -171,7 +171,7 @@ def train_head(
         config: epochs, batch size, learning rate and label smoothing.
         seed: initial weights and the order of rows derive from it.
         callbacks: are called as Keras does.
-        holdout: features and labels measured after each epoch; they never steer training.
+        validation: features and labels measured after each epoch; the weights of the best epoch are kept.
     """
     run_config = config.training(seed)
     fit_seed = derive_seed(seed, "fit")
@@ -179,10 +179,33 @@ def train_head(
     targets = np.eye(labels.max() + 1, dtype=np.float32)
     head = build(features.shape[1:], len(targets))
     batches = TrainingBatches(features[None], targets[labels], np.arange(len(labels)), run_config.batch_size, fit_seed)
-    watched = (holdout[0], targets[holdout[1]]) if holdout is not None else None
+    watched, best = None, BestEpoch()
+    if validation is not None:
+        watched, callbacks = (validation[0], targets[validation[1]]), [*callbacks, best]
     trainer = Trainer(head, run_config, TrainingSession(callbacks))
     trainer.fit(batches, epochs=run_config.epochs, learning_rate=run_config.learning_rate, holdout=watched)
+    if best.weights is not None:
+        head.set_weights(best.weights)
     return head
+
+
+class BestEpoch(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the best validation accuracy; of equal ones, that with the lowest loss.
+
+    Keras' ModelCheckpoint watches one metric only, and the accuracies of a few pictures are often equal.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[np.ndarray] | None = None
+        self.best = (-1.0, 0.0)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keep the weights if the epoch is the best so far."""
+        assert logs is not None
+        reached = (logs["val_accuracy"], -logs["val_loss"])
+        if reached > self.best:
+            self.best, self.weights = reached, self.model.get_weights()
 
 
 def train_linear_head(

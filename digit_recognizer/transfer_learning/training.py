@@ -3,30 +3,29 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from digit_recognizer.config import Preprocess
 from digit_recognizer.console import track
 from digit_recognizer.data.augmentation import Affine, BatchedAffine, preprocess_images
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_writable_folder
 from digit_recognizer.models import _resnet152v2 as resnet152v2
-from digit_recognizer.models._packaged import load_pretrained
+from digit_recognizer.models._packaged import ARCHITECTURE, load_pretrained
 from digit_recognizer.training.batches import scale_images
 from digit_recognizer.training.fold_models import load_fold_models
 from digit_recognizer.training.reproducibility import derive_seed
-from digit_recognizer.training.run import CONFIG, Run
+from digit_recognizer.training.run import Run
 from digit_recognizer.training.trainer import predict_probabilities
-from digit_recognizer.transfer_learning.config import MAX_COPIES, PHOTOGRAPHS, READY, TransferConfig
+from digit_recognizer.transfer_learning.config import MAX_COPIES, PHOTOGRAPHS, READY, TransferConfig, check_base_model
 from digit_recognizer.transfer_learning.heads import (
+    NeighbourClassifier,
     cut_head,
     fine_tune,
     predict_by_nearest_mean,
-    predict_by_neighbours,
     predict_finite,
     replace_head,
     train_head,
@@ -34,17 +33,22 @@ from digit_recognizer.transfer_learning.heads import (
     unfreeze_from,
 )
 from digit_recognizer.transfer_learning.results import (
+    BaseModel,
+    Choice,
     Evaluation,
     Prediction,
     TransferData,
     TransferRun,
+    Validation,
+    choose,
     load_data,
 )
-from digit_recognizer.vision.class_folders import find_classes
+from digit_recognizer.vision.class_folders import ClassFolder, find_classes
 from digit_recognizer.vision.photos import load_colours
 from digit_recognizer.vision.segment import load_letter
 
-MAX_FOLDS = 5
+MAX_FOLDS = 5  # without test pictures, where they also evaluate
+VALIDATION_FOLDS = 3  # with them: a model is trained for each fold and seed, and only to choose
 # benchmarks/few_shot.py, tasks of three Kuzushiji characters by nine letters each: affine copies alone give 72.9 %,
 # with the strokes' thickness varied 73.9 %. Elastic maps besides added nothing in an earlier trial, and are left out.
 AFFINE = Affine()
@@ -55,9 +59,10 @@ MIN_INK = 0.3  # of what there was: a thin stroke that a thinner pen would lose 
 def transfer(config: TransferConfig) -> dict[str, Any]:
     """Teach a model new classes, from the folders of pictures to a run folder.
 
-    With test pictures, a model trained on all training pictures predicts them. Without, each training picture is
-    predicted by a model trained on the others, in stratified folds. Everything is repeated with every seed. The first
-    seed's model, trained on all training pictures, is saved.
+    With every seed, each training picture is predicted by a model that was trained without it, in stratified folds. The
+    seed with the best of these predictions is kept: its model, trained on all training pictures. Test pictures choose
+    nothing; they are predicted once by each seed's model. Without them, each training picture is also predicted by what
+    other pictures chose (see `evaluate`).
 
     Returns:
         The content of metrics.json; everything else is in the run folder (see `results`).
@@ -73,30 +78,28 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
         return transfer_photographs(config)
     train = find_classes(config.images, "--images")
     keras.utils.set_random_seed(derive_seed(config.seed, "fit"))  # a model draws the seeds of its dropout when built
-    base, preprocess = open_base_model(config.run)
-    model = replace_head(base, len(train.classes))
+    trained, base = open_base_model(config.run)
+    model = replace_head(trained, len(train.classes))
     if config.unfreeze is not None:
         unfreeze_from(model, config.unfreeze)  # refuses an unknown layer now
-    data = load_data(train, config.test, lambda path: preprocess_images(load_letter(path)[None], preprocess)[0])
+    data = load_data(train, config.test, lambda path: preprocess_images(load_letter(path)[None], base.preprocess)[0])
     with Run.create(config, "transfer") as folder:
-        run = TransferRun(config, folder, data, model, preprocess)
-        trainer = LetterTrainer(run)
-        return run.finish(evaluate_folds(trainer) if data.test is None else evaluate_test(trainer))
+        run = TransferRun(config, folder, data, model, base)
+        return run.finish(*evaluate(LetterTrainer(run)))
 
 
-def open_base_model(run: str) -> tuple[keras.Model, Preprocess]:
-    """The model of a run's first fold, or the packaged one, and what is done to every image before it.
+def open_base_model(run: str) -> tuple[keras.Model, BaseModel]:
+    """The model of a run's first fold, or the packaged one, and what it takes to build it again.
 
     Raises:
         InputError: if it is neither.
     """
     if run == READY:
-        return load_pretrained(), "none"
-    folder = Path(run)
-    if not (folder / CONFIG).is_file():
-        raise InputError("transfer.no_base_model", path=folder, received=run)
-    trained = load_fold_models(folder, most=1)
-    return trained.models[0], trained.config.preprocess
+        return load_pretrained(), BaseModel(ARCHITECTURE, [], "float32", "none")
+    check_base_model(run)
+    trained = load_fold_models(Path(run), most=1)
+    config = trained.config
+    return trained.models[0], BaseModel(config.model, list(config.model_args), trained.precision, config.preprocess)
 
 
 class LetterTrainer:
@@ -143,66 +146,132 @@ class LetterTrainer:
     def predict(self, chosen: np.ndarray, images: np.ndarray, queries: np.ndarray) -> Prediction:
         """Predict images, embedded in `queries`, with the trained model and by distance from the chosen pictures."""
         known = self.labels[chosen]
-        embeddings = self.embeddings[:, chosen].reshape(-1, self.embeddings.shape[-1])
+        embeddings, labels = self.embeddings[:, chosen].reshape(-1, self.embeddings.shape[-1]), self._repeat(known)
         return Prediction(
             predict_finite(self.model, images),
             predict_by_nearest_mean(embeddings[: len(known)], known, queries),
-            predict_by_neighbours(embeddings, np.tile(known, 1 + self.copies), queries, self.config.neighbours),
+            NeighbourClassifier(embeddings, labels, self.config.neighbours).predict(queries),
         )
+
+    def save(self) -> None:
+        """Write the model, just trained on all training pictures, and their embeddings."""
+        embeddings = self.embeddings.reshape(-1, self.embeddings.shape[-1]) if self.has_neighbours else None
+        self.run.save(self.model, embeddings, self._repeat(self.labels))
+
+    @property
+    def has_neighbours(self) -> bool:
+        """Whether the saved model gives the embedding in which neighbours are found."""
+        return self.config.unfreeze is None
+
+    def _repeat(self, labels: np.ndarray) -> np.ndarray:
+        """The labels of pictures, then of all their copies."""
+        return np.tile(labels, 1 + self.copies)
 
     def _restore(self) -> None:
         self.body.trainable = False
         self.body.set_weights(self.start)
 
 
-def evaluate_test(trainer: LetterTrainer) -> Evaluation:
-    """Train on all training pictures with each seed, and predict the test pictures."""
-    run, data = trainer.run, trainer.data
-    assert data.test is not None
-    run.plan(len(run.seeds))
-    everything = np.ones(len(trainer.labels), bool)
-    queries = trainer.embed(data.test.images)
-    predictions = []
+class Part(NamedTuple):
+    """Training pictures by what one model is for; bool (n,) each, no picture in two of them."""
+
+    name: str
+    trained: np.ndarray
+    validated: np.ndarray
+    evaluated: np.ndarray
+
+
+def split_pictures(train: ClassFolder, seed: int, *, has_test: bool) -> list[Part]:
+    """Split the training pictures into folds, and say what each model trains on, validates and evaluates.
+
+    Equal pictures share a fold, and copies are in that of their picture. With test pictures, which are evaluated, a
+    model validates the fold that it was not trained on. Without them it evaluates that fold, and validates the next,
+    on which it was not trained either: a picture must not choose the model that evaluates it.
+
+    Returns:
+        As many parts as folds. Two folds without test pictures leave nothing to validate. None, if a class has no
+        second picture.
+    """
+    labels, groups = train.labels, train.groups
+    distinct = np.unique(groups, return_index=True)[1]
+    most = VALIDATION_FOLDS if has_test else MAX_FOLDS
+    folds = min(most, int(np.bincount(labels[distinct], minlength=len(train.classes)).min()))
+    if folds < 2:
+        return []
+    fold_of_row, nothing = assign_folds(labels, folds, derive_seed(seed, "folds"), groups), np.zeros(len(labels), bool)
+    parts = []
+    for fold in range(folds):
+        held_out, name = fold_of_row == fold, f"fold {fold} [{fold + 1}/{folds}]"
+        if has_test:
+            parts.append(Part(name, ~held_out, held_out, nothing))
+        else:
+            validated = fold_of_row == (fold + 1) % folds if folds > 2 else nothing
+            parts.append(Part(name, ~held_out & ~validated, validated, held_out))
+    return parts
+
+
+def evaluate(trainer: LetterTrainer) -> tuple[Evaluation | None, Validation | None]:
+    """Train with every seed, save the best seed's model, and evaluate on pictures that did not choose it.
+
+    Without test pictures each part evaluates what its validated pictures choose among the seeds and classifiers. So the
+    accuracy is that of choosing in this way, from a few pictures less.
+    """
+    run, data, labels = trainer.run, trainer.data, trainer.labels
+    parts = split_pictures(data.train, run.config.seed, has_test=data.test is not None)
+    chooses = any(part.validated.any() for part in parts)
+    run.plan(len(run.seeds) * (1 + len(parts)))
+    everything = np.ones(len(labels), bool)
+    queries = None if data.test is None else trainer.embed(data.test.images)
+    validations: list[Prediction] = []
+    evaluations: list[Prediction] = []
+    choice = Choice()
     for seed in run.seeds:
         trainer.set_seed(seed)
-        trainer.train(everything)
-        run.save(trainer.model, seed)
-        predictions.append(trainer.predict(everything, data.test.images, queries))
-    return Evaluation("test pictures", data.test, predictions)
+        validation, evaluation = predict_parts(trainer, parts)
+        validations.append(validation)
+        if chooses:
+            choice = choose(validations, labels, has_neighbours=trainer.has_neighbours)
+        is_best = choice.seed == len(validations) - 1
+        if is_best or data.test is not None:
+            trainer.train(everything)
+        if is_best:
+            trainer.save()
+        if data.test is not None and queries is not None:
+            evaluation = trainer.predict(everything, data.test.images, queries)
+        evaluations.append(evaluation)
+    what = "training pictures, by models trained on others"
+    chosen = Validation(what, labels, validations, choice) if chooses else None
+    if data.test is not None:
+        kept = evaluations[choice.seed].take(choice.classifier)
+        return Evaluation("test pictures", data.test, evaluations, kept), chosen
+    if not parts:
+        return None, None
+    kept = evaluations[0].probabilities.copy()
+    for part in parts if chooses else ():
+        rows = part.validated
+        own = choose([one.select(rows) for one in validations], labels[rows], has_neighbours=trainer.has_neighbours)
+        kept[part.evaluated] = evaluations[own.seed].take(own.classifier)[part.evaluated]
+    return Evaluation(f"training pictures, held out in {len(parts)} folds", data.train, evaluations, kept), chosen
 
 
-def evaluate_folds(trainer: LetterTrainer) -> Evaluation | None:
-    """Predict every training picture with a model trained on the others; None if a class has no second picture.
+def predict_parts(trainer: LetterTrainer, parts: Sequence[Part]) -> tuple[Prediction, Prediction]:
+    """Train a model for each part; returns what they predict for validated and for evaluated pictures, n rows each.
 
-    The folds differ from seed to seed. Copies of a picture are in its fold, and so are equal pictures.
+    Rows of pictures that no part validates or evaluates are 0.
     """
-    run, data, groups = trainer.run, trainer.data, trainer.data.train.groups
-    distinct = np.unique(groups, return_index=True)[1]
-    folds = min(MAX_FOLDS, int(np.bincount(trainer.labels[distinct], minlength=len(data.train.classes)).min()))
-    run.plan(1 + (len(run.seeds) * folds if folds > 1 else 0))
-    predictions = []
-    for seed in run.seeds if folds > 1 else run.seeds[:1]:
-        trainer.set_seed(seed)
-        if folds > 1:
-            fold_of_row = assign_folds(trainer.labels, folds, derive_seed(seed, "folds"), groups)
-            predictions.append(_predict_out_of_fold(trainer, fold_of_row))
-        if seed == run.seeds[0]:
-            trainer.train(np.ones(len(trainer.labels), bool))
-            run.save(trainer.model, seed)
-    if folds == 1:
-        return None
-    return Evaluation(f"training pictures, held out in {folds} folds", data.train, predictions)
-
-
-def _predict_out_of_fold(trainer: LetterTrainer, fold_of_row: np.ndarray) -> Prediction:
-    rows, parts, folds = [], [], int(fold_of_row.max()) + 1
-    for fold in range(folds):
-        held_out = fold_of_row == fold
-        trainer.train(~held_out, f"fold {fold} [{fold + 1}/{folds}]")
-        rows.append(np.flatnonzero(held_out))
-        parts.append(trainer.predict(~held_out, trainer.images[held_out], trainer.embeddings[0, held_out]))
-    order = np.argsort(np.concatenate(rows))
-    return Prediction(*(np.concatenate(part)[order] for part in zip(*parts, strict=True)))
+    shape = (len(trainer.labels), len(trainer.data.train.classes))
+    validation, evaluation = (
+        Prediction(np.zeros(shape, np.float32), np.zeros(shape[0], np.int64), np.zeros(shape, np.float32))
+        for _ in range(2)
+    )
+    for part in parts:
+        trainer.train(part.trained, part.name)
+        for rows, whole in ((part.validated, validation), (part.evaluated, evaluation)):
+            if rows.any():
+                found = trainer.predict(part.trained, trainer.images[rows], trainer.embeddings[0, rows])
+                for array, values in zip(whole, found, strict=True):
+                    array[rows] = values
+    return validation, evaluation
 
 
 # Altered copies of a few images: what other hands and other pens would have made of the same glyphs.
@@ -252,8 +321,8 @@ load_square = functools.partial(load_colours, side_px=resnet152v2.SIDE_PX)
 def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
     """Train a head for the classes of a folder, from its photographs to a run folder.
 
-    Without test pictures a fifth of the training pictures is held out, by class, equal pictures together; their loss
-    and accuracy are measured after each epoch and never steer training.
+    A fifth of the training pictures, by class, equal pictures together, is measured after each epoch; the epoch and the
+    seed that are best on it are kept. Without test pictures another fifth is held out to be evaluated.
 
     Arguments, results and errors are those of `transfer`.
     """
@@ -262,28 +331,44 @@ def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
         raise InputError("training.weights", received=config.weights)
     data = load_data(train, config.test, load_square, keep=False)
     train = data.train
-    held_out = np.zeros(len(train.files), bool) if data.test is not None else _hold_out(data, config.seed)
+    part = split_photographs(data, config.seed)
     model = resnet152v2.build(len(train.classes), config.weights)
     with Run.create(config, "transfer") as folder:
-        run = TransferRun(config, folder, data, model, "none")
+        run = TransferRun(config, folder, data, model, BaseModel(PHOTOGRAPHS, [], "float32", "none"))
         lower = resnet152v2.split_backbone(model).lower
         features = compute_features(lower, train.files)
         if data.test is None:
-            what, evaluated, queries = "training pictures, held out", train.select(held_out), features[held_out]
+            what, evaluated, queries = (
+                "training pictures, held out",
+                train.select(part.evaluated),
+                features[part.evaluated],
+            )
         else:
             what, evaluated, queries = "test pictures", data.test, compute_features(lower, data.test.files)
-        features, labels = features[~held_out], train.labels[~held_out]
-        nearest_mean = predict_by_nearest_mean(features, labels, queries)
-        neighbours = predict_by_neighbours(features, labels, queries, config.neighbours)
+        known, labels = features[part.trained], train.labels[part.trained]
+        watched, watched_labels = features[part.validated], train.labels[part.validated]
+        chooses = len(watched) > 0
+        asked = np.concatenate([watched, queries])
+        nearest_mean = predict_by_nearest_mean(known, labels, asked)
+        neighbours = NeighbourClassifier(known, labels, config.neighbours).predict(asked)
         run.plan(len(run.seeds))
-        predictions = []
+        predictions: list[Prediction] = []
+        choice = Choice()
         for seed in run.seeds:
-            callbacks = run.callbacks(seed, "all but those held out" if data.test is None else "all")
-            holdout = (queries, evaluated.labels) if data.test is None else None
-            head = train_head(resnet152v2.build_head, features, labels, config, seed, callbacks, holdout)
-            predictions.append(Prediction(predict_finite(head, queries), nearest_mean, neighbours))
-            run.save(head, seed)
-        return run.finish(Evaluation(what, evaluated, predictions))
+            callbacks = run.callbacks(seed, part.name)
+            validation = (watched, watched_labels) if chooses else None
+            head = train_head(resnet152v2.build_head, known, labels, config, seed, callbacks, validation)
+            predictions.append(Prediction(predict_finite(head, asked), nearest_mean, neighbours))
+            if chooses:
+                validations = [one.select(slice(len(watched))) for one in predictions]
+                choice = choose(validations, watched_labels, has_neighbours=True)
+            if choice.seed == len(predictions) - 1:
+                run.save(head, known, labels)
+        evaluations = [one.select(slice(len(watched), None)) for one in predictions]
+        kept = evaluations[choice.seed].take(choice.classifier)
+        what_chose = "training pictures, held out for that"
+        chosen = Validation(what_chose, watched_labels, validations, choice) if chooses else None
+        return run.finish(Evaluation(what, evaluated, evaluations, kept), chosen)
 
 
 def compute_features(lower: keras.Model, files: Sequence[Path]) -> np.ndarray:
@@ -295,15 +380,24 @@ def compute_features(lower: keras.Model, files: Sequence[Path]) -> np.ndarray:
     return np.concatenate(features)
 
 
-def _hold_out(data: TransferData, seed: int) -> np.ndarray:
-    """Mark a fifth of each class's training pictures, equal pictures together."""
-    groups, train = data.train.groups, data.train
+def split_photographs(data: TransferData, seed: int) -> Part:
+    """What is trained on, validated (a fifth), and without test pictures evaluated (another fifth).
+
+    With test pictures of which a class has fewer than five training pictures, nothing is validated.
+
+    Raises:
+        InputError: if a class has too few pictures for a fifth.
+    """
+    train, groups, nothing = data.train, data.train.groups, np.zeros(len(data.train.files), bool)
     distinct = np.unique(groups, return_index=True)[1]
     counts = np.bincount(train.labels[distinct], minlength=len(train.classes))
     if counts.min() < HELD_OUT_FOLDS:
+        if data.test is not None:
+            return Part("all", ~nothing, nothing, nothing)
         rare = int(counts.argmin())
         raise InputError(
             "transfer.too_few", column=train.classes[rare], received=int(counts[rare]), limit=HELD_OUT_FOLDS
         )
-    held_out: np.ndarray = assign_folds(train.labels, HELD_OUT_FOLDS, derive_seed(seed, "folds"), groups) == 0
-    return held_out
+    folds = assign_folds(train.labels, HELD_OUT_FOLDS, derive_seed(seed, "folds"), groups)
+    validated, evaluated = folds == 1, folds == 0 if data.test is None else nothing
+    return Part("all but those held out", ~validated & ~evaluated, validated, evaluated)

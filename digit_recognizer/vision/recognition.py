@@ -1,8 +1,9 @@
-"""What `predict` does: from photographs, scans and drawings to digits; or from a test.csv to a submission.
+"""What `predict` does: from photographs, scans and drawings to digits or letters; or from a test.csv to a submission.
 
 photograph -> ink -> glyphs -> 28x28 images -> probabilities -> digits -> table and annotated picture
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -27,20 +28,70 @@ from digit_recognizer.errors import InputError, require
 from digit_recognizer.evaluation.predictions import check_probabilities
 from digit_recognizer.io import check_writable_folder, write_atomically, write_csv
 from digit_recognizer.training.run import CLASSES, METRICS, load_metrics, load_run, read_result
+from digit_recognizer.training.transfers import ClassifierName, is_transfer, load_transfer
 from digit_recognizer.vision.ink import find_ink
-from digit_recognizer.vision.photos import load_photograph
+from digit_recognizer.vision.photos import load_colours, load_photograph
 from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits, normalize
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
     from matplotlib.figure import Figure
+
+    from digit_recognizer.transfer_learning.transferred import NeighbourModel, PhotographClassifier
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 COLUMNS = ("file", "digit", "probability", "x", "y", "width", "height")
 
 
-def predict(
-    images: Sequence[Path], *, run: Path | None, show: Path | None, output: Path | None, table: Path | None
+def predict(path: Path | str | Sequence[Path | str], run: Path | str | None = None) -> "pd.DataFrame":
+    """Read the digits on pictures, or the letters that a transfer has learned.
+
+    Args:
+        path: a photograph, scan or drawing; a folder of them; or several of these.
+        run: a run folder of `cv`, `train` or `transfer`, whose models classify; None takes the packaged classifier,
+            which also knows what is no digit.
+
+    Returns:
+        A row per glyph, in reading order, and one row for a picture on which nothing is written. Columns: file (str);
+        digit (str: the digit, or the letter's class name; missing where there is none for sure); probability (float64,
+        0 to 1, of the most likely class); x, y, width, height (Int64, in px of the upright picture).
+
+    Raises:
+        InputError: if there is no picture, the only one cannot be read, or the run's models cannot be loaded. Of
+            several pictures, one that cannot be read gets a warning and an empty row.
+
+    Example:
+        >>> from PIL import Image, ImageDraw
+        >>> picture = Image.new("L", (100, 100), "white")
+        >>> ImageDraw.Draw(picture).line([(25, 20), (75, 20), (40, 85)], fill="black", width=8)
+        >>> picture.save("seven.png")
+        >>> dr.predict("seven.png")[["file", "digit"]]
+                file digit
+        0  seven.png     7
+    """
+    paths = _list_pictures([Path(one).expanduser() for one in ([path] if isinstance(path, (str, Path)) else path)])
+    if len(paths) == 1:
+        load_photograph(paths[0])
+    classifier = load_classifier(None if run is None else Path(run).expanduser())
+    pictures = []
+    for picture in predict_pictures(paths, classifier):
+        if picture.error is not None:
+            if len(paths) == 1:
+                raise picture.error
+            warnings.warn(str(picture.error), stacklevel=2)
+        pictures.append(picture)
+    return tabulate_predictions(pictures)
+
+
+def run_prediction(
+    images: Sequence[Path],
+    *,
+    run: Path | None,
+    show: Path | None,
+    output: Path | None,
+    table: Path | None,
+    classifier: ClassifierName | None = None,
 ) -> None:
     """Predict the digits on pictures, or the labels of a table (a test.csv). Arguments are those of the command.
 
@@ -57,9 +108,9 @@ def predict(
     _check_outputs(output, show)
     if len(paths) == 1:
         load_photograph(paths[0])  # a mistyped name is found at once, not after the seconds that Keras takes to start
-    classifier = load_classifier(run)
+    loaded = load_classifier(run, classifier)
     pictures = []
-    for picture in predict_pictures(paths, classifier):
+    for picture in predict_pictures(paths, loaded):
         if picture.error is None or len(paths) > 1:  # the only one's error is the command's
             for line in format_picture(picture):
                 print_line(make_printable(line))
@@ -109,7 +160,7 @@ def _check_outputs(output: Path | None, show: Path | None) -> None:
 
 # Classify: from 28x28 images to probabilities, with one model or the mean of several.
 
-NO_DIGIT = 10  # the column after those of the digits
+NO_DIGIT = len(DIGITS.names)  # the column after those of the digits
 BATCH = 64  # always so many images at once: another number would have the model traced anew
 
 
@@ -118,23 +169,31 @@ class Classifier:
     """One model or several, whose probabilities are averaged.
 
     Attributes:
-        models: from float32 (n, 28, 28, 1) in [0, 1] to probabilities of ten digits, and perhaps of no digit.
+        models: from float32 (n, 28, 28, 1) in [0, 1] to probabilities of the classes, and perhaps of none of them.
         preprocess: what is done to every image first, as in the run that the models come from.
         temperature: what the logarithms of probabilities are divided by, so that they are calibrated.
+        names: of the classes: ten digits, or letters.
     """
 
-    models: tuple["keras.Model", ...]
+    models: "tuple[keras.Model | NeighbourModel, ...]"
     preprocess: Preprocess = "none"
     temperature: float = 1.0
+    names: tuple[str, ...] = DIGITS.names
+
+    @property
+    def of_digits(self) -> bool:
+        """Whether its classes are the ten digits."""
+        return self.names == DIGITS.names
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Classify images uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
 
         Returns:
-            float32 (n, 11), rows sum to 1: ten digits, then no digit, which is 0 where the models do not know it.
+            float32 (n, classes + 1), rows sum to 1: the classes, then none of them (no digit), which is 0 where the
+            models do not know it.
         """
         prepared = preprocess_images(images, self.preprocess)
-        total = np.zeros((len(images), NO_DIGIT + 1))
+        total = np.zeros((len(images), len(self.names) + 1))
         for model in self.models:
             for start in range(0, len(images), BATCH):
                 batch = prepared[start : start + BATCH].astype(np.float32) / 255
@@ -147,19 +206,35 @@ class Classifier:
         return (total / max(1, len(self.models))).astype(np.float32)
 
 
-def load_classifier(run: Path | None) -> Classifier:
-    """Load the models of a finished run of cv or train, or for None the packaged model.
+def load_classifier(run: Path | None, classifier: ClassifierName | None = None) -> "Classifier | PhotographClassifier":
+    """Load the models of a finished run of cv, train or transfer, or for None the packaged model.
+
+    Args:
+        run: the run folder.
+        classifier: of a transfer; None takes the one that its validation recommends.
 
     Raises:
         InputError: if the folder holds no finished run, or one on other classes than digits, or no models, or models of
             other images than 28 x 28 greys.
     """
+    if classifier is not None and (run is None or not is_transfer(run)):
+        raise InputError("predict.no_transfer", column="--classifier")
     if run is None:
         import_keras()
         from digit_recognizer.models._packaged import load_pretrained_classifier
 
         model, temperature = load_pretrained_classifier()
         return Classifier((model,), temperature=temperature)
+    if is_transfer(run):
+        transfer = load_transfer(run)
+        import_keras()
+        from digit_recognizer.transfer_learning import transferred
+
+        chosen = classifier or transfer.recommended
+        if transfer.of_photographs:
+            return transferred.load_photograph_classifier(transfer, chosen)
+        letters = transferred.load_letter_classifier(transfer, chosen)
+        return Classifier((letters,), transfer.preprocess, names=transfer.classes)
     metrics = load_metrics(run)
     label_set = parse_label_set(metrics[CLASSES], run / METRICS) if CLASSES in metrics else DIGITS
     if label_set.key not in (DIGITS.key, MNIST.key):  # clothes or kana would be shown as digits
@@ -177,6 +252,7 @@ SURE = 0.6  # from this probability on a digit counts as one
 SURE_MENDED = 0.9  # the same for a digit that was split off or joined: a letter has halves that look like digits
 MAX_GLYPHS = 1000  # of a picture; more is no handwriting
 MAX_AT_ONCE = 32  # pictures in memory
+PHOTOGRAPHS_AT_ONCE = 16  # the backbone's feature maps of so many take 1 GB
 MAX_ROUNDS = 3  # of splitting: four digits that touch
 THREADS = 2  # decoding and filtering leave Python, so that threads run side by side
 RANKED = 3  # classes shown with their probabilities
@@ -188,33 +264,41 @@ class GlyphPrediction:
 
     Attributes:
         glyph: where it is, and its ink.
-        probabilities: float32 (11,): of the ten digits, and of no digit.
+        probabilities: float32 (classes + 1,): of the ten digits, or of letters; and of none of them (no digit).
+        names: of the classes.
     """
 
     glyph: Glyph
     probabilities: np.ndarray
+    names: tuple[str, ...] = DIGITS.names
 
     @property
     def most_likely(self) -> int:
-        """The digit with the highest probability, whether or not the glyph is a digit."""
-        return int(self.probabilities[:NO_DIGIT].argmax())
+        """The class with the highest probability, whether or not the glyph is a digit."""
+        return int(self.probabilities[: len(self.names)].argmax())
 
     @property
     def verdict(self) -> str:
-        """`digit`, `unsure` or `no digit`."""
-        if self.probabilities.argmax() == NO_DIGIT:
+        """`digit` (for letters too), `unsure` or `no digit`."""
+        if self.probabilities.argmax() == len(self.names):
             return "no digit"
         return "digit" if self.probabilities[self.most_likely] >= SURE else "unsure"
 
     @property
     def digit(self) -> int | None:
-        """The digit; None where there is none, or none for sure."""
+        """The digit, or the letter's number among the names; None where there is none, or none for sure."""
         return self.most_likely if self.verdict == "digit" else None
 
+    @property
+    def name(self) -> str | None:
+        """The name of the digit or letter; None where there is none, or none for sure."""
+        return None if self.digit is None else self.names[self.digit]
+
     def __str__(self) -> str:
-        order = np.argsort(-self.probabilities, kind="stable")[:RANKED]
-        ranked = ", ".join(f"{'no digit' if k == NO_DIGIT else k} {self.probabilities[k]:.3f}" for k in order)
-        glyph, name = self.glyph, self.verdict if self.digit is None else self.digit
+        names = (*self.names, "no digit") if self.names == DIGITS.names else self.names
+        order = np.argsort(-self.probabilities[: len(names)], kind="stable")[:RANKED]
+        ranked = ", ".join(f"{names[k]} {self.probabilities[k]:.3f}" for k in order)
+        glyph, name = self.glyph, self.name or self.verdict
         return f"{name}  ({ranked})  at x {glyph.x}, y {glyph.y}, {glyph.width} x {glyph.height} px"
 
 
@@ -235,7 +319,9 @@ class PicturePrediction:
     error: InputError | None = None
 
 
-def predict_pictures(paths: Iterable[Path], classifier: Classifier) -> Iterator[PicturePrediction]:
+def predict_pictures(
+    paths: Iterable[Path], classifier: "Classifier | PhotographClassifier"
+) -> Iterator[PicturePrediction]:
     """Predict the digits on pictures, in their order.
 
     Yields:
@@ -246,6 +332,10 @@ def predict_pictures(paths: Iterable[Path], classifier: Classifier) -> Iterator[
         [4, 2]
     """
     rest, total = iter(paths), len(paths) if isinstance(paths, Sized) else None
+    if not isinstance(classifier, Classifier):
+        while chosen := list(islice(rest, PHOTOGRAPHS_AT_ONCE)):
+            yield from _classify_photographs(chosen, classifier)
+        return
     with ThreadPoolExecutor(THREADS) as pool, ProgressBar("pictures", total, "pictures") as bar:
         while chosen := list(islice(rest, MAX_AT_ONCE)):
             loaded = []
@@ -269,9 +359,35 @@ def _load_glyphs(path: Path) -> tuple[PicturePrediction, list[Glyph]]:
     return PicturePrediction(path, notes=notes), glyphs[:MAX_GLYPHS]
 
 
+def _classify_photographs(paths: Sequence[Path], classifier: "PhotographClassifier") -> list[PicturePrediction]:
+    """Classify whole pictures: each is one glyph, as large as the picture."""
+    loaded, pictures = [], []
+    for path in paths:
+        try:
+            height, width = load_photograph(path).pixels.shape
+            loaded.append(load_colours(path, side_px=classifier.lower.input_shape[1]))
+        except InputError as error:
+            pictures.append(PicturePrediction(path, error=error))
+            continue
+        glyph = Glyph(np.ones((1, 1), np.float32), 0, 0, width, height)
+        nothing = np.zeros(len(classifier.names) + 1, np.float32)
+        pictures.append(PicturePrediction(path, (GlyphPrediction(glyph, nothing, classifier.names),)))
+    rows = iter(classifier.predict(loaded) if loaded else [])
+    return [
+        replace(picture, glyphs=tuple(replace(one, probabilities=np.append(next(rows), 0)) for one in picture.glyphs))
+        for picture in pictures
+    ]
+
+
 def _classify_and_mend(pictures: list[list[Glyph]], classifier: Classifier) -> list[list[GlyphPrediction]]:
-    """Classify the glyphs of several pictures together, and mend what was badly segmented."""
+    """Classify the glyphs of several pictures together, and mend what was badly segmented.
+
+    Of letters nothing is mended, and small glyphs are dropped: a model that knows a few letters and nothing else takes
+    any piece of ink for one of them.
+    """
     found = _classify(pictures, classifier)
+    if not classifier.of_digits:
+        return [[one for one in glyphs if not one.glyph.small] for glyphs in found]
     found = _mend(found, classifier, _propose_joins)
     for _ in range(MAX_ROUNDS):
         found = _mend(found, classifier, _propose_splits)
@@ -282,7 +398,7 @@ def _classify(groups: Sequence[Sequence[Glyph]], classifier: Classifier) -> list
     """Classify groups of glyphs in as few calls of the models as possible."""
     images = [normalize(glyph) for glyphs in groups for glyph in glyphs]
     rows = iter(classifier.predict(np.stack(images)) if images else [])
-    return [[GlyphPrediction(glyph, next(rows)) for glyph in glyphs] for glyphs in groups]
+    return [[GlyphPrediction(glyph, next(rows), classifier.names) for glyph in glyphs] for glyphs in groups]
 
 
 @dataclass(frozen=True)
@@ -353,15 +469,31 @@ def format_picture(picture: PicturePrediction) -> list[str]:
         return [f"{picture.path}: not read: {picture.error}"]
     glyphs, notes = picture.glyphs, [f"    note: {note}" for note in picture.notes]
     if not glyphs:
-        return [f"{picture.path}: no digit: nothing written found", *notes]
+        return [f"{picture.path}: nothing written found", *notes]
     if len(glyphs) == 1:
         return [f"{picture.path}: {glyphs[0]}", *notes]
     text = ""
     for before, one in zip((glyphs[0], *glyphs), glyphs, strict=False):
         text += "  / " if one.glyph.line != before.glyph.line else " "
-        text += MARKS.get(one.verdict, str(one.most_likely))
+        text += MARKS.get(one.verdict, one.names[one.most_likely])
     legend = "".join(f"; {mark} {verdict}" for verdict, mark in MARKS.items() if mark in text)
     return [f"{picture.path}:{text}  ({len(glyphs)} glyphs{legend})", *notes, *(f"    {one}" for one in glyphs)]
+
+
+def tabulate_predictions(pictures: Iterable[PicturePrediction]) -> "pd.DataFrame":
+    """A row per glyph, see `predict`; a picture without glyphs has one row with its file alone."""
+    import pandas as pd
+
+    rows: list[tuple[Any, ...]] = []
+    for picture in pictures:
+        name = str(picture.path)
+        for one in picture.glyphs:
+            glyph, probability = one.glyph, float(one.probabilities[one.most_likely])
+            rows.append((name, one.name, probability, glyph.x, glyph.y, glyph.width, glyph.height))
+        if not picture.glyphs:
+            rows.append((name, *[None] * (len(COLUMNS) - 1)))
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    return table.astype({"probability": float, **dict.fromkeys(COLUMNS[3:], "Int64")})
 
 
 def write_predictions(pictures: Iterable[PicturePrediction], path: Path) -> int:
@@ -370,19 +502,9 @@ def write_predictions(pictures: Iterable[PicturePrediction], path: Path) -> int:
     Returns:
         The number of rows.
     """
-    import pandas as pd
-
-    rows: list[tuple[Any, ...]] = []
-    for picture in pictures:
-        name = str(picture.path)
-        for one in picture.glyphs:
-            glyph, digit = one.glyph, "" if one.digit is None else str(one.digit)
-            probability = f"{one.probabilities[one.most_likely]:.4f}"
-            rows.append((name, digit, probability, glyph.x, glyph.y, glyph.width, glyph.height))
-        if not picture.glyphs:
-            rows.append((name, *[""] * (len(COLUMNS) - 1)))
-    write_csv(path, pd.DataFrame(rows, columns=list(COLUMNS), dtype=object), exclusive=True)
-    return len(rows)
+    table = tabulate_predictions(pictures)
+    write_csv(path, table, float_format="%.4f", exclusive=True)
+    return len(table)
 
 
 def write_annotation(pictures: Sequence[PicturePrediction], path: Path) -> int:
@@ -422,7 +544,7 @@ def draw_annotation(pictures: Sequence[PicturePrediction]) -> "Figure":
             box = Rectangle((glyph.x, glyph.y), glyph.width, glyph.height, fill=False, edgecolor=colour, linewidth=2)
             axes.add_patch(box)
             style = {"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none"}
-            mark = MARKS.get(one.verdict, str(one.most_likely))
+            mark = MARKS.get(one.verdict, one.names[one.most_likely]).replace("$", r"\$")
             axes.text(glyph.x, glyph.y, mark, color="white", fontsize=13, va="bottom", bbox=style)
     return figure
 

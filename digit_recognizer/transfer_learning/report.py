@@ -1,0 +1,314 @@
+"""What a finished transfer shows: its accuracy, what chose its model, its errors, and what the model has learned."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digit_recognizer.backend import import_keras
+from digit_recognizer.data.augmentation import preprocess_images
+from digit_recognizer.errors import InputError, require
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
+from digit_recognizer.io import guard_cell, hash_file, make_folder, open_staging_folder, read_bytes
+from digit_recognizer.reporting.embedding import Examples
+from digit_recognizer.reporting.examination import build_origin, choose_folder, publish
+from digit_recognizer.reporting.html import FigureFile, Section, build_facts, build_page
+from digit_recognizer.reporting.model_report import (
+    ModelRequest,
+    describe_network,
+    describe_new_classes,
+    load_letters,
+)
+from digit_recognizer.reporting.network import open_network
+from digit_recognizer.reporting.plots import (
+    plot_confusion_matrix,
+    plot_contact_sheet,
+    plot_learning_curves,
+    save_figure,
+    shorten,
+)
+from digit_recognizer.reporting.run_report import MOST_HISTORY_BYTES
+from digit_recognizer.training.run import HISTORY, METRICS
+from digit_recognizer.training.transfers import FinishedTransfer, load_transfer, load_transfer_predictions
+from digit_recognizer.vision.class_folders import find_classes
+from digit_recognizer.vision.photos import load_colours
+from digit_recognizer.vision.segment import load_letter
+
+CLASSIFIERS = {"model": "the output layer", "neighbours": "the nearest neighbours"}
+CONFUSION = "confusion.png"
+SHOWN_ERRORS, THUMBNAIL_PX = 40, 96
+DEFAULT = ModelRequest()
+
+
+@dataclass(frozen=True)
+class EvaluatedPictures:
+    """The pictures of predictions.csv, in its order.
+
+    Attributes:
+        names: files, as `class/name`.
+        labels, predicted: int64 (n,).
+        probabilities: float64 (n,), of the predicted class.
+    """
+
+    names: list[str]
+    labels: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
+    hashes: list[str]
+
+
+@dataclass(frozen=True)
+class TransferExamination:
+    """What was found in a transfer; `str` gives the table for the screen.
+
+    Attributes:
+        transfer: the run.
+        pictures: that were evaluated; None where none could be held out.
+        sections: in the order of reading.
+        facts: names and values for the screen.
+    """
+
+    transfer: FinishedTransfer
+    pictures: EvaluatedPictures | None
+    sections: tuple[Section, ...]
+    facts: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return "\n".join(f"  {name:<24}{value}" for name, value in self.facts)
+
+    def build_page(self) -> str:
+        """The examination as one HTML page."""
+        transfer, shown = self.transfer, [fact for fact in self.facts if fact[0] not in ("examination", "model")]
+        title = f"{transfer.base}: {len(transfer.classes)} new classes"
+        if self.pictures is not None:
+            share = 100 * (self.pictures.labels == self.pictures.predicted).mean()
+            title += f", {share:.2f} % of {len(self.pictures.labels):,} pictures are right"
+        header = '<p class="quiet">Transfer learning</p>\n' + build_facts(shown)
+        origin = build_origin(transfer.path, transfer.config)
+        return build_page(title, header, self.sections, [("Configuration", origin)])
+
+
+def examine_transfer(path: Path, output: Path | None = None, request: ModelRequest = DEFAULT) -> TransferExamination:
+    """Examine a transfer, and write its figures.
+
+    Args:
+        path: its run folder.
+        output: folder for the figures, which replace those of an older examination; None for `<run>/examination`.
+        request: what to show of the model: its `layer`, and `images` of classes that it never saw. By default the model
+            is left out where it cannot be loaded, or where the evaluated pictures are no longer there.
+
+    Raises:
+        InputError: if the folder holds no finished transfer, something asked for is not there, or the folder cannot be
+            written to.
+    """
+    require("matplotlib.figure", "report")
+    transfer = load_transfer(path)
+    folder = choose_folder(path, output, CONFUSION)
+    pictures = read_evaluated(transfer)
+    with make_folder(folder), open_staging_folder(folder) as staging:
+        model_note = "shown"
+        try:
+            of_model = _describe_model(transfer, pictures, request, staging)
+        except InputError as error:
+            if request != DEFAULT:
+                raise
+            model_note = f"left out: {error}"
+            of_model = [Section("The model", (model_note,))]
+        sections = [
+            _describe_score(transfer, pictures, staging),
+            _describe_choice(transfer),
+            _describe_training(transfer, staging),
+            *([] if pictures is None else [_describe_errors(transfer, pictures, staging)]),
+            _describe_data(transfer),
+            *of_model,
+        ]
+        publish(staging, folder)
+    placed = tuple(
+        replace(section, figures=tuple(replace(figure, path=folder / figure.path.name) for figure in section.figures))
+        for section in sections
+    )
+    figures = sum(len(section.figures) for section in placed)
+    facts = [("examination", f"{folder}: {len(placed)} sections, {figures} figures")]
+    if pictures is not None:
+        right, count = int((pictures.labels == pictures.predicted).sum()), len(pictures.labels)
+        low, high = compute_accuracy_interval(right, count)
+        facts.append(
+            ("accuracy", f"{right / count:.5f} of {count:,} pictures  (95 % interval {low:.5f} to {high:.5f})")
+        )
+    facts += [("classifier", CLASSIFIERS[transfer.recommended]), ("model", model_note)]
+    return TransferExamination(transfer, pictures, placed, tuple(facts))
+
+
+def read_evaluated(transfer: FinishedTransfer) -> EvaluatedPictures | None:
+    """The evaluated pictures of a transfer; None where none could be held out.
+
+    Raises:
+        InputError: if predictions.csv is damaged.
+    """
+    try:
+        table = load_transfer_predictions(transfer)
+    except InputError as error:
+        if error.code == "transfer.not_evaluated":
+            return None
+        raise
+    places = {guard_cell(name): place for place, name in enumerate(transfer.classes)}
+    labels, predicted = (table[column].map(places) for column in ("label", "predicted"))
+    if labels.isna().any() or predicted.isna().any():
+        raise InputError("transfer.damaged", path=transfer.path / "predictions.csv", column="label")
+    return EvaluatedPictures(
+        table["file"].tolist(), labels.to_numpy(np.int64), predicted.to_numpy(np.int64),
+        table["probability"].to_numpy(), table["sha256"].tolist(),
+    )  # fmt: skip
+
+
+def find_files(transfer: FinishedTransfer, pictures: EvaluatedPictures) -> list[Path]:
+    """The files of the evaluated pictures, where the transfer found them.
+
+    Raises:
+        InputError: if the folder is gone or has other classes, or a picture is missing or has changed.
+    """
+    named = transfer.config.get("test") or transfer.config.get("images")
+    if not isinstance(named, str):
+        raise InputError("transfer.damaged", path=transfer.path / "config.json", column="images")
+    found = find_classes(Path(named), "--test" if transfer.config.get("test") else "--images", transfer.classes)
+    files = {guard_cell(name): file for name, file in zip(found.names, found.files, strict=True)}
+    for name, sha256 in zip(pictures.names, pictures.hashes, strict=True):
+        if name not in files:
+            raise InputError("io.missing", path=found.path / name)
+        if hash_file(files[name]) != sha256:
+            raise InputError("transfer.other_picture", path=files[name])
+    return [files[name] for name in pictures.names]
+
+
+def _describe_score(transfer: FinishedTransfer, pictures: EvaluatedPictures | None, folder: Path) -> Section:
+    if pictures is None:
+        return Section("Score", ("Unknown: every class needs two different pictures to hold one out, or --test.",))
+    names, right = transfer.classes, pictures.labels == pictures.predicted
+    low, high = compute_accuracy_interval(int(right.sum()), len(right))
+    counts = count_confusions(pictures.labels, pictures.predicted, len(names))
+    save_figure(plot_confusion_matrix(counts, names, unit="pictures"), folder / CONFUSION)
+    words = (
+        f"{(~right).sum():,} of {len(right):,} pictures are wrong: accuracy {right.mean():.5f}, 95 % interval "
+        f"{low:.5f} to {high:.5f}. Evaluated on {transfer.metrics.get('evaluated')}, which did not choose what "
+        "predicts them."
+    )
+    if transfer.metrics.get("warning"):
+        words += f" {transfer.metrics['warning']}."
+    table = [("class", "pictures", "errors", "accuracy", "most often predicted as")]
+    for label, name in enumerate(names):
+        of_class, wrong = int(counts[label].sum()), counts[label].copy()
+        wrong[label] = 0
+        accuracy = f"{counts[label, label] / of_class:.4f}" if of_class else "–"
+        other = f"{names[int(wrong.argmax())]} ({wrong.max():,} pictures)" if wrong.any() else "–"
+        table.append((name, f"{of_class:,}", f"{wrong.sum():,}", accuracy, other))
+    caption = "How often each class was predicted as each."
+    return Section("Score", (words,), (FigureFile(folder / CONFUSION, caption),), tuple(table))
+
+
+def _describe_choice(transfer: FinishedTransfer) -> Section:
+    """Which seed and which classifier are kept, and by which pictures."""
+    metrics = transfer.metrics
+    kept = f"Seed {metrics.get('kept_seed')} is kept, and predict takes {CLASSIFIERS[transfer.recommended]}."
+    validation = metrics.get("validation")
+    try:
+        if validation is None:
+            return Section("What was chosen", (f"{kept} There were too few pictures to choose by.",))
+        words = (
+            f"{kept} They were chosen by {validation['pictures']:,} {validation['what']}; these play no part in the "
+            "accuracy that they choose."
+        )
+        columns: list[Sequence[float]] = [validation[name]["per_seed"] for name in ("accuracy", "nearest_neighbours")]
+        table: list[tuple[str, ...]] = [("seed", "output layer, validation", "nearest neighbours, validation")]
+        if "accuracy" in metrics:
+            columns += [metrics[name]["per_seed"] for name in ("accuracy", "nearest_neighbours", "nearest_class_mean")]
+            table[0] += ("output layer, evaluated", "nearest neighbours, evaluated", "nearest class mean, evaluated")
+        for seed, *values in zip(metrics["seeds"], *columns, strict=True):
+            table.append((str(seed), *(f"{value:.5f}" for value in values)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError("transfer.damaged", path=transfer.path / METRICS, column=str(error)[:40]) from error
+    return Section("What was chosen", (words,), table=tuple(table))
+
+
+def _describe_training(transfer: FinishedTransfer, folder: Path) -> Section:
+    import pandas as pd
+
+    title, path = "Learning curves", transfer.path / HISTORY
+    try:
+        history = pd.read_csv(io.BytesIO(read_bytes(path, MOST_HISTORY_BYTES)))
+        figure = plot_learning_curves(history, f"{transfer.path.name}: learning curves")
+    except InputError as error:
+        return Section(title, (f"Left out: {error}",))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:  # a table of something else
+        reason = " ".join(str(error).split())[:80]
+        return Section(title, (f"Left out: {InputError('report.history', path=path, received=reason)}",))
+    save_figure(figure, folder / "learning_curves.png")
+    caption = "Loss and accuracy on pictures and their copies, a line per seed and part of the pictures."
+    return Section(title, (), (FigureFile(folder / "learning_curves.png", caption),))
+
+
+def _describe_errors(transfer: FinishedTransfer, pictures: EvaluatedPictures, folder: Path) -> Section:
+    """The wrong pictures, the most confident errors first."""
+    title, names = "Wrong pictures", transfer.classes
+    wrong = np.flatnonzero(pictures.labels != pictures.predicted)
+    wrong = wrong[np.argsort(-pictures.probabilities[wrong], kind="stable")][:SHOWN_ERRORS]
+    if not len(wrong):
+        return Section(title, ("None.",))
+    rows = [(pictures.names[row], names[pictures.labels[row]], names[pictures.predicted[row]],
+             f"{pictures.probabilities[row]:.4f}") for row in wrong]  # fmt: skip
+    table = (("picture", "class", "predicted", "probability"), *rows)
+    try:
+        files = find_files(transfer, pictures)
+        load = (lambda file: load_colours(file, THUMBNAIL_PX)) if transfer.of_photographs else load_letter
+        images = np.stack([load(files[row]) for row in wrong])
+    except InputError as error:
+        return Section(title, (f"The pictures themselves are left out: {error}",), table=table)
+    words = [
+        f"{shorten(label)},\nnot {shorten(predicted)}\n({probability})" for _, label, predicted, probability in rows
+    ]
+    path = folder / "misclassified.png"
+    sheet = images[..., 0] if images.shape[-1] == 1 else images
+    save_figure(plot_contact_sheet(sheet, words, "wrong pictures, with the probability of the prediction"), path)
+    caption = "Wrong pictures, the most confident errors first: the class, the prediction and its probability."
+    return Section(title, (), (FigureFile(path, caption),), table)
+
+
+def _describe_data(transfer: FinishedTransfer) -> Section:
+    counts: Any = transfer.metrics.get("training_pictures")
+    if not isinstance(counts, dict):
+        raise InputError("transfer.damaged", path=transfer.path / METRICS, column="training_pictures")
+    rows = [(str(name), str(count)) for name, count in counts.items()]
+    return Section("Training pictures", (), table=(("class", "pictures"), *rows))
+
+
+def _describe_model(
+    transfer: FinishedTransfer, pictures: EvaluatedPictures | None, request: ModelRequest, folder: Path
+) -> list[Section]:
+    """What is inside the model, shown the evaluated pictures.
+
+    Raises:
+        InputError: if it cannot be loaded, or there is no picture to show it.
+    """
+    if transfer.of_photographs:
+        raise InputError("transfer.model_of_photographs")
+    if pictures is None:
+        raise InputError("transfer.not_evaluated", path=transfer.path)
+    files = find_files(transfer, pictures)
+    images = preprocess_images(np.stack([load_letter(file) for file in files]), transfer.preprocess)
+    letters = None if request.images is None else load_letters(request.images)
+    import_keras()  # nothing before this needs it
+    from digit_recognizer.transfer_learning.transferred import load_letter_model
+
+    network = open_network(load_letter_model(transfer))
+    examples = Examples(images, pictures.labels, pictures.names, transfer.classes)
+    words = "The model with the new output layer is shown the evaluated pictures, in the order of predictions.csv."
+    if not transfer.config.get("test"):
+        words += " It WAS TRAINED on them: what it predicts here is no test."
+    table = (("example", "picture"), *((str(n), name) for n, name in enumerate(pictures.names[:10], 1)))
+    sections = [Section("The model", (words,), table=table)]
+    sections += describe_network(network, examples, folder, request.layer)
+    if letters is not None:
+        sections.append(describe_new_classes(network, letters, transfer.preprocess, folder))
+    return sections

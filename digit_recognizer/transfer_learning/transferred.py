@@ -1,0 +1,133 @@
+"""The model of a finished transfer: built again by this package, with its weights, for new pictures.
+
+No file becomes code: the architecture is one of this package's, and weights and embeddings are safetensors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from digit_recognizer.errors import InputError
+from digit_recognizer.models import _resnet152v2 as resnet152v2
+from digit_recognizer.models import build_model, list_models, read_options
+from digit_recognizer.models._weights import HEADER_BYTES_PER_ARRAY, load_arrays, load_weights
+from digit_recognizer.training.hardware import precision_policy
+from digit_recognizer.training.transfers import NEIGHBOURS, WEIGHTS, ClassifierName, FinishedTransfer
+from digit_recognizer.transfer_learning.config import MAX_COPIES
+from digit_recognizer.transfer_learning.heads import NeighbourClassifier, cut_head, replace_head
+from digit_recognizer.vision.class_folders import MAX_FILES
+
+MOST_EMBEDDINGS = MAX_COPIES + MAX_FILES
+
+
+@dataclass(frozen=True)
+class NeighbourModel:
+    """The nearest neighbours as a model: from images, or from features, to shares of their votes.
+
+    Attributes:
+        body: from the same to embeddings; None takes what it is given as embeddings.
+        voters: the training pictures.
+    """
+
+    body: keras.Model | None
+    voters: NeighbourClassifier
+
+    def predict_on_batch(self, batch: np.ndarray) -> np.ndarray:
+        """Shares float32 (n, classes)."""
+        embeddings = batch if self.body is None else self.body.predict_on_batch(batch)
+        return self.voters.predict(np.asarray(embeddings, np.float32))
+
+
+def load_letter_model(transfer: FinishedTransfer) -> keras.Model:
+    """Build the model of a transfer to letters, and load its weights.
+
+    Returns:
+        Uncompiled, from float32 (n, 28, 28, 1) in [0, 1] to probabilities (n, classes).
+
+    Raises:
+        InputError: if its architecture is none of this package's, or weights are missing, damaged or of another model.
+    """
+    if transfer.base not in list_models():  # a path would be run
+        raise InputError("models.unknown", received=transfer.base, known=", ".join(list_models()))
+    options: dict[str, Any] = read_options(transfer.base, transfer.model_args)
+    with precision_policy(transfer.precision):
+        model = replace_head(build_model(transfer.base, weights=None, **options), len(transfer.classes))
+    load_weights(model, transfer.path / "models" / WEIGHTS)
+    return model
+
+
+def load_letter_classifier(transfer: FinishedTransfer, classifier: ClassifierName) -> "keras.Model | NeighbourModel":
+    """The model, or the nearest neighbours in its embedding; errors are those of `load_letter_model`."""
+    model = load_letter_model(transfer)
+    if classifier == "model":
+        return model
+    body = cut_head(model)
+    return NeighbourModel(body, _load_neighbours(transfer, int(body.output_shape[-1])))
+
+
+@dataclass(frozen=True)
+class PhotographClassifier:
+    """Classifies whole colour photographs.
+
+    Attributes:
+        lower: the frozen backbone, from float32 images in [0, 1] to features.
+        upper: from features to probabilities.
+        names: of the classes.
+    """
+
+    lower: keras.Model
+    upper: "keras.Model | NeighbourModel"
+    names: tuple[str, ...]
+
+    def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Probabilities float32 (n, classes) of uint8 images (height, width, 3) of the backbone's size."""
+        features = self.lower.predict_on_batch(np.stack(images).astype(np.float32) / 255)
+        return np.asarray(self.upper.predict_on_batch(np.asarray(features)), np.float32)
+
+
+def load_photograph_classifier(transfer: FinishedTransfer, classifier: ClassifierName) -> PhotographClassifier:
+    """Build the model of a transfer to photographs, with the weights that its config.json names for the backbone.
+
+    Raises:
+        InputError: if weights are missing, damaged or of another model.
+    """
+    weights = transfer.config.get("weights")
+    if not isinstance(weights, str):
+        raise InputError("transfer.damaged", path=transfer.path / "config.json", column="weights")
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise InputError("training.weights", received=weights)
+    split = resnet152v2.split_backbone(resnet152v2.build(len(transfer.classes), weights))
+    if classifier == "neighbours":
+        width = int(split.lower.output_shape[-1])
+        return PhotographClassifier(
+            split.lower, NeighbourModel(None, _load_neighbours(transfer, width)), transfer.classes
+        )
+    head = resnet152v2.build_head(split.lower.output_shape[1:], len(transfer.classes))
+    load_weights(head, transfer.path / "models" / WEIGHTS)
+    return PhotographClassifier(split.lower, head, transfer.classes)
+
+
+def _load_neighbours(transfer: FinishedTransfer, width: int) -> NeighbourClassifier:
+    """The training pictures of the transfer, with embeddings of so many numbers."""
+    path = transfer.path / "models" / NEIGHBOURS
+    if not path.is_file():
+        raise InputError("transfer.no_neighbours", path=transfer.path)
+    arrays = load_arrays(path, MOST_EMBEDDINGS * (4 * width + 8) + 4 * HEADER_BYTES_PER_ARRAY)
+    embeddings, labels = arrays.get("embeddings"), arrays.get("labels")
+    classes = np.arange(len(transfer.classes))
+    if (
+        embeddings is None
+        or labels is None
+        or embeddings.dtype != np.float32
+        or labels.dtype != np.int64
+        or labels.ndim != 1
+        or embeddings.shape != (len(labels), width)
+        or not np.array_equal(np.unique(labels), classes)
+        or not np.isfinite(embeddings).all()
+    ):
+        raise InputError("models.weights_damaged", path=path, reason="it does not hold the embeddings of this transfer")
+    return NeighbourClassifier(embeddings, labels, transfer.neighbours)
