@@ -52,7 +52,7 @@ def load_letter_model(transfer: FinishedTransfer) -> keras.Model:
         InputError: if its architecture is none of this package's, or weights are missing, damaged or of another model.
     """
     if transfer.base not in list_models():  # a path would be run
-        raise InputError("models.unknown", received=transfer.base, known=", ".join(list_models()))
+        raise InputError("transfer.foreign_model", path=transfer.path, received=transfer.base)
     options: dict[str, Any] = read_options(transfer.base, transfer.model_args)
     with precision_policy(transfer.precision):
         model = replace_head(build_model(transfer.base, weights=None, **options), len(transfer.classes))
