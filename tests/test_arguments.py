@@ -16,6 +16,7 @@ from digit_recognizer.__main__ import COMMANDS, import_command
 from digit_recognizer.arguments import list_flags, parse_arguments
 from digit_recognizer.cli import OutputArguments, RunArguments, load_settings, parse_run_config, print_table
 from digit_recognizer.config import RunConfig
+from digit_recognizer.data.dataset import load_train
 from digit_recognizer.errors import suggest
 from digit_recognizer.io import read_toml
 from digit_recognizer.sweeps.study import load_study
@@ -196,6 +197,8 @@ def test_a_tilde_is_the_home_folder_in_flags_files_and_python(settings_file, tmp
     assert parse_run_config("cv", ["--run-dir=~/run"], "").config.run_dir == home / "run"
     (tmp_path / "study.toml").write_text('title = "T"\ninput_dir = "~/d"\n[[grid]]\nepochs = [1, 2]\n')
     assert load_study(tmp_path / "study.toml").input_dir == home / "d"
+    with expect_error("io.missing", path=home / "train.csv"):
+        load_train("~/train.csv")
     assert RunConfig(input_dir=Path("~nobody-has-this-name/x")).input_dir == Path("~nobody-has-this-name/x")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digit_recognizer.config import RunConfig
+from digit_recognizer.config import RunConfig, expand_path
 from digit_recognizer.console import show_status
 from digit_recognizer.data.augmentation import POLICIES
 from digit_recognizer.data.csv import IMAGE_SIDE_PX, PIXELS, CsvContent, load_labels, read_pixel_csv
@@ -96,12 +96,13 @@ def load_train(path: Path | str, *, cache: bool = False) -> TrainTable:
         >>> train.pixels.shape[1], int(train.labels.min()), int(train.labels.max())
         (784, 0, 9)
     """
-    loaded = _load(Path(path), cache, with_labels=True)
+    path = expand_path(path)
+    loaded = _load(path, cache, with_labels=True)
     labels = loaded.labels
     assert labels is not None
     if (labels == labels[0]).all():
         raise InputError("data.one_class", path=path, received=labels[0])
-    return TrainTable(loaded.pixels, loaded.sha256, Path(path), loaded.notes, labels=labels)
+    return TrainTable(loaded.pixels, loaded.sha256, path, loaded.notes, labels=labels)
 
 
 def load_test(path: Path | str, *, cache: bool = False) -> TestTable:
@@ -111,8 +112,9 @@ def load_test(path: Path | str, *, cache: bool = False) -> TestTable:
         >>> load_test("input/test.csv").images.shape[1:]
         (28, 28, 1)
     """
-    loaded = _load(Path(path), cache, with_labels=False)
-    return TestTable(loaded.pixels, loaded.sha256, Path(path), loaded.notes)
+    path = expand_path(path)
+    loaded = _load(path, cache, with_labels=False)
+    return TestTable(loaded.pixels, loaded.sha256, path, loaded.notes)
 
 
 def check_equal_rows(path: Path, rows: int, other: Path, other_rows: int) -> None:
