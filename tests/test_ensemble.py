@@ -195,6 +195,17 @@ def test_an_ensemble_that_is_worse_than_its_member_says_so(write, capsys):
     assert ensemble([good, *bad], run_dir="again").score.against_best.is_decided
 
 
+def test_a_folder_that_holds_something_is_refused_and_kept(members):
+    Path("mine").mkdir()
+    Path("mine/notes.txt").write_text("mine")
+    with expect_error("run.folder_not_empty", path="mine"):
+        ensemble(members[:2], run_dir="mine")
+    assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
+    Path("file").write_text("mine")
+    with expect_error("run.folder_unwritable", path="file/run"):
+        ensemble(members[:2], run_dir="file/run")
+
+
 def test_an_unknown_method_is_refused(members):
     with expect_error("evaluation.method"):
         ensemble(members, "median")

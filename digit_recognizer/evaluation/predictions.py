@@ -1,9 +1,11 @@
 """The saved predictions of finished runs: checked, compared and combined. Nothing is trained; Keras is not needed."""
 
+import contextlib
 import os
+import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import Comparison, compare_predictions
-from digit_recognizer.io import write_json, write_text
+from digit_recognizer.io import make_folder, make_free_folder, write_json, write_text
 from digit_recognizer.training.run import CLASSES as CLASS_NAMES
 from digit_recognizer.training.run import (
     ENSEMBLE,
@@ -218,6 +220,7 @@ def _compare_transfers(one: Path, other: Path) -> RunComparison:
 # same way, and score that on the rows that every run held out; test it against the best member; write a run folder and
 # the submission with its provenance.
 
+RUNS = Path("runs")
 METHODS = ("mean", "weighted", "vote")
 WEIGHT_FOLDS = 5  # the weights of a row are chosen without its fold
 MOST_WEIGHT_STEPS, WEIGHT_TOLERANCE = 1000, 1e-6
@@ -405,7 +408,7 @@ def ensemble(
     predicted = combine([member.test for member in loaded], method, weights)
     held_out = find_held_out_rows(oof)
     fold_of_row = np.where(held_out, 0, -1).astype(np.int16)
-    with Run.create(config, ENSEMBLE) as run:
+    with _open_run(config) as run:
         found = score = None
         if train is not None and held_out.any():
             found = evaluate(oof, train.labels, fold_of_row, label_set.names)
@@ -425,12 +428,37 @@ def ensemble(
         run.write_array("folds", fold_of_row)
         run.write_array("oof_probabilities", oof)
         run.write_array("test_probabilities", predicted)
-        write_submission(path, predicted.argmax(axis=1), rows, provenance)
         write_text(run.path / LOG, f"{result}\n")
         metrics = _describe_metrics(result, found, provenance, time.perf_counter() - started)
         classes = {} if label_set == DIGITS else {CLASS_NAMES: label_set.to_json()}
         write_json(run.path / METRICS, {**metrics, **classes})
+        write_submission(path, predicted.argmax(axis=1), rows, provenance)
     return result
+
+
+@contextlib.contextmanager
+def _open_run(config: EnsembleConfig) -> Iterator[Run]:
+    """Make the run folder. What fails inside leaves none: an ensemble is not resumed but repeated, in seconds.
+
+    Raises:
+        InputError: if the folder cannot be made, or is not empty.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(make_folder(config.run_dir.parent if config.run_dir else RUNS))
+            path = config.run_dir or make_free_folder(RUNS, f"{time.strftime('%Y%m%d-%H%M%S')}-{ENSEMBLE}")
+            is_new = config.run_dir is None or not os.path.lexists(path)
+            if config.run_dir is not None and is_new:
+                path.mkdir()  # nobody else has made it: what is in it is ours
+        except OSError as error:
+            raise InputError("run.folder_unwritable", path=config.run_dir or RUNS, reason=error.strerror) from error
+        try:
+            with Run.create(replace(config, run_dir=path), ENSEMBLE) as run:
+                yield run
+        except BaseException:
+            if is_new:
+                shutil.rmtree(path, ignore_errors=True)
+            raise
 
 
 def combine(members: Sequence[np.ndarray], method: str, weights: np.ndarray | None = None) -> np.ndarray:
