@@ -197,7 +197,7 @@ def test_a_tilde_is_the_home_folder_in_flags_files_and_python(settings_file, tmp
     assert parse_run_config("cv", ["--run-dir=~/run"], "").config.run_dir == home / "run"
     (tmp_path / "study.toml").write_text('title = "T"\ninput_dir = "~/d"\n[[grid]]\nepochs = [1, 2]\n')
     assert load_study(tmp_path / "study.toml").input_dir == home / "d"
-    with expect_error("io.missing", path=home / "train.csv"):
+    with expect_error("data.missing", path=home / "train.csv"):
         load_train("~/train.csv")
     assert RunConfig(input_dir=Path("~nobody-has-this-name/x")).input_dir == Path("~nobody-has-this-name/x")
 
