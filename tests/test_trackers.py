@@ -42,7 +42,8 @@ def test_nothing_is_imported_that_is_not_asked_for():
 
 @pytest.mark.parametrize(("package", "arguments"), [("tensorboard", ["--tensorboard"]), ("mlflow", [])])
 def test_a_missing_package_is_named_before_anything_is_written(package, arguments, tiny_dir, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, package, None)
+    for name in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     if package == "mlflow":
         monkeypatch.setenv(ADDRESS, "http://user:secret@nowhere")
     with expect_error("install.missing", extra="trackers") as caught:
