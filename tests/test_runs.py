@@ -83,6 +83,13 @@ def test_a_run_under_way_is_no_run_to_resume(folder):
     assert dr.runs()["state"][2] == "unfinished"
 
 
+def test_a_run_of_tables_in_memory_is_resumed_by_its_call(folder):
+    config = json.loads((folder / "stopped/config.json").read_text())
+    (folder / "stopped/config.json").write_text(json.dumps({**config, "in_python": True, "model": "function:mine"}))
+    row = dr.runs().iloc[2]
+    assert row.isna()["resume"] and "run_dir='runs/stopped'" in row.note and row.model == "mine"
+
+
 def test_a_run_of_another_version_is_not_promised_to_resume(folder):
     config = json.loads((folder / "stopped/config.json").read_text())
     (folder / "stopped/config.json").write_text(json.dumps({**config, "net": []}))

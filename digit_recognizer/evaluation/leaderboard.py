@@ -118,7 +118,7 @@ def _read_run(path: Path) -> dict[str, Any]:
     """
     config = load_config(path)
     subcommand = config.get("subcommand")
-    row: dict[str, Any] = {"model": str(config.get("model", subcommand or ""))}
+    row: dict[str, Any] = {"model": _name_model(str(config.get("model", subcommand or "")))}
     row |= {name: config.get(name) for name in ("seed", "epochs")}
     if (path / METRICS).exists():
         return {**row, "state": FINISHED, **(_read_transfer if subcommand == "transfer" else _read_score)(path)}
@@ -131,7 +131,14 @@ def _read_run(path: Path) -> dict[str, Any]:
         load_run_config(path, subcommand)
     except InputError as error:  # of another version: that it can be resumed must not be promised
         return {**row, "note": str(error)}
+    if config.get("in_python"):  # its tables or its model are in no file
+        return {**row, "note": f"repeat its call of cross_validate with run_dir={str(path)!r}"}
     return {**row, "resume": format_resume_command(path, subcommand)}
+
+
+def _name_model(model: str) -> str:
+    """A model's name, without the folder of its file; of a function of one's own, its name."""
+    return Path(model).stem.rpartition(":")[2]
 
 
 def _read_score(path: Path) -> dict[str, Any]:

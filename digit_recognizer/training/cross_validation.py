@@ -454,7 +454,7 @@ def name_run(config: RunConfig) -> str:
     recipe = build_config(config.model)
     changes = [f"-{name}{getattr(config, name)}" for name in ("seed", "epochs")
                if getattr(config, name) != getattr(recipe, name)]  # fmt: skip
-    return "".join([Path(config.model).stem, *changes])
+    return "".join([Path(config.model).stem.rpartition(":")[2], *changes])  # a path, or function:NAME
 
 
 # An interrupted run
