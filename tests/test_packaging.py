@@ -8,7 +8,10 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from conftest import expect_error
 from without_extras import OPTIONAL, run_without_extras
+
+from digit_recognizer import cv
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -63,6 +66,13 @@ def test_without_any_extra_a_model_is_trained_and_a_kernel_is_built(tiny_dir):
     )
     assert finished.returncode == 0, finished.stderr
     assert Path("run/metrics.json").exists() and Path("kernels/notebook-champion").is_dir()
+
+
+def test_an_augmentation_whose_package_is_missing_starts_no_run(tiny_dir, monkeypatch):
+    monkeypatch.setitem(sys.modules, "albumentations", None)
+    with expect_error("install.missing", extra="augment"):
+        cv.main(["--augmentation", "elastic", "--input-dir", str(tiny_dir), "--run-dir", "run", "--debug"])
+    assert not Path("run").exists()
 
 
 def test_a_backend_that_is_missing_is_one_line():

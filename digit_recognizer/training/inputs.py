@@ -241,13 +241,15 @@ def check_flag_combinations(config: RunConfig) -> None:
 
     Raises:
         InputError: for an unknown model or option, a flag that the model has no use for, weights that are no file, an
-            unknown block, augmentation that does not fit the cached augmentations, or several devices without JAX.
+            unknown block, augmentation that does not fit the cached augmentations or lacks its package, or several
+            devices without JAX.
     """
     backend = keras.config.backend()
     if config.devices > 1 and backend != "jax":  # the one backend on which Keras 3.15 spreads a model
         raise InputError("training.devices_backend", received=config.devices, backend=backend)
     module = load_model_module(config.model)
     read_options(config.model, config.model_args)
+    build_augment(POLICIES[config.augmentation])  # its package may be missing: found before a run's folder is made
     if not hasattr(module, "split_backbone"):
         for name in ("weights", "unfreeze", "unfreeze_epochs", "unfreeze_learning_rate", "cached_augmentations"):
             if getattr(config, name) != getattr(RunConfig, name):
