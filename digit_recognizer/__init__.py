@@ -9,6 +9,7 @@ Example:
 """
 
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 __version__ = "0.2.0"
 
 _MODULES = {  # name -> the module that defines it
+    "DigitClassifier": "estimator",
     "InputError": "errors",
     "RunConfig": "config",
     "build_config": "models",
@@ -31,12 +33,16 @@ _MODULES = {  # name -> the module that defines it
     "predict": "vision.recognition",
     "runs": "evaluation.leaderboard",
 }
+_WITH_KERAS = ("estimator", "training.", "models._packaged")  # modules that import it anyway
 __all__ = ["__version__", *sorted(_MODULES)]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _MODULES[name].startswith(_WITH_KERAS):  # whose start fills a notebook with TensorFlow's notes
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        importlib.import_module(f"{__name__}.backend").import_keras()
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 

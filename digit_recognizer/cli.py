@@ -39,7 +39,13 @@ if TYPE_CHECKING:
 
 CODE_OF_BROKEN_PIPE = 141  # as a shell counts SIGPIPE
 DEFAULTS_HELP = "The defaults below are those of the chosen --model."
-OF_ONE_RUN = ("subcommand", "command", "run_dir", "submission")  # entries of a config.json that no other run takes
+OF_ONE_RUN = (
+    "subcommand",
+    "command",
+    "run_dir",
+    "submission",
+    "in_python",
+)  # entries of a config.json that no other run takes
 RUN_GROUPS = {  # title -> fields, in the help of cv and train
     "common": ("model", "epochs", "folds", "seed", "input_dir", "run_dir", "submission", "smoke", "config_file"),
     "training": (),  # all others
@@ -179,8 +185,14 @@ def parse_run_config(subcommand: str, arguments: list[str], description: str) ->
     Raises:
         InputError: for an unknown model, flag or setting, or an invalid value.
     """
-    from digit_recognizer.models import build_config, describe_options, load_preset, load_smoke
+    from digit_recognizer.models import build_config, describe_options, load_preset, load_smoke, register_model
 
+    arguments = list(arguments)
+    for position, argument in enumerate(arguments):  # the path of a model's file becomes absolute
+        if argument == "--model" and position + 1 < len(arguments):
+            arguments[position + 1] = register_model(arguments[position + 1])
+        elif argument.startswith("--model="):
+            arguments[position] = f"--model={register_model(argument.removeprefix('--model='))}"
     start, _ = parse_known_arguments(StartArguments, arguments)  # first, because --help shows what follows from them
     if start.model is not None:
         load_preset(start.model)  # it is no mistake of the file
@@ -222,6 +234,8 @@ def load_settings(path: Path) -> dict[str, Any]:
         if not isinstance(settings, dict):
             raise InputError("config.file_is_a_list", path=path)
         settings = {name: value for name, value in settings.items() if name not in OF_ONE_RUN}
+        if str(settings.get("model", "")).endswith(".py"):  # the copy in the run's folder
+            settings["model"] = str(path.absolute().parent / Path(settings["model"]).name)
     if isinstance(settings.get("model_args"), dict):
         settings["model_args"] = [f"{name}={value}" for name, value in settings["model_args"].items()]
     return settings

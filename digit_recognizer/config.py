@@ -33,6 +33,8 @@ LOWER_BOUNDS = {
     "limit_test": 0,
 }
 
+FUNCTION = "function:"  # before the name of a model that a Python function builds
+
 # 500 rows hold about fifty of each class, so two folds stay stratified; one epoch of a few steps shows that all runs.
 # All of test.csv is predicted, for a submission that can rehearse the real one, but each image once.
 SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "limit_train": 500, "batch_size": 50, "tta": 1}
@@ -66,7 +68,7 @@ class RunConfig:
 
     model: str = "baseline"
     """Architecture: alexnet, baseline, champion, convolutional, dense, journal, lenet5, narrow, padded, residual,
-    resnet, vgg16, wide, or a file of digit_recognizer/models/."""
+    resnet, vgg16, wide, or the path of a model's file (path/to/mine.py)."""
     model_args: tuple[str, ...] = ()
     """Arguments of the model, such as dropout=0.3 kernel_px=4; --help with --model lists them."""
     input_dir: Path = Path("input")
@@ -190,6 +192,11 @@ class RunConfig:
         return cls(**values)
 
     @property
+    def model_name(self) -> str:
+        """What the model is called in file names and tables: its name, without the folder of its file."""
+        return name_model(self.model)
+
+    @property
     def needs_validation(self) -> bool:
         """Whether a validation set is taken from the training rows, to steer training."""
         return self.patience > 0 or self.schedule == "plateau"
@@ -217,6 +224,21 @@ def read_fields(kind: type, content: dict[str, Any]) -> dict[str, Any]:
             received, expected = repr(value)[:40], describe_type(wanted)
             raise InputError("config.field_type", column=name, received=received, expected=expected)
     return values
+
+
+def is_own_model(model: str) -> bool:
+    """Whether a model is not one of this package, but the path of a file, or a Python function."""
+    return model.endswith(".py") or model.startswith(FUNCTION)
+
+
+def name_model(model: str) -> str:
+    """What a model is called.
+
+    Example:
+        >>> name_model("narrow"), name_model("models/mine.py")
+        ('narrow', 'mine')
+    """
+    return Path(model).stem if model.endswith(".py") else model.removeprefix(FUNCTION)
 
 
 def matches_type(value: Any, kind: Any) -> bool:

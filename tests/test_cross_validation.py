@@ -89,7 +89,7 @@ def test_a_run_folder_holds_all_that_its_docstring_names(finished):
 
 def test_the_submission_averages_the_models_and_knows_its_data(finished):
     data, result = finished
-    submission = load_submission(result.submission)
+    submission = load_submission(result.submission_path)
     assert np.array_equal(submission.labels, result.test_probabilities.argmax(1))
     assert submission.provenance.train_sha256 == hash_file(data / "train.csv")
     assert submission.provenance.test_sha256 == hash_file(data / "test.csv")
@@ -166,7 +166,7 @@ def test_a_run_that_trained_on_test_rows_is_ineligible(tiny_dir, capsys):
 
 def test_predictions_of_some_test_rows_are_no_submission(tiny_dir, tmp_path):
     result = run_cross_validation(configure(tiny_dir, epochs=1, limit_test=5, run_dir=tmp_path / "run"))
-    assert result.submission is None and result.test_probabilities.shape == (5, 10)
+    assert result.submission_path is None and result.test_probabilities.shape == (5, 10)
     with expect_error("run.submission_of_part", received=5, rows=20):
         run_cross_validation(configure(tiny_dir, limit_test=5, submission=tmp_path / "mine.csv"))
 
@@ -194,7 +194,7 @@ def test_a_name_taken_during_training_costs_no_result(tiny_dir, tmp_path, monkey
     monkeypatch.setattr(cross_validation, "train_model", train_while_another_writes)
     result = run_cross_validation(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=path))
     assert path.read_text() == "theirs"
-    assert result.submission == tmp_path / "mine-2.csv" and result.submission.exists()
+    assert result.submission_path == tmp_path / "mine-2.csv" and result.submission_path.exists()
 
 
 def test_layers_compute_in_the_precision_asked_for(tiny_dir, tmp_path):

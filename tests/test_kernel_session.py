@@ -101,7 +101,7 @@ def test_what_runs_out_of_time_resumes_in_the_next_version(inputs, first):
     shutil.move(inputs / "competitions" / "digit-recognizer", inputs / "digit-recognizer")
     second = begin(inputs, "second")
     result = second.cross_validate()
-    assert result.submission == second.working / "submission.csv"
+    assert result.submission_path == second.working / "submission.csv"
     (difference,) = json.loads((second.working / "run" / "metrics.json").read_text())["resumed_with_differences"]
     assert difference.startswith("threads: 9")
     assert second.plot_results()

@@ -11,7 +11,6 @@ from paper import CELL_PX, write_page
 from PIL import Image
 
 from digit_recognizer import cv
-from digit_recognizer.competition import submissions
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.data.labels import FASHION
 from digit_recognizer.data.sources import build_sample
@@ -35,12 +34,6 @@ from digit_recognizer.vision.recognition import (
 from digit_recognizer.vision.segment import Glyph
 
 
-@pytest.fixture(autouse=True)
-def unblocked(monkeypatch):
-    """The packaged model blocks submissions as long as the process lives; these tests share theirs with others."""
-    monkeypatch.setattr(submissions, "_block_reasons", [])
-
-
 @pytest.fixture(scope="module")
 def sample():
     return build_sample()
@@ -53,10 +46,7 @@ def page(tmp_path, sample):
 
 @pytest.fixture(scope="module")
 def classifier():
-    kept = list(submissions._block_reasons)
-    loaded = load_classifier(None)
-    submissions._block_reasons[:] = kept
-    return loaded
+    return load_classifier(None)
 
 
 def make_probabilities(digit: int, probability: float = 1.0) -> np.ndarray:
@@ -105,11 +95,6 @@ def test_its_file_is_small_and_matches_its_model_card():
     assert facts["commit"] in card and facts["command"] in card
     assert f"{facts['held_out_accuracy']} on {int(facts['held_out_rows']):,} rows" in card
     assert facts["made_digits_accuracy"] in card and facts["others_accuracy"] in card
-
-
-def test_the_packaged_model_blocks_submissions(classifier):
-    load_classifier(None)
-    assert [error.code for error in submissions._block_reasons] == ["models.pretrained_has_seen_the_test_set"]
 
 
 @pytest.mark.parametrize(

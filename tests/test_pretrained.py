@@ -1,4 +1,4 @@
-"""The pretrained champion: what it predicts, and what a process may do that has loaded it."""
+"""The pretrained champion: what it predicts, and that no submission made with it counts."""
 
 import subprocess
 import sys
@@ -9,18 +9,11 @@ import pytest
 from conftest import expect_error
 
 from digit_recognizer import cv, load_pretrained
-from digit_recognizer.competition import submissions
-from digit_recognizer.config import RunConfig
+from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.predictions import ensemble
-from digit_recognizer.models import _packaged
-from digit_recognizer.training.cross_validation import resume, run_cross_validation
-
-
-@pytest.fixture(autouse=True)
-def unblocked(monkeypatch):
-    """A block lasts as long as a process; these tests share theirs with others."""
-    monkeypatch.setattr(submissions, "_block_reasons", [])
+from digit_recognizer.models import _packaged, build_model
+from digit_recognizer.training.cross_validation import cross_validate
+from digit_recognizer.training.inputs import has_seen_test_rows
 
 
 def test_it_predicts_digits_that_it_has_never_seen():
@@ -78,22 +71,23 @@ def test_an_incomplete_installation_is_refused(damage, tmp_path, monkeypatch):
     monkeypatch.setattr(_packaged, "WEIGHTS", path)
     with expect_error("models.packaged_weights", path=path):
         load_pretrained()
-    submissions.check_submissions_allowed()  # nothing has been loaded
 
 
-def test_a_process_that_has_loaded_it_writes_no_submission(tiny_dir, tmp_path):
-    config = RunConfig(input_dir=tiny_dir, run_dir=tmp_path / "run", smoke=True, epochs=1, folds=2)
-    load_pretrained()
-    for begin in (
-        lambda: run_cross_validation(config),
-        lambda: run_cross_validation(config, single_split=True),
-        lambda: resume(tmp_path / "run", "cv"),
-        lambda: ensemble([tmp_path, tmp_path], "mean", tiny_dir, None),
-        lambda: submissions.write_submission(tmp_path / "mine.csv", np.zeros(3, int), 3, None),
-    ):
-        with expect_error("models.pretrained_has_seen_the_test_set"):
-            begin()
-    assert [path.name for path in tmp_path.iterdir()] == [tiny_dir.name], "nothing was begun"
+def test_the_submission_of_a_run_with_its_layers_is_ineligible(tiny_dir, tmp_path):
+    import keras
+
+    inputs = keras.Input((28, 28, 1))
+    assert has_seen_test_rows(keras.Model(inputs, keras.layers.Dense(3)(load_pretrained()(inputs))))
+    assert not has_seen_test_rows(build_model(_packaged.ARCHITECTURE))
+
+    def build(input_shape, classes):  # quicker to train
+        model = build_model("dense", input_shape, classes)
+        setattr(model.layers[-1], _packaged.SEEN_TEST_ROWS, True)
+        return model
+
+    result = cross_validate(build, tiny_dir / "train.csv", tiny_dir / "test.csv", folds=2, epochs=1, run_dir="run")
+    assert "has seen digits" in load_submission(result.submission_path).provenance.ineligible
+    assert result.ineligible in (tmp_path / "run" / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(

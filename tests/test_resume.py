@@ -179,8 +179,8 @@ def test_another_commands_submission_is_kept_and_a_resumed_run_finds_its_own(sto
     stopped.submission.write_text("theirs")
     result = resume(stopped.run_dir, "cv")
     assert stopped.submission.read_text() == "theirs"
-    assert result.submission == tmp_path / "run-2.csv"
-    assert hash_file(result.submission) == hash_file(whole.submission)
+    assert result.submission_path == tmp_path / "run-2.csv"
+    assert hash_file(result.submission_path) == hash_file(whole.submission)
 
 
 def test_a_single_split_is_resumed_with_its_curve(tiny_dir, monkeypatch):

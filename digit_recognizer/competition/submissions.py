@@ -31,10 +31,10 @@ from digit_recognizer.io import (
 SUBMISSIONS = Path("submissions")  # where a submission goes if no file is named
 SUFFIXES = (".csv", ".csv.json")  # of a submission and of its provenance
 SMOKE_INELIGIBLE = "it is from a smoke run"
+PRETRAINED_INELIGIBLE = "its model contains the packaged one, which has seen digits of Kaggle's test.csv"
+NOTEBOOKS = ("ipykernel_launcher.py", "colab_kernel_launcher.py")  # what is running where a notebook is
 PACKAGE = Path(__file__).resolve().parents[1]
 COMMIT = "COMMIT"  # a file in the package that names its commit where there is no checkout: inside a kernel
-
-_block_reasons: list[InputError] = []  # why this process may write no submission
 
 
 # Provenance: the command, the commit, and the file that holds them
@@ -43,6 +43,8 @@ _block_reasons: list[InputError] = []  # why this process may write no submissio
 def format_command_line() -> str:
     """The command line that is running, as one can type it again; characters that cannot be shown are escaped."""
     program = Path(sys.argv[0])  # of a command, the path of its module; else a script that uses this package
+    if program.name in NOTEBOOKS:
+        return "a notebook"
     start = ["-m", f"{PACKAGE.name}.{program.stem}"] if program.resolve().parent == PACKAGE else [sys.argv[0]]
     return make_printable(shlex.join(["python", *start, *sys.argv[1:]]))
 
@@ -160,25 +162,6 @@ def check_submission(submission: Submission, row_count: int, test_sha256: str | 
 # Writing
 
 
-def block_submissions(error: InputError) -> None:
-    """From now on this process writes no submission, and begins nothing that would end in one.
-
-    Args:
-        error: what to raise instead; it says why.
-    """
-    _block_reasons.append(error)
-
-
-def check_submissions_allowed() -> None:
-    """Refuse what would end in a submission.
-
-    Raises:
-        InputError: that of `block_submissions`, if it was called.
-    """
-    if _block_reasons:
-        raise _block_reasons[0]
-
-
 def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "--submission") -> None:
     """Refuse a place where a submission cannot or must not be written. Call it before training, not after.
 
@@ -214,10 +197,9 @@ def write_submission(path: Path, labels: np.ndarray, row_count: int, provenance:
         provenance: all but the submission's own hash, which is filled in here.
 
     Raises:
-        InputError: if there is not one label per id, or this process may write no submission.
+        InputError: if there is not one label per id.
         FileExistsError: if the file or its provenance exists by now and differs.
     """
-    check_submissions_allowed()
     if len(labels) != row_count:
         raise InputError("submission.label_count", path=path, received=len(labels), rows=row_count)
     content = "ImageId,Label\n" + "".join(f"{number},{label}\n" for number, label in enumerate(labels.tolist(), 1))
@@ -235,6 +217,18 @@ def write_submission(path: Path, labels: np.ndarray, row_count: int, provenance:
             if not left_over:
                 provenance_path.unlink(missing_ok=True)
             raise
+
+
+def remove_submission(path: Path) -> None:
+    """Remove a submission and its provenance, if they are there.
+
+    Raises:
+        InputError: if the file is no submission.
+    """
+    if os.path.lexists(path):
+        load_labels(path)  # nothing but a submission is replaced by one
+        path.unlink()
+    _provenance_path(path).unlink(missing_ok=True)
 
 
 def _is_left_by_this_command(path: Path) -> bool:

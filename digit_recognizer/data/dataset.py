@@ -41,8 +41,8 @@ class TestTable:
 
     Attributes:
         pixels: uint8 (n, 784), C-contiguous, 0 = paper, 255 = ink.
-        sha256: hash of the CSV file's bytes, 64 hexadecimal digits.
-        path: the CSV file.
+        sha256: hash of the CSV file's bytes, 64 hexadecimal digits; without a file, of those that it would have.
+        path: the CSV file; of a table from a DataFrame or from arrays what messages call it, such as train.
         notes: departures from Kaggle's own form that were accepted, and trouble with the cache; one phrase each.
     """
 
@@ -155,8 +155,9 @@ class Dataset:
         images, test_images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
         labels: int64 (n,).
         groups: int64 (n,): rows of one group are copies of one image, or nearly.
-        train_sha256, test_sha256: of the CSV files' bytes.
-        test_row_count: rows of test.csv, also where only the first are used.
+        train_sha256, test_sha256: of the CSV files' bytes, or of those that such files would have; the second is None
+            where there is no test table.
+        test_row_count: rows of test.csv, also where only the first are used; 0 where there is none.
         shared_test_rows: rows of test.csv whose pixels also occur in train.csv.
         notes: departures from Kaggle's form, repeated rows and absent classes; one phrase each.
         label_set: what the classes are.
@@ -167,7 +168,7 @@ class Dataset:
     groups: np.ndarray
     test_images: np.ndarray
     train_sha256: str
-    test_sha256: str
+    test_sha256: str | None
     test_row_count: int
     shared_test_rows: int
     notes: tuple[str, ...]
@@ -181,7 +182,7 @@ class Dataset:
     @property
     def has_all_test_rows(self) -> bool:
         """Whether every row of test.csv is here, so that a submission can be made."""
-        return len(self.test_images) == self.test_row_count
+        return len(self.test_images) == self.test_row_count > 0
 
     @property
     def ineligible(self) -> str | None:
@@ -210,6 +211,20 @@ def load_dataset(config: RunConfig) -> Dataset:
     label_set = load_label_set(folder, test.sha256)
     submission = folder / "sample_submission.csv"
     check_equal_rows(submission, len(load_labels(submission)), test.path, len(test.pixels))
+    return make_dataset(config, train, test, label_set)
+
+
+def make_dataset(
+    config: RunConfig, train: TrainTable, test: TestTable | None = None, label_set: LabelSet = DIGITS
+) -> Dataset:
+    """The data set of a run, from tables in memory.
+
+    Args:
+        config: has the numbers of rows to use.
+        train: to train on and to score.
+        test: to predict; None: nothing is predicted.
+        label_set: what the classes are.
+    """
     shared_test_rows, notes = _compare_rows(train, test, label_set)  # of all rows: a leak stays a leak in a short run
     pixels, labels = train.pixels, train.labels
     if 0 < config.limit_train < len(labels):
@@ -220,29 +235,31 @@ def load_dataset(config: RunConfig) -> Dataset:
     counts = count_duplicates(groups)
     if counts.groups:
         notes.append(f"{counts}; the rows of a group share a fold")
+    test_pixels = np.empty((0, PIXELS), np.uint8) if test is None else test.pixels
     return Dataset(
         images=pixels_to_images(pixels),
         labels=labels,
         groups=groups,
-        test_images=pixels_to_images(test.pixels[: config.limit_test or None]),
+        test_images=pixels_to_images(test_pixels[: config.limit_test or None]),
         train_sha256=train.sha256,
-        test_sha256=test.sha256,
-        test_row_count=len(test.pixels),
+        test_sha256=None if test is None else test.sha256,
+        test_row_count=len(test_pixels),
         shared_test_rows=shared_test_rows,
-        notes=(*train.notes, *test.notes, *notes),
+        notes=(*train.notes, *(() if test is None else test.notes), *notes),
         label_set=label_set,
     )
 
 
-def _compare_rows(train: TrainTable, test: TestTable, label_set: LabelSet) -> tuple[int, list[str]]:
+def _compare_rows(train: TrainTable, test: TestTable | None, label_set: LabelSet) -> tuple[int, list[str]]:
     """How many test rows are also training rows; and notes on repeated rows and absent classes."""
     seen = {row.tobytes() for row in train.pixels}
-    shared = sum(row.tobytes() in seen for row in test.pixels)
+    test_pixels = () if test is None else test.pixels
+    shared = sum(row.tobytes() in seen for row in test_pixels)
     repeated = len(train.pixels) - len(seen)
     absent = ", ".join(name for label, name in enumerate(label_set.names) if label not in train.labels)
     notes = [f"{repeated:,} rows of train.csv repeat an earlier one, pixel for pixel"] * (repeated > 0)
     if shared:
-        notes.append(f"{shared:,} of {len(test.pixels):,} rows of test.csv are also in train.csv, pixel for pixel")
+        notes.append(f"{shared:,} of {len(test_pixels):,} rows of test.csv are also in train.csv, pixel for pixel")
     if absent:
         notes.append(f"train.csv has no row of class {absent}, so no model can learn it")
     return shared, notes

@@ -1,8 +1,10 @@
 """The architectures, one file each. A file put here is a model: its name is at once a value of `--model`.
 
+A file elsewhere is a model by its path, and so is, from Python, a function; see `digit_recognizer.models._own`.
+
 A model's file holds
 
-- `PRESET`, its differences from `RunConfig`'s defaults;
+- `PRESET`, its differences from `RunConfig`'s defaults; a file elsewhere may do without;
 - `build(input_shape, classes)`, which returns an uncompiled Keras model from float32 images in [0, 1] to probabilities.
   It imports Keras inside, so that names and presets are read without it. A model with a pretrained backbone takes
   `weights` too;
@@ -16,12 +18,15 @@ import importlib
 import inspect
 import math
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.config import SMOKE, RunConfig
+from digit_recognizer.backend import import_keras
+from digit_recognizer.config import SMOKE, RunConfig, is_own_model
 from digit_recognizer.errors import InputError, suggest
+from digit_recognizer.models._own import Builder, load_own_module, register_model
 
 if TYPE_CHECKING:
     import keras
@@ -65,9 +70,14 @@ def list_models() -> list[str]:
 def load_model_module(name: str) -> ModuleType:
     """The module of a model, without Keras.
 
+    Args:
+        name: as a configuration has it; one of `list_models()`, or what `register_model` gave.
+
     Raises:
-        InputError: if no model has that name.
+        InputError: if no model has that name, or its file cannot be used.
     """
+    if is_own_model(name):
+        return load_own_module(name)
     if name not in list_models():
         known = list_models()
         raise InputError("models.unknown", received=name, known=", ".join(known), hint=suggest(name, known))
@@ -75,8 +85,15 @@ def load_model_module(name: str) -> ModuleType:
 
 
 def load_preset(name: str) -> dict[str, Any]:
-    """A model's differences from `RunConfig`'s defaults."""
-    preset: dict[str, Any] = load_model_module(name).PRESET
+    """A model's differences from `RunConfig`'s defaults.
+
+    Raises:
+        InputError: naming the model's file and what is wrong with its PRESET.
+    """
+    module = load_model_module(name)
+    preset: dict[str, Any] = getattr(module, "PRESET", {})
+    _check_preset(module, "PRESET")
+    _check_preset(module, "SMOKE")
     return preset
 
 
@@ -88,6 +105,11 @@ def load_smoke(name: str) -> dict[str, Any]:
 def build_config(name: str, /, smoke: bool = False, **changes: Any) -> RunConfig:
     """The configuration of a run of a model: the defaults, its preset, the smoke run's settings, then `changes`.
 
+    Args:
+        name: of the model; a file of one's own must have been named to `build_model` before.
+        smoke: whether this is a smoke run.
+        **changes: fields of `RunConfig`. `model_args` may be a dict, and numbers may be NumPy's.
+
     Raises:
         InputError: if no model has that name, a field is unknown, or a value is not allowed.
 
@@ -95,16 +117,20 @@ def build_config(name: str, /, smoke: bool = False, **changes: Any) -> RunConfig
         >>> build_config("champion", epochs=3).optimizer
         'muon'
     """
+    defaults = RunConfig().to_json()
+    if isinstance(changes.get("model_args"), Mapping):
+        changes["model_args"] = tuple(f"{key}={value}" for key, value in changes["model_args"].items())
+    changes = {key: value.item() if type(value).__module__ == "numpy" else value for key, value in changes.items()}
     changes_from_defaults = {
         **load_preset(name),
         **({**SMOKE, **load_smoke(name), "smoke": True} if smoke else {}),
         **changes,
     }
-    return RunConfig.from_json({**RunConfig().to_json(), "model": name, **changes_from_defaults})
+    return RunConfig.from_json({**defaults, "model": name, **changes_from_defaults})
 
 
 def build_model(
-    name: str,
+    model: "str | Path | Builder",
     input_shape: tuple[int, int, int] = (28, 28, 1),
     classes: int = 10,
     weights: str | None = "imagenet",
@@ -113,7 +139,7 @@ def build_model(
     """Build a fresh, uncompiled model.
 
     Args:
-        name: one of `list_models()`.
+        model: one of `list_models()`; the path of a model's file; or a function (input_shape, classes) that builds one.
         input_shape: height, width and channels of an image, in px.
         classes: number of outputs.
         weights: of a pretrained backbone: "imagenet", None for random ones, or the path of a weights file. Models
@@ -131,6 +157,18 @@ def build_model(
         >>> build_model("narrow", dropout=0.3).count_params()
         21840
     """
+    return construct_model(register_model(model), input_shape, classes, weights, **options)
+
+
+def construct_model(
+    name: str,
+    input_shape: tuple[int, int, int] = (28, 28, 1),
+    classes: int = 10,
+    weights: str | None = "imagenet",
+    **options: Number,
+) -> "keras.Model":
+    """`build_model` of the model that a configuration names: a file runs only if its user has named it before."""
+    import_keras()
     module = load_model_module(name)
     arguments: dict[str, Any] = {}
     if hasattr(module, "Options"):
@@ -208,6 +246,21 @@ def check_kernel_size(shape: Sequence[int | None], kernel_px: int, layer: str) -
     side_px = min(px or 0 for px in shape[1:3])
     if kernel_px > side_px:
         raise InputError("models.kernel_too_large", layer=layer, received=kernel_px, side=side_px)
+
+
+def _check_preset(module: ModuleType, name: str) -> None:
+    """Refuse settings of a model's file that no run can have; the message names the file."""
+    preset = getattr(module, name, {})
+    defaults, path = RunConfig().to_json(), module.__file__
+    if not isinstance(preset, dict):
+        raise InputError("models.preset_type", path=path, column=name, received=type(preset).__name__)
+    if unknown := [key for key in preset if key not in defaults or key == "model"]:
+        hint = suggest(str(unknown[0]), defaults)
+        raise InputError("models.preset_unknown", path=path, column=name, received=unknown[0], hint=hint)
+    try:
+        RunConfig.from_json({**defaults, **preset})
+    except InputError as error:
+        raise InputError("models.preset_value", path=path, column=name, reason=error) from error
 
 
 def _check_ranges(options: Any) -> None:

@@ -86,6 +86,18 @@ def load_weights(model: keras.Model, path: Path) -> None:
     model.set_weights([arrays[name] for name in names])
 
 
+def restore_weights(model: keras.Model, content: bytes) -> None:
+    """Put what `pack_weights` gave back into a model of the same architecture.
+
+    Raises:
+        ValueError: if a byte of it has changed, or it is of another architecture.
+    """
+    arrays, names = unpack_weights(content), _name_weights(model)
+    if sorted(arrays) != sorted(names):
+        raise ValueError(f"these are not the weights of {model.name}")
+    model.set_weights([arrays[name] for name in names])
+
+
 def unpack_weights(content: bytes) -> dict[str, np.ndarray]:
     """The arrays in the bytes of a weights file, by name.
 

@@ -167,7 +167,7 @@ def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Sect
     return Section(
         "Data",
         (
-            f"{len(train.labels):,} rows of {train.path.name}, {shares}; {blank:,} of the {train.pixels.shape[1]} "
+            f"{len(train.labels):,} rows of train.csv, {shares}; {blank:,} of the {train.pixels.shape[1]} "
             "pixels are 0 in every row.",
         ),
         (

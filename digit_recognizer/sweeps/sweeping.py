@@ -66,7 +66,7 @@ from digit_recognizer.training.cross_validation import resume, run_cross_validat
 from digit_recognizer.training.executors import Executor, LocalExecutor, count_threads, run_task
 from digit_recognizer.training.hardware import POLICIES, choose_precision, name_processor
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
-from digit_recognizer.training.reproducibility import ENVIRONMENT, PATH_FIELDS, load_fingerprint
+from digit_recognizer.training.reproducibility import ENVIRONMENT, compare_settings, load_fingerprint
 from digit_recognizer.training.run import CONFIG, HISTORY, CVResult, load_history, load_run_config
 
 # TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of
@@ -248,9 +248,8 @@ def _resume(config: RunConfig, dataset: Dataset, path: Path, callback: PruningCa
     """
     with reading_its_own_files():
         started_with, _ = load_run_config(path, "train")
-    old, new = started_with.to_json(), config.to_json()
     # an automatic precision was resolved when the run was started
-    if differing := [flag(name) for name in old if name not in (*PATH_FIELDS, "precision") and old[name] != new[name]]:
+    if differing := compare_settings(started_with, config, ignored=["precision"]):
         raise UnusableRunError("sweep.another_run", path=path, received=", ".join(differing))
     with _silence():
         result = resume(path, "train", dataset=dataset, callbacks=[callback])

@@ -224,7 +224,7 @@ def open_trackers(config: RunConfig, run: Run, commit: str | None) -> Trackers:
     configuration = flatten_configuration(config)
     tags = {
         "subcommand": run.subcommand,
-        "model": config.model,
+        "model": config.model_name,
         "commit": commit or "unknown",
         "run_folder": str(run.path),
     }

@@ -1,5 +1,8 @@
 """Cross-validation: every row is predicted by a model that never saw it, and the submission averages the fold models.
 
+`cross_validate` is the call from Python: a model, tables and settings. It makes a configuration and a data set of them,
+as the commands do of their flags, and passes both on.
+
 The main path reads from top to bottom: `run_cross_validation` checks the configuration and loads the data;
 `_train_and_score` trains the folds that are not finished; `train_fold` trains and predicts one of them, in this process
 or on another machine; `_finalize` scores, writes the submission and, last of all, metrics.json.
@@ -20,37 +23,58 @@ import keras
 import numpy as np
 
 from digit_recognizer.competition.submissions import (
+    PRETRAINED_INELIGIBLE,
     SMOKE_INELIGIBLE,
     SUBMISSIONS,
     SUFFIXES,
     Provenance,
     check_new_submission_path,
-    check_submissions_allowed,
     choose_submission_path,
     write_submission,
 )
-from digit_recognizer.config import RunConfig
-from digit_recognizer.console import print_line
-from digit_recognizer.data.dataset import Dataset, load_dataset
+from digit_recognizer.config import RunConfig, is_own_model
+from digit_recognizer.console import make_printable, print_line
+from digit_recognizer.data.dataset import (
+    Dataset,
+    TestTable,
+    TrainTable,
+    check_augmentation,
+    load_dataset,
+    make_dataset,
+)
+from digit_recognizer.data.frames import TableSource, read_test_table, read_train_table
+from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import DivergedError, InputError, LostError, WriteError, reading_its_own_files
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
-from digit_recognizer.models import build_config
+from digit_recognizer.models import build_config, register_model
+from digit_recognizer.models._own import Builder
 from digit_recognizer.models._weights import export_keras, pack_weights
 from digit_recognizer.training.callbacks import Progress, Trackers, check_trackers, format_fold, open_trackers
 from digit_recognizer.training.checkpoint import RunState, load_checkpoint, remove_checkpoint
 from digit_recognizer.training.executors import Executor, LocalExecutor, map_in_order, run_task
 from digit_recognizer.training.hardware import data_parallel, describe_precision, precision_policy
-from digit_recognizer.training.inputs import Inputs, check_model_flags, count_parameters, make_inputs
+from digit_recognizer.training.inputs import (
+    Inputs,
+    build_fresh_model,
+    check_model_flags,
+    count_parameters,
+    has_seen_test_rows,
+    make_inputs,
+)
 from digit_recognizer.training.reproducibility import (
     check_finished,
     compare_machines,
+    compare_settings,
     derive_seed,
     record_differences,
     record_environment,
 )
 from digit_recognizer.training.run import (
+    CONFIG,
+    IN_PYTHON,
     METRICS,
+    Call,
     CVResult,
     Run,
     build_metrics,
@@ -60,6 +84,7 @@ from digit_recognizer.training.run import (
     load_config,
     load_run,
     load_run_config,
+    locate_model,
     read_result,
 )
 from digit_recognizer.training.trainer import TrainingSession, train_model
@@ -70,6 +95,111 @@ BYTES_PER_PARAMETER = 4 * 4 * 3
 SPARE_BYTES = 32 << 20  # logs, history, submission, figures
 
 
+def cross_validate(
+    model: str | Path | Builder,
+    train: TableSource,
+    test: TableSource | None = None,
+    *,
+    single_split: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    run_dir: Path | str | None = None,
+    executor: Executor | None = None,
+    **settings: Any,
+) -> CVResult:
+    """Score every training row with a model that never saw it, and predict the test rows by the mean of the models.
+
+    The settings are those of the model's recipe (`PRESET` in its file), but for those that are passed here.
+
+    Args:
+        model: one of `list_models()`; the path of a model's file, which ends in .py; or a function
+            (input_shape, classes) that builds a Keras model from float32 images (n, 28, 28, 1) in [0, 1] to
+            probabilities (n, 10). Its layers must be new in each call.
+        train: labelled images: what `load_train` gives, the path of a train.csv, a DataFrame with its columns, or a
+            pair (images, labels). Images are whole numbers from 0 = paper to 255 = ink, in an array of shape (n, 784),
+            (n, 28, 28) or (n, 28, 28, 1); labels are whole numbers from 0 to 9.
+        test: images to predict, in the same forms, without labels; None predicts nothing and leaves no submission.
+        single_split: hold out the first fold only (of 5 folds: an 80/20 split), and train one model.
+        callbacks: Keras callbacks, called in every fold; their logs also hold fold, lr and seconds. For epochs trained
+            earlier or by another process, only `on_epoch_end` is called, and `model` is not set.
+        run_dir: the run's folder; None: runs/<time>-<model>. If it holds an interrupted run of the same call, that run
+            is resumed; one that has finished is read again.
+        executor: trains the folds; None stands for this process.
+        **settings: fields of `RunConfig`, such as folds, epochs, seed, augmentation or tta; `model_args` may be a dict.
+
+    Returns:
+        The result: `oof`, `history` and `submission()` are DataFrames. The submission is in the run's folder, unless
+        `submission` names another file; `write_submission` writes it elsewhere.
+
+    Raises:
+        InputError: for an unknown setting, or data or a model that cannot be used, before any training.
+        DivergedError: if predictions are NaN.
+
+    Example:
+        >>> train, test = dr.load_train("input/train.csv"), dr.load_test("input/test.csv")
+        >>> result = dr.cross_validate("dense", train, test, folds=2, epochs=1, seed=0)
+        >>> result.oof.columns[:3].tolist(), len(result.submission()) == len(test.images)
+        (['label', 'prediction', 'p0'], True)
+    """
+    if "input_dir" in settings:
+        raise InputError("config.field_unknown", column="input_dir", hint=" Pass the tables as train and test.")
+    if test is None and settings.get("submission") is not None:
+        raise InputError("run.submission_without_test", received=settings["submission"])
+    _check_callbacks(callbacks)
+    folder = None if run_dir is None else Path(run_dir).expanduser()
+    name, smoke = register_model(model), bool(settings.pop("smoke", False))
+    train_table, test_table = read_train_table(train), None if test is None else read_test_table(test)
+    input_dir = _find_common_folder(train_table, test_table)
+    config = build_config(name, smoke, run_dir=folder, input_dir=input_dir or Path("input"), **settings)
+    label_set = load_label_set(input_dir, None if test_table is None else test_table.sha256) if input_dir else DIGITS
+    check_augmentation(config.augmentation, label_set, config.input_dir)
+    dataset = make_dataset(config, train_table, test_table, label_set)
+    if folder is not None and (folder / CONFIG).exists():
+        return _resume_call(folder, config, "train" if single_split else "cv", dataset, callbacks, executor)
+    call = Call(
+        text=_format_call(model, {**settings, **({"smoke": True} if smoke else {})}, single_split),
+        in_python=input_dir is None or test_table is None or callable(model),
+    )
+    return run_cross_validation(
+        config, single_split=single_split, dataset=dataset, callbacks=callbacks, executor=executor, call=call
+    )
+
+
+def _check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise InputError("run.callback", received=getattr(callback, "__name__", type(callback).__name__))
+
+
+def _find_common_folder(train: TrainTable, test: TestTable | None) -> Path | None:
+    """The folder from which commands load the files of these very tables; None if there is none."""
+    if test is None or (train.path.name, test.path.name) != ("train.csv", "test.csv"):
+        return None
+    return train.path.parent if train.path.absolute().parent == test.path.absolute().parent else None
+
+
+def _format_call(model: str | Path | Builder, settings: dict[str, Any], single_split: bool) -> str:
+    """The call of `cross_validate` as one types it, on one line."""
+    name = getattr(model, "__name__", type(model).__name__) if callable(model) else repr(str(model))
+    shown = [f"{key}={str(value) if isinstance(value, Path) else value!r}" for key, value in settings.items()]
+    call = f"cross_validate({', '.join([name, 'train', 'test', *['single_split=True'] * single_split, *shown])})"
+    return make_printable(call)
+
+
+def _resume_call(
+    folder: Path,
+    config: RunConfig,
+    subcommand: str,
+    dataset: Dataset,
+    callbacks: Sequence[keras.callbacks.Callback],
+    executor: Executor | None,
+) -> CVResult:
+    """Resume the run in a folder, if it was started with the settings of this call."""
+    started_with, _ = load_run_config(folder, subcommand)
+    if differing := compare_settings(started_with, config):
+        raise InputError("run.other_settings", path=folder, received=", ".join(differing))
+    return resume(folder, subcommand, dataset=dataset, callbacks=callbacks, executor=executor)
+
+
 def run_cross_validation(
     config: RunConfig,
     *,
@@ -77,6 +207,7 @@ def run_cross_validation(
     dataset: Dataset | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     executor: Executor | None = None,
+    call: Call | None = None,
 ) -> CVResult:
     """Run a configuration on its data set, from the CSV files to a submission.
 
@@ -85,9 +216,9 @@ def run_cross_validation(
         single_split: hold out the first fold only (of 5 folds: an 80/20 split), train one model, and record its
             learning curve on the holdout; that curve does not affect training.
         dataset: what `load_dataset` gives for this configuration, if it is loaded already.
-        callbacks: Keras callbacks, called in every fold; their logs also hold fold, lr and seconds. For epochs trained
-            earlier or by another process, only `on_epoch_end` is called, and `model` is not set.
+        callbacks: as in `cross_validate`.
         executor: trains the folds; None stands for this process.
+        call: from Python that starts the run; None of a command, whose submission goes to submissions/.
 
     Returns:
         The result; everything else is in the run folder (see `digit_recognizer.training.run`).
@@ -102,24 +233,31 @@ def run_cross_validation(
         True
     """
     started = time.perf_counter()
-    check_submissions_allowed()
-    check_model_flags(config)
-    check_trackers(config)
+    executor = executor or LocalExecutor()
+    _check_request(config, executor)
     if config.submission is not None:
         check_new_submission_path(config.submission, config.input_dir)
     dataset = dataset or load_dataset(config)
-    if config.submission is None and dataset.has_all_test_rows and not (config.smoke or config.limit_train):
+    in_run_folder = config.smoke or config.limit_train or call is not None
+    if config.submission is None and dataset.has_all_test_rows and not in_run_folder:
         check_writable_folder(SUBMISSIONS)
     if config.submission is not None and not dataset.has_all_test_rows:
         raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.test_row_count)
     fold_of_row = assign_held_out_folds(config, dataset, single_split)
     check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
-    with Run.create(config, "train" if single_split else "cv") as run, add_resume_hint(run):
+    with Run.create(config, "train" if single_split else "cv", call) as run, add_resume_hint(run):
         run.started = started
-        return _train_and_score(run, config, dataset, fold_of_row, executor or LocalExecutor(), callbacks)
+        # a model's file may be edited while the run trains: what counts is the copy in the run's folder
+        config = config.replace(model=locate_model(run.path, config.model))
+        return _train_and_score(run, config, dataset, fold_of_row, executor, callbacks)
 
 
-cross_validate = run_cross_validation
+def _check_request(config: RunConfig, executor: Executor) -> None:
+    """Refuse what cannot be trained, before anything is loaded or written."""
+    if is_own_model(config.model) and not executor.is_local:
+        raise InputError("machines.own_model", received=config.model_name)
+    check_model_flags(config)
+    check_trackers(config)
 
 
 def assign_held_out_folds(config: RunConfig, dataset: Dataset, single_split: bool) -> np.ndarray:
@@ -193,7 +331,7 @@ def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision_text:
     """Log what is about to be trained; `precision_text` is the precision and, perhaps, when it was measured."""
     if dataset.ineligible:
         run.log(f"WARNING: INELIGIBLE FOR THE COMPETITION: {dataset.ineligible.upper()}.")
-    name = " ".join((config.model, *config.model_args))
+    name = " ".join((config.model_name, *config.model_args))
     run.log(
         f"{name}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
         f"epochs: {config.epochs}, {precision_text} on {keras.config.backend()}; run folder {run.path}"
@@ -389,8 +527,10 @@ def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) ->
     run.write_array("test_probabilities", state.test)
     score = evaluate(state.oof, dataset.labels, setup.fold_of_row, dataset.class_names)
     ineligible = dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
+    if is_own_model(config.model) and has_seen_test_rows(build_fresh_model(config)):
+        ineligible = PRETRAINED_INELIGIBLE
     provenance = Provenance(
-        model=config.model,
+        model=config.model_name,
         command=run.command,
         commit=environment["commit"],
         train_sha256=dataset.train_sha256,
@@ -407,10 +547,11 @@ def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) ->
         elapsed_seconds=run.elapsed_seconds,
         training_seconds=state.training_seconds,
         run_dir=run.path,
-        submission=submission,
+        submission_path=submission,
         ineligible=ineligible,
         single_split=run.subcommand == "train",
         untrained_accuracy=state.untrained_accuracy,
+        labels=dataset.labels,
     )
     run.log(format_result(result))
     precision, differences = environment["fingerprint"]["precision"], environment["resumed_with_differences"]
@@ -427,11 +568,11 @@ def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenan
         path = Path(state.submission)
     elif config.submission is not None:
         path = config.submission
-    elif config.smoke or config.limit_train:
-        path = run.path / "submission.csv"  # of part of the rows: it stays in the run folder
+    elif config.smoke or config.limit_train or run.is_call:
+        path = run.path / "submission.csv"  # of part of the rows, or from Python: it stays in the run folder
     else:
         name = f"{name_run(config)}-{provenance.oof_accuracy:.5f}"
-        path = choose_submission_path(name, config.input_dir, dataset.ineligible)
+        path = choose_submission_path(name, config.input_dir, provenance.ineligible)
     while True:
         if state.submission != str(path):
             state.submission = str(path)
@@ -454,7 +595,7 @@ def name_run(config: RunConfig) -> str:
     recipe = build_config(config.model)
     changes = [f"-{name}{getattr(config, name)}" for name in ("seed", "epochs")
                if getattr(config, name) != getattr(recipe, name)]  # fmt: skip
-    return "".join([Path(config.model).stem.rpartition(":")[2], *changes])  # a path, or function:NAME
+    return "".join([config.model_name, *changes])
 
 
 # An interrupted run
@@ -485,9 +626,10 @@ def resume(
         UnusableRunError: if there is no such run, the environment differs, or its files are damaged.
     """
     started = time.perf_counter()
-    check_submissions_allowed()
     with reading_its_own_files():
-        load_config(path, subcommand)
+        in_python = load_config(path, subcommand).get(IN_PYTHON)
+    if in_python and dataset is None and not (path / METRICS).exists():
+        raise InputError("run.started_in_python", path=path)
     if (path / METRICS).exists():
         return _show_finished(path, subcommand, dataset)
     with reading_its_own_files():
@@ -495,19 +637,17 @@ def resume(
     run, config = Run.reopen(path, subcommand)
     with run, add_resume_hint(run):
         run.started = started
-        check_model_flags(config)
-        check_trackers(config)
+        executor = executor or LocalExecutor()
+        _check_request(config, executor)
         dataset = dataset or load_dataset(config)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
-        return _train_and_score(
-            run, config, dataset, fold_of_row, executor or LocalExecutor(), callbacks, allow_inexact
-        )
+        return _train_and_score(run, config, dataset, fold_of_row, executor, callbacks, allow_inexact)
 
 
 def _show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVResult:
     """Print the result of a run that has finished."""
     with reading_its_own_files():
-        result = read_result(load_run(path))
+        result = read_result(load_run(path), None if dataset is None else dataset.labels)
     if dataset is not None:
         check_finished(path, subcommand, dataset)
     with contextlib.suppress(OSError):  # a run killed in its very last step; or it lies where nobody may write

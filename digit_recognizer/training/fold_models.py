@@ -8,7 +8,7 @@ import keras
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
-from digit_recognizer.models import build_model, read_options
+from digit_recognizer.models import construct_model, read_options
 from digit_recognizer.models._weights import load_weights
 from digit_recognizer.training.hardware import POLICIES, precision_policy
 from digit_recognizer.training.run import METRICS, find_fold_weights, load_metrics, load_run_config
@@ -29,7 +29,7 @@ class FoldModels:
     precision: str
 
 
-def load_fold_models(path: Path, most: int | None = None) -> FoldModels:
+def load_fold_models(path: Path | str, most: int | None = None) -> FoldModels:
     """Build the models of a finished run of cv or train, and load their weights.
 
     Args:
@@ -45,6 +45,7 @@ def load_fold_models(path: Path, most: int | None = None) -> FoldModels:
         >>> len(trained.models) == trained.config.folds
         True
     """
+    path = Path(path).expanduser()
     config, precision, single_split = _read_run(path)
     files = [find_fold_weights(path, fold) for fold in range(1 if single_split else config.folds)][:most]
     missing = next((file for file in files if not file.is_file()), None)
@@ -72,6 +73,6 @@ def _build(config: RunConfig, precision: str, weights: Path) -> keras.Model:
     """A model of the run with the weights of a file, in the precision in which the run made its predictions."""
     options: dict[str, Any] = read_options(config.model, config.model_args)
     with precision_policy(precision):
-        model = build_model(config.model, weights=None, **options)
+        model = construct_model(config.model, weights=None, **options)
     load_weights(model, weights)
     return model

@@ -17,17 +17,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from digit_recognizer.config import RunConfig, flag
+from digit_recognizer.config import RunConfig, flag, is_own_model
 from digit_recognizer.console import ProgressBar
 from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment, preprocess_images
+from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_free_disk, hash_file, write_atomically
-from digit_recognizer.models import build_model, load_model_module, read_options
+from digit_recognizer.models import construct_model, load_model_module, read_options
+from digit_recognizer.models._packaged import SEEN_TEST_ROWS
 from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.reproducibility import derive_seed
 
 BATCH_SIZE = 256  # images per call of the backbone: VGG16's first block then takes some 200 MB
+PROBABILITY_TOLERANCE = 1e-2  # of the sum of a row; a softmax in bfloat16 is off by a few thousandths
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -201,18 +204,24 @@ def _is_intact(path: Path) -> bool:
 # Models as a configuration asks for them, and what their flags can be
 
 
-def build_fresh_model(config: RunConfig) -> keras.Model:
+def build_fresh_model(config: RunConfig, classes: int = CLASSES) -> keras.Model:
     """A fresh model with the run's options; `--weights none` means random weights."""
     weights = None if config.weights == "none" else config.weights
     options: dict[str, Any] = read_options(config.model, config.model_args)
-    return build_model(config.model, weights=weights, **options)
+    return construct_model(config.model, classes=classes, weights=weights, **options)
+
+
+def count_parameters(model: str, model_args: tuple[str, ...]) -> int:
+    """The number of parameters of a model with these options; one of the package is built once for all calls."""
+    if is_own_model(model):  # its code may change between two calls
+        return _count_parameters.__wrapped__(model, model_args)
+    return _count_parameters(model, model_args)
 
 
 @functools.cache
-def count_parameters(model: str, model_args: tuple[str, ...]) -> int:
-    """The number of parameters of a model with these options; it is built once, however often this is called."""
+def _count_parameters(model: str, model_args: tuple[str, ...]) -> int:
     options: dict[str, Any] = read_options(model, model_args)
-    return int(build_model(model, weights=None, **options).count_params())
+    return int(construct_model(model, weights=None, **options).count_params())
 
 
 def select_trainable_model(config: RunConfig, model: keras.Model, inputs: Inputs) -> keras.Model:
@@ -223,17 +232,72 @@ def select_trainable_model(config: RunConfig, model: keras.Model, inputs: Inputs
     return part
 
 
-def check_model_flags(config: RunConfig) -> None:
+def check_model_flags(config: RunConfig, classes: int = CLASSES) -> None:
     """Refuse what a model cannot do, before anything is loaded or written.
 
     Raises:
-        InputError: as `check_flag_combinations`; for options with which no model can be built; for missing weights.
+        InputError: as `check_flag_combinations`; for options with which no model can be built; for missing weights; for
+            a model of one's own that is none.
     """
     check_flag_combinations(config)
-    if hasattr(load_model_module(config.model), "split_backbone"):
+    if is_own_model(config.model):
+        check_own_model(config, classes)
+    elif hasattr(load_model_module(config.model), "split_backbone"):
         build_fresh_model(config)
     elif read_options(config.model, config.model_args):
         count_parameters(config.model, config.model_args)
+
+
+def check_own_model(config: RunConfig, classes: int = CLASSES) -> None:
+    """Refuse a model of one's own that cannot be trained and evaluated as ours are, by a batch of noise.
+
+    Args:
+        config: names the model.
+        classes: how many probabilities it must give.
+
+    Raises:
+        InputError: if it cannot be built, has other inputs or outputs, gives no probabilities, or is not a new one in
+            each call.
+    """
+    name = config.model_name
+    try:
+        model, second = (build_fresh_model(config, classes) for _ in range(2))
+    except InputError:
+        raise
+    except Exception as error:  # whatever its author has written
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
+        raise InputError("models.build_fails", model=name, reason=reason) from error
+    if not isinstance(model, keras.Model) or not _has_one(model, "inputs") or not _has_one(model, "outputs"):
+        raise InputError("models.not_functional", model=name, received=type(model).__name__)
+    shapes, expected = (model.input_shape, model.output_shape), (None, IMAGE_SIDE_PX, IMAGE_SIDE_PX, 1)
+    if shapes != (expected, (None, classes)):
+        received = f"{shapes[0]} to {shapes[1]}"
+        raise InputError("models.own_shape", model=name, expected=expected, classes=classes, received=received)
+    if {id(layer) for layer in model.layers if layer.weights} & {id(layer) for layer in second.layers}:
+        raise InputError("models.not_fresh", model=name)
+    noise = np.random.default_rng(0).random((8, *expected[1:]), np.float32)
+    outputs = np.asarray(keras.ops.convert_to_numpy(model(noise, training=False)), np.float64)
+    if outputs.min() < 0 or not np.isfinite(outputs).all():
+        raise InputError("models.not_probabilities", model=name, received=f"some are {outputs.min():.2g}")
+    sums = outputs.sum(axis=1)
+    if np.abs(sums - 1).max() > PROBABILITY_TOLERANCE:
+        raise InputError("models.not_probabilities", model=name, received=f"rows sum to {sums[0]:.3g}")
+
+
+def has_seen_test_rows(model: keras.Model) -> bool:
+    """Whether layers of the packaged models, which have seen digits of Kaggle's test.csv, are part of this one."""
+    return any(
+        getattr(layer, SEEN_TEST_ROWS, False) or (isinstance(layer, keras.Model) and has_seen_test_rows(layer))
+        for layer in model.layers
+    )
+
+
+def _has_one(model: keras.Model, name: str) -> bool:
+    """Whether a model has one input, or output; none is known of a model that is defined only by how it is called."""
+    try:
+        return len(getattr(model, name)) == 1
+    except (AttributeError, ValueError, TypeError):
+        return False
 
 
 def check_flag_combinations(config: RunConfig) -> None:
@@ -253,7 +317,7 @@ def check_flag_combinations(config: RunConfig) -> None:
     if not hasattr(module, "split_backbone"):
         for name in ("weights", "unfreeze", "unfreeze_epochs", "unfreeze_learning_rate", "cached_augmentations"):
             if getattr(config, name) != getattr(RunConfig, name):
-                raise InputError("training.needs_backbone", column=flag(name), model=config.model)
+                raise InputError("training.needs_backbone", column=flag(name), model=config.model_name)
         return
     if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
         raise InputError("training.weights", received=config.weights)
@@ -261,7 +325,7 @@ def check_flag_combinations(config: RunConfig) -> None:
         raise InputError("training.unfreeze", received=config.unfreeze, blocks=", ".join(module.BLOCKS))
     for name in ("tta", "preprocess", "synthetic_ratio"):  # a backbone has made features of the images as they are
         if (value := getattr(config, name)) != getattr(RunConfig, name):
-            raise InputError("training.needs_images", column=flag(name), received=value, model=config.model)
+            raise InputError("training.needs_images", column=flag(name), received=value, model=config.model_name)
     if (config.augmentation == "none") != (config.cached_augmentations == 1):
         versions, received = config.cached_augmentations, config.augmentation
-        raise InputError("training.cached_augmentations", received=received, versions=versions, model=config.model)
+        raise InputError("training.cached_augmentations", received=received, versions=versions, model=config.model_name)

@@ -5,6 +5,7 @@ and refused, unless the user accepts it by `--allow-inexact`; then it is recorde
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import os
@@ -22,10 +23,11 @@ import numpy as np
 from digit_recognizer import __version__
 from digit_recognizer.backend import SWITCHES
 from digit_recognizer.competition.submissions import find_commit
-from digit_recognizer.config import RunConfig, flag
+from digit_recognizer.config import RunConfig, flag, is_own_model
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError, UnusableRunError, reading_its_own_files
 from digit_recognizer.io import hash_file, load_npy, read_json, write_json
+from digit_recognizer.models._own import describe_source
 from digit_recognizer.training.executors import Executor, count_threads, run_task
 from digit_recognizer.training.hardware import POLICIES, check_devices, choose_precision, name_processor
 from digit_recognizer.training.run import Run, load_run_config
@@ -84,6 +86,7 @@ def take_fingerprint(config: RunConfig, dataset: Dataset, machine: dict[str, Any
         machine: where models are trained, from `describe_machine`; None stands for this process.
     """
     settings = {flag(name): value for name, value in config.to_json().items() if name not in PATH_FIELDS}
+    settings["--model"] = config.model_name  # where its file lies changes no number
     hashes = {"train.csv": dataset.train_sha256, "test.csv": dataset.test_sha256}
     return {**settings, **hashes, **(machine or describe_machine(None, config))}
 
@@ -103,7 +106,7 @@ def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:
     check_devices(config)
     return {
         "weights file": hash_file(Path(config.weights)) if Path(config.weights).is_file() else None,
-        "code": hash_code(config.model),
+        "code": (hash_source if is_own_model(config.model) else hash_code)(config.model),
         "python": platform.python_version(),
         **{name: _find_version(name) for name in PACKAGES},
         "threads": count_threads(),
@@ -145,9 +148,32 @@ def join_differences(differences: list[str]) -> str:
     return "; ".join(differences[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
 
 
+def hash_source(model: str) -> str:
+    """The SHA-256 of a model of one's own and of the package's code; comments and docstrings do not count."""
+    source = describe_source(model)
+    with contextlib.suppress(SyntaxError):  # a lambda within a call is no whole statement: its text counts
+        source = _dump_code(source)
+    return hashlib.sha256(f"{hash_code('')} {source}".encode()).hexdigest()
+
+
+def compare_settings(then: RunConfig, now: RunConfig, ignored: Sequence[str] = ()) -> list[str]:
+    """The flags in which two configurations differ; where files are does not count.
+
+    Args:
+        then: of a run.
+        now: of a call that is to resume it.
+        ignored: further fields that do not count.
+    """
+    old, new = then.to_json(), now.to_json()
+    if is_own_model(then.model) and is_own_model(now.model):
+        old["model"], new["model"] = ((one.model_name, hash_source(one.model)) for one in (then, now))
+    skipped = (*PATH_FIELDS, *ignored)
+    return [flag(name) for name in old if name not in skipped and old[name] != new[name]]
+
+
 @functools.cache
 def hash_code(model: str, package: Path = PACKAGE) -> str:
-    """The SHA-256 of the code that decides a model's numbers; comments and docstrings do not count.
+    """The SHA-256 of the code of this package that decides a model's numbers; comments and docstrings do not count.
 
     Args:
         model: its name; other models' files do not count.

@@ -14,7 +14,8 @@ runs/<time>-<model>/
     .lock                     empty; held by the process at work, it keeps a second one out
 
 `ensemble` leaves config.json, folds.npy (0 or -1), both arrays of probabilities (float64), metrics.json and log.txt.
-`train` adds learning_curves.png, `--tensorboard` a folder tensorboard/ of event files, and MLflow, where it is in use,
+A run of a model's file has a copy of it, which config.json names and from then on the run uses. `train` adds
+learning_curves.png, `--tensorboard` a folder tensorboard/ of event files, and MLflow, where it is in use,
 mlflow.json with the run's id there. A run under way also has state.safetensors and the generation before it (see
 `digit_recognizer.training.checkpoint`).
 """
@@ -22,15 +23,21 @@ mlflow.json with the run's id there. A run under way also has state.safetensors 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
 
-from digit_recognizer.competition.submissions import format_command_line
-from digit_recognizer.config import RunConfig, RunFolderConfig
+from digit_recognizer.competition.submissions import (
+    Provenance,
+    check_new_submission_path,
+    format_command_line,
+    remove_submission,
+    write_submission,
+)
+from digit_recognizer.config import RunConfig, RunFolderConfig, name_model
 from digit_recognizer.console import format_command, format_seconds, print_line, raise_if_interrupted
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
@@ -50,6 +57,7 @@ from digit_recognizer.io import (
     make_free_folder,
     read_json,
     sweep_temporaries,
+    write_atomically,
     write_csv,
     write_json,
     write_npy,
@@ -62,6 +70,7 @@ if TYPE_CHECKING:
     from digit_recognizer.training.checkpoint import RunState, TrainingState
 
 CONFIG, METRICS, LOG, HISTORY = "config.json", "metrics.json", "log.txt", "history.csv"
+IN_PYTHON = "in_python"  # in config.json, see `Run`
 HISTORY_COLUMNS = (  # of history.csv, after fold and epoch (from 1)
     *("loss", "accuracy", "val_loss", "val_accuracy", "holdout_loss", "holdout_accuracy"),
     *("lr", "seconds"),
@@ -77,13 +86,28 @@ UPPER_BOUNDS = {
 REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "ineligible")
 
 
+@dataclass(frozen=True)
+class Call:
+    """A call from Python that starts a run.
+
+    Attributes:
+        text: as one types it.
+        in_python: as in `Run`.
+    """
+
+    text: str
+    in_python: bool
+
+
 class Run:
     """A run folder that this process alone writes. Make one with `create` or `reopen`, and close it at the end.
 
     Attributes:
         path: the folder.
         subcommand: what fills it: cv, train, ensemble or transfer.
-        command: the command line that started it.
+        command: the command line, or the call, that started it.
+        is_call: whether a call from Python started it.
+        in_python: whether only such a call can resume it, because its tables or its model are in no file.
         state: what is finished so far; set before anything is trained.
 
     Example:
@@ -95,19 +119,26 @@ class Run:
 
     def __init__(self, path: Path, subcommand: str = "cv", command: str = "", lock: FileLock | None = None) -> None:
         self.path, self.subcommand, self.command, self.lock = path, subcommand, command, lock
+        self.is_call = self.in_python = False
         self.started, self.earlier_seconds = time.perf_counter(), 0.0
         log = path / LOG
         self._log_text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
     @classmethod
-    def create(cls, config: RunFolderConfig, subcommand: str) -> "Run":
+    def create(cls, config: RunFolderConfig, subcommand: str, call: "Call | None" = None) -> "Run":
         """Make the folder, before anything that takes time.
+
+        Args:
+            config: of the run.
+            subcommand: what fills it: cv, train or transfer.
+            call: from Python that starts it; None of the command that is running.
 
         Raises:
             InputError: if it cannot be made, or is not empty.
         """
         try:
-            path = config.run_dir or make_free_folder(Path("runs"), f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}")
+            name = f"{time.strftime('%Y%m%d-%H%M%S')}-{name_model(config.model)}"
+            path = config.run_dir or make_free_folder(Path("runs"), name)
             path.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise InputError("run.folder_is_a_file", path=path) from None
@@ -117,8 +148,16 @@ class Run:
         # looked for again under the lock: of two runs that find the folder empty, one gets it
         if (taken := _find_content(path)) is not None:
             raise InputError("run.exists" if taken == CONFIG else "run.folder_not_empty", path=path, received=taken)
-        run = cls(path, subcommand, format_command_line(), lock)
-        write_json(path / CONFIG, {"subcommand": subcommand, "command": run.command, **config.to_json()})
+        run = cls(path, subcommand, call.text if call else format_command_line(), lock)
+        settings = config.to_json()
+        if config.model.endswith(".py"):
+            settings["model"] = Path(config.model).name
+            with write_atomically(path / settings["model"]) as temporary:
+                temporary.write_bytes(Path(config.model).read_bytes())
+        if call:  # an older version's run folder has no such entry, nor has that of a command
+            run.is_call, run.in_python = True, call.in_python
+            settings[IN_PYTHON] = call.in_python
+        write_json(path / CONFIG, {"subcommand": subcommand, "command": run.command, **settings})
         return run
 
     @classmethod
@@ -137,7 +176,10 @@ class Run:
         lock = claim_folder(path)
         for folder in (path, path / "models"):
             sweep_temporaries(folder, all_of_them=True)
-        return cls(path, subcommand, command, lock), config
+        run = cls(path, subcommand, command, lock)
+        content = load_config(path, subcommand)
+        run.is_call, run.in_python = IN_PYTHON in content, content.get(IN_PYTHON) is True
+        return run, config
 
     def __enter__(self) -> "Run":
         return self
@@ -154,6 +196,8 @@ class Run:
     @property
     def resume_command(self) -> str:
         """What to type in order to resume the run."""
+        if self.in_python:
+            return f"the same call of cross_validate with run_dir={str(self.path)!r}"
         return format_resume_command(self.path, self.subcommand)
 
     def save_checkpoint(self, training: "TrainingState | None" = None) -> None:
@@ -281,11 +325,18 @@ def load_run_config(path: Path, *subcommands: str) -> tuple[RunConfig, str]:
     """
     content = load_config(path, *subcommands)
     content.pop("subcommand")
+    content.pop(IN_PYTHON, None)
     command = str(content.pop("command", ""))
     try:
-        return RunConfig.from_json(content), command
+        config = RunConfig.from_json(content)
     except InputError as error:
         raise InputError("run.no_configuration", path=path / CONFIG, reason=error) from error
+    return config.replace(model=locate_model(path, config.model)), command
+
+
+def locate_model(path: Path, model: str) -> str:
+    """The model of a run as its configuration names it; of a model's file, the copy in the run's folder."""
+    return str(path.absolute() / Path(model).name) if model.endswith(".py") else model
 
 
 def find_fold_weights(path: Path, fold: int) -> Path:
@@ -350,26 +401,103 @@ class CVResult:
     Attributes:
         score: of the out-of-fold probabilities.
         oof_probabilities: float32 (n, classes); NaN in rows that were never held out.
-        test_probabilities: float32 (m, classes), mean over the fold models.
+        test_probabilities: float32 (m, classes), mean over the fold models; m = 0 without a test table.
         elapsed_seconds: wall time, data and predictions included, Keras' import not.
         training_seconds: wall time of training alone.
         run_dir: the run folder.
-        submission: the file written; None if test rows were left out.
+        submission_path: the file written; None if test rows were left out, or there are none.
         ineligible: why the submission must not enter the competition; None if it may.
         single_split: whether only one fold was held out (`train`).
         untrained_accuracy: of that model on the holdout before its first step; None of a cross-validation.
+        labels: int64 (n,) of the training rows; None of a run that was read without its data.
+
+    Example:
+        >>> result = dr.cross_validate("dense", "input/train.csv", "input/test.csv", folds=2, epochs=1)
+        >>> result.oof.columns[:4].tolist(), len(result.history), result.submission().columns.tolist()
+        (['label', 'prediction', 'p0', 'p1'], 2, ['ImageId', 'Label'])
     """
 
     score: Score
-    oof_probabilities: np.ndarray
-    test_probabilities: np.ndarray
+    oof_probabilities: np.ndarray = field(repr=False)
+    test_probabilities: np.ndarray = field(repr=False)
     elapsed_seconds: float
     training_seconds: float
     run_dir: Path
-    submission: Path | None
+    submission_path: Path | None
     ineligible: str | None
     single_split: bool = False
     untrained_accuracy: float | None = None
+    labels: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def oof(self) -> "pandas.DataFrame":
+        """The rows that were held out, by their number: label (where it is known), prediction, p0 to p9, fold."""
+        import pandas as pd
+
+        held_out = np.flatnonzero(~np.isnan(self.oof_probabilities).all(axis=1))
+        probabilities = self.oof_probabilities[held_out]
+        frame = pd.DataFrame(probabilities, index=held_out, columns=[f"p{k}" for k in range(probabilities.shape[1])])
+        frame.insert(0, "prediction", probabilities.argmax(axis=1))
+        if self.labels is not None:
+            frame.insert(0, "label", self.labels[held_out])
+        return frame.assign(fold=load_npy(self.run_dir / "folds.npy")[held_out])
+
+    @property
+    def history(self) -> "pandas.DataFrame":
+        """The epochs of all folds: fold, epoch (from 1), loss, accuracy, lr, seconds, and val_… of rows evaluated."""
+        return load_history(self.run_dir)
+
+    def submission(self) -> "pandas.DataFrame":
+        """The labels of the test rows, as Kaggle takes them: ImageId from 1, Label 0 to 9.
+
+        Raises:
+            InputError: if there was no test table, or only a part of it was predicted.
+        """
+        import pandas as pd
+
+        if self.submission_path is None:
+            raise InputError("run.no_submission", path=self.run_dir)
+        labels = self.test_probabilities.argmax(axis=1)
+        return pd.DataFrame({"ImageId": np.arange(1, len(labels) + 1), "Label": labels})
+
+    def write_submission(self, path: Path | str, *, overwrite: bool = False) -> Path:
+        """Write the submission, and beside it its provenance, `<path>.json`.
+
+        Args:
+            path: a name that ends in .csv.
+            overwrite: whether a file that is there already is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: if the file exists, cannot be written, or there is no submission.
+        """
+        labels, path = self.submission()["Label"].to_numpy(), Path(path).expanduser()
+        if overwrite:
+            remove_submission(path)
+        check_new_submission_path(path, None, "path")
+        write_submission(path, labels, len(labels), read_run_provenance(self.run_dir))
+        return path
+
+
+def read_run_provenance(path: Path) -> Provenance:
+    """The provenance of what a finished run predicts.
+
+    Raises:
+        InputError: if the run has not finished, or its files are damaged.
+    """
+    metrics, environment = load_metrics(path), read_json(path / "environment.json")
+    return Provenance(
+        model=str(metrics.get("model")),
+        command=str(load_config(path, "cv", "train").get("command", "")),
+        commit=environment.get("commit") if isinstance(environment, dict) else None,
+        train_sha256=metrics["train_sha256"],
+        test_sha256=metrics["test_sha256"],
+        oof_accuracy=metrics["oof_accuracy"],
+        ineligible=metrics["ineligible"],
+        run=str(path),
+    )
 
 
 def evaluate(
@@ -412,7 +540,7 @@ def format_result(result: CVResult) -> str:
         ("expected calibration error", f"{score.calibration_error:.5f}"),
         ("most frequent confusion", str(score.confusion)),
         ("time", seconds),
-        ("submission", str(result.submission or "none, because not all test rows were predicted")),
+        ("submission", str(result.submission_path or "none, because not all test rows were predicted")),
     ]
     if result.ineligible:
         rows.append(("INELIGIBLE", result.ineligible))
@@ -425,7 +553,7 @@ def build_metrics(
     """The content of metrics.json; `differences` are those of the environments in which the run was resumed."""
     score = result.score
     return {
-        "model": config.model,
+        "model": config.model_name,
         "seed": config.seed,
         "oof_accuracy": score.oof_accuracy,
         "oof_accuracy_interval": list(score.oof_accuracy_interval),
@@ -444,7 +572,7 @@ def build_metrics(
         "shared_test_rows": dataset.shared_test_rows,
         "duplicates": vars(count_duplicates(dataset.groups)),
         "ineligible": result.ineligible,
-        "submission": str(result.submission) if result.submission else None,
+        "submission": str(result.submission_path) if result.submission_path else None,
         "single_split": result.single_split,
         "untrained_accuracy": result.untrained_accuracy,
         "resumed_with_differences": differences,
@@ -452,8 +580,12 @@ def build_metrics(
     }
 
 
-def read_result(run: FinishedRun) -> CVResult:
+def read_result(run: FinishedRun, labels: np.ndarray | None = None) -> CVResult:
     """The result that a finished run had.
+
+    Args:
+        run: as read.
+        labels: of its training rows, if they are at hand.
 
     Raises:
         InputError: if its metrics.json was not written by a run of this version.
@@ -474,10 +606,11 @@ def read_result(run: FinishedRun) -> CVResult:
             elapsed_seconds=metrics["elapsed_seconds"],
             training_seconds=metrics["training_seconds"],
             run_dir=run.path,
-            submission=Path(metrics["submission"]) if metrics["submission"] else None,
+            submission_path=Path(metrics["submission"]) if metrics["submission"] else None,
             ineligible=metrics["ineligible"],
             single_split=metrics["single_split"],
             untrained_accuracy=metrics["untrained_accuracy"],
+            labels=labels,
         )
     except KeyError as error:
         raise InputError("run.metric_missing", path=run.path / METRICS, column=str(error).strip("'")) from error

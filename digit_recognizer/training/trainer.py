@@ -197,7 +197,7 @@ def train_model(
     batches, validation = make_batches(config, inputs, targets, rows, session.fold)
     # no keras.backend.clear_session(): it would also forget the precision policy
     keras.utils.set_random_seed(batches.seed)
-    model = build_fresh_model(config)  # fresh: a reused model has already seen these rows
+    model = build_fresh_model(config, targets.shape[1])  # fresh: a reused model has already seen these rows
     trainer = Trainer(select_trainable_model(config, model, inputs), config, session)
     trainer.fit(
         batches, epochs=config.epochs, learning_rate=config.learning_rate, validation=validation, holdout=holdout

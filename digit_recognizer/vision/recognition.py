@@ -576,7 +576,7 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
     if own and kept.shape == probabilities.shape and np.abs(kept - probabilities).max() > MAX_DIFFERENCE:
         raise InputError("predict.other_models", path=run / "models")
     provenance = Provenance(
-        model=trained.config.model,
+        model=trained.config.model_name,
         train_sha256=finished.metrics["train_sha256"],
         test_sha256=test.sha256,
         oof_accuracy=result.score.oof_accuracy,

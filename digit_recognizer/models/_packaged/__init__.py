@@ -20,12 +20,15 @@ ARCHITECTURE = "champion"
 WEIGHTS = Path(__file__).with_name("champion.safetensors")
 CLASSIFIER_WEIGHTS = Path(__file__).with_name("classifier.safetensors")
 CARD = Path(__file__).with_name("MODEL_CARD.md")
+SEEN_TEST_ROWS = "seen_test_rows"  # an attribute of every layer of these models, for the provenance of submissions
 WEIGHTS_SHA256 = "965067f3c6b162e72dc59f86049d968d1e7d1704117d737a06c5cd20b61d371a"
 CLASSIFIER_SHA256 = "38babb9f8a9f2a20d5efccc15c0ecc59a45225a10a2aa3aee16fddbb1eb80ecd"
 
 
 def load_pretrained() -> "keras.Model":
-    """Load the pretrained champion. From then on the process starts no run and writes no submission.
+    """Load the pretrained champion, which is for reading and not for the competition.
+
+    It has seen digits of Kaggle's test.csv. The submission of a run whose model contains its layers is ineligible.
 
     Returns:
         The model, uncompiled, in float32: from float32 images (n, 28, 28, 1), 0 = paper, 1 = ink, to probabilities
@@ -66,7 +69,6 @@ def _load(path: Path, sha256: str, classes: int) -> "keras.Model":
     import keras
     from safetensors.numpy import load
 
-    from digit_recognizer.competition.submissions import block_submissions
     from digit_recognizer.models import build_model
 
     try:
@@ -81,7 +83,8 @@ def _load(path: Path, sha256: str, classes: int) -> "keras.Model":
         model = build_model(ARCHITECTURE, classes=classes)
     finally:
         keras.config.set_dtype_policy(policy)
-    block_submissions(InputError("models.pretrained_has_seen_the_test_set"))  # before anybody can predict with it
+    for layer in model.layers:
+        setattr(layer, SEEN_TEST_ROWS, True)
     arrays = load(content)
     model.set_weights([arrays[weight.path] for weight in model.weights])
     return model

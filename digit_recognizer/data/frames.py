@@ -1,0 +1,224 @@
+"""Tables from DataFrames and arrays: what a notebook has in place of CSV files, with the same checks as files.
+
+Such a table has a hash too: that of the bytes which its CSV would have in Kaggle's form. So a DataFrame that pandas has
+read from Kaggle's test.csv has the hash of that file, and a submission made from it is known to belong to it.
+"""
+
+import hashlib
+import numbers
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+
+from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX, PIXELS
+from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
+from digit_recognizer.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TableSource = Union[TestTable, "pd.DataFrame", np.ndarray, tuple[Any, Any], os.PathLike[str], str]
+ROWS_AT_ONCE = 4096  # checked or hashed together, so that memory holds little beside the table
+
+
+def read_train_table(source: TableSource) -> TrainTable:
+    """Take a labelled table in any of its forms.
+
+    Args:
+        source: what `load_train` gives; the path of a train.csv; a DataFrame with the columns of train.csv; or a pair
+            (images, labels). Images are an array (n, 784), (n, 28, 28) or (n, 28, 28, 1) of whole numbers from 0 =
+            paper to 255 = ink, or a DataFrame of pixel columns. Labels are whole numbers from 0 to 9.
+
+    Raises:
+        InputError: naming row (from 0) and column of the first fault.
+
+    Example:
+        >>> read_train_table((np.zeros((2, 28, 28)), [3, 8])).pixels.shape
+        (2, 784)
+    """
+    if isinstance(source, TrainTable):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return load_train(Path(source).expanduser(), cache=True)
+    if isinstance(source, (tuple, list)) and len(source) == 2:
+        images, labels = source
+        pixels, notes = _read_pixels(images, "train")
+    elif _is_frame(source):
+        pixels, notes = _read_pixels(source, "train", label="label")
+        labels = source["label"]  # type: ignore[index, call-overload]  # a DataFrame
+    else:
+        raise InputError("table.train_form", received=_describe(source))
+    labels = _read_labels(labels, len(pixels))
+    if (labels == labels[0]).all():
+        raise InputError("data.one_class", path="train", received=labels[0])
+    return TrainTable(pixels, hash_as_csv(pixels, labels), Path("train"), notes, labels=labels)
+
+
+def read_test_table(source: TableSource) -> TestTable:
+    """Take a table without labels in any of its forms: as `read_train_table`, but images alone.
+
+    Raises:
+        InputError: as there, or if the table has labels.
+
+    Example:
+        >>> read_test_table(np.zeros((2, 784))).images.shape
+        (2, 28, 28, 1)
+    """
+    if isinstance(source, TestTable) and not isinstance(source, TrainTable):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return load_test(Path(source).expanduser(), cache=True)
+    if not (_is_frame(source) or isinstance(source, np.ndarray)):
+        raise InputError("table.test_form", received=_describe(source))
+    pixels, notes = _read_pixels(source, "test")
+    return TestTable(pixels, hash_as_csv(pixels), Path("test"), notes)
+
+
+def read_images(images: Any) -> np.ndarray:
+    """Take images in any form, as `read_test_table` does, but without a hash.
+
+    Returns:
+        uint8 (n, 784).
+
+    Raises:
+        InputError: as there.
+
+    Example:
+        >>> read_images(np.full((1, 28, 28), 255.0)).max()
+        np.uint8(255)
+    """
+    return _read_pixels(images, "images")[0]
+
+
+def hash_as_csv(pixels: np.ndarray, labels: np.ndarray | None = None) -> str:
+    """The SHA-256 of a table's CSV in Kaggle's form: a header, LF at line ends, no quotes.
+
+    Args:
+        pixels: uint8 (n, 784).
+        labels: int64 (n,), 0 to 9; None for a test table.
+    """
+    digest = hashlib.sha256(",".join(["label"] * (labels is not None) + [f"pixel{k}" for k in range(PIXELS)]).encode())
+    digest.update(b"\n")
+    texts = np.array([list(f"{value},".encode().ljust(4)) for value in range(256)], np.uint8)  # blanks are dropped
+    for start in range(0, len(pixels), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        columns = pixels[rows] if labels is None else np.column_stack([labels[rows].astype(np.uint8), pixels[rows]])
+        cells = texts[columns]
+        cells[:, -1][cells[:, -1] == ord(",")] = ord("\n")
+        digest.update(cells[cells != ord(" ")].tobytes())
+    return digest.hexdigest()
+
+
+def _is_frame(source: Any) -> bool:
+    """Whether this is a DataFrame, of pandas or of a library that is used alike; none is imported for the question."""
+    return hasattr(source, "columns") and hasattr(source, "to_numpy")
+
+
+def _describe(source: Any) -> str:
+    if isinstance(source, TestTable):
+        return "a table with labels" if isinstance(source, TrainTable) else "a table without labels"
+    return type(source).__name__
+
+
+def _read_pixels(source: Any, name: str, label: str | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Pixels uint8 (n, 784), and notes on how they departed from Kaggle's form; `label` is a column to leave out."""
+    notes: tuple[str, ...] = ()
+    columns = [f"pixel{k}" for k in range(PIXELS)]
+    if _is_frame(source) and (label or list(source.columns) != list(range(PIXELS))):  # or an array's own numbers
+        columns, notes = _arrange_columns(list(source.columns), name, label)
+        source = source[columns].to_numpy()
+    values = np.asarray(source)
+    if values.ndim == 4 and values.shape[3] == 1:
+        values = values[..., 0]
+    if values.ndim == 3 and values.shape[1:] == (IMAGE_SIDE_PX, IMAGE_SIDE_PX):
+        values = values.reshape(len(values), PIXELS)
+    if values.ndim != 2 or values.shape[1] != PIXELS:
+        raise InputError("table.shape", path=name, received=np.shape(source))
+    if not len(values):
+        raise InputError("table.no_rows", path=name)
+    if values.dtype != np.uint8:
+        values = _to_bytes(values, name, [str(column) for column in columns])
+    return np.ascontiguousarray(values), notes
+
+
+def _arrange_columns(names: list[Any], name: str, label: str | None) -> tuple[list[Any], tuple[str, ...]]:
+    """The pixel columns in the order of the pixels."""
+    texts = [str(one) for one in names]
+    first = 1 if "pixel784" in texts and "pixel0" not in texts else 0
+    wanted = [f"pixel{k + first}" for k in range(PIXELS)]
+    expected = ([label] if label else []) + wanted
+    if missing := [one for one in expected if one not in texts]:
+        raise InputError("table.missing_column", path=name, column=missing[0], expected=len(expected))
+    if extra := [one for n, one in enumerate(texts) if one not in expected or one in texts[:n]]:
+        raise InputError("table.extra_column", path=name, column=extra[0][:40], expected=len(expected))
+    notes = [f"the pixels of {name} are named pixel1 to pixel{PIXELS}"] * first
+    notes += [f"the columns of {name} stand in another order"] * (texts != expected)
+    at = dict(zip(texts, names, strict=True))
+    return [at[one] for one in wanted], tuple(notes)
+
+
+def _to_bytes(values: np.ndarray, name: str, columns: list[str]) -> np.ndarray:
+    """Numbers of any type (n, columns) as uint8, if all of them are whole and from 0 to 255."""
+    result = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        block = values[start : start + ROWS_AT_ONCE]
+        if not (valid := _find_valid(block, 255)).all():
+            row, column = (int(place) for place in np.argwhere(~valid)[0])
+            if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:  # neither holds of NaN
+                raise InputError("table.scaled", path=name)
+            _refuse_empty(name, start + row, columns[column], block[row, column])
+            raise InputError(
+                "table.pixel_range",
+                path=name,
+                line=start + row,
+                column=columns[column],
+                received=_show(block[row, column]),
+            )
+        result[start : start + ROWS_AT_ONCE] = block
+    if result.max() == 1:  # black or white, as 0 or 1: nearly blank to a model of 0 to 255
+        raise InputError("table.scaled", path=name)
+    return result
+
+
+def _read_labels(labels: Any, row_count: int) -> np.ndarray:
+    """Labels as int64 (n,), 0 to 9; text is read as numbers, as it is from a file."""
+    values = np.asarray(labels)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or len(values) != row_count:
+        raise InputError("table.label_count", path="train", received=values.shape, expected=row_count)
+    if values.dtype.kind in "OUST":
+        known = {str(label): label for label in range(CLASSES)}  # scikit-learn's mnist_784 has its labels as text
+        values = np.array([known.get(one, one) if isinstance(one, str) else one for one in values.tolist()], object)
+    if not (valid := _find_valid(values, CLASSES - 1)).all():
+        row = int(np.argmin(valid))
+        _refuse_empty("train", row, "label", values[row])
+        raise InputError("table.label_range", path="train", line=row, column="label", received=_show(values[row]))
+    return values.astype(np.int64)
+
+
+def _find_valid(values: np.ndarray, highest: int) -> np.ndarray:
+    """Where values are whole numbers from 0 to `highest`; NaN is none."""
+    if values.dtype.kind in "biuf":
+        return (values >= 0) & (values <= highest) & (values == np.floor(values) if values.dtype.kind == "f" else True)
+    return np.array([_is_whole(one, highest) for one in values.flat], bool).reshape(values.shape)
+
+
+def _is_whole(value: Any, highest: int) -> bool:
+    if not isinstance(value, numbers.Real):
+        return False
+    number = float(value)
+    return 0 <= number <= highest and number.is_integer()
+
+
+def _refuse_empty(name: str, row: int, column: str, value: Any) -> None:
+    """Name a cell that holds nothing: None, NaN or pandas' NA."""
+    if value is None or type(value).__name__ == "NAType" or (isinstance(value, numbers.Real) and value != value):
+        raise InputError("table.empty_cell", path=name, line=row, column=column)
+
+
+def _show(value: Any) -> str:
+    """A wrong value as Python would write it."""
+    return repr(value.item() if isinstance(value, np.generic) else value)[:40]
