@@ -127,12 +127,12 @@ def _read_run(path: Path) -> dict[str, Any]:
     row["state"] = UNFINISHED
     if subcommand not in ("cv", "train"):
         return {**row, "note": f"repeat it: {config['command']}" if config.get("command") else None}
+    if config.get("in_python"):  # its tables or its model are in no file
+        return {**row, "note": f"repeat its call of cross_validate with run_dir={str(path)!r}"}
     try:
         load_run_config(path, subcommand)
     except InputError as error:  # of another version: that it can be resumed must not be promised
         return {**row, "note": str(error)}
-    if config.get("in_python"):  # its tables or its model are in no file
-        return {**row, "note": f"repeat its call of cross_validate with run_dir={str(path)!r}"}
     return {**row, "resume": format_resume_command(path, subcommand)}
 
 
