@@ -132,6 +132,7 @@ def test_frozen_weights_are_those_of_the_first_folds_model(place, done):
     assert set(changed) == {"probabilities/kernel", "probabilities/bias"}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result(place, done, tmp_path):
     assert run(place, tmp_path / "again", "--seeds", "2") == 0
     assert (tmp_path / "again" / "predictions.csv").read_bytes() == (done / "predictions.csv").read_bytes()

@@ -181,6 +181,7 @@ def test_a_run_in_its_last_epoch_is_not_pruned(monkeypatch):
         PruningCallback([(0.9, 0.9)], epochs=2).on_epoch_end(0, {"val_accuracy": 0.1, "accuracy": 0.1})
 
 
+@pytest.mark.slow
 def test_minutes_count_over_all_sessions_of_one_version_of_the_study(study, tmp_path):
     config = SweepConfig(study, tmp_path / "sweep", minutes=1e-6)
     assert len(sweep(config)) == 1 and len(sweep(config)) == 1
@@ -204,6 +205,7 @@ def test_two_processes_do_not_sweep_in_one_folder(study, tmp_path):
     held.release()
 
 
+@pytest.mark.slow
 def test_grids_of_different_models_are_run_side_by_side(study, tmp_path):
     other = '[[grid]]\nmodel = "dense"\nmodel_args.units = 4\n[[grid]]\nmodel = "narrow"\nmodel_args.kernel_px = 3\n'
     grid = "[[grid]]\nmodel_args.units = [4, 8]\n"
@@ -223,7 +225,7 @@ def test_weights_that_cannot_be_had_stop_the_sweep_and_fail_no_trial(study, tmp_
 # What a sweep takes over from earlier sessions, and what it must not.
 
 
-@pytest.mark.parametrize("rows", [60, 50])
+@pytest.mark.parametrize("rows", [50, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_finished_trial_of_other_data_is_run_again(config, tmp_path, rows):
     first = sweep(config)
     (tmp_path / "sweep" / TRIALS).unlink()
@@ -234,6 +236,7 @@ def test_a_finished_trial_of_other_data_is_run_again(config, tmp_path, rows):
     assert again[0].held_out_rows == rows // 2
 
 
+@pytest.mark.slow
 def test_trials_and_ensembles_of_other_data_are_not_mixed(config, tmp_path):
     sweep(config)
     kept = (tmp_path / "sweep" / ENSEMBLES).read_bytes()
@@ -323,6 +326,7 @@ def test_a_finished_folder_that_is_damaged_is_run_again(config, tmp_path, whole,
     assert strip([record]) == strip([expected])
 
 
+@pytest.mark.slow
 def test_ensembles_are_of_one_version_of_the_study(config, tmp_path):
     page = tmp_path / "sweep" / "page.html"
     sweep(config)
@@ -349,6 +353,7 @@ def test_ensembles_of_more_models_are_kept_if_their_folders_are_gone(config, tmp
     assert path.read_bytes() == kept, "the one model that has a folder makes no ensemble"
 
 
+@pytest.mark.slow
 def test_a_page_of_no_trial_does_not_replace_one(config, tmp_path):
     sweep(config)
     page = (tmp_path / "sweep" / "page.html").read_bytes()

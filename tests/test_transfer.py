@@ -18,6 +18,7 @@ def run(tiny_dir, folder, *flags):
     return cv.main([*BASE, "--input-dir", str(tiny_dir), "--run-dir", str(folder), *flags])
 
 
+@pytest.mark.slow
 def test_a_smoke_run_reuses_its_features_and_leaves_whole_nets(tiny_dir, tmp_path, monkeypatch):
     from digit_recognizer.training import inputs as features
 
