@@ -52,6 +52,15 @@ def mine(tmp_path):
     return path
 
 
+@pytest.mark.parametrize(("first_line", "times"), [("", 0), ("import keras", 1), ("from keras import layers", 1)])
+def test_a_file_that_imports_keras_does_so_without_its_notes(first_line, times, mine, monkeypatch):
+    imports = []
+    monkeypatch.setattr(_own, "import_keras", lambda: imports.append("quietly"))
+    mine.write_text(f"{first_line}\n{MINE}")
+    _own.load_own_module(_own.register_model(mine))
+    assert len(imports) == times
+
+
 def build_small(input_shape, classes):
     inputs = keras.Input(input_shape)
     outputs = keras.layers.Dense(classes, activation="softmax")(keras.layers.Flatten()(inputs))

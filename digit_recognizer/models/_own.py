@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from digit_recognizer.backend import import_keras
 from digit_recognizer.config import FUNCTION
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import find_cache_dir, lock_folder, read_bytes, read_json, write_json
@@ -28,6 +29,7 @@ from digit_recognizer.io import find_cache_dir, lock_folder, read_bytes, read_js
 Builder = Callable[..., Any]
 ALLOWED = "models.json"  # in the user's cache folder: hashes of the model files that were named
 LIMIT_BYTES = 1 << 20  # of a model's file
+IMPORTS_KERAS = re.compile(rb"^(import|from) (keras|tensorflow)\b", re.MULTILINE)  # not only inside `build`
 
 _functions: dict[str, Builder] = {}  # by what a configuration calls them
 _modules: dict[str, ModuleType] = {}  # by the hash of their file's content: an edited file is another module
@@ -99,6 +101,8 @@ def _execute(path: Path, content: bytes, sha256: str) -> ModuleType:
     module = ModuleType(f"digit_recognizer_model_{path.stem}_{sha256[:8]}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # where dataclasses look for the types of their fields
+    if IMPORTS_KERAS.search(content):
+        import_keras()  # without TensorFlow's notes on its own start
     try:
         exec(compile(content, str(path), "exec"), vars(module))  # its user has named the file
     except Exception as error:  # whatever its author has written
