@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import digit_recognizer
+
 pytestmark = pytest.mark.fast
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,3 +148,9 @@ def test_constraints_cover_every_requirement():
     wanted = config["options"]["install_requires"] + "".join(config["options.extras_require"].values())
     names = {line.split()[0].partition("[")[0] for line in wanted.strip().splitlines()}
     assert names - {"digit_recognizer"} <= pinned  # an extra may name others of this package
+
+
+def test_editors_see_the_names_that_the_package_exports():
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    seen = {alias.name: node.module for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen == {name: f"digit_recognizer.{module}" for name, module in digit_recognizer._MODULES.items()}

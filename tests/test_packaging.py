@@ -44,7 +44,7 @@ def test_wheel_and_source_archive_build_and_hold_the_whole_package(tmp_path):
     assert {name for name in names if name.endswith(".py")} == modules
     packaged = {
         str(path.relative_to(ROOT))
-        for pattern in ("py.typed", "*.toml", "*.css", "*.safetensors", "*.md", "*.txt", "*.csv")
+        for pattern in ("py.typed", "*.pyi", "*.toml", "*.css", "*.safetensors", "*.md", "*.txt", "*.csv")
         for path in (ROOT / "digit_recognizer").rglob(pattern)
     }
     assert len(packaged) >= 8 and packaged <= set(names)
