@@ -10,6 +10,7 @@ Keras, and computed nothing, forks one process per start. Exit code 1 if a byte 
 """
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import os
@@ -35,7 +36,7 @@ def main() -> int:
     parser.add_argument("--new-cache", action="store_true", help="an empty cache folder for each start")
     arguments = parser.parse_args()
     import_keras()
-    import digit_recognizer.training.cross_validation  # so that the processes to come need not  # noqa: F401
+    importlib.import_module("digit_recognizer.training.cross_validation")  # so that forked processes need not
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

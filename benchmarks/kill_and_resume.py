@@ -9,6 +9,7 @@ before. After so many kills a run may finish. Exit code 1, and the files kept, i
 """
 
 import argparse
+import importlib
 import json
 import os
 import shlex
@@ -52,7 +53,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     import_keras()
-    import digit_recognizer.training.cross_validation  # so that the processes to come need not  # noqa: F401
+    importlib.import_module("digit_recognizer.training.cross_validation")  # so that forked processes need not
 
     folder = Path(tempfile.mkdtemp(prefix="kill-and-resume-"))
     rng = np.random.default_rng(arguments.seed)

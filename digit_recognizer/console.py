@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 Item = TypeVar("Item")
 BAR_DELAY_SECONDS = 1.0  # what is done before needs no bar
@@ -64,7 +64,7 @@ def open_closed_streams() -> None:
     os.close(number)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it serves to the end
+            setattr(sys, name, _open_null_device())
 
 
 def make_printable(text: str) -> str:
@@ -97,7 +97,12 @@ def silence_output() -> None:
         number, null = sys.stdout.fileno(), os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, number)
         os.close(null)
-    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves to the end
+    sys.stdout = _open_null_device()
+
+
+def _open_null_device() -> TextIO:
+    """A stream that is written to nowhere, open until the process ends."""
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def format_command(name: str, *arguments: object) -> str:

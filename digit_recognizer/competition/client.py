@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 from digit_recognizer.console import ProgressBar, is_interactive
 from digit_recognizer.data.sources import download
@@ -211,9 +212,5 @@ def _time_limits() -> Iterator[None]:
             adapter.max_retries = adapter.max_retries.new(total=RETRIES)
         return send(adapter, request, **options)  # sessions pass all options by name
 
-    # mypy allows no method to be replaced, nor by a function that takes options by name only
-    HTTPAdapter.send = send_in_time  # type: ignore[method-assign, assignment]
-    try:
+    with mock.patch.object(HTTPAdapter, "send", send_in_time):
         yield
-    finally:
-        HTTPAdapter.send = send  # type: ignore[method-assign]  # a method is replaced, by itself

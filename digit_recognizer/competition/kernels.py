@@ -129,7 +129,7 @@ def list_needed(modules: Iterable[str]) -> list[Path]:
     for module in modules:
         finder.import_hook(module)
     found = finder.modules.values()
-    return sorted(Path(module.__file__) for module in found)  # type: ignore[attr-defined]  # unknown to typeshed
+    return sorted(Path(module.__file__) for module in found)  # type: ignore[attr-defined]  # missing in typeshed
 
 
 # ---- the files of a kernel

@@ -8,7 +8,7 @@ import hashlib
 import numbers
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeGuard, Union
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def read_train_table(source: TableSource) -> TrainTable:
         pixels, notes = _read_pixels(images, "train")
     elif _is_frame(source):
         pixels, notes = _read_pixels(source, "train", label="label")
-        labels = source["label"]  # type: ignore[index, call-overload]  # a DataFrame
+        labels = source["label"]
     else:
         raise InputError("table.train_form", received=_describe(source))
     labels = _read_labels(labels, len(pixels))
@@ -111,7 +111,7 @@ def hash_as_csv(pixels: np.ndarray, labels: np.ndarray | None = None) -> str:
     return digest.hexdigest()
 
 
-def _is_frame(source: Any) -> bool:
+def _is_frame(source: Any) -> TypeGuard["pd.DataFrame"]:
     """Whether this is a DataFrame, of pandas or of a library that is used alike; none is imported for the question."""
     return hasattr(source, "columns") and hasattr(source, "to_numpy")
 

@@ -51,6 +51,7 @@ class EvaluatedPictures:
         names: files, as `class/name`.
         labels, predicted: int64 (n,).
         probabilities: float64 (n,), of the predicted class.
+        hashes: SHA-256 of the files, 64 hexadecimal digits each.
     """
 
     names: list[str]
