@@ -155,11 +155,10 @@ def test_what_cannot_be_trained_is_refused_before_training(code, build, tiny_dir
 @pytest.mark.parametrize(
     ("code", "old", "new", "place"),
     [
-        ("models.preset_unknown", '"epochs"', '"epocs"', {"received": "epocs"}),
-        ("models.preset_unknown", '"epochs"', '"lr"', {"received": "lr"}),
+        ("models.preset_value", '"epochs"', '"epocs"', {"column": "PRESET"}),
         ("models.preset_value", '"epochs": 2', '"epochs": 0', {"column": "PRESET"}),
         ("models.preset_value", '"epochs": 2', '"epochs": "2"', {"column": "PRESET"}),
-        ("models.preset_type", "PRESET = {", "PRESET = 5  # {", {"received": "int"}),
+        ("models.preset_value", "PRESET = {", "PRESET = 5  # {", {"column": "PRESET"}),
         ("models.no_build", "def build", "def construct", {}),
         ("models.file_fails", "    units: int", "    units int", {"line": 9}),
         ("models.file_fails", "PRESET", "import nothing_such\nPRESET", {"line": 5}),

@@ -191,7 +191,7 @@ def test_examine_leaves_out_what_is_gone_and_refuses_what_does_not_apply(copied,
     [
         ("base", {"model": "/tmp/evil.py", "model_args": [], "precision": "float32"}, "transfer.foreign_model"),
         ("base", {"model": "narrow", "model_args": ["x"], "precision": "float32"}, "models.option_unknown"),
-        ("base", {"model": "dense", "model_args": [], "precision": "float32"}, "models.weights_too_large"),
+        ("base", {"model": "dense", "model_args": [], "precision": "float32"}, "io.too_long"),
         ("base", {"model": "narrow", "model_args": [], "precision": "int8"}, "transfer.damaged"),
         ("base", None, "transfer.older_version"),
         ("classes", ["a", "a", "b"], "transfer.damaged"),

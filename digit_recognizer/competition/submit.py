@@ -129,32 +129,33 @@ def submit(arguments: SubmitArguments) -> None:
     path, message = find_submission(arguments.submission), arguments.message.strip()
     arguments = dataclasses.replace(arguments, submission=path)
     with explain_interruption(f"nothing is lost: repeat the command, and {path} is submitted once"):
-        submission, sha256 = check_file(arguments), hash_file(path)
+        submission, sha256 = _check_file(arguments), hash_file(path)
         if not (message or arguments.dry_run) or not message.isprintable() or len(message) > MESSAGE_LENGTH:
             raise InputError("submission.message", received=repr(message[:40]), limit=MESSAGE_LENGTH)
         if arguments.dry_run:
-            print_line(describe_checks(submission))
+            print_line(_describe_checks(submission))
         check_writable_folder(LEDGER.parent)
         load_ledger()  # a damaged one is reported before anything is sent
         client = load_client()
         LEDGER.parent.mkdir(parents=True, exist_ok=True)
         with lock_folder(LEDGER.parent):  # of two commands at once, one sends the file and the other finds it
-            entry = find_earlier(client, sha256, resolve=not arguments.dry_run)
+            entry = _find_earlier(client, sha256, resolve=not arguments.dry_run)
             if arguments.dry_run:
-                state = f"was submitted before, as {entry.ref}" if entry else f"is ready, and {check_limits(client)}"
+                state = f"was submitted before, as {entry.ref}" if entry else f"is ready, and {_check_limits(client)}"
                 print_line(f"{path} {state}; nothing was sent.")
                 if entry is None:
-                    print_next(format_command("submit", path, "-m", message or path.stem, *_name_folder(arguments)))
+                    data = ["--input-dir", arguments.input_dir] * (arguments.input_dir != Path("input"))
+                    print_next(format_command("submit", path, "-m", message or path.stem, *data))
                 return
             if entry is not None:
                 print_line(f"{path} was submitted before, as {entry.ref}, on {entry.time}; it is not sent again.")
             else:
-                check_limits(client)
+                _check_limits(client)
                 newest = max((found.ref for found in _list_submissions(client)), default=0)
-                entry = send(client, path, _describe(path, sha256, message, submission, newest))
+                entry = _send(client, path, _describe(path, sha256, message, submission, newest))
                 print_line(f"{path} was submitted as {entry.ref}.")
         if entry.status == PENDING and arguments.wait:
-            entry = wait_for_score(client, entry)
+            entry = _wait_for_score(client, entry)
     if entry.status == PENDING:
         print_line(f"The score is not there yet. {REFRESH}")
     else:
@@ -174,39 +175,27 @@ def find_submission(path: Path) -> Path:
     if not path.is_dir():
         return path
     metrics = path / "metrics.json"
-    if not metrics.exists():
-        raise InputError("submission.not_of_a_run", path=path, reason="it holds no finished run")
-    content = read_json(metrics)
+    content = read_json(metrics) if metrics.exists() else None
     named = content.get("submission") if isinstance(content, dict) else None
-    if not isinstance(named, str) or not is_line(named):
-        raise InputError("submission.not_of_a_run", path=path, reason="not all test rows were predicted")
+    if not is_line(named):
+        raise InputError("submission.not_of_a_run", path=path)
     return Path(named)
 
 
-def describe_checks(submission: Submission) -> str:
-    """What `check_file` has found good, and what it could not check, as a sentence each."""
+def _describe_checks(submission: Submission) -> str:
+    """What `_check_file` has found good, and what it could not check."""
     rows, origin = len(submission.labels), submission.provenance
-    checks = [f"{rows:,} rows, with ImageId 1 to {rows:,} and labels from 0 to 9", "not all labels are equal"]
-    unknown = "for which test.csv it was made, and whether test rows were among the training rows"
+    checked = f"Checked here: {rows:,} rows, ImageId 1 to {rows:,} and labels from 0 to 9; not all labels are equal"
     if origin is None:
-        return f"Checked here: {'; '.join(checks)}. Not known, because {submission.path}.json is missing: {unknown}."
-    checks.append("unchanged since it was made")
-    if origin.test_sha256:
-        checks.append("made for this test.csv")
-    checks.append("eligible" if origin.ineligible is None else f"ineligible but allowed: {origin.ineligible}")
-    return f"Checked here: {'; '.join(checks)}."
+        unknown = "for which test.csv it was made, and whether test rows were among the training rows"
+        return f"{checked}. Not known, because {submission.path}.json is missing: {unknown}."
+    made_for = "; made for this test.csv" if origin.test_sha256 else ""
+    eligible = f"ineligible but allowed: {origin.ineligible}" if origin.ineligible else "eligible"
+    return f"{checked}; unchanged since it was made{made_for}; {eligible}."
 
 
-def _name_folder(arguments: SubmitArguments) -> list[object]:
-    return [] if arguments.input_dir == Path("input") else ["--input-dir", arguments.input_dir]
-
-
-def check_file(arguments: SubmitArguments) -> Submission:
-    """Refuse a file that Kaggle would not take, or that must not enter the competition.
-
-    Raises:
-        InputError: one line that says why.
-    """
+def _check_file(arguments: SubmitArguments) -> Submission:
+    """Refuse a file that Kaggle would not take, or that must not enter the competition."""
     path = arguments.submission
     if not path.name.isprintable():  # the ledger would not have the name that Kaggle lists
         raise InputError("io.unprintable", path=path)
@@ -227,12 +216,8 @@ def check_file(arguments: SubmitArguments) -> Submission:
     return submission
 
 
-def check_limits(client: Any) -> str:
-    """How many submissions are left today, as a phrase.
-
-    Raises:
-        InputError: if there are none.
-    """
+def _check_limits(client: Any) -> str:
+    """How many submissions are left today, as a phrase; none is an error."""
     with ask_kaggle():
         limits = client.competition_get_submission_limits(COMPETITION)
         allowed, today = _read_number(limits.num_allowed_now), _read_number(limits.num_today)
@@ -243,14 +228,11 @@ def check_limits(client: Any) -> str:
     return "this is the account's first submission"
 
 
-def find_earlier(client: Any, sha256: str, *, resolve: bool = True) -> Entry | None:
+def _find_earlier(client: Any, sha256: str, *, resolve: bool) -> Entry | None:
     """The entry of these bytes that Kaggle has, if any. One with an error does not count: it may be tried again.
 
     If `resolve`, an entry that is sending is resolved: it gets the number of the submission that came of it, or is
     removed. Hold the ledger's lock.
-
-    Raises:
-        InputError: if Kaggle cannot be reached, or its list is incomplete.
     """
     entries = load_ledger()
     newest = {entry.status: entry for entry in entries if entry.sha256 == sha256}  # of each status
@@ -274,25 +256,21 @@ def find_earlier(client: Any, sha256: str, *, resolve: bool = True) -> Entry | N
 
 
 def _describe(path: Path, sha256: str, message: str, submission: Submission, newest: int) -> Entry:
-    origin = submission.provenance
+    origin, here = submission.provenance, path.parent / "run"
+    run = (origin.run if origin else None) or ""
+    if Path(run).name == "run" and (here / "config.json").is_file():  # both came from a kernel
+        run = _shorten(here)
     return Entry(
         time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         file=_shorten(path),
         sha256=sha256,
         message=message,
-        run=_find_run(path, submission),
+        run=run,
         command=origin.command if origin else "",
         commit=(origin.commit if origin else None) or "",
         oof_accuracy=str(origin.oof_accuracy) if origin and origin.oof_accuracy is not None else "",
         ref=f">{newest}",
     )
-
-
-def _find_run(path: Path, submission: Submission) -> str:
-    """The run folders that a submission is from: as its provenance says, or beside it where both came from a kernel."""
-    downloaded = path.parent / "run"
-    named = (submission.provenance.run if submission.provenance else None) or ""
-    return _shorten(downloaded) if Path(named).name == "run" and (downloaded / "config.json").is_file() else named
 
 
 def _shorten(path: Path) -> str:
@@ -304,12 +282,10 @@ def _shorten(path: Path) -> str:
 # ---- sending
 
 
-def send(client: Any, path: Path, entry: Entry) -> Entry:
+def _send(client: Any, path: Path, entry: Entry) -> Entry:
     """Send a submission; returns the entry with Kaggle's number, pending, as it is recorded then. Hold the lock.
 
-    Raises:
-        RefusedError: if Kaggle has not taken it; then the entry is removed.
-        InputError: if nobody knows; the entry stays, for `find_earlier`.
+    If Kaggle refuses it, the entry is removed; if nobody knows, it stays, for `_find_earlier`.
     """
     record_entry(entry)
     try:
@@ -352,12 +328,8 @@ def _read_number(value: Any, least: int = 0) -> int:
 # ---- the score
 
 
-def wait_for_score(client: Any, entry: Entry) -> Entry:
-    """Ask until Kaggle has scored the pending submission, and record its answer.
-
-    Raises:
-        InputError: if Kaggle finds an error in the file, cannot be reached several times in a row, or takes too long.
-    """
+def _wait_for_score(client: Any, entry: Entry) -> Entry:
+    """Ask until Kaggle has scored the pending submission, and record its answer."""
 
     def ask() -> Entry | None:
         with ask_kaggle(remedy=REFRESH):
@@ -482,22 +454,6 @@ def tabulate_ledger(entries: Sequence[Entry]) -> "pd.DataFrame":
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
     frame.insert(COLUMNS.index("public_score") + 1, "difference", frame["public_score"] - frame["oof_accuracy"])
     return frame
-
-
-def format_ledger(entries: Sequence[Entry]) -> str:
-    """The ledger as a table for the terminal: out-of-fold accuracy beside public score, the newest last."""
-    if not entries:
-        return f"{LEDGER} has no submission yet. Make the first: python -m digit_recognizer.submit FILE -m MESSAGE"
-    table = [("time (UTC)", "file", "out of fold", "public", "difference", "status", "ref", "message")]
-    for entry in entries:
-        oof, public = format_score(entry.oof_accuracy), format_score(entry.public_score)
-        difference = f"{float(entry.public_score) - float(entry.oof_accuracy):+.5f}" if oof and public else ""
-        begun = entry.time[:19].replace("T", " ")
-        message = entry.error or entry.message
-        table.append((begun, entry.file, oof, public, difference, entry.status, entry.ref, message))
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join(lines)
 
 
 def format_score(number: str) -> str:

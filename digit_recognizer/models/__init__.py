@@ -88,12 +88,15 @@ def load_preset(name: str) -> dict[str, Any]:
     """A model's differences from `RunConfig`'s defaults.
 
     Raises:
-        InputError: naming the model's file and what is wrong with its PRESET.
+        InputError: naming the model's file and what is wrong with its PRESET or SMOKE.
     """
     module = load_model_module(name)
+    for column in ("PRESET", "SMOKE"):
+        try:
+            RunConfig.from_json({**RunConfig().to_json(), **getattr(module, column, {})})
+        except (InputError, TypeError) as error:  # TypeError: it is no dict
+            raise InputError("models.preset_value", path=module.__file__, column=column, reason=error) from error
     preset: dict[str, Any] = getattr(module, "PRESET", {})
-    _check_preset(module, "PRESET")
-    _check_preset(module, "SMOKE")
     return preset
 
 
@@ -121,12 +124,9 @@ def build_config(name: str, /, smoke: bool = False, **changes: Any) -> RunConfig
     if isinstance(changes.get("model_args"), Mapping):
         changes["model_args"] = tuple(f"{key}={value}" for key, value in changes["model_args"].items())
     changes = {key: value.item() if type(value).__module__ == "numpy" else value for key, value in changes.items()}
-    changes_from_defaults = {
-        **load_preset(name),
-        **({**SMOKE, **load_smoke(name), "smoke": True} if smoke else {}),
-        **changes,
-    }
-    return RunConfig.from_json({**defaults, "model": name, **changes_from_defaults})
+    recipe = {**defaults, **load_preset(name), "model": name}
+    smoke_run = {**SMOKE, **load_smoke(name), "smoke": True} if smoke else {}
+    return RunConfig.from_json({**recipe, **smoke_run, **changes})
 
 
 def build_model(
@@ -173,7 +173,12 @@ def construct_model(
     arguments: dict[str, Any] = {}
     if hasattr(module, "Options"):
         arguments["options"] = module.Options(**options)
-        _check_ranges(arguments["options"])
+        for field in dataclasses.fields(module.Options):
+            lowest, highest = field.metadata.get("range", (-math.inf, math.inf))
+            value = getattr(arguments["options"], field.name)
+            if not lowest <= value <= highest:  # NaN too
+                bounds = {"lowest": lowest, "highest": highest}
+                raise InputError("models.option_range", option=field.name, received=value, **bounds)
     elif options:
         raise TypeError(f"{name} has no options")
     if "weights" in inspect.signature(module.build).parameters:
@@ -211,11 +216,13 @@ def read_options(name: str, pairs: Sequence[str]) -> dict[str, Number]:
             raise InputError("models.option_unknown", received=pair[:60], help=describe_options(name), hint=hint)
         if key in options:
             raise InputError("models.option_repeated", received=pair[:60], option=key)
-        value = _read_number(text, type(known[key]))
-        if value is None:
+        try:
+            options[key] = type(known[key])(text)
+            if not math.isfinite(options[key]):
+                raise ValueError
+        except (ValueError, OverflowError):  # the latter of a whole number beyond all floats
             code = "models.option_not_whole" if type(known[key]) is int else "models.option_not_finite"
-            raise InputError(code, received=pair[:60], option=key)
-        options[key] = value
+            raise InputError(code, received=pair[:60], option=key) from None
     return options
 
 
@@ -246,35 +253,3 @@ def check_kernel_size(shape: Sequence[int | None], kernel_px: int, layer: str) -
     side_px = min(px or 0 for px in shape[1:3])
     if kernel_px > side_px:
         raise InputError("models.kernel_too_large", layer=layer, received=kernel_px, side=side_px)
-
-
-def _check_preset(module: ModuleType, name: str) -> None:
-    """Refuse settings of a model's file that no run can have; the message names the file."""
-    preset = getattr(module, name, {})
-    defaults, path = RunConfig().to_json(), module.__file__
-    if not isinstance(preset, dict):
-        raise InputError("models.preset_type", path=path, column=name, received=type(preset).__name__)
-    if unknown := [key for key in preset if key not in defaults or key == "model"]:
-        hint = suggest(str(unknown[0]), defaults)
-        raise InputError("models.preset_unknown", path=path, column=name, received=unknown[0], hint=hint)
-    try:
-        RunConfig.from_json({**defaults, **preset})
-    except InputError as error:
-        raise InputError("models.preset_value", path=path, column=name, reason=error) from error
-
-
-def _check_ranges(options: Any) -> None:
-    for field in dataclasses.fields(options):
-        lowest, highest = field.metadata.get("range", (-math.inf, math.inf))
-        value = getattr(options, field.name)
-        if not lowest <= value <= highest:  # NaN too
-            raise InputError("models.option_range", option=field.name, received=value, lowest=lowest, highest=highest)
-
-
-def _read_number(text: str, kind: type) -> Number | None:
-    """A finite number of a type; None where the text is none."""
-    try:
-        value: Number = kind(text)
-        return value if math.isfinite(value) else None
-    except (ValueError, OverflowError):  # the latter of a whole number beyond all floats
-        return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from digit_recognizer.cli import OutputArguments, command, parse_arguments, print_table
 from digit_recognizer.config import RunConfig, flag
-from digit_recognizer.console import format_command, format_seconds, print_next
+from digit_recognizer.console import format_command, print_next
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.models import build_config, list_models, load_preset
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESULTS = Path(__file__).with_name("results.csv")
+SHOWN = ("model", "parameters", "recipe", "command", "accuracy", "low", "high", "seconds")  # on the screen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,9 @@ def main(arguments: list[str]) -> None:
     if chosen.json or chosen.csv:
         print_table(frame, chosen)
         return
-    print_table(_shorten(frame), chosen)
+    configs = map(build_config, frame["model"])
+    frame["recipe"] = [f"{one.epochs} epochs, {one.optimizer} {one.learning_rate:g}" for one in configs]
+    print_table(frame[list(SHOWN)], chosen)
     print_next(format_command("cv", "--model", frame.loc[frame["accuracy"].idxmax(), "model"]))
 
 
@@ -53,7 +56,7 @@ def load_results() -> "pd.DataFrame":
     """
     import pandas as pd
 
-    kinds = {"parameters": "Int64", "seed": "Int64", "rows": "Int64"}
+    kinds = dict.fromkeys(("parameters", "seed", "rows", "seconds"), "Int64")
     frame = pd.read_csv(RESULTS, dtype=kinds, keep_default_na=False, na_values=[""])
     added = pd.DataFrame({"model": [name for name in list_models() if name not in set(frame["model"])]})
     if len(added):
@@ -79,28 +82,6 @@ def format_recipe(model: str) -> str:
     defaults = RunConfig()
     changes = {name: value for name, value in load_preset(model).items() if value != getattr(defaults, name)}
     return " ".join(f"{flag(name)} {value}" for name, value in changes.items())
-
-
-def _shorten(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """The columns for the screen."""
-    import pandas as pd
-
-    rows = []
-    for row in frame.itertuples():
-        config = build_config(row.model)
-        measured = not pd.isna(row.accuracy)
-        rows.append(
-            {
-                "model": row.model,
-                "parameters": row.parameters,
-                "recipe": f"{config.epochs} epochs, {config.optimizer} {config.learning_rate:g}",
-                "command": row.command,
-                "accuracy": row.accuracy,
-                "95 % interval": f"{row.low:.5f} to {row.high:.5f}" if measured else "not measured",
-                "time": format_seconds(row.seconds) if measured else "",
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 if __name__ == "__main__":

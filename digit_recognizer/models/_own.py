@@ -10,7 +10,6 @@ A function is known to the process that it was passed to, and to no other.
 import functools
 import hashlib
 import inspect
-import json
 import os
 import re
 import sys
@@ -23,7 +22,7 @@ from typing import Any
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import FUNCTION
-from digit_recognizer.errors import InputError, WriteError
+from digit_recognizer.errors import InputError
 from digit_recognizer.io import find_cache_dir, lock_folder, read_bytes, read_json, write_json
 
 Builder = Callable[..., Any]
@@ -107,7 +106,8 @@ def _execute(path: Path, content: bytes, sha256: str) -> ModuleType:
         exec(compile(content, str(path), "exec"), vars(module))  # its user has named the file
     except Exception as error:  # whatever its author has written
         del sys.modules[module.__name__]
-        raise InputError("models.file_fails", path=path, line=_find_line(error, path), reason=_show(error)) from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise InputError("models.file_fails", path=path, line=_find_line(error, path), reason=reason) from error
     if not callable(getattr(module, "build", None)):
         raise InputError("models.no_build", path=path)
     return module
@@ -119,10 +119,6 @@ def _find_line(error: Exception, path: Path) -> int:
         return error.lineno
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return (frames[-1].lineno or 1) if frames else 1
-
-
-def _show(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
 def _wrap_function(function: Builder) -> ModuleType:
@@ -172,19 +168,16 @@ def _allow(sha256: str) -> None:
     _named.add(sha256)
     folder = find_cache_dir()
     try:
-        if sha256 in _read_allowed():
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        with lock_folder(folder):
-            write_json(folder / ALLOWED, sorted({*_read_allowed(), sha256}))
-    except (OSError, InputError, WriteError):
+        if sha256 not in _read_allowed():
+            folder.mkdir(parents=True, exist_ok=True)
+            with lock_folder(folder):
+                write_json(folder / ALLOWED, sorted({*_read_allowed(), sha256}))
+    except (OSError, InputError):
         return  # it cannot be kept: the file runs in this process, and must be named again in the next
 
 
 def _read_allowed() -> set[str]:
-    path = find_cache_dir() / ALLOWED
     try:
-        content = read_json(path) if path.is_file() else []
-    except (InputError, OSError, json.JSONDecodeError):
+        return set(map(str, read_json(find_cache_dir() / ALLOWED)))
+    except (InputError, TypeError):  # there is none, or it is damaged: nothing is allowed
         return set()
-    return set(map(str, content)) if isinstance(content, list) else set()

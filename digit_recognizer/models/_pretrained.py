@@ -5,6 +5,7 @@ else. Files of the official name must have the hash that Keras publishes.
 """
 
 import hashlib
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import open_regular_file
+from digit_recognizer.io import read_bytes
 
 if TYPE_CHECKING:
     import h5py
@@ -69,51 +70,33 @@ def load_backbone(
             raise InputError("models.imagenet_download", reason=reason, file=backbone.file) from error
     model = build(None)
     if weights is not None:
-        load_official_weights(model, backbone, Path(weights))
+        _load_official_weights(model, backbone, Path(weights))
     return model
 
 
-def load_official_weights(model: "keras.Model", backbone: Backbone, path: Path) -> None:
-    """Load a weights file in the layout of `keras.applications` into a backbone.
-
-    Args:
-        model: built without its top; changed in place, unless the file is refused.
-        backbone: which it is.
-        path: an HDF5 file with a group per layer, whose attribute `weight_names` lists its arrays in Keras' order.
-
-    Raises:
-        InputError: if the file is not regular, too large, damaged, of another architecture, has the official name but
-            another hash, or holds anything but plainly stored float32 arrays where weights are expected.
-    """
+def _load_official_weights(model: "keras.Model", backbone: Backbone, path: Path) -> None:
+    """Load an HDF5 file in the layout of `keras.applications`: a group per layer, which lists its `weight_names`."""
     import h5py
 
     layers = [layer for layer in model.layers if layer.weights]
     most_bytes = 4 * sum(math.prod(weight.shape) for weight in model.weights) + HEADER_BYTES_PER_LAYER * len(
         model.layers
     )
-    with open_regular_file(path) as file:
-        size = file.seek(0, 2)
-        if size > most_bytes:
-            raise InputError("models.weights_too_large", path=path, received=size, most=most_bytes)
-        file.seek(0)
-        if path.name == backbone.file and hashlib.file_digest(file, "md5").hexdigest() != backbone.md5:
-            raise InputError("models.official_hash", path=path, other=backbone.md5)
-        try:
-            with h5py.File(file, "r") as content:
-                arrays = {layer.name: _read_layer(content, layer) for layer in layers}
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            reason = " ".join(str(error).split()).strip("'\"").rstrip(".")
-            raise InputError("models.official_weights", path=path, model=backbone.name, reason=reason) from error
+    content = read_bytes(path, most_bytes)
+    if path.name == backbone.file and hashlib.md5(content).hexdigest() != backbone.md5:
+        raise InputError("models.official_hash", path=path, other=backbone.md5)
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            arrays = {layer.name: _read_layer(file, layer) for layer in layers}
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split()).strip("'\"").rstrip(".")
+        raise InputError("models.official_weights", path=path, model=backbone.name, reason=reason) from error
     for layer in layers:
         layer.set_weights(arrays[layer.name])
 
 
 def _read_layer(file: "h5py.File", layer: "keras.Layer") -> list[np.ndarray]:
-    """The arrays of a layer, in the order of its weights.
-
-    Raises:
-        ValueError: if one is missing, of another shape, or not simply there.
-    """
+    """The arrays of a layer, in the order of its weights."""
     group = _follow(file, layer.name)
     names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
     if len(names) != len(layer.weights) or not all(isinstance(name, str) for name in names):

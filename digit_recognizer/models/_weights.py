@@ -9,9 +9,7 @@ never opens it.
 import hashlib
 import json
 import math
-import os
 import re
-import stat
 import tempfile
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from digit_recognizer.errors import InputError, WriteError
+from digit_recognizer.io import read_bytes
 from digit_recognizer.models._blocks import make_plain
 
 HEADER_BYTES_PER_ARRAY = 512  # name, dtype, shape and place of an array in the header; ours take about 100
@@ -53,11 +52,10 @@ def load_arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
     Raises:
         InputError: if the file is missing, not a regular file, too large or damaged.
     """
+    content = read_bytes(path, most_bytes)
     try:
-        return unpack_weights(_read_regular_file(path, most_bytes))
+        return unpack_weights(content)
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError("models.weights_damaged", path=path, reason=error) from error
 
 
@@ -146,23 +144,3 @@ def _hash_arrays(arrays: dict[str, np.ndarray]) -> str:
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()
-
-
-def _read_regular_file(path: Path, most_bytes: int) -> bytes:
-    """Read a whole file that is neither a link, a folder, a FIFO nor a device, and not too large."""
-    try:
-        with open(path, "rb", opener=_open_without_links) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise InputError("models.weights_unreadable", path=path, reason="it is not a regular file")
-            if status.st_size > most_bytes:
-                raise InputError("models.weights_too_large", path=path, received=status.st_size, most=most_bytes)
-            return file.read(most_bytes)
-    except FileNotFoundError:
-        raise InputError("models.weights_missing", path=path) from None
-    except OSError as error:
-        raise InputError("models.weights_unreadable", path=path, reason=error.strerror or error) from error
-
-
-def _open_without_links(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO without a writer would block

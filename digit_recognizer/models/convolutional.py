@@ -11,12 +11,9 @@ the last pooling and after each dense layer, as there.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from digit_recognizer.models import MUON, check_kernel_size, option
-
-if TYPE_CHECKING:
-    import keras
 
 PRESET: dict[str, Any] = MUON
 
@@ -40,7 +37,7 @@ class Options:
     """Share of the activations that a step leaves out, after the last pooling and each dense layer."""
 
 
-def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> "keras.Model":
+def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> Any:
     """Build a convolutional model."""
     import keras
     from keras import layers

@@ -9,12 +9,9 @@ Expect 0.9954 of 8,398 held-out rows after 5 minutes of `train --model resnet` o
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from digit_recognizer.models import FAST_MUON, option
-
-if TYPE_CHECKING:
-    import keras
 
 PRESET: dict[str, Any] = FAST_MUON
 
@@ -27,7 +24,7 @@ class Options:
     """Of each of the three stages; 3 make the paper's 20 layers, 18 its 110."""
 
 
-def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> "keras.Model":
+def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> Any:
     """Build the ResNet."""
     import keras
     from keras import layers
@@ -45,7 +42,7 @@ def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> 
     return keras.Model(inputs, softmax_output(embedding, classes), name="resnet")
 
 
-def _add_block(inputs: "keras.KerasTensor", filters: int, name: str) -> "keras.KerasTensor":
+def _add_block(inputs: Any, filters: int, name: str) -> Any:
     """Two convolutions beside a shortcut; more filters than channels halve height and width."""
     from keras import layers
 

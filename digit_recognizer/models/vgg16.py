@@ -167,18 +167,12 @@ def _build_backbone(shape: tuple[int, int, int], weights: str | None) -> "keras.
 
     backbone = load_backbone(BACKBONE, build_vgg16, weights)
     if weights is None:
-        _draw_weights(backbone)
+        # as He et al. 2015 (arXiv 1502.01852, section 2.2); the same ones at every call, because each fold builds a
+        # model of its own, and all must have the backbone that computed the features
+        rng = np.random.default_rng(RANDOM_WEIGHTS_SEED)
+        for layer in backbone.layers:
+            if layer.weights:
+                kernel, bias = layer.weights
+                spread = np.sqrt(2 / np.prod(kernel.shape[:-1]))
+                layer.set_weights([spread * rng.standard_normal(kernel.shape, np.float32), np.zeros(bias.shape)])
     return backbone
-
-
-def _draw_weights(backbone: "keras.Model") -> None:
-    """Draw kernels as He et al. 2015 do (arXiv 1502.01852, section 2.2), the same ones at every call.
-
-    Each fold builds a model of its own, and all must have the backbone that computed the features.
-    """
-    rng = np.random.default_rng(RANDOM_WEIGHTS_SEED)
-    for layer in backbone.layers:
-        if layer.weights:
-            kernel, bias = layer.weights
-            spread = np.sqrt(2 / np.prod(kernel.shape[:-1]))
-            layer.set_weights([spread * rng.standard_normal(kernel.shape, np.float32), np.zeros(bias.shape)])
