@@ -4,7 +4,9 @@ import sys
 from dataclasses import dataclass
 
 from digit_recognizer.cli import OutputArguments, command, parse_arguments, print_table
-from digit_recognizer.competition.submit import format_ledger, load_ledger, refresh_ledger, tabulate_ledger
+from digit_recognizer.competition.submit import LEDGER, load_ledger, refresh_ledger, tabulate_ledger
+
+SHOWN = ("time", "file", "oof_accuracy", "public_score", "difference", "status", "ref", "message", "error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +22,14 @@ def main(arguments: list[str]) -> None:
     """Show the ledger."""
     chosen = parse_arguments(SubmissionsArguments, "submissions", arguments)
     pending = refresh_ledger() if chosen.refresh else 0
+    frame = tabulate_ledger(load_ledger())
     if chosen.json or chosen.csv:
-        print_table(tabulate_ledger(load_ledger()), chosen)
+        print_table(frame, chosen)
         return
-    print(format_ledger(load_ledger()))
+    if frame.empty:
+        print(f"{LEDGER} has no submission yet. Make the first: python -m digit_recognizer.submit FILE -m MESSAGE")
+    else:
+        print_table(frame[list(SHOWN)], chosen)
     if pending:
         print(f"Kaggle has not scored {pending} of them yet. Ask again in a minute.")
 

@@ -1,8 +1,8 @@
 """What a kernel does on Kaggle's machine, here in folders that stand for Kaggle's."""
 
 import json
+import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,12 @@ from conftest import expect_error, write_tiny_data
 from resuming import StopAfterSaving
 
 from digit_recognizer.cli import parse_run_config
-from digit_recognizer.competition import kernel_session
-from digit_recognizer.competition.kernel_session import Session, find_competition_data, find_earlier_run
+from digit_recognizer.competition.kernel_session import (
+    Session,
+    find_competition_data,
+    find_earlier_run,
+    format_run_command,
+)
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.console import TerminatedError
 from digit_recognizer.errors import InputError
@@ -69,8 +73,8 @@ def test_a_version_leaves_a_submission_its_figures_and_the_run(inputs):
 def test_the_command_that_is_recorded_asks_for_the_same_settings(inputs):
     settings = {"epochs": 3, "tensorboard": True, "unfreeze": None, "model_args": ("dropout=0.3", "kernel_px=4")}
     config = begin(inputs, model="narrow", settings={**settings, "smoke": True}).config
-    with kernel_session._named_as_command(config):
-        parsed = parse_run_config("cv", sys.argv[1:], "").config
+    words = shlex.split(format_run_command(config))
+    parsed = parse_run_config("cv", words[3:], "").config
     assert parsed == config.replace(input_dir=Path("input"), run_dir=None, submission=None)
 
 

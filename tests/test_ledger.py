@@ -9,7 +9,6 @@ from digit_recognizer.competition.submit import (
     COLUMNS,
     LEDGER,
     Entry,
-    format_ledger,
     load_ledger,
     record_entry,
     remove_entry,
@@ -67,9 +66,10 @@ def test_a_field_of_several_lines_is_kept_on_one():
     assert (load_ledger()[0].file, load_ledger()[0].error) == (r"a\nb.csv", r"\x1b[31mred")
 
 
-def test_no_file_is_an_empty_ledger():
+def test_no_file_is_an_empty_ledger(capsys):
     assert load_ledger() == []
-    assert "submit FILE" in format_ledger([])
+    assert submissions.main([]) == 0
+    assert "submit FILE" in capsys.readouterr().out
 
 
 GOOD = ",".join(COLUMNS) + "\n"
@@ -104,9 +104,12 @@ def test_a_cell_is_kept_as_it_is_and_is_no_formula(text):
     assert f",{text}," not in LEDGER.read_text() or text[0] not in "=-@"
 
 
-def test_the_table_has_the_difference_where_both_scores_are_known():
-    first, second = format_ledger([FIRST, SECOND]).splitlines()[1:]
-    assert first.split("  ")[:2] == ["2026-11-21 20:15:09", "submissions/champion, plain.csv"]
+def test_the_table_has_the_difference_where_both_scores_are_known(capsys):
+    record_entry(FIRST)
+    record_entry(SECOND)
+    assert submissions.main([]) == 0
+    first, second = capsys.readouterr().out.splitlines()[1:]
+    assert first.split("  ")[:2] == [FIRST.time, "submissions/champion, plain.csv"]
     assert "0.99712" in first and "0.99657" in first and "-0.00055" in first
     assert "sending" in second and "-0.0" not in second
 
@@ -123,9 +126,10 @@ def test_other_programs_get_scores_as_numbers(capsys):
     assert capsys.readouterr().out.startswith("time,file,")
 
 
-def test_the_table_shows_the_error_of_a_file():
-    failed = replace(FIRST, status="error", error="Submission must have 28000 rows", public_score="")
-    assert "Submission must have 28000 rows" in format_ledger([failed])
+def test_the_table_shows_the_error_of_a_file(capsys):
+    record_entry(replace(FIRST, status="error", error="Submission must have 28000 rows", public_score=""))
+    assert submissions.main([]) == 0
+    assert "Submission must have 28000 rows" in capsys.readouterr().out
 
 
 def test_a_ledger_that_a_spreadsheet_has_saved_is_read():

@@ -8,16 +8,15 @@ are a version's output, if it ends before Kaggle's time limit.
 import contextlib
 import inspect
 import os
+import shlex
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.competition.submissions import PACKAGE
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import TerminatedError, print_line, raise_on_signals
 from digit_recognizer.data.dataset import load_dataset, load_train, pixels_to_images
@@ -35,7 +34,7 @@ from digit_recognizer.reporting.plots import (
     save_figure,
 )
 from digit_recognizer.training.cross_validation import CVResult, resume, run_cross_validation
-from digit_recognizer.training.run import CONFIG, METRICS, load_history
+from digit_recognizer.training.run import CONFIG, METRICS, Call, load_history
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,9 +105,10 @@ class Session:
         """
         earlier = find_earlier_run(self.inputs)
         try:
-            with raise_on_signals(), _stopped_in_time(self.ends), _named_as_command(self.config):
+            with raise_on_signals(), _stopped_in_time(self.ends):
                 if earlier is None:
-                    self.result = run_cross_validation(self.config)
+                    call = Call(format_run_command(self.config), in_python=False)
+                    self.result = run_cross_validation(self.config, call=call)
                 else:
                     self.result = self._resume(earlier)
         except TerminatedError:
@@ -209,17 +209,12 @@ def _stopped_in_time(ends: float) -> Iterator[None]:
         timer.join()  # its signal must reach our handler, not the system's
 
 
-@contextlib.contextmanager
-def _named_as_command(config: RunConfig) -> Iterator[None]:
-    """Let the run and its submission record the command that does the same elsewhere."""
+def format_run_command(config: RunConfig) -> str:
+    """The command that does the same elsewhere, which the run and its submission record."""
     recipe = build_config(config.model, config.smoke).to_json()
-    differing = {k: v for k, v in config.to_json().items() if k not in PATH_FIELDS and recipe[k] != v}
-    kept = sys.argv
-    sys.argv = [str(PACKAGE / "cv.py"), "--model", config.model, *["--smoke"] * config.smoke]
-    for name, value in differing.items():
-        values = value if isinstance(value, list) else [] if value is True else [value]
-        sys.argv += [flag(name), *map(str, values)]
-    try:
-        yield
-    finally:
-        sys.argv = kept
+    words = ["python", "-m", "digit_recognizer.cv", "--model", config.model, *["--smoke"] * config.smoke]
+    for name, value in config.to_json().items():
+        if name not in PATH_FIELDS and value != recipe[name]:
+            values = value if isinstance(value, list) else [] if value is True else [value]
+            words += [flag(name), *map(str, values)]
+    return shlex.join(words)

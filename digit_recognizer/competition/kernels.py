@@ -24,7 +24,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from modulefinder import ModuleFinder
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from string import Template
 from typing import Annotated, Any
 
@@ -162,10 +162,8 @@ def build_script(arguments: BuildArguments) -> Path:
     Raises:
         InputError: for an unknown model, or a folder that holds a kernel already.
     """
-    template = Template(SCRIPT.read_text(encoding="utf-8"))
-    return _write_kernel(
-        arguments, arguments.model, f"{arguments.model}.py", template.substitute(_describe_package(arguments))
-    )
+    content = Template(SCRIPT.read_text(encoding="utf-8")).substitute(_describe_package(arguments))
+    return _write_kernel(arguments, arguments.model, f"{arguments.model}.py", content)
 
 
 def build_notebook(arguments: BuildArguments) -> Path:
@@ -247,12 +245,10 @@ def push(folder: Path) -> str:
     Raises:
         InputError: if the folder holds no kernel, or Kaggle does not take all of it.
     """
-    metadata = read_metadata(folder)
+    client, metadata = _open_kernel(folder)
     code = folder / metadata["code_file"]
     if not code.is_file() or code.is_symlink() or code.name == METADATA:
         raise InputError("kernel.code_file", path=code)
-    client = load_client()
-    metadata = fill_owner(metadata, client)
     kernel, look = metadata["id"], f"look whether it has arrived before you push again: kernel status {folder}"
     with tempfile.TemporaryDirectory() as name:
         shutil.copyfile(code, Path(name) / code.name)
@@ -280,8 +276,8 @@ def report_status(folder: Path, wait: bool = False) -> str:
     Raises:
         InputError: if there is none, or it has failed or been cancelled.
     """
-    client = load_client()
-    kernel = fill_owner(read_metadata(folder), client)["id"]
+    client, metadata = _open_kernel(folder)
+    kernel = metadata["id"]
 
     def ask() -> Any:
         with ask_kaggle(KERNEL_STATUS_CODES):
@@ -313,12 +309,11 @@ def download_output(folder: Path, target: Path) -> str:
     Raises:
         InputError: if there is no output, a file cannot be downloaded, or `target` exists.
     """
-    metadata = read_metadata(folder)
     if target.exists():
         raise InputError("kernel.output_exists", path=target)
     check_writable_folder(target.parent)
-    client = load_client()
-    kernel = fill_owner(metadata, client)["id"]
+    client, metadata = _open_kernel(folder)
+    kernel = metadata["id"]
     files, log = _list_output(client, kernel)
     if not files and not log:
         raise InputError("kernel.no_output", path=kernel)
@@ -331,20 +326,14 @@ def download_output(folder: Path, target: Path) -> str:
         if log:
             (output / f"{kernel.partition('/')[2]}.log").write_text(log, encoding="utf-8")
         output.replace(target)
-    line, run, submission = f"{target} holds {len(files)} files of {kernel}.", target / "run", target / "submission.csv"
-    if (run / "config.json").exists():
-        line += f" Its run is {run}."
+    line, submission = f"{target} holds {len(files)} files of {kernel}.", target / "submission.csv"
     if submission.exists():
         line += f" Submit it: python -m digit_recognizer.submit {submission} -m MESSAGE"
     return line
 
 
-def read_metadata(folder: Path) -> dict[str, Any]:
-    """The metadata of a kernel.
-
-    Raises:
-        InputError: if the folder holds none.
-    """
+def _open_kernel(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Kaggle's client, and the metadata of a kernel with the login's account name in place of OWNER."""
     path = folder / METADATA
     if not path.is_file():
         raise InputError("kernel.none", path=folder)
@@ -352,23 +341,13 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     texts = isinstance(metadata, dict) and all(isinstance(metadata.get(key), str) for key in ("id", "code_file"))
     if not texts or metadata["id"].count("/") != 1 or Path(metadata["code_file"]).name != metadata["code_file"]:
         raise InputError("kernel.metadata_fields", path=path)
-    return metadata
-
-
-def fill_owner(metadata: dict[str, Any], client: Any) -> dict[str, Any]:
-    """Metadata with the login's account name in place of OWNER.
-
-    Raises:
-        InputError: if the login has none.
-    """
-    text = json.dumps(metadata)
-    if f'"{OWNER}/' not in text:
-        return metadata
-    name = client.get_config_value("username")
-    if not name:
-        raise InputError("kernel.unknown_owner")
-    filled: dict[str, Any] = json.loads(text.replace(f'"{OWNER}/', f'"{name}/'))
-    return filled
+    client, text = load_client(), json.dumps(metadata)
+    if f'"{OWNER}/' in text:
+        name = client.get_config_value("username")
+        if not name:
+            raise InputError("kernel.unknown_owner")
+        metadata = json.loads(text.replace(f'"{OWNER}/', f'"{name}/'))
+    return client, metadata
 
 
 def _list_output(client: Any, kernel: str) -> tuple[list[tuple[str, str]], str]:
@@ -394,10 +373,15 @@ def _list_output(client: Any, kernel: str) -> tuple[list[tuple[str, str]], str]:
 def _download(name: str, address: str, folder: Path) -> None:
     import requests
 
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name or not name.isprintable():
+    path = folder / name
+    if (
+        path == folder
+        or not path.is_relative_to(folder)
+        or ".." in path.parts
+        or not name.isprintable()
+        or "\\" in name
+    ):
         raise InputError("kernel.file_name", received=repr(name[:60]))
-    path = folder.joinpath(*parts)
     path.parent.mkdir(parents=True, exist_ok=True)
     with ask_kaggle(KERNEL_STATUS_CODES), requests.get(address, stream=True) as answer, path.open("wb") as file:
         answer.raise_for_status()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -110,7 +110,7 @@ def read_provenance(path: Path) -> Provenance:
     return Provenance(**content)
 
 
-def is_line(value: Any) -> bool:
+def is_line(value: Any) -> TypeGuard[str]:
     """Whether a value is text that may be shown: a file from anywhere must not move the cursor or fake a message."""
     return isinstance(value, str) and value.isprintable()
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from digit_recognizer.config import name_model
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import is_claimed, load_npy, read_json
 from digit_recognizer.training.run import (
@@ -66,29 +67,25 @@ def runs(folder: Path | str = "runs") -> "pd.DataFrame":
     if not folder.is_dir():
         raise InputError("io.not_folder" if folder.exists() else "io.missing", path=folder)
     frame = pd.DataFrame(list(_read_folders(folder)), columns=list(COLUMNS)).astype(COLUMNS)
-    order = frame["state"].map(STATES.index)
-    frame = frame.assign(order=order).sort_values(["order", "accuracy", "name"], ascending=[True, False, True])
-    return frame.drop(columns="order").reset_index(drop=True)
+    return frame.sort_values(
+        ["state", "accuracy", "name"],
+        ascending=[True, False, True],
+        ignore_index=True,
+        key=lambda cells: cells.map(STATES.index) if cells.name == "state" else cells,
+    )
 
 
 def _read_folders(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.iterdir()):
+        row = {"name": path.name, "folder": path}
         try:
             if path.name.startswith(".") or not any((path / name).exists() for name in (CONFIG, *TRACES)):
                 continue  # not a run
-        except OSError as error:
-            yield _describe_damage(path, error.strerror)
-            continue
-        try:
-            yield _clean({"name": path.name, "folder": path, **_read_run(path)})
-        except InputError as error:
-            yield _describe_damage(path, str(error))
+            yield _clean({**row, **_read_run(path)})
+        except (InputError, OSError) as error:
+            yield _clean({**row, "state": DAMAGED, "note": error})
         except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError) as error:
-            yield _describe_damage(path, str(InputError("run.metrics_invalid", path=path, reason=error)))
-
-
-def _describe_damage(path: Path, reason: str | None) -> dict[str, Any]:
-    return _clean({"name": path.name, "folder": path, "state": DAMAGED, "note": reason})
+            yield _clean({**row, "state": DAMAGED, "note": InputError("run.metrics_invalid", path=path, reason=error)})
 
 
 def _clean(row: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +115,7 @@ def _read_run(path: Path) -> dict[str, Any]:
     """
     config = load_config(path)
     subcommand = config.get("subcommand")
-    row: dict[str, Any] = {"model": _name_model(str(config.get("model", subcommand or "")))}
+    row: dict[str, Any] = {"model": name_model(str(config.get("model", subcommand or "")))}
     row |= {name: config.get(name) for name in ("seed", "epochs")}
     if (path / METRICS).exists():
         return {**row, "state": FINISHED, **(_read_transfer if subcommand == "transfer" else _read_score)(path)}
@@ -134,11 +131,6 @@ def _read_run(path: Path) -> dict[str, Any]:
     except InputError as error:  # of another version: that it can be resumed must not be promised
         return {**row, "note": str(error)}
     return {**row, "resume": format_resume_command(path, subcommand)}
-
-
-def _name_model(model: str) -> str:
-    """A model's name, without the folder of its file; of a function of one's own, its name."""
-    return Path(model).stem.rpartition(":")[2]
 
 
 def _read_score(path: Path) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """The saved predictions of finished runs: checked, compared and combined. Nothing is trained; Keras is not needed."""
 
 import contextlib
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,14 @@ from digit_recognizer.competition.submissions import (
     load_submission,
     write_submission,
 )
+from digit_recognizer.config import expand_path
 from digit_recognizer.data.csv import CLASSES, load_labels
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
 from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import Comparison, compare_predictions
-from digit_recognizer.io import make_folder, make_free_folder, write_json, write_text
+from digit_recognizer.io import write_json, write_text
 from digit_recognizer.training.run import CLASSES as CLASS_NAMES
 from digit_recognizer.training.run import (
     ENSEMBLE,
@@ -180,10 +182,10 @@ def compare(one: Path | str, other: Path | str, input_dir: Path | str | None = N
         >>> found.to_frame()["rows"].tolist()
         [60]
     """
-    one, other = _read_path(one), _read_path(other)
+    one, other = expand_path(one), expand_path(other)
     if is_transfer(one) or is_transfer(other):
         return _compare_transfers(one, other)
-    input_dir = find_input_dir(one) if input_dir is None else _read_path(input_dir)
+    input_dir = find_input_dir(one) if input_dir is None else expand_path(input_dir)
     train = load_train(input_dir / "train.csv", cache=True)
     oof_one, oof_other = (load_run_for(path, train).oof_probabilities for path in (one, other))
     if np.array_equal(oof_one, oof_other, equal_nan=True):
@@ -194,10 +196,6 @@ def compare(one: Path | str, other: Path | str, input_dir: Path | str | None = N
     right_one, right_other = (oof[held_out].argmax(axis=1) == train.labels[held_out] for oof in (oof_one, oof_other))
     found = compare_predictions(right_one, right_other)
     return RunComparison(**vars(found), run_one=one, run_other=other, all_rows=len(train.labels))
-
-
-def _read_path(path: Path | str) -> Path:
-    return Path(path).expanduser()
 
 
 def _compare_transfers(one: Path, other: Path) -> RunComparison:
@@ -219,7 +217,6 @@ def _compare_transfers(one: Path, other: Path) -> RunComparison:
 # same way, and score that on the rows that every run held out; test it against the best member; write a run folder and
 # the submission with its provenance.
 
-RUNS = Path("runs")
 METHODS = ("mean", "weighted", "vote")
 WEIGHT_FOLDS = 5  # the weights of a row are chosen without its fold
 MOST_WEIGHT_STEPS, WEIGHT_TOLERANCE = 1000, 1e-6
@@ -238,8 +235,8 @@ class EnsembleConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON can hold it."""
-        paths = {name: str(path) if path else None for name, path in vars(self).items() if name not in ("members",)}
-        return {**paths, "members": [str(member) for member in self.members]}
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return content
 
 
 @dataclass(frozen=True)
@@ -324,10 +321,10 @@ class EnsembleResult:
     def __str__(self) -> str:
         score, unknown = self.score, [None] * len(self.members)
         accuracies, weights = score.member_accuracies if score else unknown, self.weights or unknown
-        rows = [
-            (str(member), ("not scored" if accuracy is None else f"{accuracy:.5f}") + _format_weight(weight))
-            for member, accuracy, weight in zip(self.members, accuracies, weights, strict=True)
-        ]
+        rows = []
+        for member, accuracy, weight in zip(self.members, accuracies, weights, strict=True):
+            value = "not scored" if accuracy is None else f"{accuracy:.5f}"
+            rows.append((str(member), value if weight is None else f"{value}  (weight {weight:.3f})"))
         if score is not None:
             low, high = score.interval
             rows.append(("ensemble, out-of-fold", f"{score.accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"))
@@ -337,10 +334,6 @@ class EnsembleResult:
         if self.ineligible:
             lines.append(f"  INELIGIBLE FOR THE COMPETITION: {self.ineligible}")
         return "\n".join(lines)
-
-
-def _format_weight(weight: float | None) -> str:
-    return "" if weight is None else f"  (weight {weight:.3f})"
 
 
 def ensemble(
@@ -373,7 +366,7 @@ def ensemble(
         60
     """
     started = time.perf_counter()
-    paths = [_read_path(member) for member in members]
+    paths = [expand_path(member) for member in members]
     if len(paths) < 2:
         raise InputError("evaluation.too_few_members", received=len(paths))
     if method not in METHODS:
@@ -381,9 +374,9 @@ def ensemble(
     config = EnsembleConfig(
         members=tuple(paths),
         method=method,
-        input_dir=find_input_dir(*paths) if input_dir is None else _read_path(input_dir),
-        run_dir=None if run_dir is None else _read_path(run_dir),
-        submission=None if submission is None else _read_path(submission),
+        input_dir=find_input_dir(*paths) if input_dir is None else expand_path(input_dir),
+        run_dir=None if run_dir is None else expand_path(run_dir),
+        submission=None if submission is None else expand_path(submission),
     )
     data = config.input_dir
     if config.submission is not None:
@@ -436,26 +429,12 @@ def ensemble(
 
 @contextlib.contextmanager
 def _open_run(config: EnsembleConfig) -> Iterator[Run]:
-    """Make the run folder. What fails inside leaves none: an ensemble is not resumed but repeated, in seconds.
-
-    Raises:
-        InputError: if the folder cannot be made, or is not empty.
-    """
-    with contextlib.ExitStack() as stack:
+    """Make the run folder. What fails inside leaves none: an ensemble is not resumed but repeated, in seconds."""
+    with Run.create(config, ENSEMBLE) as run:
         try:
-            stack.enter_context(make_folder(config.run_dir.parent if config.run_dir else RUNS))
-            path = config.run_dir or make_free_folder(RUNS, f"{time.strftime('%Y%m%d-%H%M%S')}-{ENSEMBLE}")
-            is_new = config.run_dir is None or not os.path.lexists(path)
-            if config.run_dir is not None and is_new:
-                path.mkdir()  # nobody else has made it: what is in it is ours
-        except OSError as error:
-            raise InputError("run.folder_unwritable", path=config.run_dir or RUNS, reason=error.strerror) from error
-        try:
-            with Run.create(replace(config, run_dir=path), ENSEMBLE) as run:
-                yield run
+            yield run
         except BaseException:
-            if is_new:
-                shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(run.path, ignore_errors=True)
             raise
 
 
@@ -478,10 +457,7 @@ def combine(members: Sequence[np.ndarray], method: str, weights: np.ndarray | No
         return np.tensordot(np.asarray(weights), np.stack(members), 1)
     ballots = [member.argmax(axis=1) if member.ndim == 2 else member for member in members]
     votes = np.sum([np.eye(CLASSES)[ballot] for ballot in ballots], axis=0)
-    summed = np.zeros(votes.shape)
-    for member in members:
-        if member.ndim == 2:
-            summed += member
+    summed = sum((member for member in members if member.ndim == 2), np.zeros(votes.shape))
     summed[votes < votes.max(axis=1, keepdims=True)] = -1
     leading = summed == summed.max(axis=1, keepdims=True)
     rows = np.arange(len(votes))
@@ -562,9 +538,6 @@ def _combine_out_of_fold(
     """Combine out-of-fold predictions, float64 (n, classes), NaN in rows that not every member held out.
 
     Weights for the test rows, which are chosen on all these rows, come with them; None where the method has none.
-
-    Raises:
-        InputError: if weights are asked for, and there is no row to choose them on.
     """
     oof = np.full((0 if train is None else len(train.labels), CLASSES), np.nan)
     oofs = [member.oof for member in members if member.oof is not None]
@@ -572,16 +545,14 @@ def _combine_out_of_fold(
         return oof, None
     held_out = np.all([find_held_out_rows(one) for one in oofs], axis=0)
     shared, labels = np.stack([one[held_out] for one in oofs]), train.labels[held_out]
-    if method == "weighted":
-        if not held_out.any():
-            raise InputError("evaluation.nothing_to_weigh")
-        oof[held_out] = weigh_by_nested_folds(
-            shared, labels, find_duplicate_groups(train.pixels[held_out], near_distance)
-        )
-        return oof, choose_weights(shared, labels)
-    if held_out.any():
+    if method != "weighted":
         oof[held_out] = combine(list(shared), method)
-    return oof, None
+        return oof, None
+    if not held_out.any():
+        raise InputError("evaluation.nothing_to_weigh")
+    groups = find_duplicate_groups(train.pixels[held_out], near_distance)
+    oof[held_out] = weigh_by_nested_folds(shared, labels, groups)
+    return oof, choose_weights(shared, labels)
 
 
 def _refuse_repeats(members: Sequence[Member]) -> None:
@@ -600,10 +571,11 @@ def _score_members(
 ) -> EnsembleScore:
     """Score the members on the rows that the ensemble is scored on, and compare it with the best of them."""
     held_out = find_held_out_rows(oof)
-    right = oof[held_out].argmax(axis=1) == labels[held_out]
-    members_right = [
-        member.oof[held_out].argmax(axis=1) == labels[held_out] for member in members if member.oof is not None
-    ]
+    right, *members_right = (
+        one[held_out].argmax(axis=1) == labels[held_out]
+        for one in (oof, *(member.oof for member in members))
+        if one is not None
+    )
     accuracies = [float(one.mean()) for one in members_right]
     best = int(np.argmax(accuracies))
     comparison = compare_predictions(right, members_right[best])

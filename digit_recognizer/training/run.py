@@ -136,9 +136,10 @@ class Run:
         Raises:
             InputError: if it cannot be made, or is not empty.
         """
+        path = config.run_dir or Path("runs")
         try:
             name = f"{time.strftime('%Y%m%d-%H%M%S')}-{name_model(config.model)}"
-            path = config.run_dir or make_free_folder(Path("runs"), name)
+            path = config.run_dir or make_free_folder(path, name)
             path.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise InputError("run.folder_is_a_file", path=path) from None
