@@ -107,14 +107,3 @@ def test_a_run_keeps_its_options_when_it_is_reopened(tiny_dir, tmp_path, capsys)
     folder, config = Run.reopen(run, "train")
     with folder:
         assert config.model_args == ("layers=1", "units=5")
-
-
-def test_a_kernel_passes_its_options_as_a_command_would(tiny_dir):
-    import sys
-
-    from digit_recognizer.competition.kernel_session import _named_as_command
-    from digit_recognizer.models import build_config
-
-    config = build_config("resnet", model_args=["blocks=2"])
-    with _named_as_command(config):
-        assert sys.argv[-2:] == ["--model-args", "blocks=2"]
