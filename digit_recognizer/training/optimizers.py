@@ -103,6 +103,26 @@ class Muon(keras.optimizers.Muon):
     def _should_use_adamw(self, variable: keras.Variable) -> bool:
         return not is_hidden_kernel(variable)
 
+    def update_step(self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor) -> None:
+        """Change one variable by its gradient; rounded in another order than Keras does it.
+
+        The published figures were measured with this order. Keras' gives other last digits, and the champion in
+        bfloat16 then has 0.99660 out of fold in place of 0.99712, which is within its interval.
+        """
+        index = self._get_variable_index(variable)
+        mean, square = self.momentums[index], self.adam_velocities[index]
+        gradient, rate = (ops.cast(value, variable.dtype) for value in (gradient, learning_rate))
+        if square is None:
+            mean.assign(self.momentum * mean + gradient)
+            variable.assign_sub(rate * self.zeropower_via_newtonschulz5(gradient + self.momentum * mean, self.ns_steps))
+            return
+        done = ops.cast(self.iterations + 1, variable.dtype)
+        mean.assign(self.adam_beta_1 * mean + (1 - self.adam_beta_1) * gradient)
+        square.assign(self.adam_beta_2 * square + (1 - self.adam_beta_2) * ops.square(gradient))
+        unbiased_mean = mean / (1 - ops.power(self.adam_beta_1, done))
+        unbiased_square = square / (1 - ops.power(self.adam_beta_2, done))
+        variable.assign_sub(rate * self.adam_lr_ratio * unbiased_mean / (ops.sqrt(unbiased_square) + self.epsilon))
+
     def zeropower_via_newtonschulz5(self, x: KerasTensor, steps: int) -> KerasTensor:
         """Turn a kernel's momentum into its update, of root mean square `UPDATE_RMS` for any shape.
 
@@ -110,16 +130,16 @@ class Muon(keras.optimizers.Muon):
         champion take 4.5 ms with it and 3.9 ms with this one, which is 3 % of an epoch.
         """
         matrix = ops.reshape(x, (-1, x.shape[-1]))
-        # no singular value is above 1 after this; before the cast, since float16 has nothing below 6e-8
-        matrix = matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7)
-        matrix = ops.cast(matrix, keras.config.dtype_policy().compute_dtype)  # the products cost the most time
         is_wide = matrix.shape[0] < matrix.shape[1]
         tall = ops.transpose(matrix) if is_wide else matrix
+        # no singular value is above 1 after this; before the cast, since float16 has nothing below 6e-8
+        tall = tall / (ops.sqrt(ops.sum(ops.square(tall))) + 1e-7)
+        tall = ops.cast(tall, keras.config.dtype_policy().compute_dtype)  # the products cost the most time
         for _ in range(steps):
             gram = ops.matmul(ops.transpose(tall), tall)  # of the shorter side
             tall = self.muon_a * tall + ops.matmul(tall, self.muon_b * gram + self.muon_c * ops.matmul(gram, gram))
-        update = ops.cast(ops.transpose(tall) if is_wide else tall, x.dtype)
-        return ops.reshape(update * (UPDATE_RMS * max(matrix.shape) ** 0.5), x.shape)
+        update = (ops.transpose(tall) if is_wide else tall) * (UPDATE_RMS * max(matrix.shape) ** 0.5)
+        return ops.reshape(ops.cast(update, x.dtype), x.shape)
 
 
 def is_hidden_kernel(variable: keras.Variable) -> bool:
