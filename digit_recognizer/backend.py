@@ -24,13 +24,13 @@ def import_keras() -> None:
     Raises:
         InputError: for a backend that this package is not tested with, or that is not installed.
     """
+    # it warns of functions traced again, which a fresh model per fold does by design; in a notebook it resets its level
+    logging.getLogger("tensorflow").addFilter(_is_error)
     if "keras" in sys.modules:
         return
     backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
         raise InputError("training.backend", received=backend, backends=" or ".join(BACKENDS), default=BACKENDS[0])
-    # it warns of functions traced again, which a fresh model per fold does by design
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with show_status("starting Keras"):
         sys.stderr.flush()
         kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
@@ -45,3 +45,7 @@ def import_keras() -> None:
             os.dup2(kept, 2)
             os.close(kept)
             os.close(quiet)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR

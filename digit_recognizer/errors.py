@@ -3,12 +3,16 @@
 import contextlib
 import functools
 import importlib
+import sysconfig
 import tomllib
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 MESSAGES = Path(__file__).with_name("messages.toml")
+# where no code of the reader's is; frozen modules have no file
+_LIBRARIES = (str(Path(__file__).parent), *(sysconfig.get_path(name) for name in ("stdlib", "purelib")), "<frozen")
 SYNONYMS = {  # what other programs and libraries call a flag or a setting
     "lr": "learning-rate",
     "n-splits": "folds",
@@ -67,6 +71,14 @@ class InputError(ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:  # errors travel between processes, and take no positional details
         return _rebuild, (type(self), vars(self))
+
+    def _render_traceback_(self) -> list[str]:
+        """What Jupyter shows: the reader's own lines that led here, and the message; nothing of libraries."""
+        causes = [self, self.__cause__]
+        frames = [frame for error in causes if error for frame in traceback.extract_tb(error.__traceback__)]
+        own = dict.fromkeys((f.name, f.lineno, f.line) for f in frames if not f.filename.startswith(_LIBRARIES))
+        lines = [f"----> {number} {line}" + f"  # in {name}" * (name != "<module>") for name, number, line in own]
+        return [*lines, f"{type(self).__name__}: {self}"]
 
     def with_remedy(self, remedy: str) -> Self:
         """The same error, whose message ends with one more sentence."""

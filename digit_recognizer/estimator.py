@@ -20,6 +20,7 @@ from digit_recognizer.errors import DivergedError, InputError, suggest
 from digit_recognizer.models import build_config, register_model
 from digit_recognizer.models._own import Builder
 from digit_recognizer.models._weights import pack_weights, restore_weights
+from digit_recognizer.training.callbacks import list_callbacks
 from digit_recognizer.training.hardware import choose_precision, data_parallel, precision_policy
 from digit_recognizer.training.inputs import build_fresh_model, check_model_flags, make_inputs
 from digit_recognizer.training.trainer import TrainingSession, predict_probabilities, train_model
@@ -81,13 +82,15 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
         self._settings = {**self._settings, **params}
         return self
 
-    def fit(self, X: Any, y: Any, *, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Self:
+    def fit(
+        self, X: Any, y: Any, *, callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] = ()
+    ) -> Self:
         """Train the model on all rows.
 
         Args:
             X: images, see the class.
             y: (n,), their classes.
-            callbacks: Keras callbacks; their logs also hold lr and seconds.
+            callbacks: a Keras callback or several; their logs also hold lr and seconds.
 
         Raises:
             InputError: for images, labels or settings that cannot be used.
@@ -115,7 +118,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
             notes=(),
         )
         targets = np.eye(len(classes), dtype=np.float32)[encoded]
-        session = TrainingSession(tuple(callbacks))
+        session = TrainingSession(tuple(list_callbacks(callbacks)))
         with precision_policy(config.precision), data_parallel(config.devices):
             inputs = make_inputs(dataset, config)
             trainer, model = train_model(config, inputs, targets, np.arange(len(encoded)), None, session)

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import expect_error, write_labels, write_run
 from submitting import make_provenance
@@ -56,6 +57,19 @@ def test_an_ensemble_is_right_where_most_members_are(members, method, capsys):
     assert np.array_equal(submission.labels, TEST)
     assert submission.provenance.oof_accuracy == 1.0
     assert submission.provenance.model == "ensemble"
+
+
+def test_runs_of_dataframes_take_these_in_place_of_files(members, tiny_dir):
+    train, test = pd.read_csv(tiny_dir / "train.csv"), pd.read_csv(tiny_dir / "test.csv")
+    for path in members:
+        (path / "config.json").write_text(json.dumps({"input_dir": "input", "in_python": True}))
+    for combine_them in (lambda: compare(*members[:2]), lambda: ensemble(members)):
+        with expect_error("evaluation.tables", path=members[0]):
+            combine_them()
+    assert compare(*members[:2], train=train).rows == 60
+    result = ensemble(members, train=train, test=test)
+    assert result.score.accuracy == 1.0 and load_submission(result.submission).labels.tolist() == TEST.tolist()
+    assert Path(result) == result.run_dir
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(members, capsys):

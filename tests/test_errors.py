@@ -75,3 +75,18 @@ def test_errors_travel_between_processes():
 
     error = InputError("csv.pixel_range", path="train.csv", line=7, column="pixel3", received="256").with_remedy("Now.")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_a_notebook_shows_the_readers_lines_and_no_others():
+    cell = "def build():\n    return 1 / 0\ntry:\n    build()\nexcept ZeroDivisionError as e:\n    fail(e)"
+
+    def fail(cause):
+        raise InputError("models.no_model", received="dict") from cause
+
+    fail.__code__ = fail.__code__.replace(co_filename=str(PACKAGE / "models.py"))
+    with pytest.raises(InputError) as caught:
+        exec(compile(cell, "/tmp/ipykernel_1/2.py", "exec"), {"fail": fail})
+    *lines, message = caught.value._render_traceback_()
+    assert message == f"InputError: {caught.value}"
+    assert [line.split()[1] for line in lines if "# in build" in line] == ["2"]
+    assert not any("# in fail" in line for line in lines)

@@ -132,7 +132,7 @@ def test_keras_callbacks_and_ones_own_models_are_taken(data):
 
     losses = []
     callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))
-    classifier = DigitClassifier(build, **{**SETTINGS, "epochs": 2}).fit(*data, callbacks=[callback])
+    classifier = DigitClassifier(build, **{**SETTINGS, "epochs": 2}).fit(*data, callbacks=callback)
     assert losses == pytest.approx(classifier.history_.loss.tolist())
 
 

@@ -116,6 +116,11 @@ def test_a_function_is_a_model_and_its_run_resumes_in_python(tiny_dir, monkeypat
     assert len(dr.load_fold_models(Path("stopped")).models) == 2
     again = dr.cross_validate(build_small, *tables, run_dir="stopped", **SETTINGS)
     assert again.oof.equals(whole.oof) and again.history.loss.equals(whole.history.loss)
+    edited = make_model()
+    edited.__name__ = "build_small"
+    dr.build_model(edited)
+    with expect_error("models.function_changed", path=Path("stopped"), received="build_small"):
+        dr.load_fold_models(Path("stopped"))
     _own._functions.clear()  # as in another process
     with expect_error("models.function_unknown", received="build_small"):
         dr.load_fold_models(Path("stopped"))
@@ -143,6 +148,7 @@ SHARED = make_model()()
         ("models.build_fails", lambda shape, classes: 1 / 0),
         ("models.no_model", dr.RunConfig()),
         ("models.no_model", None),
+        ("models.built", SHARED),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_training(code, build, tiny_dir):

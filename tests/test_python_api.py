@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import threading
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def result(tmp_path_factory):
     data = write_tiny_data(folder / "tiny")
     recorder = Recorder()
     train, test = pd.read_csv(data / "train.csv"), pd.read_csv(data / "test.csv")
-    found = dr.cross_validate("dense", train, test, callbacks=[recorder], run_dir=folder / "run", seed=3, **SETTINGS)
+    found = dr.cross_validate("dense", train, test, callbacks=recorder, run_dir=folder / "run", seed=3, **SETTINGS)
     return data, found, recorder
 
 
@@ -76,7 +77,14 @@ def test_what_a_result_shows_are_dataframes(result):
     assert [(fold, epoch) for fold, epoch, *_ in recorder.seen] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert [loss for *_, loss, has_model in recorder.seen if has_model] == pytest.approx(history.loss.tolist())
     assert found.submission().equals(pd.read_csv(found.submission_path))
-    assert "array" not in repr(found)
+    assert "array" not in repr(found) and repr(dr.load_train(data / "train.csv")).startswith("TrainTable(60 rows, ")
+    assert f"{found.score.oof_accuracy:.5f}" in str(found) and Path(found) == found.run_dir
+    assert len(dr.load_fold_models(found).models) == 2
+
+
+def test_a_notebook_is_spared_tensorflows_advice_on_fresh_models():
+    record = logging.LogRecord("tensorflow", logging.WARNING, "", 0, "5 calls triggered retracing", (), None)
+    assert not logging.getLogger("tensorflow").filter(record)
 
 
 def test_a_submission_is_written_with_its_provenance_and_replaced_on_request(result):
@@ -99,6 +107,7 @@ def test_without_a_test_table_nothing_is_predicted_and_nothing_submitted(tiny_di
     train = dr.load_train(tiny_dir / "train.csv")
     found = dr.cross_validate("dense", (train.images, train.labels), run_dir="run", single_split=True, **SETTINGS)
     assert found.test_probabilities.shape == (0, 10) and found.submission_path is None
+    assert "no test table" in str(found)
     assert len(found.oof) == 30 and found.oof.fold.eq(0).all()
     assert not Path("submissions").exists() and not list(Path("run").glob("*.csv.json"))
     with expect_error("run.no_submission", path="run"):

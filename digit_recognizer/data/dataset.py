@@ -53,6 +53,9 @@ class TestTable:
     path: Path
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.pixels):,} rows, {self.path})"
+
     @property
     def images(self) -> np.ndarray:
         """uint8 (n, 28, 28, 1): the same memory as `pixels`."""
@@ -65,7 +68,7 @@ class TestTable:
         return pd.DataFrame(self.pixels, columns=[f"pixel{k}" for k in range(PIXELS)])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TrainTable(TestTable):
     """Labelled pixels, as in train.csv; further attributes as in `TestTable`.
 

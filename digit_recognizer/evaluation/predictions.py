@@ -22,8 +22,10 @@ from digit_recognizer.competition.submissions import (
     write_submission,
 )
 from digit_recognizer.config import expand_path
+from digit_recognizer.console import ShownAsText
 from digit_recognizer.data.csv import CLASSES, load_labels
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
+from digit_recognizer.data.frames import TableSource, read_test_table, read_train_table
 from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
@@ -31,7 +33,9 @@ from digit_recognizer.evaluation.metrics import Comparison, compare_predictions
 from digit_recognizer.io import write_json, write_text
 from digit_recognizer.training.run import CLASSES as CLASS_NAMES
 from digit_recognizer.training.run import (
+    CONFIG,
     ENSEMBLE,
+    IN_PYTHON,
     LOG,
     METRICS,
     FinishedRun,
@@ -39,6 +43,7 @@ from digit_recognizer.training.run import (
     Score,
     evaluate,
     find_input_dir,
+    load_config,
     load_run,
 )
 from digit_recognizer.training.transfers import is_transfer, load_transfer, load_transfer_predictions
@@ -117,7 +122,7 @@ def _format_rows(rows: Sequence[tuple[str, str]]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class RunComparison(Comparison):
+class RunComparison(ShownAsText, Comparison):
     """Two runs, compared on the rows that both held out; `str` gives the table for the screen.
 
     Attributes:
@@ -162,13 +167,16 @@ class RunComparison(Comparison):
         return f"{better} is better by {lead:.2f} percentage points (95 % interval {near:.2f} to {far:.2f})."
 
 
-def compare(one: Path | str, other: Path | str, input_dir: Path | str | None = None) -> RunComparison:
+def compare(
+    one: Path | str, other: Path | str, input_dir: Path | str | None = None, *, train: TableSource | None = None
+) -> RunComparison:
     """Compare two runs of the same train.csv on the rows that both held out.
 
     Args:
         one: a run folder, of an ensemble too.
         other: another; its folds and seeds may differ.
         input_dir: folder that holds the train.csv of both; None takes the one that `one` names.
+        train: of runs that were made from a DataFrame or arrays, that table.
 
     Returns:
         The counts, the exact test and the interval; printed, it is the table of the command.
@@ -186,16 +194,29 @@ def compare(one: Path | str, other: Path | str, input_dir: Path | str | None = N
     if is_transfer(one) or is_transfer(other):
         return _compare_transfers(one, other)
     input_dir = find_input_dir(one) if input_dir is None else expand_path(input_dir)
-    train = load_train(input_dir / "train.csv", cache=True)
-    oof_one, oof_other = (load_run_for(path, train).oof_probabilities for path in (one, other))
+    with _ask_for_tables((one, other), "compare(one, other, train=train)"):
+        table = load_train(input_dir / "train.csv", cache=True) if train is None else read_train_table(train)
+        oof_one, oof_other = (load_run_for(path, table).oof_probabilities for path in (one, other))
     if np.array_equal(oof_one, oof_other, equal_nan=True):
         raise InputError("evaluation.same_predictions", path=one, other=other)
     held_out = find_held_out_rows(oof_one) & find_held_out_rows(oof_other)
     if not held_out.any():
         raise InputError("evaluation.no_common_rows", path=one, other=other)
-    right_one, right_other = (oof[held_out].argmax(axis=1) == train.labels[held_out] for oof in (oof_one, oof_other))
+    right_one, right_other = (oof[held_out].argmax(axis=1) == table.labels[held_out] for oof in (oof_one, oof_other))
     found = compare_predictions(right_one, right_other)
-    return RunComparison(**vars(found), run_one=one, run_other=other, all_rows=len(train.labels))
+    return RunComparison(**vars(found), run_one=one, run_other=other, all_rows=len(table.labels))
+
+
+@contextlib.contextmanager
+def _ask_for_tables(paths: Sequence[Path], call: str) -> Iterator[None]:
+    """Where the files of runs are missing or others, and tables in Python stood in for them, say so."""
+    try:
+        yield
+    except InputError as error:
+        made = next((path for path in paths if (path / CONFIG).is_file() and load_config(path).get(IN_PYTHON)), None)
+        if made is None or error.code not in ("data.missing", "evaluation.other_data"):
+            raise
+        raise InputError("evaluation.tables", path=made, call=call) from error
 
 
 def _compare_transfers(one: Path, other: Path) -> RunComparison:
@@ -277,8 +298,8 @@ class EnsembleScore:
 
 
 @dataclass(frozen=True)
-class EnsembleResult:
-    """What `ensemble` did; `str` gives the table for the screen.
+class EnsembleResult(ShownAsText):
+    """What `ensemble` did; `str` gives the table for the screen. It is taken wherever a run folder is.
 
     Attributes:
         members: their paths.
@@ -295,6 +316,9 @@ class EnsembleResult:
     ineligible: str | None
     run_dir: Path
     weights: list[float] | None = None
+
+    def __fspath__(self) -> str:
+        return str(self.run_dir)
 
     @property
     def better_member(self) -> Path | None:
@@ -342,6 +366,9 @@ def ensemble(
     input_dir: Path | str | None = None,
     submission: Path | str | None = None,
     run_dir: Path | str | None = None,
+    *,
+    train: TableSource | None = None,
+    test: TableSource | None = None,
 ) -> EnsembleResult:
     """Combine runs and submissions, score the combination out of fold, and write a run folder and a submission.
 
@@ -352,6 +379,8 @@ def ensemble(
         input_dir: folder of the data that the members were made for; None takes the one that the first run names.
         submission: file to write; None takes a free name under submissions/.
         run_dir: folder to make; None takes runs/<time>-ensemble.
+        train: of runs that were made from a DataFrame or arrays, that table.
+        test: of such runs, the test table.
 
     Returns:
         The score, the test against the best member, and what was written.
@@ -381,13 +410,14 @@ def ensemble(
     data = config.input_dir
     if config.submission is not None:
         check_new_submission_path(config.submission, data)
-    rows = len(load_labels(data / "sample_submission.csv"))
-    test = load_test(data / "test.csv", cache=True)
-    has_runs = any(path.is_dir() for path in paths)
-    train = load_train(data / "train.csv", cache=True) if has_runs else None
-    label_set = load_label_set(data, test.sha256)
-
-    loaded = [_load_member(path, train, test) for path in paths]
+    with _ask_for_tables(paths, "ensemble(members, train=train, test=test)"):
+        rows = None if test is not None else len(load_labels(data / "sample_submission.csv"))
+        test_table = load_test(data / "test.csv", cache=True) if test is None else read_test_table(test)
+        has_runs, table = any(path.is_dir() for path in paths), None
+        if has_runs:
+            table = load_train(data / "train.csv", cache=True) if train is None else read_train_table(train)
+        loaded = [_load_member(path, table, test_table) for path in paths]
+    label_set = load_label_set(data, test_table.sha256)
     if method != "vote":
         for member in loaded:
             if member.oof is None:
@@ -395,23 +425,23 @@ def ensemble(
     _refuse_repeats(loaded)
     ineligible = next((member.ineligible for member in loaded if member.ineligible), None)
 
-    oof, weights = _combine_out_of_fold(loaded, train, method, label_set.near_distance)
+    oof, weights = _combine_out_of_fold(loaded, table, method, label_set.near_distance)
     predicted = combine([member.test for member in loaded], method, weights)
     held_out = find_held_out_rows(oof)
     fold_of_row = np.where(held_out, 0, -1).astype(np.int16)
     with _open_run(config) as run:
         found = score = None
-        if train is not None and held_out.any():
-            found = evaluate(oof, train.labels, fold_of_row, label_set.names)
-            score = _score_members(found, oof, loaded, train.labels, run.path)
+        if table is not None and held_out.any():
+            found = evaluate(oof, table.labels, fold_of_row, label_set.names)
+            score = _score_members(found, oof, loaded, table.labels, run.path)
         name = ENSEMBLE if score is None else f"{ENSEMBLE}-{score.accuracy:.5f}"
         path = config.submission or choose_submission_path(name, data, ineligible)
         chosen = None if weights is None else weights.tolist()
         result = EnsembleResult(paths, path, score, ineligible, run.path, chosen)
         provenance = Provenance(
             model=ENSEMBLE,
-            train_sha256=None if train is None else train.sha256,
-            test_sha256=test.sha256,
+            train_sha256=None if table is None else table.sha256,
+            test_sha256=test_table.sha256,
             oof_accuracy=None if score is None else score.accuracy,
             ineligible=ineligible,
             run=str(run.path),
@@ -423,7 +453,7 @@ def ensemble(
         metrics = _describe_metrics(result, found, provenance, time.perf_counter() - started)
         classes = {} if label_set == DIGITS else {CLASS_NAMES: label_set.to_json()}
         write_json(run.path / METRICS, {**metrics, **classes})
-        write_submission(path, predicted.argmax(axis=1), rows, provenance)
+        write_submission(path, predicted.argmax(axis=1), rows or len(predicted), provenance)
     return result
 
 

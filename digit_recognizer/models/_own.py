@@ -47,6 +47,8 @@ def register_model(model: str | Path | Builder) -> str:
     Raises:
         InputError: if the file cannot be read, or this is no model.
     """
+    if hasattr(model, "get_weights"):
+        raise InputError("models.built", received=type(model).__name__)
     if callable(model):
         name = FUNCTION + (re.sub(r"\W", "", _name_function(model)) or "model")
         _functions[name] = model

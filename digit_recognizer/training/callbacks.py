@@ -12,14 +12,14 @@ import contextlib
 import importlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import keras
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.console import ProgressBar, format_seconds
-from digit_recognizer.errors import LostError, PrunedError, WriteError
+from digit_recognizer.errors import InputError, LostError, PrunedError, WriteError
 from digit_recognizer.training.run import HISTORY_COLUMNS, Run
 
 TENSORBOARD = "tensorboard"  # in the run folder
@@ -264,3 +264,14 @@ def describe_result(metrics: dict[str, Any]) -> tuple[dict[str, float], dict[str
 def _load_trackers() -> Any:
     """The module of the trackers, by name: nobody pays for what is not used, and a kernel need not carry it."""
     return importlib.import_module("digit_recognizer.training.tracking")
+
+
+def list_callbacks(
+    callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback],
+) -> list[keras.callbacks.Callback]:
+    """The callbacks that a user has passed, checked; one alone counts too."""
+    given = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in given:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise InputError("run.callback", received=getattr(callback, "__name__", type(callback).__name__))
+    return given

@@ -50,7 +50,14 @@ from digit_recognizer.io import check_free_disk, check_writable_folder, find_fre
 from digit_recognizer.models import build_config, register_model
 from digit_recognizer.models._own import Builder
 from digit_recognizer.models._weights import export_keras, pack_weights
-from digit_recognizer.training.callbacks import Progress, Trackers, check_trackers, format_fold, open_trackers
+from digit_recognizer.training.callbacks import (
+    Progress,
+    Trackers,
+    check_trackers,
+    format_fold,
+    list_callbacks,
+    open_trackers,
+)
 from digit_recognizer.training.checkpoint import RunState, load_checkpoint, remove_checkpoint
 from digit_recognizer.training.executors import Executor, LocalExecutor, map_in_order, run_task
 from digit_recognizer.training.hardware import data_parallel, describe_precision, precision_policy
@@ -101,7 +108,7 @@ def cross_validate(
     test: TableSource | None = None,
     *,
     single_split: bool = False,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] = (),
     run_dir: Path | str | None = None,
     executor: Executor | None = None,
     **settings: Any,
@@ -119,8 +126,8 @@ def cross_validate(
             (n, 28, 28) or (n, 28, 28, 1); labels are whole numbers from 0 to 9.
         test: images to predict, in the same forms, without labels; None predicts nothing and leaves no submission.
         single_split: hold out the first fold only (of 5 folds: an 80/20 split), and train one model.
-        callbacks: Keras callbacks, called in every fold; their logs also hold fold, lr and seconds. For epochs trained
-            earlier or by another process, only `on_epoch_end` is called, and `model` is not set.
+        callbacks: a Keras callback or several, called in every fold; their logs also hold fold, lr and seconds. For
+            epochs trained earlier or by another process, only `on_epoch_end` is called, and `model` is not set.
         run_dir: the run's folder; None: runs/<time>-<model>. If it holds an interrupted run of the same call, that run
             is resumed; one that has finished is read again.
         executor: trains the folds; None stands for this process.
@@ -144,7 +151,7 @@ def cross_validate(
         raise InputError("config.field_unknown", column="input_dir", hint=" Pass the tables as train and test.")
     if test is None and settings.get("submission") is not None:
         raise InputError("run.submission_without_test", received=settings["submission"])
-    _check_callbacks(callbacks)
+    callbacks = list_callbacks(callbacks)
     folder = None if run_dir is None else Path(run_dir).expanduser()
     name, smoke = register_model(model), bool(settings.pop("smoke", False))
     train_table, test_table = read_train_table(train), None if test is None else read_test_table(test)
@@ -162,12 +169,6 @@ def cross_validate(
     return run_cross_validation(
         config, single_split=single_split, dataset=dataset, callbacks=callbacks, executor=executor, call=call
     )
-
-
-def _check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    for callback in callbacks:
-        if not isinstance(callback, keras.callbacks.Callback):
-            raise InputError("run.callback", received=getattr(callback, "__name__", type(callback).__name__))
 
 
 def _find_common_folder(train: TrainTable, test: TestTable | None) -> Path | None:

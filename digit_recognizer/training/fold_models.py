@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from digit_recognizer.config import RunConfig
+from digit_recognizer.config import FUNCTION, RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import construct_model, read_options
 from digit_recognizer.models._weights import load_weights
@@ -74,5 +74,11 @@ def _build(config: RunConfig, precision: str, weights: Path) -> keras.Model:
     options: dict[str, Any] = read_options(config.model, config.model_args)
     with precision_policy(precision):
         model = construct_model(config.model, weights=None, **options)
-    load_weights(model, weights)
+    try:
+        load_weights(model, weights)
+    except InputError as error:
+        if error.code == "models.weights_of_another_model" and config.model.startswith(FUNCTION):
+            name = config.model.removeprefix(FUNCTION)
+            raise InputError("models.function_changed", path=weights.parent.parent, received=name) from error
+        raise
     return model

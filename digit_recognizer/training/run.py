@@ -38,7 +38,7 @@ from digit_recognizer.competition.submissions import (
     write_submission,
 )
 from digit_recognizer.config import RunConfig, RunFolderConfig, name_model
-from digit_recognizer.console import format_command, format_seconds, print_line, raise_if_interrupted
+from digit_recognizer.console import ShownAsText, format_command, format_seconds, print_line, raise_if_interrupted
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
 from digit_recognizer.data.splits import count_duplicates
@@ -396,8 +396,10 @@ class Score:
 
 
 @dataclass(frozen=True)
-class CVResult:
-    """What cross-validation, or `train`, found and left.
+class CVResult(ShownAsText):
+    """What cross-validation, or `train`, found and left; `str` gives the table for the screen.
+
+    Where a run folder is taken (`compare`, `ensemble`, `predict`), this object is taken too.
 
     Attributes:
         score: of the out-of-fold probabilities.
@@ -429,6 +431,12 @@ class CVResult:
     single_split: bool = False
     untrained_accuracy: float | None = None
     labels: np.ndarray | None = field(default=None, repr=False)
+
+    def __fspath__(self) -> str:
+        return str(self.run_dir)
+
+    def __str__(self) -> str:
+        return f"{format_result(self)[1:]}\n  {'run folder':<28}{self.run_dir}"
 
     @property
     def oof(self) -> "pandas.DataFrame":
@@ -532,16 +540,17 @@ def format_result(result: CVResult) -> str:
     rows = []
     if len(score.fold_accuracies) > 1:
         rows += [(f"fold {fold} accuracy", f"{accuracy:.5f}") for fold, accuracy in enumerate(score.fold_accuracies)]
-    name = "holdout accuracy" if result.single_split else "out-of-fold accuracy"
+    name = "held-out accuracy" if result.single_split else "out-of-fold accuracy"
     rows.append((name, f"{score.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"))
     if result.untrained_accuracy is not None:
         rows.append(("before training", f"{result.untrained_accuracy:.5f}"))
     seconds = f"{format_seconds(result.elapsed_seconds)}, training {format_seconds(result.training_seconds)}"
+    reason = "not all test rows were predicted" if len(result.test_probabilities) else "there is no test table"
     rows += [
         ("expected calibration error", f"{score.calibration_error:.5f}"),
         ("most frequent confusion", str(score.confusion)),
         ("time", seconds),
-        ("submission", str(result.submission_path or "none, because not all test rows were predicted")),
+        ("submission", str(result.submission_path or f"none, because {reason}")),
     ]
     if result.ineligible:
         rows.append(("INELIGIBLE", result.ineligible))
