@@ -57,7 +57,7 @@ class RunFolderConfig(typing.Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What a run of `cv` or `train` does.
+    """What a run of `cv` or `train` does; `python -m digit_recognizer.cv --help` says what every field means.
 
     The same configuration gives the same bytes on the same data, versions, thread count and precision.
 
