@@ -199,6 +199,10 @@ class ProgressBar:
         if self._bar is not None and self._bar.total is not None:
             self._bar.total -= saved
 
+    def has_been_drawn(self) -> None:
+        """Note that it is on the screen, delay or not."""
+        self._bar.delay = 0
+
     def close(self) -> None:
         """Remove it; a second time does nothing."""
         _shown_bars.discard(self)
@@ -280,6 +284,8 @@ def _hide_bars() -> Iterator[None]:
 
     with tqdm.external_write_mode(file=sys.stdout):
         yield
+    for bar in _shown_bars:  # drawn again, and so for the first time before its delay is over: `close` must clear it
+        bar.has_been_drawn()
 
 
 def _is_terminal() -> bool:

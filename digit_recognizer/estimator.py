@@ -20,7 +20,7 @@ from digit_recognizer.errors import DivergedError, InputError, suggest
 from digit_recognizer.models import build_config, register_model
 from digit_recognizer.models._own import Builder
 from digit_recognizer.models._weights import pack_weights, restore_weights
-from digit_recognizer.training.callbacks import list_callbacks
+from digit_recognizer.training.callbacks import Progress, list_callbacks
 from digit_recognizer.training.hardware import choose_precision, data_parallel, precision_policy
 from digit_recognizer.training.inputs import build_fresh_model, check_model_flags, make_inputs
 from digit_recognizer.training.trainer import TrainingSession, predict_probabilities, train_model
@@ -118,8 +118,9 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
             notes=(),
         )
         targets = np.eye(len(classes), dtype=np.float32)[encoded]
-        session = TrainingSession(tuple(list_callbacks(callbacks)))
-        with precision_policy(config.precision), data_parallel(config.devices):
+        progress = Progress(lambda _: None, config.epochs)  # a bar, no lines
+        session = TrainingSession((progress, *list_callbacks(callbacks)))
+        with progress, precision_policy(config.precision), data_parallel(config.devices):
             inputs = make_inputs(dataset, config)
             trainer, model = train_model(config, inputs, targets, np.arange(len(encoded)), None, session)
         if not all(np.isfinite(weight).all() for weight in model.get_weights()):

@@ -111,6 +111,13 @@ def test_a_bar_on_a_terminal_fills_and_vanishes_and_lines_stand_above_it(capsys)
     assert drawn.endswith("\r") and not drawn.split("\r")[-2].strip(), "the line is blank at the end"
 
 
+def test_a_bar_that_a_line_has_drawn_before_its_delay_vanishes_too(capsys):
+    with on_terminal() as screen, ProgressBar("pictures", 2, "pictures") as bar:
+        print_line("a picture")
+        bar.update()
+    assert "pictures:   0%" in screen.getvalue() and not screen.getvalue().split("\r")[-2].strip()
+
+
 def test_short_work_needs_no_bar_and_an_error_leaves_none():
     with on_terminal() as screen:
         assert list(track("abc", "spelling")) == ["a", "b", "c"]

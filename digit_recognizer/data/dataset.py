@@ -260,11 +260,12 @@ def _compare_rows(train: TrainTable, test: TestTable | None, label_set: LabelSet
     shared = sum(row.tobytes() in seen for row in test_pixels)
     repeated = len(train.pixels) - len(seen)
     absent = ", ".join(name for label, name in enumerate(label_set.names) if label not in train.labels)
-    notes = [f"{repeated:,} rows of train.csv repeat an earlier one, pixel for pixel"] * (repeated > 0)
-    if shared:
-        notes.append(f"{shared:,} of {len(test_pixels):,} rows of test.csv are also in train.csv, pixel for pixel")
+    notes = [f"{repeated:,} rows of {train.path.name} repeat an earlier one, pixel for pixel"] * (repeated > 0)
+    if test is not None and shared:
+        both = f"{test.path.name} are also in {train.path.name}"
+        notes.append(f"{shared:,} of {len(test_pixels):,} rows of {both}, pixel for pixel")
     if absent:
-        notes.append(f"train.csv has no row of class {absent}, so no model can learn it")
+        notes.append(f"{train.path.name} has no row of class {absent}, so no model can learn it")
     return shared, notes
 
 

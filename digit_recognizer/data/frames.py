@@ -169,13 +169,15 @@ def _to_bytes(values: np.ndarray, name: str, columns: list[str]) -> np.ndarray:
             if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:  # neither holds of NaN
                 raise InputError("table.scaled", path=name)
             _refuse_empty(name, start + row, columns[column], block[row, column])
-            raise InputError(
+            error = InputError(
                 "table.pixel_range",
                 path=name,
                 line=start + row,
                 column=columns[column],
                 received=_show(block[row, column]),
             )
+            scaled = values.dtype.kind == "f" and values.min() < 0
+            raise error.with_remedy("Leave out the step that scaled them.") if scaled else error
         result[start : start + ROWS_AT_ONCE] = block
     if result.max() == 1:  # black or white, as 0 or 1: nearly blank to a model of 0 to 255
         raise InputError("table.scaled", path=name)

@@ -325,7 +325,7 @@ def restore_checkpoint(run: Run, name: str, dataset: Dataset) -> None:
         return
     run.state, run.earlier_seconds = state, state.elapsed_seconds
     epochs = state.training.epoch if state.training else 0
-    run.log(f"resuming: {state.finished_folds} folds are finished, and {epochs} epochs of the next one")
+    run.log(f"resuming: finished folds: {state.finished_folds}, epochs of the next one: {epochs}")
 
 
 def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision_text: str) -> None:

@@ -3,6 +3,7 @@
 photograph -> ink -> glyphs -> 28x28 images -> probabilities -> digits -> table and annotated picture
 """
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +71,11 @@ def predict(path: Path | str | Sequence[Path | str], run: Path | str | None = No
                 file digit
         0  seven.png     7
     """
-    paths = _list_pictures([Path(one).expanduser() for one in ([path] if isinstance(path, (str, Path)) else path)])
+    asked: list[Any] = [path] if isinstance(path, (str, Path)) or not isinstance(path, Iterable) else list(path)
+    for one in asked:
+        if not isinstance(one, (str, os.PathLike)):
+            raise InputError("predict.no_path", received=type(one).__name__)
+    paths = _list_pictures([Path(one).expanduser() for one in asked])
     if len(paths) == 1:
         load_photograph(paths[0])
     classifier = load_classifier(None if run is None else Path(run).expanduser())
