@@ -1,36 +1,55 @@
-"""`python -m digit_recognizer.completion SHELL`: what lets a shell complete `digit-recognizer COMMAND --flag VALUE`."""
+"""`python -m digit_recognizer.completion SHELL`: what lets a shell complete `digit-recognizer COMMAND --flag VALUE`.
 
-import contextlib
-import dataclasses
-import functools
-import io
-import operator
+tyro can write such scripts too. Those offered parts of the help as flags where a help has several lines, and started
+Python at every press of the key.
+"""
+
 import sys
+import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from digit_recognizer.__main__ import COMMANDS, import_command
+from digit_recognizer.arguments import list_flags
 from digit_recognizer.cli import RunArguments, command, parse_arguments
 from digit_recognizer.console import print_line
 from digit_recognizer.models import list_models
 
-BASH_FILES = """
-# where tyro knows nothing, as of a run's folder or a picture, complete files
-_digit_recognizer() {
-  _tyro_digit_recognizer
-  [[ -n "${COMPREPLY[*]}" ]] || COMPREPLY=()
-}
+ALWAYS = ("--help", "--debug")
+SOURCES = ("kaggle", "sample", "mnist", "fashion-mnist", "kmnist")
+PRETRAINED = ("ready", "resnet152v2")
+SCRIPT = """\
+_digit_recognizer() {{
+  local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" name="${{COMP_WORDS[1]}}" flags words
+  [[ $COMP_CWORD -gt 1 ]] || name=""
+  [[ $name != kernel || $COMP_CWORD -lt 3 ]] || name="kernel ${{COMP_WORDS[2]}}"
+  if [[ $before == "=" ]]; then before="${{COMP_WORDS[COMP_CWORD-2]}}"; fi  # bash has three words for --model=narrow
+  if [[ $word == "=" ]]; then word=""; fi
+  case "$name" in
+{flags}
+  esac
+  case "$name $before" in
+{values}
+    *) [[ $word != -* || -z $flags ]] || words="$flags" ;;
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$word"))  # without words, the shell completes files
+}}
 complete -o bashdefault -o default -F _digit_recognizer digit-recognizer"""
+ZSH = """\
+autoload -Uz compinit bashcompinit
+(( $+functions[compdef] )) || compinit
+bashcompinit
+"""
 
 
 @dataclass(frozen=True)
 class CompletionArguments:
     """Print a script that completes commands, flags, models and paths.
 
-    bash: add eval "$(digit-recognizer completion bash)" to ~/.bashrc. zsh: write the script to a file _digit-recognizer
-    in a folder of $fpath, and start a new shell.
+    bash: add eval "$(digit-recognizer completion bash)" to ~/.bashrc. zsh: the same with zsh, to ~/.zshrc.
     """
 
     shell: Annotated[Literal["bash", "zsh"], tyro.conf.Positional, tyro.conf.arg(metavar="SHELL")]
@@ -41,36 +60,42 @@ class CompletionArguments:
 def main(arguments: list[str]) -> None:
     """Print the script."""
     chosen = parse_arguments(CompletionArguments, "completion", arguments)
-    commands = _choose_one({name: find_arguments(name) for name in COMMANDS})
-    script = io.StringIO()
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(script):
-        tyro.cli(
-            commands,
-            prog="digit-recognizer",
-            args=["--tyro-print-completion", chosen.shell],
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
-    print_line(script.getvalue() + (BASH_FILES if chosen.shell == "bash" else ""))
+    kernel = import_command("kernel").ARGUMENTS
+    flags = [_list_words("", [*COMMANDS, "--help", "--version"], []), _list_words("kernel", [*kernel, "--help"], [])]
+    values: list[str] = []
+    kinds = {name: find_arguments(name) for name in COMMANDS if name != "kernel"}
+    for name, kind in {**kinds, **{f"kernel {action}": kind for action, kind in kernel.items()}}.items():
+        known = [one for one in list_flags(kind) if one.names]
+        shown = [*(each for one in known for each in one.shown_names), *ALWAYS]
+        words = {"download": SOURCES, "transfer": PRETRAINED, "completion": ("bash", "zsh")}.get(name, ())
+        if name in ("kernel build", "kernel notebook"):
+            words = tuple(list_models())
+        takes_words = len(known) < len(list_flags(kind))
+        flags.append(_list_words(name, words if takes_words else shown, shown))
+        for one in known:
+            if one.kind is not bool:
+                choices = list_models() if one.names[0] == "--model" else _list_choices(one.kind)
+                patterns = "|".join(f'"{name} {each}"' for each in one.names)
+                values.append(f'    {patterns}) words="{" ".join(map(str, choices))}" ;;')
+    script = SCRIPT.format(flags="\n".join(flags), values="\n".join(values))
+    print_line(script if chosen.shell == "bash" else ZSH + script)
 
 
-def find_arguments(name: str) -> Any:
-    """The dataclass of a command's arguments, or a choice of several."""
+def find_arguments(name: str) -> type:
+    """The dataclass of a command's arguments; `kernel` has one for each action."""
     if name in ("cv", "train"):
-        models: Any = Literal[tuple(list_models())]  # known when it runs
-        return dataclasses.make_dataclass(
-            "RunArguments", [("model", models, "baseline")], bases=(RunArguments,), frozen=True, kw_only=True
-        )
+        return RunArguments
     module = import_command(name)
-    if name == "kernel":
-        return dataclasses.make_dataclass("KernelArguments", [("action", _choose_one(module.ARGUMENTS))])
     kinds = (getattr(module, f"{name.title()}{ending}", None) for ending in ("Arguments", "Config"))
     return next(kind for kind in kinds if kind is not None)
 
 
-def _choose_one(kinds: dict[str, Any]) -> Any:
-    """A type from which tyro makes subcommands."""
-    named = [Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)] for name, kind in kinds.items()]
-    return functools.reduce(operator.or_, named)
+def _list_words(name: str, words: Sequence[str], flags: Sequence[str]) -> str:
+    return f'    "{name}") words="{" ".join(words)}" flags="{" ".join(flags)}" ;;'
+
+
+def _list_choices(kind: Any) -> tuple[Any, ...]:
+    return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
 
 if __name__ == "__main__":
