@@ -50,7 +50,7 @@ def main() -> int:
         return 0
     if name in ("-h", "--help"):
         print_line("usage: digit-recognizer COMMAND …; COMMAND --help shows its flags.\n")
-        print_line("\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items()))
+        print_line("\n".join(f"  {name:<13}{text}" for name, text in COMMANDS.items()))
         return 0
     error = InputError("cli.command_unknown", received=repr(name), hint=suggest(name, COMMANDS))
     print(make_printable(f"digit-recognizer: {error}"), file=sys.stderr)

@@ -61,13 +61,19 @@ class Flag:
         return self.names[0] if self.names else self.metavar
 
     @property
+    def shown_names(self) -> tuple[str, ...]:
+        """The names that do something: of a switch, those that change its default."""
+        if self.kind is not bool:
+            return self.names
+        *names, off = self.names
+        return (off,) if self.default is True else tuple(names)
+
+    @property
     def help(self) -> str:
         """Its meaning and its default."""
         if self.default is MISSING:
             return f"{self.meaning} (required)" if self.names else self.meaning
-        if self.kind is bool:
-            return f"{self.meaning} (default: on)" if self.default else self.meaning
-        if self.default in ((), ""):
+        if self.kind is bool or self.default in ((), "", None):
             return self.meaning
         shown = " ".join(map(str, self.default)) if isinstance(self.default, tuple) else self.default
         return f"{self.meaning} (default: {shown})"
@@ -195,7 +201,8 @@ def _format_help(
 ) -> str:
     """The text of `--help`, or of `-h` if brief."""
     positional = [one for one in flags if not one.names]
-    usage = " ".join([f"python -m digit_recognizer.{subcommand}", *(one.metavar for one in positional), "[FLAGS]"])
+    names = [one.metavar if one.default is MISSING else f"[{one.metavar}]" for one in positional]
+    usage = " ".join([f"python -m digit_recognizer.{subcommand}", *names, "[FLAGS]"])
     width = min(shutil.get_terminal_size().columns, MOST_COLUMNS) - 2
     parser = argparse.ArgumentParser(
         usage=usage.replace("%", "%%"),
@@ -228,14 +235,9 @@ def _format_help(
 
 
 def _add_flag(group: Any, one: Flag) -> None:
-    """Add a flag to a group of argparse; of a switch, the name that changes its default."""
-    if one.kind is bool:
-        *names, off = one.names
-        group.add_argument(
-            *([off] if one.default is True else names), action="store_true", help=one.help.replace("%", "%%")
-        )
-    else:
-        group.add_argument(*one.names, metavar=one.metavar, help=one.help.replace("%", "%%"))
+    """Add a flag to a group of argparse."""
+    form: dict[str, Any] = {"action": "store_true"} if one.kind is bool else {"metavar": one.metavar}
+    group.add_argument(*one.shown_names, help=one.help.replace("%", "%%"), **form)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ class CompareArguments(OutputArguments):
     runs: Annotated[tuple[Path, Path], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN")]
     """Two run folders, of ensembles too; their folds and seeds may differ."""
     input_dir: Path | None = None
-    """Folder that holds the train.csv which both were made from; None stands for the first one's own."""
+    """Folder that holds the train.csv which both were made from (default: the first one's own)."""
 
 
 @command

@@ -74,9 +74,9 @@ class RunConfig:
     input_dir: Path = Path("input")
     """Folder with train.csv, test.csv and sample_submission.csv."""
     run_dir: Path | None = None
-    """Folder of this run; None: runs/<time>-<model>."""
+    """Folder of this run (default: runs/<time>-<model>)."""
     submission: Path | None = None
-    """Submission file to write; None: one under submissions/, named after model and score."""
+    """Submission file to write (default: one under submissions/, named after model and score)."""
     tensorboard: bool = False
     """Also write event files for `tensorboard --logdir runs`; needs the extra `trackers`."""
 
@@ -87,7 +87,7 @@ class RunConfig:
     seed: int = 0
     """All randomness derives from it: folds, initial weights, order of rows, augmentation, dropout."""
     split_seed: int | None = None
-    """Seed of the folds alone, so that runs with several seeds hold out the same rows; None: --seed."""
+    """Seed of the folds alone, so that runs with several seeds hold out the same rows (default: --seed)."""
     batch_size: int = 256
     """Images in one gradient step."""
     optimizer: Optimizer = "adam"

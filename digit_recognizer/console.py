@@ -114,7 +114,8 @@ def format_command(name: str, *arguments: object) -> str:
     """
     # without an activated environment, the interpreter's full path
     python = shutil.which("python")
-    ours = python is not None and Path(python).absolute() == Path(sys.executable).absolute()
+    own = Path(sys.executable)  # python3 where a script of the environment started it
+    ours = python is not None and Path(python).parent == own.parent and own.exists() and own.samefile(python)
     program = "python" if ours else sys.executable
     return make_printable(shlex.join([program, "-m", f"digit_recognizer.{name}", *map(str, arguments)]))
 

@@ -25,11 +25,11 @@ class EnsembleArguments:
     is scored with weights chosen without its fold); or the majority's vote (ties go to the higher summed probability,
     then to the member named first)."""
     input_dir: Path | None = None
-    """Folder that holds the data set which the members were made for; None stands for the first run's own."""
+    """Folder that holds the data set which the members were made for (default: the first run's own)."""
     submission: Path | None = None
-    """Submission file to write; None stands for one under submissions/."""
+    """Submission file to write (default: one under submissions/)."""
     run_dir: Path | None = None
-    """The run folder of the ensemble; None stands for runs/<time>-ensemble."""
+    """The run folder of the ensemble (default: runs/<time>-ensemble)."""
 
 
 @command

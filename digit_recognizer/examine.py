@@ -26,9 +26,9 @@ class ExamineArguments:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder of cv or train, of all training rows; or of transfer, which takes --output, --layer and --images."""
     input_dir: Path | None = None
-    """Folder with the train.csv that the run was made from; None: the run's own."""
+    """Folder with the train.csv that the run was made from (default: the run's own)."""
     output: Path | None = None
-    """Folder for figures and label_errors.csv, which are replaced; None: RUN/examination."""
+    """Folder for figures and label_errors.csv, which are replaced (default: RUN/examination)."""
     others: Annotated[tuple[Path, ...], tyro.conf.arg(name="with", metavar="RUN [RUN ...]")] = ()
     """Further runs of the same rows, such as other seeds: confusions that repeat in them are no accident."""
     model: Annotated[ModelRequest, tyro.conf.arg(name="")] = field(default_factory=ModelRequest)

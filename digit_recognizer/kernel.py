@@ -49,7 +49,7 @@ class OutputArguments(PushArguments):
     """Download the output of a kernel's newest version, and its log."""
 
     output_dir: Path | None = None
-    """New folder for it; None takes runs/kaggle-FOLDER, or that with -2, -3 and so on."""
+    """New folder for it (default: runs/kaggle-FOLDER, or that with -2, -3 and so on)."""
 
 
 ARGUMENTS = {

@@ -15,14 +15,14 @@ from digit_recognizer.training.transfers import ClassifierName
 class PredictArguments:
     """Find and classify the digits on pictures, with the packaged model or a run's; or predict a test.csv."""
 
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")] = ()
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")] = ()
     """Photographs, scans or drawings (PNG, JPEG, GIF, BMP, WebP, TIFF, PPM), or folders of them."""
     run: Path | None = None
-    """A run folder of cv, train or transfer, whose models classify; None takes the packaged model, which also knows
-    what is no digit. With a transfer's run, letters are read."""
+    """A run folder of cv, train or transfer, whose models classify; with a transfer's run, letters are read (default:
+    the packaged model, which also knows what is no digit)."""
     classifier: ClassifierName | None = None
-    """Of a transfer's run: its model, or the nearest neighbours among its training pictures; None takes the one with
-    the better validation."""
+    """Of a transfer's run: its model, or the nearest neighbours among its training pictures (default: the
+    one with the better validation)."""
     show: Path | None = None
     """Annotated picture to write (.png, .jpg, .webp): every glyph in a box, with its digit."""
     output: Path | None = None

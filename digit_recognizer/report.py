@@ -16,9 +16,9 @@ class ReportArguments(ExamineArguments):
     """
 
     output: Path | None = None
-    """The file to write, in place of an older report; None: RUN/report.html."""
+    """The file to write, in place of an older report (default: RUN/report.html)."""
     examination: Path | None = None
-    """Folder for figures and label_errors.csv, which are replaced; None: RUN/examination."""
+    """Folder for figures and label_errors.csv, which are replaced (default: RUN/examination)."""
 
 
 @command

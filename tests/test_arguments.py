@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from conftest import expect_error
 
-from digit_recognizer import completion, cv
+from digit_recognizer import completion, cv, kernel
 from digit_recognizer.__main__ import COMMANDS, import_command
 from digit_recognizer.arguments import list_flags, parse_arguments
 from digit_recognizer.cli import OutputArguments, RunArguments, load_settings, parse_run_config, print_table
 from digit_recognizer.config import RunConfig
+from digit_recognizer.console import format_command
 from digit_recognizer.data.dataset import load_train
 from digit_recognizer.errors import suggest
 from digit_recognizer.io import read_toml
@@ -90,9 +91,9 @@ def test_full_help_of_a_run_has_every_flag_once_in_its_group(capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_flag_of_every_command_says_what_it_means(name):
-    kind = completion.find_arguments(name)
-    if name != "kernel":
-        assert not [one.label for one in list_flags(kind) if not one.meaning]
+    kinds = kernel.ARGUMENTS.values() if name == "kernel" else [completion.find_arguments(name)]
+    flags = [one for kind in kinds for one in list_flags(kind)]
+    assert not [one.label for one in flags if not one.meaning or "None" in one.help or "(default: on)" in one.help]
 
 
 SETTINGS = """
@@ -210,18 +211,42 @@ def test_bash_completes_commands_flags_models_and_files(tmp_path):
     assert "complete -o bashdefault -o default -F _digit_recognizer digit-recognizer" in script
     cases = {
         "tr": "train transfer",
+        "cv --mod": "--model --model-args",
+        "cv --model = cham": "champion",
+        "download ka": "kaggle",
+        'completion ""': "bash zsh",
         "cv --learning": "--learning-rate",
         "cv --model cham": "champion",
         "cv --schedule o": "one-cycle",
         "kernel pu": "push",
         "kernel build --ow": "--owner",
+        "kernel build re": "residual resnet",
+        "submit --no": "--no-wait",
         "predict dig": "",  # so that bash itself completes files
+        'cv --resume ""': "",
     }
     script += 'ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _digit_recognizer; echo "${COMPREPLY[*]}"; }\n'
     script += "\n".join(f"ask digit-recognizer {words}" for words in cases)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     answered = subprocess.run(["bash"], input=script, capture_output=True, text=True, env={**os.environ, "PATH": path})
     assert dict(zip(cases, answered.stdout.splitlines(), strict=True)) == cases, answered.stderr
+
+
+@pytest.mark.parametrize(
+    ("started_by", "program"), [("python3", "python"), ("python", "python"), ("other/python3", "")]
+)
+def test_the_next_command_names_the_active_environments_python(started_by, program, tmp_path, monkeypatch):
+    for name in ("python", "python3", "other/python3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / started_by))
+    assert format_command("report", "runs/a b") == f"{program or sys.executable} -m digit_recognizer.report 'runs/a b'"
+
+
+def test_usage_brackets_what_may_be_left_out(capsys):
+    assert "digit_recognizer.runs [FOLDER] [FLAGS]" in show_help(import_command("runs"), "-h", capsys)
+    assert "digit_recognizer.compare RUN RUN [FLAGS]" in show_help(import_command("compare"), "-h", capsys)
 
 
 PRINTING = """

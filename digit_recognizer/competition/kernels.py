@@ -78,7 +78,7 @@ class BuildArguments:
     resume: bool = False
     """Attach the output of its earlier version, to resume where that ran out of time."""
     output_dir: Path | None = None
-    """Folder to write; None takes the kernel's own under kernels/."""
+    """Folder to write (default: the kernel's own under kernels/)."""
     overwrite: bool = False
     """Replace a kernel that is there, with what was edited in it."""
 

@@ -60,11 +60,11 @@ class ModelRequest:
     """What to show of a model: flags of `examine` and `report`."""
 
     fold: int | None = None
-    """Fold whose model is shown, numbered as in models/fold<k>; None: the first."""
+    """Fold whose model is shown, numbered as in models/fold<k> (default: the first)."""
     layer: str | None = None
-    """Layer whose feature maps are drawn, by name; None: the first and the last convolution."""
+    """Layer whose feature maps are drawn, by name (default: the first and the last convolution)."""
     row: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N [N ...]")] = ()
-    """Data rows of train.csv, counted from 1, whose saliency is drawn; none: a choice."""
+    """Data rows of train.csv, counted from 1, whose saliency is drawn (default: a choice)."""
     images: Path | None = None
     """Folder of pictures of classes that the model never saw, a folder per class or pictures alone."""
 

@@ -206,13 +206,13 @@ class SweepConfig:
     study: Path
     """The study's file, or its folder, as studies/002-dropout-batch-kernel."""
     run_dir: Path | None = None
-    """The sweep's folder, resumed if there are trials in it; None stands for runs/sweep-STUDY."""
+    """The sweep's folder, resumed if there are trials in it (default: runs/sweep-STUDY)."""
     input_dir: Path | None = None
-    """Folder of the data; None takes the study's."""
+    """Folder of the data (default: the study's)."""
     trials: int | None = None
-    """End after so many trials, with those of earlier sessions; None takes the study's number."""
+    """End after so many trials, with those of earlier sessions (default: the study's number)."""
     minutes: float | None = None
-    """Start no trial after so many minutes of them, with those of earlier sessions; None takes the study's number."""
+    """Start no trial after so many minutes of them, with those of earlier sessions (default: the study's number)."""
     page_only: bool = False
     """Run nothing; write the page of the trials at hand."""
 

@@ -31,9 +31,9 @@ class ExecutorConfig:
     executor: Literal["local", "ray"] = "local"
     """local: one task after the other, in this process. ray: as many at once as a Ray cluster has capacity for."""
     ray_address: str | None = None
-    """The cluster, as host:port, or auto for the one that this machine is part of; None starts one on this machine."""
+    """The cluster, as host:port, or auto for the one that this machine is part of (default: a new one, here)."""
     task_cpus: int | None = None
-    """Cores, and so threads, of a task; None: all of this machine's if local, 1 if ray."""
+    """Cores, and so threads, of a task (default: all of this machine's if local, 1 if ray)."""
     task_gpus: float = 0.0
     """GPUs of a task on Ray, or the share of one."""
 

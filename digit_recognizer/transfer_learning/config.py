@@ -31,7 +31,7 @@ class TransferConfig:
     """Folder of other pictures of the same classes, evaluated once; nothing is chosen by it. Without it, a part of
     --images is held out for that."""
     run_dir: Path | None = None
-    """The run folder of this transfer; None stands for runs/<time>-transfer."""
+    """The run folder of this transfer (default: runs/<time>-transfer)."""
 
     seed: int = 0
     """All randomness derives from it: copies, initial weights, order, and which pictures are held out."""
