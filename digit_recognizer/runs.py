@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
         print_table(frame, chosen)
         return
     if frame.empty:
-        print_line(f"{chosen.folder} holds no runs.")
+        print_line(f"{chosen.folder} holds no runs yet.")
         print_next(format_command("cv", "--model", "champion"))
         return
     print_table(_shorten(frame), chosen)

@@ -120,8 +120,13 @@ def test_a_folder_without_runs_leads_to_the_first_one(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert command.main(["empty"]) == 0
     assert "next: " in capsys.readouterr().out and dr.runs("empty").empty
-    with expect_error("io.missing", path="runs"):
-        dr.runs()
+    with expect_error("io.missing", path="gone"):
+        dr.runs("gone")
+
+
+def test_before_the_first_run_there_is_an_empty_table(capsys):
+    assert command.main([]) == 0 and dr.runs().empty
+    assert "next: " in capsys.readouterr().out and not Path("runs").exists()
 
 
 @pytest.mark.parametrize("name", ["compare", "ensemble", "runs"])

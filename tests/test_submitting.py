@@ -66,6 +66,8 @@ def test_a_run_folder_stands_for_its_submission(kaggle, noted_file, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     refuse(run, "submission.not_of_a_run", path=run)
+    (run / "config.json").write_text("{}")
+    refuse(run, "run.unfinished", path=run)
     (run / "metrics.json").write_text('{"submission": null}')
     refuse(run, "submission.not_of_a_run", path=run)
     (run / "metrics.json").write_text(json.dumps({"submission": str(noted_file)}))

@@ -113,7 +113,7 @@ class SubmitArguments:
     input_dir: Path = Path("input")
     """Folder of the test.csv and sample_submission.csv that the submission was made for."""
     wait: bool = True
-    """Wait for the score; after --no-wait, `submissions --refresh` asks for it."""
+    """Do not wait for the score; `submissions --refresh` asks for it later."""
     dry_run: bool = False
     """Check the file here and say what was checked, ask Kaggle how many submissions are left, and send nothing."""
     smoke: bool = False
@@ -175,6 +175,8 @@ def find_submission(path: Path) -> Path:
     if not path.is_dir():
         return path
     metrics = path / "metrics.json"
+    if (path / "config.json").exists() and not metrics.exists():
+        raise InputError("run.unfinished", path=path)
     content = read_json(metrics) if metrics.exists() else None
     named = content.get("submission") if isinstance(content, dict) else None
     if not is_line(named):
@@ -185,7 +187,8 @@ def find_submission(path: Path) -> Path:
 def _describe_checks(submission: Submission) -> str:
     """What `_check_file` has found good, and what it could not check."""
     rows, origin = len(submission.labels), submission.provenance
-    checked = f"Checked here: {rows:,} rows, ImageId 1 to {rows:,} and labels from 0 to 9; not all labels are equal"
+    checked = f"{submission.path} passes these checks: {rows:,} rows, ImageId 1 to {rows:,} and labels from 0 to 9; "
+    checked += "not all labels are equal"
     if origin is None:
         unknown = "for which test.csv it was made, and whether test rows were among the training rows"
         return f"{checked}. Not known, because {submission.path}.json is missing: {unknown}."

@@ -54,7 +54,7 @@ def runs(folder: Path | str = "runs") -> "pd.DataFrame":
         ineligible, or what is damaged), folder (its path).
 
     Raises:
-        InputError: if there is no such folder.
+        InputError: if there is no such folder; no `runs`, as before the first run, is an empty table.
 
     Example:
         >>> table = dr.runs("runs")
@@ -64,7 +64,7 @@ def runs(folder: Path | str = "runs") -> "pd.DataFrame":
     import pandas as pd
 
     folder = Path(folder).expanduser()
-    if not folder.is_dir():
+    if not folder.is_dir() and (folder.exists() or folder != Path("runs")):
         raise InputError("io.not_folder" if folder.exists() else "io.missing", path=folder)
     frame = pd.DataFrame(list(_read_folders(folder)), columns=list(COLUMNS)).astype(COLUMNS)
     return frame.sort_values(
@@ -76,7 +76,7 @@ def runs(folder: Path | str = "runs") -> "pd.DataFrame":
 
 
 def _read_folders(folder: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()) if folder.exists() else ():
         row = {"name": path.name, "folder": path}
         try:
             if path.name.startswith(".") or not any((path / name).exists() for name in (CONFIG, *TRACES)):
