@@ -138,7 +138,7 @@ def examine_run(
             if request != DEFAULT:
                 raise
             model_note = f"left out: {error}"
-            of_model = [Section("One model", (model_note,))]
+            of_model = [] if is_ensemble else [Section("One model", (model_note,))]
         bar.update(3)  # the model takes longest
         confusions, confused = describe_confusions(runs, labels, staging)
         parts: list[Section] = []
@@ -258,21 +258,25 @@ def _build_header(run: ExaminedRun) -> str:
 def build_origin(path: Path, config: dict[str, Any]) -> str:
     """The command, the settings and the environment, as the run in a folder recorded them."""
     parts = [f"<p><code>{escape_html(config['command'])}</code></p>"] if config.get("command") else []
+    if config.get("subcommand") != ENSEMBLE:  # its members have theirs
+        parts.append(_describe_environment(path))
+    values = [(name, value) for name, value in config.items() if name not in ("subcommand", "command")]
+    if values:
+        cells = [("setting", "value"), *((name, "–" if value is None else str(value)) for name, value in values)]
+        parts.append(_build_details("All settings", cells))
+    return "\n".join(parts)
+
+
+def _describe_environment(path: Path) -> str:
     try:
         environment = read_json(path / ENVIRONMENT)
         rows = [("commit", environment["commit"]), ("platform", environment["platform"])]
         rows += [(name, value) for name, value in environment["fingerprint"].items() if not name.startswith("--")]
         rows += [("resumed with", difference) for difference in environment["resumed_with_differences"]]
     except (InputError, AttributeError, KeyError, TypeError) as error:
-        parts.append(f"<p>The environment is unknown: {escape_html(error)}</p>")
-    else:
-        cells = [("what", "value"), *((name, str(value)) for name, value in rows if value)]
-        parts.append(_build_details("Versions, machine and data", cells))
-    values = [(name, value) for name, value in config.items() if name not in ("subcommand", "command")]
-    if values:
-        cells = [("setting", "value"), *((name, "–" if value is None else str(value)) for name, value in values)]
-        parts.append(_build_details("All settings", cells))
-    return "\n".join(parts)
+        return f"<p>The environment is unknown: {escape_html(error)}</p>"
+    cells = [("what", "value"), *((name, str(value)) for name, value in rows if value)]
+    return _build_details("Versions, machine and data", cells)
 
 
 def _build_details(title: str, rows: Sequence[tuple[str, str]]) -> str:

@@ -133,7 +133,8 @@ def describe_score(run: ExaminedRun, labels: np.ndarray) -> Section:
     words = [
         f"{errors.sum():,} of {rows:,} held-out rows are wrong: accuracy {score.oof_accuracy:.5f}, 95 % interval "
         f"{low:.5f} to {high:.5f}, which does not cover other seeds.",
-        f"Expected calibration error: {score.calibration_error:.5f}.",
+        f"Expected calibration error: {score.calibration_error:.5f}, the mean distance of the predicted probabilities "
+        "from the share that is right.",
     ]
     if left := len(labels) - rows:
         words.append(f"{left:,} rows were never held out and do not count.")
