@@ -185,8 +185,10 @@ def test_the_report_of_an_ensemble_has_its_members_in_place_of_a_model(members):
     found = examine_run(result.run_dir)
     (section,) = [section for section in found.sections if section.title == "Members"]
     assert [row[0] for row in section.table[1:]] == [str(member) for member in members]
+    assert "One model" not in [section.title for section in found.sections]
     write_report(found, Path("report.html"))
-    assert str(members[0]) in Path("report.html").read_text()
+    page = Path("report.html").read_text()
+    assert str(members[0]) in page and "environment" not in page
 
 
 def test_an_ensemble_of_submissions_alone_has_no_score(members, tmp_path):
