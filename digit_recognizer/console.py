@@ -135,11 +135,9 @@ def format_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-class ShownAsText:
-    """A result that a notebook shows as `print` does."""
-
-    def _repr_pretty_(self, printer: Any, _: bool) -> None:
-        printer.text(str(self))
+def show_as_text(result: object, printer: Any, _: bool) -> None:
+    """As the `_repr_pretty_` of a class: a notebook shows its objects as `print` does."""
+    printer.text(str(result))
 
 
 # Progress of whatever takes longer than a second: bars on a terminal and in notebooks, nothing in logs and pipes.

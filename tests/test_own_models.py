@@ -105,8 +105,9 @@ def test_a_function_is_a_model_and_its_run_resumes_in_python(tiny_dir, monkeypat
     whole = dr.cross_validate(build_small, *tables, run_dir="whole", **SETTINGS)
     with monkeypatch.context() as patch:
         StopAfterSaving(patch, saves=2)
-        with pytest.raises(KeyboardInterrupt, match=r"same call of cross_validate with run_dir='stopped'"):
+        with pytest.raises(KeyboardInterrupt, match=r"same call of cross_validate with run_dir='stopped'") as stop:
             dr.cross_validate(build_small, *tables, run_dir="stopped", **SETTINGS)
+    assert len(stop.value._render_traceback_()) == 1
     with expect_error("run.started_in_python", path="stopped"):
         cv.main(["--resume", "stopped", "--debug"])
     with expect_error("run.other_settings", received="--epochs"):

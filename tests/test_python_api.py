@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import expect_error
+from IPython.lib.pretty import pretty
 
 import digit_recognizer as dr
 from digit_recognizer import cv
@@ -79,6 +80,7 @@ def test_what_a_result_shows_are_dataframes(result):
     assert found.submission().equals(pd.read_csv(found.submission_path))
     assert "array" not in repr(found) and repr(dr.load_train(data / "train.csv")).startswith("TrainTable(60 rows, ")
     assert f"{found.score.oof_accuracy:.5f}" in str(found) and Path(found) == found.run_dir
+    assert pretty(found) == str(found), "as a notebook shows it"
     assert len(dr.load_fold_models(found).models) == 2
 
 

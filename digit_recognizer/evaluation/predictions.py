@@ -22,7 +22,7 @@ from digit_recognizer.competition.submissions import (
     write_submission,
 )
 from digit_recognizer.config import expand_path
-from digit_recognizer.console import ShownAsText
+from digit_recognizer.console import show_as_text
 from digit_recognizer.data.csv import CLASSES, load_labels
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
 from digit_recognizer.data.frames import TableSource, read_test_table, read_train_table
@@ -122,7 +122,7 @@ def _format_rows(rows: Sequence[tuple[str, str]]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class RunComparison(ShownAsText, Comparison):
+class RunComparison(Comparison):
     """Two runs, compared on the rows that both held out; `str` gives the table for the screen.
 
     Attributes:
@@ -133,6 +133,8 @@ class RunComparison(ShownAsText, Comparison):
     run_one: Path
     run_other: Path
     all_rows: int
+
+    _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -298,7 +300,7 @@ class EnsembleScore:
 
 
 @dataclass(frozen=True)
-class EnsembleResult(ShownAsText):
+class EnsembleResult:
     """What `ensemble` did; `str` gives the table for the screen. It is taken wherever a run folder is.
 
     Attributes:
@@ -316,6 +318,8 @@ class EnsembleResult(ShownAsText):
     ineligible: str | None
     run_dir: Path
     weights: list[float] | None = None
+
+    _repr_pretty_ = show_as_text
 
     def __fspath__(self) -> str:
         return str(self.run_dir)

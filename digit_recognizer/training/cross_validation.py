@@ -663,7 +663,9 @@ def add_resume_hint(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise type(stop)(f"resume with: {run.resume_command}") from None
+        hint = type(stop)(f"resume with: {run.resume_command}")
+        vars(hint)["_render_traceback_"] = lambda: [f"KeyboardInterrupt: {hint}"]  # all that Jupyter shows
+        raise hint from None
     except (LostError, WriteError) as error:
         error.with_remedy(f"Then resume with: {run.resume_command}")
         raise

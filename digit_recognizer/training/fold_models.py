@@ -77,7 +77,8 @@ def _build(config: RunConfig, precision: str, weights: Path) -> keras.Model:
     try:
         load_weights(model, weights)
     except InputError as error:
-        if error.code == "models.weights_of_another_model" and config.model.startswith(FUNCTION):
+        unlike = ("models.weights_of_another_model", "io.too_long")
+        if error.code in unlike and config.model.startswith(FUNCTION):
             name = config.model.removeprefix(FUNCTION)
             raise InputError("models.function_changed", path=weights.parent.parent, received=name) from error
         raise

@@ -38,7 +38,7 @@ from digit_recognizer.competition.submissions import (
     write_submission,
 )
 from digit_recognizer.config import RunConfig, RunFolderConfig, name_model
-from digit_recognizer.console import ShownAsText, format_command, format_seconds, print_line, raise_if_interrupted
+from digit_recognizer.console import format_command, format_seconds, print_line, raise_if_interrupted, show_as_text
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
 from digit_recognizer.data.splits import count_duplicates
@@ -396,7 +396,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class CVResult(ShownAsText):
+class CVResult:
     """What cross-validation, or `train`, found and left; `str` gives the table for the screen.
 
     Where a run folder is taken (`compare`, `ensemble`, `predict`), this object is taken too.
@@ -431,6 +431,8 @@ class CVResult(ShownAsText):
     single_split: bool = False
     untrained_accuracy: float | None = None
     labels: np.ndarray | None = field(default=None, repr=False)
+
+    _repr_pretty_ = show_as_text
 
     def __fspath__(self) -> str:
         return str(self.run_dir)
