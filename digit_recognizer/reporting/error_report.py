@@ -238,7 +238,7 @@ def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Sec
     wrong = int((oof[hardest].argmax(axis=1) != labels[hardest]).sum())
     sentence = (
         f"{wrong} of the {len(hardest)} hardest rows are wrong; {len(np.intersect1d(hardest, surest))} of the "
-        f"{len(surest)} most confident errors are among them."
+        f"{len(surest)} most confident errors are among them. The table has the most confident ones."
     )
     title = "Hardest rows and most confident errors"
     return Section(title, (sentence,), tuple(figures), tuple(table) if len(surest) else ())

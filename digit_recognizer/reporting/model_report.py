@@ -102,7 +102,7 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
     trained_on = asked[run.fold_of_row[asked] != fold]
     shown = np.concatenate([held_out, trained_on])
     images = preprocess_images(pixels_to_images(train.pixels[shown]), preprocess)
-    names = [f"example {number:,}" for number in range(1, len(shown) + 1)]
+    names = [f"data row {row + 1:,}" for row in shown]
     examples = Examples(images, train.labels[shown], names, run.class_names)
     places = [int(np.flatnonzero(shown == row)[0]) for row in asked]
     evaluated = examples.take(range(len(held_out)))
@@ -170,7 +170,6 @@ def _introduce(run: ExaminedRun, fold: int, shown: np.ndarray, trained_on: np.nd
         ("example", "data row"),
         *((f"{place + 1:,}", f"{shown[place] + 1:,}") for place in range(min(10, len(shown)))),
     ]
-    table += [(f"{np.flatnonzero(shown == row)[0] + 1:,}", f"{row + 1:,}") for row in trained_on]
     return Section("One model", (words,), table=tuple(table))
 
 
