@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from digit_recognizer.arguments import parse_arguments, parse_known_arguments
+from digit_recognizer.arguments import list_flags, parse_arguments, parse_known_arguments
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import SMOKE, RunConfig, flag, read_fields
 from digit_recognizer.console import (
@@ -262,6 +262,11 @@ def parse_resume(subcommand: str, arguments: list[str]) -> ResumeArguments | Non
     try:
         return parse_arguments(ResumeArguments, subcommand, arguments)
     except InputError as error:
+        received = str(error.received).strip("'")
+        if error.code == "cli.flag_unknown" and received in {
+            name for one in list_flags(RunArguments) for name in one.names
+        }:
+            error = InputError("cli.not_with_resume", column=received)
         others = ", ".join(flag(field.name) for field in fields(ResumeArguments) if field.name != "resume")
         raise error.with_remedy(f"With --resume RUN only these flags are taken: {others}.") from None
 

@@ -112,8 +112,10 @@ def test_resume_is_asked_for_by_its_flag_alone():
     assert parse_resume("cv", ["--model", "padded"]) is None
     assert parse_resume("cv", ["--resume", "runs/a"]) == ResumeArguments(Path("runs/a"))
     assert parse_resume("cv", ["--allow-inexact", "--resume=runs/a"]) == ResumeArguments(Path("runs/a"), True)
-    with expect_error("cli.flag_unknown", received="'--epochs'"):
+    with expect_error("cli.not_with_resume", column="--epochs"):
         parse_resume("cv", ["--resume", "runs/a", "--epochs", "9"])
+    with expect_error("cli.flag_unknown", hint=" Did you mean --allow-inexact?"):
+        parse_resume("cv", ["--resume", "runs/a", "--alow-inexact"])
 
 
 @pytest.mark.parametrize(

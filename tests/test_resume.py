@@ -154,9 +154,16 @@ def test_only_the_command_that_started_a_run_resumes_it(stopped):
         train.main(["--resume", str(stopped.run_dir), "--debug"])
 
 
-@pytest.mark.parametrize("flags", [["--epochs", "3"], ["--debugg"], ["--model", "padded"]])
-def test_resuming_takes_no_other_flag(flags, stopped):
-    with expect_error("cli.flag_unknown") as caught:
+@pytest.mark.parametrize(
+    ("code", "flags"),
+    [
+        ("not_with_resume", ["--epochs", "3"]),
+        ("flag_unknown", ["--debugg"]),
+        ("not_with_resume", ["--model", "padded"]),
+    ],
+)
+def test_resuming_takes_no_other_flag(code, flags, stopped):
+    with expect_error(f"cli.{code}") as caught:
         cv.main(["--resume", str(stopped.run_dir), *flags, "--debug"])
     assert "--allow-inexact" in caught.value.remedy
 
