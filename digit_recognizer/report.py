@@ -6,6 +6,7 @@ from pathlib import Path
 
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.examine import ExamineArguments, run_examination
+from digit_recognizer.io import write_text
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,14 @@ class ReportArguments(ExamineArguments):
 def main(arguments: list[str]) -> None:
     """Examine, write the page, and print where it is."""
     chosen = parse_arguments(ReportArguments, "report", arguments)
-    from digit_recognizer.reporting.examination import REPORT, check_report_path, write_report
+    from digit_recognizer.reporting.examination import REPORT, check_report_path
 
     target = chosen.output or chosen.run / REPORT
     check_report_path(target)
     found = run_examination(chosen, chosen.examination)
     print(found)
-    print(write_report(found, target))
+    write_text(target, found.build_page())
+    print(f"  {'report':<24}{target}")
 
 
 if __name__ == "__main__":

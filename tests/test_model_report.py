@@ -251,18 +251,18 @@ def test_the_table_says_where_the_patch_takes_most(sees_one_corner, tmp_path):
 
 
 def test_the_table_has_vectors_argmax_and_label_and_marks_errors():
-    header, *rows = tabulate_outputs(PROBABILITIES, LABELS)
+    header, *rows = tabulate_outputs(name_examples(), PROBABILITIES)
     assert header == ("example", "argmax", "label", "", "P(0)", "P(1)", "P(2)", "P(3)")
-    assert len(rows) == 10 and len(tabulate_outputs(PROBABILITIES[:2], LABELS[:2])) == 3
-    assert rows[0] == ("1", "0", "0", "", "0.7000", "0.1000", "0.1000", "0.1000")
-    assert rows[4][:4] == ("5", "1", "0", "wrong")
+    assert len(rows) == 10 and len(tabulate_outputs(name_examples().take([0, 1]), PROBABILITIES)) == 3
+    assert rows[0] == ("example 1", "0", "0", "", "0.7000", "0.1000", "0.1000", "0.1000")
+    assert rows[4][:4] == ("example 5", "1", "0", "wrong")
     assert [row[3] for row in rows].count("wrong") == 1
 
 
 def test_nine_predictions_are_drawn_and_the_wrong_one_is_framed():
     panels = plot_predictions(name_examples(), PROBABILITIES).axes
-    assert len(panels) == 9 and panels[0].get_title() == "1: 0 (0.700)"
-    assert panels[4].get_title() == "5: 1 (0.700),\nwrong: label 0"
+    assert len(panels) == 9 and panels[0].get_title() == "example 1: 0 (0.700)"
+    assert panels[4].get_title() == "example 5: 1 (0.700),\nwrong: label 0"
     assert [axes.axison for axes in panels] == [number == 4 for number in range(9)]
     for axes, image in zip(panels, IMAGES, strict=False):
         assert np.array_equal(axes.images[0].get_array(), image[..., 0])

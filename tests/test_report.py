@@ -10,7 +10,6 @@ from conftest import expect_error, write_run
 from PIL import Image
 
 from digit_recognizer import report as door
-from digit_recognizer.reporting.examination import write_report
 from digit_recognizer.reporting.html import FigureFile, Section, build_page, build_table
 
 VOID = {"meta", "img", "br"}
@@ -66,7 +65,7 @@ class Page(HTMLParser):
 def page(examination, tmp_path_factory):
     """The report of the small run, as a file."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(examination, path)
+    path.write_text(examination.build_page())
     return path
 
 

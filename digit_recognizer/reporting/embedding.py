@@ -7,7 +7,7 @@ which suspects that k-means could separate the classes; here it is tried.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -50,37 +50,21 @@ class Examples:
         )
 
 
-@dataclass(frozen=True)
-class Projection:
-    """An embedding in two dimensions.
+class Projection(NamedTuple):
+    """An embedding in two dimensions."""
 
-    Attributes:
-        title: the method.
-        axis_titles: of both dimensions.
-        points: float (n, 2).
-    """
-
-    title: str
+    title: str  # the method
     axis_titles: Sequence[str]
-    points: np.ndarray
+    points: np.ndarray  # float (n, 2)
 
 
-@dataclass(frozen=True)
-class Distances:
-    """Sums of squared differences between images and one prototype per class.
+class Distances(NamedTuple):
+    """Sums of squared differences from the images of a class to one prototype per class, which do not count."""
 
-    Attributes:
-        prototypes: int (k,), the rows of the prototypes.
-        means: float64 (k, k), from the images of a class (row) to a prototype (column); NaN for a class that consists
-            of its prototype. Prototypes do not count as images of their class.
-        nearest: float (k,), the share of a class's images whose own prototype is the nearest; NaN as above.
-        nearest_of_all: the share of all images; NaN where every image is a prototype.
-    """
-
-    prototypes: np.ndarray
-    means: np.ndarray
-    nearest: np.ndarray
-    nearest_of_all: float
+    prototypes: np.ndarray  # int (k,), their rows
+    means: np.ndarray  # float64 (k, k), from a class (row) to a prototype (column); NaN for a class of one image
+    nearest: np.ndarray  # float (k,), the share of a class's images whose own prototype is the nearest; NaN as above
+    nearest_of_all: float  # the share of all images; NaN where every image is a prototype
 
 
 def choose_rows(count: int) -> np.ndarray:
@@ -124,21 +108,20 @@ def measure_distances(vectors: np.ndarray, classes: np.ndarray) -> Distances:
         vectors: float (n, d).
         classes: int (n,), 0 to k - 1, each of them at least once.
     """
-    wide, count = vectors.astype(np.float64), int(classes.max()) + 1
-    members = [np.flatnonzero(classes == number) for number in range(count)]
+    import pandas as pd
+    from scipy.spatial.distance import cdist
+
+    wide = vectors.astype(np.float64)
+    members = [np.flatnonzero(classes == number) for number in range(int(classes.max()) + 1)]
     prototypes = np.array([
         rows[((wide[rows] - wide[rows].mean(axis=0)) ** 2).sum(axis=1).argmin()] for rows in members
     ])  # fmt: skip
-    ssd = np.stack([((wide - wide[row]) ** 2).sum(axis=1) for row in prototypes], axis=1)
-    right = ssd.argmin(axis=1) == classes
-    others = [rows[rows != prototype] for rows, prototype in zip(members, prototypes, strict=True)]
-    every = np.concatenate(others)
-    return Distances(
-        prototypes,
-        means=np.stack([ssd[rows].mean(axis=0) if len(rows) else np.full(count, np.nan) for rows in others]),
-        nearest=np.array([right[rows].mean() if len(rows) else np.nan for rows in others]),
-        nearest_of_all=float(right[every].mean()) if len(every) else float("nan"),
-    )
+    ssd = pd.DataFrame(cdist(wide, wide[prototypes], "sqeuclidean"))
+    right = ssd.to_numpy().argmin(axis=1) == classes
+    others = ssd.assign(right=right).drop(index=prototypes)
+    of_class = others.groupby(classes[others.index]).mean().reindex(range(len(members)))
+    means, nearest = of_class.drop(columns="right").to_numpy(float), of_class["right"].to_numpy(float)
+    return Distances(prototypes, means, nearest, float(others["right"].mean()))
 
 
 def compare_clusters(vectors: np.ndarray, classes: np.ndarray) -> tuple[float, float] | None:
@@ -182,23 +165,17 @@ THUMBNAIL_PX, MARK_POINTS = 22, 7.5
 
 
 def plot_embedding(examples: Examples, projections: Sequence[Projection], thumbnails: bool = False) -> "Figure":
-    """Draw an embedding's projections side by side; each image is marked by its class or by itself.
+    """Draw an embedding's projections side by side: each image by its class's name, or number where names are long.
 
-    Args:
-        examples: of each class at least one. Where some class names are long, a class is marked by its number.
-        projections: of their vectors.
-        thumbnails: whether up to 150 images are drawn themselves, in frames that show their classes.
+    With `thumbnails`, up to 150 images are drawn themselves, in frames that show their classes.
     """
     figure = open_figure(6.4 * len(projections), 6.6)
     panels = figure.subplots(1, len(projections), squeeze=False)[0]
     small = thumbnails and len(examples.images) <= MOST_THUMBNAILS
     for axes, projection in zip(panels, projections, strict=True):
-        axes.set_title(projection.title, fontsize=13)
         (_draw_thumbnails if small else _draw_marks)(axes, projection.points, examples)
-        axes.set_xlabel(projection.axis_titles[0], fontsize=12)
-        axes.set_ylabel(projection.axis_titles[1], fontsize=12)
+        axes.set(title=projection.title, xlabel=projection.axis_titles[0], ylabel=projection.axis_titles[1])
         axes.margins(0.08)
-        axes.tick_params(labelsize=10)
     if small or not are_short(examples.class_names):
         handles = panels[0].lines if small else panels[0].collections  # one for each class
         legend = figure.legend(
@@ -210,12 +187,7 @@ def plot_embedding(examples: Examples, projections: Sequence[Projection], thumbn
 
 
 def plot_distances(examples: Examples, distances: Distances) -> "Figure":
-    """Draw the mean SSD from the images of each class to each prototype, the prototypes above; the darker, the nearer.
-
-    Args:
-        examples: of each class at least one.
-        distances: of their vectors.
-    """
+    """Draw the mean SSD from the images of each class to each prototype, whose image is above; darker is nearer."""
     from matplotlib.colors import LinearSegmentedColormap
 
     count = len(examples.class_names)
@@ -233,9 +205,7 @@ def plot_distances(examples: Examples, distances: Distances) -> "Figure":
     axes.set_xlim(-0.5, count - 0.5)
     axes.set_ylim(count - 0.5, -1.65)
     name_axis(axes, examples.class_names)
-    axes.set_xlabel("prototype (above: its image)", fontsize=12)
-    axes.set_ylabel("class of the images", fontsize=12)
-    axes.set_title("mean SSD to the prototype", fontsize=12)
+    axes.set(xlabel="prototype (above: its image)", ylabel="class", title="mean SSD to the prototype")
     axes.tick_params(length=0, labelsize=12)
     axes.spines[:].set_visible(False)
     return figure
@@ -262,16 +232,14 @@ def _draw_thumbnails(axes: "Axes", points: np.ndarray, examples: Examples) -> No
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
     axes.scatter(points[:, 0], points[:, 1], s=0)  # sets the limits
-    frames = [
-        {"edgecolor": CLASS_COLOURS[n % len(CLASS_COLOURS)], "linestyle": FRAME_STROKES[n % len(FRAME_STROKES)]}
-        for n in range(len(examples.class_names))
-    ]
-    for point, number, image in zip(points, examples.labels, examples.images, strict=True):
-        zoom = THUMBNAIL_PX / max(image.shape)
-        picture = OffsetImage(image.squeeze(), zoom=zoom, cmap="gray_r", interpolation="none")
-        axes.add_artist(AnnotationBbox(picture, tuple(point), pad=0.1, bboxprops={**frames[number], "linewidth": 2}))
-    for frame in frames:
-        axes.plot([], [], color=frame["edgecolor"], linestyle=frame["linestyle"], linewidth=2)  # for the legend
+    for number in range(len(examples.class_names)):
+        colour, stroke = CLASS_COLOURS[number % len(CLASS_COLOURS)], FRAME_STROKES[number % len(FRAME_STROKES)]
+        axes.plot([], [], color=colour, linestyle=stroke, linewidth=2)  # for the legend
+        for row in np.flatnonzero(examples.labels == number):
+            image = examples.images[row].squeeze()
+            picture = OffsetImage(image, zoom=THUMBNAIL_PX / max(image.shape), cmap="gray_r", interpolation="none")
+            frame = {"edgecolor": colour, "linestyle": stroke, "linewidth": 2}
+            axes.add_artist(AnnotationBbox(picture, tuple(points[row]), pad=0.1, bboxprops=frame))
 
 
 # Section
@@ -302,39 +270,30 @@ def describe_embedding(
     points, matrix = folder / f"{prefix}embedding.png", folder / f"{prefix}embedding_ssd.png"
     save_figure(plot_embedding(examples, projections, thumbnails=new_classes), points)
     save_figure(plot_distances(examples, distances), matrix)
-    ways = "principal components" + (" (left) and t-SNE (right)" if len(projections) > 1 else "")
     figures = (
-        FigureFile(points, f"{len(rows):,} images by {ways}."),
+        FigureFile(points, f"{len(rows):,} images by {' and '.join(projection.title for projection in projections)}."),
         FigureFile(matrix, "Mean SSD from the images of each class (down) to the prototype of each class (across)."),
     )
-    classes = len(names)
     words = f"The embedding is {place}: {vectors.shape[1]:,} numbers per image. "
-    if classes < 2 or np.isnan(distances.nearest_of_all):
+    if len(names) < 2 or np.isnan(distances.nearest_of_all):
         words += "There are too few images to compare classes."
     else:
         words += (
             f"{100 * distances.nearest_of_all:.1f} % of the images are nearest to the prototype of their own class, "
-            f"the image nearest to the class's mean; guessing would reach {100 / classes:.1f} %."
+            f"the image nearest to the class's mean; guessing would reach {100 / len(names):.1f} %."
         )
     if found := compare_clusters(vectors, labels):
         words += (
             f" k-means, without labels, puts {100 * found[0]:.1f} % of them into the cluster of their class (adjusted "
             f"Rand index {found[1]:.2f})."
         )
-    title = "Embedding of new classes" if new_classes else "Embedding"
-    return Section(title, (words,), figures, _tabulate(examples, distances))
-
-
-def _tabulate(examples: Examples, distances: Distances) -> tuple[tuple[str, ...], ...]:
-    rows = [("class", "images", "prototype", "mean SSD to own", "mean SSD to others", "own is nearest")]
-    for number, name in enumerate(examples.class_names):
-        others, share = np.delete(distances.means[number], number), distances.nearest[number]
-        rows.append((
+    table = [("class", "images", "prototype", "mean SSD to own", "own is nearest")]
+    for number, (name, share) in enumerate(zip(names, distances.nearest, strict=True)):
+        table.append((
             name,
-            f"{(examples.labels == number).sum():,}",
+            f"{(labels == number).sum():,}",
             examples.names[distances.prototypes[number]],
             format_ssd(float(distances.means[number, number])),
-            format_ssd(float(others.mean())) if len(others) else "–",
             "–" if np.isnan(share) else f"{100 * share:.1f} %",
         ))  # fmt: skip
-    return tuple(rows)
+    return Section("Embedding of new classes" if new_classes else "Embedding", (words,), figures, tuple(table))

@@ -1,9 +1,8 @@
 """What a run gets wrong: its confusions, its hardest images, and labels that are probably wrong."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,21 +29,17 @@ LEAST_ROWS = 2  # one wrong row is no habit
 FAILED_SHARE = 0.5  # of a class's rows: the seed report kuzushiji-sweeps saw whole classes lost, others half right
 
 
-@dataclass(frozen=True)
-class RepeatedConfusions:
+class RepeatedConfusions(NamedTuple):
     """What the confusions of several models have in common.
 
-    Attributes:
-        counts: int64 (models, classes, classes): rows by label and prediction.
-        pairs: those that take more than their share in some model; first those that do so in most models, then those
-            with most rows. Columns: label, prediction; rows, the number of such errors, over all models; share of the
-            rows with that label, in [0, 1]; models, the number in which the pair takes more than its share.
-        failed: bool (models, classes): where a model got half or more of a class wrong.
+    The pairs are those that take more than their share in some model; first those that do so in most models, then those
+    with most rows. Columns: label, prediction; rows, the number of such errors, over all models; share of the rows with
+    that label, in [0, 1]; models, the number in which the pair takes more than its share.
     """
 
-    counts: np.ndarray
+    counts: np.ndarray  # int64 (models, classes, classes): rows by label and prediction
     pairs: "pd.DataFrame"
-    failed: np.ndarray
+    failed: np.ndarray  # bool (models, classes): where a model got half or more of a class wrong
 
     @property
     def repeated(self) -> "pd.DataFrame":
@@ -112,59 +107,35 @@ def format_pairs(found: RepeatedConfusions, names: Sequence[str]) -> str:
 def describe_confusions(
     runs: Sequence[ExaminedRun], labels: np.ndarray, folder: Path
 ) -> tuple[RepeatedConfusions, Section]:
-    """The confusion matrix of the first run; pairs that repeat over the models of all runs are framed.
-
-    Args:
-        runs: at least one, of the same rows.
-        labels: int (n,), of all rows.
-        folder: where the figure goes.
-    """
-    names = runs[0].class_names
-    of_models = [
-        (f"{run.name}, fold {fold}", count_confusions(labels[rows], run.predictions[rows], len(names)))
+    """The confusion matrix of the first run; pairs that repeat over the models of all runs are framed."""
+    names = runs[0].label_set.names
+    of_models = {
+        f"{run.name}, fold {fold}": count_confusions(labels[rows], run.predictions[rows], len(names))
         for run in runs
         for fold, rows in ((fold, run.fold_of_row == fold) for fold in run.folds)
-    ]
-    found = find_repeated_confusions(np.stack([counts for _, counts in of_models]))
+    }
+    found, models = find_repeated_confusions(np.stack(list(of_models.values()))), len(of_models)
     framed = np.zeros((len(names), len(names)), bool)
     framed[found.repeated["label"], found.repeated["prediction"]] = True
     counts = found.counts[: len(runs[0].folds)].sum(axis=0)
     path = folder / "confusion.png"
     save_figure(plot_confusion_matrix(counts, names, framed=framed), path)
-
-    models = len(of_models)
-    errors = counts - np.diag(counts.diagonal())
-    label, prediction = np.unravel_index(errors.argmax(), errors.shape)
-    words = [
-        f"The most frequent confusion is {names[label]} predicted as {names[prediction]}: {errors.max():,} of "
-        f"{errors.sum():,} errors."
-        if errors.any()
-        else "There is no error."
-    ]
-    words.append(
+    words = (
         f"Repeated is a pair that takes more than its share of the errors in most of {models} models; by chance "
         f"{found.expected_by_chance:.2f} pairs would, at most."
         if models > 1
         else "One model cannot show which confusions repeat: name further runs of the same rows with --with."
     )
     if found.failed.any():
-        failed = "; ".join(f"{names[label]} in {of_models[model][0]}" for model, label in np.argwhere(found.failed))
-        words.append(f"Half or more of a class is wrong, so training failed: {failed}.")
-    if len(runs) > 1:
-        both = np.all([run.held_out for run in runs], axis=0)
-        wrong = np.stack([run.predictions != labels for run in runs])[:, both]
-        words.append(
-            f"Of {both.sum():,} rows that all {len(runs)} runs were evaluated on, {wrong.any(axis=0).sum():,} are "
-            f"wrong in at least one run and {wrong.all(axis=0).sum():,} in every run."
-        )
+        failed = "; ".join(f"{names[label]} in {list(of_models)[model]}" for model, label in np.argwhere(found.failed))
+        words += f" Half or more of a class is wrong, so training failed: {failed}."
     table = [("label", "predicted as", "rows", "share of the label's rows", "models", "verdict")]
     for pair in found.pairs.head(SHOWN_PAIRS).itertuples():
         verdict = "repeated" if framed[pair.label, pair.prediction] else "may be chance"
         share, in_models = f"{100 * pair.share:.2f} %", f"{pair.models} of {models}"
         table.append((names[pair.label], names[pair.prediction], f"{pair.rows:,}", share, in_models, verdict))
-    caption = "Rows by label (down) and prediction (across); repeated pairs are framed."
-    figure = FigureFile(path, caption)
-    return found, Section("Confusions", (" ".join(words),), (figure,), tuple(table) if len(found.pairs) else ())
+    figure = FigureFile(path, "Rows by label (down) and prediction (across); repeated pairs are framed.")
+    return found, Section("Confusions", (words,), (figure,), tuple(table) if len(found.pairs) else ())
 
 
 # The hardest images, and those that are wrong with the highest confidence
@@ -177,12 +148,11 @@ def find_hardest(labels: np.ndarray, probabilities: np.ndarray, count: int) -> n
 
     Args:
         labels: int (n,), 0 to classes - 1.
-        probabilities: float (n, classes), out-of-fold; NaN in rows that were never held out.
+        probabilities: float (n, classes), out-of-fold; NaN in rows that were never held out, which are not found.
         count: rows to find at most.
 
     Returns:
-        int64 (k,), rows counted from 0, the hardest first and among equals the first first; no row that was never held
-        out, so k may be less than `count`.
+        int64 (k,), rows counted from 0, the hardest first and among equals the first first.
     """
     rows = np.flatnonzero(find_held_out_rows(probabilities))
     own = probabilities[rows, labels[rows]]
@@ -201,15 +171,7 @@ def find_confidently_wrong(labels: np.ndarray, probabilities: np.ndarray, count:
 def plot_rows(
     images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], title: str
 ) -> "Figure":
-    """Draw rows as a contact sheet: above each image its label, its prediction and the prediction's probability.
-
-    Args:
-        images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
-        labels: int (n,), 0 to classes - 1.
-        probabilities: float32 (n, classes).
-        names: of the classes.
-        title: one line above the sheet.
-    """
+    """Draw rows as a contact sheet: above each image its label, its prediction and the prediction's probability."""
     space = " " if are_short(names) else "\n"
     words = [
         f"label {names[label]},\npred. {names[row.argmax()]}{space}({row.max():.2f})"
@@ -220,7 +182,8 @@ def plot_rows(
 
 def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
     """The rows whose label got the lowest probability, and the most confident errors."""
-    images, labels, oof = pixels_to_images(train.pixels), train.labels, run.oof_probabilities
+    images, labels = pixels_to_images(train.pixels), train.labels
+    oof, names = run.oof_probabilities, run.label_set.names
     hardest, surest = (find(labels, oof, SHEET_ROWS) for find in (find_hardest, find_confidently_wrong))
     figures = []
     for name, rows, title in (
@@ -228,13 +191,13 @@ def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Sec
         ("confidently_wrong", surest, "most confident errors"),
     ):
         path, title = folder / f"{name}.png", f"the {len(rows)} {title}"
-        save_figure(plot_rows(images[rows], labels[rows], oof[rows], run.class_names, title), path)
+        save_figure(plot_rows(images[rows], labels[rows], oof[rows], names, title), path)
         figures.append(FigureFile(path, f"{title.capitalize()}."))
     table = [("data row", "label", "prediction", "its probability", "the label's")]
     for row in surest[:SHOWN_ROWS]:
         label, prediction = labels[row], oof[row].argmax()
         chances = (f"{oof[row, prediction]:.4f}", f"{oof[row, label]:.4f}")
-        table.append((f"{row + 1:,}", run.class_names[label], run.class_names[prediction], *chances))
+        table.append((f"{row + 1:,}", names[label], names[prediction], *chances))
     wrong = int((oof[hardest].argmax(axis=1) != labels[hardest]).sum())
     sentence = (
         f"{wrong} of the {len(hardest)} hardest rows are wrong; {len(np.intersect1d(hardest, surest))} of the "
@@ -294,22 +257,13 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
 
 
 def plot_label_errors(errors: "pd.DataFrame", pixels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
-    """Draw a contact sheet of the most suspicious rows: data row, label → suggestion.
-
-    Args:
-        errors: the first 60 are drawn.
-        pixels: uint8 (n, 784), of the whole train.csv.
-        names: of the classes.
-    """
+    """Draw a contact sheet of the 60 most suspicious rows of a train.csv: data row, label → suggestion."""
     drawn = errors.head(SHEET_LIMIT)
     space = " " if are_short(names) else "\n"
     words = [
         f"{row.row + 1:,}\n{names[row.label]}{space}→ {names[row.suggested]}" for row in drawn.itertuples(index=False)
     ]
-    title = (
-        f"suspected label errors: {len(drawn):,} of {len(errors):,}, the most suspicious first; "
-        "data row of train.csv, label → suggestion"
-    )
+    title = f"suspected label errors: {len(drawn):,} of {len(errors):,}, the most suspicious first"
     return plot_contact_sheet(pixels_to_images(pixels)[drawn["row"], ..., 0], words, title)
 
 
@@ -320,23 +274,19 @@ def describe_label_errors(errors: "pd.DataFrame", run: ExaminedRun, train: Train
     header is line 1 of train.csv, so the line is the data row plus one. Where blank lines were skipped the lines are
     unknown, and their column stays empty.
     """
-    names = run.class_names
+    names, content = run.label_set.names, errors.drop(columns="row")
     known = not any(note.startswith("blank lines") for note in train.notes)
-    content = errors.drop(columns="row")
     content.insert(0, "data_row", errors["row"] + 1)
     content.insert(1, "file_line", errors["row"] + 2 if known else None)
     write_csv(folder / LABEL_ERRORS, content, float_format="%.6f")
-    save_figure(plot_label_errors(errors, train.pixels, names), folder / "label_errors.png")
+    figure = FigureFile(folder / "label_errors.png", "Above each row its number in train.csv, and label → suggestion.")
+    save_figure(plot_label_errors(errors, train.pixels, names), figure.path)
     table: list[tuple[str, ...]] = [("data row", "label", "suggested", "the label's probability", "the suggestion's")]
     for row in errors.head(SHOWN_ROWS).itertuples(index=False):
         chances = (f"{row.label_probability:.4f}", f"{row.suggested_probability:.4f}")
         table.append((f"{row.row + 1:,}", names[row.label], names[row.suggested], *chances))
-    return Section(
-        "Suspected label errors",
-        (
-            f"{len(errors):,} of {run.held_out.sum():,} labels are suspected by confident learning (Northcutt, "
-            f"Jiang and Chuang 2021); {LABEL_ERRORS} lists them all. Look at each before you change a label.",
-        ),
-        (FigureFile(folder / "label_errors.png", "Above each row its number in train.csv, and label → suggestion."),),
-        tuple(table) if len(errors) else (),
+    words = (
+        f"{len(errors):,} of {run.held_out.sum():,} labels are suspected by confident learning (Northcutt, Jiang and "
+        f"Chuang 2021); {LABEL_ERRORS} lists them all. Look at each before you change a label."
     )
+    return Section("Suspected label errors", (words,), (figure,), tuple(table) if len(errors) else ())

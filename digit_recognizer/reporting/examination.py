@@ -12,13 +12,12 @@ Everything is drawn in a hidden folder and put in place at the end: whatever sto
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from digit_recognizer.console import ProgressBar
 from digit_recognizer.data.dataset import load_train
-from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.errors import InputError, UnusableRunError, require
 from digit_recognizer.io import (
     check_writable_folder,
@@ -28,7 +27,6 @@ from digit_recognizer.io import (
     make_folder,
     open_staging_folder,
     read_json,
-    write_text,
 )
 from digit_recognizer.reporting.error_report import (
     LABEL_ERRORS,
@@ -87,12 +85,20 @@ class Examination:
 
     def build_page(self) -> str:
         """The examination as one HTML page."""
-        run = self.run
-        model = str(run.metrics.get("model") or run.path.resolve().name)
-        accuracy, rows = run.score.oof_accuracy, int(run.held_out.sum())
-        title = f"{model}: {100 * accuracy:.2f} % of {rows:,} held-out {run.label_set.noun}s are right"
-        origin = build_origin(run.path, run.config)
-        return build_page(title, _build_header(run), self.sections, [("Configuration", origin)])
+        run, score, ineligible = self.run, self.run.score, self.run.metrics["ineligible"]
+        model, rows = str(run.metrics.get("model") or run.path.resolve().name), int(run.held_out.sum())
+        low, high = score.oof_accuracy_interval
+        title = f"{model}: {100 * score.oof_accuracy:.2f} % of {rows:,} held-out {run.label_set.noun}s are right"
+        method = METHODS.get(str(run.config.get("subcommand")), "Run")
+        header = f'<p class="quiet">{method} · {escape_html(run.path.resolve().name)}</p>' + build_facts([
+            ("held-out accuracy", f"{score.oof_accuracy:.5f}"),
+            ("95 % interval", f"{low:.5f} to {high:.5f}"),
+            ("held-out rows", f"{rows:,} of {len(run.held_out):,}"),
+            ("errors", f"{round((1 - score.oof_accuracy) * rows):,}"),
+        ])  # fmt: skip
+        if ineligible:
+            header += f'<p class="alarm">INELIGIBLE FOR THE COMPETITION: {escape_html(ineligible)}.</p>'
+        return build_page(title, header, self.sections, [("Configuration", build_origin(run.path, run.config))])
 
 
 def examine_run(
@@ -126,7 +132,7 @@ def examine_run(
         for other in runs[:number]:
             if np.array_equal(one.oof_probabilities, other.oof_probabilities, equal_nan=True):
                 raise InputError("report.same_predictions", path=one.path, other=other.path)
-    run, labels, names = runs[0], train.labels, runs[0].class_names
+    run, labels, names = runs[0], train.labels, runs[0].label_set.names
     errors = find_label_errors(run.oof_probabilities, labels)
     with make_folder(folder), open_staging_folder(folder) as staging, ProgressBar("examining", 8, delay=0) as bar:
         model_note, is_ensemble = "shown", run.config.get("subcommand") == ENSEMBLE
@@ -151,15 +157,10 @@ def examine_run(
         ):
             parts.append(describe())
             bar.update()
-        sections = (*parts, describe_data(train, names, staging), *of_model)
-        publish(staging, folder)
-    sections = tuple(
-        replace(section, figures=tuple(replace(figure, path=folder / figure.path.name) for figure in section.figures))
-        for section in sections
-    )
-    figures = sum(len(section.figures) for section in sections)
+        parts += [describe_data(train, names, staging), *of_model]
+        sections = publish(staging, folder, parts)
     facts = (
-        ("examination", f"{folder}: {len(sections)} sections, {figures} figures, {LABEL_ERRORS}"),
+        ("examination", f"{folder}: figures and {LABEL_ERRORS}"),
         ("accuracy", f"{run.score.oof_accuracy:.5f} of {run.held_out.sum():,} held-out rows"),
         ("repeated confusions", format_pairs(confusions, names)),
         ("suspected label errors", f"{len(errors):,}"),
@@ -181,8 +182,12 @@ def choose_folder(path: Path, output: Path | None, mark: str = LABEL_ERRORS) -> 
     return folder
 
 
-def publish(staging: Path, folder: Path) -> None:
-    """Let the files of a finished examination take the place of an older one's, whose other figures vanish."""
+def publish(staging: Path, folder: Path, sections: Sequence[Section]) -> tuple[Section, ...]:
+    """Let the files of a finished examination take the place of an older one's, whose other figures vanish.
+
+    Returns:
+        The sections, whose figures are in the folder now.
+    """
     with lock_folder(folder):  # two at once must not mix
         staged = sorted(staging.iterdir())
         for file in staged:
@@ -190,6 +195,10 @@ def publish(staging: Path, folder: Path) -> None:
         for pattern in OPTIONAL_FIGURES:
             for older in set(folder.glob(pattern)) - {folder / file.name for file in staged}:
                 older.unlink(missing_ok=True)
+    return tuple(
+        replace(section, figures=tuple(replace(figure, path=folder / figure.path.name) for figure in section.figures))
+        for section in sections
+    )
 
 
 # The report
@@ -210,74 +219,21 @@ def check_report_path(target: Path) -> None:
         raise InputError("report.output_file", path=target)
 
 
-class Reported(Protocol):
-    """What was found in a run of any command."""
-
-    @property
-    def sections(self) -> tuple[Section, ...]:
-        """In the order of reading."""
-
-    def build_page(self) -> str:
-        """All of it as one HTML page."""
-
-
-def write_report(found: Reported, target: Path) -> str:
-    """Write an examination as one HTML page; returns a line for the screen.
-
-    Raises:
-        InputError: if the file cannot be written.
-    """
-    page = found.build_page()
-    write_text(target, page)
-    figures = sum(len(section.figures) for section in found.sections)
-    return f"  {'report':<24}{target}  ({len(page) / 1e6:.1f} MB, {len(found.sections)} sections, {figures} figures)"
-
-
-def _build_header(run: ExaminedRun) -> str:
-    score, ineligible, noun = run.score, run.metrics["ineligible"], run.label_set.noun
-    low, high = score.oof_accuracy_interval
-    rows, all_rows = int(run.held_out.sum()), len(run.held_out)
-    keeper = ", whose labels Kaggle keeps," if run.label_set.key == DIGITS.key else ""
-    left = f" {all_rows - rows:,} rows were never held out." if all_rows > rows else ""
-    method = METHODS.get(str(run.config.get("subcommand")), "Run")
-    return "\n".join([
-        f'<p class="quiet">{method} · {escape_html(run.path.resolve().name)}</p>',
-        build_facts([
-            ("held-out accuracy", f"{score.oof_accuracy:.5f}"),
-            ("95 % interval", f"{low:.5f} to {high:.5f}"),
-            ("held-out rows", f"{rows:,} of {all_rows:,}"),
-            ("errors", f"{round((1 - score.oof_accuracy) * rows):,}"),
-        ]),
-        f'<p class="alarm">INELIGIBLE FOR THE COMPETITION: {escape_html(ineligible)}.</p>' if ineligible else "",
-        f"<p>Each held-out {noun} was predicted by a model that was not trained on it.{left} Test {noun}s{keeper} "
-        "play no part.</p>",
-        '<p class="quiet">Click or tap a figure to enlarge it.</p>',
-    ])  # fmt: skip
-
-
 def build_origin(path: Path, config: dict[str, Any]) -> str:
     """The command, the settings and the environment, as the run in a folder recorded them."""
     parts = [f"<p><code>{escape_html(config['command'])}</code></p>"] if config.get("command") else []
+    rows = []
     if config.get("subcommand") != ENSEMBLE:  # its members have theirs
-        parts.append(_describe_environment(path))
-    values = [(name, value) for name, value in config.items() if name not in ("subcommand", "command")]
-    if values:
-        cells = [("setting", "value"), *((name, "–" if value is None else str(value)) for name, value in values)]
-        parts.append(_build_details("All settings", cells))
+        try:
+            environment = read_json(path / ENVIRONMENT)
+            rows = [("commit", environment["commit"]), ("platform", environment["platform"])]
+            rows += [(name, value) for name, value in environment["fingerprint"].items() if not name.startswith("--")]
+            rows += [("resumed with", difference) for difference in environment["resumed_with_differences"]]
+        except (InputError, AttributeError, KeyError, TypeError) as error:
+            parts.append(f"<p>The environment is unknown: {escape_html(error)}</p>")
+    settings = [(name, value) for name, value in config.items() if name not in ("subcommand", "command")]
+    for title, values in (("Versions, machine and data", [row for row in rows if row[1]]), ("All settings", settings)):
+        if values:
+            cells = [("what", "value"), *((name, "–" if value is None else str(value)) for name, value in values)]
+            parts.append(f"<details><summary>{title}</summary>{build_table(cells, title)}</details>")
     return "\n".join(parts)
-
-
-def _describe_environment(path: Path) -> str:
-    try:
-        environment = read_json(path / ENVIRONMENT)
-        rows = [("commit", environment["commit"]), ("platform", environment["platform"])]
-        rows += [(name, value) for name, value in environment["fingerprint"].items() if not name.startswith("--")]
-        rows += [("resumed with", difference) for difference in environment["resumed_with_differences"]]
-    except (InputError, AttributeError, KeyError, TypeError) as error:
-        return f"<p>The environment is unknown: {escape_html(error)}</p>"
-    cells = [("what", "value"), *((name, str(value)) for name, value in rows if value)]
-    return _build_details("Versions, machine and data", cells)
-
-
-def _build_details(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    return f"<details><summary>{escape_html(title)}</summary>{build_table(rows, title)}</details>"

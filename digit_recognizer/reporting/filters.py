@@ -75,16 +75,11 @@ def can_filter(call: LayerCall) -> bool:
 
 
 def compute_filter_effects(network: Network, call: LayerCall, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Filter one image with OpenCV as a convolution does, and with the model itself.
-
-    Args:
-        network: that holds the layer.
-        call: a convolution for which `can_filter` holds; its own input is filtered, whatever came before it.
-        image: uint8 (height, width, channels).
+    """Filter one image, uint8 (height, width, channels), with OpenCV as a convolution does, and with the model itself.
 
     Returns:
-        Two arrays, float32 (filters, height, width): what cv2.filter2D, cropping, bias and the layer's activation
-        give, and what the model does, truncated after the layer.
+        Two arrays, float32 (filters, height, width): what cv2.filter2D, bias and the layer's activation make of the
+        layer's input, and what the model computes, truncated after the layer.
     """
     inputs, outputs = network.compute([call.inputs, call.outputs], image[None])
     layer: Any = call.layer
@@ -96,52 +91,37 @@ def compute_filter_effects(network: Network, call: LayerCall, image: np.ndarray)
 
 
 def _filter_planes(planes: np.ndarray, layer: "keras.layers.Conv2D") -> np.ndarray:
-    """Filter planes (height, width, channels) with cv2.filter2D, and crop: (height, width, filters)."""
+    """Filter planes (height, width, channels) with cv2.filter2D as a convolution does: (height, width, filters)."""
     import cv2
 
-    kernel = to_float32(layer.kernel)
-    # like Keras, filter2D correlates: it does not turn the kernel round; its anchor is where the result is put down,
-    # and for sides of even length, which have no middle, its own choice is not Keras's
-    anchors = [(side - 1) // 2 for side in kernel.shape[:2]]
-    slices = [
-        _find_kept(*numbers, layer.padding)
-        for numbers in zip(planes.shape[:2], kernel.shape[:2], layer.strides, anchors, strict=True)
+    kernel, steps = to_float32(layer.kernel), layer.strides
+    missing = [
+        max((-(-side // step) - 1) * step + size - side, 0) if layer.padding == "same" else 0
+        for side, size, step in zip(planes.shape[:2], kernel.shape[:2], steps, strict=True)
     ]
+    # as Keras pads: with zeros, the fewer half before the image
+    padded = np.pad(planes, [*((zeros // 2, zeros - zeros // 2) for zeros in missing), (0, 0)])
+    height, width = (1 + side - size for side, size in zip(padded.shape[:2], kernel.shape[:2], strict=True))
     results = []
-    for number in range(kernel.shape[-1]):
-        filtered = sum(
-            cv2.filter2D(
-                np.ascontiguousarray(planes[..., channel]),
-                cv2.CV_32F,
-                np.ascontiguousarray(kernel[..., channel, number]),
-                anchor=(anchors[1], anchors[0]),
-                borderType=cv2.BORDER_CONSTANT,  # zeros, as Keras pads
+    for filter_ in np.moveaxis(kernel, -1, 0):
+        # like Keras, filter2D correlates: it does not turn the kernel round; its anchor is where the result is put down
+        sums = sum(
+            cv2.filter2D(plane, cv2.CV_32F, np.ascontiguousarray(weights), anchor=(0, 0))
+            for plane, weights in zip(
+                np.ascontiguousarray(np.moveaxis(padded, -1, 0)), np.moveaxis(filter_, -1, 0), strict=True
             )
-            for channel in range(planes.shape[-1])
         )
-        results.append(np.asarray(filtered, np.float32)[slices[0], slices[1]])
+        results.append(np.asarray(sums, np.float32)[: height : steps[0], : width : steps[1]])
     return np.stack(results, axis=-1)
-
-
-def _find_kept(side: int, kernel_side: int, step: int, anchor: int, padding: str) -> slice:
-    """Which of filter2D's results along a side of the image a convolution keeps."""
-    if padding == "valid":  # only those whose whole kernel lies on the image
-        return slice(anchor, side - (kernel_side - 1 - anchor), step)
-    kept = -(-side // step)
-    before = max((kept - 1) * step + kernel_side - side, 0) // 2  # zeros that come before the image, the fewer half
-    return slice(anchor - before, None, step)
 
 
 # Figures
 
 
 def plot_maps(pictures: np.ndarray, title: str, quantity: str) -> "Figure":
-    """Draw filters or feature maps, numbered from 0, coloured by sign and size.
+    """Draw the first 64 filters or feature maps, float (n, height, width), numbered from 0, coloured by sign and size.
 
-    Args:
-        pictures: float (n, height, width); the first 64 are drawn.
-        title: one line above them.
-        quantity: what the numbers are, such as weight.
+    `quantity` says what the numbers are, such as weight.
     """
     pictures = pictures[:MOST_MAPS]
     columns = min(COLUMNS, len(pictures))
@@ -159,14 +139,7 @@ def plot_maps(pictures: np.ndarray, title: str, quantity: str) -> "Figure":
 def plot_filter_effects(
     filters: np.ndarray, effects: tuple[np.ndarray, np.ndarray], image: np.ndarray, layer: str
 ) -> "Figure":
-    """Draw an image, filters, and what cv2.filter2D and the model make of the image with each of them.
-
-    Args:
-        filters: float (n, height, width); the first 32 are drawn.
-        effects: of these filters, see `compute_filter_effects`.
-        image: uint8 (height, width, channels).
-        layer: name of the convolution.
-    """
+    """Draw an image, a layer's first 32 filters, and what cv2.filter2D and the model make of the image with each."""
     answers = [part[:MOST_EFFECTS] for part in effects]
     filters = filters[:MOST_EFFECTS]
     rows = -(-len(filters) // EFFECT_COLUMNS)
@@ -219,13 +192,7 @@ def _add_bar(figure: "Figure", axes: "list[Axes]", colours: "ScalarMappable", qu
 
 
 def describe_filters(network: Network, image: np.ndarray, folder: Path) -> list[Section]:
-    """The first convolution's filters, and their effect on an image; none of a model without convolutions.
-
-    Args:
-        network: with or without convolutions.
-        image: uint8 (height, width, channels), the first example.
-        folder: where the figures go.
-    """
+    """The first convolution's filters, and their effect on an image; none of a model without convolutions."""
     convolutions = network.list_convolutions()
     if not convolutions:
         return [Section("First-layer filters", (f"{network.model.name} has no convolution, and so no filters.",))]
@@ -233,43 +200,31 @@ def describe_filters(network: Network, image: np.ndarray, folder: Path) -> list[
     filters, path = read_filters(call), folder / "filters.png"
     save_figure(plot_maps(filters, f"filters of {call.name}", "weight"), path)
     shares, chance = measure_gradients(filters)
-    channels = int(call.layer.kernel.shape[2])
-    summed = f", summed over {channels} input channels" if channels > 1 else ""
     sentence = (
-        f"{call.name} has {len(filters)} filters of {filters.shape[1]} × {filters.shape[2]} weights{summed}. "
-        f"{(shares > MOSTLY).sum()} of them are mostly a gradient, which finds edges as Sobel's filters do: a gradient "
+        f"{(shares > MOSTLY).sum()} of {len(filters)} filters are mostly a gradient, as Sobel's are: a gradient "
         f"explains {100 * shares.mean():.0f} % of the variation on average, {100 * chance:.0f} % in random filters."
     )
     caption = "Blue and dark: positive weights. Orange and light: negative weights."
     sections = [Section("First-layer filters", (sentence,), (FigureFile(path, caption),))]
-    if can_filter(call):
-        sections.append(_describe_effects(network, call, filters, image, folder))
-    return sections
-
-
-def _describe_effects(
-    network: Network, call: LayerCall, filters: np.ndarray, image: np.ndarray, folder: Path
-) -> Section:
+    if not can_filter(call):
+        return sections
     effects, path = compute_filter_effects(network, call, image), folder / "filter_effects.png"
     save_figure(plot_filter_effects(filters, effects, image, call.name), path)
-    filtered, activations = effects
-    difference, largest = np.abs(filtered - activations).max(), np.abs(activations).max()
-    silent = int((activations <= 0).all(axis=(1, 2)).sum())
+    difference, largest = np.abs(effects[0] - effects[1]).max(), np.abs(effects[1]).max()
     verdict = "agree" if difference <= ROUNDING * max(largest, 1) else "DISAGREE"
     sentence = (
-        f"cv2.filter2D and the truncated model {verdict}: the largest difference is {difference:.1e}, the "
-        f"largest activation {largest:.2f}. {silent} of {len(filters)} filters give nothing "
-        "above 0 for this image."
+        f"cv2.filter2D and the truncated model {verdict}: the largest difference is {difference:.1e}, the largest "
+        f"activation {largest:.2f}."
     )
     caption = "Each filter, what cv2.filter2D makes of the image with it, and what the model makes of it."
-    return Section("Effect of the filters on an image", (sentence,), (FigureFile(path, caption),))
+    return [*sections, Section("Effect of the filters on an image", (sentence,), (FigureFile(path, caption),))]
 
 
 def describe_feature_maps(network: Network, layer: str | None, image: np.ndarray, folder: Path) -> Section:
     """What layers compute for an image.
 
     Args:
-        network: with or without convolutions.
+        network: the model.
         layer: a name; None for the first and the last convolution, or the first layer with weights where there is none.
         image: uint8 (height, width, channels), the first example.
         folder: where the figures go.
@@ -287,23 +242,17 @@ def describe_feature_maps(network: Network, layer: str | None, image: np.ndarray
     figures = []
     table: list[tuple[str, ...]] = [("layer", "kind", "output", "lowest", "highest", "above 0", "never above 0")]
     for call, (outputs,) in zip(calls, network.compute([call.outputs for call in calls], image[None]), strict=True):
-        # what is no picture per channel has no places: its numbers are units
-        maps = np.moveaxis(outputs, -1, 0) if outputs.ndim == PICTURE_RANK else outputs.ravel()
-        title = f"{call.name} for example 1"
-        figure = plot_units(maps, title) if maps.ndim == 1 else plot_maps(maps, title, "activation")
         path = folder / f"feature_maps_{call.name.replace('/', '_')}.png"
+        if outputs.ndim == PICTURE_RANK:
+            maps, kind = np.moveaxis(outputs, -1, 0), f"maps of {outputs.shape[0]} × {outputs.shape[1]}"
+            figure = plot_maps(maps, f"{call.name} for example 1", "activation")
+        else:  # what is no picture per channel has no places: its numbers are units
+            maps, kind = outputs.ravel(), "units"
+            figure = plot_units(maps, f"{call.name} for example 1")
         save_figure(figure, path)
-        kind = "units" if maps.ndim == 1 else "feature maps"
-        figures.append(FigureFile(path, f"{kind.capitalize()} of {call.name}: the darker or higher, the more active."))
+        figures.append(FigureFile(path, f"{call.name}: the darker or higher, the more active."))
         silent = (maps.reshape(len(maps), -1) <= 0).all(axis=1).sum()
-        table.append((
-            call.name,
-            type(call.layer).__name__,
-            f"{len(maps):,} units" if maps.ndim == 1 else f"{len(maps):,} maps of {maps.shape[1]} × {maps.shape[2]}",
-            f"{maps.min():.2f}",
-            f"{maps.max():.2f}",
-            f"{100 * (maps > 0).mean():.0f} %",
-            f"{silent:,}",
-        ))  # fmt: skip
-    drawn = f"Of each layer at most {MOST_MAPS} feature maps are drawn."
-    return Section("Feature maps", (drawn,), tuple(figures), tuple(table))
+        above = f"{100 * (maps > 0).mean():.0f} %"
+        row = (call.name, type(call.layer).__name__, f"{len(maps):,} {kind}", f"{maps.min():.2f}", f"{maps.max():.2f}")
+        table.append((*row, above, f"{silent:,}"))
+    return Section("Feature maps", (), tuple(figures), tuple(table))

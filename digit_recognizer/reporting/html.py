@@ -67,15 +67,14 @@ def build_page(title: str, header: str, sections: Sequence[Section], footer: Seq
         footer: further parts, a plain title and HTML each, at the end of the page and of the table of contents.
     """
     parts = [(section.title, _build_section(number, section)) for number, section in enumerate(sections, 1)]
-    parts += footer
-    contents = "".join(
-        f'<li><a href="#part-{number}">{escape_html(name)}</a></li>' for number, (name, _) in enumerate(parts, 1)
-    )
-    body = "".join(
-        f'<section id="part-{number}" aria-labelledby="title-{number}">'
-        f'<h2 id="title-{number}">{escape_html(name)}</h2>{content}</section>\n'
-        for number, (name, content) in enumerate(parts, 1)
-    )
+    contents = body = ""
+    for number, (name, content) in enumerate([*parts, *footer], 1):
+        name = escape_html(name)
+        contents += f'<li><a href="#part-{number}">{name}</a></li>'
+        body += (
+            f'<section id="part-{number}" aria-labelledby="title-{number}">'
+            f'<h2 id="title-{number}">{name}</h2>{content}</section>\n'
+        )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -95,13 +94,10 @@ def build_table(rows: Sequence[Sequence[str]], label: str) -> str:
         rows: cells as plain text, the first row the header; all of one length.
         label: what the table is, for those who hear the page.
     """
-    head, *body = rows
-    kinds = [_find_kind([row[place] for row in body]) for place in range(len(head))]
-    titles = "".join(f'<th scope="col"{kind}>{escape_html(cell)}</th>' for kind, cell in zip(kinds, head, strict=True))
-    lines = "".join(
-        "<tr>" + "".join(f"<td{kind}>{escape_html(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
-        for row in body
-    )
+    kinds = [_find_kind(cells[1:]) for cells in zip(*rows, strict=True)]
+    head, *body = [[f"{kind}>{escape_html(cell)}" for kind, cell in zip(kinds, row, strict=True)] for row in rows]
+    titles = "".join(f'<th scope="col"{cell}</th>' for cell in head)
+    lines = "".join("<tr>" + "".join(f"<td{cell}</td>" for cell in row) + "</tr>" for row in body)
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape_html(label)}">'
         f"<table><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"

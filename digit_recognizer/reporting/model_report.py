@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import numpy as np
 import tyro
@@ -14,22 +14,18 @@ from digit_recognizer.config import Preprocess
 from digit_recognizer.console import make_printable, print_line
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import TrainTable, pixels_to_images
-from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.errors import InputError, reading_its_own_files
 from digit_recognizer.reporting.embedding import Examples, describe_embedding
 from digit_recognizer.reporting.filters import describe_feature_maps, describe_filters
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.network import Network, open_network
-from digit_recognizer.reporting.plots import ACCENT_COLOUR, are_short, choose_colours, open_figure, save_figure
+from digit_recognizer.reporting.plots import ACCENT_COLOUR, are_short, choose_colours, open_figure, save_figure, shorten
 from digit_recognizer.reporting.run_report import ExaminedRun
 from digit_recognizer.vision.class_folders import ClassFolder, find_classes, load_pictures
 from digit_recognizer.vision.segment import load_letter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-# What is asked for
 
 
 def load_letters(folder: Path) -> Examples:
@@ -70,13 +66,7 @@ class ModelRequest:
 
 
 def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, folder: Path) -> list[Section]:
-    """Describe and draw what is inside the model of one fold.
-
-    Args:
-        run: whose model.
-        train: the run's rows.
-        request: what is asked for.
-        folder: where the figures go.
+    """Describe and draw what is inside the model of one fold of a run, shown rows of `train`.
 
     Raises:
         UnusableRunError: if the model is not there, cannot be loaded, or computes NaN.
@@ -97,18 +87,23 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
         network = open_network(load_fold_model(run.path, fold))
     preprocess = cast("Preprocess", run.config["preprocess"])  # read and checked with the model
 
+    def take(rows: np.ndarray) -> Examples:
+        images = preprocess_images(pixels_to_images(train.pixels[rows]), preprocess)
+        return Examples(images, train.labels[rows], [f"data row {row + 1:,}" for row in rows], run.label_set.names)
+
+    held_out = run.fold_of_row == fold
     asked = np.array(sorted(set(request.row)), np.int64) - 1
-    held_out = np.flatnonzero(run.fold_of_row == fold)
-    trained_on = asked[run.fold_of_row[asked] != fold]
-    shown = np.concatenate([held_out, trained_on])
-    images = preprocess_images(pixels_to_images(train.pixels[shown]), preprocess)
-    names = [f"data row {row + 1:,}" for row in shown]
-    examples = Examples(images, train.labels[shown], names, run.class_names)
-    places = [int(np.flatnonzero(shown == row)[0]) for row in asked]
-    evaluated = examples.take(range(len(held_out)))
+    words = f"The model of fold {fold} is shown its {held_out.sum():,} held-out rows, in the order of train.csv."
+    if preprocess != "none":
+        words += f" Images are preprocessed as in the run ({preprocess})."
+    for row in asked[~held_out[asked]]:
+        elsewhere = f"; fold {run.fold_of_row[row]} held it out" if run.fold_of_row[row] >= 0 else ""
+        words += f" The model WAS TRAINED on data row {row + 1:,}{elsewhere}: its saliency is no test."
     sections = [
-        _introduce(run, fold, shown, trained_on),
-        *describe_network(network, evaluated, folder, request.layer, examples.take(places) if places else None),
+        Section("One model", (words,)),
+        *describe_network(
+            network, take(np.flatnonzero(held_out)), folder, request.layer, take(asked) if len(asked) else None
+        ),
     ]
     if letters is not None:
         sections.append(describe_new_classes(network, letters, preprocess, folder))
@@ -131,7 +126,7 @@ def describe_network(
     Args:
         network: from float32 images (n, height, width, channels) in [0, 1] to probabilities.
         examples: what it is shown and evaluated on.
-        folder: where the figures go as PNG; older ones of the same name are replaced.
+        folder: where the figures go as PNG.
         layer: whose feature maps to draw, a name such as "block1_conv1" or, within a nested model,
             "vgg16/block1_conv1"; None for the first and the last convolution.
         asked: whose saliency is drawn; None for a choice of `examples`.
@@ -157,74 +152,50 @@ def describe_network(
     ]
 
 
-def _introduce(run: ExaminedRun, fold: int, shown: np.ndarray, trained_on: np.ndarray) -> Section:
-    """Which model it is, and on what it is evaluated."""
-    held_out = int((run.fold_of_row == fold).sum())
-    words = f"The model of fold {fold} is shown its {held_out:,} held-out rows, in the order of train.csv."
-    if run.config["preprocess"] != "none":
-        words += f" Images are preprocessed as in the run ({run.config['preprocess']})."
-    for row in trained_on:
-        elsewhere = f"; fold {run.fold_of_row[row]} held it out" if run.fold_of_row[row] >= 0 else ""
-        words += f" The model WAS TRAINED on data row {row + 1:,}{elsewhere}: its saliency is no test."
-    table = [
-        ("example", "data row"),
-        *((f"{place + 1:,}", f"{shown[place] + 1:,}") for place in range(min(10, len(shown)))),
-    ]
-    return Section("One model", (words,), table=tuple(table))
-
-
 # Output vectors, after the seed report inside-and-transfer, figures 5 and 6
 
-TABLE_ROWS = 10
+TABLE_ROWS, LONGEST_TITLE = 10, 20
 WRONG = "wrong"
 
 
-def tabulate_outputs(
-    probabilities: np.ndarray, labels: np.ndarray, names: Sequence[str] = DIGITS.names
-) -> tuple[tuple[str, ...], ...]:
+def tabulate_outputs(examples: Examples, probabilities: np.ndarray) -> tuple[tuple[str, ...], ...]:
     """Of each of the first ten examples the class of the largest entry, the label, "wrong" if they differ, the vector.
 
-    Args:
-        probabilities: float (n, classes).
-        labels: int (n,).
-        names: of the classes.
-
-    Returns:
-        Rows of cells, the first of them the header; examples are counted from 1.
+    The first row is the header. The probabilities are float (n, classes).
     """
-    names = names[: probabilities.shape[1]]
+    names = examples.class_names[: probabilities.shape[1]]
     columns = [f"P({name})" for name in names] if are_short(names) else names  # a word says what it is
     rows: list[tuple[str, ...]] = [("example", "argmax", "label", "", *columns)]
-    for number, (vector, label) in enumerate(zip(probabilities[:TABLE_ROWS], labels, strict=False), 1):
+    for example, vector, label in zip(examples.names[:TABLE_ROWS], probabilities, examples.labels, strict=False):
         predicted = int(vector.argmax())
         verdict = WRONG if predicted != label else ""
-        rows.append((str(number), names[predicted], names[label], verdict, *(f"{value:.4f}" for value in vector)))
+        rows.append((example, names[predicted], names[label], verdict, *(f"{value:.4f}" for value in vector)))
     return tuple(rows)
 
 
 def plot_predictions(examples: Examples, probabilities: np.ndarray) -> "Figure":
-    """Draw the first nine examples, above each its prediction; a wrong one is framed and has its label as well.
-
-    Args:
-        examples: what the model was shown.
-        probabilities: float (n, classes), for them.
-    """
+    """Draw the first nine examples, above each its prediction; a wrong one is framed and has its label as well."""
     figure = open_figure(6.6, 7.6)
     panels = figure.subplots(3, 3).ravel()
-    names, space = examples.class_names, " " if are_short(examples.class_names) else "\n"
     for axes in panels:
         axes.set_axis_off()
-    for number, (axes, image) in enumerate(zip(panels, examples.images, strict=False)):
-        predicted, label = int(probabilities[number].argmax()), int(examples.labels[number])
-        title = f"{number + 1}: {names[predicted]}{space}({probabilities[number, predicted]:.3f})"
+    for axes, image, name, label, vector in zip(
+        panels, examples.images, examples.names, examples.labels, probabilities, strict=False
+    ):
         axes.imshow(image.squeeze(), cmap="gray_r", vmin=0, vmax=255)
-        if predicted != label:
-            title = f"{title},\n{WRONG}: label {names[label]}"
+        axes.set_title(_describe_prediction(name, vector.argmax(), vector.max(), label, examples), fontsize=12)
+        if vector.argmax() != label:
             axes.set_axis_on()
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(color=ACCENT_COLOUR, linewidth=4)
-        axes.set_title(title, fontsize=12)
     return figure
+
+
+def _describe_prediction(name: str, predicted: int, probability: float, label: int, examples: Examples) -> str:
+    """What stands above an image: its name, the prediction, and the label where that is another."""
+    names, space = examples.class_names, " " if are_short(examples.class_names) else "\n"
+    wrong = f",\n{WRONG}: label {names[label]}" if predicted != label else ""
+    return f"{shorten(name, LONGEST_TITLE)}:{space}{names[predicted]} ({probability:.3f}){wrong}"
 
 
 def _describe_outputs(examples: Examples, probabilities: np.ndarray, folder: Path) -> Section:
@@ -233,11 +204,10 @@ def _describe_outputs(examples: Examples, probabilities: np.ndarray, folder: Pat
     right = probabilities.argmax(axis=1) == labels
     sentence = (
         f"{int(right.sum()):,} of {len(labels):,} images are right ({100 * right.mean():.2f} %); the largest "
-        f"probability is {probabilities.max(axis=1).mean():.3f} on average. Computed in float32: a run of lower "
-        "precision may differ in a few rows."
+        f"probability is {probabilities.max(axis=1).mean():.3f} on average, computed in float32."
     )
     caption = "The first examples with the prediction and its probability; wrong ones are framed."
-    table = tabulate_outputs(probabilities, labels, examples.class_names)
+    table = tabulate_outputs(examples, probabilities)
     return Section("Output vectors", (sentence,), (FigureFile(path, caption),), table)
 
 
@@ -253,29 +223,18 @@ COLUMNS = 3
 SALIENCY_RIGHT, SALIENCY_WRONG = 3, 3  # a row of the figure for each
 
 
-@dataclass(frozen=True)
-class Saliency:
-    """What a model's prediction for one image depends on.
-
-    Attributes:
-        predicted: the class.
-        probability: its probability.
-        changes: float32 (rows, columns): the change in that probability when a patch is centred in that cell of the
-            image; negative where the covered part spoke for the class.
-    """
+class Saliency(NamedTuple):
+    """What a model's prediction for one image depends on."""
 
     predicted: int
-    probability: float
+    probability: float  # of the prediction
+    # float32 (rows, columns): the change in that probability when a patch is centred in that cell of the image;
+    # negative where the covered part spoke for the class
     changes: np.ndarray
 
 
 def compute_saliency(network: Network, image: np.ndarray) -> Saliency:
-    """Cover an image part by part with a grey patch, and measure how the probability of the prediction changes.
-
-    Args:
-        network: from images to probabilities.
-        image: uint8 (height, width, channels).
-    """
+    """Cover an image part by part with a grey patch, and measure how the probability of the prediction changes."""
     rows, columns = (np.arange(STEP_PX // 2, side, STEP_PX) for side in image.shape[:2])
     covered = np.repeat(image[None], len(rows) * len(columns), axis=0)
     for number, (row, column) in enumerate(itertools.product(rows, columns)):
@@ -296,13 +255,7 @@ def choose_saliency_rows(probabilities: np.ndarray, labels: np.ndarray) -> list[
 
 
 def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequence[Saliency]) -> "Figure":
-    """Draw where a patch changes the prediction, under the outline of each image.
-
-    Args:
-        images: uint8 (n, height, width, channels).
-        titles: one for each image.
-        saliencies: one for each image, drawn on one common scale.
-    """
+    """Draw where a patch changes the prediction, under the outline of each image, on one common scale."""
     lines = -(-len(images) // COLUMNS)
     figure = open_figure(9.6, 0.9 + 3.4 * lines)
     panels = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
@@ -325,23 +278,18 @@ def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequenc
 def _describe_saliency(network: Network, examples: Examples, folder: Path) -> Section:
     names = examples.class_names
     saliencies = [compute_saliency(network, image) for image in examples.images]
-    titles, space = [], " " if are_short(names) else "\n"
+    titles = []
     table = [("image", "prediction", "probability", "label", "largest drop", "with the patch at", "largest rise")]
-    for name, label, saliency in zip(examples.names, examples.labels, saliencies, strict=True):
-        changes, prediction = saliency.changes, names[saliency.predicted]
-        wrong = "" if saliency.predicted == label else f",\n{WRONG}: label {names[label]}"
-        titles.append(f"{name}:{space}{prediction} ({saliency.probability:.3f}){wrong}")
+    for name, label, (predicted, probability, changes) in zip(examples.names, examples.labels, saliencies, strict=True):
+        titles.append(_describe_prediction(name, predicted, probability, label, examples))
         cell = np.array(np.unravel_index(changes.argmin(), changes.shape))
         down, right = (cell + 0.5) * examples.images.shape[1:3] / changes.shape  # the cell's middle, in px
         table.append((
-            name, prediction, f"{saliency.probability:.3f}", names[label], f"{max(float(-changes.min()), 0.0):.3f}",
+            name, names[predicted], f"{probability:.3f}", names[label], f"{max(float(-changes.min()), 0.0):.3f}",
             f"{right:.0f} px from the left, {down:.0f} px from the top", f"{max(float(changes.max()), 0.0):.3f}",
         ))  # fmt: skip
     path = folder / "saliency.png"
     save_figure(plot_saliency(examples.images, titles, saliencies), path)
-    sentence = (
-        f"Light: the probability of the prediction drops when a grey patch of {PATCH_PX} × {PATCH_PX} px covers this "
-        "place, so the prediction depends on it. Dark: it rises."
-    )
+    sentence = f"Light: the probability of the prediction drops when a patch of {PATCH_PX} × {PATCH_PX} px covers this."
     caption = "Examples in outline, over the change in the probability of the prediction."
     return Section("Saliency", (sentence,), (FigureFile(path, caption),), tuple(table))

@@ -5,6 +5,7 @@ the same everywhere: grey is training, blue is held out, orange is what deserves
 colour-blind they differ as well.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
 TRAINING_COLOUR, HELD_OUT_COLOUR, ACCENT_COLOUR, PALE_GREY = "#7a7a7a", "#0b5fa5", "#c2571a", "#dedede"
 DPI = 120
@@ -61,13 +61,6 @@ def name_axis(axes: "Axes", names: Sequence[str], *, both: bool = True) -> None:
         axes.set_yticks(range(len(names)), labels)
 
 
-def choose_whole_ticks() -> "MaxNLocator":
-    """Ticks at whole numbers, even where there is one epoch only."""
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
-
-
 # Learning curves
 
 MODEL_COLUMNS = ("seed", "part", "fold")  # those that are there distinguish trained models
@@ -84,10 +77,7 @@ MOST_COLUMNS, TITLE_LETTERS = 3, 36  # of panels in a row, and of a line above a
 
 
 def tidy_history(history: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> "pd.DataFrame":
-    """A history as a table.
-
-    Args:
-        history: one row per trained model and epoch.
+    """A history, one row per trained model and epoch, as a table.
 
     Returns:
         Columns epoch (from 1), loss, accuracy, lr; val_loss and val_accuracy where they are known, NaN in epochs
@@ -129,22 +119,26 @@ def plot_learning_curves(
         frame[["val_loss", "val_accuracy"]] = np.nan
         frame.loc[ends, "val_accuracy"] = np.array(final_accuracies)
     if "configuration" in frame:
-        return _plot_configurations(frame, title, plateaus or {})
-    figure = open_figure(10, 4.6)
+        figure = _plot_configurations(frame, plateaus or {})
+    else:
+        figure = open_figure(10, 4.6)
+        for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            values = _draw_curves(axes, frame, metric)
+            margin = max(0.06 * float(np.ptp(values)), LEAST_MARGIN)
+            axes.set_ylim(values.min() - margin, values.max() + margin)
+            reached, ends = _find_ends(frame, metric)
+            axes.set_title(f"{reached} {metric} after the last epoch: {format_range(ends)}", fontsize="medium")
+            axes.set_ylabel("cross-entropy loss" if metric == "loss" else metric)
     figure.suptitle(title)
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        values = _draw_curves(axes, frame, metric)
-        margin = max(0.06 * float(np.ptp(values)), LEAST_MARGIN)
-        axes.set_ylim(values.min() - margin, values.max() + margin)
-        axes.set_title(_describe_ends(frame, metric), fontsize="medium")
-        axes.set_ylabel("cross-entropy loss" if metric == "loss" else metric)
-        axes.set_xlabel("epoch" + _note_hidden(frame, metric, axes.get_ylim()))
+    handles = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     # below the panels: curves that rise and fall leave no corner free for certain
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
     return figure
 
 
-def _plot_configurations(frame: "pd.DataFrame", title: str, plateaus: Mapping[str, int]) -> "Figure":
+def _plot_configurations(frame: "pd.DataFrame", plateaus: Mapping[str, int]) -> "Figure":
     """A panel of accuracy for each configuration, all on the same axes."""
     import textwrap
 
@@ -152,42 +146,35 @@ def _plot_configurations(frame: "pd.DataFrame", title: str, plateaus: Mapping[st
     columns = min(MOST_COLUMNS, len(groups))
     lines = -(-len(groups) // columns)
     figure = open_figure(max(6.0, 3.6 * columns), 1.2 + 2.9 * lines)
-    figure.suptitle(title)
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    values = []
-    for axes in panels[: len(groups) : columns]:
-        axes.set_ylabel("accuracy")
-    for axes, (name, part) in zip(panels, groups, strict=False):
-        values.append(_draw_curves(axes, part, "accuracy"))
-        if name in plateaus:
-            axes.axvline(
-                plateaus[name], color=ACCENT_COLOUR, linestyle=":", linewidth=2, label="no significant gain from here"
-            )
-        words = textwrap.wrap(str(name), TITLE_LETTERS)[:3]
-        axes.set_title("\n".join(shorten(line, TITLE_LETTERS) for line in words), fontsize="medium")
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_tick_params(labelbottom=True)
     for axes in panels[len(groups) :]:
-        axes.set_axis_off()
+        axes.remove()
+    figure.supylabel("accuracy")
+    values = [_draw_curves(axes, part, "accuracy") for axes, (_, part) in zip(panels, groups, strict=False)]
     every = np.concatenate(values)
     quarter, three_quarters = np.quantile(every, [0.25, 0.75])
     low = max(every.min(), quarter - FAR_BELOW * max(three_quarters - quarter, LEAST_MARGIN))
     margin = max(0.05 * (every.max() - low), LEAST_MARGIN)
     panels[0].set_ylim(low - margin, every.max() + margin)
     panels[0].set_xlim(0.5, 1.02 * frame["epoch"].max() + 0.5)  # shared by all, whose last epochs may differ
-    for axes, (_, part) in zip(panels, groups, strict=False):
-        ends = np.array([_find_end(model, "accuracy") for model in _split_models(part)])
+    for axes, (name, part) in zip(panels, groups, strict=False):
+        if name in plateaus:
+            axes.axvline(
+                plateaus[name], color=ACCENT_COLOUR, linestyle=":", linewidth=2, label="no significant gain from here"
+            )
+        words = textwrap.wrap(str(name), TITLE_LETTERS)[:3]
+        axes.set_title("\n".join(shorten(line, TITLE_LETTERS) for line in words), fontsize="medium")
+        axes.xaxis.set_tick_params(labelbottom=True)
+        ends = np.array(_find_ends(part, "accuracy")[1])
         if below := int((ends < low).sum()):
             axes.text(0.97, 0.04, f"{below} below, at {ends.min():.2f}", transform=axes.transAxes, ha="right")
-    handles = {
-        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
     return figure
 
 
 def _draw_curves(axes: "Axes", frame: "pd.DataFrame", metric: str) -> np.ndarray:
     """Draw the curves of some models into one panel; returns the values that the panel must show."""
+    from matplotlib.ticker import MaxNLocator
+
     shown = []
     labels = {"training": "training set", "line": "held out", "end": "held out, after the last epoch"}
     for model in _split_models(frame):
@@ -201,8 +188,8 @@ def _draw_curves(axes: "Axes", frame: "pd.DataFrame", metric: str) -> np.ndarray
             axes.plot(*held_out.T, **CURVE_STYLES[kind], label=labels.pop(kind, None))
             shown.append(held_out[settled if kind == "line" else 0 :, 1])
         shown.append(training[settled:, 1])
-    axes.set_xlim(0.5, 1.02 * frame["epoch"].max() + 0.5)  # no marker at the edge
-    axes.xaxis.set_major_locator(choose_whole_ticks())
+    axes.set(xlabel="epoch", xlim=(0.5, 1.02 * frame["epoch"].max() + 0.5))  # no marker at the edge
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(alpha=0.3)
     return np.concatenate(shown)
@@ -213,23 +200,11 @@ def _split_models(frame: "pd.DataFrame") -> "list[pd.DataFrame]":
     return [model for _, model in frame.groupby(keys)] if keys else [frame]
 
 
-def _find_end(model: "pd.DataFrame", metric: str) -> float:
-    """What a model reached in its last epoch, on the held-out rows if that is known."""
-    name = f"val_{metric}"
-    return float(model[name if name in model and model[name].notna().any() else metric].iloc[-1])
-
-
-def _describe_ends(frame: "pd.DataFrame", metric: str) -> str:
+def _find_ends(frame: "pd.DataFrame", metric: str) -> tuple[str, list[float]]:
+    """On which rows, and what each model reached there in its last epoch: on held-out ones if that is known."""
     known = f"val_{metric}" in frame and frame[f"val_{metric}"].notna().any()
-    ends = [_find_end(model, metric) for model in _split_models(frame)]
-    return f"{'held-out' if known else 'training'} {metric} after the last epoch: {format_range(ends)}"
-
-
-def _note_hidden(frame: "pd.DataFrame", metric: str, limits: tuple[float, float]) -> str:
-    """What the x-label adds where a panel does not show every value; empty if it does."""
-    columns = [name for name in (metric, f"val_{metric}") if name in frame]
-    outside = ((frame[columns] < limits[0]) | (frame[columns] > limits[1])).any(axis=1)
-    return f" (some values up to epoch {frame['epoch'][outside].max()} are off the scale)" if outside.any() else ""
+    column = f"val_{metric}" if known else metric
+    return "held-out" if known else "training", [float(model[column].iloc[-1]) for model in _split_models(frame)]
 
 
 def format_range(values: Sequence[float]) -> str:
@@ -302,19 +277,13 @@ SAMPLES = 12  # of each class
 
 
 def plot_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
-    """Draw a bar per class with its count above.
-
-    Args:
-        labels: int (n,), 0 to classes - 1; a class without rows has a bar of height 0.
-        names: of the classes.
-    """
+    """Draw a bar per class with its count above; labels are int (n,), 0 to classes - 1."""
     figure = open_figure(8, 4.4)
     axes = figure.subplots()
     bars = axes.bar(np.arange(len(names)), np.bincount(labels, minlength=len(names)), color=HELD_OUT_COLOUR)
     axes.bar_label(bars, fmt="{:,.0f}", padding=2)
     name_axis(axes, names, both=False)
     axes.set(xlabel="digit" if tuple(names) == DIGITS.names else "class", ylabel="rows of train.csv")
-    axes.yaxis.set_major_locator(choose_whole_ticks())
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.margins(y=0.08)  # space for the count above the highest bar
     axes.spines[["top", "right"]].set_visible(False)
@@ -322,13 +291,7 @@ def plot_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -
 
 
 def plot_samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
-    """Draw the first twelve examples of every class, a row of the figure per class.
-
-    Args:
-        images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
-        labels: int (n,), 0 to classes - 1; a class with fewer rows leaves gaps.
-        names: of the classes.
-    """
+    """Draw the first twelve examples of every class, a row of the figure per class; images are uint8 (n, 28, 28, 1)."""
     height, width = images.shape[1:3]
     cells = np.zeros((len(names), SAMPLES, height, width), np.uint8)
     for label in range(len(names)):
@@ -359,14 +322,9 @@ POSITIVE_COLOURS = ("#ffffff", "#9db9dc", "#3f6ea8", "#08245c")
 def tile(
     pictures: np.ndarray, columns: int, above: int = 0, right: int = 0, ground: float = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lay pictures side by side in rows.
+    """Lay pictures, (n, height, width) or (n, height, width, 3) in colours, side by side in rows.
 
-    Args:
-        pictures: (n, height, width), or (n, height, width, 3) in colours, of any number type.
-        columns: pictures in a row.
-        above: pixels left free above each picture.
-        right: pixels left free to the right of each.
-        ground: the number in free places.
+    `above` and `right` are pixels left free above and to the right of each, where the number is `ground`.
 
     Returns:
         The sheet (rows * (above + height), columns * (width + right)), in colours with 3 channels, and int (n, 2): x
@@ -383,20 +341,18 @@ def tile(
 
 
 def plot_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> "Figure":
-    """Draw images in rows of ten, or of fewer where the words need more space.
+    """Draw images in rows of ten, or of fewer where the words above them need more space.
 
     Args:
-        images: uint8 (n, side, side), 0 = paper, 255 = ink, or (n, side, side, 3) in colours; without any, the sheet
-            is empty.
+        images: uint8 (n, side, side), 0 = paper, 255 = ink, or (n, side, side, 3) in colours; perhaps none.
         words: above each image, of as many lines each.
         title: one line above the sheet.
     """
-    longest = max((len(line) for text in words for line in text.split("\n")), default=0)
-    columns = min(SHEET_COLUMNS, int(SHEET_INCHES / (CHARACTER_INCHES * (longest + 1))))
+    lines = [text.split("\n") for text in words] or [[""]]
+    columns = min(SHEET_COLUMNS, int(SHEET_INCHES / CHARACTER_INCHES / (max(map(len, itertools.chain(*lines))) + 1)))
     side = images.shape[1]
-    word_lines = max((text.count("\n") + 1 for text in words), default=2)
     gap = round(GAP_SHARE * side)
-    above = gap // 2 + round(LINE_SHARE * word_lines * side * columns / SHEET_COLUMNS)
+    above = gap // 2 + round(LINE_SHARE * len(lines[0]) * side * columns / SHEET_COLUMNS)
     sheet, corners = tile(images, columns, above, gap, ground=0 if images.ndim == 3 else 255)
     figure = open_figure(SHEET_INCHES, 0.5 + SHEET_INCHES * sheet.shape[0] / sheet.shape[1])
     figure.suptitle(title)

@@ -15,7 +15,6 @@ from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run
 from digit_recognizer.io import load_npy, read_bytes, read_json
 from digit_recognizer.reporting.html import FigureFile, Section
 from digit_recognizer.reporting.plots import (
-    format_range,
     plot_class_counts,
     plot_learning_curves,
     plot_samples,
@@ -71,11 +70,6 @@ class ExaminedRun(FinishedRun):
         """What the screen calls it."""
         return self.path.name or str(self.path)
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of label 0 to label 9."""
-        return self.label_set.names
-
 
 def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:
     """Load a finished run of the rows of `train`.
@@ -125,62 +119,48 @@ def load_history(run: ExaminedRun) -> "pd.DataFrame":
 
 def describe_score(run: ExaminedRun, labels: np.ndarray) -> Section:
     """The accuracy on rows that no model was trained on, by class."""
-    score = run.score
+    score, names, rows = run.score, run.label_set.names, int(run.held_out.sum())
     low, high = score.oof_accuracy_interval
-    names, rows = run.class_names, int(run.held_out.sum())
     counts = count_confusions(labels[run.held_out], run.predictions[run.held_out], len(names))
     errors = counts - np.diag(counts.diagonal())
-    words = [
+    words = (
         f"{errors.sum():,} of {rows:,} held-out rows are wrong: accuracy {score.oof_accuracy:.5f}, 95 % interval "
-        f"{low:.5f} to {high:.5f}, which does not cover other seeds.",
-        f"Expected calibration error: {score.calibration_error:.5f}, the mean distance of the predicted probabilities "
-        "from the share that is right.",
-    ]
+        f"{low:.5f} to {high:.5f}, which does not cover other seeds. Expected calibration error: "
+        f"{score.calibration_error:.5f}, the mean distance of the predicted probabilities from the share that is right."
+    )
     if left := len(labels) - rows:
-        words.append(f"{left:,} rows were never held out and do not count.")
+        words += f" {left:,} rows were never held out and do not count."
     if "duplicates" in run.metrics:
-        words.append("Near-duplicates of a row share its fold.")
+        words += " Near-duplicates of a row share its fold."
     if run.has_validation_set:
-        words.append("Early stopping and plateaus used part of the training set, not these rows.")
-    if ineligible := run.metrics["ineligible"]:
-        words.append(f"INELIGIBLE FOR THE COMPETITION: {ineligible}.")
+        words += " Early stopping and plateaus used part of the training set, not these rows."
     table = [("class", "rows", "errors", "accuracy", "most often predicted as", "wrongly predicted as this class")]
     for label, name in enumerate(names):
         of_class, wrong = int(counts[label].sum()), errors[label]
         accuracy = f"{counts[label, label] / of_class:.4f}" if of_class else "–"
         other = f"{names[wrong.argmax()]} ({wrong.max():,} rows)" if wrong.any() else "–"
         table.append((name, f"{of_class:,}", f"{wrong.sum():,}", accuracy, other, f"{errors[:, label].sum():,}"))
-    return Section("Score", (" ".join(words),), table=tuple(table))
+    return Section("Score", (words,), table=tuple(table))
 
 
 def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Section:
     """The first examples of each class, and how many rows each has."""
-    counts = np.bincount(train.labels, minlength=len(names))
-    save_figure(plot_samples(pixels_to_images(train.pixels), train.labels, names), folder / "samples.png")
-    save_figure(plot_class_counts(train.labels, names), folder / "class_counts.png")
-    shares = (
-        f"{counts.min():,} ({names[int(counts.argmin())]}) to {counts.max():,} "
-        f"({names[int(counts.argmax())]}) per class"
-        if counts.max() > counts.min()
-        else f"{counts.max():,} per class"
-    )
+    samples = FigureFile(folder / "samples.png", "The first examples of each class.")
+    counts = FigureFile(folder / "class_counts.png", "Rows per class.")
+    save_figure(plot_samples(pixels_to_images(train.pixels), train.labels, names), samples.path)
+    save_figure(plot_class_counts(train.labels, names), counts.path)
     blank = train.pixels.shape[1] - train.pixels.any(axis=0).sum()
-    return Section(
-        "Data",
-        (
-            f"{len(train.labels):,} rows of train.csv, {shares}; {blank:,} of the {train.pixels.shape[1]} "
-            "pixels are 0 in every row.",
-        ),
-        (
-            FigureFile(folder / "samples.png", "The first examples of each class."),
-            FigureFile(folder / "class_counts.png", "Rows per class."),
-        ),
+    sizes = sorted({*np.bincount(train.labels, minlength=len(names)).tolist()})
+    words = (
+        f"{len(train.labels):,} rows, {' to '.join(f'{size:,}' for size in dict.fromkeys((sizes[0], sizes[-1])))} per "
+        f"class; {blank:,} of the {train.pixels.shape[1]} pixels are 0 in every row."
     )
+    return Section("Data", (words,), (samples, counts))
 
 
 def describe_members(run: ExaminedRun) -> Section:
     """What an ensemble is made of, and whether it is better than the best of that."""
-    title, metrics = "Members", run.metrics
+    metrics = run.metrics
     table = [("member", "accuracy", "weight")]
     try:
         best, weights = metrics["against_best_member"], metrics["weights"] or [None] * len(metrics["members"])
@@ -193,8 +173,8 @@ def describe_members(run: ExaminedRun) -> Section:
             f"{best['difference']:+.5f} (95 % interval {low:+.5f} to {high:+.5f})."
         )
     except (KeyError, TypeError, ValueError) as error:
-        return Section(title, (f"Left out: {run.path / METRICS} is damaged: {error!s:.60}",))
-    return Section(title, (sentence,), table=tuple(table))
+        return Section("Members", (f"Left out: {run.path / METRICS} is damaged: {error!s:.60}",))
+    return Section("Members", (sentence,), table=tuple(table))
 
 
 def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Section:
@@ -216,11 +196,7 @@ def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Sec
         errors = int((run.predictions != labels)[rows].sum())
         loss = f"{epochs['loss'].iloc[-1]:.4f}"
         table.append((f"{fold:.0f}", f"{len(epochs)}", loss, f"{rows.sum():,}", f"{errors:,}", f"{accuracy:.5f}"))
-    models = f"{len(run.folds)} models" if len(run.folds) > 1 else "one model"
-    sentence = (
-        f"{models.capitalize()} reached a held-out accuracy of {format_range(accuracies)}. Training accuracy is "
-        "measured during the epoch, with augmentation and dropout, so it may be the lower."
-    )
+    sentence = "Training accuracy is measured during the epoch, with augmentation and dropout, so it may be the lower."
     when = "after every epoch" if every_epoch else "after the last epoch"
     caption = f"Loss and accuracy on the training set, a line per fold, and on the held-out rows {when}."
     return Section(title, (sentence,), (FigureFile(path, caption),), tuple(table))

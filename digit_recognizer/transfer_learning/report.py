@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def examine_transfer(path: Path, output: Path | None = None, request: ModelReque
                 raise
             model_note = f"left out: {error}"
             of_model = [Section("The model", (model_note,))]
-        sections = [
+        parts = [
             _describe_score(transfer, pictures, staging),
             _describe_choice(transfer),
             _describe_training(transfer, staging),
@@ -126,13 +126,8 @@ def examine_transfer(path: Path, output: Path | None = None, request: ModelReque
             _describe_data(transfer),
             *of_model,
         ]
-        publish(staging, folder)
-    placed = tuple(
-        replace(section, figures=tuple(replace(figure, path=folder / figure.path.name) for figure in section.figures))
-        for section in sections
-    )
-    figures = sum(len(section.figures) for section in placed)
-    facts = [("examination", f"{folder}: {len(placed)} sections, {figures} figures")]
+        sections = publish(staging, folder, parts)
+    facts = [("examination", str(folder))]
     if pictures is not None:
         right, count = int((pictures.labels == pictures.predicted).sum()), len(pictures.labels)
         low, high = compute_accuracy_interval(right, count)
@@ -140,7 +135,7 @@ def examine_transfer(path: Path, output: Path | None = None, request: ModelReque
             ("accuracy", f"{right / count:.5f} of {count:,} pictures  (95 % interval {low:.5f} to {high:.5f})")
         )
     facts += [("classifier", CLASSIFIERS[transfer.recommended]), ("model", model_note)]
-    return TransferExamination(transfer, pictures, placed, tuple(facts))
+    return TransferExamination(transfer, pictures, sections, tuple(facts))
 
 
 def read_evaluated(transfer: FinishedTransfer) -> EvaluatedPictures | None:
@@ -307,9 +302,7 @@ def _describe_model(
     words = "The model with the new output layer is shown the evaluated pictures, in the order of predictions.csv."
     if not transfer.config.get("test"):
         words += " It WAS TRAINED on them: what it predicts here is no test."
-    table = (("example", "picture"), *((str(n), name) for n, name in enumerate(pictures.names[:10], 1)))
-    sections = [Section("The model", (words,), table=table)]
-    sections += describe_network(network, examples, folder, request.layer)
+    sections = [Section("The model", (words,)), *describe_network(network, examples, folder, request.layer)]
     if letters is not None:
         sections.append(describe_new_classes(network, letters, transfer.preprocess, folder))
     return sections
