@@ -75,7 +75,9 @@ def main() -> None:
         keras.utils.set_random_seed(task)
         head = train_head(build_linear_head, features, repeated, config, task)
         record("the same, features as they are", head.predict(queries[asked], verbose=0).argmax(axis=1))
-        record("nearest class mean", predict_by_nearest_mean(features[: len(known)], known, queries[asked]))
+        record(
+            "nearest class mean", predict_by_nearest_mean(features[: len(known)], known, queries[asked]).argmax(axis=1)
+        )
         record(
             "3 nearest neighbours, copies among them",
             NeighbourClassifier(features, repeated, 3).predict(queries[asked]).argmax(axis=1),

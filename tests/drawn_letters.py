@@ -13,6 +13,7 @@ from digit_recognizer.models._weights import pack_weights
 from digit_recognizer.training.run import REQUIRED_METRICS, find_fold_weights
 
 SIDE_PX = 64
+QUICK = ["--copies", "8", "--epochs", "8", "--batch-size", "32"]  # of a transfer
 
 
 def draw_letter(kind: str, rng: np.random.Generator) -> Image.Image:
@@ -50,4 +51,12 @@ def write_base_run(folder: Path) -> Path:
     (folder / "metrics.json").write_text(json.dumps({**metrics, "precision": "float32"}))
     for fold in (0, 10):
         find_fold_weights(folder, fold).write_bytes(pack_weights(model))
+    return folder
+
+
+def write_place(folder: Path, each: int) -> Path:
+    """A base run, training letters, so many of each class, and test letters."""
+    write_base_run(folder / "run")
+    write_letters(folder / "train", each, seed=0)
+    write_letters(folder / "test", 5, seed=1)
     return folder

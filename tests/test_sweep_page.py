@@ -189,15 +189,15 @@ def test_the_terminal_has_the_best_and_the_worst_of_many_configurations():
     assert "1 runs failed" in format_table(study, failed) and format_table(study, []) == "  no run has ended yet"
 
 
-def test_a_search_has_its_best_configuration_first_and_drawn_numbers_to_three_digits():
+def test_a_search_has_its_best_configuration_first_and_drawn_numbers_to_four_digits():
     ranges = {"learning_rate": Range(1e-4, 1e-1, log=True), "batch_size": (40, 1234)}
     study = make_study(method="tpe", trials=3, ranges=ranges, seeds=1)
     drawn = [(0.00123456, 40, 0.8), (0.0123456, 1234, 0.9)]
     records = [make_record(study, {"learning_rate": rate, "batch_size": size}, 0, found) for rate, size, found in drawn]
     assert [line.split()[:2] for line in format_table(study, records).splitlines()[1:]] == [
-        ["0.0123", "1234"], ["0.00123", "40"],
+        ["0.01235", "1234"], ["0.001235", "40"],
     ]  # fmt: skip
-    assert label_configuration(study, records[1].configuration) == "learning_rate 0.0123, batch_size 1234"
+    assert label_configuration(study, records[1].configuration) == "learning_rate 0.01235, batch_size 1234"
 
 
 @pytest.mark.parametrize("state", ["pruned", "failed"])

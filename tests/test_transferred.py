@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import expect_error
-from drawn_letters import draw_letter, write_base_run, write_letters
+from drawn_letters import QUICK, draw_letter, write_letters, write_place
 
 import digit_recognizer as dr
 from digit_recognizer import examine, report, transfer
@@ -18,20 +18,16 @@ from digit_recognizer.models._weights import load_arrays, pack_arrays
 from digit_recognizer.predict import main as predict
 from digit_recognizer.training.transfers import load_transfer
 from digit_recognizer.transfer_learning.heads import NeighbourClassifier
-from digit_recognizer.transfer_learning.results import Choice, Prediction, choose, rate
+from digit_recognizer.transfer_learning.report import describe_results
+from digit_recognizer.transfer_learning.results import Choice, choose
 from digit_recognizer.transfer_learning.training import split_pictures
 from digit_recognizer.vision.class_folders import ClassFolder
-
-QUICK = ["--copies", "8", "--epochs", "8", "--batch-size", "32"]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A base run, letters, and its transfer `one`; `other` predicts two pictures otherwise. Never write to it."""
-    place = tmp_path_factory.mktemp("transferred")
-    write_base_run(place / "run")
-    write_letters(place / "train", 2, seed=0)
-    write_letters(place / "test", 5, seed=1)
+    place = write_place(tmp_path_factory.mktemp("transferred"), 2)
     arguments = [str(place / "run"), "--images", str(place / "train"), "--test", str(place / "test"), *QUICK]
     assert transfer.main([*arguments, "--seeds", "1", "--run-dir", str(place / "one")]) == 0
     shutil.copytree(place / "one", place / "other")
@@ -55,15 +51,14 @@ def read_rows(path):
 
 def make_prediction(labels, right, votes):
     """Two classes; `right` says with which probability each picture is right, `votes` the same of the neighbours."""
-    columns = [np.stack([np.where(labels == k, share, 1 - share) for k in (0, 1)], axis=1) for share in (right, votes)]
-    return Prediction(columns[0], np.zeros_like(labels), columns[1])
+    shares = (right, np.zeros(len(labels)), votes)
+    return np.stack([np.stack([np.where(labels == k, share, 1 - share) for k in (0, 1)], axis=1) for share in shares])
 
 
 def test_the_seed_with_most_right_pictures_is_kept_and_of_equals_the_surer():
     labels = np.array([0, 1, 0, 1])
     seeds = [np.array([0.9, 0.9, 0.9, 0.4]), np.array([0.6, 0.6, 0.6, 0.6]), np.array([0.8, 0.8, 0.6, 0.6])]
     found = [make_prediction(labels, right, right) for right in seeds]
-    assert rate(found[0].probabilities, labels)[0] == 3
     assert choose(found, labels, has_neighbours=True) == Choice(2)
 
 
@@ -174,6 +169,19 @@ def test_report_has_its_score_its_choice_and_what_the_model_learned(copied, caps
     assert "model                   shown" in shown
     for figure in ("confusion", "learning_curves", "saliency"):
         assert (copied / "examination" / f"{figure}.png").exists()
+
+
+def test_wrong_pictures_are_shown_the_most_confident_first(copied, tmp_path):
+    head, *lines = (copied / "predictions.csv").read_text().splitlines()
+    cells = [line.split(",") for line in lines]
+    for row, (label, share) in enumerate(zip(("ring", "hook", "hook"), (0.7, 0.9, 0.8), strict=True)):
+        cells[row][2:4] = label, str(share)
+    for other in cells[3:]:
+        other[2] = other[1]
+    (copied / "predictions.csv").write_text("\n".join([head, *map(",".join, cells)]) + "\n")
+    (wrong,) = [one for one in describe_results(load_transfer(copied), tmp_path) if one.title == "Wrong pictures"]
+    assert [row[2:] for row in wrong.table[1:]] == [("hook", "0.9000"), ("hook", "0.8000"), ("ring", "0.7000")]
+    assert [figure.path for figure in wrong.figures] == [tmp_path / "misclassified.png"]
 
 
 def test_examine_leaves_out_what_is_gone_and_refuses_what_does_not_apply(copied, capsys):

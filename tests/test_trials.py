@@ -11,6 +11,13 @@ pytestmark = pytest.mark.fast
 RECORD = TrialRecord("aa", {"epochs": 2}, 0, "done", untrained=0.1, accuracy=0.9, val_curve=(0.8, 0.9))
 
 
+def to_line(record):
+    return json.dumps(dataclasses.asdict(record))
+
+
+LINE = to_line(RECORD)
+
+
 def test_a_trial_is_named_after_what_the_study_says_of_it():
     study = Study(name="one", title="One", fixed={"model": "narrow"})
     name = Trial.of(study, {"epochs": 2}, 0).name
@@ -32,11 +39,11 @@ def test_records_come_back_as_they_were_written(tmp_path):
 
 def test_a_whole_line_counts_though_its_end_is_missing(tmp_path):
     path = tmp_path / "trials.jsonl"
-    path.write_text(RECORD.to_json())
+    path.write_text(LINE)
     assert load_trials(path) == [RECORD]
     other = dataclasses.replace(RECORD, name="cc")
     append_trial(path, other)
-    assert path.read_text() == f"{RECORD.to_json()}\n{other.to_json()}\n" and load_trials(path) == [RECORD, other]
+    assert path.read_text() == f"{LINE}\n{to_line(other)}\n" and load_trials(path) == [RECORD, other]
 
 
 def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path):
@@ -83,15 +90,15 @@ def test_a_line_that_cannot_be_written_leaves_the_others(tmp_path, monkeypatch):
 )
 def test_a_damaged_line_is_refused_with_its_number(tmp_path, change):
     path = tmp_path / "trials.jsonl"
-    line = json.dumps({**json.loads(RECORD.to_json()), "name": "bb", **change})
-    path.write_text(f"{RECORD.to_json()}\n{line}\n")
+    line = json.dumps({**json.loads(LINE), "name": "bb", **change})
+    path.write_text(f"{LINE}\n{line}\n")
     with expect_error("sweep.damaged_trial", path=path, line=2):
         load_trials(path)
 
 
 def test_a_trial_that_is_there_twice_is_refused(tmp_path):
     path = tmp_path / "trials.jsonl"
-    path.write_text(f"{RECORD.to_json()}\n" * 2)
+    path.write_text(f"{LINE}\n" * 2)
     with expect_error("sweep.trial_twice", path=path, received="aa"):
         load_trials(path)
 

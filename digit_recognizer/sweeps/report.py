@@ -41,6 +41,8 @@ from digit_recognizer.sweeps.statistics import (
     BASE,
     ERROR_RATE,
     LEAST_SHARE,
+    NO_EFFECT,
+    NOT_TESTED,
     SEED,
     Effect,
     Plateau,
@@ -68,13 +70,11 @@ from digit_recognizer.sweeps.study import (
     is_option,
     label_configuration,
     name_parameter,
-    show_drawn,
     show_value,
 )
 from digit_recognizer.sweeps.trials import TRIALS, TrialRecord, find_next_trials
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PAGE, TABLE, FIGURES = "page.html", "results.csv", "figures"
@@ -127,17 +127,6 @@ class Results:
         names = self.records[0].environment.get("classes") if self.records else None
         return [str(name) for name in names or range(CLASSES)]
 
-    @property
-    def data_dir(self) -> Path:
-        """The folder that the last trial's data came from, whatever the study's file says."""
-        found = [one.environment["data"] for one in self.records if "data" in one.environment]
-        return Path(found[-1]) if found else self.study.input_dir
-
-    @property
-    def under_way(self) -> bool:
-        """Whether runs are left to make. A study whose minutes are limited may end at any time, and never is."""
-        return self.study.minutes is None and bool(find_next_trials(self.study, self.records))
-
     def draw(self, name: str, figure: "Figure", caption: str) -> FigureFile:
         """Write a figure into the sweep's folder."""
         path = self.folder / FIGURES / f"{name}.png"
@@ -153,9 +142,6 @@ def write_results(source: Path, study: Study, records: Sequence[TrialRecord], fo
         study: as read from there.
         records: all that the sweep's table holds; nothing is written of none.
         folder: of the sweep; an earlier page, table and figures there are replaced.
-
-    Raises:
-        InputError: as `check_results`.
     """
     if not records:
         return
@@ -168,7 +154,7 @@ def write_results(source: Path, study: Study, records: Sequence[TrialRecord], fo
         describe_method, describe_limits, describe_conclusion,
     ]  # fmt: skip
     sections = [section for part in parts if (section := part(results)) is not None]
-    command = [("Command", _build_command(results, source))]
+    command = [("Command", _build_command(study, source))]
     write_text(folder / PAGE, build_page(study.title, _build_header(results), sections, command))
     print_line(f"page: {folder / PAGE}; every trial: {folder / TABLE}")
 
@@ -188,8 +174,9 @@ def check_results(folder: Path) -> None:
 
 def write_trial_table(results: Results, path: Path) -> None:
     """Write results.csv: a line per run, with cells that no spreadsheet takes for formulas."""
-    names = [name for name in results.study.parameters if any(name in one.configuration for one in results.records)]
-    names += dict.fromkeys(name for one in results.records for name in one.configuration if name not in names)
+    varied = results.study.parameters
+    found = dict.fromkeys(name for one in results.records for name in one.configuration)
+    names = sorted(found, key=lambda name: varied.index(name) if name in varied else len(varied))
     rows = [
         {
             "trial": one.name,
@@ -242,10 +229,10 @@ def show_interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{show_points(low)} to {show_points(high)}"
 
 
-def show_effect(effect: Effect, verdict: str) -> dict[str, str]:
+def show_effect(effect: Effect, verdict: str, name: str = "effect") -> dict[str, str]:
     """The cells of an effect, its interval and its verdict."""
     return {
-        "effect (points)": show_points(effect.mean),
+        f"{name} (points)": show_points(effect.mean),
         "95 % interval": show_interval(effect.low, effect.high),
         "verdict": verdict + (", in one seed" if effect.seeds == 1 and effect.low is not None else ""),
     }
@@ -256,18 +243,14 @@ def show_change(effect: Effect) -> str:
     return f"{show_value(effect.reference)} → {show_value(effect.value)}"
 
 
-def to_rows(table: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+def to_rows(rows: pd.DataFrame | list[dict[str, str]]) -> tuple[tuple[str, ...], ...]:
     """A table of text as rows, the header first; columns without any text are left out."""
+    table = pd.DataFrame(rows)
     table = table.loc[:, (table != "").any(axis=0)]
     return (tuple(map(str, table.columns)), *table.itertuples(index=False, name=None))
 
 
 # The sections of the page: a figure, a sentence or two, a table.
-
-
-def show_cell(study: Study, configuration: Configuration, name: str) -> str:
-    """The value of a parameter; empty if the configuration's grid has none."""
-    return show_drawn(study, name, configuration[name]) if name in configuration else ""
 
 
 def build_table(study: Study, summaries: Sequence[Summary]) -> pd.DataFrame:
@@ -276,7 +259,7 @@ def build_table(study: Study, summaries: Sequence[Summary]) -> pd.DataFrame:
     for one in summaries:
         reported = find_reported(study, one.configuration)
         rows.append({
-            **{name_parameter(name): show_cell(study, one.configuration, name) for name in study.parameters},
+            **{name_parameter(name): show_value(one.configuration.get(name, "")) for name in study.parameters},
             "accuracy": show_accuracy(one.mean),
             "std. dev.": show_accuracy(one.deviation),
             "95 % interval": "" if one.interval is None else "{:.4f} to {:.4f}".format(*np.clip(one.interval, 0, 1)),
@@ -376,7 +359,7 @@ def describe_effects(results: Results) -> Section | None:
         "Each line compares runs that are equal in all else, the seed too. A seed gives one number, and the interval "
         "is Student's t over the seeds, at 95 % for all lines of a parameter together (Bonferroni)."
     )
-    return Section("Effects", (words,), table=to_rows(pd.DataFrame(rows)))
+    return Section("Effects", (words,), table=to_rows(rows))
 
 
 def describe_interactions(results: Results) -> Section | None:
@@ -386,21 +369,19 @@ def describe_interactions(results: Results) -> Section | None:
         return None
     interactions.sort(key=lambda one: (not one.change.significant, -abs(one.change.mean or 0)))
     shown = interactions[: max(MOST_INTERACTIONS, sum(one.change.significant for one in interactions))]
-    verdicts = {True: "interacts", False: "no significant interaction"}
+    verdicts = {NO_EFFECT: "no significant interaction", NOT_TESTED: NOT_TESTED}
     rows = [
         {
             "change": f"{name_parameter(one.change.parameter)} {show_change(one.change)}",
             "depends on": f"{name_parameter(one.other)} {show_value(one.reference)} or {show_value(one.value)}",
             "effect at the first": show_points(one.at_reference),
             "at the second": show_points(one.at_value),
-            "difference (points)": show_points(one.change.mean),
-            "95 % interval": show_interval(one.change.low, one.change.high),
-            "verdict": "not tested" if one.change.low is None else verdicts[one.change.significant],
+            **show_effect(one.change, verdicts.get(one.change.verdict, "interacts"), "difference"),
         }
         for one in shown
     ]
     words = f"{len(shown)} of {len(interactions)} pairs of parameters. The intervals hold at 95 % for all together."
-    return Section("Interactions", (words,), table=to_rows(pd.DataFrame(rows)))
+    return Section("Interactions", (words,), table=to_rows(rows))
 
 
 def describe_importance(results: Results) -> Section | None:
@@ -416,7 +397,7 @@ def describe_importance(results: Results) -> Section | None:
     )
     figure = results.draw("importance", plot_importance(found), "Importance of each parameter.")
     rows = [{"parameter": name_parameter(name), "share": f"{share:.2f}"} for name, share in found.items()]
-    return Section("Importance", (words,), (figure,), to_rows(pd.DataFrame(rows)))
+    return Section("Importance", (words,), (figure,), to_rows(rows))
 
 
 def describe_learning_curves(results: Results) -> Section | None:
@@ -454,7 +435,7 @@ def describe_learning_curves(results: Results) -> Section | None:
         f"{100 * LEAST_SHARE:g} % of the errors may still be gained. The best epoch is chosen on the rows that measure "
         "it, so its gain is too high."
     )
-    return Section("Learning curves", (words,), (figure,), to_rows(pd.DataFrame(rows)))
+    return Section("Learning curves", (words,), (figure,), to_rows(rows))
 
 
 def choose_curves(ranked: Sequence[Summary]) -> list[Summary]:
@@ -509,7 +490,7 @@ def describe_confusions(results: Results) -> Section | None:
             f"{len(lost):,} of {sum(len(one.done) for one in results.summaries):,} finished runs never predicted one "
             f"of these classes: {', '.join(names[label] for label in classes)}."
         )
-    return Section("Confusions", tuple(words), (figure,), to_rows(pd.DataFrame(rows)) if rows else ())
+    return Section("Confusions", tuple(words), (figure,), to_rows(rows) if rows else ())
 
 
 def find_unpredicted(record: TrialRecord) -> list[int]:
@@ -534,15 +515,11 @@ def describe_ensembles(results: Results) -> Section | None:
     scores = scores.assign(configuration=scores.configuration.map(labels))
     caption = "Accuracy of the mean of so many models; bars from the worst to the best choice."
     figure = results.draw("ensembles", plot_ensembles(scores), caption)
-    wide = scores.pivot(index="configuration", columns="models", values="accuracy").loc[
-        list(dict.fromkeys(scores.configuration))
-    ]
+    wide = scores.pivot(index="configuration", columns="models", values="accuracy").loc[pd.unique(scores.configuration)]
     saved = 1 - (1 - wide.ffill(axis=1).iloc[:, -1]) / (1 - wide[1])
-    columns = (
-        [*wide.columns[: MOST_ENSEMBLES - 1], wide.columns[-1]] if len(wide.columns) > MOST_ENSEMBLES else wide.columns
-    )
+    counts = dict.fromkeys([*wide.columns[: MOST_ENSEMBLES - 1], wide.columns[-1]])
     table = pd.DataFrame(
-        {f"{count} model{'s' if count > 1 else ''}": wide[count].map("{:.5f}".format) for count in columns}
+        {f"{count} model{'s' if count > 1 else ''}": wide[count].map("{:.5f}".format) for count in counts}
     )
     table = table.replace("nan", "").assign(**{"fewer errors": saved.map(lambda share: f"{100 * share:.0f} %")})
     words = (
@@ -557,19 +534,16 @@ def describe_claims(results: Results) -> Section | None:
     rows = []
     for claim, effect, verdict in judge_claims(results.study, results.records):
         where = ", ".join(f"{name_parameter(name)} {show_value(value)}" for name, value in claim.where.items())
-        expected: str = claim.expects
-        if expected == "none":
-            expected = f"no difference of {100 * claim.margin:g} points" if claim.margin else "no difference"
-        rows.append({
-            "the seed report says": claim.says,
-            "tested as": f"{name_parameter(claim.parameter)} {show_change(effect)}: {expected}"
-            f"{f' (at {where})' if where else ''}",
-            **show_effect(effect, verdict),
-        })  # fmt: skip
+        margin = f" of {100 * claim.margin:g} points" if claim.margin else ""
+        expected = f"no difference{margin}" if claim.expects == "none" else claim.expects
+        tested = (
+            f"{name_parameter(claim.parameter)} {show_change(effect)}: {expected}{f' (at {where})' if where else ''}"
+        )
+        rows.append({"the seed report says": claim.says, "tested as": tested, **show_effect(effect, verdict)})
     if not rows:
         return None
     words = "Each claim is a question of its own. A claim that is not contradicted is not proved."
-    return Section("Claims of the seed report", (words,), table=to_rows(pd.DataFrame(rows)))
+    return Section("Claims of the seed report", (words,), table=to_rows(rows))
 
 
 def describe_unfinished(results: Results) -> Section | None:
@@ -624,8 +598,8 @@ def _join_values(values: Iterable[str]) -> str:
 
 def list_environments(records: Sequence[TrialRecord]) -> dict[str, list[str]]:
     """By name what numbers may depend on: its value, or where runs differ each with how many runs had it."""
-    names = dict.fromkeys(name for record in records for name in record.environment)
-    names.pop("data", None)  # what the data are is `train.csv`, wherever they are
+    # where the data are is left out: what they are is `train.csv`
+    names = dict.fromkeys(name for record in records for name in record.environment if name != "data")
     found = {}
     for name in names:
         values = [record.environment.get(name) for record in records if record.environment]
@@ -636,7 +610,7 @@ def list_environments(records: Sequence[TrialRecord]) -> dict[str, list[str]]:
 
 def describe_limits(results: Results) -> Section | None:
     """What the numbers do not show, and why."""
-    study, records, data = results.study, results.records, results.data_dir
+    study, records = results.study, results.records
     seeds = len({record.seed for record in records if record.state == "done"})  # a study may mean to have more
     tested = len({one.parameter for one in measure_effects(study, records) if one.low is not None})
     chance = 100 * (1 - (1 - ERROR_RATE) ** tested)
@@ -653,7 +627,6 @@ def describe_limits(results: Results) -> Section | None:
          f"without any effect, up to {chance:.0f} % of such studies would show one"),
         (results.left_out, f"other runs in {TRIALS}", f"{results.left_out:,}",
          "left out: they are of an earlier version of the study"),
-        (data != study.input_dir, "data", f"{data}, not {study.input_dir}", "the texts are about other rows"),
     ]  # fmt: skip
     cautions = list_cautions(study, [record.configuration for record in records])
     table = pd.DataFrame([row for holds, *row in limits if holds], columns=["of these runs", "value", "limit"])
@@ -709,35 +682,56 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
     Returns:
         None if no run has finished with the parameter.
     """
-    runs = build_frame(records)
+    done = [record for record in records if record.state == "done"]
+    runs = build_frame(done)
     if parameter not in runs:
         return None
     runs = number_bases(runs, parameter).dropna(subset=[parameter])
     varied = runs.groupby(BASE)[parameter].transform("nunique") > 1
     runs = runs[varied] if varied.any() else runs
-    places = _Places(study, parameter, runs[parameter].tolist())
-    means = runs.groupby([parameter, SEED], sort=False)[ACCURACY].mean()
-    done = [record.configuration for record in records if record.state == "done" and record.accuracy is not None]
-    shown = [done[place] for place in runs.index]  # the frame has the same order
-    found = {(one[parameter], reported.accuracy) for one in shown for reported in find_reported(study, one)}
-    reported = sorted(found, key=str)
+    values, drawn = study.list_values(parameter), study.ranges.get(parameter)
+    numbers = are_numbers([*values, *runs[parameter]])
+    values = sorted(values) if numbers else values
+    locate: Callable[[Value], float] = float if numbers else values.index  # names stand in their order
+    places = runs[parameter].map(locate).to_numpy(float)
+    log = drawn.log if isinstance(drawn, Range) else numbers and 0 < LOG_FROM * places.min() <= places.max()
+    places = np.log(places) if log else places  # each moved in its own way, and the same way each time
+    places = places + JITTER * (np.ptp(places) or 1) * (2 * (GOLDEN * np.arange(len(places)) % 1) - 1)
+    means = runs.groupby([parameter, SEED], sort=False)[ACCURACY].mean().groupby(level=0, sort=False)
+    found = [value for value in values if value in means.groups]
+    several = bool((means.size() > 1).any())
+    shown = [done[place].configuration for place in runs.index]  # the frame has the same order
+    found_reported = {(one[parameter], reported.accuracy) for one in shown for reported in find_reported(study, one)}
+    reported = sorted(found_reported, key=str)
     figure = open_figure(7, 3.8)
     axes = figure.subplots()
     axes.plot(
-        places.jitter(runs[parameter]), runs[ACCURACY], ".", color=TRAINING_COLOUR, alpha=0.6, markersize=9,
+        np.exp(places) if log else places, runs[ACCURACY], ".", color=TRAINING_COLOUR, alpha=0.6, markersize=9,
         markeredgewidth=0, label="a run", zorder=2,
     )  # fmt: skip
-    if places.values:
-        _draw_means(axes, places, means)
+    if values:
+        mean, low, high = (getattr(means, name)()[found].to_numpy() for name in ("mean", "min", "max"))
+        axes.errorbar(
+            [locate(value) for value in found], mean, yerr=[mean - low, high - mean] if several else None,
+            fmt="o-" if numbers else "o", color=HELD_OUT_COLOUR, capsize=6, linewidth=1.2, elinewidth=2,
+            capthick=2, markersize=7, zorder=3,
+            label="mean over the seeds, lowest to highest seed" if several else "mean of the runs",
+        )  # fmt: skip
     if reported:
         axes.plot(
-            places.locate([value for value, _ in reported]), [accuracy for _, accuracy in reported], "D",
-            color=ACCENT_COLOUR, fillstyle="none", markersize=7, markeredgewidth=1.6, label="the seed report", zorder=4,
+            [locate(value) for value, _ in reported], [accuracy for _, accuracy in reported], "D", color=ACCENT_COLOUR,
+            fillstyle="none", markersize=7, markeredgewidth=1.6, label="the seed report", zorder=4,
         )  # fmt: skip
     margin = max(0.04 * np.ptp(axes.dataLim.intervaly), LEAST_MARGIN)
     axes.set_ylim(axes.dataLim.y0 - margin, axes.dataLim.y1 + margin)
-    places.set_axis(axes)
-    axes.set_xlabel(shorten(name_parameter(parameter), 60) + (" (logarithmic)" if places.log else ""))
+    if log:
+        axes.set_xscale("log")
+    if values:
+        axes.set_xticks([*map(locate, values)], [shorten(show_value(one), NAME_LETTERS) for one in values])
+        axes.set_xticks([], minor=True)
+    if not numbers:
+        axes.set_xlim(-0.5, len(values) - 0.5)
+    axes.set_xlabel(shorten(name_parameter(parameter), 60) + (" (logarithmic)" if log else ""))
     axes.set_ylabel("accuracy on held-out rows")
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(axis="y", alpha=0.3)
@@ -745,51 +739,6 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
     # below the panel: points leave no corner free for certain
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
-
-
-def _draw_means(axes: "Axes", places: "_Places", means: pd.Series) -> None:
-    by_value = means.groupby(level=0, sort=False)
-    found = [value for value in places.values if value in by_value.groups]
-    mean, low, high = (getattr(by_value, name)()[found].to_numpy() for name in ("mean", "min", "max"))
-    several = bool((by_value.size() > 1).any())
-    axes.errorbar(
-        places.locate(found), mean, yerr=[mean - low, high - mean] if several else None,
-        fmt="o-" if places.numbers else "o", color=HELD_OUT_COLOUR, capsize=6, linewidth=1.2, elinewidth=2,
-        capthick=2, markersize=7, zorder=3,
-        label="mean over the seeds, lowest to highest seed" if several else "mean of the runs",
-    )  # fmt: skip
-
-
-class _Places:
-    """Where the values of a parameter stand on the axis: numbers at themselves, others in their order."""
-
-    def __init__(self, study: Study, parameter: str, found: Sequence[Value]) -> None:
-        drawn, self.values = study.ranges.get(parameter), study.list_values(parameter)
-        self.numbers = are_numbers([*self.values, *found])
-        if self.numbers:
-            self.values.sort()
-        low, high = (min(map(float, found)), max(map(float, found))) if self.numbers else (0.0, 0.0)
-        self.log = drawn.log if isinstance(drawn, Range) else 0 < LOG_FROM * low <= high
-
-    def locate(self, values: "Sequence[Value] | pd.Series") -> np.ndarray:
-        """Positions on the axis."""
-        return np.array([float(value) if self.numbers else self.values.index(value) for value in values], float)
-
-    def jitter(self, values: "Sequence[Value] | pd.Series") -> np.ndarray:
-        """Positions moved a little, each in its own way, and the same way each time."""
-        places = np.log(self.locate(values)) if self.log else self.locate(values)
-        moved = places + JITTER * (np.ptp(places) or 1) * (2 * (GOLDEN * np.arange(len(places)) % 1) - 1)
-        return np.asarray(np.exp(moved) if self.log else moved)
-
-    def set_axis(self, axes: "Axes") -> None:
-        """Scale and ticks."""
-        if self.log:
-            axes.set_xscale("log")
-        if self.values:
-            axes.set_xticks(self.locate(self.values), [shorten(show_value(one), NAME_LETTERS) for one in self.values])
-            axes.set_xticks([], minor=True)
-        if not self.numbers:
-            axes.set_xlim(-0.5, len(self.values) - 0.5)
 
 
 def plot_importance(shares: dict[str, float]) -> "Figure":
@@ -841,27 +790,22 @@ def plot_ensembles(scores: pd.DataFrame) -> "Figure":
 
 
 def _build_header(results: Results) -> str:
-    study, ended = results.study, len(results.records)
-    facts = [("runs", f"{ended:,}{_show_planned(results)}"), ("configurations", f"{len(results.summaries):,}")]
+    study, ended, planned = results.study, len(results.records), results.study.planned
+    runs = f"{ended:,}" if planned is None or planned < ended else f"{ended:,} of {planned:,}"
+    facts = [("runs", runs), ("configurations", f"{len(results.summaries):,}")]
     facts.append(("computing time", format_seconds(sum(record.seconds for record in results.records))))
     if results.ranked:
         best = results.ranked[0]
         deviation = "" if best.deviation is None else f" ± {best.deviation:.4f}"
         name = ("best configuration", label_configuration(study, best.configuration))
         facts = [name, ("its accuracy on held-out rows", f"{best.mean:.4f}{deviation}"), *facts]
-    alarm = f'<p class="alarm">Under way: {facts[-3][1]} runs have ended.</p>' if results.under_way else ""
+    # a study whose minutes are limited may end at any time
+    under_way = study.minutes is None and find_next_trials(study, results.records)
+    alarm = f'<p class="alarm">Under way: {runs} runs have ended.</p>' if under_way else ""
     return f'<p class="quiet">Study {escape_html(study.name)}</p>{build_facts(facts)}{alarm}'
 
 
-def _show_planned(results: Results) -> str:
-    planned = results.study.planned
-    return "" if planned is None or planned < len(results.records) else f" of {planned:,}"
-
-
-def _build_command(results: Results, source: Path) -> str:
-    data = results.data_dir
-    command = ["python", "-m", "digit_recognizer.sweep", str(source)]
-    if data != results.study.input_dir:
-        command += ["--input-dir", str(data)]
-    words = f"The same command resumes an interrupted sweep. The data in {data} must be those of the train.csv above."
-    return f"<p><code>{escape_html(shlex.join(command))}</code></p><p>{escape_html(words)}</p>"
+def _build_command(study: Study, source: Path) -> str:
+    command = shlex.join(["python", "-m", "digit_recognizer.sweep", str(source)])
+    words = "The same command resumes an interrupted sweep. The data in {} must be those of the train.csv above."
+    return f"<p><code>{escape_html(command)}</code></p><p>{escape_html(words.format(study.input_dir))}</p>"

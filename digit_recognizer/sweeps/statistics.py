@@ -25,16 +25,10 @@ SEED, ACCURACY, BASE = "seed", "accuracy", "base"
 
 @dataclass(frozen=True)
 class Summary:
-    """The runs of one configuration.
-
-    Attributes:
-        configuration: values of what varies.
-        done: its finished runs, by seed; empty if there are none yet.
-        failed, pruned: how many of its runs ended otherwise.
-    """
+    """The runs of one configuration."""
 
     configuration: Configuration
-    done: tuple[TrialRecord, ...]
+    done: tuple[TrialRecord, ...]  # its finished runs, by seed
     failed: int = 0
     pruned: int = 0
 
@@ -71,13 +65,8 @@ def select_records(study: Study, records: Sequence[TrialRecord]) -> list[TrialRe
     Of a grid each has the configuration that the study now gives it: what was fixed then may vary now.
     """
     seeds = {record.seed for record in records if record.seed < study.seeds}
-    if study.method != "grid":
-        return [
-            record
-            for record in records
-            if record.seed in seeds and Trial.of(study, record.configuration, record.seed).name == record.name
-        ]
-    made = {Trial.of(study, one, seed).name: one for one in study.configurations for seed in seeds}
+    configurations = study.configurations or [record.configuration for record in records]
+    made = {Trial.of(study, one, seed).name: one for one in configurations for seed in seeds}
     return [replace(record, configuration=made[record.name]) for record in records if record.name in made]
 
 
@@ -119,27 +108,17 @@ BETTER, WORSE, NO_EFFECT, NOT_TESTED = "better", "worse", "no significant effect
 
 @dataclass(frozen=True)
 class Effect:
-    """The accuracy at one value of a parameter minus that at another.
-
-    Attributes:
-        parameter: its name.
-        value, reference: the two values.
-        mean: of the differences; None if no two runs are equal in all else.
-        low, high: ends of the interval; None if there are neither two seeds nor two pairs.
-        seeds: whose differences count.
-        pairs: of runs, in each of these seeds.
-        comparisons: of the parameter, among which the 5 % are shared out.
-    """
+    """The accuracy at one value of a parameter minus that at another."""
 
     parameter: str
     value: Value
     reference: Value
-    mean: float | None = None
-    low: float | None = None
+    mean: float | None = None  # of the differences; None if no two runs are equal in all else
+    low: float | None = None  # ends of the interval; None if there are neither two seeds nor two pairs
     high: float | None = None
-    seeds: int = 0
-    pairs: int = 0
-    comparisons: int = 1
+    seeds: int = 0  # whose differences count
+    pairs: int = 0  # of runs, in each of these seeds
+    comparisons: int = 1  # of the parameter, among which the 5 % are shared out
 
     @property
     def verdict(self) -> str:
@@ -203,11 +182,10 @@ def list_comparisons(study: Study, parameter: str) -> list[tuple[Value, Value]]:
     if len(values) <= MOST_PAIRED:
         ordered = sorted(values) if are_numbers(values) else values
         wanted += [(later, earlier) for earlier, later in itertools.combinations(ordered, 2)]
-    listed: list[tuple[Value, Value]] = []
-    for value, other in wanted:
-        if (value, other) not in listed and (other, value) not in listed:
-            listed.append((value, other))
-    return listed
+    listed: dict[frozenset[Value], tuple[Value, Value]] = {}
+    for pair in wanted:
+        listed.setdefault(frozenset(pair), pair)
+    return list(listed.values())
 
 
 def find_reference(study: Study, parameter: str) -> Value | None:
@@ -220,14 +198,9 @@ def find_reference(study: Study, parameter: str) -> Value | None:
 
 
 def measure_effects(study: Study, records: Sequence[TrialRecord]) -> list[Effect]:
-    """Compare the values of each parameter.
+    """Compare the values of each parameter, in the order of `study.parameters` and `list_comparisons`.
 
-    Args:
-        study: says what varies and what is claimed.
-        records: of the study; only finished runs are compared, since a pruned one has had fewer epochs.
-
-    Returns:
-        The effects in the order of `study.parameters` and `list_comparisons`.
+    Only finished runs are compared, since a pruned one has had fewer epochs.
     """
     return [
         effect
@@ -306,21 +279,13 @@ def _judge(effect: Effect, differences: pd.DataFrame, resolution: float) -> Effe
 
 @dataclass(frozen=True)
 class Interaction:
-    """What a parameter changes at one value of another, minus what it changes at a second one.
+    """What a parameter changes at one value of another, minus what it changes at a second one."""
 
-    Attributes:
-        change: of the parameter's effect from `reference` to `value`, with its interval; its mean is
-            `at_value - at_reference`.
-        other: the other parameter.
-        value, reference: its two values.
-        at_value, at_reference: the parameter's effect there, over the same runs.
-    """
-
-    change: Effect
-    other: str
+    change: Effect  # of the parameter's effect, with its interval; its mean is `at_value - at_reference`
+    other: str  # the other parameter, and its two values
     value: Value
     reference: Value
-    at_value: float
+    at_value: float  # the parameter's effect there, over the same runs
     at_reference: float
 
 
@@ -368,10 +333,6 @@ def measure_importance(study: Study, summaries: Sequence[Summary]) -> dict[str, 
     approach for assessing hyperparameter importance"), as Optuna has it: a parameter's share is what it explains
     by itself, over the whole space; shares of parameters together are left out, and the rest scaled to 1.
 
-    Args:
-        study: says what varies.
-        summaries: of its configurations; those without a finished run do not count.
-
     Returns:
         Each parameter's share, the largest first; they sum to 1. Where they cannot be had, why.
     """
@@ -411,24 +372,15 @@ LAST_PART = 10  # the last tenth of the epochs stands for the result of training
 
 @dataclass(frozen=True)
 class Plateau:
-    """Where the gains of longer training end.
+    """Where the gains of longer training end."""
 
-    Attributes:
-        epoch: the first (from 1) from which on the gain is not significant; None if there is none.
-        gain, low, high: what training on from there still gained, with its interval; None if there is no such epoch.
-        accuracy: at the end, the mean over the seeds.
-        noise: the standard deviation of one run's accuracy that the draw of the held-out rows alone would cause.
-        excess: of the best epoch over the last, mean over the seeds. It is too high, since the best epoch is chosen on
-            the rows that measure it.
-    """
-
-    epoch: int | None
-    gain: float | None
+    epoch: int | None  # the first (from 1) from which on the gain is not significant; None if there is none
+    gain: float | None  # what training on from there still gained, with its interval
     low: float | None
     high: float | None
-    accuracy: float
-    noise: float
-    excess: float
+    accuracy: float  # at the end, the mean over the seeds
+    noise: float  # the standard deviation of one run's accuracy that the draw of the held-out rows alone would cause
+    excess: float  # of the best epoch over the last; too high, since the best is chosen on the rows that measure it
 
     @property
     def undecided(self) -> bool:

@@ -34,7 +34,7 @@ import functools
 import itertools
 import math
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -154,12 +154,10 @@ class Study:
     @functools.cached_property
     def configurations(self) -> list[Configuration]:
         """The configurations of the grids, each once, in the order of the file; empty of a search."""
-        found: dict[tuple[tuple[str, Value], ...], Configuration] = {}
-        for grid in self.grids:
-            for values in itertools.product(*grid.values()):
-                configuration = dict(zip(grid, values, strict=True))
-                found.setdefault(tuple(sorted(configuration.items())), configuration)
-        return list(found.values())
+        every = (
+            dict(zip(grid, values, strict=True)) for grid in self.grids for values in itertools.product(*grid.values())
+        )
+        return list({frozenset(one.items()): one for one in every}.values())
 
     @functools.cached_property
     def parameters(self) -> tuple[str, ...]:
@@ -191,10 +189,10 @@ class Study:
             InputError: for an unknown field or option, or a value that it cannot have.
         """
         changes = {"limit_test": 1, **self.fixed, **configuration}  # the test rows are for the winner of a study
-        model = changes.pop("model", RunConfig.model)
-        options = [f"{name.removeprefix(MODEL_ARGS)}={changes.pop(name)}" for name in list(changes) if is_option(name)]
-        fields: dict[str, Any] = dict(changes)
-        config = build_config(str(model), input_dir=str(self.input_dir), seed=seed, model_args=options, **fields)
+        model = str(changes.pop("model", RunConfig.model))
+        options = [f"{name_parameter(name)}={changes.pop(name)}" for name in list(changes) if is_option(name)]
+        fields: dict[str, Any] = {**changes, "input_dir": str(self.input_dir), "seed": seed, "model_args": options}
+        config = build_config(model, **fields)
         read_options(config.model, config.model_args)
         return config
 
@@ -235,13 +233,14 @@ MOST_CONFIGURATIONS = 100_000
 SET_BY_SWEEP = ("run_dir", "input_dir", "submission", "seed", "smoke")
 
 Table = dict[str, Any]
-STUDY_TYPES: Table = {
+TYPES: Table = {
     "title": str, "hypothesis": str, "method_text": str, "conclusion": str, "source": str, "input_dir": str,
     "seeds": int, "method": Method, "trials": int, "minutes": float, "prune": Prune, "at_once": int,
     "epochs_shown": list[int], "fixed": Table, "search": Table, "grid": list[Table], "reported": list[Table],
     "claim": list[Table],
 }  # fmt: skip
 REPORTED_TYPES: Table = {"accuracy": float, "untrained": float, "note": str}
+REQUIRED = {"title", "low", "high", "accuracy", "says", "parameter", "expects"}
 RANGES = {
     "seeds": (1, 1000), "trials": (1, 10**8), "minutes": (0.001, 10**6), "at_once": (1, 1000),
     "epochs_shown": (1, 10**6), "accuracy": (0, 1), "untrained": (0, 1), "margin": (0, 1),
@@ -271,54 +270,48 @@ def load_study(path: Path) -> Study:
 
 
 def _read_study(content: Table, name: str) -> Study:
-    found = _read_entries(content, STUDY_TYPES, ["title"])
-    found["input_dir"] = expand_path(found.get("input_dir", Study.input_dir))
-    found["epochs_shown"] = tuple(found.get("epochs_shown", ()))
-    found["fixed"] = _read_values(found.pop("fixed", {}), "[fixed] ")
+    found = _read_entries(content, TYPES)
+    tables = {
+        kind: [(table, f"[[{kind}]] number {number}: ") for number, table in enumerate(found.pop(kind, []), 1)]
+        for kind in ("grid", "reported", "claim")
+    }
     ranges = _flatten(found.pop("search", {}), "[search] ")
-    grids = [_read_grid(grid, where) for where, grid in _pop_tables(found, "grid")]
-    reported = [_read_reported(one, where) for where, one in _pop_tables(found, "reported")]
-    claims = [_read_claim(one, where) for where, one in _pop_tables(found, "claim")]
     return Study(
         name=name,
-        grids=tuple(grids),
+        input_dir=expand_path(found.pop("input_dir", Study.input_dir)),
+        epochs_shown=tuple(found.pop("epochs_shown", ())),
+        fixed=_read_values(found.pop("fixed", {}), "[fixed] "),
+        grids=tuple(_read_grid(*table) for table in tables["grid"]),
         ranges={name: _read_range(one, f"[search] {name}") for name, one in ranges.items()},
-        reported=tuple(reported),
-        claims=tuple(claims),
+        reported=tuple(_read_reported(*table) for table in tables["reported"]),
+        claims=tuple(_read_claim(*table) for table in tables["claim"]),
         **found,
     )
 
 
-def _read_entries(content: Table, types: Mapping[str, Any], required: Sequence[str], where: str = "") -> Table:
+def _read_entries(content: Table, types: Mapping[str, Any], where: str = "") -> Table:
     """The entries of a table.
 
     Raises:
         InputError: naming one that is missing, unknown, or of another type or range.
     """
-    for name in {**dict.fromkeys(required), **content}:
+    for name in {**dict.fromkeys(name for name in types if name in REQUIRED), **content}:
         if name not in content:
             raise InputError("sweep.missing_entry", column=f"{where}{name}")
         if name not in types:
             raise InputError("sweep.unknown_entry", column=f"{where}{name}", hint=suggest(name, types))
         value, kind = content[name], describe_type(types[name])
-        low, high = RANGES.get(name, (-math.inf, math.inf))
-        numbers = value if isinstance(value, list) else [value]
         if not matches_type(value, types[name]):
             raise _refuse(f"{where}{name}", value, kind)
+        low, high = RANGES.get(name, (-math.inf, math.inf))
+        numbers = value if isinstance(value, list) else [value]
         if name in RANGES and not all(low <= number <= high for number in numbers):
             raise _refuse(f"{where}{name}", value, f"{kind} from {low:,} to {high:,}")
     return dict(content)
 
 
 def _refuse(column: str, value: Any, expected: str) -> InputError:
-    received = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]}…"
-    return InputError("sweep.entry", column=column, received=received, expected=expected)
-
-
-def _pop_tables(found: Table, name: str) -> Iterator[tuple[str, Table]]:
-    """The tables of an array, each with what a message calls it."""
-    for number, table in enumerate(found.pop(name, []), 1):
-        yield f"[[{name}]] number {number}: ", table
+    return InputError("sweep.entry", column=column, received=f"{value!r:.40}", expected=expected)
 
 
 def _flatten(content: Table, where: str) -> Table:
@@ -353,7 +346,7 @@ def _read_choices(content: Any, where: str) -> tuple[Value, ...]:
 
 
 def _read_grid(content: Table, where: str) -> dict[str, tuple[Value, ...]]:
-    return {name: _read_choices(one, f"{where}{name}") for name, one in _flatten(content, where).items()}
+    return {name: _read_choices(one, where + name) for name, one in _flatten(content, where).items()}
 
 
 def _read_range(content: Any, where: str) -> Range | tuple[Value, ...]:
@@ -361,20 +354,19 @@ def _read_range(content: Any, where: str) -> Range | tuple[Value, ...]:
         return _read_choices(content, where)
     if not isinstance(content, dict):
         raise _refuse(where, content, "a list of values, or { low = …, high = … }")
-    found = Range(**_read_entries(content, typing.get_type_hints(Range), ["low", "high"], f"{where}: "))
+    found = Range(**_read_entries(content, typing.get_type_hints(Range), f"{where}: "))
     if not found.low < found.high or (found.log and found.low <= 0):
-        raise _refuse(where, content, f"low below high{', and above 0' if found.log else ''}")
+        raise _refuse(where, content, "low below high, and above 0 if log = true")
     return found
 
 
 def _read_reported(content: Table, where: str) -> Reported:
     numbers = {name: content.pop(name) for name in REPORTED_TYPES if name in content}
-    return Reported(_read_values(content, where), **_read_entries(numbers, REPORTED_TYPES, ["accuracy"], where))
+    return Reported(_read_values(content, where), **_read_entries(numbers, REPORTED_TYPES, where))
 
 
 def _read_claim(content: Table, where: str) -> Claim:
-    types = {**typing.get_type_hints(Claim), "where": Table}
-    found = _read_entries(content, types, ["says", "parameter", "low", "high", "expects"], where)
+    found = _read_entries(content, {**typing.get_type_hints(Claim), "where": Table}, where)
     return Claim(**{**found, "where": _read_values(found.get("where", {}), f"{where}where: ")})
 
 
@@ -384,18 +376,15 @@ def _check_parameters(study: Study) -> None:
     Raises:
         InputError: naming the entry.
     """
-    if study.method == "grid":
-        if study.ranges or not study.grids:
-            raise InputError("sweep.grid_or_search", received=study.method, needed="[[grid]]")
-        if (count := sum(math.prod(map(len, grid.values())) for grid in study.grids)) > MOST_CONFIGURATIONS:
-            raise InputError("sweep.too_many", received=count, most=MOST_CONFIGURATIONS)
-        samples = study.configurations
-    else:
-        if study.grids or not study.ranges:
-            raise InputError("sweep.grid_or_search", received=study.method, needed="[search]")
-        if study.trials is None and study.minutes is None:
-            raise InputError("sweep.endless")
-        # the corners of each range in turn; what lies between is tried when it is run
+    is_grid = study.method == "grid"
+    if bool(study.grids) != is_grid or bool(study.ranges) == is_grid:
+        raise InputError("sweep.grid_or_search", received=study.method, needed="[[grid]]" if is_grid else "[search]")
+    if (count := sum(math.prod(map(len, grid.values())) for grid in study.grids)) > MOST_CONFIGURATIONS:
+        raise InputError("sweep.too_many", received=count, most=MOST_CONFIGURATIONS)
+    if not is_grid and study.trials is None and study.minutes is None:
+        raise InputError("sweep.endless")
+    samples = study.configurations
+    if not is_grid:  # the corners of each range in turn; what lies between is tried when it is run
         ends = {name: (one.low, one.high) if isinstance(one, Range) else one for name, one in study.ranges.items()}
         first = {name: values[0] for name, values in ends.items()}
         samples = [{**first, name: value} for name, values in ends.items() for value in values]
@@ -436,8 +425,6 @@ def find_reported(study: Study, configuration: Mapping[str, Value]) -> list[Repo
 
 # How a study's names and values are written, in tables, figures and messages.
 
-DRAWN_DIGITS = 3  # of a number that a search drew: the others fill a table and say nothing
-
 
 def name_parameter(name: str) -> str:
     """A parameter as a reader knows it: an option of the network without its prefix."""
@@ -445,21 +432,14 @@ def name_parameter(name: str) -> str:
 
 
 def show_value(value: Value) -> str:
-    """A value as a study file has it."""
+    """A value as a study file has it; more digits of a number that a search drew would say nothing."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def show_drawn(study: Study, name: str, value: Value) -> str:
-    """A value as in a study file, but a number that was drawn from a range to a few digits."""
-    if isinstance(value, float) and isinstance(study.ranges.get(name), Range):
-        return f"{value:.{DRAWN_DIGITS}g}"
-    return show_value(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def label_configuration(study: Study, configuration: Configuration) -> str:
     """What distinguishes a configuration from the others of its study: "dropout 0.3, batch_size 40"."""
     varied = [name for name in study.parameters if name in configuration]
-    parts = [f"{name_parameter(name)} {show_drawn(study, name, configuration[name])}" for name in varied]
+    parts = [f"{name_parameter(name)} {show_value(configuration[name])}" for name in varied]
     return ", ".join(parts) or "the one configuration"

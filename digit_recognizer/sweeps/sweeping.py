@@ -47,7 +47,7 @@ from digit_recognizer.io import LOCK, check_writable_folder, claim_folder, write
 from digit_recognizer.sweeps.ensembles import update_ensembles
 from digit_recognizer.sweeps.report import check_results, format_table, list_cautions, write_results
 from digit_recognizer.sweeps.statistics import select_records
-from digit_recognizer.sweeps.study import Configuration, Study, SweepConfig, label_configuration, load_study
+from digit_recognizer.sweeps.study import Study, SweepConfig, label_configuration, load_study
 from digit_recognizer.sweeps.trials import (
     TRIALS,
     TRIALS_DIR,
@@ -81,42 +81,26 @@ MODELS = "models"  # not kept: `train` with the same flags makes them again
 
 @dataclass(frozen=True)
 class TrialTask:
-    """A trial, ready to be run anywhere.
-
-    Attributes:
-        trial: which.
-        config: of its run; its precision is resolved, so that no two trials differ in it.
-        earlier: curves that it is compared with; None if no trial is pruned.
-        commit: of the code, which travels to other machines without its history; None if it is unknown.
-    """
+    """A trial, ready to be run anywhere."""
 
     trial: Trial
-    config: RunConfig
-    earlier: Sequence[Curve] | None = None
-    commit: str | None = None
+    config: RunConfig  # its precision is resolved, so that no two trials differ in it
+    earlier: Sequence[Curve] | None = None  # curves that it is compared with; None if no trial is pruned
+    commit: str | None = None  # of the code, which travels to other machines without its history
 
 
 @dataclass(frozen=True)
 class SharedData:
-    """What the trials of a sweep share.
+    """What the trials of a sweep share."""
 
-    Attributes:
-        datasets: by their numbers of training and test rows, as the configurations have them (0: all).
-        folder: of the trials' own folders; None where there is no such folder, as on another machine.
-    """
-
-    datasets: dict[tuple[int, int], Dataset]
-    folder: Path | None
+    datasets: dict[tuple[int, int], Dataset]  # by numbers of training and test rows, as configurations have them
+    folder: Path | None  # of the trials' own folders; None where there is no such folder, as on another machine
 
 
 class PruningCallback(keras.callbacks.Callback):
     """Keeps a trial's learning curves, and stops a trial whose accuracy is below the median of earlier ones.
 
     Never in its last epoch, when all is done. A resumed run calls it for the epochs of earlier sessions too.
-
-    Args:
-        earlier: curves of earlier trials; None if no trial is pruned.
-        epochs: of the trial.
     """
 
     def __init__(self, earlier: Sequence[Curve] | None, epochs: int) -> None:
@@ -139,9 +123,8 @@ class PruningCallback(keras.callbacks.Callback):
         """
         self.add_epoch(logs or {})
         raise_if_interrupted()
-        if self.earlier is None or len(self.val_curve) == self.epochs:
-            return
-        if is_unpromising(tuple(self.val_curve), self.earlier):
+        is_last = len(self.val_curve) == self.epochs
+        if self.earlier is not None and not is_last and is_unpromising(tuple(self.val_curve), self.earlier):
             raise PrunedError
 
 
@@ -158,12 +141,7 @@ def execute_trial(shared: SharedData, task: TrialTask) -> tuple[TrialRecord, dic
 
 
 def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
-    """Run a trial to its end, from its beginning or from where it was stopped.
-
-    Args:
-        dataset: of its configuration.
-        task: the trial.
-        folder: of the trials' own folders.
+    """Run a trial to its end, from its beginning or from where it was stopped, in its own folder within `folder`.
 
     Raises:
         InputError: for what is not the trial's own fault: a full disk, a folder in use, a tracker that does not
@@ -240,12 +218,7 @@ def _start_or_resume(dataset: Dataset, task: TrialTask, path: Path, callback: Pr
 
 
 def _resume(config: RunConfig, dataset: Dataset, path: Path, callback: PruningCallback) -> CVResult:
-    """Finish a trial's run, or read it again if it has finished.
-
-    Raises:
-        UnusableRunError: if the folder is of another run, was started in another environment, or is damaged.
-        InputError: for what lies outside it.
-    """
+    """Finish a trial's run, or read it again if it has finished."""
     with reading_its_own_files():
         started_with, _ = load_run_config(path, "train")
     # an automatic precision was resolved when the run was started
@@ -253,24 +226,16 @@ def _resume(config: RunConfig, dataset: Dataset, path: Path, callback: PruningCa
         raise UnusableRunError("sweep.another_run", path=path, received=", ".join(differing))
     with _silence():
         result = resume(path, "train", dataset=dataset, callbacks=[callback])
-    if not callback.val_curve:  # a run that has finished is only shown again
-        _read_history(path, callback)
-    return result
-
-
-def _read_history(path: Path, callback: PruningCallback) -> None:
-    """Add the epochs of a run to the curves.
-
-    Raises:
-        UnusableRunError: if history.csv cannot be read.
-    """
-    try:
+    if callback.val_curve:
+        return result
+    try:  # a run that has finished is only shown again
         for epoch in load_history(path).to_dict("records"):
             callback.add_epoch(epoch)
         if not callback.val_curve or not np.isfinite([callback.val_curve, callback.train_curve]).all():
             raise ValueError("it lacks numbers")
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UnusableRunError("sweep.history", path=path / HISTORY, problem=error) from error
+    return result
 
 
 @contextlib.contextmanager
@@ -289,17 +254,15 @@ def _silence() -> Iterator[None]:
 
 def describe_environment(dataset: Dataset, task: TrialTask, path: Path) -> dict[str, Any]:
     """What a trial's numbers depend on: as its run recorded it, or as it is here if no run was started."""
-    environment: dict[str, Any] = {
+    here = {
         "precision": task.config.precision,
         "processor": name_processor(),
         "threads": count_threads(),
         "train.csv": dataset.train_sha256,
     }
-    if (path / ENVIRONMENT).exists():
-        recorded = load_fingerprint(path)
-        environment = {name: recorded[name] for name in environment}
+    recorded = load_fingerprint(path) if (path / ENVIRONMENT).exists() else here
     data = {"data": str(task.config.input_dir), "classes": list(dataset.class_names)}
-    return {"commit": task.commit, **environment, **data}
+    return {"commit": task.commit, **{name: recorded[name] for name in here}, **data}
 
 
 # The sweep.
@@ -367,11 +330,11 @@ class _Sweep:
         if most_growth_bytes is not None and self.executor.is_local:
             most_bytes = measure_memory() + most_growth_bytes
         if self.records:
-            ours = len(select_records(study, self.records))
-            others = f"; {len(self.records) - ours} are of other studies" if len(self.records) > ours else ""
-            print_line(f"{self.folder / TRIALS} holds {ours} trials that have ended; they are not run again{others}")
+            count = len(select_records(study, self.records))
+            print_line(f"{self.folder / TRIALS} holds {count} trials that have ended; they are not run again")
         self._print_notes()
-        with TrialProgress(study, self.records, is_local=self.executor.is_local) as progress:
+        progress = TrialProgress(study, self.records)
+        with progress.bar:
             while wave := find_next_trials(study, self.records):
                 shared = self._share_data(wave)
                 in_time = itertools.takewhile(lambda _: not (progress.is_over() or measure_memory() > most_bytes), wave)
@@ -389,7 +352,8 @@ class _Sweep:
                     print_line(f"the study's {study.minutes:g} minutes are spent")
                     break
         if "split_seed" in study.fixed:
-            update_ensembles(study, select_records(study, self.records), self.folder, self._load_labels)
+            ours = select_records(study, self.records)
+            update_ensembles(study, ours, self.folder, lambda one: self._load(study.build_config(one, 0)).labels)
         return True
 
     def _print_notes(self) -> None:
@@ -402,11 +366,7 @@ class _Sweep:
                 print_line(f"note: the trials of {label} will fail: {fault}")
 
     def _share_data(self, wave: list[Trial]) -> SharedData:
-        """What the trials of a wave share.
-
-        Raises:
-            InputError: if the table holds trials of other data, or one cannot be run with these data or this backend.
-        """
+        """What the trials of a wave share; refuses what these data or this backend cannot do."""
         configs = [self.study.build_config(trial.configuration, trial.seed) for trial in wave]
         for config in configs:  # not a trial's own fault, which would stay in the table for good
             check_flag_combinations(config)
@@ -418,11 +378,7 @@ class _Sweep:
         return SharedData(datasets, self.folder / TRIALS_DIR if self.executor.is_local else None)
 
     def _load(self, config: RunConfig) -> Dataset:
-        """The data of a configuration.
-
-        Raises:
-            InputError: if the table holds trials of another train.csv.
-        """
+        """The data of a configuration, if the table holds no trials of another train.csv."""
         rows = (config.limit_train, config.limit_test)
         if rows not in self.datasets:
             self.datasets[rows] = load_dataset(config)
@@ -430,9 +386,6 @@ class _Sweep:
         if hashes - {self.datasets[rows].train_sha256}:
             raise InputError("sweep.other_data", path=self.folder / TRIALS)
         return self.datasets[rows]
-
-    def _load_labels(self, configuration: Configuration) -> np.ndarray:
-        return self._load(self.study.build_config(configuration, 0)).labels
 
     def _prepare(self, trial: Trial) -> TrialTask:
         """A trial with its configuration and the curves that it is compared with."""
@@ -444,12 +397,12 @@ class _Sweep:
     def _resolve_precision(self, requested: str) -> str:
         """That of earlier sessions, since a timing may come out differently; else the result of a timing."""
         if requested not in self.precisions:
-            earlier = [
-                record.environment.get("precision")
+            known = [
+                record.environment["precision"]
                 for record in select_records(self.study, self.records)
-                if self.study.build_config(record.configuration, record.seed).precision == requested
+                if record.environment.get("precision") in POLICIES
+                and self.study.build_config(record.configuration, record.seed).precision == requested
             ]
-            known = [precision for precision in earlier if precision in POLICIES]
             self.precisions[requested] = known[0] if known else run_task(self.executor, resolve_precision, requested)
         return self.precisions[requested]
 
@@ -460,42 +413,26 @@ def resolve_precision(_: None, requested: str) -> str:
 
 
 class TrialProgress:
-    """A line per trial, with the time left, and a bar on a terminal. Use as a context manager.
+    """A line per trial, with the time left, and a bar on a terminal; `records` are of earlier sessions."""
 
-    Args:
-        study: of which trials are run.
-        records: trials that have ended in earlier sessions.
-        is_local: whether they are run by this process, one after the other; if not, many machines may run at once.
-    """
-
-    def __init__(self, study: Study, records: list[TrialRecord], is_local: bool = True) -> None:
+    def __init__(self, study: Study, records: list[TrialRecord]) -> None:
         records = select_records(study, records)  # those of an earlier version have used up nothing of this one's time
-        self.study, self.ended = study, len(records)
-        self.spent_seconds = sum(record.seconds for record in records)
-        self.is_local, self.session_seconds, self.started = is_local, 0.0, time.perf_counter()
+        self.study, self.ended, self.in_session = study, len(records), 0
+        self.spent_seconds, self.started = sum(record.seconds for record in records), time.perf_counter()
         left = None if study.planned is None else max(0, study.planned - self.ended)
         self.bar = ProgressBar("trials", left, "trials", delay=0)
-
-    def __enter__(self) -> "TrialProgress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
 
     def report(self, record: TrialRecord) -> None:
         """Print the line of a trial that has just ended."""
         self.ended += 1
+        self.in_session += 1
         self.bar.update()
         self.spent_seconds += record.seconds
-        self.session_seconds += record.seconds
         pruned = " (pruned)" if record.state == "pruned" else ""
         result = f"failed: {record.reason}" if record.accuracy is None else f"accuracy {record.accuracy:.5f}{pruned}"
         total = eta = ""
-        if (planned := self.study.planned) is not None:
-            at_once = 1.0
-            if not self.is_local:
-                at_once = max(1.0, self.session_seconds / (time.perf_counter() - self.started))
-            seconds = (planned - self.ended) * self.spent_seconds / self.ended / at_once
+        if (planned := self.study.planned) is not None:  # many machines may run trials at once
+            seconds = (time.perf_counter() - self.started) / self.in_session * (planned - self.ended)
             total, eta = f"/{planned}", f"  ETA {format_seconds(max(0, seconds))}"
         label = label_configuration(self.study, record.configuration)
         print_line(f"trial {self.ended}{total}  {label}, seed {record.seed}  {result}  {record.seconds:.1f} s{eta}")

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import statistics
 import typing
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,17 +34,12 @@ Curve = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a sweep.
+    """One run of a sweep."""
 
-    Attributes:
-        configuration: values of what varies, by name.
-        seed: of the run.
-        name: of its folder: a hash of all that the study says of it, so that a study can grow without renaming any. A
-            search that draws otherwise draws other trials, and so its ranges are in it.
-    """
-
-    configuration: Configuration
+    configuration: Configuration  # values of what varies, by name
     seed: int
+    # of its folder: a hash of all that the study says of it, so that a study can grow without renaming any. A search
+    # that draws otherwise draws other trials, and so its ranges are in it
     name: str
 
     @classmethod
@@ -111,10 +107,6 @@ class TrialRecord:
         """Accuracy after so many epochs; None if the learning curve is shorter."""
         return self.val_curve[epochs - 1] if len(self.val_curve) >= epochs else None
 
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps(dataclasses.asdict(self))
-
     @classmethod
     def from_json(cls, line: str) -> "TrialRecord":
         """The record of a line.
@@ -135,29 +127,18 @@ class TrialRecord:
             content[name] = tuple(map(float, content[name]))
         content["confusion"] = tuple(map(tuple, content["confusion"]))
         record = cls(**content)
-        _check(record)
+        shares = [*record.val_curve, *record.train_curve, record.untrained or 0.0, record.accuracy or 0.0]
+        classes, names = len(record.confusion), record.environment.get("classes") or []
+        for name, possible in {
+            "accuracy": all(0 <= share <= 1 for share in shares),
+            "confusion": all(len(row) == classes and min(row) >= 0 for row in record.confusion),
+            "seconds": 0 <= record.seconds < math.inf,
+            "classes": isinstance(names, list) and (not classes or not names or len(names) == classes),
+            "val_curve": record.state != "done" or (record.accuracy is not None and len(record.val_curve) > 0),
+        }.items():
+            if not possible:
+                raise ValueError(f"its {name} is none that a trial can have")
         return record
-
-
-def _check(record: TrialRecord) -> None:
-    """Refuse values that no trial has.
-
-    Raises:
-        ValueError: saying which.
-    """
-    shares = [*record.val_curve, *record.train_curve, record.untrained or 0.0, record.accuracy or 0.0]
-    counts = [rows for row in record.confusion for rows in row]
-    classes = len(record.confusion)
-    names = record.environment.get("classes") or []
-    for name, possible in {
-        "accuracy": all(0 <= share <= 1 for share in shares),
-        "confusion": all(len(row) == classes for row in record.confusion) and min(counts, default=0) >= 0,
-        "seconds": 0 <= record.seconds < math.inf,
-        "classes": isinstance(names, list) and (not counts or not names or len(names) == classes),
-        "val_curve": record.state != "done" or (record.accuracy is not None and len(record.val_curve) > 0),
-    }.items():
-        if not possible:
-            raise ValueError(f"its {name} is none that a trial can have")
 
 
 def load_trials(path: Path) -> list[TrialRecord]:
@@ -174,9 +155,9 @@ def load_trials(path: Path) -> list[TrialRecord]:
             records.append(TrialRecord.from_json(line.decode()))
         except (ValueError, OverflowError, RecursionError) as error:
             raise InputError("sweep.damaged_trial", path=path, line=number, problem=error) from error
-    name, times = Counter(record.name for record in records).most_common(1)[0] if records else ("", 1)
-    if times > 1:
-        raise InputError("sweep.trial_twice", path=path, received=name)
+    for name, times in Counter(record.name for record in records).items():
+        if times > 1:
+            raise InputError("sweep.trial_twice", path=path, received=name)
     return records
 
 
@@ -187,11 +168,11 @@ def append_trial(path: Path, record: TrialRecord) -> None:
         WriteError: for a full disk, say; what stood there is kept.
         ValueError: if the record is none that could be read again.
     """
-    line = record.to_json()
+    line = json.dumps(dataclasses.asdict(record))
     TrialRecord.from_json(line)
     lines = read_bytes(path, LIMIT_BYTES).splitlines() if path.exists() else []
     with write_atomically(path) as temporary:
-        temporary.write_bytes(b"".join(one + b"\n" for one in [*lines, line.encode()]))
+        temporary.write_bytes(b"\n".join([*lines, line.encode(), b""]))
 
 
 def group_by_configuration(records: Sequence[TrialRecord]) -> list[tuple[Configuration, list[TrialRecord]]]:
@@ -217,12 +198,7 @@ MOST_IDLE_GROUPS = 20  # in a row without a new configuration: of few choices al
 
 
 def find_next_trials(study: Study, records: Sequence[TrialRecord]) -> list[Trial]:
-    """The trials that can start now, in order; none if all that the study asks for have ended.
-
-    Args:
-        study: what is wanted.
-        records: trials that have ended, in any order; those of other studies do not count.
-    """
+    """The trials that can start now, in order; none if all that the study asks for have ended."""
     ended = {record.name: record for record in records}
     left = math.inf if study.trials is None else study.trials
     for configurations in _iterate_groups(study, ended):
@@ -251,21 +227,14 @@ def list_earlier_curves(study: Study, trial: Trial, records: Sequence[TrialRecor
 
 
 def is_unpromising(curve: Curve, earlier: Sequence[Curve]) -> bool:
-    """Whether the best accuracy so far is below the median of earlier trials' at this epoch (Optuna's MedianPruner).
+    """Whether the best accuracy so far is below the median of earlier trials' at this epoch (as Optuna's MedianPruner).
 
     Args:
         curve: accuracy after each epoch so far, at least one.
         earlier: whole curves, or as far as they went.
     """
-    import optuna
-
-    study = create_optuna_study(pruner=optuna.pruners.MedianPruner(STARTUP_TRIALS))
-    for other in earlier:
-        study.add_trial(optuna.trial.create_trial(value=other[-1], intermediate_values=dict(enumerate(other, 1))))
-    trial = study.ask()
-    for epoch, accuracy in enumerate(curve, 1):
-        trial.report(accuracy, epoch)
-    return bool(trial.should_prune())
+    reached = [other[len(curve) - 1] for other in earlier if len(other) >= len(curve)]
+    return len(earlier) >= STARTUP_TRIALS and len(reached) > 0 and max(curve) < statistics.median(reached)
 
 
 def _iterate_groups(study: Study, ended: Mapping[str, TrialRecord]) -> Iterator[list[Configuration]]:
@@ -275,27 +244,25 @@ def _iterate_groups(study: Study, ended: Mapping[str, TrialRecord]) -> Iterator[
         size = study.at_once if study.prune != "none" else max(1, len(all_of_them))
         yield from (all_of_them[start : start + size] for start in range(0, len(all_of_them), size))
         return
-    known: list[tuple[Configuration, list[TrialRecord]]] = []
+    known: list[Configuration] = []
     left = max(1, study.trials // study.seeds) if study.trials is not None else MOST_GROUPS * study.at_once
     idle = 0
     for number in range(MOST_GROUPS):
-        suggested = _suggest(study, number, min(study.at_once, left), known)
+        suggested = _suggest(study, number, min(study.at_once, left), known, ended)
         left -= len(suggested)
         new: list[Configuration] = []
         for configuration in suggested:  # where choices are few, they are drawn again
-            if configuration not in new and all(configuration != other for other, _ in known):
+            if configuration not in new + known:
                 new.append(configuration)
         yield new
+        known += new
         idle = 0 if new else idle + 1
-        for configuration in new:
-            found = [Trial.of(study, configuration, seed).name for seed in range(study.seeds)]
-            known.append((configuration, [ended[name] for name in found if name in ended]))
         if left <= 0 or idle == MOST_IDLE_GROUPS:
             return
 
 
 def _suggest(
-    study: Study, group: int, count: int, known: Sequence[tuple[Configuration, Sequence[TrialRecord]]]
+    study: Study, group: int, count: int, known: Sequence[Configuration], ended: Mapping[str, TrialRecord]
 ) -> list[Configuration]:
     """Configurations for a group, from the mean accuracy of each earlier one."""
     import optuna
@@ -303,9 +270,11 @@ def _suggest(
     distributions = {name: _describe_range(found) for name, found in study.ranges.items()}
     random = optuna.samplers.RandomSampler(seed=group)
     tpe = optuna.samplers.TPESampler(seed=group, constant_liar=True)
-    search = create_optuna_study(sampler=tpe if study.method == "tpe" else random)
+    search = create_optuna_study(tpe if study.method == "tpe" else random)
     states = optuna.trial.TrialState
-    for configuration, records in known:
+    for configuration in known:
+        names = [Trial.of(study, configuration, seed).name for seed in range(study.seeds)]
+        records = [ended[name] for name in names if name in ended]
         accuracies = [record.accuracy for record in records if record.state == "done" and record.accuracy is not None]
         curve = next((record.val_curve for record in records if record.val_curve), ())
         search.add_trial(
@@ -331,9 +300,9 @@ def _describe_range(found: Range | tuple[Value, ...]) -> "optuna.distributions.B
     return optuna.distributions.FloatDistribution(found.low, found.high, log=found.log)
 
 
-def create_optuna_study(**parts: Any) -> "optuna.Study":
-    """An Optuna study in memory, with a sampler or a pruner; what must last is in the sweep's own table."""
+def create_optuna_study(sampler: "optuna.samplers.BaseSampler | None" = None) -> "optuna.Study":
+    """An Optuna study in memory; what must last is in the sweep's own table."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna.create_study(direction="maximize", **parts)
+    return optuna.create_study(direction="maximize", sampler=sampler)

@@ -3,6 +3,7 @@
 Embeddings are computed once, because the model below the output layer stays frozen.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -67,15 +68,12 @@ def unfreeze_from(model: keras.Model, name: str) -> None:
     Raises:
         InputError: if there is no such layer, or no weights from it on but those of the output layer.
     """
-    names = [layer.name for layer in model.layers]
-    body = model.layers[:-1]
-    first = names.index(name) if name in names else len(names)
-    for layer in body[first:]:
-        layer.trainable = not _normalizes(layer)
-        for inner in getattr(layer, "layers", []):  # a model within the model
-            inner.trainable = not _normalizes(inner)
+    body, normalization = model.layers[:-1], keras.layers.BatchNormalization
+    for layer in itertools.dropwhile(lambda layer: layer.name != name, body):
+        for part in (layer, *getattr(layer, "layers", ())):  # also of a model within the model
+            part.trainable = not isinstance(part, normalization)
     if not any(layer.trainable_weights for layer in body):
-        known = ", ".join(layer.name for layer in body if layer.weights and not _normalizes(layer))
+        known = ", ".join(layer.name for layer in body if layer.weights and not isinstance(layer, normalization))
         raise InputError("models.unfreeze", received=name, known=known)
 
 
@@ -83,10 +81,6 @@ def count_parameters(model: keras.Model) -> tuple[int, int]:
     """How many parameters of a model or layer are trained, and how many are frozen."""
     trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     return trained, model.count_params() - trained
-
-
-def _normalizes(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, keras.layers.BatchNormalization)
 
 
 # Classifiers on embeddings.
@@ -110,13 +104,12 @@ def predict_by_nearest_mean(embeddings: np.ndarray, labels: np.ndarray, queries:
         queries: float32 (m, numbers), at least one.
 
     Returns:
-        int64 (m,).
+        Float32 (m, classes), 1 for the predicted class, else 0.
     """
     from sklearn.metrics import pairwise_distances_argmin
 
     means = np.stack([embeddings[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
-    nearest: np.ndarray = pairwise_distances_argmin(queries, means)
-    return nearest
+    return np.eye(len(means), dtype=np.float32)[pairwise_distances_argmin(queries, means)]
 
 
 class NeighbourClassifier:

@@ -1,14 +1,14 @@
 """What a finished transfer shows: its accuracy, what chose its model, its errors, and what the model has learned."""
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from digit_recognizer.backend import import_keras
+from digit_recognizer.console import format_seconds
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.errors import InputError, require
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
@@ -32,7 +32,12 @@ from digit_recognizer.reporting.plots import (
 )
 from digit_recognizer.reporting.run_report import MOST_HISTORY_BYTES
 from digit_recognizer.training.run import HISTORY, METRICS
-from digit_recognizer.training.transfers import FinishedTransfer, load_transfer, load_transfer_predictions
+from digit_recognizer.training.transfers import (
+    PREDICTIONS,
+    FinishedTransfer,
+    load_transfer,
+    load_transfer_predictions,
+)
 from digit_recognizer.vision.class_folders import find_classes
 from digit_recognizer.vision.photos import load_colours
 from digit_recognizer.vision.segment import load_letter
@@ -44,36 +49,18 @@ DEFAULT = ModelRequest()
 
 
 @dataclass(frozen=True)
-class EvaluatedPictures:
-    """The pictures of predictions.csv, in its order.
-
-    Attributes:
-        names: files, as `class/name`.
-        labels, predicted: int64 (n,).
-        probabilities: float64 (n,), of the predicted class.
-        hashes: SHA-256 of the files, 64 hexadecimal digits each.
-    """
-
-    names: list[str]
-    labels: np.ndarray
-    predicted: np.ndarray
-    probabilities: np.ndarray
-    hashes: list[str]
-
-
-@dataclass(frozen=True)
 class TransferExamination:
     """What was found in a transfer; `str` gives the table for the screen.
 
     Attributes:
         transfer: the run.
-        pictures: that were evaluated; None where none could be held out.
+        title: of the page.
         sections: in the order of reading.
         facts: names and values for the screen.
     """
 
     transfer: FinishedTransfer
-    pictures: EvaluatedPictures | None
+    title: str
     sections: tuple[Section, ...]
     facts: tuple[tuple[str, str], ...]
 
@@ -82,14 +69,10 @@ class TransferExamination:
 
     def build_page(self) -> str:
         """The examination as one HTML page."""
-        transfer, shown = self.transfer, [fact for fact in self.facts if fact[0] not in ("examination", "model")]
-        title = f"{transfer.base}: {len(transfer.classes)} new classes"
-        if self.pictures is not None:
-            share = 100 * (self.pictures.labels == self.pictures.predicted).mean()
-            title += f", {share:.2f} % of {len(self.pictures.labels):,} pictures are right"
+        shown = [fact for fact in self.facts if fact[0] not in ("examination", "model")]
         header = '<p class="quiet">Transfer learning</p>\n' + build_facts(shown)
-        origin = build_origin(transfer.path, transfer.config)
-        return build_page(title, header, self.sections, [("Configuration", origin)])
+        origin = build_origin(self.transfer.path, self.transfer.config)
+        return build_page(self.title, header, self.sections, [("Configuration", origin)])
 
 
 def examine_transfer(path: Path, output: Path | None = None, request: ModelRequest = DEFAULT) -> TransferExamination:
@@ -118,28 +101,54 @@ def examine_transfer(path: Path, output: Path | None = None, request: ModelReque
                 raise
             model_note = f"left out: {error}"
             of_model = [Section("The model", (model_note,))]
-        parts = [
-            _describe_score(transfer, pictures, staging),
-            _describe_choice(transfer),
-            _describe_training(transfer, staging),
-            *([] if pictures is None else [_describe_errors(transfer, pictures, staging)]),
-            _describe_data(transfer),
-            *of_model,
-        ]
-        sections = publish(staging, folder, parts)
-    facts = [("examination", str(folder))]
+        sections = publish(staging, folder, [*describe_results(transfer, staging), *of_model])
+    title = f"{transfer.base}: {len(transfer.classes)} new classes"
     if pictures is not None:
-        right, count = int((pictures.labels == pictures.predicted).sum()), len(pictures.labels)
+        right = 100 * (pictures.label == pictures.predicted).mean()
+        title += f", {right:.2f} % of {len(pictures):,} pictures are right"
+    facts = (("examination", str(folder)), *list_facts(transfer, pictures), ("model", model_note))
+    return TransferExamination(transfer, title, sections, facts)
+
+
+def list_facts(transfer: FinishedTransfer, pictures: pd.DataFrame | None) -> list[tuple[str, str]]:
+    """Names and values for the screen."""
+    accuracy = "unknown: without --test every class needs two different pictures to hold one out"
+    if pictures is not None:
+        right, count = int((pictures.label == pictures.predicted).sum()), len(pictures)
         low, high = compute_accuracy_interval(right, count)
-        facts.append(
-            ("accuracy", f"{right / count:.5f} of {count:,} pictures  (95 % interval {low:.5f} to {high:.5f})")
-        )
-    facts += [("classifier", CLASSIFIERS[transfer.recommended]), ("model", model_note)]
-    return TransferExamination(transfer, pictures, sections, tuple(facts))
+        accuracy = f"{right / count:.5f} of {count:,} pictures  (95 % interval {low:.5f} to {high:.5f})"
+    facts = [("accuracy", accuracy), ("classifier", CLASSIFIERS[transfer.recommended])]
+    warning = transfer.metrics.get("warning")
+    return [*facts, ("MEANINGLESS", str(warning))] if warning else facts
 
 
-def read_evaluated(transfer: FinishedTransfer) -> EvaluatedPictures | None:
-    """The evaluated pictures of a transfer; None where none could be held out.
+def format_results(transfer: FinishedTransfer) -> str:
+    """The table that ends a transfer: its facts, and the accuracies of every seed."""
+    facts = [
+        *list_facts(transfer, read_evaluated(transfer)),
+        ("time", format_seconds(transfer.metrics["elapsed_seconds"])),
+        ("run folder", str(transfer.path)),
+    ]
+    choice = _describe_choice(transfer)
+    lines = [f"{name:<24}{value}" for name, value in facts] + list(choice.paragraphs)
+    if choice.table:
+        lines += pd.DataFrame(choice.table[1:], columns=choice.table[0]).to_string(index=False).splitlines()
+    return "\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def describe_results(transfer: FinishedTransfer, folder: Path) -> list[Section]:
+    """Score, choice, training and wrong pictures, with the figures in `folder`; errors as of `read_evaluated`."""
+    pictures = read_evaluated(transfer)
+    sections = [_describe_score(transfer, pictures, folder), _describe_choice(transfer)]
+    sections.append(_describe_training(transfer, folder))
+    if pictures is not None:
+        sections.append(_describe_errors(transfer, pictures, folder))
+    rows = [(str(name), str(count)) for name, count in dict(transfer.metrics.get("training_pictures", {})).items()]
+    return [*sections, Section("Training pictures", (), table=(("class", "pictures"), *rows))]
+
+
+def read_evaluated(transfer: FinishedTransfer) -> pd.DataFrame | None:
+    """The evaluated pictures: predictions.csv with label and predicted as int64; None where none could be held out.
 
     Raises:
         InputError: if predictions.csv is damaged.
@@ -151,40 +160,35 @@ def read_evaluated(transfer: FinishedTransfer) -> EvaluatedPictures | None:
             return None
         raise
     places = {guard_cell(name): place for place, name in enumerate(transfer.classes)}
-    labels, predicted = (table[column].map(places) for column in ("label", "predicted"))
-    if labels.isna().any() or predicted.isna().any():
-        raise InputError("transfer.damaged", path=transfer.path / "predictions.csv", column="label")
-    return EvaluatedPictures(
-        table["file"].tolist(), labels.to_numpy(np.int64), predicted.to_numpy(np.int64),
-        table["probability"].to_numpy(), table["sha256"].tolist(),
-    )  # fmt: skip
+    try:
+        return table.assign(**{name: table[name].map(places).astype(np.int64) for name in ("label", "predicted")})
+    except ValueError as error:  # a name that is no class has no place
+        raise InputError("transfer.damaged", path=transfer.path / PREDICTIONS, column="label") from error
 
 
-def find_files(transfer: FinishedTransfer, pictures: EvaluatedPictures) -> list[Path]:
+def find_files(transfer: FinishedTransfer, pictures: pd.DataFrame) -> list[Path]:
     """The files of the evaluated pictures, where the transfer found them.
 
     Raises:
         InputError: if the folder is gone or has other classes, or a picture is missing or has changed.
     """
-    named = transfer.config.get("test") or transfer.config.get("images")
-    if not isinstance(named, str):
-        raise InputError("transfer.damaged", path=transfer.path / "config.json", column="images")
-    found = find_classes(Path(named), "--test" if transfer.config.get("test") else "--images", transfer.classes)
+    name = "test" if transfer.config.get("test") else "images"
+    found = find_classes(Path(str(transfer.config.get(name))), f"--{name}", transfer.classes)
     files = {guard_cell(name): file for name, file in zip(found.names, found.files, strict=True)}
-    for name, sha256 in zip(pictures.names, pictures.hashes, strict=True):
+    for name, sha256 in zip(pictures.file, pictures.sha256, strict=True):
         if name not in files:
             raise InputError("io.missing", path=found.path / name)
         if hash_file(files[name]) != sha256:
             raise InputError("transfer.other_picture", path=files[name])
-    return [files[name] for name in pictures.names]
+    return [files[name] for name in pictures.file]
 
 
-def _describe_score(transfer: FinishedTransfer, pictures: EvaluatedPictures | None, folder: Path) -> Section:
+def _describe_score(transfer: FinishedTransfer, pictures: pd.DataFrame | None, folder: Path) -> Section:
     if pictures is None:
         return Section("Score", ("Unknown: every class needs two different pictures to hold one out, or --test.",))
-    names, right = transfer.classes, pictures.labels == pictures.predicted
+    names, right = transfer.classes, pictures.label == pictures.predicted
     low, high = compute_accuracy_interval(int(right.sum()), len(right))
-    counts = count_confusions(pictures.labels, pictures.predicted, len(names))
+    counts = count_confusions(pictures.label.to_numpy(), pictures.predicted.to_numpy(), len(names))
     save_figure(plot_confusion_matrix(counts, names, unit="pictures"), folder / CONFUSION)
     words = (
         f"{(~right).sum():,} of {len(right):,} pictures are wrong: accuracy {right.mean():.5f}, 95 % interval "
@@ -209,28 +213,26 @@ def _describe_choice(transfer: FinishedTransfer) -> Section:
     metrics = transfer.metrics
     kept = f"Seed {metrics.get('kept_seed')} is kept, and predict takes {CLASSIFIERS[transfer.recommended]}."
     validation = metrics.get("validation")
+    if validation is None:
+        return Section("What was chosen", (f"{kept} There were too few pictures to choose by.",))
     try:
-        if validation is None:
-            return Section("What was chosen", (f"{kept} There were too few pictures to choose by.",))
         words = (
             f"{kept} They were chosen by {validation['pictures']:,} {validation['what']}; these play no part in the "
             "accuracy that they choose."
         )
-        columns: list[Sequence[float]] = [validation[name]["per_seed"] for name in ("accuracy", "nearest_neighbours")]
-        table: list[tuple[str, ...]] = [("seed", "output layer, validation", "nearest neighbours, validation")]
+        names = {"accuracy": "output layer", "nearest_neighbours": "nearest neighbours"}
+        found = {f"{title}, validation": validation[name] for name, title in names.items()}
         if "accuracy" in metrics:
-            columns += [metrics[name]["per_seed"] for name in ("accuracy", "nearest_neighbours", "nearest_class_mean")]
-            table[0] += ("output layer, evaluated", "nearest neighbours, evaluated", "nearest class mean, evaluated")
-        for seed, *values in zip(metrics["seeds"], *columns, strict=True):
-            table.append((str(seed), *(f"{value:.5f}" for value in values)))
+            names["nearest_class_mean"] = "nearest class mean"
+            found |= {f"{title}, evaluated": metrics[name] for name, title in names.items()}
+        head = ("accuracy", "mean", *(f"seed {seed}" for seed in metrics["seeds"]))
+        rows = [(title, *(f"{value:.5f}" for value in (one["mean"], *one["per_seed"]))) for title, one in found.items()]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError("transfer.damaged", path=transfer.path / METRICS, column=str(error)[:40]) from error
-    return Section("What was chosen", (words,), table=tuple(table))
+    return Section("What was chosen", (words,), table=(head, *rows))
 
 
 def _describe_training(transfer: FinishedTransfer, folder: Path) -> Section:
-    import pandas as pd
-
     title, path = "Learning curves", transfer.path / HISTORY
     try:
         history = pd.read_csv(io.BytesIO(read_bytes(path, MOST_HISTORY_BYTES)))
@@ -245,42 +247,33 @@ def _describe_training(transfer: FinishedTransfer, folder: Path) -> Section:
     return Section(title, (), (FigureFile(folder / "learning_curves.png", caption),))
 
 
-def _describe_errors(transfer: FinishedTransfer, pictures: EvaluatedPictures, folder: Path) -> Section:
+def _describe_errors(transfer: FinishedTransfer, pictures: pd.DataFrame, folder: Path) -> Section:
     """The wrong pictures, the most confident errors first."""
-    title, names = "Wrong pictures", transfer.classes
-    wrong = np.flatnonzero(pictures.labels != pictures.predicted)
-    wrong = wrong[np.argsort(-pictures.probabilities[wrong], kind="stable")][:SHOWN_ERRORS]
-    if not len(wrong):
+    title, names, path = "Wrong pictures", transfer.classes, folder / "misclassified.png"
+    wrong = pictures[pictures.label != pictures.predicted]
+    wrong = wrong.sort_values("probability", ascending=False, kind="stable")[:SHOWN_ERRORS]
+    if wrong.empty:
         return Section(title, ("None.",))
-    rows = [(pictures.names[row], names[pictures.labels[row]], names[pictures.predicted[row]],
-             f"{pictures.probabilities[row]:.4f}") for row in wrong]  # fmt: skip
+    rows = [
+        (one.file, names[one.label], names[one.predicted], f"{one.probability:.4f}")
+        for one in wrong.itertuples(index=False)
+    ]
     table = (("picture", "class", "predicted", "probability"), *rows)
     try:
         files = find_files(transfer, pictures)
         load = (lambda file: load_colours(file, THUMBNAIL_PX)) if transfer.of_photographs else load_letter
-        images = np.stack([load(files[row]) for row in wrong])
+        images = np.stack([load(files[row]) for row in wrong.index])
     except InputError as error:
         return Section(title, (f"The pictures themselves are left out: {error}",), table=table)
-    words = [
-        f"{shorten(label)},\nnot {shorten(predicted)}\n({probability})" for _, label, predicted, probability in rows
-    ]
-    path = folder / "misclassified.png"
+    words = [f"{shorten(right)},\nnot {shorten(predicted)}\n({share})" for _, right, predicted, share in rows]
     sheet = images[..., 0] if images.shape[-1] == 1 else images
     save_figure(plot_contact_sheet(sheet, words, "wrong pictures, with the probability of the prediction"), path)
     caption = "Wrong pictures, the most confident errors first: the class, the prediction and its probability."
     return Section(title, (), (FigureFile(path, caption),), table)
 
 
-def _describe_data(transfer: FinishedTransfer) -> Section:
-    counts: Any = transfer.metrics.get("training_pictures")
-    if not isinstance(counts, dict):
-        raise InputError("transfer.damaged", path=transfer.path / METRICS, column="training_pictures")
-    rows = [(str(name), str(count)) for name, count in counts.items()]
-    return Section("Training pictures", (), table=(("class", "pictures"), *rows))
-
-
 def _describe_model(
-    transfer: FinishedTransfer, pictures: EvaluatedPictures | None, request: ModelRequest, folder: Path
+    transfer: FinishedTransfer, pictures: pd.DataFrame | None, request: ModelRequest, folder: Path
 ) -> list[Section]:
     """What is inside the model, shown the evaluated pictures.
 
@@ -298,7 +291,7 @@ def _describe_model(
     from digit_recognizer.transfer_learning.transferred import load_letter_model
 
     network = open_network(load_letter_model(transfer))
-    examples = Examples(images, pictures.labels, pictures.names, transfer.classes)
+    examples = Examples(images, pictures.label.to_numpy(), pictures.file.tolist(), transfer.classes)
     words = "The model with the new output layer is shown the evaluated pictures, in the order of predictions.csv."
     if not transfer.config.get("test"):
         words += " It WAS TRAINED on them: what it predicts here is no test."

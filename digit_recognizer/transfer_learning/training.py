@@ -33,14 +33,13 @@ from digit_recognizer.transfer_learning.heads import (
     unfreeze_from,
 )
 from digit_recognizer.transfer_learning.results import (
+    MODEL,
     BaseModel,
     Choice,
     Evaluation,
-    Prediction,
-    TransferData,
     TransferRun,
-    Validation,
     choose,
+    describe_validation,
     load_data,
 )
 from digit_recognizer.vision.class_folders import ClassFolder, find_classes
@@ -143,29 +142,23 @@ class LetterTrainer:
             images = self.copied_images[:, chosen].reshape(len(labels), *self.images.shape[1:])
             fine_tune(self.model, images, labels, self.config, self.seed, callbacks)
 
-    def predict(self, chosen: np.ndarray, images: np.ndarray, queries: np.ndarray) -> Prediction:
+    def predict(self, chosen: np.ndarray, images: np.ndarray, queries: np.ndarray) -> np.ndarray:
         """Predict images, embedded in `queries`, with the trained model and by distance from the chosen pictures."""
         known = self.labels[chosen]
-        embeddings, labels = self.embeddings[:, chosen].reshape(-1, self.embeddings.shape[-1]), self._repeat(known)
-        return Prediction(
-            predict_finite(self.model, images),
-            predict_by_nearest_mean(embeddings[: len(known)], known, queries),
-            NeighbourClassifier(embeddings, labels, self.config.neighbours).predict(queries),
-        )
+        embeddings = self.embeddings[:, chosen].reshape(-1, self.embeddings.shape[-1])
+        neighbours = NeighbourClassifier(embeddings, np.tile(known, 1 + self.copies), self.config.neighbours)
+        by_mean = predict_by_nearest_mean(embeddings[: len(known)], known, queries)
+        return np.stack([predict_finite(self.model, images), by_mean, neighbours.predict(queries)])
 
     def save(self) -> None:
         """Write the model, just trained on all training pictures, and their embeddings."""
         embeddings = self.embeddings.reshape(-1, self.embeddings.shape[-1]) if self.has_neighbours else None
-        self.run.save(self.model, embeddings, self._repeat(self.labels))
+        self.run.save(self.model, embeddings, np.tile(self.labels, 1 + self.copies))
 
     @property
     def has_neighbours(self) -> bool:
         """Whether the saved model gives the embedding in which neighbours are found."""
         return self.config.unfreeze is None
-
-    def _repeat(self, labels: np.ndarray) -> np.ndarray:
-        """The labels of pictures, then of all their copies."""
-        return np.tile(labels, 1 + self.copies)
 
     def _restore(self) -> None:
         self.body.trainable = False
@@ -192,25 +185,26 @@ def split_pictures(train: ClassFolder, seed: int, *, has_test: bool) -> list[Par
         As many parts as folds. Two folds without test pictures leave nothing to validate. None, if a class has no
         second picture.
     """
-    labels, groups = train.labels, train.groups
-    distinct = np.unique(groups, return_index=True)[1]
-    most = VALIDATION_FOLDS if has_test else MAX_FOLDS
-    folds = min(most, int(np.bincount(labels[distinct], minlength=len(train.classes)).min()))
+    folds = min(VALIDATION_FOLDS if has_test else MAX_FOLDS, int(count_distinct(train).min()))
     if folds < 2:
         return []
-    fold_of_row, nothing = assign_folds(labels, folds, derive_seed(seed, "folds"), groups), np.zeros(len(labels), bool)
+    fold_of_row = assign_folds(train.labels, folds, derive_seed(seed, "folds"), train.groups)
     parts = []
     for fold in range(folds):
-        held_out, name = fold_of_row == fold, f"fold {fold} [{fold + 1}/{folds}]"
-        if has_test:
-            parts.append(Part(name, ~held_out, held_out, nothing))
-        else:
-            validated = fold_of_row == (fold + 1) % folds if folds > 2 else nothing
-            parts.append(Part(name, ~held_out & ~validated, validated, held_out))
+        held_out, following = fold_of_row == fold, fold_of_row == (fold + 1) % folds
+        nothing = np.zeros_like(held_out)
+        validated, evaluated = (held_out, nothing) if has_test else (following if folds > 2 else nothing, held_out)
+        parts.append(Part(f"fold {fold} [{fold + 1}/{folds}]", ~(validated | evaluated), validated, evaluated))
     return parts
 
 
-def evaluate(trainer: LetterTrainer) -> tuple[Evaluation | None, Validation | None]:
+def count_distinct(train: ClassFolder) -> np.ndarray:
+    """How many different pictures each class has."""
+    distinct = np.unique(train.groups, return_index=True)[1]
+    return np.bincount(train.labels[distinct], minlength=len(train.classes))
+
+
+def evaluate(trainer: LetterTrainer) -> tuple[Evaluation | None, Choice, dict[str, Any] | None]:
     """Train with every seed, save the best seed's model, and evaluate on pictures that did not choose it.
 
     Without test pictures each part evaluates what its validated pictures choose among the seeds and classifiers. So the
@@ -222,8 +216,8 @@ def evaluate(trainer: LetterTrainer) -> tuple[Evaluation | None, Validation | No
     run.plan(len(run.seeds) * (1 + len(parts)))
     everything = np.ones(len(labels), bool)
     queries = None if data.test is None else trainer.embed(data.test.images)
-    validations: list[Prediction] = []
-    evaluations: list[Prediction] = []
+    validations: list[np.ndarray] = []
+    evaluations: list[np.ndarray] = []
     choice = Choice()
     for seed in run.seeds:
         trainer.set_seed(seed)
@@ -240,38 +234,32 @@ def evaluate(trainer: LetterTrainer) -> tuple[Evaluation | None, Validation | No
             evaluation = trainer.predict(everything, data.test.images, queries)
         evaluations.append(evaluation)
     what = "training pictures, by models trained on others"
-    chosen = Validation(what, labels, validations, choice) if chooses else None
+    chosen = describe_validation(what, labels, validations) if chooses else None
     if data.test is not None:
-        kept = evaluations[choice.seed].take(choice.classifier)
-        return Evaluation("test pictures", data.test, evaluations, kept), chosen
+        return Evaluation("test pictures", data.test, evaluations, choice.take(evaluations)), choice, chosen
     if not parts:
-        return None, None
-    kept = evaluations[0].probabilities.copy()
+        return None, choice, None
+    kept = evaluations[0][MODEL].copy()
     for part in parts if chooses else ():
         rows = part.validated
-        own = choose([one.select(rows) for one in validations], labels[rows], has_neighbours=trainer.has_neighbours)
-        kept[part.evaluated] = evaluations[own.seed].take(own.classifier)[part.evaluated]
-    return Evaluation(f"training pictures, held out in {len(parts)} folds", data.train, evaluations, kept), chosen
+        own = choose([one[:, rows] for one in validations], labels[rows], has_neighbours=trainer.has_neighbours)
+        kept[part.evaluated] = own.take(evaluations)[part.evaluated]
+    what = f"training pictures, held out in {len(parts)} folds"
+    return Evaluation(what, data.train, evaluations, kept), choice, chosen
 
 
-def predict_parts(trainer: LetterTrainer, parts: Sequence[Part]) -> tuple[Prediction, Prediction]:
-    """Train a model for each part; returns what they predict for validated and for evaluated pictures, n rows each.
+def predict_parts(trainer: LetterTrainer, parts: Sequence[Part]) -> np.ndarray:
+    """Train a model for each part; returns what they predict for validated and for evaluated pictures.
 
-    Rows of pictures that no part validates or evaluates are 0.
+    Float32 (2, 3, n, classes); 0 for pictures that no part validates or evaluates.
     """
-    shape = (len(trainer.labels), len(trainer.data.train.classes))
-    validation, evaluation = (
-        Prediction(np.zeros(shape, np.float32), np.zeros(shape[0], np.int64), np.zeros(shape, np.float32))
-        for _ in range(2)
-    )
+    found = np.zeros((2, 3, len(trainer.labels), len(trainer.data.train.classes)), np.float32)
     for part in parts:
         trainer.train(part.trained, part.name)
-        for rows, whole in ((part.validated, validation), (part.evaluated, evaluation)):
+        for place, rows in enumerate((part.validated, part.evaluated)):
             if rows.any():
-                found = trainer.predict(part.trained, trainer.images[rows], trainer.embeddings[0, rows])
-                for array, values in zip(whole, found, strict=True):
-                    array[rows] = values
-    return validation, evaluation
+                found[place][:, rows] = trainer.predict(part.trained, trainer.images[rows], trainer.embeddings[0, rows])
+    return found
 
 
 # Altered copies of a few images: what other hands and other pens would have made of the same glyphs.
@@ -331,44 +319,38 @@ def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
         raise InputError("training.weights", received=config.weights)
     data = load_data(train, config.test, load_square, keep=False)
     train = data.train
-    part = split_photographs(data, config.seed)
+    part = split_photographs(train, config.seed, has_test=data.test is not None)
     model = resnet152v2.build(len(train.classes), config.weights)
     with Run.create(config, "transfer") as folder:
         run = TransferRun(config, folder, data, model, BaseModel(PHOTOGRAPHS, [], "float32", "none"))
         lower = resnet152v2.split_backbone(model).lower
         features = compute_features(lower, train.files)
-        if data.test is None:
-            what, evaluated, queries = (
-                "training pictures, held out",
-                train.select(part.evaluated),
-                features[part.evaluated],
-            )
-        else:
+        what, evaluated = "training pictures, held out", train.select(part.evaluated)
+        queries = features[part.evaluated]
+        if data.test is not None:
             what, evaluated, queries = "test pictures", data.test, compute_features(lower, data.test.files)
         known, labels = features[part.trained], train.labels[part.trained]
-        watched, watched_labels = features[part.validated], train.labels[part.validated]
-        chooses = len(watched) > 0
-        asked = np.concatenate([watched, queries])
-        nearest_mean = predict_by_nearest_mean(known, labels, asked)
+        watched = (features[part.validated], train.labels[part.validated]) if part.validated.any() else None
+        asked = np.concatenate([features[part.validated], queries])
+        by_mean = predict_by_nearest_mean(known, labels, asked)
         neighbours = NeighbourClassifier(known, labels, config.neighbours).predict(asked)
         run.plan(len(run.seeds))
-        predictions: list[Prediction] = []
-        choice = Choice()
+        validations: list[np.ndarray] = []
+        evaluations: list[np.ndarray] = []
+        choice, chosen = Choice(), None
         for seed in run.seeds:
             callbacks = run.callbacks(seed, part.name)
-            validation = (watched, watched_labels) if chooses else None
-            head = train_head(resnet152v2.build_head, known, labels, config, seed, callbacks, validation)
-            predictions.append(Prediction(predict_finite(head, asked), nearest_mean, neighbours))
-            if chooses:
-                validations = [one.select(slice(len(watched))) for one in predictions]
-                choice = choose(validations, watched_labels, has_neighbours=True)
-            if choice.seed == len(predictions) - 1:
+            head = train_head(resnet152v2.build_head, known, labels, config, seed, callbacks, watched)
+            predictions = np.stack([predict_finite(head, asked), by_mean, neighbours])
+            validations.append(predictions[:, : -len(queries)])
+            evaluations.append(predictions[:, -len(queries) :])
+            if watched is not None:
+                choice = choose(validations, watched[1], has_neighbours=True)
+            if choice.seed == len(validations) - 1:
                 run.save(head, known, labels)
-        evaluations = [one.select(slice(len(watched), None)) for one in predictions]
-        kept = evaluations[choice.seed].take(choice.classifier)
-        what_chose = "training pictures, held out for that"
-        chosen = Validation(what_chose, watched_labels, validations, choice) if chooses else None
-        return run.finish(Evaluation(what, evaluated, evaluations, kept), chosen)
+        if watched is not None:
+            chosen = describe_validation("training pictures, held out for that", watched[1], validations)
+        return run.finish(Evaluation(what, evaluated, evaluations, choice.take(evaluations)), choice, chosen)
 
 
 def compute_features(lower: keras.Model, files: Sequence[Path]) -> np.ndarray:
@@ -380,7 +362,7 @@ def compute_features(lower: keras.Model, files: Sequence[Path]) -> np.ndarray:
     return np.concatenate(features)
 
 
-def split_photographs(data: TransferData, seed: int) -> Part:
+def split_photographs(train: ClassFolder, seed: int, *, has_test: bool) -> Part:
     """What is trained on, validated (a fifth), and without test pictures evaluated (another fifth).
 
     With test pictures of which a class has fewer than five training pictures, nothing is validated.
@@ -388,16 +370,14 @@ def split_photographs(data: TransferData, seed: int) -> Part:
     Raises:
         InputError: if a class has too few pictures for a fifth.
     """
-    train, groups, nothing = data.train, data.train.groups, np.zeros(len(data.train.files), bool)
-    distinct = np.unique(groups, return_index=True)[1]
-    counts = np.bincount(train.labels[distinct], minlength=len(train.classes))
+    counts, nothing = count_distinct(train), np.zeros(len(train.files), bool)
     if counts.min() < HELD_OUT_FOLDS:
-        if data.test is not None:
+        if has_test:
             return Part("all", ~nothing, nothing, nothing)
         rare = int(counts.argmin())
         raise InputError(
             "transfer.too_few", column=train.classes[rare], received=int(counts[rare]), limit=HELD_OUT_FOLDS
         )
-    folds = assign_folds(train.labels, HELD_OUT_FOLDS, derive_seed(seed, "folds"), groups)
-    validated, evaluated = folds == 1, folds == 0 if data.test is None else nothing
-    return Part("all but those held out", ~validated & ~evaluated, validated, evaluated)
+    folds = assign_folds(train.labels, HELD_OUT_FOLDS, derive_seed(seed, "folds"), train.groups)
+    validated, evaluated = folds == 1, nothing if has_test else folds == 0
+    return Part("all but those held out", ~(validated | evaluated), validated, evaluated)

@@ -3,10 +3,9 @@
 No file becomes code: the architecture is one of this package's, and weights and embeddings are safetensors.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -24,22 +23,15 @@ from digit_recognizer.vision.class_folders import MAX_FILES
 MOST_EMBEDDINGS = MAX_COPIES + MAX_FILES
 
 
-@dataclass(frozen=True)
-class NeighbourModel:
-    """The nearest neighbours as a model: from images, or from features, to shares of their votes.
+class NeighbourModel(NamedTuple):
+    """The nearest neighbours as a model: from images to shares of their votes."""
 
-    Attributes:
-        body: from the same to embeddings; None takes what it is given as embeddings.
-        voters: the training pictures.
-    """
-
-    body: keras.Model | None
+    body: keras.Model
     voters: NeighbourClassifier
 
     def predict_on_batch(self, batch: np.ndarray) -> np.ndarray:
         """Shares float32 (n, classes)."""
-        embeddings = batch if self.body is None else self.body.predict_on_batch(batch)
-        return self.voters.predict(np.asarray(embeddings, np.float32))
+        return self.voters.predict(np.asarray(self.body.predict_on_batch(batch), np.float32))
 
 
 def load_letter_model(transfer: FinishedTransfer) -> keras.Model:
@@ -69,8 +61,7 @@ def load_letter_classifier(transfer: FinishedTransfer, classifier: ClassifierNam
     return NeighbourModel(body, _load_neighbours(transfer, int(body.output_shape[-1])))
 
 
-@dataclass(frozen=True)
-class PhotographClassifier:
+class PhotographClassifier(NamedTuple):
     """Classifies whole colour photographs.
 
     Attributes:
@@ -80,13 +71,13 @@ class PhotographClassifier:
     """
 
     lower: keras.Model
-    upper: "keras.Model | NeighbourModel"
+    upper: Callable[[np.ndarray], Any]
     names: tuple[str, ...]
 
     def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Probabilities float32 (n, classes) of uint8 images (height, width, 3) of the backbone's size."""
         features = self.lower.predict_on_batch(np.stack(images).astype(np.float32) / 255)
-        return np.asarray(self.upper.predict_on_batch(np.asarray(features)), np.float32)
+        return np.asarray(self.upper(np.asarray(features)), np.float32)
 
 
 def load_photograph_classifier(transfer: FinishedTransfer, classifier: ClassifierName) -> PhotographClassifier:
@@ -100,15 +91,13 @@ def load_photograph_classifier(transfer: FinishedTransfer, classifier: Classifie
         raise InputError("transfer.damaged", path=transfer.path / "config.json", column="weights")
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise InputError("training.weights", received=weights)
-    split = resnet152v2.split_backbone(resnet152v2.build(len(transfer.classes), weights))
+    lower = resnet152v2.split_backbone(resnet152v2.build(len(transfer.classes), weights)).lower
     if classifier == "neighbours":
-        width = int(split.lower.output_shape[-1])
-        return PhotographClassifier(
-            split.lower, NeighbourModel(None, _load_neighbours(transfer, width)), transfer.classes
-        )
-    head = resnet152v2.build_head(split.lower.output_shape[1:], len(transfer.classes))
+        neighbours = _load_neighbours(transfer, int(lower.output_shape[-1]))
+        return PhotographClassifier(lower, neighbours.predict, transfer.classes)
+    head = resnet152v2.build_head(lower.output_shape[1:], len(transfer.classes))
     load_weights(head, transfer.path / "models" / WEIGHTS)
-    return PhotographClassifier(split.lower, head, transfer.classes)
+    return PhotographClassifier(lower, head.predict_on_batch, transfer.classes)
 
 
 def _load_neighbours(transfer: FinishedTransfer, width: int) -> NeighbourClassifier:
@@ -117,16 +106,12 @@ def _load_neighbours(transfer: FinishedTransfer, width: int) -> NeighbourClassif
     if not path.is_file():
         raise InputError("transfer.no_neighbours", path=transfer.path)
     arrays = load_arrays(path, MOST_EMBEDDINGS * (4 * width + 8) + 4 * HEADER_BYTES_PER_ARRAY)
-    embeddings, labels = arrays.get("embeddings"), arrays.get("labels")
-    classes = np.arange(len(transfer.classes))
+    nothing = np.zeros(0)
+    embeddings, labels = arrays.get("embeddings", nothing), arrays.get("labels", nothing)
+    kinds = (str(embeddings.dtype), str(labels.dtype), embeddings.shape, labels.shape)
     if (
-        embeddings is None
-        or labels is None
-        or embeddings.dtype != np.float32
-        or labels.dtype != np.int64
-        or labels.ndim != 1
-        or embeddings.shape != (len(labels), width)
-        or not np.array_equal(np.unique(labels), classes)
+        kinds != ("float32", "int64", (labels.size, width), (labels.size,))
+        or not np.array_equal(np.unique(labels), np.arange(len(transfer.classes)))
         or not np.isfinite(embeddings).all()
     ):
         raise InputError("models.weights_damaged", path=path, reason="it does not hold the embeddings of this transfer")
