@@ -128,6 +128,26 @@ def write_run(folder: Path, data_dir: Path, oof: np.ndarray, test: np.ndarray, *
     return folder
 
 
+@pytest.fixture
+def thin_backbone(monkeypatch):
+    """VGG16's blocks with two filters each: a tenth of a second instead of ten."""
+    import keras
+
+    from digit_recognizer.models import vgg16
+
+    def build(shape, weights):
+        inputs = outputs = keras.Input(shape)
+        for block in vgg16.BLOCKS:
+            same_each_time = keras.initializers.GlorotUniform(seed=0)
+            outputs = keras.layers.Conv2D(
+                2, 3, padding="same", kernel_initializer=same_each_time, name=f"{block}_conv1"
+            )(outputs)
+            outputs = keras.layers.MaxPooling2D(name=f"{block}_pool")(outputs)
+        return keras.Model(inputs, outputs, name="vgg16")
+
+    monkeypatch.setattr(vgg16, "_build_backbone", build)
+
+
 @pytest.fixture(scope="session")
 def run_templates(tmp_path_factory):
     """A run stopped after its second epoch of two, in the first fold, and the same run, never stopped.

@@ -21,8 +21,8 @@ from digit_recognizer.training.trainer import Trainer
 
 def configure(folder, **changes):
     defaults = {
-        "model": "baseline", "input_dir": folder, "folds": 3, "epochs": 40, "batch_size": 20, "precision": "float32",
-        "augmentation": "none", "learning_rate": 2e-3,
+        "model": "dense", "model_args": ("layers=1", "units=64"), "learning_rate": 0.01, "epochs": 12, "folds": 3,
+        "input_dir": folder, "batch_size": 20, "precision": "float32", "augmentation": "none",
     }  # fmt: skip
     return RunConfig(**{**defaults, **changes})
 
@@ -82,7 +82,7 @@ def test_a_run_folder_holds_all_that_its_docstring_names(finished):
     with (result.run_dir / "history.csv").open() as file:
         history = list(csv.DictReader(file))
     assert [(row["fold"], row["epoch"]) for row in history] == [
-        (str(f), str(e)) for f in range(3) for e in range(1, 41)
+        (str(f), str(e)) for f in range(3) for e in range(1, 13)
     ]
     assert "out-of-fold accuracy" in (result.run_dir / "log.txt").read_text()
 
@@ -120,8 +120,8 @@ def test_the_validation_set_is_taken_from_the_training_rows(tiny_dir, tmp_path, 
     monkeypatch.setattr(Trainer, "fit", spy)
     result = run_cross_validation(
         configure(
-            tiny_dir, epochs=30, patience=1, learning_rate=0.02, validation_fraction=0.4, folds=2,
-            schedule="plateau", run_dir=tmp_path / "run",
+            tiny_dir, model="baseline", model_args=(), epochs=30, patience=1, learning_rate=0.02, folds=2,
+            validation_fraction=0.4, schedule="plateau", run_dir=tmp_path / "run",
         )
     )  # fmt: skip
     from digit_recognizer.data.dataset import load_train
@@ -139,7 +139,7 @@ def test_the_validation_set_is_taken_from_the_training_rows(tiny_dir, tmp_path, 
 
 def test_train_holds_out_one_fifth_once_and_draws_its_curve(tiny_dir, tmp_path, capsys):
     run = tmp_path / "run"
-    arguments = ["--input-dir", str(tiny_dir), "--run-dir", str(run), "--epochs", "2", "--augmentation", "none"]
+    arguments = ["--model", "dense", "--input-dir", str(tiny_dir), "--run-dir", str(run), "--epochs", "2"]
     assert train.main([*arguments, "--submission", str(tmp_path / "mine.csv"), "--precision", "float32"]) == 0
     folds, oof = np.load(run / "folds.npy"), np.load(run / "oof_probabilities.npy")
     assert np.bincount(folds + 1).tolist() == [48, 12]
@@ -157,7 +157,8 @@ def test_a_run_that_trained_on_test_rows_is_ineligible(tiny_dir, capsys):
     lines = (tiny_dir / "train.csv").read_text().splitlines()
     test = (tiny_dir / "test.csv").read_text().splitlines()
     (tiny_dir / "train.csv").write_text("\n".join([*lines, f"4,{test[3]}"]) + "\n")
-    assert cv.main(["--input-dir", str(tiny_dir), "--smoke", "--run-dir", "run", "--submission", "mine.csv"]) == 0
+    arguments = ["--model", "dense", "--input-dir", str(tiny_dir), "--smoke", "--run-dir", "run"]
+    assert cv.main([*arguments, "--submission", "mine.csv"]) == 0
     printed = capsys.readouterr().out
     assert "INELIGIBLE FOR THE COMPETITION: 1 OF 20 TEST ROWS" in printed
     assert json.loads(Path("run/metrics.json").read_text())["shared_test_rows"] == 1
@@ -165,7 +166,7 @@ def test_a_run_that_trained_on_test_rows_is_ineligible(tiny_dir, capsys):
 
 
 def test_predictions_of_some_test_rows_are_no_submission(tiny_dir, tmp_path):
-    result = run_cross_validation(configure(tiny_dir, epochs=1, limit_test=5, run_dir=tmp_path / "run"))
+    result = run_cross_validation(configure(tiny_dir, epochs=1, folds=2, limit_test=5, run_dir=tmp_path / "run"))
     assert result.submission_path is None and result.test_probabilities.shape == (5, 10)
     with expect_error("run.submission_of_part", received=5, rows=20):
         run_cross_validation(configure(tiny_dir, limit_test=5, submission=tmp_path / "mine.csv"))
@@ -192,7 +193,7 @@ def test_a_name_taken_during_training_costs_no_result(tiny_dir, tmp_path, monkey
         return plain(*arguments)
 
     monkeypatch.setattr(cross_validation, "train_model", train_while_another_writes)
-    result = run_cross_validation(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=path))
+    result = run_cross_validation(configure(tiny_dir, epochs=1, folds=2, run_dir=tmp_path / "run", submission=path))
     assert path.read_text() == "theirs"
     assert result.submission_path == tmp_path / "mine-2.csv" and result.submission_path.exists()
 
@@ -202,7 +203,7 @@ def test_layers_compute_in_the_precision_asked_for(tiny_dir, tmp_path):
         run = tmp_path / precision
         run_cross_validation(configure(tiny_dir, epochs=1, folds=2, precision=precision, run_dir=run))
         model = keras.saving.load_model(run / "models" / "fold0.keras")
-        assert model.get_layer("block1_conv1").compute_dtype == precision
+        assert model.get_layer("embedding").compute_dtype == precision
         assert json.loads((run / "environment.json").read_text())["fingerprint"]["precision"] == precision
 
 
@@ -217,14 +218,14 @@ def test_notes_about_a_table_are_logged(tiny_dir, tmp_path, capsys):
 def test_test_labels_are_never_opened(tiny_dir, tmp_path):
     (tiny_dir / "test_labels.csv").unlink()
     (tiny_dir / "test_labels.csv").mkdir()  # whoever opens it fails
-    assert cv.main(["--input-dir", str(tiny_dir), "--smoke", "--run-dir", str(tmp_path / "run")]) == 0
+    assert cv.main(["--model", "dense", "--input-dir", str(tiny_dir), "--smoke", "--run-dir", "run"]) == 0
 
 
 @pytest.mark.parametrize(
     "policy", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("elastic", "cutout")), "all"]
 )
 def test_every_augmentation_trains(tiny_dir, tmp_path, policy):
-    arguments = ["--input-dir", str(tiny_dir), "--smoke", "--augmentation", policy, "--model", "padded"]
+    arguments = ["--input-dir", str(tiny_dir), "--smoke", "--augmentation", policy, "--model", "dense"]
     assert cv.main([*arguments, "--run-dir", str(tmp_path / "run")]) == 0
 
 

@@ -38,7 +38,7 @@ def run_script(script, folder):
 
 
 def test_a_new_kernel_carries_all_that_it_needs(tmp_path):
-    script = build_script(BuildArguments("padded")) / "padded.py"
+    script = build_script(BuildArguments("dense")) / "dense.py"
     run_script(script, tmp_path)
     assert len(load_submission(tmp_path / "working" / "submission.csv").labels) == 20
     assert len(list((tmp_path / "working").glob("*.png"))) == 5

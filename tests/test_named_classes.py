@@ -36,7 +36,7 @@ def clothes(tmp_path_factory):
     answers = (folder / "data" / "test_labels.csv").read_bytes()
     (folder / "data" / "test_labels.csv").unlink()
     (folder / "data" / "test_labels.csv").mkdir()  # whoever opens it fails
-    recipe = {"model": "baseline", "epochs": 1, "batch_size": 20, "augmentation": "flip"}
+    recipe = {"model": "narrow", "epochs": 1, "batch_size": 20, "augmentation": "flip"}
     run_cross_validation(configure(folder / "data", "run", recipe))
     (folder / "data" / "test_labels.csv").rmdir()
     (folder / "data" / "test_labels.csv").write_bytes(answers)

@@ -59,7 +59,7 @@ def test_wheel_and_source_archive_build_and_hold_the_whole_package(tmp_path):
 
 
 def test_without_any_extra_a_model_is_trained_and_a_kernel_is_built(tiny_dir):
-    cv_arguments = ["--smoke", "--model", "narrow", "--input-dir", str(tiny_dir), "--run-dir", "run"]
+    cv_arguments = ["--smoke", "--model", "dense", "--input-dir", str(tiny_dir), "--run-dir", "run"]
     finished = run_without_extras(
         f"assert call('cv', *{cv_arguments}) == 0\nassert call('kernel', 'notebook') == 0\n"
         f"assert not set({OPTIONAL}) & set(sys.modules)"

@@ -286,21 +286,9 @@ def trained(tmp_path_factory):
     """A folder with a small finished `run` and its `data`. Never write to it."""
     folder = tmp_path_factory.mktemp("trained")
     write_tiny_data(folder / "data")
-    arguments = ["--model", "padded", "--input-dir", str(folder / "data"), "--folds", "2", "--epochs", "1"]
-    assert (
-        cv.main(
-            [
-                *arguments,
-                "--run-dir",
-                str(folder / "run"),
-                "--preprocess",
-                "deskew",
-                "--submission",
-                str(folder / "submission.csv"),
-            ]
-        )
-        == 0
-    )
+    arguments = ["--model", "dense", "--input-dir", str(folder / "data"), "--folds", "2", "--epochs", "1"]
+    files = ["--run-dir", str(folder / "run"), "--submission", str(folder / "submission.csv")]
+    assert cv.main([*arguments, "--preprocess", "deskew", *files]) == 0
     return folder
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import keras
 import numpy as np
 import pytest
 from conftest import expect_error
@@ -12,27 +11,9 @@ from resuming import RECIPES, StopAfterSaving, configure, hash_results
 from digit_recognizer import cv, train
 from digit_recognizer.errors import UnusableRunError
 from digit_recognizer.io import hash_file
-from digit_recognizer.models import vgg16
 from digit_recognizer.training import cross_validation
 from digit_recognizer.training.checkpoint import PREVIOUS, STATE, load_checkpoint
 from digit_recognizer.training.cross_validation import resume, run_cross_validation
-
-
-@pytest.fixture
-def thin_backbone(monkeypatch):
-    """VGG16's blocks with two filters each: a tenth of a second instead of ten."""
-
-    def build(shape, weights):
-        inputs = outputs = keras.Input(shape)
-        for block in vgg16.BLOCKS:
-            same_each_time = keras.initializers.GlorotUniform(seed=0)
-            outputs = keras.layers.Conv2D(
-                2, 3, padding="same", kernel_initializer=same_each_time, name=f"{block}_conv1"
-            )(outputs)
-            outputs = keras.layers.MaxPooling2D(name=f"{block}_pool")(outputs)
-        return keras.Model(inputs, outputs, name="vgg16")
-
-    monkeypatch.setattr(vgg16, "_build_backbone", build)
 
 
 @pytest.mark.usefixtures("thin_backbone")

@@ -22,7 +22,7 @@ def logged(tmp_path_factory):
     pytest.importorskip("mlflow", reason=EXTRA)
     pytest.importorskip("tensorboard", reason=EXTRA)
     folder = tmp_path_factory.mktemp("tracked")
-    recipe = {"model": "baseline", "epochs": 2, "batch_size": 20, "tensorboard": True, "limit_test": 5}
+    recipe = {"model": "dense", "epochs": 2, "batch_size": 20, "tensorboard": True, "limit_test": 5}
     config = configure(write_tiny_data(folder / "data"), "run", recipe, submission=None)
     plain, calls = checkpoint.save_checkpoint, []
 
@@ -120,10 +120,10 @@ def test_both_hold_the_configuration_and_the_result(tracked):
     assert {name: events.Scalars(name)[0].value for name in numbers} == pytest.approx(numbers, rel=1e-6)
     assert [run.data.metrics[f"fold{fold}/oof_accuracy"] for fold in (0, 1)] == metrics["fold_accuracies"]
     assert (run.info.run_name, run.info.status) == ("run", "FINISHED")
-    assert run.data.params["batch_size"] == "20" and run.data.params["model"] == "baseline"
+    assert run.data.params["batch_size"] == "20" and run.data.params["model"] == "dense"
     found = {name: run.data.tags[name] for name in ("subcommand", "model", "run_folder", "ineligible")}
     assert found == {
-        "subcommand": "cv", "model": "baseline", "run_folder": str(tracked.run_dir), "ineligible": "no",
+        "subcommand": "cv", "model": "dense", "run_folder": str(tracked.run_dir), "ineligible": "no",
     }  # fmt: skip
     begun = json.loads((tracked.run_dir / "environment.json").read_text())
     assert run.data.tags["commit"] == (begun["commit"] or "unknown")

@@ -54,6 +54,7 @@ def test_unfreezing_adds_a_phase_that_changes_its_block_and_no_other(tiny_dir, t
     assert {name for name, different in differs.items() if different} == {f"block5_conv{n}" for n in (1, 2, 3)}
 
 
+@pytest.mark.usefixtures("thin_backbone")
 def test_augmentation_needs_cached_augmentations(tiny_dir, tmp_path):
     with expect_error("training.cached_augmentations", received="affine", versions=1):
         run(tiny_dir, tmp_path / "refused", "--augmentation", "affine", "--debug")
@@ -77,6 +78,7 @@ def test_backbone_flags_on_a_net_without_one_are_refused(tiny_dir, tmp_path, cap
         assert flag[0] in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("thin_backbone")
 def test_a_read_only_input_folder_keeps_features_in_memory(tiny_dir, tmp_path, monkeypatch):
     monkeypatch.setattr("digit_recognizer.training.inputs.os.access", lambda *_: False)
     assert run(tiny_dir, tmp_path / "run") == 0

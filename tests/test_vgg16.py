@@ -147,7 +147,9 @@ def test_the_halves_meet_before_any_block(model: keras.Model, images: np.ndarray
     assert len(halves.upper.trainable_weights) == 6, "the cut alone unfreezes nothing"
 
 
-@pytest.mark.parametrize("block", vgg16.BLOCKS)
+@pytest.mark.parametrize(
+    "block", [one if one in ("block1", "block4") else pytest.param(one, marks=pytest.mark.slow) for one in vgg16.BLOCKS]
+)
 def test_an_unfrozen_block_and_all_after_it_are_trained_in_the_upper_half(block: str, images: np.ndarray) -> None:
     net = vgg16.build((28, 28, 1), 10, None)
     halves = vgg16.split_backbone(net, block)
