@@ -24,6 +24,7 @@ COMMANDS = {
     "examine": "look into a run: its errors, and what its model has learned",
     "report": "put a run into one HTML page",
     "predict": "read digits on pictures, or in a table",
+    "app": "draw digits in the browser, read pictures, look at your runs",
     "transfer": "teach a trained model new classes from a few pictures",
     "completion": "print what lets your shell complete commands and flags",
 }

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
-OPTIONAL = ("albumentations", "jax", "matplotlib", "mlflow", "optuna", "PIL", "ray", "tensorboard")  # modules
+OPTIONAL = (  # modules
+    *("albumentations", "jax", "matplotlib", "mlflow", "optuna", "PIL", "ray", "starlette", "tensorboard", "uvicorn"),
+)
 
 
 HIDE = f"""

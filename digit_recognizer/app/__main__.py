@@ -1,0 +1,67 @@
+"""`python -m digit_recognizer.app`: draw a digit, see it read; look at runs, and compare them."""
+
+import sys
+import threading
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.console import print_line
+from digit_recognizer.errors import InputError, require
+from digit_recognizer.io import check_writable_folder
+
+HIGHEST_PORT = 65_535
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+MOST_REQUESTS = 100  # at once; the next one is answered by 503
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppArguments:
+    """Open the app in the browser: draw digits, read photographs, look at runs and compare them."""
+
+    runs: Path = Path("runs")
+    """Folder whose folders are runs."""
+    collect: Path | None = None
+    """Keep drawings that the visitor labels, in this folder, one folder per class. None keeps nothing."""
+    host: str = "127.0.0.1"
+    """Address to listen on. 0.0.0.0 lets everybody in your network in."""
+    port: int = 8000
+    """Port to listen on."""
+    no_browser: bool = False
+    """Do not open the browser."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.port <= HIGHEST_PORT:
+            raise InputError("config.out_of_range", column="--port", lowest=1, highest=HIGHEST_PORT, received=self.port)
+
+
+@command
+def main(arguments: list[str]) -> None:
+    """Serve the app until it is interrupted."""
+    chosen = parse_arguments(AppArguments, "app", arguments)
+    for package in ("starlette", "uvicorn"):
+        require(package, "app")
+    require("PIL.Image", "vision")
+    if chosen.collect is not None:
+        check_writable_folder(chosen.collect.parent)
+
+    from digit_recognizer.app.server import build_app, open_socket
+
+    listening = open_socket(chosen.host, chosen.port)  # before Keras: a port that is taken is found at once
+    import uvicorn
+
+    app = build_app(chosen.runs, chosen.collect, chosen.host)
+    address = f"http://{chosen.host if chosen.host not in (*LOOPBACK, '0.0.0.0') else 'localhost'}:{chosen.port}"
+    print_line(f"The app is at {address}. Ctrl-C ends it.")
+    if chosen.host not in LOOPBACK:
+        print_line("Everybody who can reach this address can use it and see the runs.")
+    if chosen.collect is not None:
+        print_line(f"Drawings that a visitor labels are kept in {chosen.collect}.")
+    if not chosen.no_browser:
+        threading.Timer(0.5, webbrowser.open, [address]).start()
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", limit_concurrency=MOST_REQUESTS)).run([listening])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,465 @@
+"""The app's server: one page, and the answers that it asks for.
+
+Starlette answers and uvicorn listens; both together are 1 MB. Gradio and Streamlit were weighed: see docs/app.md.
+
+What visitors send is not trusted. An upload has at most `MOST_BYTES` and `MOST_PIXELS` and must arrive within
+`MOST_SECONDS`; large ones are read one at a time, so that they do not hold up the drawings of others. Another site's
+page cannot make a visitor's browser send anything, and the page itself loads nothing from elsewhere.
+"""
+
+import asyncio
+import base64
+import functools
+import json
+import re
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from digit_recognizer.backend import import_keras
+from digit_recognizer.data.dataset import TrainTable, load_train, pixels_to_images
+from digit_recognizer.errors import InputError
+from digit_recognizer.evaluation.leaderboard import COLUMNS, FINISHED, runs
+from digit_recognizer.evaluation.metrics import count_confusions
+from digit_recognizer.evaluation.predictions import compare
+from digit_recognizer.io import find_free_path, hash_file, write_atomically
+from digit_recognizer.reporting.run_report import ExaminedRun, load_examined_run, load_history
+from digit_recognizer.training.run import find_input_dir
+from digit_recognizer.training.transfers import is_transfer
+from digit_recognizer.vision.photos import load_photograph, open_picture
+from digit_recognizer.vision.recognition import (
+    Classifier,
+    GlyphPrediction,
+    PicturePrediction,
+    load_classifier,
+    predict_pictures,
+)
+from digit_recognizer.vision.segment import normalize
+
+FILES = Path(__file__).parent
+PACKAGED = "packaged classifier"
+MOST_BYTES = 1 << 24  # of an upload; a phone's photograph has 3 to 12 MB
+MOST_PIXELS = 60_000_000  # phones make 12 to 50 million
+SMALL_BYTES, SMALL_PIXELS = 1 << 18, 1_000_000  # what the page itself sends of a drawing has a tenth of both
+MOST_SECONDS = 20  # for an upload to arrive
+MOST_GLYPHS = 200  # in an answer
+MOST_LOADED = 3  # classifiers in memory
+MOST_COLLECTED = 10_000  # drawings in one class
+SHOWN_ROWS = 24  # images of a run or a comparison
+SIDE_PX = 28
+PATCH_PX, PATCH_STEP_PX = 6, 2  # of what is covered to see what the model looks at
+CLASS_NAME = re.compile(r"[^\s./\\\x00-\x1f][^/\\\x00-\x1f]{0,30}")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def build_app(runs_folder: Path, collect: Path | None = None, host: str = "127.0.0.1") -> Starlette:
+    """Build the app.
+
+    Args:
+        runs_folder: folder whose folders are runs; it need not exist.
+        collect: folder for drawings that visitors label; None keeps none.
+        host: what it listens on; on the loopback, requests that name another host are refused.
+
+    Example:
+        >>> build_app(Path("runs")).routes[0].path  # doctest: +SKIP
+        '/'
+    """
+    server = _Server(runs_folder, collect)
+    routes = [
+        Route("/", functools.partial(_send_file, "page.html")),
+        Route("/app.js", functools.partial(_send_file, "app.js")),
+        Route("/app.css", functools.partial(_send_file, "app.css")),
+        Route("/api/start", server.start),
+        Route("/api/read", server.read, methods=["POST"]),
+        Route("/api/occlusion", server.occlude, methods=["POST"]),
+        Route("/api/collect", server.keep, methods=["POST"]),
+        Route("/api/runs", server.list_runs),
+        Route("/api/run", server.show_run),
+        Route("/api/compare", server.compare_runs),
+    ]
+    hosts = ["localhost", "127.0.0.1", "[::1]", "testserver"] if host in ("127.0.0.1", "::1", "localhost") else ["*"]
+    handlers: dict[Any, Callable[..., Any]] = {InputError: _refuse, HTTPException: _refuse}
+    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(_Guard)]
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=server.warm_up)
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Listen on an address.
+
+    Raises:
+        InputError: if that cannot be had.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError("app.address", column="--port", received=f"{host}:{port}", reason=error.strerror) from error
+
+
+async def _send_file(name: str, request: Request) -> Response:
+    return FileResponse(FILES / name)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """An answer that says in one line what is wrong."""
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": error.detail}, error.status_code)
+    return JSONResponse({"error": str(error)}, 422)
+
+
+class _Guard:
+    """Adds the headers that bind the page to this server, and refuses what another site's page sends."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] += [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+            await send(message)
+
+        site = dict(scope.get("headers", ())).get(b"sec-fetch-site", b"none")
+        if scope["type"] == "http" and scope["method"] != "GET" and site not in (b"none", b"same-origin"):
+            await JSONResponse({"error": "Another site may not send that."}, 403)(scope, receive, send_with_headers)
+        else:
+            await self.app(scope, receive, send_with_headers)
+
+
+class _OneAtATime:
+    """A model that computes for one visitor at a time: on a few cores, turns are quicker than all at once."""
+
+    def __init__(self, model: Any, lock: threading.Lock) -> None:
+        self.model, self.lock = model, lock
+
+    def predict_on_batch(self, batch: np.ndarray) -> np.ndarray:
+        with self.lock:
+            found: np.ndarray = self.model.predict_on_batch(batch)
+        return found
+
+
+class _Server:
+    """What the routes share: the classifiers that are loaded, and how many uploads are read at once."""
+
+    def __init__(self, runs_folder: Path, collect: Path | None) -> None:
+        self.runs_folder, self.collect = runs_folder, collect
+        self.lock, self.loading = threading.Lock(), threading.Lock()
+        self.loaded: dict[tuple[str, float], Any] = {}
+        self.load_train = functools.lru_cache(1)(load_train)
+
+    @asynccontextmanager
+    async def warm_up(self, app: Starlette) -> AsyncIterator[None]:
+        """Load the packaged classifier while the browser opens."""
+        self.small, self.large = asyncio.Semaphore(4), asyncio.Semaphore(1)
+        thread = threading.Thread(target=lambda: self.load(PACKAGED), daemon=True)
+        thread.start()
+        yield
+
+    # Reading
+
+    async def start(self, request: Request) -> Response:
+        """What can be chosen: classifiers, and whether drawings are kept."""
+        frame = await asyncio.to_thread(self._read_runs)
+        finished = frame[frame["state"] == FINISHED]
+        names = [row.name for row in finished.itertuples(index=False) if self._has_models(Path(row.folder))]
+        return JSONResponse(
+            {"classifiers": [PACKAGED, *names], "collect": None if self.collect is None else str(self.collect)}
+        )
+
+    async def read(self, request: Request) -> Response:
+        """Read the picture that is the request's body with the classifier that it names."""
+        name = request.query_params.get("classifier", PACKAGED)
+        picture = await self._handle_upload(request, lambda path: self._read(path, name))
+        return JSONResponse(picture)
+
+    def _read(self, path: Path, name: str) -> dict[str, Any]:
+        started = time.perf_counter()
+        classifier = self.load(name)
+        (picture,) = predict_pictures([path], classifier)
+        if picture.error is not None:
+            raise picture.error
+        return {
+            "glyphs": [_describe_glyph(one, classifier) for one in picture.glyphs[:MOST_GLYPHS]],
+            "text": _join_lines(picture),
+            "names": [*classifier.names, "no digit"] if _knows_no_digit(classifier) else list(classifier.names),
+            "notes": list(picture.notes),
+            "milliseconds": round(1000 * (time.perf_counter() - started)),
+        }
+
+    async def occlude(self, request: Request) -> Response:
+        """Say how much the probability of the most likely class depends on each pixel of a 28x28 image."""
+        pixels = np.frombuffer(await _receive(request, SIDE_PX**2), np.uint8)
+        if pixels.size != SIDE_PX**2:
+            raise InputError("app.image_size", received=pixels.size)
+        name = request.query_params.get("classifier", PACKAGED)
+        drops = await asyncio.to_thread(self._occlude, pixels.reshape(SIDE_PX, SIDE_PX, 1), name)
+        return JSONResponse({"drops": np.round(drops, 3).ravel().tolist()})
+
+    def _occlude(self, image: np.ndarray, name: str) -> np.ndarray:
+        classifier = self.load(name)
+        if not isinstance(classifier, Classifier):
+            raise InputError("app.no_occlusion", received=name)
+        return compute_occlusion(classifier, image)
+
+    async def keep(self, request: Request) -> Response:
+        """Keep the drawing in the request's body under the label that it names."""
+        if self.collect is None:
+            raise InputError("app.not_collecting")
+        label = request.query_params.get("label", "")
+        if not CLASS_NAME.fullmatch(label):
+            raise InputError("app.label", received=repr(label))
+        folder = self.collect / label
+        kept = await self._handle_upload(request, lambda path: _keep(path, folder))
+        return JSONResponse({"kept": str(kept)})
+
+    # Runs
+
+    async def list_runs(self, request: Request) -> Response:
+        """The leaderboard."""
+        frame = await asyncio.to_thread(self._read_runs)
+        return JSONResponse(json.loads(frame.to_json(orient="records")))
+
+    async def show_run(self, request: Request) -> Response:
+        """Learning curves, confusions and hardest rows of one run."""
+        return JSONResponse(await asyncio.to_thread(self._show_run, request.query_params.get("name", "")))
+
+    async def compare_runs(self, request: Request) -> Response:
+        """Two runs on the rows that both held out."""
+        one, other = (request.query_params.get(key, "") for key in ("one", "other"))
+        return JSONResponse(await asyncio.to_thread(self._compare, one, other))
+
+    def _show_run(self, name: str) -> dict[str, Any]:
+        run, train = self._examine(self._find_run(name))
+        rows = np.flatnonzero(run.held_out)
+        of_label = run.oof_probabilities[rows, train.labels[rows]]
+        hardest = rows[np.argsort(of_label, kind="stable")][:SHOWN_ROWS]
+        history = load_history(run) if _has_history(run) else pd.DataFrame()
+        curves = history.reindex(columns=["fold", "epoch", "accuracy", "val_accuracy"])
+        return {
+            "name": name,
+            "accuracy": run.score.oof_accuracy,
+            "interval": run.score.oof_accuracy_interval,
+            "ineligible": run.metrics["ineligible"],
+            "classes": run.label_set.names,
+            "history": json.loads(curves.to_json(orient="records")),
+            "confusions": count_confusions(
+                train.labels[rows], run.predictions[rows], len(run.label_set.names)
+            ).tolist(),
+            "hardest": [_describe_row(row, train, run) for row in hardest],
+        }
+
+    def _compare(self, one: str, other: str) -> dict[str, Any]:
+        paths = self._find_run(one), self._find_run(other)
+        found = compare(*paths)
+        (first, train), (second, _) = map(self._examine, paths)
+        both = first.held_out & second.held_out
+        right = [run.predictions == train.labels for run in (first, second)]
+        only = [both & right[0] & ~right[1], both & right[1] & ~right[0]]
+        return {
+            "text": str(found).replace(str(paths[0]), one).replace(str(paths[1]), other),
+            "only": [
+                [_describe_row(row, train, wrong) for row in np.flatnonzero(rows)[:SHOWN_ROWS]]
+                for rows, wrong in zip(only, (second, first), strict=True)
+            ],
+        }
+
+    def _examine(self, path: Path) -> tuple[ExaminedRun, TrainTable]:
+        if is_transfer(path):
+            raise InputError("app.transfer", path=path.name)
+        train = self.load_train(find_input_dir(path) / "train.csv", cache=True)
+        return load_examined_run(path, train), train
+
+    def _read_runs(self) -> pd.DataFrame:
+        return runs(self.runs_folder) if self.runs_folder.is_dir() else pd.DataFrame(columns=list(COLUMNS))
+
+    def _find_run(self, name: str) -> Path:
+        """The folder of a run by its name in the leaderboard, so that no other folder can be named."""
+        frame = self._read_runs()
+        if name not in set(frame["name"]):
+            raise InputError("app.no_run", received=repr(name))
+        return self.runs_folder / name
+
+    @staticmethod
+    def _has_models(path: Path) -> bool:
+        return (path / "models").is_dir() or is_transfer(path)
+
+    # What both need
+
+    def load(self, name: str) -> Any:
+        """A classifier by name; the three used last stay in memory.
+
+        Raises:
+            InputError: if there is no run of that name, or its models are of other images.
+        """
+        path = None if name == PACKAGED else self._find_run(name)
+        key = name, 0 if path is None else path.stat().st_mtime
+        with self.loading:
+            if key not in self.loaded:
+                import_keras()
+                classifier = load_classifier(path)
+                if isinstance(classifier, Classifier):
+                    models = tuple(_OneAtATime(model, self.lock) for model in classifier.models)
+                    classifier = replace(classifier, models=models)
+                    classifier.predict(np.zeros((1, SIDE_PX, SIDE_PX, 1), np.uint8))  # compiles it
+                self.loaded[key] = classifier
+            self.loaded[key] = self.loaded.pop(key)  # the last used is the last
+            while len(self.loaded) > MOST_LOADED:
+                del self.loaded[next(iter(self.loaded))]
+            return self.loaded[key]
+
+    async def _handle_upload(self, request: Request, work: Callable[[Path], Any]) -> Any:
+        """Receive a picture into a temporary file, and work on it in a thread.
+
+        Raises:
+            InputError: if it is too large, or no picture; it names the picture, not the file.
+        """
+        content = await _receive(request, MOST_BYTES)
+        try:
+            with tempfile.NamedTemporaryFile(prefix="digit-recognizer-app-") as file:
+                path = Path(file.name)
+                path.write_bytes(content)
+                async with self.small:
+                    pixels = await asyncio.to_thread(_count_pixels, path)
+                async with self.small if len(content) <= SMALL_BYTES and pixels <= SMALL_PIXELS else self.large:
+                    return await asyncio.to_thread(work, path)
+        except InputError as error:
+            if str(error.path or "").startswith(tempfile.gettempdir()):
+                error.path = "The picture"
+            raise
+
+
+async def _receive(request: Request, most_bytes: int) -> bytes:
+    """The body of a request.
+
+    Raises:
+        InputError: if it is larger, or takes too long to arrive.
+    """
+    content = bytearray()
+    try:
+        async with asyncio.timeout(MOST_SECONDS):
+            async for part in request.stream():
+                content += part
+                if len(content) > most_bytes:
+                    raise InputError("app.too_large", received=most_bytes >> 20)
+    except TimeoutError:
+        raise InputError("app.too_slow", received=MOST_SECONDS) from None
+    return bytes(content)
+
+
+def _count_pixels(path: Path) -> int:
+    with open_picture(path) as image:
+        pixels: int = image.width * image.height
+    if pixels > MOST_PIXELS:
+        raise InputError("app.too_many_pixels", received=pixels // 1_000_000, highest=MOST_PIXELS // 1_000_000)
+    return pixels
+
+
+def _keep(path: Path, folder: Path) -> Path:
+    """Keep a drawing as a grey PNG, whatever it came as."""
+    from PIL import Image
+
+    pixels = load_photograph(path).pixels
+    folder.mkdir(parents=True, exist_ok=True)
+    if sum(1 for _ in folder.iterdir()) >= MOST_COLLECTED:
+        raise InputError("app.folder_full", path=folder, highest=MOST_COLLECTED)
+    kept = find_free_path(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{hash_file(path)[:6]}", ".png")
+    with write_atomically(kept, exclusive=True) as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG")
+    return kept
+
+
+def compute_occlusion(classifier: Classifier, image: np.ndarray) -> np.ndarray:
+    """Measure what a model looks at: how far the probability of its answer falls where paper covers the image.
+
+    The method is Zeiler and Fergus' occlusion (2014).
+
+    Args:
+        classifier: of images.
+        image: uint8 (28, 28, 1), 0 = paper, 255 = ink.
+
+    Returns:
+        float64 (28, 28): the mean drop, -1 to 1, over all patches that cover a pixel.
+
+    Example:
+        >>> compute_occlusion(classifier, image).shape  # doctest: +SKIP
+        (28, 28)
+    """
+    starts = range(0, SIDE_PX - PATCH_PX + 1, PATCH_STEP_PX)
+    patches = [(slice(y, y + PATCH_PX), slice(x, x + PATCH_PX)) for y in starts for x in starts]
+    covered = np.repeat(image[None], len(patches) + 1, axis=0)
+    for number, patch in enumerate(patches):
+        covered[number][patch] = 0
+    probabilities = classifier.predict(covered)
+    answer = probabilities[-1].argmax()
+    drops, counts = np.zeros((2, SIDE_PX, SIDE_PX))
+    for patch, row in zip(patches, probabilities, strict=False):
+        drops[patch] += probabilities[-1, answer] - row[answer]
+        counts[patch] += 1
+    return drops / counts
+
+
+def _knows_no_digit(classifier: Any) -> bool:
+    return isinstance(classifier, Classifier) and classifier.of_digits
+
+
+def _describe_glyph(one: GlyphPrediction, classifier: Any) -> dict[str, Any]:
+    glyph = one.glyph
+    shown = len(one.names) + _knows_no_digit(classifier)
+    return {
+        "name": one.name,
+        "verdict": one.verdict,
+        "likely": one.names[one.most_likely],
+        "box": [glyph.x, glyph.y, glyph.width, glyph.height],
+        "probabilities": np.round(one.probabilities[:shown].astype(float), 4).tolist(),
+        "image": _encode(normalize(glyph)) if isinstance(classifier, Classifier) else None,
+    }
+
+
+def _join_lines(picture: PicturePrediction) -> str:
+    """What is written, a line of text per line of writing; a question mark where a glyph is no digit for sure."""
+    lines: dict[int, list[str]] = {}
+    for one in picture.glyphs:
+        lines.setdefault(one.glyph.line, []).append(one.name or "?")
+    return "\n".join(" ".join(names) for names in lines.values())
+
+
+def _describe_row(row: int, train: TrainTable, run: ExaminedRun) -> dict[str, Any]:
+    """A row of train.csv, counted from 0 without the header, and what a run says of it."""
+    label, predicted = int(train.labels[row]), int(run.predictions[row])
+    return {
+        "row": int(row),
+        "label": run.label_set.names[label],
+        "predicted": run.label_set.names[predicted],
+        "probability": round(float(run.oof_probabilities[row, label]), 4),
+        "image": _encode(pixels_to_images(train.pixels[[row]])[0]),
+    }
+
+
+def _has_history(run: ExaminedRun) -> bool:
+    return (run.path / "history.csv").is_file()
+
+
+def _encode(image: np.ndarray) -> str:
+    return base64.b64encode(image.tobytes()).decode("ascii")

@@ -1,0 +1,239 @@
+"""The app: what its server answers to friends and strangers, and its page in a real browser."""
+
+import io
+import json
+import shutil
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+import uvicorn
+from browser import Browser, find_browser
+from conftest import expect_error
+from PIL import Image, ImageDraw
+from starlette.testclient import TestClient
+
+from digit_recognizer.app import server
+from digit_recognizer.app.__main__ import main
+from digit_recognizer.app.server import build_app, compute_occlusion, open_socket
+
+SEVEN = [[(0.3, 0.2), (0.6, 0.2), (0.45, 0.8)]]  # strokes, as shares of the paper
+ONE = [[(0.8, 0.2), (0.8, 0.8)]]
+
+
+def draw(*strokes, size=(720, 480), form="PNG", **options):
+    picture = Image.new("L", size, "white")
+    for stroke in strokes:
+        points = [(x * size[0], y * size[1]) for x, y in stroke]
+        ImageDraw.Draw(picture).line(points, fill=17, width=24, joint="curve")
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, run_templates):
+    """A folder with `runs`: a finished one, an ensemble's other member and a stopped one; never write to it."""
+    folder = tmp_path_factory.mktemp("app")
+    for name in ("whole", "run"):
+        shutil.copytree(run_templates / name, folder / "runs" / name)
+    shutil.copytree(run_templates / "whole", folder / "runs" / "other")
+    path = folder / "runs" / "other" / "oof_probabilities.npy"
+    oof = np.load(path)
+    np.save(path, np.roll(oof, 1, axis=1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(folder):
+    with TestClient(build_app(folder / "runs", folder / "kept")) as client:
+        yield client
+
+
+def test_a_drawing_is_read_with_boxes_images_and_probabilities(client):
+    answer = client.post("/api/read", content=draw(*SEVEN, *ONE)).json()
+    assert answer["text"] == "7 1" and len(answer["names"]) == 11
+    seven, one = answer["glyphs"]
+    assert seven["box"][0] < 216 < 432 < seven["box"][0] + seven["box"][2] < one["box"][0]
+    assert sum(seven["probabilities"]) == pytest.approx(1, abs=0.01) and seven["probabilities"][7] > 0.9
+    assert answer["notes"] == []
+
+
+def test_blank_paper_and_a_run_of_ones_own_are_read_as_well(client):
+    assert client.post("/api/read", content=draw()).json()["glyphs"] == []
+    answer = client.post("/api/read?classifier=whole", content=draw(*SEVEN)).json()
+    assert len(answer["glyphs"]) == 1 and answer["names"][-1] == "no digit"
+    start = client.get("/api/start").json()
+    assert start["classifiers"] == [server.PACKAGED, "other", "whole"] and start["collect"].endswith("kept")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"no picture", "The picture"),
+        (b"", "The picture"),
+        (draw(*SEVEN)[:300], "The picture"),
+        (draw(size=(9000, 7000)), "megapixels"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * (1 << 24), "16 MB"),
+        (b"<svg onload='alert(1)'></svg>", "SVG"),
+    ],
+    ids=["text", "nothing", "cut off", "a bomb", "too large", "SVG"],
+)
+def test_a_hostile_upload_is_refused_in_one_line(client, content, says):
+    answer = client.post("/api/read", content=content)
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert says in error and "tmp" not in error and "\n" not in error
+
+
+def test_what_does_not_exist_or_is_not_asked_for_properly_is_refused(client):
+    assert client.post("/api/read?classifier=../secret", content=draw(*SEVEN)).status_code == 422
+    assert client.get("/api/run?name=..").status_code == client.get("/api/run?name=").status_code == 422
+    assert client.get("/api/nothing").status_code == 404
+    assert client.get("/../setup.cfg").status_code == 404
+    assert client.post("/api/occlusion", content=b"12").status_code == 422
+
+
+def test_another_site_and_another_host_are_refused(client):
+    assert client.post("/api/read", content=draw(), headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+    page = client.get("/")
+    assert "default-src 'self'" in page.headers["content-security-policy"] and "http" not in page.text
+
+
+def test_what_the_model_looked_at_is_where_the_ink_is(client):
+    glyph = client.post("/api/read", content=draw(*SEVEN)).json()["glyphs"][0]
+    import base64
+
+    pixels = base64.b64decode(glyph["image"])
+    drops = np.array(client.post("/api/occlusion", content=pixels).json()["drops"]).reshape(28, 28)
+    ink = np.frombuffer(pixels, np.uint8).reshape(28, 28) > 100
+    assert drops[ink].mean() > drops[~ink].mean() and np.abs(drops[:3]).max() < 0.01
+
+
+def test_occlusion_finds_the_only_pixels_that_count():
+    class Classifier:
+        def predict(self, images):
+            one = images[:, 10, 12, 0] / 255
+            return np.stack([one, 1 - one], axis=1)
+
+    image = np.full((28, 28, 1), 255, np.uint8)
+    drops = compute_occlusion(Classifier(), image)
+    assert drops[10, 12] == 1 and drops[20, 20] == 0 and drops.shape == (28, 28)
+
+
+def test_runs_are_listed_shown_and_compared(client, folder):
+    listed = {row["name"]: row for row in client.get("/api/runs").json()}
+    assert listed["whole"]["state"] == "finished" and "--resume" in listed["run"]["resume"]
+    run = client.get("/api/run?name=whole").json()
+    rows = np.array(run["confusions"]).sum()
+    assert rows == listed["whole"]["rows"] and len(run["hardest"]) == server.SHOWN_ROWS
+    assert {row["epoch"] for row in run["history"]} == {1, 2}
+    found = client.get("/api/compare?one=whole&other=other").json()
+    assert "whole" in found["text"] and len(found["only"]) == 2
+    assert str(folder) not in found["text"]
+    assert client.get("/api/compare?one=whole&other=whole").status_code == 422
+
+
+def test_labelled_drawings_are_kept_as_a_folder_per_class(client, folder):
+    kept = client.post("/api/collect?label=7", content=draw(*SEVEN, form="JPEG")).json()["kept"]
+    (picture,) = (folder / "kept" / "7").iterdir()
+    assert kept == str(picture) and picture.read_bytes().startswith(b"\x89PNG")
+    for label in ("", "../up", ".hidden", "a/b", "x" * 40, "a\nb"):
+        assert client.post("/api/collect", params={"label": label}, content=draw()).status_code == 422
+    assert [path.name for path in (folder / "kept").iterdir()] == ["7"]
+    assert client.post("/api/collect?label=8", content=b"no picture").status_code == 422
+
+
+def test_nothing_is_kept_unless_asked_for(folder):
+    with TestClient(build_app(folder / "nowhere")) as client:
+        assert client.post("/api/collect?label=7", content=draw(*SEVEN)).status_code == 422
+        assert client.get("/api/start").json() == {"classifiers": [server.PACKAGED], "collect": None}
+        assert client.get("/api/runs").json() == []
+
+
+def test_a_port_that_is_taken_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with expect_error("app.address", received=f"127.0.0.1:{port}"):
+            main(["--port", str(port), "--debug"])
+    with expect_error("config.out_of_range", column="--port"):
+        main(["--port", "70000", "--debug"])
+
+
+# In a browser
+
+DRAW = """(async () => {
+  const paper = document.getElementById('drawing'), place = paper.getBoundingClientRect()
+  paper.setPointerCapture = () => {}
+  const send = (kind, [x, y]) => paper.dispatchEvent(new PointerEvent(kind, {pointerId: 1, button: 0, bubbles: true,
+    clientX: place.left + x * place.width, clientY: place.top + y * place.height}))
+  for (const stroke of STROKES) {
+    send('pointerdown', stroke[0])
+    stroke.slice(1).forEach((point) => send('pointermove', point))
+    send('pointerup', stroke.at(-1))
+  }
+})()"""
+
+
+@pytest.fixture(scope="module")
+def address(folder):
+    """The app, listening."""
+    listening = open_socket("127.0.0.1", 0)
+    serving = uvicorn.Server(uvicorn.Config(build_app(folder / "runs", folder / "kept"), log_level="warning"))
+    thread = threading.Thread(target=serving.run, args=([listening],), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    serving.should_exit = True
+    thread.join(10)
+
+
+def wait_for(browser, script, wanted, seconds=60):
+    until = time.monotonic() + seconds
+    while (found := browser.run(script)) != wanted:
+        assert time.monotonic() < until, f"{script} is {found!r}, not {wanted!r}"
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(find_browser() is None, reason="there is no Chromium")
+def test_the_page_reads_what_is_drawn_typed_and_uploaded_and_shows_runs(address, tmp_path):
+    text = "document.getElementById('answer').textContent"
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(address, 390)
+        wait_for(browser, "document.querySelectorAll('#classifier option').length", 3)
+        assert browser.run("document.documentElement.scrollWidth <= 390")
+        browser.run(DRAW.replace("STROKES", json.dumps(SEVEN)))
+        wait_for(browser, text, "7")
+        assert browser.run("document.querySelector('#bars .best').firstChild.textContent") == "7"
+        browser.run(DRAW.replace("STROKES", json.dumps(ONE)))
+        wait_for(browser, text, "7 1")
+        browser.run("document.getElementById('undo').click()")
+        wait_for(browser, text, "7")
+        browser.run("document.getElementById('clear').click()")
+        wait_for(browser, text, "Nothing is drawn yet.")
+
+        keys = [" ", *["ArrowDown"] * 30, " "]  # by keyboard alone: a 1
+        browser.run(f"""for (const key of {keys}) document.getElementById('drawing').dispatchEvent(
+            new KeyboardEvent('keydown', {{key, bubbles: true}}))""")
+        wait_for(browser, text, "1")
+
+        content = list(draw(*SEVEN, *ONE, form="JPEG"))
+        browser.run(f"""(() => {{ const data = new DataTransfer(), file = new File([new Uint8Array({content})], 'a.jpg',
+            {{type: 'image/jpeg'}}); data.items.add(file); const input = document.getElementById('file')
+            input.files = data.files; input.dispatchEvent(new Event('change')) }})()""")
+        wait_for(browser, text, "7 1")
+        browser.run("""(() => { const chosen = document.getElementById('classifier'); chosen.value = 'whole'
+            chosen.dispatchEvent(new Event('change')) })()""")
+        wait_for(
+            browser,
+            "document.querySelectorAll('#glyphs button').length > 0 && !document.getElementById('error').textContent",
+            True,
+        )
+
+        browser.run("document.getElementById('tab-runs').click()")
+        wait_for(browser, "document.querySelectorAll('#board tbody tr').length", 3)
+        browser.run("document.querySelector('#board button').click()")
+        wait_for(browser, "document.querySelectorAll('#detail .pictures li').length", server.SHOWN_ROWS)
+        assert browser.run("document.documentElement.scrollWidth <= 390")
