@@ -23,7 +23,7 @@ class AppArguments:
     runs: Path = Path("runs")
     """Folder whose folders are runs."""
     collect: Path | None = None
-    """Keep drawings that the visitor labels, in this folder, one folder per class. None keeps nothing."""
+    """Keep drawings that the visitor labels, in this folder, one folder per class. Without it, nothing is kept."""
     host: str = "127.0.0.1"
     """Address to listen on. 0.0.0.0 lets everybody in your network in."""
     port: int = 8000
@@ -40,9 +40,9 @@ class AppArguments:
 def main(arguments: list[str]) -> None:
     """Serve the app until it is interrupted."""
     chosen = parse_arguments(AppArguments, "app", arguments)
-    for package in ("starlette", "uvicorn"):
-        require(package, "app")
-    require("PIL.Image", "vision")
+    require("starlette", "app")
+    require("uvicorn", "app")
+    require("PIL.Image", "app")
     if chosen.collect is not None:
         check_writable_folder(chosen.collect.parent)
 
