@@ -131,6 +131,7 @@ def test_runs_are_listed_shown_and_compared(client, folder):
     rows = np.array(run["confusions"]).sum()
     assert rows == listed["whole"]["rows"] and len(run["hardest"]) == server.SHOWN_ROWS
     assert {row["epoch"] for row in run["history"]} == {1, 2}
+    assert all(1 <= row["row"] <= rows for row in run["hardest"])
     found = client.get("/api/compare?one=whole&other=other").json()
     assert "whole" in found["text"] and len(found["only"]) == 2
     assert str(folder) not in found["text"]

@@ -410,13 +410,13 @@ function drawCurves(history) {  // errors on a logarithmic axis, so that late ep
     if (text) made.textContent = text
     return made
   }
-  const lines = [['accuracy', 'training'], ['val_accuracy', 'validation']]
+  const lines = [['accuracy', 'training'], ['val_accuracy', 'validation']].filter(([key]) => history.some((row) => row[key] !== null))
   const errors = history.flatMap((row) => lines.map(([key]) => row[key]).filter((value) => value !== null).map((value) => 1 - value))
   const low = Math.max(1e-5, Math.min(...errors.filter((error) => error > 0), 0.5)) / 1.2, high = Math.max(...errors, low * 2)
   const last = Math.max(2, ...history.map((row) => row.epoch))
   const x = (epoch) => left + width * (epoch - 1) / (last - 1)
   const y = (error) => top + height * (1 - Math.log(Math.max(error, low) / low) / Math.log(high / low))
-  const svg = make('svg', { viewBox: `0 0 ${left + width + 16} ${top + height + 62}`, role: 'img', 'aria-label': 'Errors by epoch, training and validation, one line per fold' })
+  const svg = make('svg', { viewBox: `0 0 ${left + width + 16} ${top + height + 62}`, role: 'img', 'aria-label': `Errors by epoch, one line per fold: ${lines.map(([, kind]) => kind).join(' and ')}` })
   for (const tick of [0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002, 0.0001]) {
     if (tick < low || tick > high) continue
     svg.append(make('line', { class: 'grid', x1: left, x2: left + width, y1: y(tick), y2: y(tick) }), make('text', { x: left - 8, y: y(tick) + 4, 'text-anchor': 'end' }, `${100 * tick} %`))

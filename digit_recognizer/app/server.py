@@ -446,10 +446,10 @@ def _join_lines(picture: PicturePrediction) -> str:
 
 
 def _describe_row(row: int, train: TrainTable, run: ExaminedRun) -> dict[str, Any]:
-    """A row of train.csv, counted from 0 without the header, and what a run says of it."""
+    """A row of train.csv, counted from 1 as in the report, and what a run says of it."""
     label, predicted = int(train.labels[row]), int(run.predictions[row])
     return {
-        "row": int(row),
+        "row": int(row) + 1,
         "label": run.label_set.names[label],
         "predicted": run.label_set.names[predicted],
         "probability": round(float(run.oof_probabilities[row, label]), 4),
