@@ -1,12 +1,12 @@
 # make demo: from nothing to a cross-validated score and a submission, on bundled digits; installs no extra.
 # make test: what every change must pass, in 6 minutes on 2 cores. make test-all: also the slow tests and the type checks.
-# PYTHON=python3.12 make … chooses the interpreter.
+# make figures: the pictures of README and docs. PYTHON=python3.12 make … chooses the interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := input/sample
 
-.PHONY: demo test test-fast test-all lint format kernels clean
+.PHONY: demo test test-fast test-all lint format figures kernels clean
 
 demo: .venv/installed
 	$(BIN)/python -m digit_recognizer.download sample --input-dir $(SAMPLE)
@@ -31,6 +31,9 @@ lint: .venv/installed-test
 format: .venv/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+figures: .venv/installed-test
+	$(BIN)/python benchmarks/figures.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
