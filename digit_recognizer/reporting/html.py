@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,15 @@ class Section:
 
     Attributes:
         title: a few words, unique in the report.
-        paragraphs: plain text, no markup.
+        paragraphs: plain text; what stands between two backticks is shown as code.
         figures: drawn already.
-        table: rows of cells, the first of them the header; empty for none.
+        table: rows of cells, the first of them the header; or a DataFrame of text. Empty for none.
     """
 
     title: str
     paragraphs: tuple[str, ...] = ()
     figures: tuple[FigureFile, ...] = ()
-    table: tuple[tuple[str, ...], ...] = ()
+    table: "tuple[tuple[str, ...], ...] | pd.DataFrame" = ()
 
 
 STYLE = Path(__file__).with_name("report.css")
@@ -47,6 +51,7 @@ GENERATOR = '<meta name="generator" content="digit_recognizer report">'  # by wh
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 PNG_SIZE = 16  # where a PNG has its width and height in px: after its signature, and its first chunk's length and kind
 SHORT_CELL = 24  # characters
+CODE = re.compile("`([^`]+)`")  # as study files and docs mark it
 PERCENT = re.compile(r"(?<=\d) %")  # which must not begin a line
 NUMBER = re.compile(r"[-+–]?[\d,.]*\s?%?")
 
@@ -87,13 +92,19 @@ def build_page(title: str, header: str, sections: Sequence[Section], footer: Seq
     )
 
 
-def build_table(rows: Sequence[Sequence[str]], label: str) -> str:
+def build_table(table: "Sequence[Sequence[str]] | pd.DataFrame", label: str) -> str:
     """A table in a box of its own, which scrolls where the screen is narrow.
 
     Args:
-        rows: cells as plain text, the first row the header; all of one length.
+        table: rows of plain text, the first of them the header, all of one length; or a DataFrame of text, whose
+            columns without any text are left out.
         label: what the table is, for those who hear the page.
     """
+    if isinstance(table, Sequence):
+        rows = table
+    else:
+        shown = table.loc[:, (table != "").any(axis=0)]
+        rows = [tuple(shown), *shown.itertuples(index=False, name=None)]
     kinds = [_find_kind(cells[1:]) for cells in zip(*rows, strict=True)]
     head, *body = [[f"{kind}>{escape_html(cell)}" for kind, cell in zip(kinds, row, strict=True)] for row in rows]
     titles = "".join(f'<th scope="col"{cell}</th>' for cell in head)
@@ -112,8 +123,9 @@ def build_facts(facts: Sequence[tuple[str, str]]) -> str:
 
 def _build_section(number: int, section: Section) -> str:
     parts = [_build_figure(f"{number}-{place}", figure) for place, figure in enumerate(section.figures, 1)]
-    parts += [f"<p>{escape_html(paragraph)}</p>" for paragraph in section.paragraphs]
-    if section.table:
+    paragraphs = (CODE.sub(r"<code>\1</code>", escape_html(paragraph)) for paragraph in section.paragraphs)
+    parts += [f"<p>{paragraph}</p>" for paragraph in paragraphs]
+    if len(section.table):
         parts.append(build_table(section.table, f"Table: {section.title}"))
     return "\n".join(parts)
 
