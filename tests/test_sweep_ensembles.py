@@ -119,9 +119,9 @@ def test_scores_come_back_from_their_table_and_are_on_the_page(tmp_path):
     update_ensembles(STUDY, records, tmp_path, lambda _: LABELS)
     assert load_ensembles(tmp_path / "ensembles.csv").values.tolist() == scores.values.tolist()
     section = describe_ensembles(Results(STUDY, records, [], tmp_path))
-    assert section.table == (
-        ("configuration", "1 model", "2 models", "fewer errors"), ("epochs 1", "0.75000", "1.00000", "100 %"),
-    )  # fmt: skip
+    assert section.table.to_dict("records") == [
+        {"configuration": "epochs 1", "1 models": "0.75000", "2 models": "1.00000", "fewer errors": "100 %"}
+    ]
     assert section.figures[0].path.read_bytes().startswith(b"\x89PNG")
     assert describe_ensembles(Results(STUDY, records, [], tmp_path / "none")) is None
 

@@ -15,7 +15,6 @@ from digit_recognizer.sweeps.statistics import (
     measure_effects,
     measure_importance,
     measure_interactions,
-    rank,
     select_records,
     summarize,
 )
@@ -215,9 +214,9 @@ def test_the_parameter_that_explains_the_variance_is_important():
 
 def test_importance_needs_twenty_configurations_and_two_parameters():
     study = make_grid(seeds=1)
-    assert isinstance(measure_importance(study, summarize(study, make_records(study, lambda one: 0.9)[:3])), str)
+    assert not measure_importance(study, summarize(study, make_records(study, lambda one: 0.9)[:3]))
     one = make_study(grids=({"batch_size": tuple(range(10, 30))},))
-    assert isinstance(measure_importance(one, summarize(one, make_records(one, lambda one: 0.9))), str)
+    assert not measure_importance(one, summarize(one, make_records(one, lambda one: 0.9 + one["batch_size"] / 1000)))
 
 
 def test_a_search_has_importance_but_no_effects():
@@ -233,7 +232,7 @@ def test_a_search_has_importance_but_no_effects():
         for seed in (0, 1)
         for one in configurations
     ]
-    assert isinstance(measure_importance(study, summarize(study, records[:20])), str), "of one seed"
+    assert not measure_importance(study, summarize(study, records[:20])), "of one seed"
     assert next(iter(measure_importance(study, summarize(study, records)))) == "optimizer"
     assert [(one.parameter, one.verdict) for one in measure_effects(study, records)] == [("optimizer", "not tested")]
 
@@ -249,7 +248,7 @@ def test_records_of_an_earlier_version_of_the_study_do_not_count():
 def test_the_configuration_of_the_highest_mean_ranks_first():
     study = make_grid()
     records = make_records(study, lambda one: 0.9 - one["model_args.dropout"] / 10 + one["batch_size"] / 10_000)
-    assert rank(summarize(study, records))[0].configuration == {"model_args.dropout": 0.3, "batch_size": 150}
+    assert summarize(study, records)[0].configuration == {"model_args.dropout": 0.3, "batch_size": 150}
 
 
 def crossed(configuration):
@@ -351,8 +350,7 @@ def test_plateau_is_undecided_if_much_may_still_be_gained(deviation, rows, undec
     plateau = find_plateau(curves)
     assert plateau.high == pytest.approx(4.303 * deviation / 3**0.5, rel=1e-3)
     plateau = find_plateau(curves, 1 / rows)
-    assert plateau.epoch == 1 and plateau.noise == pytest.approx((0.16 / rows) ** 0.5)
-    assert plateau.undecided is undecided
+    assert plateau.epoch == 1 and plateau.undecided is undecided
 
 
 def test_the_same_gain_matters_beside_few_errors_only():

@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -71,7 +71,11 @@ def select_records(study: Study, records: Sequence[TrialRecord]) -> list[TrialRe
 
 
 def summarize(study: Study, records: Sequence[TrialRecord]) -> list[Summary]:
-    """A summary per configuration: of grids in the order of the file, also before they are run; else as they came."""
+    """A summary per configuration, the highest mean first; of grids also those that have not been run, at the end.
+
+    Those of which another run was pruned or failed come after the others: a mean over the runs that went well is too
+    high. Equal ones keep the order of the study's file, or of a search.
+    """
     found = {tuple(sorted(one.items())): runs for one, runs in group_by_configuration(records)}
     summaries = []
     for configuration in study.configurations or [runs[0].configuration for runs in found.values()]:
@@ -79,16 +83,7 @@ def summarize(study: Study, records: Sequence[TrialRecord]) -> list[Summary]:
         states = [record.state for record in runs]
         done = tuple(record for record in runs if record.state == "done")
         summaries.append(Summary(configuration, done, states.count("failed"), states.count("pruned")))
-    return summaries
-
-
-def rank(summaries: Sequence[Summary]) -> list[Summary]:
-    """The configurations with a finished run, the highest mean first; of equal ones the earlier first.
-
-    Those of which another run was pruned or failed come last: a mean over the runs that went well is too high.
-    """
-    done = [one for one in summaries if one.done]
-    return sorted(done, key=lambda one: (one.pruned + one.failed > 0, -(one.mean or 0)))
+    return sorted(summaries, key=lambda one: (not one.done, one.pruned + one.failed > 0, -(one.mean or 0)))
 
 
 # Effects: what changing one value does to the accuracy, with an interval.
@@ -326,7 +321,7 @@ LEAST_CONFIGURATIONS = 20  # a forest over fewer mostly learns their noise
 FOREST_SEED = 0
 
 
-def measure_importance(study: Study, summaries: Sequence[Summary]) -> dict[str, float] | str:
+def measure_importance(study: Study, summaries: Sequence[Summary]) -> dict[str, float]:
     """Share out the variance of the configurations' mean accuracies among the parameters that all of them have.
 
     By functional analysis of variance over a random forest (fANOVA; Hutter, Hoos and Leyton-Brown 2014, "An efficient
@@ -334,34 +329,33 @@ def measure_importance(study: Study, summaries: Sequence[Summary]) -> dict[str, 
     by itself, over the whole space; shares of parameters together are left out, and the rest scaled to 1.
 
     Returns:
-        Each parameter's share, the largest first; they sum to 1. Where they cannot be had, why.
+        Each parameter's share, the largest first; they sum to 1. Empty of fewer than twenty configurations or two
+        parameters, of equal accuracies, and of a search with one seed, where noise looks like a parameter's share.
     """
     done = [one for one in summaries if one.mean is not None]
-    names = [name for name in study.parameters if all(name in one.configuration for one in done)]
-    names = [name for name in names if len({one.configuration[name] for one in done}) > 1]
-    if len(done) < LEAST_CONFIGURATIONS:
-        return f"needs {LEAST_CONFIGURATIONS} finished configurations, not {len(done)}"
-    if study.method != "grid" and all(len(one.done) == 1 for one in done):
-        return "needs two seeds, to tell noise from what a parameter explains"
-    if len(names) < 2 or len({one.mean for one in done}) == 1:
-        return "needs two parameters that vary in all configurations, and accuracies that differ"
+    values: dict[str, list[Any]] = {name: [one.configuration.get(name) for one in done] for name in study.parameters}
+    values = {name: found for name, found in values.items() if None not in found and len(set(found)) > 1}
+    one_seed = study.method != "grid" and all(len(one.done) == 1 for one in done)
+    if len(done) < LEAST_CONFIGURATIONS or len(values) < 2 or one_seed or len({one.mean for one in done}) == 1:
+        return {}
     import optuna
 
-    values = {name: [one.configuration[name] for one in done] for name in names}
     kinds: dict[str, BaseDistribution] = {}
     for name, found in values.items():
         if are_numbers(found):  # a forest splits at the values there are: whole numbers need no interval of their own
             log = isinstance(drawn := study.ranges.get(name), Range) and drawn.log
-            kinds[name] = optuna.distributions.FloatDistribution(min(map(float, found)), max(map(float, found)), log)
+            kinds[name] = optuna.distributions.FloatDistribution(min(found), max(found), log)
         else:
             values[name] = [json.dumps(value) for value in found]
-            kinds[name] = optuna.distributions.CategoricalDistribution(sorted({str(value) for value in values[name]}))
+            kinds[name] = optuna.distributions.CategoricalDistribution(sorted(set(values[name])))
     table = create_optuna_study()
-    for place, one in enumerate(done):
-        params = {name: values[name][place] for name in names}
-        table.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=one.mean))
+    for one, *params in zip(done, *values.values(), strict=True):
+        trial = optuna.trial.create_trial(
+            params=dict(zip(values, params, strict=True)), distributions=kinds, value=one.mean
+        )
+        table.add_trial(trial)
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=FOREST_SEED)
-    return dict(optuna.importance.get_param_importances(table, evaluator=evaluator, params=names))
+    return dict(optuna.importance.get_param_importances(table, evaluator=evaluator, params=list(values)))
 
 
 # Plateaus: the epoch from which on further training gains nothing significant.
@@ -372,24 +366,30 @@ LAST_PART = 10  # the last tenth of the epochs stands for the result of training
 
 @dataclass(frozen=True)
 class Plateau:
-    """Where the gains of longer training end."""
+    """Where the gains of longer training end.
 
-    epoch: int | None  # the first (from 1) from which on the gain is not significant; None if there is none
-    gain: float | None  # what training on from there still gained, with its interval
+    Attributes:
+        epoch: the first (from 1) from which on the gain is not significant; None if there is none.
+        gain, low, high: what training on from there still gained, with its interval.
+        excess: of the best epoch over the last; too high, since the best is chosen on the rows that measure it.
+        undecided: whether the seeds are too few to say that gains end there: much may still be gained within the
+            interval. Much is what exceeds both a tenth of the errors at the end and twice the standard deviation that
+            the draw of the held-out rows alone would cause: a smaller gain does not matter, or hardly shows in any run.
+    """
+
+    epoch: int | None
+    gain: float | None
     low: float | None
     high: float | None
-    accuracy: float  # at the end, the mean over the seeds
-    noise: float  # the standard deviation of one run's accuracy that the draw of the held-out rows alone would cause
-    excess: float  # of the best epoch over the last; too high, since the best is chosen on the rows that measure it
+    excess: float
+    undecided: bool = False
 
     @property
-    def undecided(self) -> bool:
-        """Whether the seeds are too few to say that gains end at `epoch`: much may still be gained within the interval.
-
-        Much is what exceeds both a tenth of the errors at the end and twice `noise`. A smaller gain either does not
-        matter, or these rows would hardly show it in any one run.
-        """
-        return self.high is not None and self.high > max(LEAST_SHARE * (1 - self.accuracy), 2 * self.noise)
+    def verdict(self) -> str:
+        """In a few words."""
+        if self.epoch is None:
+            return "still gains in the last epoch"
+        return f"{'undecided' if self.undecided else 'no significant gain'} from epoch {self.epoch:,} on"
 
 
 def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> Plateau | None:
@@ -401,7 +401,7 @@ def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> 
     plateau is 2.5 % at most, however many epochs there are (fixed-sequence tests; Westfall and Krishen 2001, "Optimally
     weighted, fixed sequence and gatekeeper multiple testing procedures"). To ask for an epoch after which no single
     interval ever leaves 0 out would lead to the end of any long curve: of a hundred epochs without a gain some five
-    seem to have one. With few seeds intervals are wide and the epoch is early; then `Plateau.undecided` warns.
+    seem to have one. With few seeds intervals are wide and the epoch is early; then `undecided` warns.
 
     Args:
         curves: held-out accuracy after each epoch, a curve per seed; shorter ones than the longest do not count.
@@ -416,16 +416,16 @@ def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> 
         return None
     window = max(1, epochs // LAST_PART)
     means = np.lib.stride_tricks.sliding_window_view(whole, window, axis=1).mean(axis=-1)  # (seeds, starts)
-    accuracy = float(means[:, -1].mean())
-    noise = math.sqrt(accuracy * (1 - accuracy) * resolution)  # a binomial's, as resolution is 1 / rows
     excess = float((whole.max(axis=1) - whole[:, -1]).mean())
     gains, reach = _compute_reach(means[:, -1:] - means[:, :-1], 1, resolution / window**0.5)
     ended = np.flatnonzero(gains - reach <= 0)
     if not len(ended):
-        return Plateau(None, None, None, None, accuracy, noise, excess)
-    first = int(ended[0])
-    gain, low, high = (float(all_[first]) for all_ in (gains, gains - reach, gains + reach))
-    return Plateau(first + 1, gain, low, high, accuracy, noise, excess)
+        return Plateau(None, None, None, None, excess)
+    gain, low, high = (float(all_[ended[0]]) for all_ in (gains, gains - reach, gains + reach))
+    accuracy = float(means[:, -1].mean())
+    noise = math.sqrt(accuracy * (1 - accuracy) * resolution)  # a binomial's, as resolution is 1 / rows
+    undecided = high > max(LEAST_SHARE * (1 - accuracy), 2 * noise)
+    return Plateau(int(ended[0]) + 1, gain, low, high, excess, undecided)
 
 
 # Claims of the seed report, compared with the runs.

@@ -358,8 +358,8 @@ class _Sweep:
 
     def _print_notes(self) -> None:
         """Cautions, and configurations of which no network can be built: before hours are spent on the others."""
-        for caution in list_cautions(self.study, self.study.configurations):
-            print_line(f"note: {caution}")
+        for name, values, limit in list_cautions(self.study, self.study.configurations):
+            print_line(f"note: {name} {values}: {limit}")
         for trial in find_next_trials(self.study, self.records):
             if trial.seed == 0 and (fault := find_model_fault(self.study.build_config(trial.configuration, 0))):
                 label = label_configuration(self.study, trial.configuration)
