@@ -261,8 +261,8 @@ def check_archive(path: Path) -> None:
 
 def check_arrays(path: Path) -> None:
     """A checkpoint or a fold model, both of which carry a SHA-256."""
-    from digit_recognizer.models._weights import unpack_weights
     from digit_recognizer.training.checkpoint import unpack_state
+    from digit_recognizer.training.weights import unpack_weights
 
     unpack = unpack_state if path.name.startswith("state") else unpack_weights
     unpack(path.read_bytes())

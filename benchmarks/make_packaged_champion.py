@@ -18,9 +18,9 @@ from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.io import hash_file, read_json, write_atomically
 from digit_recognizer.models import build_model
 from digit_recognizer.models._packaged import ARCHITECTURE, WEIGHTS
-from digit_recognizer.training.fold_models import load_fold_model
 from digit_recognizer.training.run import load_config, load_run_config
 from digit_recognizer.training.trainer import predict_probabilities
+from digit_recognizer.training.weights import load_fold_models
 
 FOLD = 0
 
@@ -41,7 +41,7 @@ def main() -> None:
         )
     held_out = np.load(path / "folds.npy") == FOLD
     model = build_model(ARCHITECTURE)
-    model.set_weights(load_fold_model(path, FOLD).get_weights())
+    model.set_weights(load_fold_models(path, [FOLD]).models[0].get_weights())
     right = predict_probabilities(model, dataset.images[held_out]).argmax(axis=1) == dataset.labels[held_out]
     facts = {
         "command": begun["command"],

@@ -65,7 +65,7 @@ def build_ours(
 def build_plain_keras(architecture: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
     import_keras()
     from digit_recognizer.models import build_model
-    from digit_recognizer.models._blocks import make_plain
+    from digit_recognizer.training.weights import make_plain
 
     model = make_plain(build_model(architecture))
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])

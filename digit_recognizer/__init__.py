@@ -26,7 +26,7 @@ _MODULES = {  # name -> the module that defines it
     "cross_validate": "training.cross_validation",
     "ensemble": "evaluation.predictions",
     "list_models": "models",
-    "load_fold_models": "training.fold_models",
+    "load_fold_models": "training.weights",
     "load_pretrained": "models._packaged",
     "load_test": "data.dataset",
     "load_train": "data.dataset",

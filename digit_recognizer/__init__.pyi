@@ -12,7 +12,7 @@ from digit_recognizer.models import build_model as build_model
 from digit_recognizer.models import list_models as list_models
 from digit_recognizer.models._packaged import load_pretrained as load_pretrained
 from digit_recognizer.training.cross_validation import cross_validate as cross_validate
-from digit_recognizer.training.fold_models import load_fold_models as load_fold_models
+from digit_recognizer.training.weights import load_fold_models as load_fold_models
 from digit_recognizer.vision.recognition import predict as predict
 
 __version__: str

@@ -19,7 +19,6 @@ from digit_recognizer.data.frames import read_images
 from digit_recognizer.errors import DivergedError, InputError, suggest
 from digit_recognizer.models import build_config, register_model
 from digit_recognizer.models._own import Builder
-from digit_recognizer.models._weights import pack_weights, restore_weights
 from digit_recognizer.training.callbacks import Progress, list_callbacks
 from digit_recognizer.training.hardware import choose_precision, data_parallel, precision_policy
 from digit_recognizer.training.inputs import build_fresh_model, check_model_flags, make_inputs
@@ -170,7 +169,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         if "model_" in state:
-            state["model_"] = pack_weights(state["model_"])
+            state["model_"] = state["model_"].get_weights()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -181,7 +180,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
             register_model(self.model)
             with precision_policy(self.config_.precision):
                 self.model_ = build_fresh_model(self.config_.replace(weights="none"), len(self.classes_))
-            restore_weights(self.model_, weights)
+            self.model_.set_weights(weights)
 
 
 def _tabulate(history: list[dict[str, Any]]) -> Any:

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.models import build_model
-from digit_recognizer.models._weights import pack_weights
 from digit_recognizer.training.run import REQUIRED_METRICS, find_fold_weights
+from digit_recognizer.training.weights import pack_weights
 
 SIDE_PX = 64
 QUICK = ["--copies", "8", "--epochs", "8", "--batch-size", "32"]  # of a transfer

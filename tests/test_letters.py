@@ -12,7 +12,7 @@ from drawn_letters import QUICK, write_place
 
 from digit_recognizer import transfer
 from digit_recognizer.data.splits import assign_folds
-from digit_recognizer.training.fold_models import load_fold_models
+from digit_recognizer.training.weights import load_fold_models
 from digit_recognizer.transfer_learning import training as letter_transfer
 from digit_recognizer.vision.class_folders import find_classes, load_pictures
 from digit_recognizer.vision.segment import load_letter
@@ -57,7 +57,7 @@ def read_weights(folder):
 
 
 def read_base_weights(place):
-    return list_weights(load_fold_models(place / "run", most=1).models[0])
+    return list_weights(load_fold_models(place / "run", [0]).models[0])
 
 
 def test_a_transfer_leaves_its_configuration_history_metrics_model_and_figures(done):

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import build_model, list_models, read_options
-from digit_recognizer.models._weights import export_keras, load_weights, pack_weights, unpack_weights
+from digit_recognizer.training.weights import export_keras, load_weights, pack_weights, unpack_weights
 
 BITS = 400
 
@@ -49,7 +49,7 @@ def test_unnamed_layers_keep_their_names_from_build_to_build(tmp_path):
 
 def change(content, **changes):
     """The file with some of its arrays replaced, None for removed, and a right checksum."""
-    from digit_recognizer.models._weights import _hash_arrays
+    from digit_recognizer.training.weights import _hash_arrays
 
     arrays = {**unpack_weights(content), **changes}
     arrays = {name: array for name, array in arrays.items() if array is not None}

@@ -16,7 +16,7 @@ from conftest import expect_error
 from digit_recognizer import models
 from digit_recognizer.cli import parse_run_config
 from digit_recognizer.models import build_model, list_models
-from digit_recognizer.models._blocks import make_plain
+from digit_recognizer.training.weights import make_plain
 
 table = importlib.import_module("digit_recognizer.models.__main__")
 

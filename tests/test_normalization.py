@@ -4,7 +4,8 @@ import pytest
 from keras import layers
 
 from digit_recognizer.models import build_model
-from digit_recognizer.models._blocks import FusedBatchNormalization, make_plain
+from digit_recognizer.models._blocks import FusedBatchNormalization
+from digit_recognizer.training.weights import make_plain
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 CLOSE = {"float32": 2e-5, "mixed_bfloat16": 1e-2}  # of the largest number: the format's own rounding

@@ -95,14 +95,14 @@ def test_help_lists_the_options_of_the_chosen_model(capsys):
 
 
 def test_a_run_keeps_its_options_when_it_is_reopened(tiny_dir, tmp_path, capsys):
-    from digit_recognizer.training.fold_models import load_fold_model
     from digit_recognizer.training.run import Run
+    from digit_recognizer.training.weights import load_fold_models
 
     run, flags = tmp_path / "run", ["--model", "dense", "--model-args", "layers=1", "units=5", "--epochs", "1"]
     places = ["--input-dir", str(tiny_dir), "--run-dir", str(run), "--submission", str(tmp_path / "mine.csv")]
     assert train.main([*flags, *places]) == 0
     assert "dense layers=1 units=5: 60 training rows" in capsys.readouterr().out
-    assert load_fold_model(run, 0).count_params() == 785 * 5 + 6 * 10
+    assert load_fold_models(run).models[0].count_params() == 785 * 5 + 6 * 10
     assert json.loads((run / "config.json").read_text())["model_args"] == ["layers=1", "units=5"]
     folder, config = Run.reopen(run, "train")
     with folder:

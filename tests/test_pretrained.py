@@ -11,7 +11,7 @@ from conftest import expect_error
 from digit_recognizer import cv, load_pretrained
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.errors import InputError
-from digit_recognizer.models import _packaged, build_model
+from digit_recognizer.models import SEEN_TEST_ROWS, _packaged, build_model
 from digit_recognizer.training.cross_validation import cross_validate
 from digit_recognizer.training.inputs import has_seen_test_rows
 
@@ -82,7 +82,7 @@ def test_the_submission_of_a_run_with_its_layers_is_ineligible(tiny_dir, tmp_pat
 
     def build(input_shape, classes):  # quicker to train
         model = build_model("dense", input_shape, classes)
-        setattr(model.layers[-1], _packaged.SEEN_TEST_ROWS, True)
+        setattr(model.layers[-1], SEEN_TEST_ROWS, True)
         return model
 
     result = cross_validate(build, tiny_dir / "train.csv", tiny_dir / "test.csv", folds=2, epochs=1, run_dir="run")

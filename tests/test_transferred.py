@@ -14,9 +14,9 @@ import digit_recognizer as dr
 from digit_recognizer import examine, report, transfer
 from digit_recognizer.compare import main as compare
 from digit_recognizer.io import read_json, write_json
-from digit_recognizer.models._weights import load_arrays, pack_arrays
 from digit_recognizer.predict import main as predict
 from digit_recognizer.training.transfers import load_transfer
+from digit_recognizer.training.weights import load_arrays, pack_arrays
 from digit_recognizer.transfer_learning.heads import NeighbourClassifier
 from digit_recognizer.transfer_learning.report import describe_results
 from digit_recognizer.transfer_learning.results import Choice, choose

@@ -13,8 +13,8 @@ import pytest
 from conftest import expect_error
 
 from digit_recognizer.models import _resnet152v2, vgg16
-from digit_recognizer.models._weights import export_keras, load_weights, pack_weights
 from digit_recognizer.training.inputs import load_features
+from digit_recognizer.training.weights import export_keras, load_weights, pack_weights
 
 # The table of `digit-nets`, with the names that the rest of the package reads. Shapes are per image.
 TABLE = [

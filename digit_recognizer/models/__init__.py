@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import keras
 
 Number = int | float
+SEEN_TEST_ROWS = "seen_test_rows"  # an attribute of every layer of the packaged models, for a submission's provenance
 
 # Recipes that the presets of several models share. Accuracies on 2,000 held-out rows (1 % is 20 rows), one seed,
 # `train --epochs 5 --limit-train 10000 --batch-size 64 --precision bfloat16`; a dash was not tried:

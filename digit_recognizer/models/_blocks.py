@@ -88,6 +88,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     as Keras has it).
     """
 
+    plain_class = keras.layers.BatchNormalization
+
     def call(self, inputs: "KerasTensor", training: bool | None = None, mask: Any = None) -> "KerasTensor":
         """Normalize (n, height, width, channels); the output has the inputs' shape and the layer's compute dtype."""
         if mask is not None or not self._has_kernel(inputs):
@@ -126,25 +128,3 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 def _approach(moving: keras.Variable, of_batch: "KerasTensor", momentum: float) -> None:
     moving.assign(moving * momentum + of_batch * (1 - momentum))
-
-
-def make_plain(model: keras.Model) -> keras.Model:
-    """The same model with Keras' own normalization in place of the fused one, for people without this package.
-
-    Args:
-        model: functional, built.
-
-    Returns:
-        A new model with equal layers, names, weights and outputs; the very model where nothing in it is fused.
-    """
-    if not any(isinstance(layer, FusedBatchNormalization) for layer in model.layers):
-        return model
-
-    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        fused = isinstance(layer, FusedBatchNormalization)
-        kind = keras.layers.BatchNormalization if fused else type(layer)
-        return kind.from_config(layer.get_config())
-
-    plain: keras.Model = keras.models.clone_model(model, clone_function=copy)
-    plain.set_weights(model.get_weights())
-    return plain

@@ -81,10 +81,10 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
             raise InputError("report.row", received=row, rows=len(train.labels))
     letters = None if request.images is None else load_letters(request.images)
     import_keras()  # nothing before this needs it
-    from digit_recognizer.training.fold_models import load_fold_model
+    from digit_recognizer.training.weights import load_fold_models
 
     with reading_its_own_files():
-        network = open_network(load_fold_model(run.path, fold))
+        network = open_network(load_fold_models(run.path, [fold]).models[0])
     preprocess = cast("Preprocess", run.config["preprocess"])  # read and checked with the model
 
     def take(rows: np.ndarray) -> Examples:

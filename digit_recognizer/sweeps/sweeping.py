@@ -63,7 +63,7 @@ from digit_recognizer.sweeps.trials import (
 )
 from digit_recognizer.training.checkpoint import remove_checkpoint
 from digit_recognizer.training.cross_validation import resume, run_cross_validation
-from digit_recognizer.training.executors import Executor, LocalExecutor, count_threads, run_task
+from digit_recognizer.training.executors import Executor, count_threads, run_task
 from digit_recognizer.training.hardware import POLICIES, choose_precision, name_processor
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
 from digit_recognizer.training.reproducibility import ENVIRONMENT, compare_settings, load_fingerprint
@@ -297,7 +297,7 @@ def sweep(
     check_results(folder)
     lock = claim_folder(folder)
     try:
-        if not config.page_only and not _Sweep(study, folder, executor or LocalExecutor()).run(most_growth_bytes):
+        if not config.page_only and not _Sweep(study, folder, executor or Executor()).run(most_growth_bytes):
             return None
         records = load_trials(folder / TRIALS)
         if records and not select_records(study, records):

@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
     from digit_recognizer.training.trainer import Trainer
 
 STATE, PREVIOUS = "state.safetensors", "state-previous.safetensors"
-UNSIGNED = "0" * 64
-SIGNATURE = re.compile(rb'"sha256":"([0-9a-f]{64})"')
-HIGHEST_HEADER_BYTES = 100_000_000  # the format's own limit
+SIGNATURE, UNSIGNED = '"sha256":"', "0" * 64  # before the hash in the header; what stands in its place to be hashed
 COUNTERS = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
@@ -164,8 +161,8 @@ def pack_state(state: RunState) -> bytes:
             training[name] = len(training[name])
     contiguous = {name: np.array(array, order="C") for name, array in arrays.items()}  # it would save views wrongly
     unsigned = save(contiguous, {"state": json.dumps(described), "sha256": UNSIGNED})
-    at = _find_signature(unsigned)
-    return unsigned[:at] + hashlib.sha256(unsigned).hexdigest().encode() + unsigned[at + len(UNSIGNED) :]
+    place, signature = _sign(unsigned)
+    return unsigned[: place.start] + signature + unsigned[place.stop :]
 
 
 def unpack_state(content: bytes) -> RunState:
@@ -176,9 +173,8 @@ def unpack_state(content: bytes) -> RunState:
     """
     from safetensors.numpy import load
 
-    at = _find_signature(content)
-    signature = content[at : at + len(UNSIGNED)].decode()
-    if hashlib.sha256(content[:at] + UNSIGNED.encode() + content[at + len(UNSIGNED) :]).hexdigest() != signature:
+    place, signature = _sign(content)
+    if content[place] != signature:
         raise ValueError("its SHA-256 does not match")
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     described, arrays = json.loads(header["__metadata__"]["state"]), load(content)
@@ -270,10 +266,8 @@ def _to_plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _find_signature(content: bytes) -> int:
-    """Where the hash stands in the header."""
-    header_bytes = int.from_bytes(content[:8], "little")
-    found = SIGNATURE.search(content[: 8 + min(header_bytes, HIGHEST_HEADER_BYTES)])
-    if found is None:
-        raise ValueError("it carries no SHA-256")
-    return found.start(1)
+def _sign(content: bytes) -> tuple[slice, bytes]:
+    """Where the hash of a file stands in it, and what it must be; nonsense, and so another, if it is nowhere."""
+    start = content.find(SIGNATURE.encode()) + len(SIGNATURE)
+    stop = start + len(UNSIGNED)
+    return slice(start, stop), hashlib.sha256(content[:start] + UNSIGNED.encode() + content[stop:]).hexdigest().encode()

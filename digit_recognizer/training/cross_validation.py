@@ -49,7 +49,6 @@ from digit_recognizer.errors import DivergedError, InputError, LostError, WriteE
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models import build_config, register_model
 from digit_recognizer.models._own import Builder
-from digit_recognizer.models._weights import export_keras, pack_weights
 from digit_recognizer.training.callbacks import (
     Progress,
     Trackers,
@@ -59,8 +58,8 @@ from digit_recognizer.training.callbacks import (
     open_trackers,
 )
 from digit_recognizer.training.checkpoint import RunState, load_checkpoint, remove_checkpoint
-from digit_recognizer.training.executors import Executor, LocalExecutor, map_in_order, run_task
-from digit_recognizer.training.hardware import data_parallel, describe_precision, precision_policy
+from digit_recognizer.training.executors import Executor, map_in_order, run_task
+from digit_recognizer.training.hardware import data_parallel, precision_policy
 from digit_recognizer.training.inputs import (
     Inputs,
     build_fresh_model,
@@ -95,6 +94,7 @@ from digit_recognizer.training.run import (
     read_result,
 )
 from digit_recognizer.training.trainer import TrainingSession, train_model
+from digit_recognizer.training.weights import export_keras, pack_weights
 
 CLASS_COUNT = 10
 # 4 bytes; weight, Adam's two moments, best weight; two checkpoints that are kept, and the one being written
@@ -234,7 +234,7 @@ def run_cross_validation(
         True
     """
     started = time.perf_counter()
-    executor = executor or LocalExecutor()
+    executor = executor or Executor()
     _check_request(config, executor)
     if config.submission is not None:
         check_new_submission_path(config.submission, config.input_dir)
@@ -294,12 +294,7 @@ def _train_and_score(
     environment = record_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
     restore_checkpoint(run, environment["run"], dataset)
-    precision_text, note = precision, None
-    if config.precision == "auto":
-        precision_text, note = run_task(executor, describe_precision, precision)
-    log_run_start(run, config, dataset, precision_text)
-    if note is not None:
-        run.log(f"note: {note}")
+    log_run_start(run, config, dataset, precision)
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
         replay(run.state.all_history, callbacks)
@@ -328,14 +323,14 @@ def restore_checkpoint(run: Run, name: str, dataset: Dataset) -> None:
     run.log(f"resuming: finished folds: {state.finished_folds}, epochs of the next one: {epochs}")
 
 
-def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision_text: str) -> None:
-    """Log what is about to be trained; `precision_text` is the precision and, perhaps, when it was measured."""
+def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision: str) -> None:
+    """Log what is about to be trained."""
     if dataset.ineligible:
         run.log(f"WARNING: INELIGIBLE FOR THE COMPETITION: {dataset.ineligible.upper()}.")
     name = " ".join((config.model_name, *config.model_args))
     run.log(
         f"{name}: {len(dataset.labels):,} training rows, {len(dataset.test_images):,} test rows, "
-        f"epochs: {config.epochs}, {precision_text} on {keras.config.backend()}; run folder {run.path}"
+        f"epochs: {config.epochs}, {precision} on {keras.config.backend()}; run folder {run.path}"
     )
     if config.synthetic_ratio:
         noun = dataset.label_set.noun
@@ -638,7 +633,7 @@ def resume(
     run, config = Run.reopen(path, subcommand)
     with run, add_resume_hint(run):
         run.started = started
-        executor = executor or LocalExecutor()
+        executor = executor or Executor()
         _check_request(config, executor)
         dataset = dataset or load_dataset(config)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")

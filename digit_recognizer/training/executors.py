@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from digit_recognizer.errors import InputError
 
@@ -52,10 +52,10 @@ class ExecutorConfig:
             raise InputError("machines.needs_ray", column=name)
 
 
-class Executor(Protocol):
-    """Runs tasks; made by `open_executor`."""
+class Executor:
+    """Runs tasks one after the other, in this process; `open_executor` may give one that runs them elsewhere."""
 
-    is_local: bool
+    is_local = True
     """Whether tasks run in this process, and so can report their progress."""
 
     def map_as_finished(
@@ -71,17 +71,6 @@ class Executor(Protocol):
         Raises:
             InputError: that a task raised. Any other exception of a task is raised as well. Both end the other tasks.
         """
-
-
-class LocalExecutor:
-    """One task after the other, in this process."""
-
-    is_local = True
-
-    def map_as_finished(
-        self, function: Callable[[Shared, Task], Result], tasks: Iterable[Task], shared: Shared
-    ) -> Iterator[tuple[int, Result]]:
-        """See `Executor`; results come in the order of the tasks."""
         for number, task in enumerate(tasks):
             yield number, function(shared, task)
 
@@ -110,7 +99,7 @@ def open_executor(config: ExecutorConfig) -> Iterator[Executor]:
         if "keras" in sys.modules:
             raise InputError("machines.keras_is_imported")
         bind_cores(list_cores(config.task_cpus)[: config.task_cpus])
-    yield LocalExecutor()
+    yield Executor()
 
 
 def map_in_order(

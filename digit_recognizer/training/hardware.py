@@ -15,7 +15,6 @@ import platform
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from keras import ops
 
 from digit_recognizer.backend import SWITCHES
 from digit_recognizer.config import RunConfig
+from digit_recognizer.console import print_line
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import find_cache_dir, lock_folder, read_json, write_json
 
@@ -66,21 +66,6 @@ def count_devices() -> int:
     return 1 if parallel is None else int(parallel.device_mesh.devices.size)
 
 
-@dataclass(frozen=True)
-class MeasuredPrecision:
-    """What `auto` stands for on this machine.
-
-    Attributes:
-        precision: "float32", "bfloat16" or "float16".
-        date: when it was measured, as 2026-11-29.
-        unwritable: the folder that cannot keep it, so that each process measures again; None where it is kept.
-    """
-
-    precision: str
-    date: str
-    unwritable: Path | None = None
-
-
 def choose_precision(requested: str) -> str:
     """Resolve `auto`, by timing if need be; any other request is returned as it is.
 
@@ -88,28 +73,11 @@ def choose_precision(requested: str) -> str:
         "float32", "bfloat16" or "float16". float16 needs loss scaling (Keras does it) and is chosen only on a GPU that
         is faster in it than in bfloat16, such as those older than 2020.
     """
-    return settle_precision(find_cache_dir()).precision if requested == "auto" else requested
-
-
-def describe_precision(_: None, precision: str) -> tuple[str, str | None]:
-    """How the log shows a precision that `auto` was resolved to, and what to note; a task for any machine.
-
-    Args:
-        precision: of the run. One that an earlier session has settled otherwise was not measured here.
-    """
-    measured = settle_precision(find_cache_dir())
-    if measured.precision != precision:
-        return precision, None
-    if measured.unwritable is None:
-        return f"{precision} (measured on {measured.date})", None
-    return f"{precision} (measured now)", (
-        f"{measured.unwritable} cannot be written, so every command measures the fastest precision again. "
-        f"To have the same one always, pass --precision {precision}"
-    )
+    return _settle_precision(find_cache_dir()) if requested == "auto" else requested
 
 
 @functools.cache
-def settle_precision(folder: Path) -> MeasuredPrecision:
+def _settle_precision(folder: Path) -> str:
     """What `auto` stands for: as the cache folder says or, the first time, as measured now.
 
     Args:
@@ -117,22 +85,26 @@ def settle_precision(folder: Path) -> MeasuredPrecision:
     """
     path, environment, measured = folder / PRECISIONS, _name_environment(), None
     try:
-        if (known := _read_precisions(path).get(environment)) is not None:
-            return MeasuredPrecision(known["precision"], known["measured"])
+        if environment in (entries := _read_precisions(path)):
+            return str(entries[environment]["precision"])
         folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(folder):  # of several commands that start at once, one measures
             entries = _read_precisions(path)
             if environment not in entries:
                 measured = measure_precision()
-                entries[environment] = {"precision": measured.precision, "measured": measured.date}
+                entries[environment] = {"precision": measured, "measured": time.strftime("%Y-%m-%d")}
                 write_json(path, entries)
-            return MeasuredPrecision(entries[environment]["precision"], entries[environment]["measured"])
+            return str(entries[environment]["precision"])
     except (OSError, InputError):
         measured = measured or measure_precision()
-        return MeasuredPrecision(measured.precision, measured.date, unwritable=folder)
+        print_line(
+            f"note: {folder} cannot be written, so every command measures the fastest precision again. "
+            f"To have the same one always, pass --precision {measured}"
+        )
+        return measured
 
 
-def measure_precision() -> MeasuredPrecision:
+def measure_precision() -> str:
     """Time the formats, and take the fastest if it is worthwhile."""
     on_cpu = all(device.startswith("cpu") for device in keras.distribution.list_devices())
     candidates = ["float32", "bfloat16"] if on_cpu else ["float32", "bfloat16", "float16"]
@@ -140,8 +112,7 @@ def measure_precision() -> MeasuredPrecision:
     fastest = min(candidates, key=lambda name: seconds[name])
     if seconds["bfloat16"] <= 1.1 * seconds[fastest]:
         fastest = "bfloat16"  # of equals, the one with float32's range
-    worthwhile = seconds["float32"] > WORTHWHILE_RATIO * seconds[fastest]
-    return MeasuredPrecision(fastest if worthwhile else "float32", time.strftime("%Y-%m-%d"))
+    return fastest if seconds["float32"] > WORTHWHILE_RATIO * seconds[fastest] else "float32"
 
 
 def time_formats(formats: list[str], images_per_round: int, rounds: int) -> dict[str, float]:
@@ -190,13 +161,7 @@ def _read_precisions(path: Path) -> dict[str, Any]:
     except InputError:
         return {}
     entries = content.items() if isinstance(content, dict) else ()
-    return {
-        name: entry
-        for name, entry in entries
-        if isinstance(entry, dict)
-        and entry.get("precision") in list(POLICIES)
-        and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(entry.get("measured")))
-    }
+    return {key: one for key, one in entries if isinstance(one, dict) and one.get("precision") in list(POLICIES)}
 
 
 @contextlib.contextmanager

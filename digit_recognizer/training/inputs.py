@@ -24,8 +24,7 @@ from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_free_disk, hash_file, write_atomically
-from digit_recognizer.models import construct_model, load_model_module, read_options
-from digit_recognizer.models._packaged import SEEN_TEST_ROWS
+from digit_recognizer.models import SEEN_TEST_ROWS, construct_model, load_model_module, read_options
 from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.reproducibility import derive_seed
 

@@ -6,7 +6,6 @@ another; that costs time and changes no result.
 """
 
 import contextlib
-import itertools
 import logging
 import os
 import pickle
@@ -27,7 +26,7 @@ from digit_recognizer.backend import SWITCHES, import_keras
 from digit_recognizer.console import print_line, raise_if_interrupted
 from digit_recognizer.errors import InputError, LostError, require
 from digit_recognizer.io import lock_folder
-from digit_recognizer.training.executors import bind_cores, count_threads, list_cores
+from digit_recognizer.training.executors import Executor, bind_cores, count_threads, list_cores
 
 # Set or unset on a worker as they are here: a backend reads them at its import, and its numbers may depend on them.
 FORWARDED_VARIABLES = (*SWITCHES, "KERAS_BACKEND", "JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL", "NO_ALBUMENTATIONS_UPDATE")
@@ -84,7 +83,7 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
         ray.shutdown()
 
 
-class RayExecutor:
+class RayExecutor(Executor):
     """Runs tasks of one size on the cluster that this process is connected to; see `Executor` and `open_ray`.
 
     Args:
@@ -121,9 +120,11 @@ class RayExecutor:
                     return
                 finished, _ = ray.wait(list(running), timeout=WAIT_SECONDS)
                 for one in finished:
-                    yield running.pop(one), _fetch(one)
+                    yield running.pop(one), ray.get(one)
                 if not finished and self.count_slots() == 0:
                     print_line("waiting: no machine of the cluster can run a task; the run continues when one joins")
+        except ray.exceptions.RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, InputError) else error) from None
         except KeyboardInterrupt:
             raise_if_interrupted()  # Ray raises KeyboardInterrupt for SIGTERM too
             raise
@@ -195,20 +196,18 @@ def claim_cores(count: int, folder: Path | None = None) -> Iterator[None]:
     while True:
         with contextlib.ExitStack() as held:
             with lock_folder(folder):  # all or none: two processes with half of their cores would wait for ever
-                mine = list(itertools.islice((core for core in cores if _try_lock(folder, core, held)), count))
+                mine: list[int] = []
+                for core in cores:
+                    with contextlib.suppress(Timeout):
+                        held.enter_context(FileLock(folder / f"{core}.lock", timeout=0))
+                        mine.append(core)
+                    if len(mine) == count:
+                        break
             if len(mine) == count:
                 bind_cores(mine)
                 yield
                 return
         time.sleep(RETRY_SECONDS)
-
-
-def _try_lock(folder: Path, core: int, held: contextlib.ExitStack) -> bool:
-    try:
-        held.enter_context(FileLock(folder / f"{core}.lock", timeout=0))
-    except Timeout:
-        return False
-    return True
 
 
 def _check_address(address: str) -> None:
@@ -231,37 +230,17 @@ def _try_connect(address: str) -> Exception | None:
     return None
 
 
-def _wait_for_head(address: str) -> None:
-    """Wait until a cluster's head answers, but not as long as Ray would.
-
-    Raises:
-        LostError: if it does not.
-    """
-    deadline = time.monotonic() + HEAD_SECONDS
-    while error := _try_connect(address):
-        if time.monotonic() > deadline:
-            raise LostError("machines.head_lost", received=address) from error
-        time.sleep(1)
-
-
-def _fetch(finished: Any) -> Any:
-    import ray
-
-    try:
-        return ray.get(finished)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, InputError):
-            raise error.cause from None
-        raise
-
-
 def _list_nodes() -> list[dict[str, float]]:
-    """The resources of each machine of the cluster.
+    """The resources of each machine of the cluster, once its head answers; but Ray would wait too long.
 
     Raises:
         LostError: if its head, which knows them, does not answer any more.
     """
     import ray
 
-    _wait_for_head(ray.get_runtime_context().gcs_address)
+    address, deadline = ray.get_runtime_context().gcs_address, time.monotonic() + HEAD_SECONDS
+    while error := _try_connect(address):
+        if time.monotonic() > deadline:
+            raise LostError("machines.head_lost", received=address) from error
+        time.sleep(1)
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -46,7 +46,7 @@ PACKAGES = (
 CODE = ("data/*.py", "models/__init__.py", "models/_*.py", "training/*.py")
 OTHER_CODE = {
     "data/sources.py",  # downloads; what it has written counts by its hash
-    *("training/callbacks.py", "training/executors.py", "training/fold_models.py", "training/ray_executor.py"),
+    *("training/callbacks.py", "training/executors.py", "training/ray_executor.py"),
     *("training/run.py", "training/tracking.py"),
     "models/__main__.py",  # lists models
 }

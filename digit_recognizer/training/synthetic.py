@@ -8,7 +8,7 @@ Only training rows come in here, so no held-out row leaves a trace in what a mod
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -28,21 +28,17 @@ LEARNING_RATE = 2e-3
 NEIGHBOURS = 5  # as in SMOTE: near enough that what lies between is of the class
 
 
-@dataclass(frozen=True)
-class SyntheticDigits:
-    """Digits that nobody wrote.
-
-    Attributes:
-        images: uint8 (n, height, width, 1), 255 = full ink.
-        labels: int64 (n,).
-        parents: int64 (n, 2): the rows between whose codes each was decoded.
-        shares: float32 (n,): how far it lies from the first of them towards the second, in [0, 1).
-    """
+class SyntheticDigits(NamedTuple):
+    """Digits that nobody wrote."""
 
     images: np.ndarray
+    """uint8 (n, height, width, 1), 255 = full ink."""
     labels: np.ndarray
+    """int64 (n,)."""
     parents: np.ndarray
+    """int64 (n, 2): the rows between whose codes each was decoded."""
     shares: np.ndarray
+    """float32 (n,): how far it lies from the first of them towards the second, in [0, 1)."""
 
 
 def generate_digits(images: np.ndarray, labels: np.ndarray, count: int, seed: int) -> SyntheticDigits:
@@ -88,7 +84,7 @@ def train_autoencoder(images: np.ndarray, seed: int) -> keras.Model:
     return model
 
 
-def build_autoencoder(input_shape: tuple[int, int, int], code_units: int = CODE_UNITS) -> keras.Model:
+def build_autoencoder(input_shape: tuple[int, int, int]) -> keras.Model:
     """Build a convolutional autoencoder, uncompiled.
 
     After Masci et al. 2011, "Stacked convolutional auto-encoders for hierarchical feature extraction". The decoder
@@ -97,18 +93,12 @@ def build_autoencoder(input_shape: tuple[int, int, int], code_units: int = CODE_
 
     Args:
         input_shape: height, width and channels of an image; both sides are multiples of 4 px.
-        code_units: length of a code.
 
     Returns:
         A model from float32 images (n, *input_shape) in [0, 1] to their reconstructions. Its layers "encoder" (images
-        to codes (n, code_units)) and "decoder" (codes to images) are models themselves.
-
-    Raises:
-        ValueError: if a side is no multiple of 4 px.
+        to codes (n, `CODE_UNITS`)) and "decoder" (codes to images) are models themselves.
     """
     height_px, width_px, channels = input_shape
-    if height_px % 4 or width_px % 4:
-        raise ValueError(f"sides must be multiples of 4 px, to be halved twice; received {height_px} and {width_px}")
     rectified: dict[str, str] = {"activation": "relu", "kernel_initializer": "he_normal"}
     smallest = (height_px // 4, width_px // 4, DECODER_FILTERS[0])
 
@@ -116,9 +106,9 @@ def build_autoencoder(input_shape: tuple[int, int, int], code_units: int = CODE_
     for filters in ENCODER_FILTERS:
         encoder.add(layers.Conv2D(filters, 3, 2, padding="same", **rectified))
     encoder.add(layers.Flatten())
-    encoder.add(layers.Dense(code_units))
+    encoder.add(layers.Dense(CODE_UNITS))
 
-    decoder = keras.Sequential([keras.Input((code_units,))], name="decoder")
+    decoder = keras.Sequential([keras.Input((CODE_UNITS,))], name="decoder")
     decoder.add(layers.Dense(math.prod(smallest), **rectified))
     decoder.add(layers.Reshape(smallest))
     for filters in DECODER_FILTERS:

@@ -31,7 +31,6 @@ from digit_recognizer.console import format_command, make_printable, print_next
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.io import hash_file, write_atomically, write_csv, write_json
-from digit_recognizer.models._weights import export_keras, pack_arrays, pack_weights
 from digit_recognizer.training.callbacks import Progress
 from digit_recognizer.training.run import HISTORY_COLUMNS, METRICS, Run
 from digit_recognizer.training.transfers import (
@@ -42,6 +41,7 @@ from digit_recognizer.training.transfers import (
     ClassifierName,
     load_transfer,
 )
+from digit_recognizer.training.weights import export_keras, pack_arrays, pack_weights
 from digit_recognizer.transfer_learning.config import TransferConfig
 from digit_recognizer.transfer_learning.heads import count_parameters
 from digit_recognizer.transfer_learning.report import describe_results, format_results

@@ -16,10 +16,10 @@ from digit_recognizer.io import check_writable_folder
 from digit_recognizer.models import _resnet152v2 as resnet152v2
 from digit_recognizer.models._packaged import ARCHITECTURE, load_pretrained
 from digit_recognizer.training.batches import scale_images
-from digit_recognizer.training.fold_models import load_fold_models
 from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.run import Run
 from digit_recognizer.training.trainer import predict_probabilities
+from digit_recognizer.training.weights import load_fold_models
 from digit_recognizer.transfer_learning.config import MAX_COPIES, PHOTOGRAPHS, READY, TransferConfig, check_base_model
 from digit_recognizer.transfer_learning.heads import (
     NeighbourClassifier,
@@ -96,7 +96,7 @@ def open_base_model(run: str) -> tuple[keras.Model, BaseModel]:
     if run == READY:
         return load_pretrained(), BaseModel(ARCHITECTURE, [], "float32", "none")
     check_base_model(run)
-    trained = load_fold_models(Path(run), most=1)
+    trained = load_fold_models(Path(run), [0])
     config = trained.config
     return trained.models[0], BaseModel(config.model, list(config.model_args), trained.precision, config.preprocess)
 

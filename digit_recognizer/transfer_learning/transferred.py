@@ -13,9 +13,9 @@ import numpy as np
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import _resnet152v2 as resnet152v2
 from digit_recognizer.models import build_model, list_models, read_options
-from digit_recognizer.models._weights import HEADER_BYTES_PER_ARRAY, load_arrays, load_weights
 from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.transfers import NEIGHBOURS, WEIGHTS, ClassifierName, FinishedTransfer
+from digit_recognizer.training.weights import HEADER_BYTES_PER_ARRAY, load_arrays, load_weights
 from digit_recognizer.transfer_learning.config import MAX_COPIES
 from digit_recognizer.transfer_learning.heads import NeighbourClassifier, cut_head, replace_head
 from digit_recognizer.vision.class_folders import MAX_FILES

@@ -245,7 +245,7 @@ def load_classifier(run: Path | None, classifier: ClassifierName | None = None) 
     if label_set.key not in (DIGITS.key, MNIST.key):  # clothes or kana would be shown as digits
         raise InputError("predict.not_digits", path=run, received=label_set.key)
     import_keras()
-    from digit_recognizer.training.fold_models import load_fold_models
+    from digit_recognizer.training.weights import load_fold_models
 
     trained = load_fold_models(run)
     return Classifier(trained.models, trained.config.preprocess)
@@ -567,8 +567,8 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
     check_new_submission_path(output, None, "--output")
     finished, test = load_run(run), load_test(table)
     import_keras()
-    from digit_recognizer.training.fold_models import load_fold_models
     from digit_recognizer.training.trainer import predict_probabilities
+    from digit_recognizer.training.weights import load_fold_models
 
     result = read_result(finished)
     trained = load_fold_models(run)

@@ -1,4 +1,4 @@
-"""The weights of a trained model as a file, and back into a model of the same architecture.
+"""The weights of a trained model as a file, and back into a model of the same architecture; the models of a run.
 
 A fold model is kept as `models/fold<k>.safetensors`: float32 arrays in the order of `model.weights`, and a SHA-256 over
 them. The architecture is not in the file. `build_model` rebuilds it from the run's config.json, so that nothing in a
@@ -11,16 +11,22 @@ import json
 import math
 import re
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from digit_recognizer.config import FUNCTION, RunConfig
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import read_bytes
-from digit_recognizer.models._blocks import make_plain
+from digit_recognizer.models import construct_model, read_options
+from digit_recognizer.training.hardware import POLICIES, precision_policy
+from digit_recognizer.training.run import METRICS, find_fold_weights, load_metrics, load_run_config
 
 HEADER_BYTES_PER_ARRAY = 512  # name, dtype, shape and place of an array in the header; ours take about 100
 
@@ -84,18 +90,6 @@ def load_weights(model: keras.Model, path: Path) -> None:
     model.set_weights([arrays[name] for name in names])
 
 
-def restore_weights(model: keras.Model, content: bytes) -> None:
-    """Put what `pack_weights` gave back into a model of the same architecture.
-
-    Raises:
-        ValueError: if a byte of it has changed, or it is of another architecture.
-    """
-    arrays, names = unpack_weights(content), _name_weights(model)
-    if sorted(arrays) != sorted(names):
-        raise ValueError(f"these are not the weights of {model.name}")
-    model.set_weights([arrays[name] for name in names])
-
-
 def unpack_weights(content: bytes) -> dict[str, np.ndarray]:
     """The arrays in the bytes of a weights file, by name.
 
@@ -130,6 +124,26 @@ def export_keras(model: keras.Model) -> bytes:
         raise WriteError("models.no_space", path=tempfile.gettempdir(), reason=error.strerror or error) from error
 
 
+def make_plain(model: keras.Model) -> keras.Model:
+    """The same model with Keras' own normalization in place of the fused one, for people without this package.
+
+    Args:
+        model: functional, built.
+
+    Returns:
+        A new model with equal layers, names, weights and outputs; the very model where nothing in it is fused.
+    """
+    if not any(hasattr(layer, "plain_class") for layer in model.layers):
+        return model
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return getattr(layer, "plain_class", type(layer)).from_config(layer.get_config())
+
+    plain: keras.Model = keras.models.clone_model(model, clone_function=copy)
+    plain.set_weights(model.get_weights())
+    return plain
+
+
 def _name_weights(model: keras.Model) -> list[str]:
     """A name per weight: its position, so that it is unique, and its path.
 
@@ -144,3 +158,68 @@ def _hash_arrays(arrays: dict[str, np.ndarray]) -> str:
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()
+
+
+# The trained models of a finished run: built again from its configuration, with their weights
+
+
+@dataclass(frozen=True)
+class FoldModels:
+    """Trained models of a run.
+
+    Attributes:
+        models: uncompiled, from float32 (n, 28, 28, 1) in [0, 1] to probabilities (n, 10); one per fold, in order.
+        config: of the run. Its `preprocess` must be applied to every image first.
+        precision: in which they were trained and predict: float32, bfloat16 or float16.
+    """
+
+    models: tuple[keras.Model, ...]
+    config: RunConfig
+    precision: str
+
+
+def load_fold_models(path: Path | str, folds: Sequence[int] | None = None) -> FoldModels:
+    """Build the models of a finished run of cv or train, and load their weights.
+
+    Args:
+        path: the run folder.
+        folds: whose models, counted from 0; None loads all.
+
+    Raises:
+        InputError: if it is not a run folder, the run has not finished, or weights are missing, damaged, or of another
+            model.
+
+    Example:
+        >>> trained = load_fold_models(Path("runs/A"))
+        >>> len(trained.models) == trained.config.folds
+        True
+    """
+    path = Path(path).expanduser()
+    config, _ = load_run_config(path, "cv", "train")
+    metrics = load_metrics(path)
+    if metrics.get("precision") not in list(POLICIES):
+        raise InputError("run.metric_missing", path=path / METRICS, column="precision")
+    if folds is None:
+        folds = range(1 if metrics.get("single_split") else config.folds)
+    files = [find_fold_weights(path, fold) for fold in folds]
+    if missing := next((file for file in files if not file.is_file()), None):
+        raise InputError("run.fold_model_missing", path=missing)
+    return FoldModels(
+        tuple(_load_fold_model(config, metrics["precision"], file) for file in files), config, metrics["precision"]
+    )
+
+
+def _load_fold_model(config: RunConfig, precision: str, weights: Path) -> keras.Model:
+    """A model of the run with the weights of a file, in the precision in which the run made its predictions."""
+    options: dict[str, Any] = read_options(config.model, config.model_args)
+    with precision_policy(precision):
+        model = construct_model(config.model, weights=None, **options)
+    try:
+        load_weights(model, weights)
+    except InputError as error:
+        unlike = ("models.weights_of_another_model", "io.too_long")
+        if error.code in unlike and config.model.startswith(FUNCTION):
+            name = config.model.removeprefix(FUNCTION)
+            raise InputError("models.function_changed", path=weights.parent.parent, received=name) from error
+        raise
+    return model
