@@ -25,15 +25,21 @@ _MODULES = {  # name -> the module that defines it
     "compare": "evaluation.predictions",
     "cross_validate": "training.cross_validation",
     "ensemble": "evaluation.predictions",
+    "evaluate": "evaluation.metrics",
+    "find_data": "data.dataset",
+    "find_label_errors": "reporting.error_report",
     "list_models": "models",
     "load_fold_models": "training.weights",
     "load_pretrained": "models._packaged",
     "load_test": "data.dataset",
     "load_train": "data.dataset",
+    "make_folds": "data.splits",
     "predict": "vision.recognition",
     "runs": "evaluation.leaderboard",
+    "save_submission": "competition.submissions",
+    "transfer": "transfer_learning.training",
 }
-_WITH_KERAS = ("estimator", "training.", "models._packaged")  # modules that import it anyway
+_WITH_KERAS = ("estimator", "training.", "transfer_learning.", "models._packaged")  # modules that import it anyway
 __all__ = ["__version__", *sorted(_MODULES)]
 
 

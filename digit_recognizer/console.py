@@ -241,7 +241,7 @@ def show_status(text: str) -> Iterator[None]:
 
 
 def is_interactive() -> bool:
-    """Whether somebody sees what happens, on a terminal or in Jupyter; no log, no pipe."""
+    """Whether somebody sees what happens, on a terminal or in Jupyter; no log, no pipe, no program that runs cells."""
     return _is_notebook() or _is_terminal()
 
 
@@ -295,7 +295,13 @@ def _is_terminal() -> bool:
 
 
 def _is_notebook() -> bool:
-    """Whether this runs in Jupyter, which has a bar of its own."""
+    """Whether this runs in Jupyter, which has a bar of its own, and somebody sits before it.
+
+    A cell that a person runs may ask for input. nbclient, nbconvert and papermill forbid that, and so does Kaggle when
+    it saves a version; there a bar's text would stay in the outputs.
+    """
     find_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = find_shell() if find_shell is not None else None
-    return shell is not None and "IPKernelApp" in getattr(shell, "config", ())
+    if shell is None or "IPKernelApp" not in getattr(shell, "config", ()):
+        return False
+    return bool(getattr(getattr(shell, "kernel", None), "_allow_stdin", True))

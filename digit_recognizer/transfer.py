@@ -27,9 +27,9 @@ def main(arguments: list[str]) -> None:
     check_base_model(config.run)  # a mistyped name is found before the seconds that Keras takes to start
     find_classes(config.images, "--images")
     import_keras()
-    from digit_recognizer.transfer_learning.training import transfer
+    from digit_recognizer.transfer_learning.training import run_transfer
 
-    transfer(config)
+    run_transfer(config)
 
 
 if __name__ == "__main__":

@@ -142,6 +142,14 @@ def test_a_notebook_has_a_bar_though_it_has_no_terminal(monkeypatch):
         assert bar.is_shown
 
 
+@pytest.mark.parametrize("attended", [True, False])
+def test_a_notebook_that_a_program_runs_has_no_bar(monkeypatch, attended):
+    shell = types.SimpleNamespace(config={"IPKernelApp": {}}, kernel=types.SimpleNamespace(_allow_stdin=attended))
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    with ProgressBar("training", 2, delay=0) as bar:
+        assert bar.is_shown == attended
+
+
 def test_the_bar_of_training_follows_batches_and_epochs():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(loss="mse")

@@ -16,6 +16,7 @@ from IPython.lib.pretty import pretty
 import digit_recognizer as dr
 from digit_recognizer import cv
 from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.data.frames import read_test_table
 from digit_recognizer.io import hash_file
 from digit_recognizer.models import load_preset
 
@@ -149,3 +150,83 @@ def test_it_runs_in_another_thread_beside_an_event_loop(tiny_dir):
     thread.start()
     thread.join()
     assert len(found[0].oof) == 60
+
+
+# ---- pieces for a training loop of one's own
+
+
+def test_folds_made_alone_are_those_of_the_run(result):
+    data, found, _ = result
+    expected = np.load(found.run_dir / "folds.npy")
+    for table in (dr.load_train(data / "train.csv"), pd.read_csv(data / "train.csv")):
+        assert np.array_equal(dr.make_folds(table, folds=2, seed=3), expected)
+    assert not np.array_equal(dr.make_folds(table, folds=2, seed=4), expected)
+
+
+def test_a_score_made_alone_is_that_of_the_run(result):
+    _, found, _ = result
+    score = dr.evaluate(found.oof_probabilities, found.labels, np.load(found.run_dir / "folds.npy"))
+    assert score == found.score
+    assert f"{score.oof_accuracy:.5f}" in pretty(score) and "2 folds" in str(score)
+    assert dr.evaluate(found.oof_probabilities, found.labels).fold_accuracies == [score.oof_accuracy]
+
+
+def test_a_submission_of_a_loop_of_ones_own_is_the_runs_and_knows_its_data(result):
+    data, found, _ = result
+    train, test = dr.load_train(data / "train.csv"), dr.load_test(data / "test.csv")
+    for predictions in (found.test_probabilities, found.test_probabilities.argmax(axis=1)):
+        dr.save_submission("mine.csv", predictions, train, test, oof_accuracy=0.5, overwrite=True)
+        assert Path("mine.csv").read_bytes() == found.submission_path.read_bytes()
+    kept = load_submission(Path("mine.csv")).provenance
+    assert (kept.train_sha256, kept.test_sha256, kept.oof_accuracy) == (train.sha256, test.sha256, 0.5)
+    with expect_error("submission.exists", path="mine.csv"):
+        dr.save_submission("mine.csv", predictions, train, test)
+    with expect_error("submission.label_count", received=3):
+        dr.save_submission("other.csv", predictions[:3], train, test)
+
+
+def test_a_loop_of_ones_own_cannot_submit_what_it_was_trained_on(tiny_dir):
+    train = dr.load_train(tiny_dir / "train.csv")
+    test = read_test_table(train.pixels)
+    dr.save_submission("mine.csv", train.labels, train, test)
+    assert "are among the training rows" in load_submission(Path("mine.csv")).provenance.ineligible
+
+
+def test_the_data_is_found_in_input_beside_it_or_made_of_the_sample(tiny_dir, monkeypatch, capsys):
+    assert dr.find_data(tiny_dir) == tiny_dir
+    Path("input").mkdir()
+    for name in ("train.csv", "test.csv"):
+        Path("input", name).write_bytes((tiny_dir / name).read_bytes())
+    Path("examples").mkdir()
+    monkeypatch.chdir("examples")
+    assert dr.find_data() == Path("../input")
+    Path("../input/test.csv").unlink()
+    assert dr.find_data() == dr.find_data() == Path("input/sample")
+    assert len(dr.load_train("input/sample/train.csv").labels) == 1300
+    assert capsys.readouterr().out.count("sample") == 1
+
+
+def test_on_kaggle_the_data_is_the_attached_competition(tiny_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("digit_recognizer.data.dataset.ON_KAGGLE", tmp_path / "kaggle")
+    (tmp_path / "kaggle").mkdir()
+    with expect_error("kernel.no_competition", path=tmp_path / "kaggle"):
+        dr.find_data(tiny_dir)
+    place = tmp_path / "kaggle" / "competitions" / "digit-recognizer"
+    place.mkdir(parents=True)
+    for name in ("train.csv", "test.csv", "sample_submission.csv"):
+        (place / name).write_bytes((tiny_dir / name).read_bytes())
+    assert dr.find_data() == place
+
+
+def test_a_transfer_from_python_says_how_good_it_is_and_predicts(tmp_path):
+    from letter_pictures import draw_letters
+
+    draw_letters(tmp_path / "letters")
+    quick = {"seeds": 1, "copies": 8, "epochs": 4}
+    letters = dr.transfer("ready", tmp_path / "letters", run_dir="letters-run", **quick)
+    assert len(letters.predictions) == 6 and 0 <= letters.accuracy <= 1
+    assert f"{letters.accuracy:.5f}" in pretty(letters)
+    picture = next((tmp_path / "letters" / "cross").glob("*.png"))
+    assert dr.predict(picture, run=letters).digit.isin(["cross", "corner"]).all()
+    with expect_error("config.field_unknown", column="copy"):
+        dr.transfer("ready", tmp_path / "letters", copy=8)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.config import RunConfig, flag
 from digit_recognizer.console import TerminatedError, print_line, raise_on_signals
-from digit_recognizer.data.dataset import load_dataset, load_train, pixels_to_images
+from digit_recognizer.data.dataset import find_competition_data, load_dataset, load_train, pixels_to_images
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import count_confusions
@@ -167,21 +167,6 @@ class Session:
             file, source = module.BACKBONE.file, module.WEIGHTS_SOURCE
             raise InputError("kernel.no_weights_attached", received=config.model, file=file, source=source)
         return str(found[0])
-
-
-def find_competition_data(inputs: Path) -> Path:
-    """The folder that holds the competition's files, wherever Kaggle has mounted it.
-
-    Folders called digit-recognizer come first: an attached data set may hold files of the same names.
-
-    Raises:
-        InputError: if nothing attached holds them.
-    """
-    found = {path.parent for path in inputs.rglob("train.csv")}
-    for folder in sorted(found, key=lambda folder: (folder.name != "digit-recognizer", folder)):
-        if all((folder / name).is_file() for name in ("train.csv", "test.csv", "sample_submission.csv")):
-            return folder
-    raise InputError("kernel.no_competition", path=inputs)
 
 
 def find_earlier_run(inputs: Path) -> Path | None:

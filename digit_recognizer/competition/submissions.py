@@ -18,6 +18,7 @@ import numpy as np
 
 from digit_recognizer.console import make_printable
 from digit_recognizer.data.csv import load_labels
+from digit_recognizer.data.dataset import TestTable, TrainTable, find_ineligible
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import (
     check_writable_folder,
@@ -185,6 +186,56 @@ def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "-
             raise InputError("submission.place", path=file, column=flag, received=error.strerror) from error
         raise InputError("submission.exists", path=file, column=flag)
     check_writable_folder(path.parent)
+
+
+def save_submission(
+    path: Path | str,
+    predictions: Any,
+    train: TrainTable,
+    test: TestTable,
+    *,
+    oof_accuracy: float | None = None,
+    model: str = "own model",
+    overwrite: bool = False,
+) -> Path:
+    """Write what any model predicts as a submission, and beside it its provenance, which `submit` checks.
+
+    Args:
+        path: a name that ends in .csv.
+        predictions: probabilities (m, classes), or labels (m,), of the test rows.
+        train: what the model was trained on; as `load_train` gives it.
+        test: what it predicts; as `load_test` gives it.
+        oof_accuracy: for the provenance: the out-of-fold accuracy.
+        model: for the provenance: its name.
+        overwrite: whether a submission that is there already is replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: if the file exists or cannot be written, or if there is not one prediction per row.
+
+    Example:
+        >>> train, test = dr.load_train("input/train.csv"), dr.load_test("input/test.csv")
+        >>> dr.save_submission("zeros.csv", np.zeros(len(test.images), int), train, test).name
+        'zeros.csv'
+    """
+    path, predictions = Path(path).expanduser(), np.asarray(predictions)
+    labels = predictions.argmax(axis=1) if predictions.ndim > 1 else predictions
+    if len(labels) != len(test.pixels):
+        raise InputError("submission.label_count", path=path, received=len(labels), rows=len(test.pixels))
+    if overwrite:
+        remove_submission(path)
+    check_new_submission_path(path, None, "path")
+    provenance = Provenance(
+        model=model,
+        train_sha256=train.sha256,
+        test_sha256=test.sha256,
+        oof_accuracy=oof_accuracy,
+        ineligible=find_ineligible(train, test),
+    )
+    write_submission(path, labels, len(test.pixels), provenance)
+    return path
 
 
 def write_submission(path: Path, labels: np.ndarray, row_count: int, provenance: Provenance) -> None:

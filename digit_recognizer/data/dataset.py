@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digit_recognizer.config import RunConfig, expand_path
-from digit_recognizer.console import show_status
+from digit_recognizer.console import print_line, show_status
 from digit_recognizer.data.augmentation import POLICIES
 from digit_recognizer.data.csv import IMAGE_SIDE_PX, PIXELS, CsvContent, load_labels, read_pixel_csv
 from digit_recognizer.data.labels import DIGITS, LabelSet, load_label_set
@@ -30,6 +30,55 @@ if TYPE_CHECKING:
 # A few equal images are chance (thin 1s repeat). More means that the test rows' labels are among the training rows:
 # MNIST as Keras ships it holds every test digit of the competition.
 LEAK_SHARE = 0.01
+
+
+# ---- where the tables are
+
+ON_KAGGLE = Path("/kaggle/input")
+
+
+def find_data(folder: Path | str = "input") -> Path:
+    """Find the competition's files: on Kaggle, else in `folder`, else beside the folder that one works in.
+
+    Where they are nowhere, the bundled sample of 1,797 digits is written to `<folder>/sample`, and a line says so.
+
+    Returns:
+        The folder that holds train.csv and test.csv.
+
+    Raises:
+        InputError: on Kaggle, if the competition is not attached; elsewhere, if the sample cannot be written.
+
+    Example:
+        >>> dr.find_data().name
+        'input'
+    """
+    if ON_KAGGLE.is_dir():
+        return find_competition_data(ON_KAGGLE)
+    folder = expand_path(folder)
+    beside = Path("..") / folder  # of a notebook in a folder of its own
+    for place in (folder, beside, folder / "sample"):
+        if all((place / name).is_file() for name in ("train.csv", "test.csv")):
+            return place
+    from digit_recognizer.data.sources import download
+
+    download("sample", folder / "sample")
+    print_line(f"The competition's files are not in {folder}/: these are the bundled sample's 1,797 digits.")
+    return folder / "sample"
+
+
+def find_competition_data(inputs: Path) -> Path:
+    """The folder that holds the competition's files, wherever Kaggle has mounted it.
+
+    Folders called digit-recognizer come first: an attached data set may hold files of the same names.
+
+    Raises:
+        InputError: if nothing attached holds them.
+    """
+    found = {path.parent for path in inputs.rglob("train.csv")}
+    for folder in sorted(found, key=lambda folder: (folder.name != "digit-recognizer", folder)):
+        if all((folder / name).is_file() for name in ("train.csv", "test.csv", "sample_submission.csv")):
+            return folder
+    raise InputError("kernel.no_competition", path=inputs)
 
 
 # ---- tables
@@ -190,14 +239,7 @@ class Dataset:
     @property
     def ineligible(self) -> str | None:
         """Why a submission made from this data must not enter the competition; None if it may."""
-        if self.label_set.holds_competition:
-            return "MNIST holds the images of the competition's test.csv, with their labels"
-        if self.shared_test_rows <= LEAK_SHARE * self.test_row_count:
-            return None
-        return (
-            f"{self.shared_test_rows:,} of {self.test_row_count:,} test rows are among the training rows, "
-            "with their labels"
-        )
+        return _explain_leak(self.shared_test_rows, self.test_row_count, self.label_set)
 
 
 def load_dataset(config: RunConfig) -> Dataset:
@@ -267,6 +309,21 @@ def _compare_rows(train: TrainTable, test: TestTable | None, label_set: LabelSet
     if absent:
         notes.append(f"{train.path.name} has no row of class {absent}, so no model can learn it")
     return shared, notes
+
+
+def find_ineligible(train: TrainTable, test: TestTable) -> str | None:
+    """Why what is trained on one table must not predict the other for the competition; None if it may."""
+    label_set = load_label_set(test.path.parent, test.sha256) if test.path.is_file() else DIGITS
+    shared, _ = _compare_rows(train, test, label_set)
+    return _explain_leak(shared, len(test.pixels), label_set)
+
+
+def _explain_leak(shared: int, test_rows: int, label_set: LabelSet) -> str | None:
+    if label_set.holds_competition:
+        return "MNIST holds the images of the competition's test.csv, with their labels"
+    if shared <= LEAK_SHARE * test_rows:
+        return None
+    return f"{shared:,} of {test_rows:,} test rows are among the training rows, with their labels"
 
 
 def check_augmentation(name: str, label_set: LabelSet, folder: Path) -> None:

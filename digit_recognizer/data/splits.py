@@ -8,11 +8,15 @@ the ink; by plain grey levels thin 1s, which hold little, would all be near each
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from digit_recognizer.data.csv import IMAGE_SIDE_PX
 from digit_recognizer.errors import InputError
+
+if TYPE_CHECKING:
+    from digit_recognizer.data.frames import TableSource
 
 # Chosen on the 42,000 rows by benchmarks/near_duplicates.py: the histogram has no gap, since they hold no image twice.
 # Below 0.18 lie 1s alone, in groups of four at most, and 94 % or more of copies with noise of 8 grey levels, turned by
@@ -57,6 +61,37 @@ def assign_folds(labels: np.ndarray, folds: int, seed: int, groups: np.ndarray) 
     for fold, (_, held_out) in enumerate(splitter.split(order, labels[first_rows[order]])):
         fold_of_group[order[held_out]] = fold
     return fold_of_group[group_of_row]
+
+
+def make_folds(train: "TableSource", folds: int = 5, seed: int = 0) -> np.ndarray:
+    """Assign every row to the fold in which it is held out, as `cross_validate` does with the same seed.
+
+    Folds are stratified, and rows that show nearly the same image share one: see `assign_folds`.
+
+    Args:
+        train: what `load_train` gives, or the table in another form that `cross_validate` takes.
+        folds: number of folds, at least 2.
+        seed: equal seeds give equal folds.
+
+    Returns:
+        int16 (n,): the fold of each row, 0 to folds - 1.
+
+    Raises:
+        InputError: for a table that cannot be used, or too few rows of a class.
+
+    Example:
+        >>> np.unique(make_folds("input/train.csv", folds=2)).tolist()
+        [0, 1]
+    """
+    from digit_recognizer.data.dataset import TrainTable
+
+    if not isinstance(train, TrainTable):
+        from digit_recognizer.data.frames import read_train_table
+
+        train = read_train_table(train)
+    # `derive_seed(seed, "folds")` of a run
+    derived = int(np.random.SeedSequence([seed, 0, 0]).generate_state(1)[0])
+    return assign_folds(train.labels, folds, derived, find_duplicate_groups(train.pixels))
 
 
 def draw_stratified_rows(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from digit_recognizer.console import show_as_text
 from digit_recognizer.data.labels import DIGITS
 
 CONFIDENCE = 0.95
@@ -23,6 +24,38 @@ class Confusion:
     def __str__(self) -> str:
         pair = f"{self.names[self.label]} read as {self.names[self.prediction]}"
         return f"{pair}: {self.rows} rows" if self.rows else "none"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good out-of-fold probabilities are; `str` gives a table.
+
+    Attributes:
+        fold_accuracies: one per fold that was held out.
+        oof_accuracy: over all rows that were held out.
+        oof_accuracy_interval: its 95 % interval, of Clopper and Pearson.
+        calibration_error: expected calibration error.
+        confusion: the most frequent one.
+    """
+
+    fold_accuracies: list[float]
+    oof_accuracy: float
+    oof_accuracy_interval: tuple[float, float]
+    calibration_error: float
+    confusion: Confusion
+
+    _repr_pretty_ = show_as_text
+
+    def __str__(self) -> str:
+        low, high = self.oof_accuracy_interval
+        folds, lowest, highest = len(self.fold_accuracies), min(self.fold_accuracies), max(self.fold_accuracies)
+        rows = [
+            ("out-of-fold accuracy", f"{self.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"),
+            *([(f"{folds} folds", f"{lowest:.5f} to {highest:.5f}")] if folds > 1 else []),
+            ("expected calibration error", f"{self.calibration_error:.5f}"),
+            ("most frequent confusion", str(self.confusion)),
+        ]
+        return "\n".join(f"{name:<28}{value}" for name, value in rows)
 
 
 @dataclass(frozen=True)
@@ -52,6 +85,39 @@ class Comparison:
         """Whether these rows show a difference: both the test and the interval must rule out that there is none."""
         low, high = self.interval
         return self.p_value < 1 - CONFIDENCE and not low <= 0 <= high
+
+
+def evaluate(
+    oof: np.ndarray,
+    labels: np.ndarray,
+    fold_of_row: np.ndarray | None = None,
+    names: Sequence[str] = DIGITS.names,
+) -> Score:
+    """Score out-of-fold probabilities.
+
+    Args:
+        oof: float (n, classes), each row by a model that was not trained on it.
+        labels: int (n,).
+        fold_of_row: int (n,): the fold in which a row was held out; -1 for rows that never were, which don't count.
+            None: all rows were held out, in one fold.
+        names: of the classes.
+
+    Example:
+        >>> evaluate(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), names="ab").oof_accuracy
+        0.5
+    """
+    fold_of_row = np.zeros(len(labels), np.int16) if fold_of_row is None else fold_of_row
+    held_out = fold_of_row >= 0
+    oof, labels, fold_of_row = oof[held_out], labels[held_out], fold_of_row[held_out]
+    predictions = oof.argmax(axis=1)
+    correct = predictions == labels
+    return Score(
+        fold_accuracies=[float(correct[fold_of_row == fold].mean()) for fold in np.unique(fold_of_row)],
+        oof_accuracy=float(correct.mean()),
+        oof_accuracy_interval=compute_accuracy_interval(int(correct.sum()), len(correct)),
+        calibration_error=compute_calibration_error(oof, labels),
+        confusion=find_most_frequent_confusion(labels, predictions, names),
+    )
 
 
 def compute_accuracy_interval(correct: int, rows: int) -> tuple[float, float]:

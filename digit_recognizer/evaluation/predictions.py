@@ -29,7 +29,7 @@ from digit_recognizer.data.frames import TableSource, read_test_table, read_trai
 from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.metrics import Comparison, compare_predictions
+from digit_recognizer.evaluation.metrics import Comparison, Score, compare_predictions, evaluate
 from digit_recognizer.io import make_folder, make_free_folder, write_json, write_text
 from digit_recognizer.training.run import CLASSES as CLASS_NAMES
 from digit_recognizer.training.run import (
@@ -40,8 +40,6 @@ from digit_recognizer.training.run import (
     METRICS,
     FinishedRun,
     Run,
-    Score,
-    evaluate,
     find_input_dir,
     load_config,
     load_run,

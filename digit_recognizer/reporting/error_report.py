@@ -229,6 +229,12 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
     Returns:
         A table of the suspects, the most suspicious first: row (from 0), label, suggested, label_probability and
         suggested_probability.
+
+    Example:
+        >>> oof = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.9, 0.1]])
+        >>> dr.find_label_errors(oof, np.array([0, 0, 1, 1]))[["row", "label", "suggested"]]
+           row  label  suggested
+        0    3      1          0
     """
     import pandas as pd
 

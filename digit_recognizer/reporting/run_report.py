@@ -10,7 +10,7 @@ import numpy as np
 
 from digit_recognizer.data.dataset import TrainTable, pixels_to_images
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.metrics import count_confusions
+from digit_recognizer.evaluation.metrics import Score, count_confusions, evaluate
 from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
 from digit_recognizer.io import load_npy, read_bytes, read_json
 from digit_recognizer.reporting.html import FigureFile, Section
@@ -21,7 +21,7 @@ from digit_recognizer.reporting.plots import (
     save_figure,
     tidy_history,
 )
-from digit_recognizer.training.run import CONFIG, METRICS, FinishedRun, Score, evaluate
+from digit_recognizer.training.run import CONFIG, METRICS, FinishedRun
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -46,6 +46,7 @@ from digit_recognizer.data.frames import TableSource, read_test_table, read_trai
 from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import DivergedError, InputError, LostError, WriteError, reading_its_own_files
+from digit_recognizer.evaluation.metrics import evaluate
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models import build_config, register_model
 from digit_recognizer.models._own import Builder
@@ -84,7 +85,6 @@ from digit_recognizer.training.run import (
     CVResult,
     Run,
     build_metrics,
-    evaluate,
     find_fold_weights,
     format_result,
     load_config,

@@ -22,7 +22,6 @@ mlflow.json with the run's id there. A run under way also has state.safetensors 
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,12 +42,7 @@ from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
 from digit_recognizer.data.splits import count_duplicates
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.metrics import (
-    Confusion,
-    compute_accuracy_interval,
-    compute_calibration_error,
-    find_most_frequent_confusion,
-)
+from digit_recognizer.evaluation.metrics import Confusion, Score
 from digit_recognizer.io import (
     LOCK,
     TEMPORARY,
@@ -377,25 +371,6 @@ def _find_content(folder: Path) -> str | None:
 
 
 @dataclass(frozen=True)
-class Score:
-    """How good out-of-fold probabilities are.
-
-    Attributes:
-        fold_accuracies: one per fold that was held out.
-        oof_accuracy: over all rows that were held out.
-        oof_accuracy_interval: its 95 % interval, of Clopper and Pearson.
-        calibration_error: expected calibration error.
-        confusion: the most frequent one.
-    """
-
-    fold_accuracies: list[float]
-    oof_accuracy: float
-    oof_accuracy_interval: tuple[float, float]
-    calibration_error: float
-    confusion: Confusion
-
-
-@dataclass(frozen=True)
 class CVResult:
     """What cross-validation, or `train`, found and left; `str` gives the table for the screen.
 
@@ -508,30 +483,6 @@ def read_run_provenance(path: Path) -> Provenance:
         oof_accuracy=metrics["oof_accuracy"],
         ineligible=metrics["ineligible"],
         run=str(path),
-    )
-
-
-def evaluate(
-    oof: np.ndarray, labels: np.ndarray, fold_of_row: np.ndarray, names: Sequence[str] = DIGITS.names
-) -> Score:
-    """Score out-of-fold probabilities.
-
-    Args:
-        oof: float32 (n, classes).
-        labels: int (n,).
-        fold_of_row: int16 (n,): the fold in which a row was held out; -1 for rows that never were, which don't count.
-        names: of the classes.
-    """
-    held_out = fold_of_row >= 0
-    oof, labels, fold_of_row = oof[held_out], labels[held_out], fold_of_row[held_out]
-    predictions = oof.argmax(axis=1)
-    correct = predictions == labels
-    return Score(
-        fold_accuracies=[float(correct[fold_of_row == fold].mean()) for fold in np.unique(fold_of_row)],
-        oof_accuracy=float(correct.mean()),
-        oof_accuracy_interval=compute_accuracy_interval(int(correct.sum()), len(correct)),
-        calibration_error=compute_calibration_error(oof, labels),
-        confusion=find_most_frequent_confusion(labels, predictions, names),
     )
 
 

@@ -19,6 +19,7 @@ runs/<time>-transfer/
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from digit_recognizer.config import Preprocess
-from digit_recognizer.console import format_command, make_printable, print_next
+from digit_recognizer.console import format_command, make_printable, print_next, show_as_text
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.io import hash_file, write_atomically, write_csv, write_json
@@ -39,7 +40,9 @@ from digit_recognizer.training.transfers import (
     PREDICTIONS,
     WEIGHTS,
     ClassifierName,
+    FinishedTransfer,
     load_transfer,
+    load_transfer_predictions,
 )
 from digit_recognizer.training.weights import export_keras, pack_arrays, pack_weights
 from digit_recognizer.transfer_learning.config import TransferConfig
@@ -181,6 +184,35 @@ def summarize(right: np.ndarray) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class TransferResult:
+    """A finished transfer: `str` gives the table of the command.
+
+    `predict` takes it as `run`, since its path is that of its run folder.
+
+    Attributes:
+        transfer: its run folder, read again; `transfer.metrics` holds every figure.
+        predictions: a row per evaluated picture: file, label, predicted, probability, sha256; None if none was.
+    """
+
+    transfer: FinishedTransfer
+    predictions: pd.DataFrame | None = field(repr=False)
+
+    _repr_pretty_ = show_as_text
+
+    def __fspath__(self) -> str:
+        return str(self.transfer.path)
+
+    def __str__(self) -> str:
+        return format_results(self.transfer)[1:]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of what was kept, on pictures that neither trained nor chose it; None if none was held out."""
+        accuracy: float | None = self.transfer.metrics.get("kept_accuracy")
+        return accuracy
+
+
 class TransferRun:
     """A transfer under way: what it does, with which pictures, in which folder.
 
@@ -241,8 +273,8 @@ class TransferRun:
 
     def finish(
         self, evaluation: Evaluation | None, choice: Choice, validation: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        """Write history, predictions, metrics.json, whose content is returned, and figures.
+    ) -> TransferResult:
+        """Write history, predictions, metrics.json and figures.
 
         Without an evaluation no picture could be held out; without a validation nothing was chosen.
         """
@@ -275,4 +307,4 @@ class TransferRun:
         describe_results(transfer, path)
         self.folder.log(format_results(transfer))
         print_next(format_command("predict", "PICTURE", "--run", path))
-        return metrics
+        return TransferResult(transfer, None if evaluation is None else load_transfer_predictions(transfer))

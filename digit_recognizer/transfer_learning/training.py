@@ -1,5 +1,6 @@
 """What `transfer` trains: an output layer for letters, or a head on ResNet152V2's features for colour photographs."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from digit_recognizer.console import track
 from digit_recognizer.data.augmentation import Affine, BatchedAffine, preprocess_images
 from digit_recognizer.data.splits import assign_folds
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, require, suggest
 from digit_recognizer.io import check_writable_folder
 from digit_recognizer.models import _resnet152v2 as resnet152v2
 from digit_recognizer.models._packaged import ARCHITECTURE, load_pretrained
@@ -20,7 +21,14 @@ from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.run import Run
 from digit_recognizer.training.trainer import predict_probabilities
 from digit_recognizer.training.weights import load_fold_models
-from digit_recognizer.transfer_learning.config import MAX_COPIES, PHOTOGRAPHS, READY, TransferConfig, check_base_model
+from digit_recognizer.transfer_learning.config import (
+    MAX_COPIES,
+    PHOTOGRAPHS,
+    READY,
+    TransferConfig,
+    check_base_model,
+    choose_defaults,
+)
 from digit_recognizer.transfer_learning.heads import (
     NeighbourClassifier,
     cut_head,
@@ -37,6 +45,7 @@ from digit_recognizer.transfer_learning.results import (
     BaseModel,
     Choice,
     Evaluation,
+    TransferResult,
     TransferRun,
     choose,
     describe_validation,
@@ -55,7 +64,59 @@ PENS = ("as it is", "thinner", "thicker", "much thicker")
 MIN_INK = 0.3  # of what there was: a thin stroke that a thinner pen would lose stays as it is
 
 
-def transfer(config: TransferConfig) -> dict[str, Any]:
+def transfer(
+    run: Path | str,
+    images: Path | str,
+    test: Path | str | None = None,
+    *,
+    run_dir: Path | str | None = None,
+    **settings: Any,
+) -> TransferResult:
+    """Teach a trained model new classes from a folder of pictures per class, as the command `transfer` does.
+
+    Args:
+        run: "ready" for the packaged model; a run of `cv` or `train`; or "resnet152v2" for colour photographs.
+        images: folder of training pictures: a folder per class in it, named after the class.
+        test: folder of other pictures of the same classes, evaluated once; None holds out a part of `images`.
+        run_dir: the run folder of this transfer; None: runs/<time>-transfer.
+        **settings: fields of `TransferConfig`, such as seeds, copies or epochs.
+
+    Returns:
+        The result, which `predict` takes as `run`.
+
+    Raises:
+        InputError: for an unknown setting, or a model or pictures that cannot be used; before any training.
+
+    Example:
+        >>> from PIL import Image, ImageDraw
+        >>> for name, stroke in {"corner": [(25, 15), (25, 80), (80, 80)], "bar": [(15, 45), (85, 50)]}.items():
+        ...     Path("letters", name).mkdir(parents=True)
+        ...     for move in range(3):
+        ...         picture = Image.new("L", (100, 100), "white")
+        ...         ImageDraw.Draw(picture).line([(x + move, y) for x, y in stroke], fill="black", width=9)
+        ...         picture.save(f"letters/{name}/{move}.png")
+        >>> letters = dr.transfer("ready", "letters", seeds=1, copies=4, epochs=2)
+        >>> dr.predict("letters/bar/0.png", run=letters).shape
+        (1, 7)
+    """
+    require("PIL.Image", "vision")
+    require("matplotlib.figure", "vision")  # now, not after the training
+    defaults = choose_defaults([str(run)])
+    known = [field.name for field in dataclasses.fields(TransferConfig)]
+    if unknown := [name for name in settings if name not in known]:
+        raise InputError("config.field_unknown", column=unknown[0], hint=suggest(unknown[0], known))
+    config = dataclasses.replace(
+        defaults,
+        run=str(run),
+        images=Path(images).expanduser(),
+        test=None if test is None else Path(test).expanduser(),
+        run_dir=None if run_dir is None else Path(run_dir).expanduser(),
+        **settings,
+    )
+    return run_transfer(config)
+
+
+def run_transfer(config: TransferConfig) -> TransferResult:
     """Teach a model new classes, from the folders of pictures to a run folder.
 
     With every seed, each training picture is predicted by a model that was trained without it, in stratified folds. The
@@ -64,7 +125,7 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
     other pictures chose (see `evaluate`).
 
     Returns:
-        The content of metrics.json; everything else is in the run folder (see `results`).
+        The result; everything else is in the run folder (see `results`).
 
     Raises:
         InputError: for whatever the user can correct; before any training.
@@ -306,13 +367,13 @@ HELD_OUT_FOLDS = 5  # of which one is held out: 20 %, as in the seed report
 load_square = functools.partial(load_colours, side_px=resnet152v2.SIDE_PX)
 
 
-def transfer_photographs(config: TransferConfig) -> dict[str, Any]:
+def transfer_photographs(config: TransferConfig) -> TransferResult:
     """Train a head for the classes of a folder, from its photographs to a run folder.
 
     A fifth of the training pictures, by class, equal pictures together, is measured after each epoch; the epoch and the
     seed that are best on it are kept. Without test pictures another fifth is held out to be evaluated.
 
-    Arguments, results and errors are those of `transfer`.
+    Arguments, results and errors are those of `run_transfer`.
     """
     train = find_classes(config.images, "--images")
     if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
