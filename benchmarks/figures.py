@@ -9,9 +9,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-import uvicorn
-
-from digit_recognizer.app.server import build_app, open_socket
+from digit_recognizer.app.server import build_app, build_server, open_socket
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -42,7 +40,7 @@ def main() -> int:
     from browser import Browser
 
     listening = open_socket("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(build_app(ROOT / "runs"), log_level="warning"))
+    server = build_server(build_app(ROOT / "runs"))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     IMAGES.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,16 @@
 """The app: what its server answers to friends and strangers, and its page in a real browser."""
 
+import asyncio
 import io
 import json
 import shutil
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import uvicorn
 from browser import Browser, find_browser
 from conftest import expect_error
 from PIL import Image, ImageDraw
@@ -17,7 +18,7 @@ from starlette.testclient import TestClient
 
 from digit_recognizer.app import server
 from digit_recognizer.app.__main__ import main
-from digit_recognizer.app.server import build_app, compute_occlusion, open_socket
+from digit_recognizer.app.server import build_app, build_server, compute_occlusion, open_socket
 
 SEVEN = [[(0.3, 0.2), (0.6, 0.2), (0.45, 0.8)]]  # strokes, as shares of the paper
 ONE = [[(0.8, 0.2), (0.8, 0.8)]]
@@ -48,7 +49,7 @@ def folder(tmp_path_factory, run_templates):
 
 @pytest.fixture(scope="module")
 def client(folder):
-    with TestClient(build_app(folder / "runs", folder / "kept")) as client:
+    with TestClient(build_app(folder / "runs", folder / "kept"), "http://localhost", False) as client:
         yield client
 
 
@@ -98,6 +99,10 @@ def test_what_does_not_exist_or_is_not_asked_for_properly_is_refused(client):
 
 def test_another_site_and_another_host_are_refused(client):
     assert client.post("/api/read", content=draw(), headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    for headers in ({"sec-fetch-site": "same-site"}, {"origin": "http://localhost.evil.example"}, {"origin": "null"}):
+        assert client.get("/api/runs", headers=headers).status_code == 403
+    for headers in ({"sec-fetch-site": "same-origin"}, {"origin": "http://localhost"}, {}):
+        assert client.get("/api/runs", headers=headers).status_code == 200
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
     page = client.get("/")
     assert "default-src 'self'" in page.headers["content-security-policy"] and "http" not in page.text
@@ -142,14 +147,81 @@ def test_labelled_drawings_are_kept_as_a_folder_per_class(client, folder):
     kept = client.post("/api/collect?label=7", content=draw(*SEVEN, form="JPEG")).json()["kept"]
     (picture,) = (folder / "kept" / "7").iterdir()
     assert kept == str(picture) and picture.read_bytes().startswith(b"\x89PNG")
-    for label in ("", "../up", ".hidden", "a/b", "x" * 40, "a\nb"):
+    for label in ("", " ", "../up", ".hidden", "a/b", "x" * 40, "a\nb", "a\0", "\u202eb"):
         assert client.post("/api/collect", params={"label": label}, content=draw()).status_code == 422
     assert [path.name for path in (folder / "kept").iterdir()] == ["7"]
     assert client.post("/api/collect?label=8", content=b"no picture").status_code == 422
 
 
+def test_who_sends_the_same_drawing_at_once_gets_a_file_each(client, folder):
+    def keep(_):
+        return client.post("/api/collect?label= 5 ", content=draw(*SEVEN)).json()["kept"]
+
+    with ThreadPoolExecutor(4) as pool:
+        kept = list(pool.map(keep, range(8)))
+    assert sorted(kept) == sorted(map(str, (folder / "kept" / "5").iterdir())) and len(set(kept)) == 8
+    shutil.rmtree(folder / "kept" / "5")
+
+
+def test_a_run_folder_that_is_damaged_linked_or_gone_is_one_line(client, folder):
+    assert client.get("/api/run?name=run").status_code == 422  # not finished
+    half = folder / "runs" / "half"
+    shutil.copytree(folder / "runs" / "whole", half)
+    (half / "oof_probabilities.npy").write_bytes(b"\x93NUMPY")
+    (half / "models").rename(half / "gone")
+    for path in ("/api/run?name=half", "/api/compare?one=half&other=whole"):
+        answer = client.get(path)
+        assert answer.status_code == 422 and "\n" not in answer.json()["error"]
+    assert client.post("/api/read?classifier=half", content=draw(*SEVEN)).status_code == 422
+    shutil.rmtree(half)
+    half.symlink_to(folder / "nothing")
+    for name in ("half", "gone", "../runs/whole", "/", "whole/models", ".", "a\0b"):
+        assert client.get("/api/run", params={"name": name}).status_code == 422
+    half.unlink()
+
+
+def test_a_defect_is_told_as_json_and_a_visitor_who_leaves_is_no_defect(client, monkeypatch):
+    def fail(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(server, "runs", fail)
+    answer = client.get("/api/runs")
+    assert answer.status_code == 500 and "Permission denied" in answer.json()["error"]
+
+    sent = []
+
+    async def leave():
+        return {"type": "http.disconnect"}
+
+    async def keep(message):
+        sent.append(message)
+
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": "/api/read", "query_string": b"", "headers": headers}
+    asyncio.run(client.app(scope, leave, keep))
+    assert sent[0]["status"] == 400
+
+
+def test_a_small_batch_has_the_same_probabilities_as_a_whole_one():
+    class Model:
+        def __init__(self):
+            self.sizes = []
+
+        def predict_on_batch(self, batch):
+            self.sizes.append(len(batch))
+            return batch.mean(axis=(1, 2))
+
+    model = Model()
+    one_at_a_time = server._OneAtATime(model, threading.Lock())
+    batch = np.zeros((64, 28, 28, 1), np.float32)
+    for filled in ([], [0, 3], [7], [63]):
+        batch[filled] = np.random.default_rng(0).random((len(filled), 28, 28, 1), np.float32)
+        np.testing.assert_array_equal(one_at_a_time.predict_on_batch(batch), batch.mean(axis=(1, 2)))
+    assert model.sizes == [8, 8, 64, 64]
+
+
 def test_nothing_is_kept_unless_asked_for(folder):
-    with TestClient(build_app(folder / "nowhere")) as client:
+    with TestClient(build_app(folder / "nowhere"), "http://localhost") as client:
         assert client.post("/api/collect?label=7", content=draw(*SEVEN)).status_code == 422
         assert client.get("/api/start").json() == {"classifiers": [server.PACKAGED], "collect": None}
         assert client.get("/api/runs").json() == []
@@ -160,11 +232,13 @@ def test_a_port_that_is_taken_is_one_line():
         port = taken.getsockname()[1]
         with expect_error("app.address", received=f"127.0.0.1:{port}"):
             main(["--port", str(port), "--debug"])
+    with expect_error("io.missing", path="elsewhere"):
+        main(["--runs", "elsewhere", "--debug"])
     with expect_error("config.out_of_range", column="--port"):
         main(["--port", "70000", "--debug"])
 
 
-# In a browser
+# In a browser, and other programs that connect
 
 DRAW = """(async () => {
   const paper = document.getElementById('drawing'), place = paper.getBoundingClientRect()
@@ -183,7 +257,7 @@ DRAW = """(async () => {
 def address(folder):
     """The app, listening."""
     listening = open_socket("127.0.0.1", 0)
-    serving = uvicorn.Server(uvicorn.Config(build_app(folder / "runs", folder / "kept"), log_level="warning"))
+    serving = build_server(build_app(folder / "runs", folder / "kept"))
     thread = threading.Thread(target=serving.run, args=([listening],), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
@@ -196,6 +270,21 @@ def wait_for(browser, script, wanted, seconds=60):
     while (found := browser.run(script)) != wanted:
         assert time.monotonic() < until, f"{script} is {found!r}, not {wanted!r}"
         time.sleep(0.05)
+
+
+def connect(address):
+    return socket.create_connection(("127.0.0.1", int(address.rstrip("/").rpartition(":")[2])), timeout=20)
+
+
+def test_answers_do_not_wait_for_the_next_packet_and_idle_connections_are_closed(address, monkeypatch):
+    monkeypatch.setattr(server, "MOST_SECONDS", 0.3)
+    with open_socket("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP  # by which asyncio knows where to set TCP_NODELAY
+    with connect(address) as silent, connect(address) as asking:
+        silent.sendall(b"GET / HTTP/1.1\r\n")
+        asking.sendall(b"GET /app.css HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert silent.recv(100) == b""
+        assert asking.recv(100).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.skipif(find_browser() is None, reason="there is no Chromium")

@@ -12,8 +12,6 @@ from digit_recognizer.errors import InputError, require
 from digit_recognizer.io import check_writable_folder
 
 HIGHEST_PORT = 65_535
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-MOST_REQUESTS = 100  # at once; the next one is answered by 503
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +44,15 @@ def main(arguments: list[str]) -> None:
     if chosen.collect is not None:
         check_writable_folder(chosen.collect.parent)
 
-    from digit_recognizer.app.server import build_app, open_socket
+    if not chosen.runs.is_dir() and (chosen.runs.exists() or chosen.runs != AppArguments.runs):
+        raise InputError("io.not_folder" if chosen.runs.exists() else "io.missing", path=chosen.runs, column="--runs")
+
+    from digit_recognizer.app.server import LOOPBACK, build_app, build_server, open_socket
 
     listening = open_socket(chosen.host, chosen.port)  # before Keras: a port that is taken is found at once
-    import uvicorn
-
     app = build_app(chosen.runs, chosen.collect, chosen.host)
-    address = f"http://{chosen.host if chosen.host not in (*LOOPBACK, '0.0.0.0') else 'localhost'}:{chosen.port}"
+    named = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    address = f"http://{'localhost' if chosen.host in (*LOOPBACK, '0.0.0.0', '::') else named}:{chosen.port}"
     print_line(f"The app is at {address}. Ctrl-C ends it.")
     if chosen.host not in LOOPBACK:
         print_line("Everybody who can reach this address can use it and see the runs.")
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         print_line(f"Drawings that a visitor labels are kept in {chosen.collect}.")
     if not chosen.no_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", limit_concurrency=MOST_REQUESTS)).run([listening])
+    build_server(app).run([listening])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ const drawing = $('drawing'), pen = drawing.getContext('2d', { willReadFrequentl
 const COLOURS = { digit: '#0b5fa5', unsure: '#c2571a', 'no digit': '#6b6b6b' }  // as in the annotated picture of predict
 const MARKS = { unsure: '?', 'no digit': '–' }
 const OCCLUSION_PAUSE_MS = 350  // what the model looked at is computed when the pen rests
+const SPEECH_PAUSE_MS = 700  // a screen reader is told the answer, and not each thought on the way to it
 const STEP_PX = 8  // of the pen under the arrow keys
 const MOST_SIDE_PX = 1600  // of a picture on the screen
 
@@ -12,7 +13,8 @@ const strokes = []  // each: { width, points }
 let picture = null  // a Blob that was opened in place of a drawing
 let shown = null    // the last answer
 let chosen = 0      // which of its glyphs
-let reading = false, isStale = false, pause = null
+let isFollowing = true  // whether the glyph under the pen is chosen, until somebody chooses another
+let reading = false, isStale = false, pause = null, speech = null
 
 async function ask(path, options) {
   const response = await fetch(path, options)
@@ -98,7 +100,8 @@ function locate(event) {
 let stroke = null
 drawing.addEventListener('pointerdown', (event) => {
   if (event.button || stroke) return
-  leavePicture()
+  if (picture) return chooseAt(...locate(event).map((place) => place / picture.scale))
+  isFollowing = true
   drawing.setPointerCapture(event.pointerId)
   stroke = { width: Number($('thickness').value), points: [locate(event)], pointer: event.pointerId }
   strokes.push(stroke)
@@ -115,7 +118,11 @@ drawing.addEventListener('pointermove', (event) => {
   changed()
 })
 for (const name of ['pointerup', 'pointercancel']) {
-  drawing.addEventListener(name, (event) => { if (event.pointerId === stroke?.pointer) { stroke = null; changed() } })
+  drawing.addEventListener(name, (event) => {
+    if (event.pointerId !== stroke?.pointer) return
+    stroke = null
+    if (!reading) show()  // all that was drawn has been read
+  })
 }
 
 // The pen by keyboard: its place is a small cross on the upper canvas.
@@ -125,6 +132,7 @@ drawing.addEventListener('keydown', (event) => {
   const arrow = ARROWS[event.key]
   if (arrow) {
     leavePicture()
+    isFollowing = true
     nib.x = Math.min(drawing.width, Math.max(0, nib.x + arrow[0] * STEP_PX))
     nib.y = Math.min(drawing.height, Math.max(0, nib.y + arrow[1] * STEP_PX))
     if (nib.isDown) {
@@ -161,6 +169,7 @@ async function openPicture(blob) {
   try { bitmap = await createImageBitmap(blob) } catch {
     return showError(new Error('The browser cannot show this file. Open a PNG, JPEG, GIF, BMP or WebP picture.'))
   }
+  openTab('read')
   strokes.length = 0
   picture = blob
   picture.scale = Math.min(1, MOST_SIDE_PX / Math.max(bitmap.width, bitmap.height))
@@ -192,6 +201,7 @@ function readSoon() {
 
 async function read() {
   reading = true
+  $('found').ariaBusy = 'true'
   while (isStale) {
     isStale = false
     if (!strokes.length && !picture) {
@@ -202,6 +212,7 @@ async function read() {
       const body = picture ?? await new Promise((done) => drawing.toBlob(done))
       const answer = await ask(`api/read?${new URLSearchParams({ classifier: $('classifier').value })}`, { method: 'POST', body })
       if (strokes.length || picture) shown = answer
+      if (isFollowing && strokes.length && answer.glyphs.length) chosen = findGlyph(...strokes.at(-1).points.at(-1))[0]
       showError()
     } catch (error) {
       shown = null
@@ -211,6 +222,27 @@ async function read() {
   }
   reading = false
   show()
+  $('found').ariaBusy = 'false'
+}
+
+function findGlyph(x, y) {  // the nearest one's number, and how far it is
+  const distances = shown.glyphs.map(({ box: [left, top, width, height] }) =>
+    Math.hypot(Math.max(left - x, 0, x - left - width), Math.max(top - y, 0, y - top - height)))
+  const least = Math.min(...distances)
+  return [distances.indexOf(least), least]
+}
+
+function choose(number) {
+  isFollowing = false
+  chosen = number
+  show()
+  $('glyphs').children[number]?.focus()  // the buttons are new ones
+}
+
+function chooseAt(x, y) {  // on a picture
+  if (!shown?.glyphs.length) return
+  const [number, distance] = findGlyph(x, y)
+  if (!distance) choose(number)
 }
 
 function show() {
@@ -220,13 +252,22 @@ function show() {
   $('answer').classList.toggle('empty', !shown?.text)
   $('glyphs').replaceChildren(...(glyphs.length > 1 ? glyphs : []).map((glyph, number) => {
     const button = element('button', { 'aria-pressed': number === chosen, 'aria-label': `Glyph ${number + 1}: ${glyph.name ?? glyph.verdict}` }, glyph.name ?? MARKS[glyph.verdict])
-    button.onclick = () => { chosen = number; show() }
+    button.onclick = () => choose(number)
     return button
   }))
+  clearTimeout(speech)
+  if (!stroke) speech = setTimeout(() => { $('spoken').textContent = describe(glyphs) }, SPEECH_PAUSE_MS)
   $('notes').replaceChildren(...(shown?.notes ?? []).map((note) => element('li', {}, note)))
   $('glyph').hidden = !glyphs.length
   drawBoxes()
   if (glyphs.length) showGlyph(glyphs[chosen])
+}
+
+function describe(glyphs) {
+  if (!shown) return ''
+  if (glyphs.length !== 1) return $('answer').textContent
+  const [{ name, verdict, likely, probabilities }] = glyphs
+  return `${name ?? `${verdict}, most like ${likely}`}, ${(100 * Math.max(...probabilities)).toFixed(1)} %`
 }
 
 function showGlyph(glyph) {
@@ -356,6 +397,8 @@ async function load(path, build) {
   $('detail').replaceChildren(element('p', { class: 'quiet' }, 'Reading …'))
   try {
     $('detail').replaceChildren(...build(await ask(path)))
+    $('detail').firstChild.tabIndex = -1
+    $('detail').firstChild.focus()  // on a phone it is far below
     showError()
   } catch (error) {
     $('detail').replaceChildren()
@@ -463,5 +506,6 @@ try {
   const { classifiers, collect } = await ask('api/start')
   $('classifier').replaceChildren(...classifiers.map((name) => element('option', {}, name)))
   $('keep').hidden = !collect
+  if (collect) $('keep').append(element('p', { class: 'quiet' }, `Drawings you keep go to ${collect}, into a folder per label. Nothing else is kept.`))
 } catch (error) { showError(error) }
 show()

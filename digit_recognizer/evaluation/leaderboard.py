@@ -75,12 +75,17 @@ def runs(folder: Path | str = "runs") -> "pd.DataFrame":
     )
 
 
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run, finished or not; it need not exist."""
+    return any((path / name).exists() for name in (CONFIG, *TRACES))
+
+
 def _read_folders(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.iterdir()) if folder.exists() else ():
         row = {"name": path.name, "folder": path}
         try:
-            if path.name.startswith(".") or not any((path / name).exists() for name in (CONFIG, *TRACES)):
-                continue  # not a run
+            if path.name.startswith(".") or not is_run(path):
+                continue
             yield _clean({**row, **_read_run(path)})
         except (InputError, OSError) as error:
             yield _clean({**row, "state": DAMAGED, "note": error})
