@@ -500,7 +500,7 @@ def describe_method(results: Results) -> Section:
         rows.append((name_parameter(name), values, chosen_by.get(name, "default")))
     done = [record for record in records if record.confusion]
     rows += [
-        ("intervals", "95 %", "Student's t over the seeds; for all comparisons of a parameter together (Bonferroni)"),
+        ("intervals", "Student's t over the seeds; 95 % for a parameter's comparisons together (Bonferroni)", ""),
         ("held-out rows", _join_values(f"{one.held_out_rows:,}" for one in done), "measured"),
         ("training rows", _join_values(f"{one.training_rows:,}" for one in done), "measured"),
         ("computing time", format_seconds(sum(record.seconds for record in records)), "measured"),
@@ -616,7 +616,7 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
     configurations = runs[[name for name in study.parameters if name in runs]].to_dict("records")
     reported = {(one[parameter], found.accuracy) for one in configurations for found in find_reported(study, one)}
 
-    figure = open_figure(5.5, 4)
+    figure = open_figure(4.5, 3.9)
     axes = figure.subplots()
     axes.plot(
         np.exp(places) if log else places, runs[ACCURACY], ".", color=TRAINING_COLOUR, alpha=0.6, markersize=9,
@@ -645,7 +645,7 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
     if not numbers:
         axes.set_xlim(-0.5, len(values) - 0.5)
     axes.set_xlabel(shorten(name_parameter(parameter), 60) + (" (logarithmic)" if log else ""))
-    _finish(figure, 2)
+    _finish(figure, 1)
     return figure
 
 
@@ -665,7 +665,7 @@ def plot_importance(shares: dict[str, float]) -> "Figure":
     Args:
         shares: by parameter, 0 to 1, the largest first.
     """
-    figure = open_figure(5.5, 1.2 + 0.45 * len(shares))
+    figure = open_figure(4.5, 1.2 + 0.45 * len(shares))
     axes = figure.subplots()
     axes.bar_label(axes.barh(range(len(shares)), [*shares.values()], color=HELD_OUT_COLOUR), fmt="{:.2f}", padding=4)
     axes.set_yticks(range(len(shares)), [shorten(name_parameter(name), NAME_LETTERS) for name in shares])
