@@ -29,7 +29,6 @@ from digit_recognizer.vision.recognition import (
     predict,
     predict_pictures,
     write_annotation,
-    write_predictions,
 )
 from digit_recognizer.vision.segment import Glyph
 
@@ -238,20 +237,6 @@ def test_a_picture_that_cannot_be_read_does_not_stop_others(page, tmp_path, caps
         assert len(list(csv.DictReader(file))) == 12
 
 
-def test_a_row_has_the_digit_its_probability_and_its_box(tmp_path):
-    glyph = Glyph(np.ones((2, 2), np.float32), x=11, y=22, width=33, height=44)
-    write_predictions(
-        [PicturePrediction(Path("a.png"), (GlyphPrediction(glyph, make_probabilities(6, 0.75)),))],
-        tmp_path / "glyphs.csv",
-    )
-    assert (tmp_path / "glyphs.csv").read_text().splitlines()[1] == "a.png,6,0.7500,11,22,33,44"
-
-
-def test_a_file_name_that_a_spreadsheet_would_take_for_a_formula_gets_an_apostrophe(tmp_path):
-    write_predictions([PicturePrediction(Path("=cmd.png"))], tmp_path / "glyphs.csv")
-    assert (tmp_path / "glyphs.csv").read_text().splitlines()[1].startswith("'=cmd.png,")
-
-
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -259,7 +244,6 @@ def test_a_file_name_that_a_spreadsheet_would_take_for_a_formula_gets_an_apostro
         (("empty",), "predict.no_pictures"),
         (("page.png", "--output", "page.png"), "submission.exists"),
         (("page.png", "--show", "shown.gif"), "predict.show_suffix"),
-        (("page.png", "--show", "x.png", "--output", "x.png"), "predict.same_output"),
         (("page.png", "--show", "page.png"), "submission.exists"),
         (("page.png", "--csv", "test.csv"), "predict.table_and_pictures"),
         (("--csv", "test.csv"), "predict.table_needs_run"),

@@ -115,22 +115,6 @@ def test_names_keep_data_sets_and_leaks_apart():
     assert choose_submission_path("m", Path("input"), "leaks") == folder / "m-INELIGIBLE.csv"
 
 
-@pytest.mark.parametrize("ours", [True, False])
-def test_only_the_same_command_may_complete_what_a_kill_left(path, ours):
-    mine = replace(PROVENANCE, command=format_command_line())
-    write_submission(path, LABELS % 9, 5, mine if ours else PROVENANCE)
-    path.unlink()  # killed between the note and the submission
-    if ours:
-        check_new_submission_path(path, Path("input"))
-        write_submission(path, LABELS, 5, mine)
-        assert np.array_equal(load_submission(path).labels, LABELS)
-    else:
-        with expect_error("submission.exists"):
-            check_new_submission_path(path, Path("input"))
-        with pytest.raises(FileExistsError):
-            write_submission(path, LABELS, 5, mine)
-
-
 def test_a_disk_that_fails_leaves_no_half_of_a_submission(path, monkeypatch):
     def fail(file, *rest, write=submissions._write_once, **options):
         if file == path:

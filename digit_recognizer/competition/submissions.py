@@ -26,7 +26,7 @@ from digit_recognizer.io import (
     hash_file,
     lock_folder,
     read_json,
-    write_atomically,
+    write_text,
 )
 
 SUBMISSIONS = Path("submissions")  # where a submission goes if no file is named
@@ -167,8 +167,8 @@ def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "-
     """Refuse a place where a submission cannot or must not be written. Call it before training, not after.
 
     Raises:
-        InputError: if the file, or its provenance from another command, exists; if its folder cannot be made or written
-            to, or is the one that holds the data.
+        InputError: if the file or its provenance exists; if its folder cannot be made or written to, or is the one
+            that holds the data.
     """
     if path.suffix != ".csv":
         raise InputError("submission.suffix", path=path, column=flag)
@@ -176,15 +176,8 @@ def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "-
     if input_dir is not None and Path(os.path.realpath(path)).parent == Path(os.path.realpath(input_dir)):
         raise InputError("submission.in_input_dir", path=path, column=flag)
     for file in (path, _provenance_path(path)):
-        if file != path and _is_left_by_this_command(file):
-            continue
-        try:
-            file.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:  # a name too long for the provenance would fail only after training
-            raise InputError("submission.place", path=file, column=flag, received=error.strerror) from error
-        raise InputError("submission.exists", path=file, column=flag)
+        if os.path.lexists(file):
+            raise InputError("submission.exists", path=file, column=flag)
     check_writable_folder(path.parent)
 
 
@@ -260,13 +253,11 @@ def write_submission(path: Path, labels: np.ndarray, row_count: int, provenance:
     path.parent.mkdir(parents=True, exist_ok=True)
     with lock_folder(path.parent):  # both files change together
         # the provenance first: a submission without one would pass for another's, of which nothing is known
-        left_over = _is_left_by_this_command(provenance_path)
-        _write_once(provenance_path, provenance_json, exclusive=not left_over)
+        _write_once(provenance_path, provenance_json)
         try:
             _write_once(path, content)
         except (OSError, WriteError):
-            if not left_over:
-                provenance_path.unlink(missing_ok=True)
+            provenance_path.unlink(missing_ok=True)
             raise
 
 
@@ -282,19 +273,10 @@ def remove_submission(path: Path) -> None:
     _provenance_path(path).unlink(missing_ok=True)
 
 
-def _is_left_by_this_command(path: Path) -> bool:
-    """Whether the same command line wrote a provenance before, and was killed before it wrote the submission."""
-    try:
-        return not os.path.lexists(path.with_suffix("")) and read_json(path)["command"] == format_command_line()
-    except (InputError, OSError, TypeError, KeyError):
-        return False
-
-
-def _write_once(path: Path, text: str, exclusive: bool = True) -> None:
+def _write_once(path: Path, text: str) -> None:
     """Write a new file. An equal file may be there: this run wrote it before it was stopped."""
     try:
-        with write_atomically(path, exclusive=exclusive) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+        write_text(path, text, exclusive=True)
     except FileExistsError:
         if not path.is_file() or path.read_bytes() != text.encode():
             raise

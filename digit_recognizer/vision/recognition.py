@@ -3,7 +3,6 @@
 photograph -> ink -> glyphs -> 28x28 images -> probabilities -> digits -> table and annotated picture
 """
 
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
@@ -71,21 +70,12 @@ def predict(path: Path | str | Sequence[Path | str], run: Path | str | None = No
                 file digit
         0  seven.png     7
     """
-    asked: list[Any] = [path] if isinstance(path, (str, Path)) or not isinstance(path, Iterable) else list(path)
-    for one in asked:
-        if not isinstance(one, (str, os.PathLike)):
-            raise InputError("predict.no_path", received=type(one).__name__)
-    paths = _list_pictures([Path(one).expanduser() for one in asked])
-    if len(paths) == 1:
-        load_photograph(paths[0])
-    classifier = load_classifier(None if run is None else Path(run).expanduser())
-    pictures = []
-    for picture in predict_pictures(paths, classifier):
+    asked = [path] if isinstance(path, (str, Path)) else path
+    images = [Path(one).expanduser() for one in asked]
+    pictures = list(_read_pictures(images, None if run is None else Path(run).expanduser()))
+    for picture in pictures:
         if picture.error is not None:
-            if len(paths) == 1:
-                raise picture.error
             warnings.warn(str(picture.error), stacklevel=2)
-        pictures.append(picture)
     return tabulate_predictions(pictures)
 
 
@@ -109,26 +99,32 @@ def run_prediction(
             raise InputError("predict.table_and_pictures")
         _predict_table(table, run, output)
         return
-    paths = _list_pictures(images)
     _check_outputs(output, show)
-    if len(paths) == 1:
-        load_photograph(paths[0])  # a mistyped name is found at once, not after the seconds that Keras takes to start
-    loaded = load_classifier(run, classifier)
     pictures = []
-    for picture in predict_pictures(paths, loaded):
-        if picture.error is None or len(paths) > 1:  # the only one's error is the command's
-            for line in format_picture(picture):
-                print_line(make_printable(line))
+    for picture in _read_pictures(images, run, classifier):
+        for line in format_picture(picture):
+            print_line(make_printable(line))
         pictures.append(picture)
     done = [picture for picture in pictures if picture.error is None]
     if output is not None and done:
-        print_line(f"{output}: {write_predictions(done, output)} rows")
+        predictions = tabulate_predictions(done)
+        write_csv(output, predictions, float_format="%.4f", exclusive=True)
+        print_line(f"{output}: {len(predictions)} rows")
     if show is not None and done:
         drawn = write_annotation(done, show)
         print_line(f"{show}: annotated picture" + f" of the first {drawn} pictures" * (drawn < len(done)))
-    errors = [picture.error for picture in pictures if picture.error is not None]
-    if errors:
-        raise errors[0] if len(pictures) == 1 else InputError("predict.unread", received=len(errors), of=len(pictures))
+    if unread := len(pictures) - len(done):
+        raise InputError("predict.unread", received=unread, of=len(pictures))
+
+
+def _read_pictures(
+    images: Sequence[Path], run: Path | None, classifier: ClassifierName | None = None
+) -> "Iterator[PicturePrediction]":
+    """Predict pictures and those in folders; if there is only one and it cannot be read, its error is raised."""
+    paths = _list_pictures(images)
+    if len(paths) == 1:
+        load_photograph(paths[0])  # a mistyped name is found at once, not after the seconds that Keras takes to start
+    return predict_pictures(paths, load_classifier(run, classifier))
 
 
 def _list_pictures(images: Sequence[Path]) -> list[Path]:
@@ -159,8 +155,6 @@ def _check_outputs(output: Path | None, show: Path | None) -> None:
             if path.exists() or path.is_symlink():
                 raise InputError("submission.exists", path=path, column=flag)
             check_writable_folder(path.parent)
-    if output is not None and show is not None and show.resolve() == output.resolve():
-        raise InputError("predict.same_output", path=show)
 
 
 # Classify: from 28x28 images to probabilities, with one model or the mean of several.
@@ -366,21 +360,21 @@ def _load_glyphs(path: Path) -> tuple[PicturePrediction, list[Glyph]]:
 
 def _classify_photographs(paths: Sequence[Path], classifier: "PhotographClassifier") -> list[PicturePrediction]:
     """Classify whole pictures: each is one glyph, as large as the picture."""
-    loaded, pictures = [], []
+    found: list[tuple[Path, Glyph | InputError]] = []
+    loaded = []
     for path in paths:
         try:
             height, width = load_photograph(path).pixels.shape
             loaded.append(load_colours(path, side_px=classifier.lower.input_shape[1]))
+            found.append((path, Glyph(np.ones((1, 1), np.float32), 0, 0, width, height)))
         except InputError as error:
-            pictures.append(PicturePrediction(path, error=error))
-            continue
-        glyph = Glyph(np.ones((1, 1), np.float32), 0, 0, width, height)
-        nothing = np.zeros(len(classifier.names) + 1, np.float32)
-        pictures.append(PicturePrediction(path, (GlyphPrediction(glyph, nothing, classifier.names),)))
+            found.append((path, error))
     rows = iter(classifier.predict(loaded) if loaded else [])
     return [
-        replace(picture, glyphs=tuple(replace(one, probabilities=np.append(next(rows), 0)) for one in picture.glyphs))
-        for picture in pictures
+        PicturePrediction(path, error=one)
+        if isinstance(one, InputError)
+        else PicturePrediction(path, (GlyphPrediction(one, np.append(next(rows), 0), classifier.names),))
+        for path, one in found
     ]
 
 
@@ -406,49 +400,39 @@ def _classify(groups: Sequence[Sequence[Glyph]], classifier: Classifier) -> list
     return [[GlyphPrediction(glyph, next(rows), classifier.names) for glyph in glyphs] for glyphs in groups]
 
 
-@dataclass(frozen=True)
-class _Proposal:
-    """Glyphs that may replace those from `first` up to `last`."""
-
-    first: int
-    last: int
-    glyphs: list[Glyph]
+Proposal = tuple[range, list[Glyph]]  # places among a picture's glyphs, and the glyphs that may stand there instead
 
 
-def _propose_joins(found: list[GlyphPrediction]) -> list[_Proposal]:
+def _propose_joins(found: list[GlyphPrediction]) -> Iterator[Proposal]:
     """Neighbours of which one is no digit for sure may be halves of one."""
-    pairs = (
-        (n, join_glyphs(a.glyph, b.glyph)) for n, (a, b) in enumerate(pairwise(found)) if None in (a.digit, b.digit)
-    )
-    return [_Proposal(first, first + 2, [joined]) for first, joined in pairs if joined is not None]
+    for place, (one, other) in enumerate(pairwise(found)):
+        joined = join_glyphs(one.glyph, other.glyph) if None in (one.digit, other.digit) else None
+        if joined is not None:
+            yield range(place, place + 2), [joined]
 
 
-def _propose_splits(found: list[GlyphPrediction]) -> list[_Proposal]:
+def _propose_splits(found: list[GlyphPrediction]) -> Iterator[Proposal]:
     """A glyph that is no digit for sure may be two digits that touch."""
-    return [
-        _Proposal(first, first + 1, list(pair))
-        for first, one in enumerate(found)
-        if one.digit is None
-        for pair in list_splits(one.glyph)
-    ]
+    for place, one in enumerate(found):
+        for pair in list_splits(one.glyph) if one.digit is None else ():
+            yield range(place, place + 1), list(pair)
 
 
 def _mend(
     pictures: list[list[GlyphPrediction]],
     classifier: Classifier,
-    propose: Callable[[list[GlyphPrediction]], list[_Proposal]],
+    propose: Callable[[list[GlyphPrediction]], Iterator[Proposal]],
 ) -> list[list[GlyphPrediction]]:
     """Accept each proposal whose glyphs are all digits for sure, the surest first, unless another took its place."""
-    proposals = [propose(found) for found in pictures]
-    classified = iter(_classify([proposal.glyphs for proposed in proposals for proposal in proposed], classifier))
+    proposals = [list(propose(found)) for found in pictures]
+    classified = iter(_classify([glyphs for proposed in proposals for _, glyphs in proposed], classifier))
     mended = []
     for found, proposed in zip(pictures, proposals, strict=True):
-        candidates = [(_measure_certainty(new), p, new) for p, new in zip(proposed, classified, strict=False)]
+        candidates = [(places, next(classified)) for places, _ in proposed]
         replaced: dict[int, list[GlyphPrediction]] = {}
-        for certainty, proposal, new in sorted(candidates, key=lambda candidate: -candidate[0]):
-            places = range(proposal.first, proposal.last)
-            if certainty >= SURE_MENDED and not replaced.keys() & set(places):
-                replaced |= {place: [] for place in places} | {proposal.first: new}
+        for places, new in sorted(candidates, key=lambda candidate: -_measure_certainty(candidate[1])):
+            if _measure_certainty(new) >= SURE_MENDED and not replaced.keys() & set(places):
+                replaced |= {place: [] for place in places} | {places.start: new}
         mended.append([new for place, old in enumerate(found) for new in replaced.get(place, [old])])
     return mended
 
@@ -499,17 +483,6 @@ def tabulate_predictions(pictures: Iterable[PicturePrediction]) -> "pd.DataFrame
             rows.append((name, *[None] * (len(COLUMNS) - 1)))
     table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     return table.astype({"probability": float, **dict.fromkeys(COLUMNS[3:], "Int64")})
-
-
-def write_predictions(pictures: Iterable[PicturePrediction], path: Path) -> int:
-    """Write a row per glyph, its digit empty where there is none; a picture without glyphs has one empty row.
-
-    Returns:
-        The number of rows.
-    """
-    table = tabulate_predictions(pictures)
-    write_csv(path, table, float_format="%.4f", exclusive=True)
-    return len(table)
 
 
 def write_annotation(pictures: Sequence[PicturePrediction], path: Path) -> int:
