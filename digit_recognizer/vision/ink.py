@@ -6,6 +6,7 @@ and what frames the paper are not ink.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -263,19 +264,17 @@ def _fit_light(small: np.ndarray) -> np.ndarray:
     return surface
 
 
-# Ruled lines: straight and thin, from one edge of the picture to the other. They are found as a Hough transform finds
-# lines (Duda and Hart 1972), over few slopes: each line counts the columns in which it meets something dark.
+# Ruled lines: straight and thin, from one edge of the picture to the other. A Hough transform finds them (Duda and
+# Hart 1972): each line counts the columns in which it meets something dark.
 
 STEEPEST = 0.12  # rows per column: 7 degrees; more, and one turns the paper
-MAX_SLOPES, MAX_CANDIDATES = 4, 5  # looked at more closely: of the rough slopes, and of the best lines of each slope
-COARSE_STEP = 0.01  # of slopes: rows are pooled while these are tried, and finer slopes next to the best after that
 NEAR = 0.02  # slopes of the other ruled lines differ by so much, once one is found: perspective
 EVERY_COLUMN = 4  # is looked at: a ruled line is hundreds of columns long
 MIN_COVER = 0.85  # of the way from edge to edge; the bar of a digit may be long, but ends before the edge
 SHORTEST_WAY = 0.25  # of the picture's width: a turned page cuts off the ruled lines in its corners
 EDGE_PX = 6  # from the edge of the picture, where a ruled line begins and ends
 END_SHARE, MIN_END_COVER = 0.06, 0.6  # of the width: there the line must be seen in so much of the columns
-MIN_COARSE_COVER = 0.8  # the same while slopes are tried roughly
+MAX_CANDIDATES = 50  # looked at more closely: of the lines that Hough's transform finds
 THICKEST = 0.03  # of the side that it crosses
 THINNING = 0.65  # of a line's cover: rows beside it that have as much belong to it
 MARGIN_PX = 1  # on either side of it, and a quarter of its thickness: its blur
@@ -308,107 +307,78 @@ def find_ruled_lines(edge: np.ndarray, share: np.ndarray) -> np.ndarray:
     Returns:
         bool (height, width), true where a ruled line and nothing else is.
     """
-    horizontal, vertical = _find_horizontal_lines(edge), _find_horizontal_lines(edge.T)
+    directions = [(turn, _find_horizontal_lines(turn(edge))) for turn in (np.asarray, np.transpose)]
     bands = np.zeros_like(edge)
-    for of_bands, lines in ((bands, horizontal), (bands.T, vertical)):
+    for turn, lines in directions:
         for line in lines:
-            of_bands[_find_band(line, of_bands.shape)] = True
+            turn(bands)[_find_band(line, turn(edge).shape)] = True
     beside = edge & ~bands  # where two ruled lines cross, neither is a stroke that crosses the other
     found = np.zeros_like(edge)
-    for of_found, of_beside, shares, lines in (
-        (found, beside, share, horizontal),
-        (found.T, beside.T, share.T, vertical),
-    ):
+    for turn, lines in directions:
         for line in lines:
-            _mark_line(of_found, of_beside, shares, line)
+            _mark_line(turn(found), turn(beside), turn(share), line)
     return found
 
 
 def _find_horizontal_lines(edge: np.ndarray) -> list[_Line]:
     """The ruled lines from left to right, the most complete first."""
-    height, width = edge.shape
-    ys, xs = np.nonzero(edge[:, ::EVERY_COLUMN])
-    xs = xs * EVERY_COLUMN
+    dark = np.zeros_like(edge, np.uint8, order="C")
+    dark[:, ::EVERY_COLUMN] = edge[:, ::EVERY_COLUMN]
     lines: list[_Line] = []
-    slopes = np.arange(-STEEPEST, STEEPEST + 1e-9, COARSE_STEP)
     for _ in range(MAX_LINES):
-        line = None
-        for rough in _list_rough_slopes(ys, xs, slopes, (height, width)) if not lines else [lines[0].slope]:
-            reach = NEAR if lines else COARSE_STEP
-            finer = rough + np.linspace(-reach, reach, max(3, round(2 * reach * width)))
-            line = line or _find_best_line(ys, xs, finer, (height, width))
+        line = _find_best_line(dark, lines[0].slope, NEAR) if lines else _find_best_line(dark, 0.0, STEEPEST)
         if line is None:
             break
-        if line.last - line.first + 1 <= THICKEST * height:
+        if line.last - line.first + 1 <= THICKEST * len(edge):
             lines.append(line)
-        rows = ys - np.round(line.slope * xs)
-        rest = (rows < line.first - line.margin) | (rows > line.last + line.margin)
-        ys, xs = ys[rest], xs[rest]
+        dark[_find_band(line, dark.shape)] = 0
     return lines
 
 
-def _list_rough_slopes(ys: np.ndarray, xs: np.ndarray, slopes: np.ndarray, shape: tuple[int, int]) -> list[float]:
-    """The slopes of the best lines, roughly: rows are pooled as far as slopes are apart at the borders."""
-    height, width = shape
-    pool = max(1, round(COARSE_STEP * width / 2))
-    met = np.zeros((width // EVERY_COLUMN + 1, height // pool + 1), bool)
-    met[xs // EVERY_COLUMN, ys // pool] = True  # a column counts once in a pooled row, however thick the stroke is
-    columns, rows = np.nonzero(met)
-    covers = [
-        _measure_covers(rows, columns * EVERY_COLUMN, slope / pool, (met.shape[1], width))[0].max() for slope in slopes
-    ]
-    best = np.argsort(covers)[::-1][:MAX_SLOPES]
-    return [float(slopes[number]) for number in best if covers[number] >= MIN_COARSE_COVER]
-
-
-def _measure_covers(
-    rows: np.ndarray, columns: np.ndarray, slope: float, shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """In which share of its way through the picture a line meets something dark, for all lines of a slope.
-
-    Returns:
-        The shares, by the line's row at column 0 (0 where its way is short); which line each place lies on; and what
-        to subtract from a line's number to have its row at column 0.
-    """
-    height, width = shape
-    shift = int(np.ceil(abs(slope) * width)) + 1  # so that no number is negative
-    lines = np.round(rows - slope * columns).astype(np.intp) + shift
-    counts = np.bincount(lines, minlength=height + 2 * shift)
-    starts = np.arange(len(counts)) - shift
-    if slope == 0:
-        ways = np.full(len(counts), width)
-    else:
-        leaves = np.stack([-0.5 - starts, height - 0.5 - starts]) / slope
-        ways = np.minimum(width, leaves.max(axis=0)) - np.maximum(0, leaves.min(axis=0))
-    covers = np.where(ways >= SHORTEST_WAY * width, counts * EVERY_COLUMN / np.maximum(ways, 1), 0)
-    return covers, lines, shift
-
-
-def _find_best_line(ys: np.ndarray, xs: np.ndarray, slopes: np.ndarray, shape: tuple[int, int]) -> _Line | None:
+def _find_best_line(dark: np.ndarray, slope: float, reach: float) -> _Line | None:
     """The line that meets something dark in most of its way, if that is enough for a ruled line."""
-    best, cover = None, MIN_COVER
-    for slope in slopes:
-        covers, lines, shift = _measure_covers(ys, xs, slope, shape)
-        for line in np.argsort(covers)[: -1 - MAX_CANDIDATES : -1].tolist():
-            if covers[line] < cover:
-                break
-            on_line = np.abs(lines - line) <= 1
-            if _meets_both_ends(xs[on_line], ys[on_line], shape):
-                best, cover = _fit_line(ys, xs, slope, line - shift, shape), covers[line]
-                break
-    return best
+    import cv2
+
+    width = dark.shape[1]
+    least, steepest = (np.pi / 2 + np.arctan(slope + by) for by in (-reach, reach))
+    votes = max(1, int(MIN_COVER * SHORTEST_WAY * width / EVERY_COLUMN))
+    found: Any = cv2.HoughLinesWithAccumulator(dark, 1, 1 / width, votes, min_theta=least, max_theta=steepest)
+    if found is None:
+        return None
+    distances, angles, counts = found.reshape(-1, 3).T.astype(float)
+    slopes, starts = -1 / np.tan(angles), distances / np.sin(angles)
+    covers = _measure_covers(counts, slopes, starts, dark.shape)
+    ys, xs = np.nonzero(dark)
+    for number in np.argsort(-covers, kind="stable")[:MAX_CANDIDATES]:
+        if covers[number] < MIN_COVER:
+            break
+        on_line = np.abs(ys - slopes[number] * xs - starts[number]) <= ABOUT_PX
+        if _meets_both_ends(xs[on_line], ys[on_line], dark.shape):
+            return _fit_line(ys, xs, on_line, dark.shape)
+    return None
 
 
-def _fit_line(ys: np.ndarray, xs: np.ndarray, slope: float, start: int, shape: tuple[int, int]) -> _Line:
+def _measure_covers(counts: np.ndarray, slopes: Any, starts: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """In which share of its way through the picture each line meets something dark; 0 where the way is short."""
+    height, width = shape
+    steep = np.where(np.abs(slopes) < 1e-9, 1e-9, slopes)
+    leaves = np.stack([-0.5 - starts, height - 0.5 - starts]) / steep
+    ways = np.minimum(width, leaves.max(axis=0)) - np.maximum(0, leaves.min(axis=0))
+    return np.where(ways >= SHORTEST_WAY * width, counts * EVERY_COLUMN / np.maximum(ways, 1), 0)
+
+
+def _fit_line(ys: np.ndarray, xs: np.ndarray, about: np.ndarray, shape: tuple[int, int]) -> _Line:
     """Fit a straight line to what lies about the one that was found, and measure how thick it is."""
-    about = np.abs(ys - slope * xs - start) <= ABOUT_PX
     slope = float(np.polyfit(xs[about], ys[about], 1)[0])
-    covers, lines, shift = _measure_covers(ys, xs, slope, shape)
-    line = int(np.bincount(lines[about]).argmax())
-    near = covers >= THINNING * covers[line]
-    first = line - int(np.argmin(near[line::-1])) + 1 if not near[: line + 1].all() else 0
-    last = line + int(np.argmin(near[line:])) - 1 if not near[line:].all() else len(near) - 1
-    return _Line(slope, first - shift, last - shift)
+    rows = np.round(ys - slope * xs).astype(np.intp)
+    lowest = int(rows.min())
+    counts = np.bincount(rows - lowest)
+    covers = _measure_covers(counts, slope, np.arange(len(counts)) + lowest, shape)
+    line = int(np.bincount(rows[about] - lowest).argmax())
+    thin = np.flatnonzero(covers < THINNING * covers[line])
+    first = thin[thin < line].max(initial=-1) + 1
+    last = thin[thin > line].min(initial=len(counts)) - 1
+    return _Line(slope, int(first) + lowest, int(last) + lowest)
 
 
 def _meets_both_ends(xs: np.ndarray, ys: np.ndarray, shape: tuple[int, int]) -> bool:
