@@ -1,19 +1,14 @@
 """From a dataclass to a command line: its flags, their help, and messages about what was typed wrong.
 
-tyro parses. It was chosen over jsonargparse because it spells flags with dashes (`--batch-size`) and is imported in
-under a tenth of a second. argparse lays out the help: tyro groups flags only if all of a group begin with one prefix
-(`--training.epochs`), and its boxes make `cv --help` three screens long before anything can be found in it.
+argparse splits the arguments and lays out the help; what a flag is called, takes and means comes from the dataclass.
 """
 
 import argparse
 import ast
-import contextlib
 import dataclasses
 import functools
 import inspect
-import io
 import itertools
-import re
 import shutil
 import textwrap
 import types
@@ -23,8 +18,6 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tyro
-
 from digit_recognizer.config import describe_type, expand_path, flag
 from digit_recognizer.console import print_line
 from digit_recognizer.errors import InputError, suggest
@@ -33,6 +26,22 @@ Arguments = TypeVar("Arguments")
 MOST_COLUMNS = 100
 MOST_RECEIVED = 60  # characters of what was typed, in a message
 METAVARS = {int: "N", float: "X", Path: "PATH"}
+ALL_IN_ONE: Mapping[str, Sequence[str]] = {"flags": ()}
+
+
+@dataclass(frozen=True)
+class Positional:
+    """Marks a field that is known by its position: `Annotated[Path, Positional("RUN")]`; a dataclass has one."""
+
+    metavar: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """Marks a field whose flag has another name, or a short one too: `Annotated[str, Named("--message", "-m")]`."""
+
+    name: str
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,8 +50,8 @@ class Flag:
 
     Attributes:
         field: its name.
-        names: such as --message and -m; none of an argument that is known by its position.
-        metavar: what stands for its value in the help.
+        names: such as --message and -m; of a switch --smoke and --no-smoke; of a positional argument none.
+        metavar: what stands for a value in the help.
         kind: its type.
         default: `MISSING` if it must be given.
         meaning: the docstring below the field.
@@ -62,11 +71,8 @@ class Flag:
 
     @property
     def shown_names(self) -> tuple[str, ...]:
-        """The names that do something: of a switch, those that change its default."""
-        if self.kind is not bool:
-            return self.names
-        *names, off = self.names
-        return (off,) if self.default is True else tuple(names)
+        """The names that do something: of a switch, the one that changes its default."""
+        return self.names if self.kind is not bool else self.names[1:] if self.default is True else self.names[:1]
 
     @property
     def help(self) -> str:
@@ -78,14 +84,36 @@ class Flag:
         shown = " ".join(map(str, self.default)) if isinstance(self.default, tuple) else self.default
         return f"{self.meaning} (default: {shown})"
 
+    def read(self, typed: Any) -> Any:
+        """The value, from the texts that were typed; True or False of a switch stays what it is.
+
+        Raises:
+            InputError: if there are too few or too many, or one is of another type.
+        """
+        if self.kind is bool:
+            return typed
+        origin, kinds = typing.get_origin(self.kind), typing.get_args(self.kind)
+        several, any_number = origin in (tuple, list), origin is list or ... in kinds
+        wanted, expected = len(kinds) if several else 1, describe_type(self.kind)
+        if len(typed) < wanted and not any_number:
+            raise InputError("cli.incomplete", column=self.label, expected=expected)
+        if len(typed) > wanted and not any_number:
+            raise InputError("cli.extra", received=_shorten(typed[wanted]))
+        try:
+            values = [_read_value(kinds[0] if several else self.kind, text) for text in typed]
+        except (ValueError, KeyError):
+            received = _shorten(" ".join(typed))
+            raise InputError("cli.value", column=self.label, expected=expected, received=received) from None
+        return origin(values) if origin and several else values[0]
+
 
 def parse_arguments(
     kind: type[Arguments],
     subcommand: str,
-    arguments: list[str],
-    default: Arguments | None = None,
+    arguments: Sequence[str],
+    defaults: Mapping[str, Any] | None = None,
     description: str | None = None,
-    groups: Mapping[str, Sequence[str]] | None = None,
+    groups: Mapping[str, Sequence[str]] = ALL_IN_ONE,
 ) -> Arguments:
     """Turn command-line arguments into a typed configuration.
 
@@ -93,7 +121,7 @@ def parse_arguments(
         kind: a dataclass; its fields are the flags, the docstrings below them the help.
         subcommand: the command's name.
         arguments: without the program's name.
-        default: has the values of flags that are not given.
+        defaults: by field, where they differ from the dataclass's own.
         description: what the command does, for `--help`; None takes the dataclass's docstring.
         groups: title -> fields, for `--help`; `-h` shows the first group alone. Others are in the one without fields.
 
@@ -101,143 +129,142 @@ def parse_arguments(
         InputError: for an unknown flag or a value of the wrong type.
         SystemExit: with code 0 after `--help`.
     """
+    defaults = defaults or {}
+    flags = list_flags(kind, defaults)
     if "-h" in arguments or "--help" in arguments:
-        flags = list_flags(kind, default)
-        text = description or inspect.cleandoc(kind.__doc__ or "")
-        print_line(_format_help(flags, subcommand, text, groups or {"flags": ()}, brief="--help" not in arguments))
+        parser = _build_parser(flags, groups, brief="--help" not in arguments)
+        names = [f"[{one.metavar}]" if one.default is not MISSING else one.metavar for one in flags if not one.names]
+        parser.usage = " ".join([f"python -m digit_recognizer.{subcommand}", *names, "[FLAGS]"])
+        parser.description = inspect.cleandoc(kind.__doc__ or "") if description is None else description
+        print_line(parser.format_help().rstrip())
         raise SystemExit(0)
-    parsed, rest = parse_known_arguments(kind, arguments, default)
-    if rest:
-        raise _refuse_unknown(list_flags(kind), rest)
-    return parsed
+    typed, unknown = read_arguments(kind, arguments)
+    if unknown and unknown[0].startswith("-"):
+        received, known = unknown[0].partition("=")[0], [name for one in flags for name in one.names]
+        hint = suggest(received, [*known, "--help", "--debug"])
+        raise InputError("cli.flag_unknown", received=_shorten(received), hint=hint)
+    if unknown:
+        raise InputError("cli.extra", received=_shorten(unknown[0]))
+    for one in flags:
+        if one.default is MISSING and one.field not in typed:
+            raise InputError("cli.required", column=one.label, meaning=one.meaning)
+    return kind(**{**defaults, **typed})
 
 
-def parse_known_arguments(
-    kind: type[Arguments], arguments: Sequence[str], default: Arguments | None = None
-) -> tuple[Arguments, list[str]]:
-    """As `parse_arguments`, but what is unknown is returned, in its order.
+def read_arguments(kind: type, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """What was typed.
+
+    Returns:
+        Values by the fields of a dataclass; and what belongs to none of them.
 
     Raises:
-        InputError: for a value of the wrong type, or a flag that is missing.
+        InputError: for a value that is missing, or of the wrong type.
     """
-    messages = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(messages):
-            found: tuple[Any, list[str]] = tyro.cli(
-                kind,
-                args=arguments,
-                default=default,
-                return_unknown_args=True,
-                add_help=False,
-                config=(tyro.conf.AvoidSubcommands,),
-                registry=_make_registry(),
-            )
-            return found
-    except SystemExit as stop:
-        if isinstance(stop.__context__, InputError):  # raised by the dataclass itself
-            raise stop.__context__ from None
-        raise _explain(list_flags(kind, default), arguments, _first_sentence(messages.getvalue())) from None
+    flags = list_flags(kind)
+    try:  # intermixed: flags may stand before, between and after positional arguments
+        found, unknown = _build_parser(flags).parse_known_intermixed_args([_spell(one) for one in arguments])
+    except argparse.ArgumentError as error:
+        one = next(one for one in flags if str(error.argument_name).split("/")[0] in one.names)
+        if one.kind is bool:  # something follows its =
+            raise InputError("cli.extra", received=str(error.message).rpartition("argument ")[2]) from None
+        raise InputError("cli.incomplete", column=one.label, expected=describe_type(one.kind)) from None
+    # after an unknown flag, its value would count as a positional argument
+    known = [one for one in flags if one.field in found and (one.names or not unknown)]
+    return {one.field: one.read(getattr(found, one.field)) for one in known}, unknown
 
 
-@functools.cache
-def _make_registry() -> tyro.constructors.ConstructorRegistry:
-    """How values are read where tyro does it otherwise: `~` in a path is the home folder, also after `--flag=`."""
-    registry = tyro.constructors.ConstructorRegistry()
+def _spell(argument: str) -> str:
+    """A flag as this package spells it: `--batch_size=8` is `--batch-size=8`."""
+    name, equals, value = argument.partition("=")
+    return f"{name.replace('_', '-')}{equals}{value}" if name.startswith("--") else argument
 
-    @registry.primitive_rule
-    def read_path(info: tyro.constructors.PrimitiveTypeInfo) -> "tyro.constructors.PrimitiveConstructorSpec | None":
-        if info.type is not Path:
-            return None
-        return tyro.constructors.PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="PATH",
-            instance_from_str=lambda texts: expand_path(texts[0]),
-            is_instance=lambda value: isinstance(value, Path),
-            str_from_instance=lambda path: [str(path)],
-        )
 
-    return registry
+def _read_value(kind: Any, text: str) -> Any:
+    if typing.get_origin(kind) is typing.Literal:
+        return {str(choice): choice for choice in typing.get_args(kind)}[text]
+    return expand_path(text) if kind is Path else kind(text)
+
+
+def _shorten(text: str) -> str:
+    return repr(text if len(text) <= MOST_RECEIVED else f"{text[:MOST_RECEIVED]}…")
 
 
 # ---- flags and their help
 
 
-def list_flags(kind: type, default: Any = None) -> list[Flag]:
+def list_flags(kind: type, defaults: Mapping[str, Any] | None = None) -> list[Flag]:
     """The flags of a dataclass, in the order of its fields.
 
     Args:
-        kind: the dataclass; a field that is a dataclass itself stands for its own fields.
-        default: an instance that has other defaults; None for the dataclass's own.
+        kind: the dataclass.
+        defaults: by field, where they differ from the dataclass's own.
     """
     meanings, hints = _read_docstrings(kind), typing.get_type_hints(kind, include_extras=True)
     flags: list[Flag] = []
     for field in dataclasses.fields(kind):
-        hint, marks = hints[field.name], list[Any]()
+        hint, mark = hints[field.name], None
         if typing.get_origin(hint) is typing.Annotated:
-            hint, *marks = typing.get_args(hint)
-        if dataclasses.is_dataclass(hint):
-            flags += list_flags(typing.cast(type, hint))
-            continue
-        hint = _strip_none(hint)
-        settings = next((mark for mark in marks if hasattr(mark, "metavar")), None)  # of tyro.conf.arg
-        names = (flag(getattr(settings, "name", None) or field.name), *(getattr(settings, "aliases", None) or ()))
-        if hint is bool:
-            names += (f"--no-{names[0][2:]}",)
-        flags.append(
-            Flag(
-                field=field.name,
-                names=() if tyro.conf.Positional in marks else names,
-                metavar=getattr(settings, "metavar", None) or _name_value(hint),
-                kind=hint,
-                default=_find_default(field, default),
-                meaning=meanings.get(field.name, ""),
-            )
-        )
+            hint, mark = typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):  # of a type and None, which nobody types
+            hint = typing.get_args(hint)[0]
+        names, metavar = [flag(field.name)], _name_value(hint)
+        if isinstance(mark, Named):
+            names = [mark.name, mark.short] if mark.short else [mark.name]
+        elif isinstance(mark, Positional):
+            names, metavar = [], mark.metavar
+        elif hint is bool:
+            names += [f"--no-{names[0][2:]}"]
+        default, meaning = (defaults or {}).get(field.name, field.default), meanings.get(field.name, "")
+        flags.append(Flag(field.name, tuple(names), metavar, hint, default, meaning))
     return flags
 
 
-def _format_help(
-    flags: Sequence[Flag], subcommand: str, description: str, groups: Mapping[str, Sequence[str]], *, brief: bool
-) -> str:
-    """The text of `--help`, or of `-h` if brief."""
-    positional = [one for one in flags if not one.names]
-    names = [one.metavar if one.default is MISSING else f"[{one.metavar}]" for one in positional]
-    usage = " ".join([f"python -m digit_recognizer.{subcommand}", *names, "[FLAGS]"])
+def _build_parser(
+    flags: Sequence[Flag], groups: Mapping[str, Sequence[str]] = ALL_IN_ONE, *, brief: bool = False
+) -> argparse.ArgumentParser:
+    """A parser of the flags, in groups, if brief in the first alone; it also shows positional arguments."""
     width = min(shutil.get_terminal_size().columns, MOST_COLUMNS) - 2
     parser = argparse.ArgumentParser(
-        usage=usage.replace("%", "%%"),
-        description=description.replace("%", "%%"),
         add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+        argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=27, width=width),
     )
-    if positional:
-        group = parser.add_argument_group("arguments")
-        for one in positional:
-            group.add_argument(one.field, metavar=one.metavar, help=one.help.replace("%", "%%"))
+    for one in flags:
+        if not one.names:
+            group = parser.add_argument_group("arguments")
+            group.add_argument(one.field, nargs="*", metavar=one.metavar, help=_escape(one.help))
     first, *others = groups
     titles = {name: title for title, names in groups.items() for name in names}
     rest = next(title for title, names in groups.items() if not names)
-    for title in groups:
-        if brief and title != first:
-            break
+    for title in [first] if brief else groups:
         group = parser.add_argument_group(title)
         for one in flags:
             if one.names and titles.get(one.field, rest) == title:
                 _add_flag(group, one)
         if title == first:
-            group.add_argument(
-                "-h", "--help", action="store_true", help="show all flags" + "; -h shows these" * bool(others)
-            )
+            text = "show all flags" + "; -h shows these" * bool(others)
+            group.add_argument("-h", "--help", action="store_true", help=text)
             group.add_argument("--debug", action="store_true", help="show the traceback of an error")
     if brief and others:
         parser.epilog = f"--help also has the flags of {', '.join(others[:-1])} and {others[-1]}."
-    return parser.format_help().rstrip()
+    return parser
 
 
 def _add_flag(group: Any, one: Flag) -> None:
     """Add a flag to a group of argparse."""
-    form: dict[str, Any] = {"action": "store_true"} if one.kind is bool else {"metavar": one.metavar}
-    group.add_argument(*one.shown_names, help=one.help.replace("%", "%%"), **form)
+    if one.kind is bool:
+        for name, action in zip(one.names, ("store_true", "store_false"), strict=True):
+            text = _escape(one.help) if name in one.shown_names else argparse.SUPPRESS
+            group.add_argument(name, dest=one.field, action=action, help=text)
+    else:
+        nargs = "*" if typing.get_origin(one.kind) in (tuple, list) else 1
+        group.add_argument(*one.names, dest=one.field, nargs=nargs, metavar=one.metavar, help=_escape(one.help))
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%%")  # argparse would fill in what follows
 
 
 @functools.cache
@@ -257,96 +284,9 @@ def _read_docstrings(kind: type) -> dict[str, str]:
     return found
 
 
-def _find_default(field: "dataclasses.Field[Any]", default: Any) -> Any:
-    if default is not None:
-        value = getattr(default, field.name)
-        return MISSING if value is tyro.MISSING else value
-    return field.default if field.default_factory is MISSING else field.default_factory()
-
-
-def _strip_none(kind: Any) -> Any:
-    """A type without None, which no flag takes."""
-    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
-        return kind
-    others = [one for one in typing.get_args(kind) if one is not type(None)]
-    return others[0] if len(others) == 1 else kind
-
-
 def _name_value(kind: Any) -> str:
     """What stands for a value of a type in the help."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         return f"{{{','.join(map(str, arguments))}}}"
-    if origin in (tuple, list):
-        return f"{_name_value(arguments[0])} [...]"
-    return METAVARS.get(kind, "TEXT")
-
-
-# ---- messages
-
-
-def _refuse_unknown(flags: Sequence[Flag], unknown: Sequence[str]) -> InputError:
-    received = next((one for one in unknown if one.startswith("-")), unknown[0])
-    if not received.startswith("-"):
-        return InputError("cli.extra", received=_shorten(received))
-    received = received.partition("=")[0]
-    known = [name for one in flags for name in one.names] + ["--help", "--debug"]
-    return InputError("cli.flag_unknown", received=_shorten(received), hint=suggest(received, known))
-
-
-def _explain(flags: Sequence[Flag], arguments: Sequence[str], message: str) -> InputError:
-    """What tyro's message says, in our words; in its own where it is of no known form."""
-    known = {name for one in flags for name in one.names}
-    unknown = [one for one in arguments if one.startswith("--") and _name_flag(one) not in known]
-    if unknown and "Missing from" in message:  # it may be what is missing, misspelt
-        return _refuse_unknown(flags, unknown)
-    places = [(place, one) for one in flags if (place := _find_mention(one, message)) is not None]
-    if not places:
-        return InputError("cli.arguments", received=message)
-    _, one = min(places, key=lambda found: found[0])
-    if "Missing from" in message:
-        return InputError("cli.required", column=one.label, meaning=one.meaning)
-    if "Missing value" in message:
-        return InputError("cli.incomplete", column=one.label, expected=describe_type(one.kind))
-    received = _shorten(_find_value(one, arguments))
-    return InputError("cli.value", column=one.label, expected=describe_type(one.kind), received=received)
-
-
-def _find_mention(one: Flag, message: str) -> int | None:
-    """Where a message names a flag first."""
-    names = one.names or (one.metavar, one.field.replace("_", "-"))
-    found = [re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", message) for name in names]
-    return min((match.start() for match in found if match), default=None)
-
-
-def _find_value(one: Flag, arguments: Sequence[str]) -> str:
-    """What was typed after a flag."""
-    for position, argument in enumerate(arguments):
-        if _name_flag(argument) in one.names:
-            _, equals, value = argument.partition("=")
-            values = itertools.takewhile(lambda text: not text.startswith("--"), arguments[position + 1 :])
-            several = typing.get_origin(one.kind) in (tuple, list)
-            return value if equals else " ".join(values) if several else next(values, "")
-    return " ".join(arguments)
-
-
-def _name_flag(argument: str) -> str:
-    return argument.partition("=")[0].replace("_", "-")
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= MOST_RECEIVED else f"{text[:MOST_RECEIVED]}…")
-
-
-def _first_sentence(box: str) -> str:
-    """The message inside tyro's box, between its title and its first rule, on one line."""
-    lines: list[str] = []
-    for line in box.splitlines()[1:]:
-        text = line.strip("│ ")
-        if set(text) <= set("─-"):  # a rule; without UTF-8 one also stands below the title
-            if lines:
-                break
-            continue
-        lines.append(text)
-    sentence = re.sub(r"^Error parsing (\w+: )?", "", " ".join(lines))
-    return sentence.rstrip(".") + "."
+    return METAVARS.get(arguments[0] if origin in (tuple, list) else kind, "TEXT")

@@ -14,9 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-
-from digit_recognizer.arguments import list_flags, parse_arguments, parse_known_arguments
+from digit_recognizer.arguments import Named, list_flags, parse_arguments, read_arguments
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import SMOKE, RunConfig, flag, read_fields
 from digit_recognizer.console import (
@@ -144,7 +142,7 @@ def _format_column(name: str, cells: "pd.Series[Any]") -> list[str]:
 class RunArguments(RunConfig, ExecutorConfig):
     """The flags of `cv` and `train`: those of RunConfig, those of the executor, and where a run starts from."""
 
-    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    config_file: Annotated[Path | None, Named("--config")] = None
     """Settings in a TOML file, or a run's config.json; they win over the recipe, and flags over them."""
     resume: Path | None = None
     """Resume the interrupted run in this folder, with its own settings; only the flags of machines and resuming go
@@ -154,24 +152,18 @@ class RunArguments(RunConfig, ExecutorConfig):
     them."""
 
     def __post_init__(self) -> None:
+        from digit_recognizer.models import register_model
+
+        object.__setattr__(self, "model", register_model(self.model))  # the path of a model's file becomes absolute
         RunConfig.__post_init__(self)
         ExecutorConfig.__post_init__(self)
-        if self.allow_inexact:
+        if self.allow_inexact and self.resume is None:
             raise InputError("cli.only_resume", column="--allow-inexact")
 
     @property
     def config(self) -> RunConfig:
         """The RunConfig part."""
         return RunConfig(**{field.name: getattr(self, field.name) for field in fields(RunConfig)})
-
-
-@dataclass(frozen=True)
-class StartArguments:
-    """The flags from which others have their defaults."""
-
-    model: str | None = None
-    smoke: bool = False
-    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
 
 
 def parse_run_config(subcommand: str, arguments: list[str], description: str) -> RunArguments:
@@ -183,34 +175,43 @@ def parse_run_config(subcommand: str, arguments: list[str], description: str) ->
         description: what the command does, for `--help`.
 
     Raises:
-        InputError: for an unknown model, flag or setting, or an invalid value.
+        InputError: for an unknown model, flag or setting, or an invalid value, or a setting beside --resume.
     """
-    from digit_recognizer.models import build_config, describe_options, load_preset, load_smoke, register_model
+    from digit_recognizer.models import describe_options
 
-    arguments = list(arguments)
-    for position, argument in enumerate(arguments):  # the path of a model's file becomes absolute
-        if argument == "--model" and position + 1 < len(arguments):
-            arguments[position + 1] = register_model(arguments[position + 1])
-        elif argument.startswith("--model="):
-            arguments[position] = f"--model={register_model(argument.removeprefix('--model='))}"
-    start, _ = parse_known_arguments(StartArguments, arguments)  # first, because --help shows what follows from them
-    if start.model is not None:
-        load_preset(start.model)  # it is no mistake of the file
-    settings = {} if start.config_file is None else load_settings(start.config_file)
+    typed, _ = read_arguments(RunArguments, arguments)  # first, because --help shows what follows from them
+    if "resume" in typed:
+        defaults: dict[str, Any] = {}
+        taken = [*(field.name for field in fields(ExecutorConfig)), "allow_inexact"]
+        if others := [one.label for one in list_flags(RunArguments) if one.field in typed.keys() - {*taken, "resume"}]:
+            raise InputError("cli.not_with_resume", column=others[0], flags=", ".join(map(flag, taken)))
+    else:
+        defaults = vars(_find_defaults(typed))
+    description = f"{description} {describe_options(defaults.get('model', RunConfig.model))}."
+    return parse_arguments(RunArguments, subcommand, arguments, defaults, description, RUN_GROUPS)
+
+
+def _find_defaults(typed: dict[str, Any]) -> RunArguments:
+    """What holds for the flags that were not typed, from those that were: recipe, `SMOKE` and the file of settings."""
+    from digit_recognizer.models import build_config, load_preset, load_smoke, register_model
+
+    path, settings = typed.get("config_file"), dict[str, Any]()
+    if "model" in typed:
+        load_preset(register_model(typed["model"]))  # what is wrong with it is no mistake of the file
+    if path is not None:
+        settings = load_settings(path)
     try:
-        model = str(settings.pop("model", RunConfig.model)) if start.model is None else start.model
-        smoke = settings.pop("smoke", False) is True or start.smoke
-        if start.smoke:
+        model = register_model(typed["model"]) if "model" in typed else str(settings.get("model", RunConfig.model))
+        smoke = settings.pop("smoke", False) is True or typed.get("smoke", False)
+        if typed.get("smoke"):
             settings |= {**SMOKE, **load_smoke(model)}
         executor = {field.name: settings.pop(field.name) for field in fields(ExecutorConfig) if field.name in settings}
-        config = build_config(model, smoke, **settings)
-        default = RunArguments(**vars(config), **read_fields(ExecutorConfig, executor))
+        config = build_config(model, smoke, **{**settings, "model": model})
+        return RunArguments(**vars(config), **read_fields(ExecutorConfig, executor))
     except InputError as error:
-        if start.config_file is None:
+        if path is None:
             raise
-        raise InputError("config.file", path=start.config_file, reason=error) from error
-    description = f"{description} {describe_options(model)}."
-    return parse_arguments(RunArguments, subcommand, arguments, default, description, RUN_GROUPS)
+        raise InputError("config.file", path=path, reason=error) from error
 
 
 def load_settings(path: Path) -> dict[str, Any]:
@@ -241,36 +242,6 @@ def load_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-@dataclass(frozen=True)
-class ResumeArguments(ExecutorConfig):
-    """Resume an interrupted run with the configuration that it was started with, here or on another machine."""
-
-    resume: Path
-    """The run's folder."""
-    allow_inexact: bool = False
-    """Resume even if versions, threads or other parts of the environment have changed; the metrics list them."""
-
-
-def parse_resume(subcommand: str, arguments: list[str]) -> ResumeArguments | None:
-    """The arguments of `--resume RUN`, which takes few other flags; None without --resume.
-
-    Raises:
-        InputError: for any other flag, because the configuration is the run's own.
-    """
-    if not any(argument.split("=")[0] == "--resume" for argument in arguments):
-        return None
-    try:
-        return parse_arguments(ResumeArguments, subcommand, arguments)
-    except InputError as error:
-        received = str(error.received).strip("'")
-        if error.code == "cli.flag_unknown" and received in {
-            name for one in list_flags(RunArguments) for name in one.names
-        }:
-            error = InputError("cli.not_with_resume", column=received)
-        others = ", ".join(flag(field.name) for field in fields(ResumeArguments) if field.name != "resume")
-        raise error.with_remedy(f"With --resume RUN only these flags are taken: {others}.") from None
-
-
 def run_training(subcommand: Literal["cv", "train"], arguments: list[str], description: str) -> "CVResult":
     """What `cv` and `train` do: start a run, or resume one.
 
@@ -285,16 +256,14 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
     Raises:
         InputError: for an invalid configuration or invalid data.
     """
-    parsed = parse_resume(subcommand, arguments) or parse_run_config(
-        subcommand, arguments, f"{description} {DEFAULTS_HELP}"
-    )
+    parsed = parse_run_config(subcommand, arguments, f"{description} {DEFAULTS_HELP}")
     if subcommand == "train":
         require("matplotlib.figure", "report")  # for its learning curves; asked for before an hour of training
     with open_executor(parsed) as executor:
         import_keras()
         from digit_recognizer.training.cross_validation import resume, run_cross_validation
 
-        if isinstance(parsed, ResumeArguments):
+        if parsed.resume is not None:
             return resume(parsed.resume, subcommand, allow_inexact=parsed.allow_inexact, executor=executor)
         return run_cross_validation(parsed.config, single_split=subcommand == "train", executor=executor)
 

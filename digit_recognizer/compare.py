@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
+from digit_recognizer.arguments import Positional
 from digit_recognizer.cli import OutputArguments, command, parse_arguments, print_table
 
 
@@ -14,7 +13,7 @@ from digit_recognizer.cli import OutputArguments, command, parse_arguments, prin
 class CompareArguments(OutputArguments):
     """Compare two runs of the same train.csv, row by row, on the rows that both held out."""
 
-    runs: Annotated[tuple[Path, Path], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN")]
+    runs: Annotated[tuple[Path, Path], Positional("RUN RUN")]
     """Two run folders, of ensembles too; their folds and seeds may differ."""
     input_dir: Path | None = None
     """Folder that holds the train.csv which both were made from (default: the first one's own)."""

@@ -1,7 +1,6 @@
 """`python -m digit_recognizer.completion SHELL`: what lets a shell complete `digit-recognizer COMMAND --flag VALUE`.
 
-tyro can write such scripts too. Those offered parts of the help as flags where a help has several lines, and started
-Python at every press of the key.
+The script holds all words itself: to start Python at every press of the key would take too long.
 """
 
 import sys
@@ -10,10 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import tyro
-
 from digit_recognizer.__main__ import COMMANDS, import_command
-from digit_recognizer.arguments import list_flags
+from digit_recognizer.arguments import Positional, list_flags
 from digit_recognizer.cli import RunArguments, command, parse_arguments
 from digit_recognizer.console import print_line
 from digit_recognizer.models import list_models
@@ -52,7 +49,7 @@ class CompletionArguments:
     bash: add eval "$(digit-recognizer completion bash)" to ~/.bashrc. zsh: the same with zsh, to ~/.zshrc.
     """
 
-    shell: Annotated[Literal["bash", "zsh"], tyro.conf.Positional, tyro.conf.arg(metavar="SHELL")]
+    shell: Annotated[Literal["bash", "zsh"], Positional("SHELL")]
     """bash or zsh."""
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
+from digit_recognizer.arguments import Positional
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.console import format_command, print_next
 from digit_recognizer.data.labels import load_label_set
@@ -20,7 +19,7 @@ class DownloadArguments:
     holds the images of the competition's test.csv, so runs on it are marked as ineligible.
     """
 
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    source: Annotated[str, Positional("SOURCE")]
     """kaggle (needs an account and accepted rules), sample (bundled digits, no network), mnist, fashion-mnist, kmnist
     (the published files, no account), or a path: the competition's zip, or a folder of CSV, idx(.gz) or .npz files."""
     input_dir: Path = Path("input")

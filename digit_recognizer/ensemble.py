@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
-
+from digit_recognizer.arguments import Positional
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.console import print_line, print_next
 
@@ -18,7 +17,7 @@ class EnsembleArguments:
     The ensemble is a run of its own, which compare, report and submit take. It is tested against its best member.
     """
 
-    members: Annotated[list[Path], tyro.conf.Positional]
+    members: Annotated[list[Path], Positional("RUN RUN ...")]
     """Run folders and submission files, two or more."""
     method: Literal["mean", "weighted", "vote"] = "mean"
     """mean of probabilities (runs only); weighted mean (runs only; weights are chosen on out-of-fold rows, and each row

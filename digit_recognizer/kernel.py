@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
+from digit_recognizer.arguments import Positional
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.competition.kernels import (
     BuildArguments,
@@ -24,7 +23,7 @@ from digit_recognizer.io import find_free_path
 class NotebookArguments(BuildArguments):
     """Write kernels/notebook-MODEL: the same as a notebook that explains each step, and kernel-metadata.json."""
 
-    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")] = "champion"
+    model: Annotated[str, Positional("MODEL")] = "champion"
     """What it cross-validates."""
 
 
@@ -32,7 +31,7 @@ class NotebookArguments(BuildArguments):
 class PushArguments:
     """Send a kernel to Kaggle, which runs it."""
 
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    folder: Annotated[Path, Positional("FOLDER")]
     """The kernel's folder, such as kernels/champion."""
 
 

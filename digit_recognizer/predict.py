@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
+from digit_recognizer.arguments import Named, Positional
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.training.transfers import ClassifierName
 
@@ -15,7 +14,7 @@ from digit_recognizer.training.transfers import ClassifierName
 class PredictArguments:
     """Find and classify the digits on pictures, with the packaged model or a run's; or predict a test.csv."""
 
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")] = ()
+    images: Annotated[tuple[Path, ...], Positional("IMAGE ...")] = ()
     """Photographs, scans or drawings (PNG, JPEG, GIF, BMP, WebP, TIFF, PPM), or folders of them."""
     run: Path | None = None
     """A run folder of cv, train or transfer, whose models classify; with a transfer's run, letters are read (default:
@@ -27,7 +26,7 @@ class PredictArguments:
     """Annotated picture to write (.png, .jpg, .webp): every glyph in a box, with its digit."""
     output: Path | None = None
     """CSV file to write: file, digit, probability, x, y, width, height, a row per glyph; of --csv: ImageId, Label."""
-    table: Annotated[Path | None, tyro.conf.arg(name="csv")] = None
+    table: Annotated[Path | None, Named("--csv")] = None
     """A test.csv to predict with --run, into --output; the packaged model has seen test digits and is refused here."""
 
 

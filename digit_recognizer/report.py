@@ -9,7 +9,7 @@ from digit_recognizer.examine import ExamineArguments, run_examination
 from digit_recognizer.io import write_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportArguments(ExamineArguments):
     """Examine a run, as `examine` does, and write all that it finds as one HTML file.
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
+from digit_recognizer.arguments import Positional
 from digit_recognizer.cli import OutputArguments, command, parse_arguments, print_table
 from digit_recognizer.console import format_command, format_seconds, make_printable, print_line, print_next
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 class RunsArguments(OutputArguments):
     """List the runs of a folder, the best first. Unfinished ones come with the command that resumes them."""
 
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path("runs")
+    folder: Annotated[Path, Positional("FOLDER")] = Path("runs")
     """Folder whose folders are runs."""
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
+from digit_recognizer.arguments import Positional
 from digit_recognizer.cli import OutputArguments, command, parse_arguments, print_table
 from digit_recognizer.competition.submissions import check_submission, load_submission
 from digit_recognizer.data.csv import load_labels
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 class ScoreArguments(OutputArguments):
     """Score a submission on labels that came with the test images. No run ever opens them."""
 
-    submission: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    submission: Annotated[Path, Positional("FILE")]
     """The submission, ImageId,Label."""
     input_dir: Path = Path("input")
     """Folder that holds test_labels.csv, and the test.csv that the submission was made for."""

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
+from digit_recognizer.arguments import Positional
 from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.console import TerminatedError
@@ -32,7 +31,7 @@ class SweepArguments(ExecutorConfig, SweepConfig):
     The same command resumes a sweep that was stopped. No trial is lost, and none is run twice.
     """
 
-    study: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY")]
+    study: Annotated[Path, Positional("STUDY")]
     """The study's file, or its folder, as studies/002-dropout-batch-kernel."""
 
 

@@ -12,7 +12,7 @@ import digit_recognizer
 from digit_recognizer import cli, cv, train
 from digit_recognizer.__main__ import COMMANDS, import_command
 from digit_recognizer.__main__ import main as program
-from digit_recognizer.cli import ResumeArguments, command, parse_resume, parse_run_config
+from digit_recognizer.cli import command, parse_run_config
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import list_models, load_preset, load_smoke
 
@@ -108,14 +108,14 @@ def test_debug_brings_the_traceback_back():
         cv.main(["--folds", "1", "--debug"])
 
 
-def test_resume_is_asked_for_by_its_flag_alone():
-    assert parse_resume("cv", ["--model", "padded"]) is None
-    assert parse_resume("cv", ["--resume", "runs/a"]) == ResumeArguments(Path("runs/a"))
-    assert parse_resume("cv", ["--allow-inexact", "--resume=runs/a"]) == ResumeArguments(Path("runs/a"), True)
+def test_resume_takes_the_flags_of_machines_alone():
+    assert parse_run_config("cv", ["--model", "padded"], "").resume is None
+    parsed = parse_run_config("cv", ["--allow-inexact", "--resume=runs/a", "--task-cpus", "2"], "")
+    assert (parsed.resume, parsed.allow_inexact, parsed.task_cpus) == (Path("runs/a"), True, 2)
     with expect_error("cli.not_with_resume", column="--epochs"):
-        parse_resume("cv", ["--resume", "runs/a", "--epochs", "9"])
+        parse_run_config("cv", ["--resume", "runs/a", "--epochs", "9"], "")
     with expect_error("cli.flag_unknown", hint=" Did you mean --allow-inexact?"):
-        parse_resume("cv", ["--resume", "runs/a", "--alow-inexact"])
+        parse_run_config("cv", ["--resume", "runs/a", "--alow-inexact"], "")
 
 
 @pytest.mark.parametrize(

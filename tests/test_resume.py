@@ -144,9 +144,8 @@ def test_only_the_command_that_started_a_run_resumes_it(stopped):
     ],
 )
 def test_resuming_takes_no_other_flag(code, flags, stopped):
-    with expect_error(f"cli.{code}") as caught:
+    with expect_error(f"cli.{code}"):
         cv.main(["--resume", str(stopped.run_dir), *flags, "--debug"])
-    assert "--allow-inexact" in caught.value.remedy
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

@@ -28,9 +28,8 @@ from pathlib import Path
 from string import Template
 from typing import Annotated, Any
 
-import tyro
-
 from digit_recognizer import __version__
+from digit_recognizer.arguments import Positional
 from digit_recognizer.competition.client import (
     COMPETITION,
     STATUS_CODES,
@@ -69,7 +68,7 @@ HIDDEN = {"_kg_hide-input": True, "jupyter": {"source_hidden": True}}  # Kaggle'
 class BuildArguments:
     """Write kernels/MODEL: one script that carries the package, and kernel-metadata.json."""
 
-    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    model: Annotated[str, Positional("MODEL")]
     """What it cross-validates."""
     owner: str = OWNER
     """The account's name on Kaggle; `kernel push` fills in OWNER."""

@@ -21,8 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
-
+from digit_recognizer.arguments import Named, Positional
 from digit_recognizer.competition.client import (
     COMPETITION,
     TEST_ROWS,
@@ -106,9 +105,9 @@ class SubmitArguments:
     If it is interrupted or repeated, the same file is still submitted only once.
     """
 
-    submission: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    submission: Annotated[Path, Positional("FILE")]
     """The submission, ImageId,Label; or the folder of the run that made it."""
-    message: Annotated[str, tyro.conf.arg(aliases=["-m"])] = ""
+    message: Annotated[str, Named("--message", "-m")] = ""
     """Description that Kaggle shows, one line; required unless --dry-run is given."""
     input_dir: Path = Path("input")
     """Folder of the test.csv and sample_submission.csv that the submission was made for."""

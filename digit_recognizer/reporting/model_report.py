@@ -4,10 +4,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
-import tyro
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import Preprocess
@@ -59,7 +58,7 @@ class ModelRequest:
     """Fold whose model is shown, numbered as in models/fold<k> (default: the first)."""
     layer: str | None = None
     """Layer whose feature maps are drawn, by name (default: the first and the last convolution)."""
-    row: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N [N ...]")] = ()
+    row: tuple[int, ...] = ()
     """Data rows of train.csv, counted from 1, whose saliency is drawn (default: a choice)."""
     images: Path | None = None
     """Folder of pictures of classes that the model never saw, a folder per class or pictures alone."""

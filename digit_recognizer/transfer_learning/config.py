@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import tyro
-
+from digit_recognizer.arguments import Positional
 from digit_recognizer.config import HIGHEST_SEED, RunConfig, expand_path, flag
 from digit_recognizer.errors import InputError
 from digit_recognizer.training.run import CONFIG, find_fold_weights, load_metrics, load_run_config
@@ -22,7 +21,7 @@ MAX_COPIES = 100_000  # of all images together: their embeddings take 100 MB wit
 class TransferConfig:
     """What a transfer does. The defaults are for letters; resnet152v2 has its own (see `choose_defaults`)."""
 
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: Annotated[str, Positional("RUN")]
     """A run folder of cv or train, whose first fold's model is used; ready for the packaged model; or resnet152v2 for
     colour photographs."""
     images: Path
@@ -110,16 +109,15 @@ class TransferConfig:
         )
 
 
-def choose_defaults(arguments: list[str]) -> TransferConfig:
-    """The defaults that hold for the model named among the arguments, without the program's name."""
-    blank: Any = tyro.MISSING  # to be given on the command line
-    letters = TransferConfig(run=blank, images=blank)
+def choose_defaults(arguments: list[str]) -> dict[str, Any]:
+    """What differs from the defaults for letters, for the model named among the arguments."""
     if PHOTOGRAPHS not in arguments:
-        return letters
+        return {}
     # as the seed report inside-and-transfer: its 655 steps in each epoch are 80 % of its pictures by 32
-    return dataclasses.replace(
-        letters, seeds=1, copies=0, epochs=10, batch_size=32, learning_rate=1e-3, label_smoothing=0.0
-    )
+    return {
+        **{"seeds": 1, "copies": 0, "epochs": 10, "batch_size": 32},
+        **{"learning_rate": 1e-3, "label_smoothing": 0.0},
+    }
 
 
 def check_base_model(run: str) -> None:

@@ -101,17 +101,15 @@ def transfer(
     """
     require("PIL.Image", "vision")
     require("matplotlib.figure", "vision")  # now, not after the training
-    defaults = choose_defaults([str(run)])
     known = [field.name for field in dataclasses.fields(TransferConfig)]
     if unknown := [name for name in settings if name not in known]:
         raise InputError("config.field_unknown", column=unknown[0], hint=suggest(unknown[0], known))
-    config = dataclasses.replace(
-        defaults,
+    config = TransferConfig(
         run=str(run),
         images=Path(images).expanduser(),
         test=None if test is None else Path(test).expanduser(),
         run_dir=None if run_dir is None else Path(run_dir).expanduser(),
-        **settings,
+        **{**choose_defaults([str(run)]), **settings},
     )
     return run_transfer(config)
 
