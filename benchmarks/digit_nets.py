@@ -24,9 +24,9 @@ def main() -> None:
     history = tidy_history(pd.read_csv(run / "history.csv"))
     curves = plot_learning_curves(history, "baseline with the recipe of digit-nets")
     label = f"digit-nets, best of 100 epochs: {REPORTED_ACCURACY}"
-    curves.axes[1].axhline(REPORTED_ACCURACY, color=ACCENT_COLOUR, linestyle="--", label=label)
+    curves.axes[0].axhline(1 - REPORTED_ACCURACY, color=ACCENT_COLOUR, linestyle="--", label=label)
     curves.legends[0].remove()  # which lacks the level line
-    curves.legend(*curves.axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    curves.legend(*curves.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     save_figure(curves, figure)
     accuracies = history["val_accuracy"].tolist()
     best = max(range(len(accuracies)), key=accuracies.__getitem__)

@@ -97,7 +97,7 @@ def test_a_model_is_shown_preprocessed_images_of_its_held_out_rows(examined, run
     ((examples, layer, asked),) = shown
     assert np.array_equal(examples.images, preprocess_images(pixels_to_images(train.pixels[held_out]), "deskew"))
     assert np.array_equal(examples.labels, train.labels[held_out])
-    rows = [f"data row {held_out[place] + 1}" for place in (2, 4)]
+    rows = [f"row {held_out[place] + 1}" for place in (2, 4)]
     assert (layer, asked.names, len(examples.images)) == ("some", rows, len(held_out))
     text = find_section(found, "One model").paragraphs[0]
     assert "fold 1" in text and "30 held-out rows" in text and "deskew" in text
@@ -109,10 +109,10 @@ def test_rows_that_the_model_was_trained_on_are_marked(examined, run, shown):
     found = examine_run(run, examined / "data", request=ModelRequest(row=[trained_on + 1, held_out + 1]))
     train = load_train(examined / "data" / "train.csv")
     ((examples, _, asked),) = shown
-    assert set(asked.names) == {f"data row {trained_on + 1}", f"data row {held_out + 1}"} and len(examples.images) == 30
-    image = asked.images[asked.names.index(f"data row {trained_on + 1}")]
+    assert set(asked.names) == {f"row {trained_on + 1}", f"row {held_out + 1}"} and len(examples.images) == 30
+    image = asked.images[asked.names.index(f"row {trained_on + 1}")]
     assert np.array_equal(image.ravel(), train.pixels[trained_on])
-    marked = f"WAS TRAINED on data row {trained_on + 1}; fold 1 held it out"
+    marked = f"WAS TRAINED on row {trained_on + 1}; fold 1 held it out"
     assert marked in find_section(found, "One model").paragraphs[0]
 
 

@@ -118,9 +118,9 @@ def test_sixty_four_maps_are_drawn_of_more():
 def test_filters_stand_beside_the_results_of_opencv_and_the_model_on_one_scale():
     filters = np.array([[[1.0, -1.0]]])
     effects = np.full((1, 3, 3), 2.0), np.full((1, 3, 3), 1.0)
-    figure = plot_filter_effects(filters, effects, np.full((3, 3, 1), 255, np.uint8), "conv1")
+    figure = plot_filter_effects(filters, effects, np.full((3, 3, 1), 255, np.uint8), "row 5")
     panels = figure.axes[:4]
-    assert [axes.get_title() for axes in panels] == ["example 1", "filters of conv1", "cv2.filter2D", "the model"]
+    assert [axes.get_title() for axes in panels] == ["row 5", "filters", "cv2.filter2D", "the model"]
     assert [axes.images[0].get_clim() for axes in panels[1:]] == [(-1, 1), (0, 2), (0, 2)]
     assert [np.nanmax(axes.images[0].get_array()) for axes in panels] == [255, 1, 2, 1]
 

@@ -44,43 +44,50 @@ def draw_confusion(labels, predictions, **options):
 
 
 def test_every_fold_has_a_line_in_both_panels_and_a_marker_at_its_last_epoch():
-    loss, accuracy = draw_folds({1: [4, 3], 0: [3, 2, 1]}, [0.75, 0.875]).axes
+    error, loss = draw_folds({1: [4, 3], 0: [3, 2, 1]}, [0.75, 0.875]).axes
     assert read_lines(loss) == ([[[1, 3], [2, 2], [3, 1]], [[1, 4], [2, 3]]], [])
-    lines, markers = read_lines(accuracy)
-    assert [[y for _, y in line] for line in lines] == [[0.7, 0.8, 0.9], [0.6, 0.7]]
-    assert markers == [[3, 0.75], [2, 0.875]]
-    assert "0.7500 to 0.8750" in accuracy.get_title() and "1.0000 to 3.0000" in loss.get_title()
+    lines, markers = read_lines(error)
+    assert [[y for _, y in line] for line in lines] == [pytest.approx([0.3, 0.2, 0.1]), pytest.approx([0.4, 0.3])]
+    assert markers == [[3, 0.25], [2, 0.125]]
+    assert "0.7500 to 0.8750" in error.get_title() and "1.0000 to 3.0000" in loss.get_title()
 
 
 def test_held_out_rows_measured_every_epoch_have_a_line():
     history = [{**row, "val_loss": row["loss"] + 1, "val_accuracy": 0.5} for row in list_epochs({0: [3, 2, 1]})]
     figure = plots.plot_learning_curves(history, "a run")
-    loss, accuracy = figure.axes
+    error, loss = figure.axes
     assert [line[0] for line in read_lines(loss)[0]] == [[1, 3], [1, 4]]
-    assert "0.5000" in accuracy.get_title()
+    assert "0.5000" in error.get_title()
     assert read_legend(figure) == ["training set", "held out"]
 
 
 def test_held_out_rows_are_drawn_and_no_validation_set():
     rows = [{**row, "val_loss": 9, "val_accuracy": 0.1} for row in list_epochs({0: [3, 2, 1]})]
     both = [{**row, "holdout_loss": row["loss"] + 1, "holdout_accuracy": 0.5} for row in rows]
-    for axes, value in zip(plots.plot_learning_curves(both, "").axes, (2, 0.5), strict=True):
+    for axes, value in zip(plots.plot_learning_curves(both, "").axes, (0.5, 2), strict=True):
         assert read_lines(axes)[0][1][-1] == [3, value]
-    loss, accuracy = plots.plot_learning_curves(rows, "", final_accuracies=[0.7]).axes
-    assert len(read_lines(loss)[0]) == 1 and read_lines(accuracy)[1] == [[3, 0.7]]
+    error, loss = plots.plot_learning_curves(rows, "", final_accuracies=[0.75]).axes
+    assert len(read_lines(loss)[0]) == 1 and read_lines(error)[1] == [[3, 0.25]]
 
 
-def test_the_first_epochs_flatten_nothing():
-    losses = [100, 5, *np.linspace(2, 1, 14)]
-    loss, accuracy = draw_folds({0: losses, 1: losses}, [0.5, 0.95]).axes
-    low, high = loss.get_ylim()
-    assert low < 1 < 1.8 < high < 2
-    assert accuracy.get_ylim()[0] < 0.5  # a fold that failed stays in sight
+def test_late_epochs_have_as_much_room_as_the_first():
+    figure = draw_folds({0: [9, 0.9, 0.09, 0.009]}, [0.999])
+    for axes in figure.axes:
+        (line,) = read_lines(axes)[0]
+        heights = axes.transData.transform(line)[:, 1]
+        assert np.diff(heights) == pytest.approx(np.full(3, heights[1] - heights[0]), rel=1e-6)
+    assert figure.axes[0].yaxis.get_major_formatter()(0.002, 0) == "0.2 %"
+
+
+@pytest.mark.parametrize("accuracy", [1, 0.99])
+def test_a_model_without_errors_can_be_drawn(accuracy):
+    history = [{"fold": 0, "epoch": epoch, "loss": 0.5, "accuracy": 1} for epoch in (1, 2)]
+    plots.plot_learning_curves(history, "", final_accuracies=[accuracy]).draw_without_rendering()
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_short_runs_are_shown_whole(epochs):
-    for axes in draw_folds({0: [100, 5, 2][:epochs]}, [0.99]).axes:
+    for axes in draw_folds({0: [9, 5, 2][:epochs]}, [0.99]).axes:
         low, high = axes.get_ylim()
         assert all(low < y < high for line in read_lines(axes)[0] for _, y in line)
         assert axes.get_xlabel() == "epoch" and " to " not in axes.get_title()  # one fold has no range
@@ -98,14 +105,12 @@ def test_each_configuration_has_a_panel_with_a_line_per_seed():
         {"configuration": name, "seed": seed, "epoch": epoch, "accuracy": np.nan, "val_accuracy": base + epoch / 100}
         for name, base in (("lr 0.1", 0.8), ("lr 0.2", 0.85), ("lr 9", 0.86)) for seed in (0, 1) for epoch in (1, 2, 3)
     ]  # fmt: skip
-    history[-1]["val_accuracy"] = 0.1  # this model was lost
     figure = plots.plot_learning_curves(history, "a sweep", plateaus={"lr 0.2": 2})
     first, second, third = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["lr 0.1", "lr 0.2", "lr 9"]
-    assert [[y for _, y in line] for line in read_lines(first)[0]] == [pytest.approx([0.81, 0.82, 0.83])] * 2
+    assert [[y for _, y in line] for line in read_lines(first)[0]] == [pytest.approx([0.19, 0.18, 0.17])] * 2
     assert second.lines[-1].get_xdata() == [2, 2] and "no significant gain from here" in read_legend(figure)
-    assert first.get_ylim() == third.get_ylim() and first.get_ylim()[0] > 0.5
-    assert [text.get_text() for text in third.texts] == ["1 below, at 0.10"]
+    assert first.get_ylim() == third.get_ylim() and first.get_yscale() == "log"
 
 
 def test_confusion_has_labels_as_rows_and_writes_each_count_that_is_not_zero():
@@ -183,13 +188,16 @@ def test_tiles_lie_where_their_corners_are():
     assert np.isnan(sheet).sum() == sheet.size - pictures.size
 
 
-def test_colours_put_zero_in_the_middle_where_there_are_negative_numbers():
+def test_colours_are_white_at_zero_which_is_in_the_middle_where_there_are_negative_numbers():
     signed, positive = plots.choose_colours(np.array([-1.0, 4.0])), plots.choose_colours(np.array([0.0, 4.0]))
     assert (signed.norm(0), signed.norm(4), positive.norm(0), positive.norm(4)) == (0.5, 1, 0, 1)
-    assert np.ptp(signed.cmap(0.5)[:3]) < 0.01 and positive.cmap(0.0)[:3] == (1, 1, 1)
-    for colours in (signed, positive):
-        lightness = colours.cmap(np.linspace(0, 1, 20))[:, :3] @ (0.2126, 0.7152, 0.0722)
-        assert (np.diff(lightness) < 0).all()
+    assert signed.cmap(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.01) and positive.cmap(0.0)[:3] == (1, 1, 1)
+    below, above, alone = (
+        colours.cmap(np.linspace(*ends, 20))[:, :3] @ (0.2126, 0.7152, 0.0722)
+        for colours, ends in ((signed, (0.5, 0)), (signed, (0.5, 1)), (positive, (0, 1)))
+    )
+    for lightness in (below, above, alone):  # the further from zero, the darker
+        assert (np.diff(lightness) < 0).all() and lightness[-1] < 0.2
     assert plots.choose_colours(np.zeros(3)).norm(0) == 0
 
 
@@ -197,11 +205,17 @@ def test_a_contact_sheet_has_its_words_above_each_image():
     figure = plots.plot_contact_sheet(IMAGES[..., 0], ["12,345\n4 → 9"] * 12, "digits")
     (axes,) = figure.axes
     sheet = np.asarray(axes.images[0].get_array())
-    assert sheet.shape[1] == 10 * 36, "ten to a row, where there is room"
+    assert sheet.shape[1] == 5 * 36, "five to a row, where there is room"
     for text, image in zip(axes.texts, IMAGES, strict=True):
         middle, above = text.get_position()
         top, left = round(above) + 1, round(middle) - 14
         assert np.array_equal(sheet[top : top + 28, left : left + 28], image[..., 0])
+
+
+def test_words_above_an_image_name_the_label_only_where_it_is_another():
+    assert plots.label_image("row 1", "0123456789", 9, 0.987, 4) == "row 1\n4 → 9, 0.99"
+    assert plots.label_image("row 1", "0123456789", 4, 0.5, 4) == "row 1\n4, 0.50"
+    assert plots.label_image("row 1", ["Bag", "Sandal"], 1, label=0) == "row 1\nBag\n→ Sandal"
 
 
 def test_a_figure_that_cannot_be_finished_leaves_the_older_one(tmp_path, monkeypatch):

@@ -131,7 +131,7 @@ class Session:
         figures = {
             "curves": plot_learning_curves(history, title, final_accuracies=self.result.score.fold_accuracies),
             "confusion": plot_confusion_matrix(count_confusions(labels, predictions, len(DIGITS.names))),
-            "hardest": plot_rows(dataset.images[hardest], labels[hardest], oof[hardest], DIGITS.names, caption),
+            "hardest": plot_rows(dataset.images, labels, oof, hardest, DIGITS.names, caption),
         }
         return self._save(figures)
 

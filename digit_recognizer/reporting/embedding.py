@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from digit_recognizer.reporting.html import FigureFile, Section
-from digit_recognizer.reporting.plots import ACCENT_COLOUR, are_short, name_axis, open_figure, save_figure
+from digit_recognizer.reporting.html import Section
+from digit_recognizer.reporting.plots import ACCENT_COLOUR, WIDTH, are_short, draw_figure, name_axis, open_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,12 +165,12 @@ THUMBNAIL_PX, MARK_POINTS = 22, 7.5
 
 
 def plot_embedding(examples: Examples, projections: Sequence[Projection], thumbnails: bool = False) -> "Figure":
-    """Draw an embedding's projections side by side: each image by its class's name, or number where names are long.
+    """Draw an embedding's projections: each image by its class's name, or number where names are long.
 
     With `thumbnails`, up to 150 images are drawn themselves, in frames that show their classes.
     """
-    figure = open_figure(6.4 * len(projections), 6.6)
-    panels = figure.subplots(1, len(projections), squeeze=False)[0]
+    figure = open_figure(WIDTH, 5 * len(projections))
+    panels = figure.subplots(len(projections), squeeze=False)[:, 0]
     small = thumbnails and len(examples.images) <= MOST_THUMBNAILS
     for axes, projection in zip(panels, projections, strict=True):
         (_draw_thumbnails if small else _draw_marks)(axes, projection.points, examples)
@@ -179,7 +179,7 @@ def plot_embedding(examples: Examples, projections: Sequence[Projection], thumbn
     if small or not are_short(examples.class_names):
         handles = panels[0].lines if small else panels[0].collections  # one for each class
         legend = figure.legend(
-            list(handles), list(examples.class_names), loc="outside lower center", ncols=6, fontsize=12, frameon=False
+            list(handles), list(examples.class_names), loc="outside lower center", ncols=3, frameon=False
         )
         for text in legend.get_texts():
             text.set_parse_math(False)  # a folder may have a dollar in its name
@@ -191,14 +191,15 @@ def plot_distances(examples: Examples, distances: Distances) -> "Figure":
     from matplotlib.colors import LinearSegmentedColormap
 
     count = len(examples.class_names)
-    figure = open_figure(1.6 + 0.78 * max(count, 4), 2.0 + 0.78 * max(count, 4))
+    side = max(WIDTH, 0.8 + 0.5 * count)
+    figure = open_figure(side, side + 0.4)
     axes = figure.subplots()
     colours = LinearSegmentedColormap.from_list("near", [ACCENT_COLOUR, "white"]).with_extremes(bad="white")
     axes.imshow(distances.means, cmap=colours, vmin=0)
     for row, column in np.ndindex(count, count):
         mean = float(distances.means[row, column])
         weight = "bold" if row == column else "normal"
-        axes.text(column, row, format_ssd(mean), ha="center", va="center", fontsize=12, weight=weight)
+        axes.text(column, row, format_ssd(mean), ha="center", va="center", fontsize=9, weight=weight)
     for column, row in enumerate(distances.prototypes):
         extent = (column - 0.45, column + 0.45, -0.65, -1.55)
         axes.imshow(examples.images[row].squeeze(), cmap="gray_r", vmin=0, vmax=255, extent=extent)
@@ -206,7 +207,7 @@ def plot_distances(examples: Examples, distances: Distances) -> "Figure":
     axes.set_ylim(count - 0.5, -1.65)
     name_axis(axes, examples.class_names)
     axes.set(xlabel="prototype (above: its image)", ylabel="class", title="mean SSD to the prototype")
-    axes.tick_params(length=0, labelsize=12)
+    axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure
 
@@ -267,12 +268,12 @@ def describe_embedding(
 
     projections, distances = project(vectors), measure_distances(vectors, labels)
     prefix = "new_classes_" if new_classes else ""
-    points, matrix = folder / f"{prefix}embedding.png", folder / f"{prefix}embedding_ssd.png"
-    save_figure(plot_embedding(examples, projections, thumbnails=new_classes), points)
-    save_figure(plot_distances(examples, distances), matrix)
+    points, matrix = plot_embedding(examples, projections, thumbnails=new_classes), plot_distances(examples, distances)
+    caption = f"{len(rows):,} images by {' and '.join(projection.title for projection in projections)}."
+    ssd = "Mean SSD from the images of each class (down) to the prototype of each class (across)."
     figures = (
-        FigureFile(points, f"{len(rows):,} images by {' and '.join(projection.title for projection in projections)}."),
-        FigureFile(matrix, "Mean SSD from the images of each class (down) to the prototype of each class (across)."),
+        draw_figure(points, folder / f"{prefix}embedding.png", caption),
+        draw_figure(matrix, folder / f"{prefix}embedding_ssd.png", ssd),
     )
     words = f"The embedding is {place}: {vectors.shape[1]:,} numbers per image. "
     if len(names) < 2 or np.isnan(distances.nearest_of_all):

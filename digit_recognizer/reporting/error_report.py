@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from digit_recognizer.data.dataset import TrainTable, pixels_to_images
+from digit_recognizer.data.dataset import TrainTable
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.evaluation.predictions import find_held_out_rows
 from digit_recognizer.io import write_csv
-from digit_recognizer.reporting.html import FigureFile, Section
-from digit_recognizer.reporting.plots import are_short, plot_confusion_matrix, plot_contact_sheet, save_figure
+from digit_recognizer.reporting.html import Section
+from digit_recognizer.reporting.plots import draw_figure, label_image, plot_confusion_matrix, plot_contact_sheet
 from digit_recognizer.reporting.run_report import ExaminedRun
 
 if TYPE_CHECKING:
@@ -118,8 +118,6 @@ def describe_confusions(
     framed = np.zeros((len(names), len(names)), bool)
     framed[found.repeated["label"], found.repeated["prediction"]] = True
     counts = found.counts[: len(runs[0].folds)].sum(axis=0)
-    path = folder / "confusion.png"
-    save_figure(plot_confusion_matrix(counts, names, framed=framed), path)
     words = (
         f"Repeated is a pair that takes more than its share of the errors in most of {models} models; by chance "
         f"{found.expected_by_chance:.2f} pairs would, at most."
@@ -134,13 +132,17 @@ def describe_confusions(
         verdict = "repeated" if framed[pair.label, pair.prediction] else "may be chance"
         share, in_models = f"{100 * pair.share:.2f} %", f"{pair.models} of {models}"
         table.append((names[pair.label], names[pair.prediction], f"{pair.rows:,}", share, in_models, verdict))
-    figure = FigureFile(path, "Rows by label (down) and prediction (across); repeated pairs are framed.")
-    return found, Section("Confusions", (words,), (figure,), tuple(table) if len(found.pairs) else ())
+    often = ", ".join(f"{label} as {prediction} ({rows} rows)" for label, prediction, rows, *_ in table[1:4])
+    caption = "Rows by label (down) and prediction (across); repeated pairs are framed."
+    figure = plot_confusion_matrix(counts, names, framed=framed)
+    alt = f"Confusion matrix. Most frequent: {often or 'none'}."
+    drawn = draw_figure(figure, folder / "confusion.png", caption, alt)
+    return found, Section("Confusions", (words,), (drawn,), tuple(table) if len(found.pairs) else ())
 
 
 # The hardest images, and those that are wrong with the highest confidence
 
-SHEET_ROWS = 40  # images on a sheet at most: four lines of ten, which one still looks at one by one
+SHEET_ROWS = 40  # images on a sheet at most: eight lines of five, which one still looks at one by one
 
 
 def find_hardest(labels: np.ndarray, probabilities: np.ndarray, count: int) -> np.ndarray:
@@ -169,31 +171,29 @@ def find_confidently_wrong(labels: np.ndarray, probabilities: np.ndarray, count:
 
 
 def plot_rows(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], title: str
+    images: np.ndarray, labels: np.ndarray, oof: np.ndarray, rows: np.ndarray, names: Sequence[str], title: str
 ) -> "Figure":
-    """Draw rows as a contact sheet: above each image its label, its prediction and the prediction's probability."""
-    space = " " if are_short(names) else "\n"
+    """Draw some rows as a contact sheet, with their row in train.csv, label, prediction and its probability."""
     words = [
-        f"label {names[label]},\npred. {names[row.argmax()]}{space}({row.max():.2f})"
-        for label, row in zip(labels, probabilities, strict=True)
+        label_image(f"row {row + 1:,}", names, int(own.argmax()), own.max(), int(labels[row]))
+        for row, own in zip(rows, oof[rows], strict=True)
     ]
-    return plot_contact_sheet(images[..., 0], words, f"{title}; in brackets: the prediction's probability")
+    return plot_contact_sheet(images[rows, ..., 0], words, title)
 
 
 def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
     """The rows whose label got the lowest probability, and the most confident errors."""
-    images, labels = pixels_to_images(train.pixels), train.labels
-    oof, names = run.oof_probabilities, run.label_set.names
+    labels, oof, names = train.labels, run.oof_probabilities, run.label_set.names
     hardest, surest = (find(labels, oof, SHEET_ROWS) for find in (find_hardest, find_confidently_wrong))
     figures = []
     for name, rows, title in (
         ("hardest", hardest, "hardest held-out rows: their label got the lowest probability"),
         ("confidently_wrong", surest, "most confident errors"),
     ):
-        path, title = folder / f"{name}.png", f"the {len(rows)} {title}"
-        save_figure(plot_rows(images[rows], labels[rows], oof[rows], names, title), path)
-        figures.append(FigureFile(path, f"{title.capitalize()}."))
-    table = [("data row", "label", "prediction", "its probability", "the label's")]
+        figure = plot_rows(train.images, labels, oof, rows, names, f"the {len(rows)} {title}")
+        caption = f"The {len(rows)} {title}. Label → prediction, and the prediction's probability."
+        figures.append(draw_figure(figure, folder / f"{name}.png", caption))
+    table = [("row in train.csv", "label", "prediction", "its probability", "the label's")]
     for row in surest[:SHOWN_ROWS]:
         label, prediction = labels[row], oof[row].argmax()
         chances = (f"{oof[row, prediction]:.4f}", f"{oof[row, label]:.4f}")
@@ -210,7 +210,6 @@ def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Sec
 # Labels that are probably wrong
 
 LABEL_ERRORS = "label_errors.csv"
-SHEET_LIMIT = 60  # six rows of ten: a page that one looks through in a minute
 
 
 def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
@@ -262,15 +261,15 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
     })  # fmt: skip
 
 
-def plot_label_errors(errors: "pd.DataFrame", pixels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
-    """Draw a contact sheet of the 60 most suspicious rows of a train.csv: data row, label → suggestion."""
-    drawn = errors.head(SHEET_LIMIT)
-    space = " " if are_short(names) else "\n"
+def plot_label_errors(errors: "pd.DataFrame", images: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
+    """Draw a contact sheet of the 40 most suspicious rows of a train.csv: row, label → suggestion."""
+    drawn = errors.head(SHEET_ROWS)
     words = [
-        f"{row.row + 1:,}\n{names[row.label]}{space}→ {names[row.suggested]}" for row in drawn.itertuples(index=False)
+        label_image(f"row {row.row + 1:,}", names, row.suggested, label=row.label)
+        for row in drawn.itertuples(index=False)
     ]
     title = f"suspected label errors: {len(drawn):,} of {len(errors):,}, the most suspicious first"
-    return plot_contact_sheet(pixels_to_images(pixels)[drawn["row"], ..., 0], words, title)
+    return plot_contact_sheet(images[drawn["row"], ..., 0], words, title)
 
 
 def describe_label_errors(errors: "pd.DataFrame", run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
@@ -285,9 +284,9 @@ def describe_label_errors(errors: "pd.DataFrame", run: ExaminedRun, train: Train
     content.insert(0, "data_row", errors["row"] + 1)
     content.insert(1, "file_line", errors["row"] + 2 if known else None)
     write_csv(folder / LABEL_ERRORS, content, float_format="%.6f")
-    figure = FigureFile(folder / "label_errors.png", "Above each row its number in train.csv, and label → suggestion.")
-    save_figure(plot_label_errors(errors, train.pixels, names), figure.path)
-    table: list[tuple[str, ...]] = [("data row", "label", "suggested", "the label's probability", "the suggestion's")]
+    caption = "Rows whose label is probably wrong, the most suspicious first: label → suggestion."
+    figure = draw_figure(plot_label_errors(errors, train.images, names), folder / "label_errors.png", caption)
+    table: list[tuple[str, ...]] = [("row in train.csv", "label", "suggested", "label's probability", "suggestion's")]
     for row in errors.head(SHOWN_ROWS).itertuples(index=False):
         chances = (f"{row.label_probability:.4f}", f"{row.suggested_probability:.4f}")
         table.append((f"{row.row + 1:,}", names[row.label], names[row.suggested], *chances))

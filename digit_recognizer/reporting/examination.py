@@ -90,7 +90,8 @@ class Examination:
         low, high = score.oof_accuracy_interval
         title = f"{model}: {100 * score.oof_accuracy:.2f} % of {rows:,} held-out {run.label_set.noun}s are right"
         method = METHODS.get(str(run.config.get("subcommand")), "Run")
-        header = f'<p class="quiet">{method} · {escape_html(run.path.resolve().name)}</p>' + build_facts([
+        header = f'<p class="quiet">{method} · {escape_html(run.path.resolve().name)} · rows are counted from 1</p>'
+        header += build_facts([
             ("held-out accuracy", f"{score.oof_accuracy:.5f}"),
             ("95 % interval", f"{low:.5f} to {high:.5f}"),
             ("held-out rows", f"{rows:,} of {len(run.held_out):,}"),

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digit_recognizer.reporting.html import FigureFile, Section
+from digit_recognizer.reporting.embedding import Examples
+from digit_recognizer.reporting.html import Section
 from digit_recognizer.reporting.network import LayerCall, Network, to_float32
 from digit_recognizer.reporting.plots import (
     HELD_OUT_COLOUR,
     PALE_GREY,
+    WIDTH,
     choose_colours,
+    draw_figure,
     open_figure,
-    save_figure,
     tile,
 )
 
@@ -26,10 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-MOST_MAPS, MOST_EFFECTS = 64, 32  # drawn: more would be too small to see
+MOST_MAPS, MOST_EFFECTS = 64, 16  # drawn: more would be too small to see
 COLUMNS, EFFECT_COLUMNS = 8, 4
-WIDTH_INCHES = 9.6
-NUMBER_SHARE, GAP_SHARE = 0.25, 0.1  # of a picture: left above it for its number, and to its right
+NUMBER_SHARE, GAP_SHARE = 0.3, 0.1  # of a picture: left above it for its number, and to its right
 LEAST_PX = 12  # smaller pictures are enlarged, so that these shares need not be whole pixels
 MOSTLY = 0.5  # of a filter's variation: then it is a gradient more than anything else
 ROUNDING = 1e-4  # of the largest activation: float32 keeps seven figures, of which sums of many terms lose some
@@ -126,10 +127,10 @@ def plot_maps(pictures: np.ndarray, title: str, quantity: str) -> "Figure":
     pictures = pictures[:MOST_MAPS]
     columns = min(COLUMNS, len(pictures))
     rows = -(-len(pictures) // columns)
-    inches = WIDTH_INCHES / COLUMNS  # of a picture
+    inches = WIDTH / COLUMNS  # of a picture
     height = rows * inches * pictures.shape[1] / pictures.shape[2] * (1 + NUMBER_SHARE) / (1 + GAP_SHARE)
-    figure = open_figure(inches * max(columns, 4), 1.2 + height)
-    figure.suptitle(title, fontsize=12, wrap=True)
+    figure = open_figure(inches * max(columns, 4), 1.1 + height)
+    figure.suptitle(title, fontsize="medium", wrap=True)
     axes, colours = figure.subplots(), choose_colours(pictures)
     _draw_tiles(axes, pictures, columns, colours)
     _add_bar(figure, [axes], colours, quantity)
@@ -137,22 +138,22 @@ def plot_maps(pictures: np.ndarray, title: str, quantity: str) -> "Figure":
 
 
 def plot_filter_effects(
-    filters: np.ndarray, effects: tuple[np.ndarray, np.ndarray], image: np.ndarray, layer: str
+    filters: np.ndarray, effects: tuple[np.ndarray, np.ndarray], image: np.ndarray, name: str
 ) -> "Figure":
-    """Draw an image, a layer's first 32 filters, and what cv2.filter2D and the model make of the image with each."""
+    """Draw an image, a layer's first 16 filters, and what cv2.filter2D and the model make of the image with each."""
     answers = [part[:MOST_EFFECTS] for part in effects]
     filters = filters[:MOST_EFFECTS]
     rows = -(-len(filters) // EFFECT_COLUMNS)
     weights, responses = choose_colours(filters), choose_colours(*answers)
-    figure = open_figure(1.25 * WIDTH_INCHES, 1.3 + 0.96 * rows)
-    panels = figure.subplots(1, 4, width_ratios=(1, 2, 2, 2))
+    figure = open_figure(WIDTH, 2 + 1.2 * rows)
+    panels = figure.subplots(2, 2).ravel()
     panels[0].imshow(image.mean(axis=-1), cmap="gray_r", vmin=0, vmax=255)
     panels[0].set_axis_off()
     _draw_tiles(panels[1], filters, EFFECT_COLUMNS, weights)
     for axes, answer in zip(panels[2:], answers, strict=True):
         _draw_tiles(axes, answer, EFFECT_COLUMNS, responses)
-    for axes, words in zip(panels, ("example 1", f"filters of {layer}", "cv2.filter2D", "the model"), strict=True):
-        axes.set_title(words, fontsize=12)
+    for axes, words in zip(panels, (name, "filters", "cv2.filter2D", "the model"), strict=True):
+        axes.set_title(words, fontsize="medium")
     _add_bar(figure, [panels[1]], weights, "weight")
     _add_bar(figure, list(panels[2:]), responses, "activation")
     return figure
@@ -160,7 +161,7 @@ def plot_filter_effects(
 
 def plot_units(activations: np.ndarray, title: str) -> "Figure":
     """Draw what a layer without places computes, float (units,), as bars."""
-    figure = open_figure(WIDTH_INCHES, 4)
+    figure = open_figure(WIDTH, 3)
     axes = figure.subplots()
     # one outline: thousands of bars would take seconds
     axes.stairs(activations, np.arange(len(activations) + 1) - 0.5, fill=True, color=HELD_OUT_COLOUR)
@@ -185,48 +186,48 @@ def _draw_tiles(axes: "Axes", pictures: np.ndarray, columns: int, colours: "Scal
 
 def _add_bar(figure: "Figure", axes: "list[Axes]", colours: "ScalarMappable", quantity: str) -> None:
     bar = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.7, pad=0.02, aspect=40)
-    bar.set_label(quantity, fontsize=11)
+    bar.set_label(quantity, fontsize="medium")
 
 
 # Sections
 
 
-def describe_filters(network: Network, image: np.ndarray, folder: Path) -> list[Section]:
-    """The first convolution's filters, and their effect on an image; none of a model without convolutions."""
+def describe_filters(network: Network, examples: Examples, folder: Path) -> list[Section]:
+    """The first convolution's filters, and their effect on the first image; none of a model without convolutions."""
     convolutions = network.list_convolutions()
     if not convolutions:
         return [Section("First-layer filters", (f"{network.model.name} has no convolution, and so no filters.",))]
     call = convolutions[0]
-    filters, path = read_filters(call), folder / "filters.png"
-    save_figure(plot_maps(filters, f"filters of {call.name}", "weight"), path)
+    filters, image, name = read_filters(call), examples.images[0], examples.names[0]
     shares, chance = measure_gradients(filters)
     sentence = (
         f"{(shares > MOSTLY).sum()} of {len(filters)} filters are mostly a gradient, as Sobel's are: a gradient "
         f"explains {100 * shares.mean():.0f} % of the variation on average, {100 * chance:.0f} % in random filters."
     )
-    caption = "Blue and dark: positive weights. Orange and light: negative weights."
-    sections = [Section("First-layer filters", (sentence,), (FigureFile(path, caption),))]
+    caption = f"The filters of {call.name}. Blue: positive weights. Orange: negative weights. White: 0."
+    figure = draw_figure(plot_maps(filters, f"filters of {call.name}", "weight"), folder / "filters.png", caption)
+    sections = [Section("First-layer filters", (sentence,), (figure,))]
     if not can_filter(call):
         return sections
-    effects, path = compute_filter_effects(network, call, image), folder / "filter_effects.png"
-    save_figure(plot_filter_effects(filters, effects, image, call.name), path)
+    effects = compute_filter_effects(network, call, image)
     difference, largest = np.abs(effects[0] - effects[1]).max(), np.abs(effects[1]).max()
     verdict = "agree" if difference <= ROUNDING * max(largest, 1) else "DISAGREE"
     sentence = (
         f"cv2.filter2D and the truncated model {verdict}: the largest difference is {difference:.1e}, the largest "
         f"activation {largest:.2f}."
     )
-    caption = "Each filter, what cv2.filter2D makes of the image with it, and what the model makes of it."
-    return [*sections, Section("Effect of the filters on an image", (sentence,), (FigureFile(path, caption),))]
+    caption = f"Filters of {call.name}, what cv2.filter2D makes of {name} with each, and what the model makes of it."
+    figure = draw_figure(plot_filter_effects(filters, effects, image, name), folder / "filter_effects.png", caption)
+    return [*sections, Section("Effect of the filters on an image", (sentence,), (figure,))]
 
 
-def describe_feature_maps(network: Network, layer: str | None, image: np.ndarray, folder: Path) -> Section:
-    """What layers compute for an image.
+def describe_feature_maps(network: Network, layer: str | None, examples: Examples, folder: Path) -> Section:
+    """What layers compute for the first image.
 
     Args:
         network: the model.
         layer: a name; None for the first and the last convolution, or the first layer with weights where there is none.
-        image: uint8 (height, width, channels), the first example.
+        examples: some images.
         folder: where the figures go.
 
     Raises:
@@ -239,20 +240,20 @@ def describe_feature_maps(network: Network, layer: str | None, image: np.ndarray
         calls = [convolutions[0], convolutions[-1]][: len(convolutions)]
     else:
         calls = [call for call in network.calls.values() if call.layer.weights][:1]
-    figures = []
+    figures, image, name = [], examples.images[0], examples.names[0]
     table: list[tuple[str, ...]] = [("layer", "kind", "output", "lowest", "highest", "above 0", "never above 0")]
     for call, (outputs,) in zip(calls, network.compute([call.outputs for call in calls], image[None]), strict=True):
         path = folder / f"feature_maps_{call.name.replace('/', '_')}.png"
         if outputs.ndim == PICTURE_RANK:
             maps, kind = np.moveaxis(outputs, -1, 0), f"maps of {outputs.shape[0]} × {outputs.shape[1]}"
-            figure = plot_maps(maps, f"{call.name} for example 1", "activation")
+            figure = plot_maps(maps, f"{call.name} for {name}", "activation")
         else:  # what is no picture per channel has no places: its numbers are units
             maps, kind = outputs.ravel(), "units"
-            figure = plot_units(maps, f"{call.name} for example 1")
-        save_figure(figure, path)
-        figures.append(FigureFile(path, f"{call.name}: the darker or higher, the more active."))
+            figure = plot_units(maps, f"{call.name} for {name}")
+        figures.append(draw_figure(figure, path, f"{call.name} for {name}: the darker or higher, the more active."))
         silent = (maps.reshape(len(maps), -1) <= 0).all(axis=1).sum()
         above = f"{100 * (maps > 0).mean():.0f} %"
         row = (call.name, type(call.layer).__name__, f"{len(maps):,} {kind}", f"{maps.min():.2f}", f"{maps.max():.2f}")
         table.append((*row, above, f"{silent:,}"))
-    return Section("Feature maps", (), tuple(figures), tuple(table))
+    sentence = "A map or unit that is never above 0 takes no part in this prediction where a rectifier follows."
+    return Section("Feature maps", (sentence,), tuple(figures), tuple(table))

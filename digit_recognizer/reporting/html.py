@@ -22,11 +22,13 @@ class FigureFile:
 
     Attributes:
         path: of the PNG.
-        caption: one sentence that says what it shows, also to those who cannot see it.
+        caption: one sentence below it that says what it shows.
+        alt: what one sees in it, for those who cannot; empty where the caption says that.
     """
 
     path: Path
     caption: str
+    alt: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ STYLE = Path(__file__).with_name("report.css")
 GENERATOR = '<meta name="generator" content="digit_recognizer report">'  # by which a report is known again
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 PNG_SIZE = 16  # where a PNG has its width and height in px: after its signature, and its first chunk's length and kind
-LEAST_SCALE = 0.58  # of a figure on a phone, where it scrolls instead: a smaller label could not be read
+SCALE, LEAST_SCALE = 0.575, 0.335  # of a figure, and on a phone, where it scrolls if it would have to be smaller
 SHORT_CELL = 24  # characters
 CODE = re.compile("`([^`]+)`")  # as study files and docs mark it
 PERCENT = re.compile(r"(?<=\d) %")  # which must not begin a line
@@ -123,7 +125,8 @@ def build_facts(facts: Sequence[tuple[str, str]]) -> str:
 
 
 def _build_section(number: int, section: Section) -> str:
-    parts = [_build_figure(f"{number}-{place}", figure) for place, figure in enumerate(section.figures, 1)]
+    figures = [_build_figure(f"{number}-{place}", figure) for place, figure in enumerate(section.figures, 1)]
+    parts = [f'<div class="figures">{"".join(figures)}</div>'] if figures else []
     paragraphs = (CODE.sub(r"<code>\1</code>", escape_html(paragraph)) for paragraph in section.paragraphs)
     parts += [f"<p>{paragraph}</p>" for paragraph in paragraphs]
     if len(section.table):
@@ -136,11 +139,11 @@ def _build_figure(name: str, figure: FigureFile) -> str:
     content = figure.path.read_bytes()
     width, height = struct.unpack_from(">II", content, PNG_SIZE)
     source = base64.b64encode(content).decode("ascii")
-    caption = escape_html(figure.caption)
+    caption, alt = escape_html(figure.caption), escape_html(figure.alt or figure.caption)
     return (
-        f'<div id="place-{name}"><figure id="figure-{name}">'
+        f'<div id="place-{name}" style="max-width: {SCALE * width:.0f}px"><figure id="figure-{name}">'
         f'<a class="card" href="#figure-{name}" title="Show it large">'
-        f'<img src="data:image/png;base64,{source}" alt="{caption}" width="{width}" height="{height}"'
+        f'<img src="data:image/png;base64,{source}" alt="{alt}" width="{width}" height="{height}"'
         f' style="--least: {LEAST_SCALE * width:.0f}px"></a>'
         f'<figcaption>{caption}</figcaption><a class="close" href="#place-{name}">Close</a></figure></div>'
     )

@@ -12,13 +12,22 @@ from digit_recognizer.backend import import_keras
 from digit_recognizer.config import Preprocess
 from digit_recognizer.console import make_printable, print_line
 from digit_recognizer.data.augmentation import preprocess_images
-from digit_recognizer.data.dataset import TrainTable, pixels_to_images
+from digit_recognizer.data.dataset import TrainTable
 from digit_recognizer.errors import InputError, reading_its_own_files
 from digit_recognizer.reporting.embedding import Examples, describe_embedding
 from digit_recognizer.reporting.filters import describe_feature_maps, describe_filters
-from digit_recognizer.reporting.html import FigureFile, Section
+from digit_recognizer.reporting.html import Section
 from digit_recognizer.reporting.network import Network, open_network
-from digit_recognizer.reporting.plots import ACCENT_COLOUR, are_short, choose_colours, open_figure, save_figure, shorten
+from digit_recognizer.reporting.plots import (
+    WIDTH,
+    are_short,
+    choose_colours,
+    draw_figure,
+    label_image,
+    open_figure,
+    plot_contact_sheet,
+    shorten,
+)
 from digit_recognizer.reporting.run_report import ExaminedRun
 from digit_recognizer.vision.class_folders import ClassFolder, find_classes, load_pictures
 from digit_recognizer.vision.segment import load_letter
@@ -59,7 +68,7 @@ class ModelRequest:
     layer: str | None = None
     """Layer whose feature maps are drawn, by name (default: the first and the last convolution)."""
     row: tuple[int, ...] = ()
-    """Data rows of train.csv, counted from 1, whose saliency is drawn (default: a choice)."""
+    """Rows of train.csv, counted from 1 below its header, whose saliency is drawn (default: a choice)."""
     images: Path | None = None
     """Folder of pictures of classes that the model never saw, a folder per class or pictures alone."""
 
@@ -87,8 +96,8 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
     preprocess = cast("Preprocess", run.config["preprocess"])  # read and checked with the model
 
     def take(rows: np.ndarray) -> Examples:
-        images = preprocess_images(pixels_to_images(train.pixels[rows]), preprocess)
-        return Examples(images, train.labels[rows], [f"data row {row + 1:,}" for row in rows], run.label_set.names)
+        images = preprocess_images(train.images[rows], preprocess)
+        return Examples(images, train.labels[rows], [f"row {row + 1:,}" for row in rows], run.label_set.names)
 
     held_out = run.fold_of_row == fold
     asked = np.array(sorted(set(request.row)), np.int64) - 1
@@ -97,7 +106,7 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
         words += f" Images are preprocessed as in the run ({preprocess})."
     for row in asked[~held_out[asked]]:
         elsewhere = f"; fold {run.fold_of_row[row]} held it out" if run.fold_of_row[row] >= 0 else ""
-        words += f" The model WAS TRAINED on data row {row + 1:,}{elsewhere}: its saliency is no test."
+        words += f" The model WAS TRAINED on row {row + 1:,}{elsewhere}: its saliency is no test."
     sections = [
         Section("One model", (words,)),
         *describe_network(
@@ -143,8 +152,8 @@ def describe_network(
     if asked is None:
         asked = examples.take(choose_saliency_rows(probabilities, examples.labels))
     return [
-        *describe_filters(network, examples.images[0], folder),
-        describe_feature_maps(network, layer, examples.images[0], folder),
+        *describe_filters(network, examples, folder),
+        describe_feature_maps(network, layer, examples, folder),
         _describe_outputs(examples, probabilities, folder),
         _describe_saliency(network, asked, folder),
         describe_embedding(examples, vectors, words, folder),
@@ -153,7 +162,7 @@ def describe_network(
 
 # Output vectors, after the seed report inside-and-transfer, figures 5 and 6
 
-TABLE_ROWS, LONGEST_TITLE = 10, 20
+TABLE_ROWS, LONGEST_TITLE = 10, 16
 WRONG = "wrong"
 
 
@@ -173,41 +182,29 @@ def tabulate_outputs(examples: Examples, probabilities: np.ndarray) -> tuple[tup
 
 
 def plot_predictions(examples: Examples, probabilities: np.ndarray) -> "Figure":
-    """Draw the first nine examples, above each its prediction; a wrong one is framed and has its label as well."""
-    figure = open_figure(6.6, 7.6)
-    panels = figure.subplots(3, 3).ravel()
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, image, name, label, vector in zip(
-        panels, examples.images, examples.names, examples.labels, probabilities, strict=False
-    ):
-        axes.imshow(image.squeeze(), cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(_describe_prediction(name, vector.argmax(), vector.max(), label, examples), fontsize=12)
-        if vector.argmax() != label:
-            axes.set_axis_on()
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set(color=ACCENT_COLOUR, linewidth=4)
-    return figure
+    """Draw the first ten examples with their predictions; probabilities are float (n, classes)."""
+    count = min(TABLE_ROWS, len(examples.images))
+    words = name_predictions(examples, probabilities)[:count]
+    return plot_contact_sheet(examples.images[:count, ..., 0], words, f"the first {count} examples")
 
 
-def _describe_prediction(name: str, predicted: int, probability: float, label: int, examples: Examples) -> str:
-    """What stands above an image: its name, the prediction, and the label where that is another."""
-    names, space = examples.class_names, " " if are_short(examples.class_names) else "\n"
-    wrong = f",\n{WRONG}: label {names[label]}" if predicted != label else ""
-    return f"{shorten(name, LONGEST_TITLE)}:{space}{names[predicted]} ({probability:.3f}){wrong}"
+def name_predictions(examples: Examples, probabilities: np.ndarray) -> list[str]:
+    """What stands above each image: its name, label and prediction, and the prediction's probability."""
+    return [
+        label_image(shorten(name, LONGEST_TITLE), examples.class_names, int(row.argmax()), row.max(), int(label))
+        for name, row, label in zip(examples.names, probabilities, examples.labels, strict=True)
+    ]
 
 
 def _describe_outputs(examples: Examples, probabilities: np.ndarray, folder: Path) -> Section:
-    path, labels = folder / "predictions.png", examples.labels
-    save_figure(plot_predictions(examples, probabilities), path)
-    right = probabilities.argmax(axis=1) == labels
+    right = probabilities.argmax(axis=1) == examples.labels
     sentence = (
-        f"{int(right.sum()):,} of {len(labels):,} images are right ({100 * right.mean():.2f} %); the largest "
+        f"{int(right.sum()):,} of {len(right):,} images are right ({100 * right.mean():.2f} %); the largest "
         f"probability is {probabilities.max(axis=1).mean():.3f} on average, computed in float32."
     )
-    caption = "The first examples with the prediction and its probability; wrong ones are framed."
-    table = tabulate_outputs(examples, probabilities)
-    return Section("Output vectors", (sentence,), (FigureFile(path, caption),), table)
+    caption = "The first examples with the prediction and its probability; of wrong ones, label → prediction."
+    figure = draw_figure(plot_predictions(examples, probabilities), folder / "predictions.png", caption)
+    return Section("Output vectors", (sentence,), (figure,), tabulate_outputs(examples, probabilities))
 
 
 # Saliency: which parts of an image a prediction depends on
@@ -255,8 +252,10 @@ def choose_saliency_rows(probabilities: np.ndarray, labels: np.ndarray) -> list[
 
 def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequence[Saliency]) -> "Figure":
     """Draw where a patch changes the prediction, under the outline of each image, on one common scale."""
+    from matplotlib.patheffects import withStroke
+
     lines = -(-len(images) // COLUMNS)
-    figure = open_figure(9.6, 0.9 + 3.4 * lines)
+    figure = open_figure(WIDTH, 0.9 + 2.1 * lines)
     panels = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
     colours = choose_colours(*(saliency.changes for saliency in saliencies), np.array([-LEAST_CHANGE]))
     for axes in panels:
@@ -267,10 +266,11 @@ def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequenc
         axes.imshow(saliency.changes, cmap=colours.cmap, norm=colours.norm, extent=extent)
         ink = image.mean(axis=-1)
         if ink.min() < GREY < ink.max():  # else there is no outline
-            axes.contour(ink, levels=[GREY], colors="black", linewidths=1.6)
-        axes.set_title(title, fontsize=12)
-    bar = figure.colorbar(colours, ax=list(panels), location="bottom", shrink=0.7, pad=0.02, aspect=50)
-    bar.set_label("change in the probability of the prediction", fontsize=12)
+            outline = axes.contour(ink, levels=[GREY], colors="black", linewidths=1.2)
+            outline.set_path_effects([withStroke(linewidth=2.6, foreground="white")])  # seen on dark cells too
+        axes.set_title(title, fontsize="medium")
+    bar = figure.colorbar(colours, ax=list(panels), location="bottom", shrink=0.7, pad=0.02, aspect=40)
+    bar.set_label("change in the probability of the prediction")
     return figure
 
 
@@ -280,15 +280,14 @@ def _describe_saliency(network: Network, examples: Examples, folder: Path) -> Se
     titles = []
     table = [("image", "prediction", "probability", "label", "largest drop", "with the patch at", "largest rise")]
     for name, label, (predicted, probability, changes) in zip(examples.names, examples.labels, saliencies, strict=True):
-        titles.append(_describe_prediction(name, predicted, probability, label, examples))
+        titles.append(label_image(shorten(name, LONGEST_TITLE), names, predicted, probability, int(label)))
         cell = np.array(np.unravel_index(changes.argmin(), changes.shape))
         down, right = (cell + 0.5) * examples.images.shape[1:3] / changes.shape  # the cell's middle, in px
         table.append((
             name, names[predicted], f"{probability:.3f}", names[label], f"{max(float(-changes.min()), 0.0):.3f}",
             f"{right:.0f} px from the left, {down:.0f} px from the top", f"{max(float(changes.max()), 0.0):.3f}",
         ))  # fmt: skip
-    path = folder / "saliency.png"
-    save_figure(plot_saliency(examples.images, titles, saliencies), path)
-    sentence = f"Light: the probability of the prediction drops when a patch of {PATCH_PX} × {PATCH_PX} px covers this."
-    caption = "Examples in outline, over the change in the probability of the prediction."
-    return Section("Saliency", (sentence,), (FigureFile(path, caption),), tuple(table))
+    sentence = f"Orange: the probability of the prediction drops where a patch of {PATCH_PX} × {PATCH_PX} px covers it."
+    caption = "Examples in outline, over the change in the probability of the prediction: orange falls, blue rises."
+    figure = draw_figure(plot_saliency(examples.images, titles, saliencies), folder / "saliency.png", caption)
+    return Section("Saliency", (sentence,), (figure,), tuple(table))

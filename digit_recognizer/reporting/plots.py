@@ -6,6 +6,7 @@ colour-blind they differ as well.
 """
 
 import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import numpy as np
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.errors import require
 from digit_recognizer.io import write_atomically
+from digit_recognizer.reporting.html import FigureFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRAINING_COLOUR, HELD_OUT_COLOUR, ACCENT_COLOUR, PALE_GREY = "#7a7a7a", "#0b5fa5", "#c2571a", "#dedede"
-DPI = 120
+DPI = 200
+WIDTH = 5  # inches, of most figures: on a telephone, 390 px wide, 10 points are 10 px then, and can be read
 SHORT_NAME, LONGEST_NAME = 3, 14  # characters of a class name: up to 3 fit where a digit does, more than 14 nowhere
 
 
@@ -38,6 +41,12 @@ def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG, whole or not at all; an older file is replaced."""
     with write_atomically(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
+
+
+def draw_figure(figure: "Figure", path: Path, caption: str, alt: str = "") -> FigureFile:
+    """Write a figure as PNG, with the words that a page needs for it; see `FigureFile`."""
+    save_figure(figure, path)
+    return FigureFile(path, caption, alt)
 
 
 def shorten(name: str, most: int = LONGEST_NAME) -> str:
@@ -64,16 +73,13 @@ def name_axis(axes: "Axes", names: Sequence[str], *, both: bool = True) -> None:
 # Learning curves
 
 MODEL_COLUMNS = ("seed", "part", "fold")  # those that are there distinguish trained models
-LEAST_MARGIN = 1e-3  # of the y-axis: values that are all but equal must not look far apart
-FAR_BELOW = 4.0  # times the middle half of the values: a model that far down would flatten all others
-SHORT_RUN = 8  # epochs, all of which are shown
 CURVE_STYLES: dict[str, dict[str, Any]] = {
     "training": {"color": TRAINING_COLOUR, "linewidth": 0.9, "marker": ".", "markersize": 4},
     "line": {"color": HELD_OUT_COLOUR, "linewidth": 1.4, "marker": ".", "markersize": 5},
     # outlines: where models reach the same, each stays in sight
     "end": {"color": HELD_OUT_COLOUR, "linestyle": "none", "marker": "D", "fillstyle": "none", "markersize": 7},
 }
-MOST_COLUMNS, TITLE_LETTERS = 3, 36  # of panels in a row, and of a line above a small panel
+PANEL_COLUMNS, TITLE_LETTERS = 2, 28  # of panels in a row, and of a line above a small panel
 
 
 def tidy_history(history: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> "pd.DataFrame":
@@ -100,11 +106,14 @@ def plot_learning_curves(
     final_accuracies: Sequence[float] = (),
     plateaus: Mapping[str, int] | None = None,
 ) -> "Figure":
-    """Draw loss and accuracy against epochs, a line per trained model.
+    """Draw error, 1 - accuracy, and loss against epochs, a line per trained model.
+
+    Both axes are logarithmic, so that late epochs, which differ by little, are seen as well as the first. An error of 0
+    lies below the axis.
 
     Args:
         history: see `tidy_history`. The columns seed, part and fold, as far as they are there, distinguish models. With
-            a column configuration there is a panel of accuracy for each of them instead.
+            a column configuration there is a panel of error for each of them instead.
         title: one line above all panels.
         final_accuracies: held-out accuracy of each model after its last epoch, models in ascending order of fold: drawn
             as markers, in place of val_loss and val_accuracy.
@@ -121,43 +130,33 @@ def plot_learning_curves(
     if "configuration" in frame:
         figure = _plot_configurations(frame, plateaus or {})
     else:
-        figure = open_figure(10, 4.6)
-        for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-            values = _draw_curves(axes, frame, metric)
-            margin = max(0.06 * float(np.ptp(values)), LEAST_MARGIN)
-            axes.set_ylim(values.min() - margin, values.max() + margin)
-            reached, ends = _find_ends(frame, metric)
-            axes.set_title(f"{reached} {metric} after the last epoch: {format_range(ends)}", fontsize="medium")
-            axes.set_ylabel("cross-entropy loss" if metric == "loss" else metric)
-    figure.suptitle(title)
+        figure = open_figure(WIDTH, 7)
+        for axes, metric in zip(figure.subplots(2, 1), ("accuracy", "loss"), strict=True):
+            _draw_curves(axes, frame, metric)
+            reached, values = _find_ends(frame, metric)
+            axes.set_title(f"{reached} {metric} after the last epoch: {format_range(values)}", fontsize="medium")
+            axes.set_ylabel("error (1 − accuracy)" if metric == "accuracy" else "cross-entropy loss")
+        figure.align_ylabels()
+    figure.suptitle(shorten(title, 60))
     handles = {
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     # below the panels: curves that rise and fall leave no corner free for certain
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=2)
     return figure
 
 
 def _plot_configurations(frame: "pd.DataFrame", plateaus: Mapping[str, int]) -> "Figure":
-    """A panel of accuracy for each configuration, all on the same axes."""
-    import textwrap
-
+    """A panel of error for each configuration, all on the same axes."""
     groups = list(frame.groupby("configuration", sort=False))
-    columns = min(MOST_COLUMNS, len(groups))
-    lines = -(-len(groups) // columns)
-    figure = open_figure(max(6.0, 3.6 * columns), 1.2 + 2.9 * lines)
-    panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    lines = -(-len(groups) // PANEL_COLUMNS)
+    figure = open_figure(WIDTH, 1.2 + 2.3 * lines)
+    panels = figure.subplots(lines, PANEL_COLUMNS, squeeze=False, sharex=True, sharey=True).ravel()
     for axes in panels[len(groups) :]:
         axes.remove()
-    figure.supylabel("accuracy")
-    values = [_draw_curves(axes, part, "accuracy") for axes, (_, part) in zip(panels, groups, strict=False)]
-    every = np.concatenate(values)
-    quarter, three_quarters = np.quantile(every, [0.25, 0.75])
-    low = max(every.min(), quarter - FAR_BELOW * max(three_quarters - quarter, LEAST_MARGIN))
-    margin = max(0.05 * (every.max() - low), LEAST_MARGIN)
-    panels[0].set_ylim(low - margin, every.max() + margin)
-    panels[0].set_xlim(0.5, 1.02 * frame["epoch"].max() + 0.5)  # shared by all, whose last epochs may differ
+    figure.supylabel("error (1 − accuracy)")
     for axes, (name, part) in zip(panels, groups, strict=False):
+        _draw_curves(axes, part, "accuracy")
         if name in plateaus:
             axes.axvline(
                 plateaus[name], color=ACCENT_COLOUR, linestyle=":", linewidth=2, label="no significant gain from here"
@@ -165,34 +164,31 @@ def _plot_configurations(frame: "pd.DataFrame", plateaus: Mapping[str, int]) -> 
         words = textwrap.wrap(str(name), TITLE_LETTERS)[:3]
         axes.set_title("\n".join(shorten(line, TITLE_LETTERS) for line in words), fontsize="medium")
         axes.xaxis.set_tick_params(labelbottom=True)
-        ends = np.array(_find_ends(part, "accuracy")[1])
-        if below := int((ends < low).sum()):
-            axes.text(0.97, 0.04, f"{below} below, at {ends.min():.2f}", transform=axes.transAxes, ha="right")
+    panels[0].set_xlim(0.5, 1.02 * frame["epoch"].max() + 0.5)  # shared by all, whose last epochs may differ
     return figure
 
 
-def _draw_curves(axes: "Axes", frame: "pd.DataFrame", metric: str) -> np.ndarray:
-    """Draw the curves of some models into one panel; returns the values that the panel must show."""
-    from matplotlib.ticker import MaxNLocator
+def _draw_curves(axes: "Axes", frame: "pd.DataFrame", metric: str) -> None:
+    """Draw the curves of some models into one panel, accuracy as the error."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-    shown = []
+    axes.set_yscale("log")  # before the lines: it decides what of them the panel must show
     labels = {"training": "training set", "line": "held out", "end": "held out, after the last epoch"}
     for model in _split_models(frame):
-        settled = len(model) // 4 if len(model) > SHORT_RUN else 0  # the first epochs would flatten all that matters
-        training = model[["epoch", metric]].dropna().to_numpy()
-        held_out = model[["epoch", f"val_{metric}"]].dropna().to_numpy() if f"val_{metric}" in model else training[:0]
-        if len(training):
-            axes.plot(*training.T, **CURVE_STYLES["training"], label=labels.pop("training", None))
-        if len(held_out):
-            kind = "end" if len(held_out) == 1 else "line"
-            axes.plot(*held_out.T, **CURVE_STYLES[kind], label=labels.pop(kind, None))
-            shown.append(held_out[settled if kind == "line" else 0 :, 1])
-        shown.append(training[settled:, 1])
+        for kind, column in (("training", metric), ("line", f"val_{metric}")):
+            if column in model and len(curve := model[["epoch", column]].dropna()):
+                kind = "end" if kind == "line" and len(curve) == 1 else kind
+                values = 1 - curve[column] if metric == "accuracy" else curve[column]
+                axes.plot(curve["epoch"], values, **CURVE_STYLES[kind], label=labels.pop(kind, None))
+    if np.isinf(axes.dataLim.minposy):  # nothing above 0, as where no model errs
+        axes.set_ylim(1e-4, 1)
     axes.set(xlabel="epoch", xlim=(0.5, 1.02 * frame["epoch"].max() + 0.5))  # no marker at the edge
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.ticklabel_format(axis="y", useOffset=False)
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(5))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.3g} %" if metric == "accuracy" else f"{y:.3g}")
     axes.grid(alpha=0.3)
-    return np.concatenate(shown)
 
 
 def _split_models(frame: "pd.DataFrame") -> "list[pd.DataFrame]":
@@ -247,7 +243,7 @@ def plot_confusion_matrix(
         title += f"\nthe {MOST_CONFUSED} of {len(chosen)} classes with most errors"
         chosen = np.sort(np.argsort(-(errors.sum(axis=0) + errors.sum(axis=1)), kind="stable")[:MOST_CONFUSED])
     cells, shown = counts[np.ix_(chosen, chosen)], errors[np.ix_(chosen, chosen)]
-    side = max(4.5, 2 + 0.5 * len(chosen)) + (not are_short(names))
+    side = max(WIDTH, 1 + 0.4 * len(chosen) + (not are_short(names)))
     figure = open_figure(side, side)
     axes = figure.subplots()
     colours = LinearSegmentedColormap.from_list("errors", ["white", ACCENT_COLOUR]).with_extremes(bad=PALE_GREY)
@@ -258,10 +254,10 @@ def plot_confusion_matrix(
     for label, prediction in np.argwhere(cells):  # black, which the darkest cell still sets off
         count = cells[label, prediction]
         words = f"{count:,.0f}" if whole or count >= 10 else f"{count:.1f}"
-        axes.text(prediction, label, words, ha="center", va="center", fontsize=11)
+        axes.text(prediction, label, words, ha="center", va="center", fontsize=9)
     for label, prediction in np.argwhere(np.zeros_like(cells) if framed is None else framed[np.ix_(chosen, chosen)]):
         axes.add_patch(Rectangle((prediction - 0.5, label - 0.5), 1, 1, fill=False, linewidth=2.5, zorder=3))
-    axes.set_title(title, fontsize="large")
+    axes.set_title(title, fontsize="medium")
     axes.set(xlabel="prediction", ylabel="label")
     name_axis(axes, [names[label] for label in chosen.tolist()])
     for axis in (axes.xaxis, axes.yaxis):
@@ -278,10 +274,10 @@ SAMPLES = 12  # of each class
 
 def plot_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     """Draw a bar per class with its count above; labels are int (n,), 0 to classes - 1."""
-    figure = open_figure(8, 4.4)
+    figure = open_figure(WIDTH, 3.5)
     axes = figure.subplots()
     bars = axes.bar(np.arange(len(names)), np.bincount(labels, minlength=len(names)), color=HELD_OUT_COLOUR)
-    axes.bar_label(bars, fmt="{:,.0f}", padding=2)
+    axes.bar_label(bars, fmt="{:,.0f}", padding=2, fontsize=9)
     name_axis(axes, names, both=False)
     axes.set(xlabel="digit" if tuple(names) == DIGITS.names else "class", ylabel="rows of train.csv")
     axes.yaxis.set_major_formatter("{x:,.0f}")
@@ -297,12 +293,12 @@ def plot_samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str] = 
     for label in range(len(names)):
         rows = np.flatnonzero(labels == label)[:SAMPLES]
         cells[label, : len(rows)] = images[rows, ..., 0]
-    margin = 0.5 if are_short(names) else 0.15 * max(map(len, names))  # inches, for the names
-    figure = open_figure(margin + 0.6 * SAMPLES, 0.6 * len(names))
+    margin = 0.4 if are_short(names) else 0.13 * max(map(len, names))  # inches, for the names
+    figure = open_figure(WIDTH, (WIDTH - margin) / SAMPLES * len(names))
     axes = figure.subplots()
     axes.imshow(tile(cells.reshape(-1, height, width), SAMPLES)[0], cmap="gray_r", vmin=0, vmax=255)
     axes.set_xticks([])
-    axes.set_yticks((np.arange(len(names)) + 0.5) * height - 0.5, names, fontsize=14)
+    axes.set_yticks((np.arange(len(names)) + 0.5) * height - 0.5, names, fontsize=11)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure
@@ -310,12 +306,12 @@ def plot_samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str] = 
 
 # Many small pictures in one: a panel for each takes eight times as long to draw
 
-SHEET_INCHES, SHEET_COLUMNS = 12, 10
-GAP_SHARE, LINE_SHARE = 0.3, 0.23  # of a tenth's image's side: between images, and above each for a line of words
+SHEET_COLUMNS = 5
+GAP_SHARE, LINE_SHARE = 0.3, 0.21  # of a fifth's image's side: between images, and above each for a line of words
 WORDS_POINTS = 10
-CHARACTER_INCHES = 0.08  # of words, on average: ten in a row can have fifteen each
-# lightness falls from end to end, so that grey print keeps the order; orange and blue differ for the colour-blind
-SIGNED_COLOURS = ("#fff1dc", "#e9aa64", "#a3a3a3", "#3f6ea8", "#08245c")
+CHARACTER_INCHES = 0.08  # of words, on average: five in a row can have eleven each
+# white is zero, and both ends are dark; orange and blue differ for the colour-blind
+SIGNED_COLOURS = ("#4f1d00", "#c2571a", "#ffffff", "#3f6ea8", "#08245c")
 POSITIVE_COLOURS = ("#ffffff", "#9db9dc", "#3f6ea8", "#08245c")
 
 
@@ -340,22 +336,36 @@ def tile(
     return cells.reshape(rows * cells.shape[1], columns * cells.shape[3], *channels), corners
 
 
+def label_image(
+    image: str, names: Sequence[str], prediction: int, probability: float | None = None, label: int | None = None
+) -> str:
+    """Words above an image: its name, the prediction, which follows the label where that is another, its probability.
+
+    Where class names are long, each has a line of its own.
+    """
+    gap = " " if are_short(names) else "\n"
+    before = "" if label is None or label == prediction else f"{names[label]}{gap}→ "
+    after = "" if probability is None else f"{gap.replace(' ', ', ')}{probability:.2f}"
+    return f"{image}\n{before}{names[prediction]}{after}"
+
+
 def plot_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> "Figure":
-    """Draw images in rows of ten, or of fewer where the words above them need more space.
+    """Draw images in rows of five, or of fewer where the words above them need more space.
 
     Args:
         images: uint8 (n, side, side), 0 = paper, 255 = ink, or (n, side, side, 3) in colours; perhaps none.
-        words: above each image, of as many lines each.
+        words: above each image; `label_image` makes them.
         title: one line above the sheet.
     """
     lines = [text.split("\n") for text in words] or [[""]]
-    columns = min(SHEET_COLUMNS, int(SHEET_INCHES / CHARACTER_INCHES / (max(map(len, itertools.chain(*lines))) + 1)))
+    longest = max(map(len, itertools.chain(*lines)))
+    columns = max(1, min(SHEET_COLUMNS, int(WIDTH / CHARACTER_INCHES / (longest + 1))))
     side = images.shape[1]
     gap = round(GAP_SHARE * side)
-    above = gap // 2 + round(LINE_SHARE * len(lines[0]) * side * columns / SHEET_COLUMNS)
+    above = gap // 2 + round(LINE_SHARE * max(map(len, lines)) * side * columns / SHEET_COLUMNS)
     sheet, corners = tile(images, columns, above, gap, ground=0 if images.ndim == 3 else 255)
-    figure = open_figure(SHEET_INCHES, 0.5 + SHEET_INCHES * sheet.shape[0] / sheet.shape[1])
-    figure.suptitle(title)
+    figure = open_figure(WIDTH, 0.5 + WIDTH * sheet.shape[0] / sheet.shape[1])
+    figure.suptitle("\n".join(textwrap.wrap(title, 60)), fontsize="medium")
     axes = figure.subplots()
     axes.set_axis_off()
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
@@ -365,8 +375,8 @@ def plot_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> 
 
 
 def choose_colours(*numbers: np.ndarray) -> "ScalarMappable":
-    """Matplotlib's norm and colour map that take in all the numbers: 0 is grey and in the middle where some are
-    negative, else white; the darker, the larger.
+    """Matplotlib's norm and colour map that take in all the numbers: 0 is white, and in the middle where some are
+    negative; the darker, the further from 0.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize

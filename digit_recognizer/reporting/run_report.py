@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digit_recognizer.data.dataset import TrainTable, pixels_to_images
+from digit_recognizer.data.dataset import TrainTable
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import Score, count_confusions, evaluate
 from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
 from digit_recognizer.io import load_npy, read_bytes, read_json
-from digit_recognizer.reporting.html import FigureFile, Section
+from digit_recognizer.reporting.html import Section
 from digit_recognizer.reporting.plots import (
+    draw_figure,
+    format_range,
     plot_class_counts,
     plot_learning_curves,
     plot_samples,
-    save_figure,
     tidy_history,
 )
 from digit_recognizer.training.run import CONFIG, METRICS, FinishedRun
@@ -145,17 +146,18 @@ def describe_score(run: ExaminedRun, labels: np.ndarray) -> Section:
 
 def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Section:
     """The first examples of each class, and how many rows each has."""
-    samples = FigureFile(folder / "samples.png", "The first examples of each class.")
-    counts = FigureFile(folder / "class_counts.png", "Rows per class.")
-    save_figure(plot_samples(pixels_to_images(train.pixels), train.labels, names), samples.path)
-    save_figure(plot_class_counts(train.labels, names), counts.path)
+    samples, counts = plot_samples(train.images, train.labels, names), plot_class_counts(train.labels, names)
+    figures = (
+        draw_figure(samples, folder / "samples.png", "The first twelve examples of each class."),
+        draw_figure(counts, folder / "class_counts.png", "Rows of train.csv per class."),
+    )
     blank = train.pixels.shape[1] - train.pixels.any(axis=0).sum()
     sizes = sorted({*np.bincount(train.labels, minlength=len(names)).tolist()})
     words = (
         f"{len(train.labels):,} rows, {' to '.join(f'{size:,}' for size in dict.fromkeys((sizes[0], sizes[-1])))} per "
         f"class; {blank:,} of the {train.pixels.shape[1]} pixels are 0 in every row."
     )
-    return Section("Data", (words,), (samples, counts))
+    return Section("Data", (words,), figures)
 
 
 def describe_members(run: ExaminedRun) -> Section:
@@ -189,7 +191,6 @@ def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Sec
     every_epoch = "holdout_accuracy" in history or ("val_accuracy" in history and not run.has_validation_set)
     every_epoch = every_epoch and bool(history["val_accuracy"].notna().all())
     final = [] if every_epoch else accuracies
-    save_figure(plot_learning_curves(history, f"{run.name}: learning curves", final_accuracies=final), path)
     table = [("fold", "epochs", "last training loss", "held-out rows", "errors", "held-out accuracy")]
     for (fold, epochs), accuracy in zip(history.groupby("fold"), accuracies, strict=True):
         rows = run.fold_of_row == fold
@@ -198,5 +199,7 @@ def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Sec
         table.append((f"{fold:.0f}", f"{len(epochs)}", loss, f"{rows.sum():,}", f"{errors:,}", f"{accuracy:.5f}"))
     sentence = "Training accuracy is measured during the epoch, with augmentation and dropout, so it may be the lower."
     when = "after every epoch" if every_epoch else "after the last epoch"
-    caption = f"Loss and accuracy on the training set, a line per fold, and on the held-out rows {when}."
-    return Section(title, (sentence,), (FigureFile(path, caption),), tuple(table))
+    caption = f"Error and loss on the training set, a line per fold, and on the held-out rows {when}."
+    figure = plot_learning_curves(history, f"{run.name}: learning curves", final_accuracies=final)
+    alt = f"{caption} The held-out accuracy of the folds ends at {format_range(accuracies)}."
+    return Section(title, (sentence,), (draw_figure(figure, path, caption, alt),), tuple(table))
