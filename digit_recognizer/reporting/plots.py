@@ -181,7 +181,7 @@ def _draw_curves(axes: "Axes", frame: "pd.DataFrame", metric: str) -> None:
                 values = 1 - curve[column] if metric == "accuracy" else curve[column]
                 axes.plot(curve["epoch"], values, **CURVE_STYLES[kind], label=labels.pop(kind, None))
     if np.isinf(axes.dataLim.minposy):  # nothing above 0, as where no model errs
-        axes.set_ylim(1e-4, 1)
+        axes.update_datalim([(1, 1e-4), (1, 1)])
     axes.set(xlabel="epoch", xlim=(0.5, 1.02 * frame["epoch"].max() + 0.5))  # no marker at the edge
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     low, high = axes.get_ylim()
