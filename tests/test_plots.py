@@ -188,7 +188,7 @@ def test_tiles_lie_where_their_corners_are():
     assert np.isnan(sheet).sum() == sheet.size - pictures.size
 
 
-def test_colours_are_white_at_zero_which_is_in_the_middle_where_there_are_negative_numbers():
+def test_colours_are_white_at_zero_and_dark_at_both_ends():
     signed, positive = plots.choose_colours(np.array([-1.0, 4.0])), plots.choose_colours(np.array([0.0, 4.0]))
     assert (signed.norm(0), signed.norm(4), positive.norm(0), positive.norm(4)) == (0.5, 1, 0, 1)
     assert signed.cmap(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.01) and positive.cmap(0.0)[:3] == (1, 1, 1)
