@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := input/sample
 
-.PHONY: demo test test-fast test-all lint format figures kernels clean
+.PHONY: demo test test-fast test-all lint format figures kernels notebooks clean
 
 demo: .venv/installed
 	$(BIN)/python -m digit_recognizer.download sample --input-dir $(SAMPLE)
@@ -34,6 +34,10 @@ format: .venv/installed-test
 
 figures: .venv/installed-test
 	$(BIN)/python benchmarks/figures.py
+
+# The notebooks of examples/, and the outputs of kernels/notebook-champion, on the bundled sample: 10 minutes.
+notebooks: .venv/installed-test
+	$(BIN)/python examples/build.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -9,7 +9,7 @@ machine's, read-only where Kaggle's input is, and without this package: what is 
 
 import argparse
 import csv
-import json
+import re
 import shutil
 import subprocess
 import sys
@@ -114,14 +114,15 @@ def main() -> int:
     parser.add_argument("--python", default=sys.executable, help="the interpreter of an environment like Kaggle's")
     parser.add_argument("--layout", choices=LAYOUTS, default="new", help="where Kaggle mounts the competition")
     parser.add_argument("--settings", default="{}", help="in place of the kernel's SETTINGS")
+    parser.add_argument("--epochs", help="in place of a notebook's EPOCHS")
     parser.add_argument("--hours", help="in place of the kernel's HOURS")
     parser.add_argument("--earlier", type=Path, help="an earlier version's output, to attach")
     parser.add_argument("--output", type=Path, required=True, help="a new folder for what it leaves")
     chosen = parser.parse_args()
 
     def edit(text: str) -> str:
-        settings = json.dumps(chosen.settings)[1:-1] if text.startswith("{") else chosen.settings  # a notebook is JSON
-        text = text.replace("SETTINGS = {}", f"SETTINGS = {settings}")
+        text = text.replace("SETTINGS = {}", f"SETTINGS = {chosen.settings}")
+        text = re.sub(r"EPOCHS = \d+", f"EPOCHS = {chosen.epochs}", text) if chosen.epochs else text
         return text.replace("HOURS = 11.5", f"HOURS = {chosen.hours}") if chosen.hours else text
 
     chosen.output.mkdir(parents=True)

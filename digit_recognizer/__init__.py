@@ -9,7 +9,6 @@ Example:
 """
 
 import importlib
-import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -47,7 +46,6 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if _MODULES[name].startswith(_WITH_KERAS):  # whose start fills a notebook with TensorFlow's notes
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         importlib.import_module(f"{__name__}.backend").import_keras()
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 

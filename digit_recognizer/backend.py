@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 import sys
+from typing import Any
 
 from digit_recognizer.console import show_status
 from digit_recognizer.errors import InputError, require
@@ -16,10 +17,13 @@ SWITCHES = (
 )
 
 
-def import_keras() -> None:
+def import_keras() -> Any:
     """Import Keras and its backend without the lines that TensorFlow prints before it can be silenced.
 
     Setting a seed makes Keras import TensorFlow under any backend, if it is installed; so it is set here too.
+
+    Returns:
+        The module.
 
     Raises:
         InputError: for a backend that this package is not tested with, or that is not installed.
@@ -27,7 +31,8 @@ def import_keras() -> None:
     # it warns of functions traced again, which a fresh model per fold does by design; in a notebook it resets its level
     logging.getLogger("tensorflow").addFilter(_is_error)
     if "keras" in sys.modules:
-        return
+        return sys.modules["keras"]
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it writes later, of drivers that are missing, say
     backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
         raise InputError("training.backend", received=backend, backends=" or ".join(BACKENDS), default=BACKENDS[0])
@@ -45,6 +50,7 @@ def import_keras() -> None:
             os.dup2(kept, 2)
             os.close(kept)
             os.close(quiet)
+    return sys.modules["keras"]
 
 
 def _is_error(record: logging.LogRecord) -> bool:

@@ -9,6 +9,7 @@ from digit_recognizer.arguments import Positional
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.competition.kernels import (
     BuildArguments,
+    NotebookArguments,
     build_notebook,
     build_script,
     download_output,
@@ -17,14 +18,6 @@ from digit_recognizer.competition.kernels import (
 )
 from digit_recognizer.errors import InputError, suggest
 from digit_recognizer.io import find_free_path
-
-
-@dataclass(frozen=True)
-class NotebookArguments(BuildArguments):
-    """Write kernels/notebook-MODEL: the same as a notebook that explains each step, and kernel-metadata.json."""
-
-    model: Annotated[str, Positional("MODEL")] = "champion"
-    """What it cross-validates."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +66,9 @@ def main(arguments: list[str]) -> None:
     if action not in ARGUMENTS:
         hint = suggest(action, ARGUMENTS)
         raise InputError("kernel.action", received=repr(action), actions=", ".join(ARGUMENTS), hint=hint)
-    chosen: BuildArguments | PushArguments = parse_arguments(ARGUMENTS[action], f"kernel {action}", others)
-    if isinstance(chosen, BuildArguments):
-        folder = (build_notebook if isinstance(chosen, NotebookArguments) else build_script)(chosen)
+    chosen: NotebookArguments | PushArguments = parse_arguments(ARGUMENTS[action], f"kernel {action}", others)
+    if isinstance(chosen, NotebookArguments):
+        folder = build_script(chosen) if isinstance(chosen, BuildArguments) else build_notebook(chosen)
         print(f"{folder} holds a kernel of {chosen.model}. Push it: python -m digit_recognizer.kernel push {folder}")
     elif isinstance(chosen, StatusArguments):
         print(report_status(chosen.folder, chosen.wait))

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -109,6 +110,35 @@ def test_the_notebook_is_valid_and_reads_well():
     assert read_metadata(folder)["kernel_type"] == "notebook"
 
 
+def test_a_notebook_carries_no_model_and_no_training_but_the_optimizer():
+    names = read_package(build_notebook(BuildArguments("champion")))
+    assert not [name for name in names if name.startswith(("digit_recognizer/models", "digit_recognizer/reporting"))]
+    training = {Path(name).stem for name in names if "/training/" in name}
+    assert training == {"__init__", "optimizers"}
+    assert len(read_code(Path("kernels/notebook-champion"))) < 45_000
+
+
+def test_a_notebook_of_another_model_shows_its_file():
+    folder = build_notebook(BuildArguments("narrow"))
+    cells = nbformat.read(folder / "notebook.ipynb", as_version=4).cells
+    (code,) = [cell.source for cell in cells if "def build_model" in cell.source]
+    assert "class Options" in code and "def build(" in code and "conv_bn_relu" not in code
+    (settings,) = [cell.source for cell in cells if cell.source.startswith("FOLDS")]
+    assert 'OPTIMIZER, LEARNING_RATE, WEIGHT_DECAY = "muon"' in settings
+    assert "digit_recognizer/models/_blocks.py" in read_package(folder)
+
+
+def test_a_model_with_a_frozen_backbone_has_no_notebook():
+    with expect_error("kernel.notebook_pretrained", received="vgg16"):
+        build_notebook(BuildArguments("vgg16"))
+
+
+def test_a_bundle_has_the_wording_of_its_own_errors_and_no_others():
+    messages = read_package(build_notebook(BuildArguments("champion")))["digit_recognizer/messages.toml"]
+    wordings = tomllib.loads(messages)
+    assert "pixel_range" in wordings["csv"] and "action" not in wordings["kernel"]
+
+
 def build(*arguments):
     return kernel.main(["build", *arguments])
 
@@ -142,7 +172,8 @@ def test_an_existing_kernel_is_replaced_only_with_overwrite(action):
     assert kernel.main([action, "baseline"]) == 0
     (code,) = [path for path in folder.iterdir() if path.name != "kernel-metadata.json"]
     plain = code.read_text()
-    edited = plain.replace("SETTINGS = {}", "SETTINGS = {1: 2}")
+    edited = plain.replace("SETTINGS = {}" if action == "build" else "SEED = 0", "SETTINGS = {1: 2}")
+    assert edited != plain
     code.write_text(edited)
     with expect_error("kernel.exists", path=code):
         kernel.main([action, "baseline", "--debug"])

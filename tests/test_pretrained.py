@@ -1,5 +1,6 @@
 """The pretrained champion: what it predicts, and that no submission made with it counts."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +108,12 @@ def test_reading_the_facts_needs_no_keras():
         "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'jax')))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_the_header_that_model_hubs_read_has_the_figures_of_the_weights():
+    _, header, _ = _packaged.CARD.read_text().split("---\n", 2)
+    values = [float(value) for value in re.findall(r"type: accuracy, value: ([0-9.]+)", header)]
+    facts = [_packaged.read_facts(path) for path in (_packaged.WEIGHTS, _packaged.CLASSIFIER_WEIGHTS)]
+    assert values == [round(float(one["held_out_accuracy"]), 5) for one in facts]
+    fields = [line.partition(":")[0] for line in header.splitlines() if not line.startswith(" ")]
+    assert {"license", "library_name", "tags", "datasets", "metrics", "model-index"} <= set(fields)

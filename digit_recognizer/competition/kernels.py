@@ -15,14 +15,16 @@ import ast
 import base64
 import bz2
 import inspect
+import io
 import json
 import math
 import re
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import tokenize
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from modulefinder import ModuleFinder
 from pathlib import Path
 from string import Template
@@ -44,63 +46,101 @@ from digit_recognizer.competition.submissions import COMMIT, PACKAGE, find_commi
 from digit_recognizer.config import is_own_model
 from digit_recognizer.errors import MESSAGES, InputError
 from digit_recognizer.io import check_writable_folder, open_staging_folder, read_json, write_json, write_text
-from digit_recognizer.models import load_model_module
+from digit_recognizer.models import build_config, load_model_module
 
 KERNELS = Path("kernels")
 METADATA = "kernel-metadata.json"
 OWNER = "OWNER"  # stands for the account's name until a kernel is pushed
 HOURS = 11.5  # Kaggle ends a session after 12, and then keeps nothing
 LINE_LENGTH = 116
-CALLED = ("digit_recognizer.backend", "digit_recognizer.competition.kernel_session")  # by `unpack` and the templates
-LEFT_OUT = ["digit_recognizer.training.ray_executor"]  # imported only inside functions that a kernel never calls
+# modules that the templates call
+CALLED_BY_SCRIPT = ("digit_recognizer.backend", "digit_recognizer.competition.kernel_session")
+CALLED_BY_NOTEBOOK = (
+    "digit_recognizer.backend",
+    "digit_recognizer.competition.submissions",
+    "digit_recognizer.data.dataset",
+    "digit_recognizer.data.splits",
+    "digit_recognizer.evaluation.metrics",
+    "digit_recognizer.training.optimizers",
+)
+LEFT_OUT = [  # imported only inside functions that a kernel never calls, or with arguments that it never passes
+    "digit_recognizer.training.ray_executor",
+    "digit_recognizer.data.sources",
+]
+LEFT_OUT_OF_NOTEBOOK = [*LEFT_OUT, "digit_recognizer.data.frames"]
 POLL_SECONDS = 20
 CHUNK_BYTES = 1 << 20
 UNDER_WAY = ("QUEUED", "RUNNING", "NEW_SCRIPT")
 KERNEL_STATUS_CODES = {**STATUS_CODES, 403: "kernel.not_found", 404: "kernel.not_found"}
 SOURCES = ("competition", "dataset", "kernel", "model")  # Kaggle lists those that it did not attach
 
-SCRIPT = Path(__file__).with_name("kernel_script.txt")  # both with $gaps that `_describe_package` fills
-NOTEBOOK = Path(__file__).with_name("kernel_notebook.md")  # each Python block becomes a code cell
+SCRIPT = Path(__file__).with_name("kernel_script.txt")  # both with $gaps
+NOTEBOOK = Path(__file__).with_name("kernel_notebook.md")  # see `make_notebook`
+CHAMPION, OTHER, PACKED, COVER = "champion", "other", "package", "cover"  # kinds of its blocks
 HIDDEN = {"_kg_hide-input": True, "jupyter": {"source_hidden": True}}  # Kaggle's way to fold a cell, and Jupyter's
 
 
 @dataclass(frozen=True)
-class BuildArguments:
-    """Write kernels/MODEL: one script that carries the package, and kernel-metadata.json."""
+class NotebookArguments:
+    """Write kernels/notebook-MODEL: model and training loop in cells that one can edit, and kernel-metadata.json."""
 
-    model: Annotated[str, Positional("MODEL")]
+    model: Annotated[str, Positional("MODEL")] = CHAMPION
     """What it cross-validates."""
     owner: str = OWNER
     """The account's name on Kaggle; `kernel push` fills in OWNER."""
     gpu: bool = False
     """Ask for an accelerator, which uses up a weekly quota."""
-    resume: bool = False
-    """Attach the output of its earlier version, to resume where that ran out of time."""
     output_dir: Path | None = None
     """Folder to write (default: the kernel's own under kernels/)."""
     overwrite: bool = False
     """Replace a kernel that is there, with what was edited in it."""
 
 
+@dataclass(frozen=True)
+class BuildArguments(NotebookArguments):
+    """Write kernels/MODEL: one script that carries the package, and kernel-metadata.json."""
+
+    model: Annotated[str, Positional("MODEL")] = field()  # else it would have the default above
+    """What it cross-validates."""
+    resume: bool = False
+    """Attach the output of its earlier version, to resume where that ran out of time."""
+
+
 # ---- the package as one text
 
 
-def pack_package(modules: Sequence[str], commit: str) -> str:
-    """The files that `modules` need, as lines of base64. Without docstrings, but for `modules` themselves."""
-    contents = {
-        f"{PACKAGE.name}/{COMMIT}": f"{commit}\n",
-        f"{PACKAGE.name}/{MESSAGES.name}": MESSAGES.read_text(encoding="utf-8"),
-    }
-    for path in list_needed(modules):
+def pack_package(
+    modules: Sequence[str], commit: str, *, whole: Sequence[str] = (), left_out: Sequence[str] | None = None
+) -> str:
+    """The files that `modules` need, as lines of base64; words for people only in those that are kept whole."""
+    contents = {f"{PACKAGE.name}/{COMMIT}": f"{commit}\n"}
+    for path in list_needed(modules, left_out):
         text, name = path.read_text(encoding="utf-8"), path.relative_to(PACKAGE.parent).as_posix()
-        contents[name] = text if name.removesuffix(".py").replace("/", ".") in modules else _blank_docstrings(text)
+        keeps = name.removesuffix(".py").replace("/", ".") in whole
+        contents[name] = text if keeps else _blank_words(text)
+    contents[f"{PACKAGE.name}/{MESSAGES.name}"] = _select_messages("".join(contents.values()))
     packed = bz2.compress(json.dumps(contents, sort_keys=True, ensure_ascii=False).encode())
     return "\n".join(textwrap.wrap(base64.b64encode(packed).decode(), LINE_LENGTH))
 
 
-def _blank_docstrings(code: str) -> str:
-    """Code with empty lines for docstrings, which are a third of the bytes; line numbers in tracebacks stay true."""
+def _select_messages(code: str) -> str:
+    """The wording of the errors that some code raises: the others are a tenth of a notebook's bytes."""
+    area, kept = "", []
+    for line in MESSAGES.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            area = line.strip("[]")
+        if line.startswith("[") or f'"{area}.{line.partition(" ")[0]}"' in code:
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+def _blank_words(code: str) -> str:
+    """Code without docstrings and comments, half of the bytes; line numbers in tracebacks stay true."""
     lines = code.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and len(node.body) > 1:
             first = node.body[0]
@@ -119,12 +159,12 @@ class PackageFinder(ModuleFinder):
         return super().find_module(name, path, parent)
 
 
-def list_needed(modules: Iterable[str]) -> list[Path]:
-    """The files of some modules and of all that these import, but `LEFT_OUT`, in alphabetical order.
+def list_needed(modules: Iterable[str], left_out: Sequence[str] | None = None) -> list[Path]:
+    """The files of some modules and of all that these import, but `left_out` (None: `LEFT_OUT`), in alphabetical order.
 
     A module whose name is put together at run time, as a model's is, must be named.
     """
-    finder = PackageFinder([str(PACKAGE.parent)], excludes=LEFT_OUT)
+    finder = PackageFinder([str(PACKAGE.parent)], excludes=list(LEFT_OUT if left_out is None else left_out))
     for module in modules:
         finder.import_hook(module)
     found = finder.modules.values()
@@ -139,7 +179,6 @@ def unpack(package: str) -> None:
     import base64  # inside, because a kernel carries this function's text alone
     import bz2
     import json
-    import os
     import sys
     import tempfile
     from pathlib import Path
@@ -149,10 +188,6 @@ def unpack(package: str) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     sys.path.insert(0, str(folder))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's start-up messages
-    from digit_recognizer.backend import import_keras
-
-    import_keras()
 
 
 def build_script(arguments: BuildArguments) -> Path:
@@ -161,45 +196,109 @@ def build_script(arguments: BuildArguments) -> Path:
     Raises:
         InputError: for an unknown model, or a folder that holds a kernel already.
     """
-    content = Template(SCRIPT.read_text(encoding="utf-8")).substitute(_describe_package(arguments))
+    model = f"digit_recognizer.models.{arguments.model}"
+    modules = [*CALLED_BY_SCRIPT, model]
+    attached, commit = _list_weights(arguments.model), find_commit() or "unknown"
+    values = {
+        **_name_version(arguments.model, commit),
+        "competition": COMPETITION,
+        "attached": "".join(f", the data set {source}" for source in attached),
+        "hours": HOURS,
+        "unpack": inspect.getsource(unpack).strip(),
+        "package": pack_package(modules, commit, whole=modules),
+    }
+    content = Template(SCRIPT.read_text(encoding="utf-8")).substitute(values)
     return _write_kernel(arguments, arguments.model, f"{arguments.model}.py", content)
 
 
-def build_notebook(arguments: BuildArguments) -> Path:
-    """Write the same as a notebook that explains each step.
+def build_notebook(arguments: NotebookArguments) -> Path:
+    """Write a notebook kernel with the same model, in cells that one can edit; returns its folder.
 
     Raises:
-        InputError: as `build_script`.
+        InputError: as `build_script`, and for a model with a pretrained backbone, whose training is no plain loop.
     """
     import nbformat
-    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-    values = _describe_package(arguments)
-    cells = []
-    *blocks, _ = re.split(r"(?ms)^```python\n(.*?)^```\n", NOTEBOOK.read_text(encoding="utf-8"))
-    for number, text in enumerate(map(str.strip, blocks)):  # Markdown and code in turn
-        make = new_code_cell if number % 2 else new_markdown_cell
-        metadata = HIDDEN if "$package" in text else {}
-        # ids are random by default, and the same package must give the same bytes
-        cells.append(make(Template(text).substitute(values), id=f"cell-{number:02}", metadata=metadata))
-    python = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": python, "language_info": {"name": "python"}})
+    if _list_weights(arguments.model):
+        raise InputError("kernel.notebook_pretrained", received=arguments.model)
+    modules, commit = list(CALLED_BY_NOTEBOOK), find_commit() or "unknown"
+    if arguments.model != CHAMPION:  # whose cell is plain Keras; another's is its file, with what that imports
+        modules.append(f"digit_recognizer.models.{arguments.model}")
+    package = pack_package(modules, commit, left_out=LEFT_OUT_OF_NOTEBOOK)
+    package = package.replace("\n", "")  # one line: where a cell cannot be folded, hundreds would be scrolled past
+    values = {
+        **_name_version(arguments.model, commit),
+        "badges": "",
+        "origin": Template(CARRIED).substitute(_name_version(arguments.model, commit)),
+        "package_text": PACKAGE_TEXT,
+        "package_code": f'{inspect.getsource(unpack).strip()}\n\n\nPACKAGE = """\n{package}\n"""\nunpack(PACKAGE)',
+        "next": "",
+    }
+    notebook = make_notebook(NOTEBOOK.read_text(encoding="utf-8"), {**values, **describe_recipe(arguments.model)})
     return _write_kernel(arguments, f"notebook-{arguments.model}", "notebook.ipynb", nbformat.writes(notebook) + "\n")
 
 
-def _describe_package(arguments: BuildArguments) -> dict[str, Any]:
-    """What fills the gaps of the templates."""
-    commit = find_commit() or "unknown"
+CARRIED = """\
+It needs no internet: it carries a part of the package `digit_recognizer` $version (commit $commit), folded away at the
+end of the set-up. The outputs are of the bundled sample, 1,797 digits of another source, so that they can be made
+again without the competition's files. Run it to see the real ones."""
+PACKAGE_TEXT = """\
+The next cell unpacks what is tedious and already tested: reading and checking the tables, folds that know
+near-duplicates, the interval of the score, the submission with its provenance, and the optimizer. Model, augmentation
+and training loop are not in it: they are in the cells below."""
+
+
+def describe_recipe(model: str) -> dict[str, Any]:
+    """What fills the gaps of the notebook about a model and its recipe."""
+    config, module = build_config(model), load_model_module(model)
+    code = inspect.getsource(module)
+    docstring = ast.get_docstring(ast.parse(code)) or ""
+    paragraphs = [" ".join(text.split()) for text in docstring.split("\n\n")]
+    names = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "label_smoothing", "tta")
     return {
-        "model": arguments.model,
-        "version": __version__,
-        "commit": commit,
-        "competition": COMPETITION,
-        "attached": "".join(f", the data set {source}" for source in _list_weights(arguments.model)),
-        "hours": HOURS,
-        "unpack": inspect.getsource(unpack).strip(),
-        "package": pack_package([*CALLED, f"digit_recognizer.models.{arguments.model}"], commit),
+        **{name: getattr(config, name) for name in names},
+        "model": model,
+        "augment": config.augmentation != "none",
+        "optimizer_words": {"muon": "Muon, which treats a convolution as a matrix"}.get(
+            config.optimizer, config.optimizer.capitalize()
+        ),
+        "tta_words": f"{config.tta} times, moved by up to a pixel, and the mean counts" if config.tta > 1 else "once",
+        "model_text": "\n\n".join(text for text in paragraphs if text.startswith("Expect") or text == paragraphs[0]),
+        "model_code": re.sub(r'^""".*?"""\n+', "", code, count=1, flags=re.DOTALL).strip(),
+        "other": model != CHAMPION,
     }
+
+
+def make_notebook(text: str, values: Mapping[str, Any]) -> Any:
+    """Make a notebook of Markdown, in which each Python block becomes a code cell.
+
+    The word after ```python says what kind of block it is: of `champion` and `other` the one that fits the model is
+    kept, `package` is folded away, and `cover` is tagged, as its picture stands for the notebook.
+
+    Args:
+        text: Markdown with $gaps.
+        values: what fills the gaps.
+    """
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+    cells: list[Any] = []
+    parts = re.split(r"(?ms)^```python(?: (\w+))?\n(.*?)^```\n", text)
+    for place, part in enumerate(parts):  # Markdown, the kind of the block after it, the block, and so on
+        content = part.strip() if part and place % 3 != 1 else ""
+        kind = parts[place - 1] if place % 3 == 2 else None
+        if not content or kind == (CHAMPION if values.get("other") else OTHER):
+            continue
+        make = new_code_cell if place % 3 == 2 else new_markdown_cell
+        metadata = HIDDEN if kind == PACKED else {"tags": [COVER]} if kind == COVER else {}
+        # ids are random by default, and the same package must give the same bytes
+        content = Template(content).substitute(values).strip()
+        cells.append(make(content, id=f"cell-{len(cells):02}", metadata=metadata))
+    python = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return new_notebook(cells=cells, metadata={"kernelspec": python, "language_info": {"name": "python"}})
+
+
+def _name_version(model: str, commit: str) -> dict[str, Any]:
+    return {"model": model, "version": __version__, "commit": commit}
 
 
 def _list_weights(model: str) -> list[str]:
@@ -210,7 +309,7 @@ def _list_weights(model: str) -> list[str]:
     return [source] if source else []
 
 
-def _write_kernel(arguments: BuildArguments, name: str, file: str, content: str) -> Path:
+def _write_kernel(arguments: NotebookArguments, name: str, file: str, content: str) -> Path:
     folder = arguments.output_dir or KERNELS / name
     if (folder / file).exists() and not arguments.overwrite:
         raise InputError("kernel.exists", path=folder / file)
@@ -228,7 +327,7 @@ def _write_kernel(arguments: BuildArguments, name: str, file: str, content: str)
         "enable_internet": False,
         "competition_sources": [COMPETITION],
         "dataset_sources": _list_weights(arguments.model),
-        "kernel_sources": [kernel] if arguments.resume else [],
+        "kernel_sources": [kernel] if getattr(arguments, "resume", False) else [],
         "model_sources": [],
     }
     write_json(folder / METADATA, metadata)
