@@ -15,12 +15,15 @@ import re
 import shutil
 import socket
 import stat
+import struct
 import tempfile
 import time
 import tokenize
 import tomllib
 import warnings
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -194,6 +197,60 @@ def read_npy(path: Path, file: IO[bytes], size_bytes: int) -> np.ndarray:
         return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran_order else "C")
     except ValueError as error:  # nothing, in too many dimensions
         raise mismatch from error
+
+
+# What Python's readers raise at a damaged archive: NotImplementedError and encryption are RuntimeErrors, bad names and
+# offsets ValueErrors. gzip's own errors have no errno; EINVAL is a seek to before the file's start.
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, struct.error)
+DAMAGE_ERRNOS = (None, errno.EINVAL)
+
+
+@contextlib.contextmanager
+def explain_damage(path: Path) -> Iterator[None]:
+    """Turn whatever the readers raise at a damaged archive into one InputError; what the disk reports passes."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (*DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in DAMAGE_ERRNOS:
+            raise
+        fault = " ".join(str(error).split())[:100] or type(error).__name__
+        raise InputError("data.damaged", path=path, received=fault) from error
+
+
+def check_members(members: Iterable[zipfile.ZipInfo], limit_bytes: int) -> int:
+    """Refuse members of a zip that would unpack to too much, or are packed in a way that nobody here uses.
+
+    Returns:
+        How many bytes they unpack to.
+
+    Raises:
+        ValueError: for `explain_damage`.
+    """
+    size = 0
+    for member in members:
+        size += member.file_size
+        if size > limit_bytes:
+            raise ValueError(f"its files claim {size:,} bytes")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"a file in it is packed by method {member.compress_type}, not deflated")
+    return size
+
+
+def load_npz(path: Path, limit_bytes: int) -> dict[str, np.ndarray]:
+    """Load the arrays of an .npz file of numbers, by their names.
+
+    Raises:
+        InputError: as `load_npy`; also if they would unpack to more than `limit_bytes`.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    with explain_damage(path), open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
+        check_members(archive.infolist(), limit_bytes)
+        for member in archive.infolist():
+            with archive.open(member) as unpacked:
+                arrays[member.filename.removesuffix(".npy")] = read_npy(path, unpacked, member.file_size)
+    return arrays
 
 
 # ---- writing

@@ -276,7 +276,7 @@ def test_other_members_of_a_zip_stay_in_it(tmp_path, csv_dir, target):
 
 
 def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, csv_dir, target, monkeypatch):
-    monkeypatch.setattr(sources, "MEMBER_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(sources, "ZIP_LIMIT_BYTES", 1000)
     path = zip_folder(csv_dir, tmp_path / "digits.zip")
     with refused(target, "data.damaged", path=path):
         download(str(path), target)

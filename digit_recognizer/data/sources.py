@@ -5,8 +5,6 @@ All become the same CSV files.
 `download` makes and checks everything in a hidden folder beside its destination; only then do files change places.
 """
 
-import contextlib
-import errno
 import gzip
 import hashlib
 import http.client
@@ -15,8 +13,6 @@ import re
 import shutil
 import struct
 import zipfile
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +41,15 @@ from digit_recognizer.data.labels import (
 from digit_recognizer.errors import InputError, WriteError, suggest
 from digit_recognizer.io import (
     check_free_disk,
+    check_members,
+    explain_damage,
     hash_file,
     install_file,
+    load_npz,
     lock_folder,
     make_folder,
     open_regular_file,
     open_staging_folder,
-    read_npy,
     write_csv,
     write_json,
 )
@@ -59,7 +57,7 @@ from digit_recognizer.io import (
 TRAIN, TEST, SUBMISSION, TEST_LABELS = "train.csv", "test.csv", "sample_submission.csv", "test_labels.csv"
 NEEDED = (TRAIN, TEST)
 KNOWN = (TRAIN, TEST, SUBMISSION, TEST_LABELS, CLASS_NAMES)
-MEMBER_LIMIT_BYTES = 1 << 30  # the competition's train.csv has 77 MB
+ZIP_LIMIT_BYTES = 1 << 30  # the competition's files have 128 MB
 COPY_BYTES = 1 << 20
 ROWS_AT_ONCE = 4096  # written at once: bounds memory to a few MB and gives the progress bar its steps
 # By the SHA-256 of all 10,000 test images, uint8 (n, 784): file names tell nothing, Fashion-MNIST's are MNIST's.
@@ -157,7 +155,7 @@ def _copy_files(folder: Path, staging: Path, names: tuple[str, ...]) -> None:
 
 def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
     """Unpack the members that are known by name; what a member's name says never becomes a path."""
-    with _damage_explained(path), open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
+    with explain_damage(path), open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         wanted = {name: [member for member in members if member.filename == name] for name in KNOWN}
         for name, found in wanted.items():
@@ -165,9 +163,7 @@ def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
                 raise InputError("data.duplicate", path=path, received=name)
             if not found and name in NEEDED:
                 raise InputError("data.incomplete", path=path, received=name)
-            for member in found:
-                _check_member(member, MEMBER_LIMIT_BYTES)
-        size = sum(member.file_size for found in wanted.values() for member in found)
+        size = check_members((member for found in wanted.values() for member in found), ZIP_LIMIT_BYTES)
         with ProgressBar(path.name, size, "B") as bar:
             for name, found in wanted.items():
                 for member in found:
@@ -277,7 +273,6 @@ def _is_same(one: Path, other: Path) -> bool:
 
 MOST_IMAGES = 1_000_000  # EMNIST, the largest of the family, has 814,255; a header claiming more is damaged or a bomb
 IDX_UBYTE = 8  # the type code of unsigned bytes in an idx file's third byte
-NPY_HEADER_BYTES = 4096
 FIRST = "(-first(?P<first>[0-9]+))?"  # of a file's name where only the first N rows are at hand
 FAMILIES = {
     "idx": {
@@ -293,10 +288,6 @@ FAMILIES = {
         "test labels": f"([a-z0-9]+-)?test-labels{FIRST}[.]npz",
     },
 }
-# What Python's readers raise at damage: NotImplementedError and encryption are RuntimeErrors, bad names and offsets
-# ValueErrors.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, struct.error)
-DAMAGE_ERRNOS = (None, errno.EINVAL)  # gzip's own errors have none; EINVAL is a seek to before the file's start
 
 
 @dataclass(frozen=True)
@@ -335,7 +326,7 @@ def load_image_files(folder: Path) -> ImageSet:
     if all(found.values()):
         raise InputError("data.duplicate", path=folder, received="an image set")
     files = found["idx"] or found["npz"]
-    load = load_idx if found["idx"] else load_npz
+    load = load_idx if found["idx"] else _load_one_array
     arrays: dict[str, np.ndarray] = {}
     notes = []
     for role in FAMILIES["idx"]:
@@ -372,7 +363,7 @@ def load_idx(path: Path) -> np.ndarray:
     Raises:
         InputError: if the file is damaged or of another kind.
     """
-    with _damage_explained(path), open_regular_file(path) as plain:
+    with explain_damage(path), open_regular_file(path) as plain:
         packed = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
         with gzip.open(plain) if packed else plain as file:
@@ -389,19 +380,12 @@ def load_idx(path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def load_npz(path: Path) -> np.ndarray:
-    """Read the one array, `arr_0`, of an .npz file.
-
-    Raises:
-        InputError: if the file is damaged, holds something else, or unpacks to more than any set of this family.
-    """
-    with _damage_explained(path), open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        if [member.filename for member in members] != ["arr_0.npy"]:
-            raise ValueError("it must hold the array arr_0 and nothing else")
-        _check_member(members[0], MOST_IMAGES * PIXELS + NPY_HEADER_BYTES)
-        with archive.open(members[0]) as member:
-            return read_npy(path, member, members[0].file_size)
+def _load_one_array(path: Path) -> np.ndarray:
+    """The one array of an .npz file."""
+    arrays = load_npz(path, MOST_IMAGES * PIXELS)
+    if list(arrays) != ["arr_0"]:
+        raise InputError("data.damaged", path=path, received="it must hold the array arr_0 and nothing else")
+    return arrays["arr_0"]
 
 
 def _find_image_files(folder: Path, family: str) -> dict[str, list[Path]]:
@@ -426,28 +410,6 @@ def _check_labels(path: Path, labels: np.ndarray) -> np.ndarray:
     if len(wrong):
         raise InputError("data.label_range", path=path, line=int(wrong[0]) + 1, received=labels[wrong[0]])
     return labels.astype(np.int64)
-
-
-def _check_member(member: zipfile.ZipInfo, limit_bytes: int) -> None:
-    """Refuse a member of a zip that would unpack to too much, or that was packed in a way that nobody here uses."""
-    if member.file_size > limit_bytes:
-        raise ValueError(f"a file in it claims {member.file_size:,} bytes")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"a file in it is packed by method {member.compress_type}, not deflated")
-
-
-@contextlib.contextmanager
-def _damage_explained(path: Path) -> Iterator[None]:
-    """Turn whatever the readers raise at a damaged archive into one InputError; what the disk reports passes."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (*DAMAGE, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in DAMAGE_ERRNOS:
-            raise
-        fault = " ".join(str(error).split())[:100] or type(error).__name__
-        raise InputError("data.damaged", path=path, received=fault) from error
 
 
 # ---- published sets, by name: the four files of each as its makers publish them, checked by their hashes
