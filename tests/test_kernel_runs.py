@@ -99,8 +99,7 @@ def test_a_source_that_kaggle_does_not_know_is_an_error_here(kaggle, built):
 SPOILT = {
     "no id": ({"id": None}, "metadata_fields"),
     "an id without a slash": ({"id": "me"}, "metadata_fields"),
-    "a code file elsewhere": ({"code_file": "../secret.py"}, "metadata_fields"),
-    "its own metadata as code": ({"code_file": "kernel-metadata.json"}, "code_file"),
+    "a code file elsewhere": ({"code_file": "../secret.py"}, "metadata"),
     "no code file": ({"code_file": "gone.py"}, "code_file"),
     "another language": ({"language": "cobol"}, "metadata"),
 }
@@ -109,6 +108,7 @@ SPOILT = {
 @pytest.mark.parametrize("kind", SPOILT)
 def test_spoilt_metadata_are_an_error(kaggle, built, kind):
     changes, code = SPOILT[kind]
+    built.with_name("secret.py").write_text("key")
     edit_metadata(built, **changes)
     refuse(f"kernel.{code}", "push", FOLDER)
     assert kaggle.kernels == {}

@@ -345,7 +345,7 @@ def push(folder: Path) -> str:
     """
     client, metadata = _open_kernel(folder)
     code = folder / metadata["code_file"]
-    if not code.is_file() or code.is_symlink() or code.name == METADATA:
+    if not code.is_file() or code.is_symlink():
         raise InputError("kernel.code_file", path=code)
     kernel, look = metadata["id"], f"look whether it has arrived before you push again: kernel status {folder}"
     with tempfile.TemporaryDirectory() as name:
@@ -437,7 +437,7 @@ def _open_kernel(folder: Path) -> tuple[Any, dict[str, Any]]:
         raise InputError("kernel.none", path=folder)
     metadata = read_json(path)
     texts = isinstance(metadata, dict) and all(isinstance(metadata.get(key), str) for key in ("id", "code_file"))
-    if not texts or metadata["id"].count("/") != 1 or Path(metadata["code_file"]).name != metadata["code_file"]:
+    if not texts or metadata["id"].count("/") != 1:
         raise InputError("kernel.metadata_fields", path=path)
     client, text = load_client(), json.dumps(metadata)
     if f'"{OWNER}/' in text:
@@ -472,13 +472,7 @@ def _download(name: str, address: str, folder: Path) -> None:
     import requests
 
     path = folder / name
-    if (
-        path == folder
-        or not path.is_relative_to(folder)
-        or ".." in path.parts
-        or not name.isprintable()
-        or "\\" in name
-    ):
+    if not path.is_relative_to(folder) or ".." in path.parts or not name.isprintable() or "\\" in name:
         raise InputError("kernel.file_name", received=repr(name[:60]))
     path.parent.mkdir(parents=True, exist_ok=True)
     with ask_kaggle(KERNEL_STATUS_CODES), requests.get(address, stream=True) as answer, path.open("wb") as file:

@@ -11,7 +11,6 @@ spreadsheet. It is written whole or not at all.
 """
 
 import dataclasses
-import io
 import re
 import shutil
 import tempfile
@@ -185,15 +184,16 @@ def find_submission(path: Path) -> Path:
 
 def _describe_checks(submission: Submission) -> str:
     """What `_check_file` has found good, and what it could not check."""
-    rows, origin = len(submission.labels), submission.provenance
-    checked = f"{submission.path} passes these checks: {rows:,} rows, ImageId 1 to {rows:,} and labels from 0 to 9; "
-    checked += "not all labels are equal"
+    path, rows, origin = submission.path, len(submission.labels), submission.provenance
+    checked = f"{path} passes these checks: {rows:,} rows, ImageId 1 to {rows:,}, labels from 0 to 9 that differ"
     if origin is None:
-        unknown = "for which test.csv it was made, and whether test rows were among the training rows"
-        return f"{checked}. Not known, because {submission.path}.json is missing: {unknown}."
-    made_for = "; made for this test.csv" if origin.test_sha256 else ""
+        return f"{checked}. Not known, because {path}.json is missing: its test.csv, and whether it is eligible."
     eligible = f"ineligible but allowed: {origin.ineligible}" if origin.ineligible else "eligible"
-    return f"{checked}; unchanged since it was made{made_for}; {eligible}."
+    return (
+        f"{checked}; unchanged since it was made"
+        + "; made for this test.csv" * bool(origin.test_sha256)
+        + f"; {eligible}."
+    )
 
 
 def _check_file(arguments: SubmitArguments) -> Submission:
@@ -211,10 +211,9 @@ def _check_file(arguments: SubmitArguments) -> Submission:
     if len(set(submission.labels.tolist())) == 1:
         raise InputError("submission.one_label", path=path, received=submission.labels[0])
     ineligible = submission.provenance.ineligible if submission.provenance else None
-    if ineligible == SMOKE_INELIGIBLE and not arguments.smoke:
-        raise InputError("submission.smoke", path=path)
-    if ineligible and ineligible != SMOKE_INELIGIBLE:
-        raise InputError("submission.ineligible", path=path, received=ineligible)
+    if ineligible and not (arguments.smoke and ineligible == SMOKE_INELIGIBLE):
+        code = "submission.smoke" if ineligible == SMOKE_INELIGIBLE else "submission.ineligible"
+        raise InputError(code, path=path, received=ineligible)
     return submission
 
 
@@ -406,8 +405,9 @@ def load_ledger() -> list[Entry]:
     import pandas as pd
 
     try:
-        text = LEDGER.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
-        frame = pd.read_csv(io.StringIO(text), header=None, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        frame = pd.read_csv(
+            LEDGER, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig"
+        )  # spreadsheets write a byte order mark
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not a table

@@ -191,17 +191,14 @@ class Classifier:
             float32 (n, classes + 1), rows sum to 1: the classes, then none of them (no digit), which is 0 where the
             models do not know it.
         """
-        prepared = preprocess_images(images, self.preprocess)
+        padded = np.zeros((-(-len(images) // BATCH) * BATCH, *images.shape[1:]), np.float32)
+        padded[: len(images)] = preprocess_images(images, self.preprocess).astype(np.float32) / 255
         total = np.zeros((len(images), len(self.names) + 1))
         for model in self.models:
-            for start in range(0, len(images), BATCH):
-                batch = prepared[start : start + BATCH].astype(np.float32) / 255
-                filled = np.zeros((BATCH, *batch.shape[1:]), np.float32)
-                filled[: len(batch)] = batch
-                found = np.asarray(model.predict_on_batch(filled), np.float64)[: len(batch)]
-                calibrated = np.maximum(found, 1e-12) ** (1 / self.temperature)
-                calibrated /= calibrated.sum(axis=1, keepdims=True)
-                total[start : start + BATCH, : found.shape[1]] += calibrated
+            batches = [model.predict_on_batch(batch) for batch in np.split(padded, len(padded) // BATCH)]
+            found = np.concatenate(batches)[: len(images)].astype(np.float64)
+            calibrated = np.maximum(found, 1e-12) ** (1 / self.temperature)
+            total[:, : found.shape[1]] += calibrated / calibrated.sum(axis=1, keepdims=True)
         return (total / max(1, len(self.models))).astype(np.float32)
 
 
