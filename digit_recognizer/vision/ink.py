@@ -73,12 +73,11 @@ def _threshold(shares: tuple[np.ndarray, np.ndarray], max_noise: float = np.inf)
     contrasts = [(share, *_measure_contrast(share, max_noise)) for share in shares]
     mostly_ink = min(contrast[3] for contrast in contrasts) > MOSTLY_INK
     share, darkness, _, noise = max(contrasts, key=lambda contrast: contrast[2])  # dark ink, or light
-    if darkness < FAINTEST_INK:
-        return np.zeros_like(share), mostly_ink
-    lines = find_ruled_lines(share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise), share)
-    if lines.any():
-        share = np.where(lines, 0, share)
-        darkness = _measure_contrast(share, max_noise)[0]  # of the ink alone
+    if darkness >= FAINTEST_INK:
+        lines = find_ruled_lines(share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise), share)
+        if lines.any():
+            share = np.where(lines, 0, share)
+            darkness = _measure_contrast(share, max_noise)[0]  # of the ink alone
     if darkness < FAINTEST_INK:
         return np.zeros_like(share), mostly_ink
     edge = share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise)
