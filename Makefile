@@ -1,12 +1,12 @@
 # make demo: from nothing to a cross-validated score and a submission, on bundled digits; installs no extra.
 # make test: what every change must pass, in 6 minutes on 2 cores. make test-all: also the slow tests and the type checks.
-# make figures: the pictures of README and docs. PYTHON=python3.12 make … chooses the interpreter.
+# make docs: the site of docs/ in site/; a warning is an error. make figures: the pictures of README and docs. PYTHON=python3.12 make … chooses the interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := input/sample
 
-.PHONY: demo test test-fast test-all lint format figures kernels notebooks clean
+.PHONY: demo test test-fast test-all lint format docs figures kernels notebooks clean
 
 demo: .venv/installed
 	$(BIN)/python -m digit_recognizer.download sample --input-dir $(SAMPLE)
@@ -32,15 +32,21 @@ format: .venv/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# benchmarks/example_pictures.py makes the rest: it trains for minutes, and need not be repeated when a page changes
 figures: .venv/installed-test
 	$(BIN)/python benchmarks/figures.py
+	$(BIN)/python benchmarks/gallery.py
+	$(BIN)/python benchmarks/result_figures.py
 
 # The notebooks of examples/, and the outputs of kernels/notebook-champion, on the bundled sample: 10 minutes.
 notebooks: .venv/installed-test
 	$(BIN)/python examples/build.py
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -53,6 +59,10 @@ clean:
 
 .venv/installed-test: .venv/installed setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 # The kernels carry the package as it was at a version: build them again when the version changes. What was edited in a

@@ -1,4 +1,4 @@
-"""Writes the tables of models in README.md and docs/training.md from digit_recognizer/models/results.csv.
+"""Writes the tables of models in README.md, docs/training.md and docs/models.md from digit_recognizer/models/results.csv.
 
     python benchmarks/model_tables.py           # rewrites them
     python benchmarks/model_tables.py --check   # only says whether they are up to date; exit code 1 if not
@@ -17,12 +17,12 @@ from digit_recognizer.console import format_seconds
 from digit_recognizer.models.__main__ import load_results
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "training.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "training.md", ROOT / "docs" / "models.md")
 MARKS = re.compile(r"(<!-- models: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 
 
-def build_table(name: str) -> str:
-    """The table of a name: of the models measured by cv or train, or of all recipes."""
+def build_table(name: str, folder: str = "docs/") -> str:
+    """The table of a name: of the models measured by cv or train, or of all recipes; `folder` leads to the pages."""
     frame = load_results()
     if name == "recipes":
         rows = [("`--model`", "recipe: what differs from the defaults")]
@@ -31,7 +31,7 @@ def build_table(name: str) -> str:
     by_cv = name == "cv"
     what = "out-of-fold accuracy, 5 folds (95 % interval)" if by_cv else "held-out accuracy (95 % interval)"
     spread = ["folds, lowest to highest"] if by_cv else []
-    rows = [("`--model`", "what it is", "parameters", what, *spread, "time", "its [seed report](docs/references.md)")]
+    rows = [("`--model`", "what it is", "parameters", what, *spread, "time", f"its [seed report]({folder}references.md)")]
     for row in frame[frame["command"] == name].itertuples():
         cells = [f"`{row.model}`", row.description, f"{row.parameters:,}", "not measured", *([""] if by_cv else []), ""]
         if not pd.isna(row.accuracy):
@@ -49,9 +49,11 @@ def _format(rows: list[tuple[str, ...]]) -> str:
     return "".join([header, f"{'|---' * len(rows[0])}|\n", *others])
 
 
-def fill(text: str) -> str:
-    """A page with its tables as results.csv has them."""
-    return MARKS.sub(lambda found: f"{found[1]}{build_table(found[2])}{found[3]}", text)
+def fill(page: Path) -> str:
+    """The text of a page, with its tables as results.csv has them."""
+    folder = "docs/" if page.parent == ROOT else ""
+    text = page.read_text(encoding="utf-8")
+    return MARKS.sub(lambda found: f"{found[1]}{build_table(found[2], folder)}{found[3]}", text)
 
 
 def main() -> int:
@@ -59,7 +61,7 @@ def main() -> int:
     stale = 0
     for page in PAGES:
         before = page.read_text(encoding="utf-8")
-        if (after := fill(before)) != before:
+        if (after := fill(page)) != before:
             stale += 1
             print(f"{page.relative_to(ROOT)}: " + ("out of date" if "--check" in sys.argv else "written"))
             if "--check" not in sys.argv:

@@ -3,7 +3,7 @@
     python benchmarks/time_to_accuracy.py --input-dir input --seeds 5
 
 All are trained on the same four fifths of train.csv and evaluated on the other 8,398 rows, fold 0 of seed 0, which no
-recipe was chosen on. How the champion's epochs were chosen elsewhere is in benchmarks/README.md. A schedule reaches a
+recipe was chosen on. How the champion's epochs were chosen elsewhere is in docs/speed.md. A schedule reaches a
 target if its LAST epoch reaches it in the mean of all seeds: the first crossing of a noisy curve is luck. The champion
 has a schedule of its own for each target. The rivals' learning rates do not depend on the length of training, so each
 of their epochs ends a schedule, and the shortest that reaches the target is taken; one that never gets there has a

@@ -32,7 +32,7 @@ def list_requirements(text):
 
 CORE = list_requirements(SETUP["options"]["install_requires"])
 EXTRAS = {name: list_requirements(text) for name, text in SETUP["options.extras_require"].items()}
-FOR_USERS = {name: found for name, found in EXTRAS.items() if name not in ("all", "benchmarks", "test")}
+FOR_USERS = {name: found for name, found in EXTRAS.items() if name not in ("all", "benchmarks", "docs", "test")}
 DISTRIBUTIONS = packages_distributions()
 IMPORTED_LATE = ("app/server.py",)  # by a command that has asked for the extra
 NAMES = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn", "mlflow": "mlflow-skinny"}

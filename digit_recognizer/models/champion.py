@@ -1,6 +1,6 @@
 """The champion: five batch-normalized convolutions, trained with Muon: 281,514 parameters, our most accurate.
 
-Source: our own; benchmarks/CHAMPION.md says how it was found among others.
+Source: our own; docs/what-was-tried.md says how it was found among others.
 
 Expect 0.99712 out of fold (95 % interval 0.99656 to 0.99761) after 11 minutes of `cv --model champion` on 2 CPU cores:
 two minutes for each model.
@@ -10,7 +10,7 @@ from typing import Any
 
 PRESET: dict[str, Any] = {
     # After each value: others that were tried, the change in wrong predictions over three seeds, and the p-value
-    # (benchmarks/CHAMPION.md). "5 % fewer" is better.
+    # (docs/what-was-tried.md). "5 % fewer" is better.
     "epochs": 16,  # 32: 5 % fewer (p = 0.19) in twice the time
     "optimizer": "muon",  # adam at 0.01: 6 % more with weight decay 0.5 (p = 0.15), 15 % with 0.1 (p = 0.002)
     "learning_rate": 0.05,  # 0.1: 3 % more (p = 0.39); 0.01 was worse for the residual model, one seed

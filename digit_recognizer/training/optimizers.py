@@ -86,7 +86,7 @@ class Muon(keras.optimizers.Muon):
 
     Muon steps along the momentum after every singular value of it has been brought near 1, so that rare directions of
     the gradient count as much as common ones (Jordan 2024, "Muon: an optimizer for hidden layers in neural networks").
-    What it gains on digits over Adam is in benchmarks/CHAMPION.md.
+    What it gains on digits over Adam is in docs/what-was-tried.md.
 
     Keras' Muon leaves convolutions to Adam. Here a kernel (..., inputs, outputs) is a matrix with one column per
     output. Adam takes the kernel of a convolution that reads one channel, the last layer (`probabilities`, or `logits`
