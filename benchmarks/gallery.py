@@ -243,7 +243,9 @@ def collect(folder: Path) -> pd.DataFrame:
 def describe_model(name: str) -> str:
     """Its part of the page: heading, pictures, and the docstring of its file."""
     source = (ROOT / "digit_recognizer" / "models" / f"{name}.py").read_text(encoding="utf-8")
-    words = str(ast.get_docstring(ast.parse(source))).replace("docs/what-was-tried.md", "[What was tried](what-was-tried.md)")
+    words = str(ast.get_docstring(ast.parse(source))).replace(
+        "docs/what-was-tried.md", "[What was tried](what-was-tried.md)"
+    )
     pictures = [f"![Layers of {name}, with outputs and parameters](images/models/{name}.png)"]
     if (IMAGES / f"{name}-curve.png").exists():
         pictures.append(f"![Errors of {name} after each epoch](images/models/{name}-curve.png)")

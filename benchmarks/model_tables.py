@@ -1,10 +1,10 @@
-"""Writes the tables of models in README.md, docs/training.md and docs/models.md from digit_recognizer/models/results.csv.
+"""Writes the tables of models in README.md, docs/training.md and docs/models.md from results.csv.
 
     python benchmarks/model_tables.py           # rewrites them
     python benchmarks/model_tables.py --check   # only says whether they are up to date; exit code 1 if not
 
-A table stands between `<!-- models: NAME -->` and `<!-- end -->`. After a new measurement edit results.csv, then run
-this.
+A table stands between `<!-- models: NAME -->` and `<!-- end -->`. After a new measurement edit
+digit_recognizer/models/results.csv, then run this.
 """
 
 import re
@@ -31,7 +31,9 @@ def build_table(name: str, folder: str = "docs/") -> str:
     by_cv = name == "cv"
     what = "out-of-fold accuracy, 5 folds (95 % interval)" if by_cv else "held-out accuracy (95 % interval)"
     spread = ["folds, lowest to highest"] if by_cv else []
-    rows = [("`--model`", "what it is", "parameters", what, *spread, "time", f"its [seed report]({folder}references.md)")]
+    rows = [
+        ("`--model`", "what it is", "parameters", what, *spread, "time", f"its [seed report]({folder}references.md)")
+    ]
     for row in frame[frame["command"] == name].itertuples():
         cells = [f"`{row.model}`", row.description, f"{row.parameters:,}", "not measured", *([""] if by_cv else []), ""]
         if not pd.isna(row.accuracy):

@@ -154,7 +154,9 @@ def draw_coverage() -> Axes:
     axes = open_axes(7, 3)
     outcomes = np.arange(rows + 1)
     exact = np.array([compute_accuracy_interval(right, rows) for right in range(rows - 2_900, rows + 1)])
-    exact = np.vstack([np.tile([0.0, 0.5], (rows - 2_900, 1)), exact])  # so few are right with no accuracy of this figure
+    exact = np.vstack(
+        [np.tile([0.0, 0.5], (rows - 2_900, 1)), exact]
+    )  # so few are right with no accuracy of this figure
     for name, (low, high), colour in (
         ("Clopper and Pearson (here)", exact.T, ACCENT_COLOUR),
         ("Wilson", compute_wilson(outcomes, rows), TRAINING_COLOUR),
@@ -193,7 +195,13 @@ def draw_cross_validation() -> Axes:
         arrow(axes, (4.36, bottom + 0.16), (4.85, 1.98))
         arrow(axes, (4.36, bottom + 0.16), (4.85, 0.9))
     arrow(axes, (1.18, 1.55), (1.46, 1.55))
-    box(axes, (4.9, 1.65), (2.2, 0.65), "every row, predicted by the\nmodel that never saw it:\nthe honest score", "#f7dfcf")
+    box(
+        axes,
+        (4.9, 1.65),
+        (2.2, 0.65),
+        "every row, predicted by the\nmodel that never saw it:\nthe honest score",
+        "#f7dfcf",
+    )
     box(axes, (4.9, 0.55), (2.2, 0.65), "test.csv, predicted by all\nfive models, averaged:\nthe submission", "#f7dfcf")
     axes.add_patch(Rectangle((1.5, 0.12), 0.14, 0.14, facecolor=PALE_GREY))
     axes.text(1.7, 0.19, "trained on", va="center", size=7.5)
@@ -212,7 +220,13 @@ def draw_kaggle() -> Axes:
         box(axes, (place, 0.85), (1.22, 0.62), words, "#ffffff" if by_hand else "#d5e5f5")
         if number:
             arrow(axes, (place - 0.2, 1.16), (place - 0.01, 1.16))
-    where = ("once, in the browser", "goes on after a break", "11 minutes", "checks, sends nothing", "waits for the score")
+    where = (
+        "once, in the browser",
+        "goes on after a break",
+        "11 minutes",
+        "checks, sends nothing",
+        "waits for the score",
+    )
     for number, words in enumerate(where):
         axes.text(0.69 + 1.43 * number, 0.68, words, ha="center", size=7.5, color="#555555")
     box(axes, (4.37, 0.08), (2.65, 0.38), "submissions/ledger.csv: score beside score", "#f7dfcf")

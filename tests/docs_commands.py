@@ -15,7 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
 FENCE = re.compile(
-    r"(?:^ *<!-- not run: (?P<reason>[^\n]+?) -->\n+)?^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$",
+    r"(?:^ *<!-- not run: (?P<reason>[^\n]+?) -->\n+)?^(?P<indent> *)```(?P<language>\w*)\n"
+    r"(?P<body>.*?)^(?P=indent)```$",
     flags=re.MULTILINE | re.DOTALL,
 )
 SHELL = ("", "bash", "sh")
@@ -55,7 +56,7 @@ class Line:
 
     @property
     def treatment(self) -> str:
-        """"marked", "checked", "quick" (run in the fast tier), "slow" (run in the slow one), or "" for none of these."""
+        """What the tests do: "marked", "checked", "quick" (run in the fast tier), "slow" (in the slow one), or ""."""
         if self.reason:
             return "marked"
         if self.rule:

@@ -1,8 +1,8 @@
 """`python -m digit_recognizer.models`: every model with its recipe, and what was measured with it.
 
 The figures are in results.csv: a line per model, with the command, the seed, the rows that were held out and the commit
-that they were measured at. README.md, docs/training.md and docs/models.md show them (`benchmarks/model_tables.py` writes
-their tables).
+that they were measured at. README.md, docs/training.md and docs/models.md show them
+(`benchmarks/model_tables.py` writes their tables).
 """
 
 import sys
