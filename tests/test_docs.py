@@ -149,7 +149,10 @@ def test_the_reference_has_every_public_name():
 
 
 def test_the_pictures_of_the_pages_are_small_and_each_is_shown():
-    text = "".join(TEXTS.values())
+    examples = [
+        path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("examples/*")) if path.suffix in (".md", ".py")
+    ]
+    text = "".join([*TEXTS.values(), *examples])
     pictures = [path for path in (ROOT / "docs/images").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in pictures) < 3_000_000
     unused = [path.name for path in pictures if path.name not in text and path.name != "favicon.svg"]
