@@ -1,5 +1,6 @@
 import importlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -183,12 +184,30 @@ def test_an_ensemble_is_a_run_that_other_commands_take(members, tiny_dir, method
 def test_the_report_of_an_ensemble_has_its_members_in_place_of_a_model(members):
     result = ensemble(members, "weighted")
     found = examine_run(result.run_dir)
-    (section,) = [section for section in found.sections if section.title == "Members"]
+    titles = [section.title for section in found.sections]
+    section, errors = (found.sections[titles.index(title)] for title in ("Members", "Who errs where"))
     assert [row[0] for row in section.table[1:]] == [str(member) for member in members]
+    assert [row[3:] for row in section.table[1:]] == [("5", "5")] * 3  # each errs on rows of its own
+    assert errors.paragraphs[0].startswith("0 rows are wrong in all members, and 15 in one alone; the ensemble has 15")
     assert "One model" not in [section.title for section in found.sections]
     Path("report.html").write_text(found.build_page())
     page = Path("report.html").read_text()
     assert str(members[0]) in page and "environment" not in page
+
+
+def test_rows_that_all_members_have_wrong_are_listed(write):
+    labels = np.where(np.arange(60) == 7, 9, TRAIN)
+    runs_ = [
+        write("one", one_hot(labels)),
+        write("other", one_hot(np.where(np.arange(60) == 3, 5, labels), 0.7), one_hot(TEST, 0.6)),
+    ]
+    result = ensemble(runs_, submission=OUT)
+    sections = {section.title: section for section in examine_run(result.run_dir).sections}
+    assert [row[3:] for row in sections["Members"].table[1:]] == [("1", "0"), ("2", "1")]
+    assert sections["Who errs where"].table[1:] == (("8", "7", "9", "9", "9"),)
+    shutil.rmtree(runs_[0])
+    (members, *_) = [one for one in examine_run(result.run_dir).sections if one.title == "Members"]
+    assert "left out" in members.paragraphs[1] and len(members.table[0]) == 3
 
 
 def test_an_ensemble_of_submissions_alone_has_no_score(members, tmp_path):

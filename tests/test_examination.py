@@ -18,10 +18,13 @@ from digit_recognizer.reporting.model_report import ModelRequest, load_letters
 
 TITLES = [
     "Score",
+    "Calibration",
     "Learning curves",
     "Confusions",
     "Hardest rows and most confident errors",
     "Suspected label errors",
+    "Predicted classes of the test set",
+    "Least certain test digits",
     "Data",
     "One model",
 ]

@@ -6,6 +6,7 @@ from digit_recognizer.evaluation.metrics import (
     compute_accuracy_interval,
     compute_calibration_error,
     find_most_frequent_confusion,
+    tabulate_calibration,
 )
 
 
@@ -55,3 +56,13 @@ def test_costliest_confusion_is_the_most_frequent_wrong_pair():
     confusion = find_most_frequent_confusion(np.array([4, 4, 4, 7, 9]), np.array([4, 9, 9, 1, 9]))
     assert (confusion.label, confusion.prediction, confusion.rows) == (4, 9, 2)
     assert str(find_most_frequent_confusion(np.array([1]), np.array([1]))) == "none"
+
+
+def test_the_bins_of_the_calibration_add_up_to_its_error():
+    rng = np.random.default_rng(0)
+    probabilities, labels = rng.dirichlet(np.ones(10), 500), rng.integers(0, 10, 500)
+    table = tabulate_calibration(probabilities, labels)
+    assert table["rows"].sum() == 500 and (table["rows"] > 0).all()
+    assert table["confidence"].between(table["low"], table["high"]).all()
+    error = (table["rows"] * (table["accuracy"] - table["confidence"]).abs()).sum() / 500
+    assert error == pytest.approx(compute_calibration_error(probabilities, labels))

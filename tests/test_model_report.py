@@ -23,10 +23,10 @@ IMAGES = RNG.integers(0, 60, (40, 28, 28, 1), dtype=np.uint8)
 for image, label in zip(IMAGES, LABELS, strict=True):
     image[6 * label + 2 : 6 * label + 6] += 190
 TITLES = [
+    "Output vectors",
     "First-layer filters",
     "Effect of the filters on an image",
     "Feature maps",
-    "Output vectors",
     "Saliency",
     "Embedding",
 ]

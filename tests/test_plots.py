@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digit_recognizer.evaluation.metrics import count_confusions
+from digit_recognizer.evaluation.metrics import count_confusions, tabulate_calibration
 from digit_recognizer.reporting import plots
 
 RNG = np.random.default_rng(0)
@@ -156,6 +156,37 @@ def test_long_class_names_are_cut_and_dollars_are_no_formula():
     names = ("alpha", "a class of many letters", "$c$")
     (axes,) = plots.plot_confusion_matrix(np.eye(3, dtype=int), names).axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["alpha", "a class of ma…", r"\$c\$"]
+
+
+def test_precision_and_recall_have_a_mark_each_and_nan_has_none():
+    precision, recall = np.full(10, 0.9), np.full(10, 0.95)
+    precision[3] = np.nan
+    (axes,) = plots.plot_class_scores(precision, recall).axes
+    drawn = {line.get_label().split(":")[0]: line.get_xdata() for line in axes.lines}
+    assert np.array_equal(drawn["recall"], recall) and np.array_equal(drawn["precision"], precision, equal_nan=True)
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == list("0123456789") and axes.yaxis_inverted()
+
+
+def test_calibration_has_a_point_and_a_bar_for_each_bin():
+    probabilities = np.array([[0.95, 0.05]] * 4 + [[0.4, 0.6]] * 2)
+    table = tabulate_calibration(probabilities, np.array([0, 0, 0, 1, 1, 1]))
+    upper, lower = plots.plot_calibration(table).axes
+    (points,) = upper.containers
+    assert points.lines[0].get_xydata() == pytest.approx(np.array([[0.6, 1], [0.95, 0.75]]))
+    assert [bar.get_height() for bar in lower.patches] == [2, 4]
+    low, high = points.lines[2][0].get_segments()[1][:, 1]
+    assert 0 < low < 0.75 < high < 1  # four rows leave much open
+
+
+def test_shares_of_classes_stand_beside_one_another():
+    (axes,) = plots.plot_class_shares(np.array([0, 0, 1, 9]), np.array([1, 1])).axes
+    heights = [bar.get_height() for bar in axes.patches]
+    assert heights[:10] == [0.5, 0.25, *[0] * 7, 0.25] and heights[10:] == [0, 1, *[0] * 8]
+
+
+def test_shared_errors_are_written_in_their_cells():
+    (axes,) = plots.plot_shared_errors(np.array([[12, 3], [3, 1200]]), ["one", "another"]).axes
+    assert read_cells(axes) == {(0, 0): "12", (0, 1): "3", (1, 0): "3", (1, 1): "1,200"}
 
 
 def test_each_class_has_a_bar_with_its_count_even_where_there_is_none():

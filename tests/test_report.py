@@ -92,6 +92,23 @@ def test_a_report_holds_every_section_figure_and_cell_of_the_examination(examina
     assert "baseline: " in title and "of 60 held-out digits" in title and found.texts["h1"] == [title]
 
 
+def test_every_section_has_its_figures_then_its_text_then_its_table(page):
+    for part in page.read_text().split("<section ")[1:]:
+        marks = [
+            part.rfind("</figure>"),
+            part.find("</h2><p>" if "<figure" not in part else "<p>"),
+            part.find("<table"),
+        ]
+        places = [mark for mark in marks if mark >= 0]
+        assert places == sorted(places)
+
+
+def test_a_report_has_no_literal_markdown(page):
+    texts = Page(page.read_text()).texts
+    shown = [text for tag, parts in texts.items() if tag != "style" for text in parts]
+    assert [text for text in shown if "`" in text or "**" in text] == []
+
+
 def test_a_report_names_command_and_settings(examined, page):
     cells = Page(page.read_text()).texts["td"]
     settings = json.loads((examined / "run" / "config.json").read_text())

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from digit_recognizer.console import show_as_text
 from digit_recognizer.data.labels import DIGITS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONFIDENCE = 0.95
 CALIBRATION_BINS = 15  # the usual number since Guo et al. 2017
@@ -146,6 +150,35 @@ def compute_accuracy_interval(correct: int, rows: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def tabulate_calibration(probabilities: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
+    """Compare how sure predictions are with how often they are right, in equal bins of the probability.
+
+    Arguments as of `compute_calibration_error`, whose bins these are.
+
+    Returns:
+        A row per bin that holds predictions, in ascending order: low and high, its ends; rows, how many it holds;
+        confidence, their mean probability; accuracy, the share that is right.
+    """
+    import pandas as pd
+
+    confidence = probabilities.max(axis=1)
+    frame = pd.DataFrame({
+        "bin": _find_bins(confidence),
+        "confidence": confidence.astype(np.float64),
+        "accuracy": (probabilities.argmax(axis=1) == labels).astype(np.float64),
+    })  # fmt: skip
+    table = frame.groupby("bin").agg(
+        rows=("bin", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
+    )
+    ends = {"low": table.index / CALIBRATION_BINS, "high": (table.index + 1) / CALIBRATION_BINS}
+    return pd.DataFrame(ends, index=table.index).join(table).reset_index(drop=True)
+
+
+def _find_bins(confidence: np.ndarray) -> np.ndarray:
+    bins: np.ndarray = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    return bins
+
+
 def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Expected calibration error (Guo et al. 2017): mean gap between confidence and accuracy over equal-width bins.
 
@@ -158,8 +191,9 @@ def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> 
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=right - confidence.astype(np.float64), minlength=CALIBRATION_BINS)
+    gaps = np.bincount(
+        _find_bins(confidence), weights=right - confidence.astype(np.float64), minlength=CALIBRATION_BINS
+    )
     return float(np.abs(gaps).sum() / len(labels))
 
 

@@ -191,7 +191,7 @@ def plot_distances(examples: Examples, distances: Distances) -> "Figure":
     from matplotlib.colors import LinearSegmentedColormap
 
     count = len(examples.class_names)
-    side = max(WIDTH, 0.8 + 0.5 * count)
+    side = max(WIDTH, 0.5 * count)
     figure = open_figure(side, side + 0.4)
     axes = figure.subplots()
     colours = LinearSegmentedColormap.from_list("near", [ACCENT_COLOUR, "white"]).with_extremes(bad="white")

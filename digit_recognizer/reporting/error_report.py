@@ -8,12 +8,21 @@ import numpy as np
 
 from digit_recognizer.data.dataset import TrainTable
 from digit_recognizer.data.labels import DIGITS
+from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import count_confusions
-from digit_recognizer.evaluation.predictions import find_held_out_rows
+from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
 from digit_recognizer.io import write_csv
 from digit_recognizer.reporting.html import Section
-from digit_recognizer.reporting.plots import draw_figure, label_image, plot_confusion_matrix, plot_contact_sheet
+from digit_recognizer.reporting.plots import (
+    draw_figure,
+    label_image,
+    plot_confusion_matrix,
+    plot_contact_sheet,
+    plot_shared_errors,
+    shorten,
+)
 from digit_recognizer.reporting.run_report import ExaminedRun
+from digit_recognizer.training.run import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,6 +214,86 @@ def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Sec
     )
     title = "Hardest rows and most confident errors"
     return Section(title, (sentence,), tuple(figures), tuple(table) if len(surest) else ())
+
+
+# Who errs where, in an ensemble
+
+
+def describe_members(run: ExaminedRun, train: TrainTable, folder: Path) -> list[Section]:
+    """What an ensemble is made of, whether it is better than the best of that, and who errs where."""
+    metrics, title = run.metrics, "Members"
+    try:
+        paths, best = [Path(member) for member in metrics["members"]], metrics["against_best_member"]
+        weights = metrics["weights"] or [None] * len(paths)
+        low, high = best["interval"]
+        words = (
+            f"{best['only_ensemble']:,} rows are right in the ensemble only, {best['only_member']:,} in its best "
+            f"member only, {best['member']}: exact McNemar test p = {best['p_value']:.3g}, difference "
+            f"{best['difference']:+.5f} (95 % interval {low:+.5f} to {high:+.5f})."
+        )
+        columns = {
+            "member": [str(path) for path in paths],
+            "accuracy": [f"{accuracy:.5f}" for accuracy in metrics["member_accuracies"]],
+            "weight": ["–" if weight is None else f"{weight:.3f}" for weight in weights],
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        return [Section(title, (f"Left out: {run.path / METRICS} is damaged: {error!s:.60}",))]
+    try:
+        oofs = np.stack([load_run_for(path, train).oof_probabilities for path in paths])
+    except InputError as error:
+        words = (words, f"Who errs where is left out: {error}")
+        return [Section(title, words, table=(tuple(columns), *zip(*columns.values(), strict=True)))]
+    wrong = (oofs.argmax(axis=2) != train.labels) & run.held_out
+    alone = wrong & (wrong.sum(axis=0) == 1)
+    columns["errors"] = [f"{count:,}" for count in wrong.sum(axis=1)]
+    columns["only this one is wrong"] = [f"{count:,}" for count in alone.sum(axis=1)]
+    matrix = plot_shared_errors(wrong.astype(int) @ wrong.T.astype(int), [path.name for path in paths])
+    caption = "How many rows each two members both have wrong, and on the diagonal each by itself."
+    figure = draw_figure(matrix, folder / "shared_errors.png", caption)
+    table = (tuple(columns), *zip(*columns.values(), strict=True))
+    return [Section(title, (words,), (figure,), table), _describe_member_errors(run, train, oofs, wrong, folder)]
+
+
+def _describe_member_errors(
+    run: ExaminedRun, train: TrainTable, oofs: np.ndarray, wrong: np.ndarray, folder: Path
+) -> Section:
+    """The rows that all members have wrong, and those that only one has.
+
+    Args:
+        run: the ensemble.
+        train: its rows.
+        oofs: float (members, n, classes), out-of-fold probabilities.
+        wrong: bool (members, n).
+        folder: where the figures go.
+    """
+    names, labels = run.label_set.names, train.labels
+    members = [Path(member).name for member in run.metrics["members"]]
+    in_all, in_one = np.flatnonzero(wrong.all(axis=0)), np.flatnonzero(wrong.sum(axis=0) == 1)
+    hardest = in_all[np.argsort(run.oof_probabilities[in_all, labels[in_all]], kind="stable")]
+    title = f"{min(SHEET_ROWS, len(in_all))} of {len(in_all):,} rows that all members have wrong"
+    sheet = plot_rows(train.images, labels, run.oof_probabilities, hardest[:SHEET_ROWS], names, title)
+    figures = [draw_figure(sheet, folder / "all_wrong.png", f"{title}: label → prediction of the ensemble.")]
+    who = wrong[:, in_one].argmax(axis=0)
+    own = oofs[who, in_one]
+    order = np.argsort(-own.max(axis=1), kind="stable")[:SHEET_ROWS]
+    words = [
+        label_image(f"row {row + 1:,}", names, int(one.argmax()), one.max(), int(labels[row]))
+        + f"\n{shorten(members[member], 11)}"
+        for row, one, member in zip(in_one[order], own[order], who[order], strict=True)
+    ]
+    title = f"{len(order)} of {len(in_one):,} rows that only one member has wrong, the most confident first"
+    sheet = plot_contact_sheet(train.images[in_one[order], ..., 0], words, title)
+    figures.append(draw_figure(sheet, folder / "one_wrong.png", f"{title}: label → prediction of that member."))
+    table = [("row in train.csv", "label", *members, "ensemble")]
+    for row in hardest[:SHOWN_ROWS]:
+        predictions = (*oofs[:, row].argmax(axis=1), run.predictions[row])
+        table.append((f"{row + 1:,}", names[labels[row]], *(names[prediction] for prediction in predictions)))
+    solved = int((run.predictions[in_one] == labels[in_one]).sum())
+    sentence = (
+        f"{len(in_all):,} rows are wrong in all members, and {len(in_one):,} in one alone; the ensemble has {solved:,} "
+        "of the latter right. The table has the hardest rows that all have wrong."
+    )
+    return Section("Who errs where", (sentence,), tuple(figures), tuple(table) if len(in_all) else ())
 
 
 # Labels that are probably wrong

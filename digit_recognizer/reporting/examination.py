@@ -33,6 +33,7 @@ from digit_recognizer.reporting.error_report import (
     describe_confusions,
     describe_hard_rows,
     describe_label_errors,
+    describe_members,
     find_label_errors,
     format_pairs,
 )
@@ -47,9 +48,10 @@ from digit_recognizer.reporting.html import (
 from digit_recognizer.reporting.model_report import ModelRequest, describe_model
 from digit_recognizer.reporting.run_report import (
     ExaminedRun,
+    describe_calibration,
     describe_data,
-    describe_members,
     describe_score,
+    describe_test,
     describe_training,
     load_examined_run,
 )
@@ -61,6 +63,7 @@ DEFAULT = ModelRequest()
 # figures that not every examination has: an older one's must not stay beside a newer one's
 OPTIONAL_FIGURES = (
     *("learning_curves.png", "filters.png", "filter_effects.png", "feature_maps_*.png", "predictions.png"),
+    *("all_wrong.png", "one_wrong.png", "shared_errors.png", "class_shares.png", "least_certain.png"),
     *("saliency.png", "embedding.png", "embedding_ssd.png", "misclassified.png"),
     *("new_classes_embedding.png", "new_classes_embedding_ssd.png"),
 )
@@ -148,17 +151,16 @@ def examine_run(
             of_model = [] if is_ensemble else [Section("One model", (model_note,))]
         bar.update(3)  # the model takes longest
         confusions, confused = describe_confusions(runs, labels, staging)
-        parts: list[Section] = []
-        for describe in (
-            lambda: describe_score(run, labels),
-            lambda: describe_members(run) if is_ensemble else describe_training(run, labels, staging),
-            lambda: confused,
-            lambda: describe_hard_rows(run, train, staging),
-            lambda: describe_label_errors(errors, run, train, staging),
-        ):
-            parts.append(describe())
-            bar.update()
-        parts += [describe_data(train, names, staging), *of_model]
+        parts = [describe_score(run, labels, staging), describe_calibration(run, labels, staging)]
+        if is_ensemble:
+            parts += describe_members(run, train, staging)
+        else:
+            parts.append(describe_training(run, labels, staging))
+        bar.update(2)
+        parts += [confused, describe_hard_rows(run, train, staging), describe_label_errors(errors, run, train, staging)]
+        bar.update(2)
+        parts += [*describe_test(run, train, input_dir, staging), describe_data(train, names, staging), *of_model]
+        bar.update()
         sections = publish(staging, folder, parts)
     facts = (
         ("examination", f"{folder}: figures and {LABEL_ERRORS}"),

@@ -129,7 +129,7 @@ def plot_maps(pictures: np.ndarray, title: str, quantity: str) -> "Figure":
     rows = -(-len(pictures) // columns)
     inches = WIDTH / COLUMNS  # of a picture
     height = rows * inches * pictures.shape[1] / pictures.shape[2] * (1 + NUMBER_SHARE) / (1 + GAP_SHARE)
-    figure = open_figure(inches * max(columns, 4), 1.1 + height)
+    figure = open_figure(inches * max(columns, 4), 0.95 + height)
     figure.suptitle(title, fontsize="medium", wrap=True)
     axes, colours = figure.subplots(), choose_colours(pictures)
     _draw_tiles(axes, pictures, columns, colours)
@@ -250,7 +250,7 @@ def describe_feature_maps(network: Network, layer: str | None, examples: Example
         else:  # what is no picture per channel has no places: its numbers are units
             maps, kind = outputs.ravel(), "units"
             figure = plot_units(maps, f"{call.name} for {name}")
-        figures.append(draw_figure(figure, path, f"{call.name} for {name}: the darker or higher, the more active."))
+        figures.append(draw_figure(figure, path, f"{call.name} for {name}. Blue: above 0. Orange: below 0."))
         silent = (maps.reshape(len(maps), -1) <= 0).all(axis=1).sum()
         above = f"{100 * (maps > 0).mean():.0f} %"
         row = (call.name, type(call.layer).__name__, f"{len(maps):,} {kind}", f"{maps.min():.2f}", f"{maps.max():.2f}")

@@ -19,6 +19,7 @@ from digit_recognizer.reporting.filters import describe_feature_maps, describe_f
 from digit_recognizer.reporting.html import Section
 from digit_recognizer.reporting.network import Network, open_network
 from digit_recognizer.reporting.plots import (
+    PALE_GREY,
     WIDTH,
     are_short,
     choose_colours,
@@ -107,12 +108,9 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
     for row in asked[~held_out[asked]]:
         elsewhere = f"; fold {run.fold_of_row[row]} held it out" if run.fold_of_row[row] >= 0 else ""
         words += f" The model WAS TRAINED on row {row + 1:,}{elsewhere}: its saliency is no test."
-    sections = [
-        Section("One model", (words,)),
-        *describe_network(
-            network, take(np.flatnonzero(held_out)), folder, request.layer, take(asked) if len(asked) else None
-        ),
-    ]
+    examples = take(np.flatnonzero(held_out))
+    first, *others = describe_network(network, examples, folder, request.layer, take(asked) if len(asked) else None)
+    sections = [replace(first, title="One model", paragraphs=(" ".join((words, *first.paragraphs)),)), *others]
     if letters is not None:
         sections.append(describe_new_classes(network, letters, preprocess, folder))
     return sections
@@ -152,9 +150,9 @@ def describe_network(
     if asked is None:
         asked = examples.take(choose_saliency_rows(probabilities, examples.labels))
     return [
+        _describe_outputs(examples, probabilities, folder),
         *describe_filters(network, examples, folder),
         describe_feature_maps(network, layer, examples, folder),
-        _describe_outputs(examples, probabilities, folder),
         _describe_saliency(network, asked, folder),
         describe_embedding(examples, vectors, words, folder),
     ]
@@ -258,7 +256,7 @@ def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequenc
     figure = open_figure(WIDTH, 0.9 + 2.1 * lines)
     panels = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
     colours = choose_colours(*(saliency.changes for saliency in saliencies), np.array([-LEAST_CHANGE]))
-    for axes in panels:
+    for axes in panels[len(images) :]:
         axes.set_axis_off()
     for axes, image, title, saliency in zip(panels, images, titles, saliencies, strict=False):
         height, width = image.shape[:2]
@@ -269,6 +267,8 @@ def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequenc
             outline = axes.contour(ink, levels=[GREY], colors="black", linewidths=1.2)
             outline.set_path_effects([withStroke(linewidth=2.6, foreground="white")])  # seen on dark cells too
         axes.set_title(title, fontsize="medium")
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color(PALE_GREY)
     bar = figure.colorbar(colours, ax=list(panels), location="bottom", shrink=0.7, pad=0.02, aspect=40)
     bar.set_label("change in the probability of the prediction")
     return figure

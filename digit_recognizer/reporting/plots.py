@@ -15,6 +15,7 @@ import numpy as np
 
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.errors import require
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.io import write_atomically
 from digit_recognizer.reporting.html import FigureFile
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
 TRAINING_COLOUR, HELD_OUT_COLOUR, ACCENT_COLOUR, PALE_GREY = "#7a7a7a", "#0b5fa5", "#c2571a", "#dedede"
@@ -232,7 +234,6 @@ def plot_confusion_matrix(
         note: added to the title.
         framed: bool, as `counts`: cells that get a thick frame.
     """
-    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
     errors = counts * ~np.eye(len(counts), dtype=bool)
@@ -246,10 +247,9 @@ def plot_confusion_matrix(
     side = max(WIDTH, 1 + 0.4 * len(chosen) + (not are_short(names)))
     figure = open_figure(side, side)
     axes = figure.subplots()
-    colours = LinearSegmentedColormap.from_list("errors", ["white", ACCENT_COLOUR]).with_extremes(bad=PALE_GREY)
     # without the diagonal, next to whose thousands no error would show
     axes.imshow(
-        np.ma.masked_array(shown, np.eye(len(chosen), dtype=bool)), colours, vmin=0, vmax=max(shown.max(), 1e-9)
+        np.ma.masked_array(shown, np.eye(len(chosen), dtype=bool)), _open_colours(), vmin=0, vmax=max(shown.max(), 1e-9)
     )
     for label, prediction in np.argwhere(cells):  # black, which the darkest cell still sets off
         count = cells[label, prediction]
@@ -264,6 +264,78 @@ def plot_confusion_matrix(
         axis.set_ticks(np.arange(len(chosen) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color=PALE_GREY)
     axes.tick_params(which="both", length=0)
+    return figure
+
+
+def plot_shared_errors(counts: np.ndarray, names: Sequence[str]) -> "Figure":
+    """Draw how many rows each two models both have wrong, int (models, models), on the diagonal each by itself."""
+    figure = open_figure(WIDTH, max(2.5, 1 + 0.5 * len(names)))
+    axes = figure.subplots()
+    axes.imshow(counts, _open_colours(), vmin=0, vmax=max(counts.max(), 1), aspect="auto")
+    for row, column in np.ndindex(*counts.shape):
+        weight = "bold" if row == column else "normal"
+        axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", weight=weight)
+    name_axis(axes, names)
+    axes.set_title("rows that both have wrong; in bold, rows that one has", fontsize="medium")
+    axes.tick_params(length=0)
+    return figure
+
+
+def _open_colours() -> "LinearSegmentedColormap":
+    """From white to orange; grey where there is nothing to count."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("errors", ["white", ACCENT_COLOUR]).with_extremes(bad=PALE_GREY)
+
+
+# Precision and recall, and calibration
+
+
+def plot_class_scores(precision: np.ndarray, recall: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
+    """Draw precision and recall of each class, float (classes,) in [0, 1], a line per class; NaN is left out."""
+    figure = open_figure(WIDTH, 1.3 + 0.3 * len(names))
+    axes = figure.subplots()
+    places = np.arange(len(names))
+    axes.hlines(places, np.fmin(precision, recall), np.fmax(precision, recall), color=PALE_GREY, linewidth=3, zorder=1)
+    axes.plot(
+        recall, places, "o", color=HELD_OUT_COLOUR, markersize=7, label="recall: rows of the class that are found"
+    )
+    axes.plot(
+        precision, places, "D", color=ACCENT_COLOUR, fillstyle="none", label="precision: predictions that are right"
+    )
+    axes.set_yticks(places, [shorten(name) for name in names])
+    axes.invert_yaxis()
+    axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center")
+    return figure
+
+
+def plot_calibration(table: "pd.DataFrame") -> "Figure":
+    """Draw a reliability diagram: the share that is right against the predicted probability, and the rows of each bin.
+
+    The table is that of `tabulate_calibration`. Bars are 95 % intervals.
+    """
+    figure = open_figure(WIDTH, 5.6)
+    axes, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    right = (table["accuracy"] * table["rows"]).round().astype(int)
+    ends = np.array([compute_accuracy_interval(*pair) for pair in zip(right, table["rows"], strict=True)]).T
+    reach = np.abs(ends - table["accuracy"].to_numpy())
+    axes.plot([0, 1], [0, 1], "--", color=TRAINING_COLOUR, label="as often right as claimed")
+    axes.errorbar(
+        table["confidence"], table["accuracy"], reach, fmt="o", color=HELD_OUT_COLOUR, capsize=3, label="held-out rows"
+    )
+    axes.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    below.bar(
+        table["low"], table["rows"], table["high"] - table["low"], align="edge", color=HELD_OUT_COLOUR, ec="white"
+    )
+    below.set(xlabel="probability of the prediction", ylabel="rows", yscale="log")
+    below.set_ylim(bottom=0.5)  # where a bar of one row can be seen
+    below.yaxis.set_major_formatter("{x:,.0f}")
+    for panel in (axes, below):
+        panel.grid(alpha=0.3)
     return figure
 
 
@@ -283,6 +355,24 @@ def plot_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.margins(y=0.08)  # space for the count above the highest bar
     axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_class_shares(training: np.ndarray, predicted: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
+    """Draw the share of each class in the training labels and in the predictions of the test set, both int (n,)."""
+    figure = open_figure(WIDTH, 3.5)
+    axes = figure.subplots()
+    places = np.arange(len(names))
+    for shift, classes, colour, label in (
+        (-0.2, training, TRAINING_COLOUR, "labels of train.csv"),
+        (0.2, predicted, HELD_OUT_COLOUR, "predictions of test.csv"),
+    ):
+        shares = np.bincount(classes, minlength=len(names)) / len(classes)
+        axes.bar(places + shift, shares, 0.4, color=colour, label=label)
+    name_axis(axes, names, both=False)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -364,7 +454,7 @@ def plot_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> 
     gap = round(GAP_SHARE * side)
     above = gap // 2 + round(LINE_SHARE * max(map(len, lines)) * side * columns / SHEET_COLUMNS)
     sheet, corners = tile(images, columns, above, gap, ground=0 if images.ndim == 3 else 255)
-    figure = open_figure(WIDTH, 0.5 + WIDTH * sheet.shape[0] / sheet.shape[1])
+    figure = open_figure(WIDTH, 0.4 + WIDTH * sheet.shape[0] / sheet.shape[1])
     figure.suptitle("\n".join(textwrap.wrap(title, 60)), fontsize="medium")
     axes = figure.subplots()
     axes.set_axis_off()

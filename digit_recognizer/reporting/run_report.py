@@ -8,25 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digit_recognizer.data.dataset import TrainTable
+from digit_recognizer.data.dataset import TrainTable, load_test
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.metrics import Score, count_confusions, evaluate
+from digit_recognizer.evaluation.metrics import CONFIDENCE, Score, count_confusions, evaluate, tabulate_calibration
 from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
 from digit_recognizer.io import load_npy, read_bytes, read_json
 from digit_recognizer.reporting.html import Section
 from digit_recognizer.reporting.plots import (
     draw_figure,
     format_range,
+    label_image,
+    plot_calibration,
     plot_class_counts,
+    plot_class_scores,
+    plot_class_shares,
+    plot_contact_sheet,
     plot_learning_curves,
     plot_samples,
     tidy_history,
 )
-from digit_recognizer.training.run import CONFIG, METRICS, FinishedRun
+from digit_recognizer.training.run import CONFIG, FinishedRun
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LEAST_CERTAIN = 40  # test rows that are shown
 MOST_HISTORY_BYTES = 1 << 24  # a thousand epochs of ten folds have 1 MB
 
 
@@ -118,16 +124,21 @@ def load_history(run: ExaminedRun) -> "pd.DataFrame":
     return history
 
 
-def describe_score(run: ExaminedRun, labels: np.ndarray) -> Section:
-    """The accuracy on rows that no model was trained on, by class."""
+def describe_score(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Section:
+    """The accuracy on rows that no model was trained on, and precision and recall of each class."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     score, names, rows = run.score, run.label_set.names, int(run.held_out.sum())
     low, high = score.oof_accuracy_interval
-    counts = count_confusions(labels[run.held_out], run.predictions[run.held_out], len(names))
+    own, predicted = labels[run.held_out], run.predictions[run.held_out]
+    counts = count_confusions(own, predicted, len(names))
     errors = counts - np.diag(counts.diagonal())
+    precision, recall, _, of_class = precision_recall_fscore_support(
+        own, predicted, labels=np.arange(len(names)), zero_division=np.nan
+    )
     words = (
         f"{errors.sum():,} of {rows:,} held-out rows are wrong: accuracy {score.oof_accuracy:.5f}, 95 % interval "
-        f"{low:.5f} to {high:.5f}, which does not cover other seeds. Expected calibration error: "
-        f"{score.calibration_error:.5f}, the mean distance of the predicted probabilities from the share that is right."
+        f"{low:.5f} to {high:.5f}, which does not cover other seeds."
     )
     if left := len(labels) - rows:
         words += f" {left:,} rows were never held out and do not count."
@@ -135,13 +146,117 @@ def describe_score(run: ExaminedRun, labels: np.ndarray) -> Section:
         words += " Near-duplicates of a row share its fold."
     if run.has_validation_set:
         words += " Early stopping and plateaus used part of the training set, not these rows."
-    table = [("class", "rows", "errors", "accuracy", "most often predicted as", "wrongly predicted as this class")]
+    table = [("class", "rows", "errors", "recall", "precision", "most often predicted as", "wrongly predicted as it")]
     for label, name in enumerate(names):
-        of_class, wrong = int(counts[label].sum()), errors[label]
-        accuracy = f"{counts[label, label] / of_class:.4f}" if of_class else "–"
+        wrong = errors[label]
+        shares = ("–" if np.isnan(share) else f"{share:.4f}" for share in (recall[label], precision[label]))
         other = f"{names[wrong.argmax()]} ({wrong.max():,} rows)" if wrong.any() else "–"
-        table.append((name, f"{of_class:,}", f"{wrong.sum():,}", accuracy, other, f"{errors[:, label].sum():,}"))
-    return Section("Score", (words,), table=tuple(table))
+        table.append((name, f"{of_class[label]:,}", f"{wrong.sum():,}", *shares, other, f"{errors[:, label].sum():,}"))
+    worst = names[int(np.nanargmin(recall))]
+    caption = "Recall and precision of each class."
+    figure = draw_figure(
+        plot_class_scores(precision, recall, names),
+        folder / "class_scores.png",
+        caption,
+        f"{caption} Recall is between {np.nanmin(recall):.4f} ({worst}) and {np.nanmax(recall):.4f}.",
+    )
+    return Section("Score", (words,), (figure,), tuple(table))
+
+
+def describe_calibration(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Section:
+    """Whether predictions are right as often as their probabilities claim."""
+    found = tabulate_calibration(run.oof_probabilities[run.held_out], labels[run.held_out])
+    gap = (found["rows"] * (found["confidence"] - found["accuracy"])).sum() / found["rows"].sum()
+    verdict = "too sure of themselves" if gap > 0 else "not sure enough"
+    words = (
+        f"The expected calibration error is {run.score.calibration_error:.4f}: the mean distance of the predicted "
+        f"probability from the share that is right. Predictions are {verdict}, by {abs(gap):.4f} on average."
+    )
+    table = [("probability", "rows", "mean probability", "share that is right", "difference")]
+    for one in found.itertuples():
+        shares = (f"{one.confidence:.4f}", f"{one.accuracy:.4f}", f"{one.accuracy - one.confidence:+.4f}")
+        table.append((f"{one.low:.2f} to {one.high:.2f}", f"{one.rows:,}", *shares))
+    caption = (
+        "Reliability diagram: how often predictions are right, against how sure they are; below, rows in each bin."
+    )
+    figure = draw_figure(plot_calibration(found), folder / "calibration.png", caption)
+    return Section("Calibration", (words,), (figure,), tuple(table))
+
+
+def describe_test(run: ExaminedRun, train: TrainTable, input_dir: Path, folder: Path) -> list[Section]:
+    """What was predicted for the test rows: how many of each class, and the least certain ones.
+
+    There is nothing to describe of a run that predicted none.
+    """
+    if not len(run.test_probabilities):
+        return []
+    title = "Predicted classes of the test set"
+    try:
+        test = load_test(input_dir / "test.csv", cache=True)
+        load_run_for(run.path, train, test)  # which checks that these rows were predicted
+    except InputError as error:
+        return [Section(title, (f"Left out: {error}",))]
+    names, predicted = run.label_set.names, run.test_probabilities.argmax(axis=1)
+    found = compare_class_shares(train.labels, predicted, len(names))
+    rows = [("class", "rows of train.csv", "share", "predictions of test.csv", "share", "difference")]
+    for name, one in zip(names, found.itertuples(), strict=True):
+        shares = (f"{100 * share:.2f} %" for share in (one.training_share, one.predicted_share))
+        first, second = shares
+        difference = f"{100 * (one.predicted_share - one.training_share):+.2f} points"
+        rows.append((name, f"{one.training:,}", first, f"{one.predicted:,}", second, difference))
+    verdict = "more than" if found.attrs["p_value"] < 1 - CONFIDENCE else "no more than"
+    words = (
+        f"The predicted classes differ from those of the training set by {verdict} chance explains (chi-squared test, "
+        f"p = {found.attrs['p_value']:.2g})."
+    )
+    caption = "Share of each class in the labels of train.csv and in the predictions of test.csv."
+    balance = draw_figure(plot_class_shares(train.labels, predicted, names), folder / "class_shares.png", caption)
+    return [Section(title, (words,), (balance,), tuple(rows)), _describe_least_certain(run, test.images, folder)]
+
+
+def compare_class_shares(training: np.ndarray, predicted: np.ndarray, classes: int) -> "pd.DataFrame":
+    """Compare how many rows of each class two sets have.
+
+    Args:
+        training: int (n,), labels.
+        predicted: int (m,), predictions.
+        classes: how many there are.
+
+    Returns:
+        A row per class with the counts training and predicted and their shares, training_share and predicted_share;
+        attrs["p_value"] is that of the chi-squared test that both sets were drawn from the same classes.
+    """
+    import pandas as pd
+    from scipy.stats import chi2_contingency
+
+    sets = {"training": training, "predicted": predicted}
+    counts = pd.DataFrame({name: np.bincount(values, minlength=classes) for name, values in sets.items()})
+    table = counts.join((counts / counts.sum()).add_suffix("_share"))
+    seen = counts[counts.any(axis=1)]
+    table.attrs["p_value"] = float(chi2_contingency(seen).pvalue) if len(seen) > 1 else 1.0
+    return table
+
+
+def find_least_certain(probabilities: np.ndarray, count: int) -> np.ndarray:
+    """The rows whose most probable class has the lowest probability, the lowest first: int64 (k,), from 0."""
+    found: np.ndarray = np.argsort(probabilities.max(axis=1), kind="stable")[:count]
+    return found
+
+
+def _describe_least_certain(run: ExaminedRun, images: np.ndarray, folder: Path) -> Section:
+    names, rows = run.label_set.names, find_least_certain(run.test_probabilities, LEAST_CERTAIN)
+    table, words = [("ImageId", "prediction", "probability", "second", "its probability")], []
+    for row in rows:
+        own = run.test_probabilities[row]
+        second, first = np.argsort(own, kind="stable")[-2:]
+        table.append((f"{row + 1:,}", names[first], f"{own[first]:.4f}", names[second], f"{own[second]:.4f}"))
+        words.append(label_image(f"{row + 1:,}", names, int(first), own[first]))
+    caption = f"The {len(rows)} least certain test {run.label_set.noun}s: ImageId, prediction, probability."
+    sheet = plot_contact_sheet(images[rows, ..., 0], words, f"the {len(rows)} least certain predictions of test.csv")
+    unsure = int((run.test_probabilities.max(axis=1) < 0.5).sum())
+    sentence = f"{unsure:,} of {len(images):,} predictions have a probability below 0.5; look for errors there."
+    figure = draw_figure(sheet, folder / "least_certain.png", caption)
+    return Section(f"Least certain test {run.label_set.noun}s", (sentence,), (figure,), tuple(table))
 
 
 def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Section:
@@ -158,25 +273,6 @@ def describe_data(train: TrainTable, names: Sequence[str], folder: Path) -> Sect
         f"class; {blank:,} of the {train.pixels.shape[1]} pixels are 0 in every row."
     )
     return Section("Data", (words,), figures)
-
-
-def describe_members(run: ExaminedRun) -> Section:
-    """What an ensemble is made of, and whether it is better than the best of that."""
-    metrics = run.metrics
-    table = [("member", "accuracy", "weight")]
-    try:
-        best, weights = metrics["against_best_member"], metrics["weights"] or [None] * len(metrics["members"])
-        for member, accuracy, weight in zip(metrics["members"], metrics["member_accuracies"], weights, strict=True):
-            table.append((str(member), f"{accuracy:.5f}", "–" if weight is None else f"{weight:.3f}"))
-        low, high = best["interval"]
-        sentence = (
-            f"{best['only_ensemble']:,} rows are right in the ensemble only, {best['only_member']:,} in its best "
-            f"member only, {best['member']}: exact McNemar test p = {best['p_value']:.3g}, difference "
-            f"{best['difference']:+.5f} (95 % interval {low:+.5f} to {high:+.5f})."
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        return Section("Members", (f"Left out: {run.path / METRICS} is damaged: {error!s:.60}",))
-    return Section("Members", (sentence,), table=tuple(table))
 
 
 def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Section:

@@ -1,7 +1,7 @@
 """What a finished transfer shows: its accuracy, what chose its model, its errors, and what the model has learned."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -295,7 +295,8 @@ def _describe_model(
     words = "The model with the new output layer is shown the evaluated pictures, in the order of predictions.csv."
     if not transfer.config.get("test"):
         words += " It WAS TRAINED on them: what it predicts here is no test."
-    sections = [Section("The model", (words,)), *describe_network(network, examples, folder, request.layer)]
+    first, *others = describe_network(network, examples, folder, request.layer)
+    sections = [replace(first, title="The model", paragraphs=(" ".join((words, *first.paragraphs)),)), *others]
     if letters is not None:
         sections.append(describe_new_classes(network, letters, transfer.preprocess, folder))
     return sections
