@@ -241,8 +241,8 @@ def describe_members(run: ExaminedRun, train: TrainTable, folder: Path) -> list[
     try:
         oofs = np.stack([load_run_for(path, train).oof_probabilities for path in paths])
     except InputError as error:
-        words = (words, f"Who errs where is left out: {error}")
-        return [Section(title, words, table=(tuple(columns), *zip(*columns.values(), strict=True)))]
+        left_out = f"Who errs where is left out: {error}"
+        return [Section(title, (words, left_out), table=(tuple(columns), *zip(*columns.values(), strict=True)))]
     wrong = (oofs.argmax(axis=2) != train.labels) & run.held_out
     alone = wrong & (wrong.sum(axis=0) == 1)
     columns["errors"] = [f"{count:,}" for count in wrong.sum(axis=1)]

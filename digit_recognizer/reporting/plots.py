@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 TRAINING_COLOUR, HELD_OUT_COLOUR, ACCENT_COLOUR, PALE_GREY = "#7a7a7a", "#0b5fa5", "#c2571a", "#dedede"
@@ -281,7 +281,7 @@ def plot_shared_errors(counts: np.ndarray, names: Sequence[str]) -> "Figure":
     return figure
 
 
-def _open_colours() -> "LinearSegmentedColormap":
+def _open_colours() -> "Colormap":
     """From white to orange; grey where there is nothing to count."""
     from matplotlib.colors import LinearSegmentedColormap
 

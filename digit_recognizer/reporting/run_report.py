@@ -149,9 +149,11 @@ def describe_score(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Sectio
     table = [("class", "rows", "errors", "recall", "precision", "most often predicted as", "wrongly predicted as it")]
     for label, name in enumerate(names):
         wrong = errors[label]
-        shares = ("–" if np.isnan(share) else f"{share:.4f}" for share in (recall[label], precision[label]))
+        found, hits = ("–" if np.isnan(share) else f"{share:.4f}" for share in (recall[label], precision[label]))
         other = f"{names[wrong.argmax()]} ({wrong.max():,} rows)" if wrong.any() else "–"
-        table.append((name, f"{of_class[label]:,}", f"{wrong.sum():,}", *shares, other, f"{errors[:, label].sum():,}"))
+        table.append(
+            (name, f"{of_class[label]:,}", f"{wrong.sum():,}", found, hits, other, f"{errors[:, label].sum():,}")
+        )
     worst = names[int(np.nanargmin(recall))]
     caption = "Recall and precision of each class."
     figure = draw_figure(
