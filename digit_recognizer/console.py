@@ -12,12 +12,16 @@ import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Item = TypeVar("Item")
 BAR_DELAY_SECONDS = 1.0  # what is done before needs no bar
 
 _pending: list[KeyboardInterrupt] = []
+_bars: "weakref.WeakSet[tqdm[Any]]" = weakref.WeakSet()
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -143,10 +147,12 @@ def show_as_text(result: object, printer: Any, _: bool) -> None:
 # Progress of whatever takes longer than a second: bars on a terminal and in notebooks, nothing in logs and pipes.
 
 
-class ProgressBar:
-    """A bar that fills up while work is done, and vanishes at the end. Use as a context manager.
+def open_bar(
+    description: str, total: float | None, unit: str | None = None, delay: float = BAR_DELAY_SECONDS
+) -> "tqdm[Any]":
+    """A bar of tqdm that fills up while work is done, and vanishes at the end. Use as a context manager.
 
-    It is shown on a terminal and in Jupyter, by tqdm, and nowhere else; lines that `print_line` prints stand above it.
+    It is shown on a terminal and in Jupyter, and disabled elsewhere; lines that `print_line` prints stand above it.
 
     Args:
         description: of the work.
@@ -154,62 +160,40 @@ class ProgressBar:
         unit: of the total; None shows the share that is done, and no counts.
         delay: seconds that are over before it appears.
 
-    Attributes:
-        is_shown: whether there is anybody to see it. What costs time to measure need not be measured otherwise.
-
     Example:
-        >>> with ProgressBar("loading", 3, "pictures") as bar:
+        >>> with open_bar("loading", 3, "pictures") as bar:
         ...     for _ in range(3):
         ...         bar.update()
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # in a notebook without ipywidgets it draws the bar as text, and says so
+        from tqdm.auto import tqdm
 
-    def __init__(
-        self, description: str, total: float | None, unit: str | None = None, delay: float = BAR_DELAY_SECONDS
-    ) -> None:
-        self.is_shown = is_interactive()
-        self._bar: Any = None
-        if self.is_shown:
-            self._bar = _open_tqdm(description, total, unit, delay)
-            _shown_bars.add(self)
-
-    def __enter__(self) -> "ProgressBar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def update(self, done: float = 1) -> None:
-        """Add what is done since the last call."""
-        if self._bar is not None:
-            self._bar.update(done)
-
-    def refresh(self) -> None:
-        """Show the time that has passed."""
-        if self._bar is not None:
-            self._bar.refresh()
-
-    def describe(self, description: str) -> None:
-        """Change the words beside the bar."""
-        if self._bar is not None:
-            self._bar.set_description_str(description, refresh=False)
-
-    def shorten(self, saved: float) -> None:
-        """Take back a part of the total that need not be done."""
-        if self._bar is not None and self._bar.total is not None:
-            self._bar.total -= saved
-
-    def has_been_drawn(self) -> None:
-        """Note that it is on the screen, delay or not."""
-        self._bar.delay = 0
-
-    def close(self) -> None:
-        """Remove it; a second time does nothing."""
-        _shown_bars.discard(self)
-        if self._bar is not None:
-            self._bar.close()
+    shown = is_interactive()
+    if not shown:
+        tqdm.monitor_interval = 0  # no thread for what nobody sees
+    form = None
+    if total is None:
+        form = "{desc}: {elapsed}"
+    elif unit is None:
+        form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    bar = tqdm(
+        total=total,
+        desc=description,
+        unit="" if unit is None else unit if unit == "B" else f" {unit}",
+        unit_scale=unit == "B",
+        bar_format=form,
+        delay=delay,
+        leave=False,
+        dynamic_ncols=True,
+        disable=not shown,
+    )
+    _bars.add(bar)
+    return bar
 
 
-_shown_bars: weakref.WeakSet[ProgressBar] = weakref.WeakSet()
+def _list_bars() -> "list[tqdm[Any]]":
+    return [bar for bar in _bars if not bar.disable]  # which a closed one is, too
 
 
 def track(items: Sequence[Item], description: str, unit: str | None = None) -> Iterator[Item]:
@@ -219,7 +203,7 @@ def track(items: Sequence[Item], description: str, unit: str | None = None) -> I
         >>> [2 * number for number in track([1, 2], "doubling")]
         [2, 4]
     """
-    with ProgressBar(description, len(items), unit) as bar:
+    with open_bar(description, len(items), unit) as bar:
         for item in items:
             yield item
             bar.update()
@@ -228,7 +212,7 @@ def track(items: Sequence[Item], description: str, unit: str | None = None) -> I
 @contextlib.contextmanager
 def show_status(text: str) -> Iterator[None]:
     """Inside, a line on the terminal says what is waited for, unless a bar is there; then it vanishes."""
-    if _shown_bars or not _is_terminal():
+    if _list_bars() or not _is_terminal():
         yield
         return
     with contextlib.suppress(OSError):
@@ -247,44 +231,22 @@ def is_interactive() -> bool:
 
 def close_bars() -> None:
     """Remove the bars that an error has left on the terminal."""
-    for bar in list(_shown_bars):
+    for bar in _list_bars():
         bar.close()
-
-
-def _open_tqdm(description: str, total: float | None, unit: str | None, delay: float) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # in a notebook without ipywidgets it draws the bar as text, and says so
-        from tqdm.auto import tqdm
-
-    form = None
-    if total is None:
-        form = "{desc}: {elapsed}"
-    elif unit is None:
-        form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    return tqdm(
-        total=total,
-        desc=description,
-        unit="" if unit is None else unit if unit == "B" else f" {unit}",
-        unit_scale=unit == "B",
-        bar_format=form,
-        delay=delay,
-        leave=False,
-        dynamic_ncols=True,
-    )
 
 
 @contextlib.contextmanager
 def _hide_bars() -> Iterator[None]:
     """Clear what bars have drawn, and draw them again at the end."""
-    if not _shown_bars:
+    if not _list_bars():
         yield
         return
     from tqdm import tqdm
 
     with tqdm.external_write_mode(file=sys.stdout):
         yield
-    for bar in _shown_bars:  # drawn again, and so for the first time before its delay is over: `close` must clear it
-        bar.has_been_drawn()
+    for bar in _list_bars():  # drawn again, and so for the first time before its delay is over: `close` must clear it
+        bar.delay = 0
 
 
 def _is_terminal() -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer import console
-from digit_recognizer.console import ProgressBar, format_seconds, print_line, show_status, track
+from digit_recognizer.console import format_seconds, open_bar, print_line, show_status, track
 from digit_recognizer.training import callbacks
 from digit_recognizer.training.callbacks import Progress
 from digit_recognizer.training.trainer import predict_probabilities
@@ -89,20 +89,18 @@ def on_terminal():
 
 
 def test_bars_are_silent_in_logs_and_pipes(capfd):
-    with ProgressBar("training", 3, delay=0) as bar, show_status("starting"):
-        assert not bar.is_shown
+    with open_bar("training", 3, delay=0) as bar, show_status("starting"):
+        assert bar.disable
         bar.update()
-        bar.describe("fold 0")
-        bar.shorten(1)
     assert list(track([1, 2], "doubling")) == [1, 2]
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_bar_on_a_terminal_fills_and_vanishes_and_lines_stand_above_it(capsys):
-    with on_terminal() as screen, ProgressBar("training", 4, delay=0) as bar:
+    with on_terminal() as screen, open_bar("training", 4, delay=0) as bar:
         bar.update(1.5)
-        bar.shorten(1)
-        bar.describe("fold 0 [1/2]")
+        bar.total -= 1
+        bar.set_description_str("fold 0 [1/2]", refresh=False)
         bar.update(0.5)
         print_line("a line of the log")
     assert capsys.readouterr().out == "a line of the log\n"
@@ -112,7 +110,7 @@ def test_a_bar_on_a_terminal_fills_and_vanishes_and_lines_stand_above_it(capsys)
 
 
 def test_a_bar_that_a_line_has_drawn_before_its_delay_vanishes_too(capsys):
-    with on_terminal() as screen, ProgressBar("pictures", 2, "pictures") as bar:
+    with on_terminal() as screen, open_bar("pictures", 2, "pictures") as bar:
         print_line("a picture")
         bar.update()
     assert "pictures:   0%" in screen.getvalue() and not screen.getvalue().split("\r")[-2].strip()
@@ -122,8 +120,8 @@ def test_short_work_needs_no_bar_and_an_error_leaves_none():
     with on_terminal() as screen:
         assert list(track("abc", "spelling")) == ["a", "b", "c"]
         assert not screen.getvalue().strip()
-        left = ProgressBar("training", 2, delay=0)
-        assert left.is_shown and "training" in screen.getvalue()
+        left = open_bar("training", 2, delay=0)
+        assert not left.disable and "training" in screen.getvalue()
         console.close_bars()
         assert not screen.getvalue().split("\r")[-2].strip()
 
@@ -138,16 +136,16 @@ def test_what_is_waited_for_is_shown_and_wiped():
 def test_a_notebook_has_a_bar_though_it_has_no_terminal(monkeypatch):
     shell = types.SimpleNamespace(config={"IPKernelApp": {}})
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
-    with ProgressBar("training", 2, delay=0) as bar:
-        assert bar.is_shown
+    with open_bar("training", 2, delay=0) as bar:
+        assert not bar.disable
 
 
 @pytest.mark.parametrize("attended", [True, False])
 def test_a_notebook_that_a_program_runs_has_no_bar(monkeypatch, attended):
     shell = types.SimpleNamespace(config={"IPKernelApp": {}}, kernel=types.SimpleNamespace(_allow_stdin=attended))
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
-    with ProgressBar("training", 2, delay=0) as bar:
-        assert bar.is_shown == attended
+    with open_bar("training", 2, delay=0) as bar:
+        assert bar.disable != attended
 
 
 def test_the_bar_of_training_follows_batches_and_epochs():
@@ -157,9 +155,9 @@ def test_the_bar_of_training_follows_batches_and_epochs():
     watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update({**LOGS, **logs}))
     with on_terminal() as screen, Progress([].append, 4, folds=2) as progress:
         model.fit(inputs, inputs[:, :1], batch_size=2, epochs=2, verbose=0, callbacks=[watch, progress])
-        assert progress.bar._bar.n == pytest.approx(2)
+        assert progress.bar.n == pytest.approx(2)
         progress.end_fold("fold 0 is done", epochs_skipped=1)
-        assert progress.bar._bar.total == 3
+        assert progress.bar.total == 3
         progress.bar.refresh()
     assert "fold 0 [1/2]  epoch 2/2:  67%" in screen.getvalue()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-from digit_recognizer.console import ProgressBar, is_interactive
+from digit_recognizer.console import is_interactive, open_bar
 from digit_recognizer.data.sources import download
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import lock_folder, make_folder
@@ -120,7 +120,7 @@ def poll(ask: Callable[[], Answer | None], description: str, seconds: float, min
         InputError: from `ask`, after too many errors in a row.
     """
     started, errors = time.monotonic(), 0
-    with ProgressBar(description, None, delay=0) as bar:
+    with open_bar(description, None, delay=0) as bar:
         while time.monotonic() - started <= 60 * minutes:
             try:
                 answer, errors = ask(), 0

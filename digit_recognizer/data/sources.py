@@ -20,7 +20,7 @@ import numpy as np
 
 from digit_recognizer import __version__
 from digit_recognizer.config import expand_path
-from digit_recognizer.console import ProgressBar
+from digit_recognizer.console import open_bar
 from digit_recognizer.data.csv import (
     CLASSES,
     IMAGE_SIDE_PX,
@@ -164,7 +164,7 @@ def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
             if not found and name in NEEDED:
                 raise InputError("data.incomplete", path=path, received=name)
         size = check_members((member for found in wanted.values() for member in found), ZIP_LIMIT_BYTES)
-        with ProgressBar(path.name, size, "B") as bar:
+        with open_bar(path.name, size, "B") as bar:
             for name, found in wanted.items():
                 for member in found:
                     with archive.open(member) as packed, (staging / name).open("wb") as unpacked:
@@ -192,7 +192,7 @@ def _write_pixel_csv(path: Path, pixels: np.ndarray, labels: np.ndarray | None =
     cells = pixels if labels is None else np.column_stack([labels.astype(np.uint8), pixels])
     schema = pa.schema([(name, pa.uint8()) for name in (names if labels is None else ["label", *names])])
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none", batch_size=ROWS_AT_ONCE)
-    with path.open("wb") as file, ProgressBar(path.name, len(cells), "rows") as bar:
+    with path.open("wb") as file, open_bar(path.name, len(cells), "rows") as bar:
         file.write(",".join(schema.names).encode() + b"\n")
         with pyarrow.csv.CSVWriter(file, schema, write_options=options) as writer:
             for start in range(0, len(cells), ROWS_AT_ONCE):
@@ -515,7 +515,7 @@ def _read_address(address: str, label: str) -> bytes:
     content = bytearray()
     with urllib.request.urlopen(request, timeout=SOCKET_SECONDS) as answer:
         length = answer.headers.get("Content-Length", "")
-        with ProgressBar(label, int(length) if length.isdigit() else None, "B") as bar:
+        with open_bar(label, int(length) if length.isdigit() else None, "B") as bar:
             while (chunk := answer.read(COPY_BYTES >> 4)) and len(content) <= FILE_LIMIT_BYTES:
                 content += chunk
                 bar.update(len(chunk))

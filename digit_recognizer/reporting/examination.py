@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from digit_recognizer.console import ProgressBar
+from digit_recognizer.console import open_bar
 from digit_recognizer.data.dataset import load_train
 from digit_recognizer.errors import InputError, UnusableRunError, require
 from digit_recognizer.io import (
@@ -138,7 +138,7 @@ def examine_run(
                 raise InputError("report.same_predictions", path=one.path, other=other.path)
     run, labels, names = runs[0], train.labels, runs[0].label_set.names
     errors = find_label_errors(run.oof_probabilities, labels)
-    with make_folder(folder), open_staging_folder(folder) as staging, ProgressBar("examining", 8, delay=0) as bar:
+    with make_folder(folder), open_staging_folder(folder) as staging, open_bar("examining", 8, delay=0) as bar:
         model_note, is_ensemble = "shown", run.config.get("subcommand") == ENSEMBLE
         try:  # first: it knows what cannot be had
             if is_ensemble:

@@ -29,7 +29,7 @@ import numpy as np
 
 from digit_recognizer.competition.submissions import find_commit, format_command_line
 from digit_recognizer.config import RunConfig, flag
-from digit_recognizer.console import ProgressBar, format_seconds, print_line, raise_if_interrupted, show_status
+from digit_recognizer.console import format_seconds, open_bar, print_line, raise_if_interrupted, show_status
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.dataset import Dataset, check_augmentation, load_dataset
 from digit_recognizer.data.splits import assign_folds
@@ -420,7 +420,7 @@ class TrialProgress:
         self.study, self.ended, self.in_session = study, len(records), 0
         self.spent_seconds, self.started = sum(record.seconds for record in records), time.perf_counter()
         left = None if study.planned is None else max(0, study.planned - self.ended)
-        self.bar = ProgressBar("trials", left, "trials", delay=0)
+        self.bar = open_bar("trials", left, "trials", delay=0)
 
     def report(self, record: TrialRecord) -> None:
         """Print the line of a trial that has just ended."""

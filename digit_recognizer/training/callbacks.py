@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import keras
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.console import ProgressBar, format_seconds
+from digit_recognizer.console import format_seconds, open_bar
 from digit_recognizer.errors import InputError, LostError, PrunedError, WriteError
 from digit_recognizer.training.run import HISTORY_COLUMNS, Run
 
@@ -45,9 +45,9 @@ class Progress(keras.callbacks.Callback):
         self.epochs = 0  # finished in this session
         self.first_epoch_seconds = 0.0
         self.last_line = -SECONDS_BETWEEN_LINES
-        self.bar = ProgressBar("training", epochs_left, delay=0)
+        self.bar = open_bar("training", epochs_left, delay=0)
         self.shown = 0.0  # of the epoch under way
-        if self.bar.is_shown:  # otherwise no hook: with one, Keras fetches its metrics from a device after every batch
+        if not self.bar.disable:  # elsewhere no hook: with one, Keras fetches its metrics after every batch
             self.on_train_batch_end = self._show_batch
 
     def __enter__(self) -> "Progress":
@@ -65,7 +65,7 @@ class Progress(keras.callbacks.Callback):
             self.first_epoch_seconds = now - self.started
         number, epochs = epoch + 1, self.params["epochs"]
         name = format_fold(logs["fold"], self.folds) if self.folds else self.name
-        self.bar.describe(f"{name}  epoch {number}/{epochs}")
+        self.bar.set_description_str(f"{name}  epoch {number}/{epochs}", refresh=False)
         if now - self.last_line < SECONDS_BETWEEN_LINES and number not in (1, epochs):
             return
         self.last_line = now
@@ -92,7 +92,7 @@ class Progress(keras.callbacks.Callback):
             epochs_elsewhere: of a fold that another process trained; its line says how much time is left.
         """
         self.epochs_left -= epochs_skipped
-        self.bar.shorten(epochs_skipped)
+        self.bar.total -= epochs_skipped
         self._count(epochs_elsewhere)
         self.log(f"{line}  {self._eta(time.perf_counter())}" if epochs_elsewhere else line)
 

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import RunConfig, flag, is_own_model
-from digit_recognizer.console import ProgressBar
+from digit_recognizer.console import open_bar
 from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment, preprocess_images
 from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX
 from digit_recognizer.data.dataset import Dataset
@@ -164,7 +164,7 @@ def compute_features(
     """
     features = np.empty((len(images), *lower.output_shape[1:]), np.float32)
     size = min(batch_size, len(images))
-    with ProgressBar(label, len(images), "images") as progress:
+    with open_bar(label, len(images), "images") as progress:
         for number, start in enumerate(range(0, len(images), size)):
             batch = images[start : start + size]
             if version is not None:

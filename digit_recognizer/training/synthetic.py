@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from digit_recognizer.console import ProgressBar
+from digit_recognizer.console import open_bar
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches, scale_images, to_tf_data
 from digit_recognizer.training.optimizers import build_schedule
 
@@ -78,7 +78,7 @@ def train_autoencoder(images: np.ndarray, seed: int) -> keras.Model:
     schedule = build_schedule("one-cycle", LEARNING_RATE, epochs * len(batches))
     model.compile(keras.optimizers.Adam(schedule), keras.losses.BinaryCrossentropy())
     order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start_epoch(epoch))
-    with ProgressBar("autoencoder", epochs, "epochs") as bar:
+    with open_bar("autoencoder", epochs, "epochs") as bar:
         count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: bar.update())
         model.fit(to_tf_data(batches), epochs=epochs, callbacks=[order, count], shuffle=False, verbose=0)
     return model

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.console import ProgressBar
+from digit_recognizer.console import open_bar
 from digit_recognizer.data.splits import draw_stratified_rows
 from digit_recognizer.models import load_model_module
 from digit_recognizer.training import device_epochs
@@ -269,8 +269,8 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) 
         inputs = np.concatenate([inputs, np.zeros((-count % devices, *inputs.shape[1:]), inputs.dtype)])
     batch_size = PREDICTION_BATCH_SIZE // devices * devices
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
-    with ProgressBar("predicting", tta * -(-len(inputs) // batch_size)) as bar:
-        watch = [_PredictionProgress(bar)] if bar.is_shown else []
+    with open_bar("predicting", tta * -(-len(inputs) // batch_size)) as bar:
+        watch = [] if bar.disable else [_PredictionProgress(bar)]
         for shift_px in SHIFTS_PX[:tta] if len(inputs) else ():
             shifted = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
             batches = to_tf_data(PredictionBatches(shifted, None, batch_size))
@@ -288,7 +288,7 @@ def shift_images(images: np.ndarray, down_px: int, right_px: int) -> np.ndarray:
 class _PredictionProgress(keras.callbacks.Callback):
     """Fills a bar of which each batch is one."""
 
-    def __init__(self, bar: ProgressBar) -> None:
+    def __init__(self, bar: Any) -> None:
         super().__init__()
         self.bar = bar
 

@@ -20,7 +20,7 @@ from digit_recognizer.competition.submissions import (
     write_submission,
 )
 from digit_recognizer.config import Preprocess
-from digit_recognizer.console import ProgressBar, make_printable, print_line
+from digit_recognizer.console import make_printable, open_bar, print_line
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, pixels_to_images
 from digit_recognizer.data.labels import DIGITS, MNIST, parse_label_set
@@ -332,7 +332,7 @@ def predict_pictures(
         while chosen := list(islice(rest, PHOTOGRAPHS_AT_ONCE)):
             yield from _classify_photographs(chosen, classifier)
         return
-    with ThreadPoolExecutor(THREADS) as pool, ProgressBar("pictures", total, "pictures") as bar:
+    with ThreadPoolExecutor(THREADS) as pool, open_bar("pictures", total, "pictures") as bar:
         while chosen := list(islice(rest, MAX_AT_ONCE)):
             loaded = []
             for found in pool.map(_load_glyphs, chosen):
