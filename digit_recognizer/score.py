@@ -45,56 +45,41 @@ class SubmissionScore:
     """A submission, scored; `str` gives lines for the screen.
 
     Attributes:
-        path: the submission.
-        rows, right: test rows, and how many of them are right.
-        confusion: the most frequent one.
+        file: the submission.
+        accuracy, low, high: on the test rows, and its 95 % interval.
+        rows, wrong: test rows, and how many of them are wrong.
+        most_frequent_confusion: the commonest one.
         ineligible: why the submission must not enter the competition; None if it may.
         missing_test: the test.csv that is not there, so that nobody knows whether these were its rows; None if it is.
     """
 
-    path: Path
+    file: Path
+    accuracy: float
+    low: float
+    high: float
     rows: int
-    right: int
-    confusion: Confusion
+    wrong: int
+    most_frequent_confusion: Confusion
     ineligible: str | None
     missing_test: Path | None
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the accuracy."""
-        return compute_accuracy_interval(self.right, self.rows)
-
     def __str__(self) -> str:
-        low, high = self.interval
         line = (
-            f"{self.path}: accuracy {self.right / self.rows:.5f} on {self.rows:,} test rows (95 % interval {low:.5f} "
-            f"to {high:.5f}), {self.rows - self.right:,} wrong; most frequent confusion {self.confusion}"
+            f"{self.file}: accuracy {self.accuracy:.5f} on {self.rows:,} test rows (95 % interval {self.low:.5f} "
+            f"to {self.high:.5f}), {self.wrong:,} wrong; most frequent confusion {self.most_frequent_confusion}"
         )
         if self.ineligible:
             line += f"\nINELIGIBLE FOR THE COMPETITION: {self.ineligible}"
         if self.missing_test is not None:
-            line += (
-                f"\nNote: {self.missing_test} is missing, so whether the submission was made for these test images is "
-                "unknown."
-            )
+            line += f"\nNote: {self.missing_test} is missing, so nobody knows whether these were its rows."
         return line
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row: file, accuracy, its interval from low to high, rows, wrong, most_frequent_confusion, ineligible."""
+        """One row: the attributes up to `ineligible`."""
         import pandas as pd
 
-        low, high = self.interval
-        row = {
-            "file": str(self.path),
-            "accuracy": self.right / self.rows,
-            "low": low,
-            "high": high,
-            "rows": self.rows,
-            "wrong": self.rows - self.right,
-            "most_frequent_confusion": str(self.confusion),
-            "ineligible": self.ineligible,
-        }
-        return pd.DataFrame([row])
+        texts = {"file": str(self.file), "most_frequent_confusion": str(self.most_frequent_confusion)}
+        return pd.DataFrame([{**vars(self), **texts}]).drop(columns="missing_test")
 
 
 def score_submission(path: Path, input_dir: Path) -> SubmissionScore:
@@ -114,11 +99,16 @@ def score_submission(path: Path, input_dir: Path) -> SubmissionScore:
     test_sha256 = hash_file(test) if os.path.lexists(test) else None
     check_submission(submission, len(truth), test_sha256)
     names = load_label_set(input_dir, test_sha256).names
+    right = int((submission.labels == truth).sum())
+    low, high = compute_accuracy_interval(right, len(truth))
     return SubmissionScore(
-        path=path,
+        file=path,
+        accuracy=right / len(truth),
+        low=low,
+        high=high,
         rows=len(truth),
-        right=int((submission.labels == truth).sum()),
-        confusion=find_most_frequent_confusion(truth, submission.labels, names),
+        wrong=len(truth) - right,
+        most_frequent_confusion=find_most_frequent_confusion(truth, submission.labels, names),
         ineligible=submission.provenance.ineligible if submission.provenance else None,
         missing_test=test if test_sha256 is None else None,
     )

@@ -274,19 +274,12 @@ def _is_same(one: Path, other: Path) -> bool:
 MOST_IMAGES = 1_000_000  # EMNIST, the largest of the family, has 814,255; a header claiming more is damaged or a bomb
 IDX_UBYTE = 8  # the type code of unsigned bytes in an idx file's third byte
 FIRST = "(-first(?P<first>[0-9]+))?"  # of a file's name where only the first N rows are at hand
-FAMILIES = {
-    "idx": {
-        "train images": "train-images[-.]idx3-ubyte([.]gz)?",
-        "train labels": "train-labels[-.]idx1-ubyte([.]gz)?",
-        "test images": "t10k-images[-.]idx3-ubyte([.]gz)?",
-        "test labels": "t10k-labels[-.]idx1-ubyte([.]gz)?",
-    },
-    "npz": {
-        "train images": f"([a-z0-9]+-)?train-imgs{FIRST}[.]npz",
-        "train labels": f"([a-z0-9]+-)?train-labels{FIRST}[.]npz",
-        "test images": f"([a-z0-9]+-)?test-imgs{FIRST}[.]npz",
-        "test labels": f"([a-z0-9]+-)?test-labels{FIRST}[.]npz",
-    },
+IDX, NPZ = "[-.]idx{}-ubyte([.]gz)?", "([a-z0-9]+-)?{}" + FIRST + "[.]npz"
+ROLES = {  # what an array is for -> how its file is called, as idx or as npz
+    "train images": f"train-images{IDX.format(3)}|{NPZ.format('train-imgs')}",
+    "train labels": f"train-labels{IDX.format(1)}|{NPZ.format('train-labels')}",
+    "test images": f"t10k-images{IDX.format(3)}|{NPZ.format('test-imgs')}",
+    "test labels": f"t10k-labels{IDX.format(1)}|{NPZ.format('test-labels')}",
 }
 
 
@@ -320,32 +313,31 @@ def load_image_files(folder: Path) -> ImageSet:
     Raises:
         InputError: naming the file that is missing, doubled, damaged, or does not match its fellow.
     """
-    found = {family: _find_image_files(folder, family) for family in FAMILIES}
+    names = sorted(path.name for path in folder.iterdir())
+    found = {role: [name for name in names if re.fullmatch(pattern, name)] for role, pattern in ROLES.items()}
     if not any(found.values()):
         raise InputError("data.empty_source", path=folder)
-    if all(found.values()):
-        raise InputError("data.duplicate", path=folder, received="an image set")
-    files = found["idx"] or found["npz"]
-    load = load_idx if found["idx"] else _load_one_array
     arrays: dict[str, np.ndarray] = {}
     notes = []
-    for role in FAMILIES["idx"]:
-        paths = files.get(role, [])
-        if len(paths) > 1:
-            raise InputError("data.duplicate", path=folder, received=" and ".join(path.name for path in paths))
-        if paths:
-            arrays[role] = (_check_images if "images" in role else _check_labels)(paths[0], load(paths[0]))
-            if "images" in role and (first := re.search(FIRST + "[.]npz", paths[0].name)) and first["first"]:
-                notes.append(f"{paths[0].name} holds only the first {first['first']} rows of its set")
+    for role, files in found.items():
+        if len(files) > 1:
+            raise InputError("data.duplicate", path=folder, received=" and ".join(files))
+        if files:
+            path = folder / files[0]
+            array = _load_one_array(path) if path.suffix == ".npz" else load_idx(path)
+            arrays[role] = _check_images(path, array) if "images" in role else _check_labels(path, array)
+            if "images" in role and (first := re.search(FIRST + "[.]npz", path.name)) and first["first"]:
+                notes.append(f"{path.name} holds only the first {first['first']} rows of its set")
         elif role != "test labels":
             raise InputError("data.incomplete", path=folder, received=f"file of the {role}")
     for part in ("train", "test"):
         images, answers = f"{part} images", f"{part} labels"
         if answers in arrays:
-            check_equal_rows(files[images][0], len(arrays[images]), files[answers][0], len(arrays[answers]))
+            images_path, labels_path = folder / found[images][0], folder / found[answers][0]
+            check_equal_rows(images_path, len(arrays[images]), labels_path, len(arrays[answers]))
     labels = arrays["train labels"]
     if (labels == labels[0]).all():
-        raise InputError("data.one_class", path=files["train labels"][0], received=labels[0])
+        raise InputError("data.one_class", path=folder / found["train labels"][0], received=labels[0])
     return ImageSet(
         arrays["train images"], arrays["train labels"], arrays["test images"], arrays.get("test labels"), tuple(notes)
     )
@@ -386,15 +378,6 @@ def _load_one_array(path: Path) -> np.ndarray:
     if list(arrays) != ["arr_0"]:
         raise InputError("data.damaged", path=path, received="it must hold the array arr_0 and nothing else")
     return arrays["arr_0"]
-
-
-def _find_image_files(folder: Path, family: str) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        for role, pattern in FAMILIES[family].items():
-            if re.fullmatch(pattern, path.name):
-                found.setdefault(role, []).append(path)
-    return found
 
 
 def _check_images(path: Path, images: np.ndarray) -> np.ndarray:
