@@ -5,7 +5,6 @@ read from Kaggle's test.csv has the hash of that file, and a submission made fro
 """
 
 import hashlib
-import numbers
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, Union
@@ -163,21 +162,14 @@ def _to_bytes(values: np.ndarray, name: str, columns: list[str]) -> np.ndarray:
     """Numbers of any type (n, columns) as uint8, if all of them are whole and from 0 to 255."""
     result = np.empty(values.shape, np.uint8)
     for start in range(0, len(values), ROWS_AT_ONCE):
-        block = values[start : start + ROWS_AT_ONCE]
+        block = _to_numbers(values[start : start + ROWS_AT_ONCE])
         if not (valid := _find_valid(block, 255)).all():
             row, column = (int(place) for place in np.argwhere(~valid)[0])
             if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:  # neither holds of NaN
                 raise InputError("table.scaled", path=name)
-            _refuse_empty(name, start + row, columns[column], block[row, column])
-            error = InputError(
-                "table.pixel_range",
-                path=name,
-                line=start + row,
-                column=columns[column],
-                received=_show(block[row, column]),
-            )
-            scaled = values.dtype.kind == "f" and values.min() < 0
-            raise error.with_remedy("Leave out the step that scaled them.") if scaled else error
+            error = _refuse_cell("table.pixel_range", name, start + row, columns[column], values[start + row, column])
+            negative = values.dtype.kind == "f" and values.min() < 0
+            raise error.with_remedy("Leave out the step that scaled them.") if negative else error
         result[start : start + ROWS_AT_ONCE] = block
     if result.max() == 1:  # black or white, as 0 or 1: nearly blank to a model of 0 to 255
         raise InputError("table.scaled", path=name)
@@ -185,40 +177,41 @@ def _to_bytes(values: np.ndarray, name: str, columns: list[str]) -> np.ndarray:
 
 
 def _read_labels(labels: Any, row_count: int) -> np.ndarray:
-    """Labels as int64 (n,), 0 to 9; text is read as numbers, as it is from a file."""
+    """Labels as int64 (n,), 0 to 9; text is read as numbers, as it is from a file: so has scikit-learn's mnist_784."""
     values = np.asarray(labels)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or len(values) != row_count:
         raise InputError("table.label_count", path="train", received=values.shape, expected=row_count)
-    if values.dtype.kind in "OUST":
-        known = {str(label): label for label in range(CLASSES)}  # scikit-learn's mnist_784 has its labels as text
-        values = np.array([known.get(one, one) if isinstance(one, str) else one for one in values.tolist()], object)
-    if not (valid := _find_valid(values, CLASSES - 1)).all():
+    numbers = _to_numbers(values)
+    if not (valid := _find_valid(numbers, CLASSES - 1)).all():
         row = int(np.argmin(valid))
-        _refuse_empty("train", row, "label", values[row])
-        raise InputError("table.label_range", path="train", line=row, column="label", received=_show(values[row]))
-    return values.astype(np.int64)
+        raise _refuse_cell("table.label_range", "train", row, "label", values[row])
+    return numbers.astype(np.int64)
 
 
-def _find_valid(values: np.ndarray, highest: int) -> np.ndarray:
-    """Where values are whole numbers from 0 to `highest`; NaN is none."""
+def _to_numbers(values: np.ndarray) -> np.ndarray:
+    """The same values as numbers, NaN for what is none."""
     if values.dtype.kind in "biuf":
-        return (values >= 0) & (values <= highest) & (values == np.floor(values) if values.dtype.kind == "f" else True)
-    return np.array([_is_whole(one, highest) for one in values.flat], bool).reshape(values.shape)
+        return values
+    import pandas as pd
+
+    numbers = pd.to_numeric(pd.Series(values.ravel()), errors="coerce")
+    return numbers.to_numpy(np.float64, na_value=np.nan).reshape(values.shape)
 
 
-def _is_whole(value: Any, highest: int) -> bool:
-    if not isinstance(value, numbers.Real):
-        return False
-    number = float(value)
-    return 0 <= number <= highest and number.is_integer()
+def _find_valid(numbers: np.ndarray, highest: int) -> np.ndarray:
+    """Where numbers are whole and from 0 to `highest`; NaN is none."""
+    whole = numbers == np.floor(numbers) if numbers.dtype.kind == "f" else True
+    return (numbers >= 0) & (numbers <= highest) & whole
 
 
-def _refuse_empty(name: str, row: int, column: str, value: Any) -> None:
-    """Name a cell that holds nothing: None, NaN or pandas' NA."""
-    if value is None or type(value).__name__ == "NAType" or (isinstance(value, numbers.Real) and value != value):
-        raise InputError("table.empty_cell", path=name, line=row, column=column)
+def _refuse_cell(code: str, name: str, row: int, column: str, value: Any) -> InputError:
+    """The error about a cell that is empty (None, NaN or pandas' NA) or, by its code, wrong."""
+    import pandas as pd
+
+    empty = pd.api.types.is_scalar(value) and pd.isna(value)
+    return InputError("table.empty_cell" if empty else code, path=name, line=row, column=column, received=_show(value))
 
 
 def _show(value: Any) -> str:
