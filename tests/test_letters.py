@@ -10,12 +10,14 @@ import pytest
 from conftest import expect_error
 from drawn_letters import QUICK, write_place
 
-from digit_recognizer import transfer
+from digit_recognizer.__main__ import import_command
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.training.weights import load_fold_models
 from digit_recognizer.transfer_learning import training as letter_transfer
 from digit_recognizer.vision.class_folders import find_classes, load_pictures
 from digit_recognizer.vision.segment import load_letter
+
+transfer = import_command("transfer")  # the package has a function of that name
 
 
 @pytest.fixture(scope="module")

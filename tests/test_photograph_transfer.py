@@ -11,8 +11,10 @@ from conftest import expect_error
 from PIL import Image
 from test_resnet152v2 import build_small_backbone
 
-from digit_recognizer import transfer
+from digit_recognizer.__main__ import import_command
 from digit_recognizer.models import _resnet152v2
+
+transfer = import_command("transfer")  # the package has a function of that name
 
 COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
 

@@ -11,7 +11,8 @@ from conftest import expect_error
 from drawn_letters import QUICK, draw_letter, write_letters, write_place
 
 import digit_recognizer as dr
-from digit_recognizer import examine, report, transfer
+from digit_recognizer import examine, report
+from digit_recognizer.__main__ import import_command
 from digit_recognizer.compare import main as compare
 from digit_recognizer.io import read_json, write_json
 from digit_recognizer.predict import main as predict
@@ -22,6 +23,8 @@ from digit_recognizer.transfer_learning.report import describe_results
 from digit_recognizer.transfer_learning.results import Choice, choose
 from digit_recognizer.transfer_learning.training import split_pictures
 from digit_recognizer.vision.class_folders import ClassFolder
+
+transfer = import_command("transfer")  # the package has a function of that name
 
 
 @pytest.fixture(scope="module")
