@@ -40,21 +40,6 @@ FUNCTION = "function:"  # before the name of a model that a Python function buil
 SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "limit_train": 500, "batch_size": 50, "tta": 1}
 
 
-class RunFolderConfig(typing.Protocol):
-    """What a run folder needs to know of its configuration."""
-
-    @property
-    def model(self) -> str:
-        """Names the folder."""
-
-    @property
-    def run_dir(self) -> Path | None:
-        """The folder; None: one under runs/."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Every field as JSON can hold it."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """What a run of `cv` or `train` does; `python -m digit_recognizer.cv --help` says what every field means.

@@ -36,7 +36,7 @@ from digit_recognizer.competition.submissions import (
     remove_submission,
     write_submission,
 )
-from digit_recognizer.config import RunConfig, RunFolderConfig, name_model
+from digit_recognizer.config import RunConfig, name_model
 from digit_recognizer.console import format_command, format_seconds, print_line, raise_if_interrupted, show_as_text
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
@@ -119,11 +119,11 @@ class Run:
         self._log_text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
     @classmethod
-    def create(cls, config: RunFolderConfig, subcommand: str, call: "Call | None" = None) -> "Run":
+    def create(cls, config: Any, subcommand: str, call: "Call | None" = None) -> "Run":
         """Make the folder, before anything that takes time.
 
         Args:
-            config: of the run.
+            config: a `RunConfig`, or another with `model`, `run_dir` and `to_json`.
             subcommand: what fills it: cv, train or transfer.
             call: from Python that starts it; None of the command that is running.
 
