@@ -333,16 +333,13 @@ def _wait_for_score(client: Any, entry: Entry) -> Entry:
     """Ask until Kaggle has scored the pending submission, and record its answer."""
 
     def ask() -> Entry | None:
-        with ask_kaggle(remedy=REFRESH):
-            answer = _ask_score(client, entry)
+        answer = _ask_score(client, entry)
         return answer if answer.status != PENDING else None
 
     with explain_interruption(f"{entry.ref} is submitted. {REFRESH}"):
         scored = poll(ask, f"waiting for the score of {entry.ref}", POLL_SECONDS, PATIENCE_MINUTES)
     if scored is None:
         raise InputError("submission.no_score", received=entry.ref, minutes=PATIENCE_MINUTES).with_remedy(REFRESH)
-    with lock_folder(LEDGER.parent):
-        record_entry(scored)
     if scored.status == ERROR:
         raise InputError("submission.scored_as_error", path=scored.file, received=scored.error)
     return scored
@@ -362,34 +359,36 @@ def refresh_ledger() -> int:
     errors = []
     for entry in pending:
         try:
-            with ask_kaggle():
-                scored = _ask_score(client, entry)
+            _ask_score(client, entry)
         except InputError as error:  # one must not keep the others waiting
             errors.append(error)
-            continue
-        if scored.status != PENDING:  # else another process may know more by now
-            with lock_folder(LEDGER.parent):
-                record_entry(scored)
     if errors:
         raise errors[0]
     return sum(entry.status == PENDING for entry in load_ledger())
 
 
 def _ask_score(client: Any, entry: Entry) -> Entry:
-    """The entry as Kaggle's answer leaves it; still pending, or complete, or with an error."""
+    """Ask once for a pending submission, and record what Kaggle answers; an entry that is still pending stays as it is.
+
+    Another process may know more than an answer that says pending.
+    """
     # the client has no method of its own for this, and its list leaves the error's description out
     from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionRequest
 
     request = ApiGetSubmissionRequest()
     request.ref = int(entry.ref)
-    with client.build_kaggle_client() as kaggle:
-        answer = kaggle.competitions.competition_api_client.get_submission(request)
-    status = answer.status.name.lower()
+    with ask_kaggle(remedy=REFRESH):
+        with client.build_kaggle_client() as kaggle:
+            answer = kaggle.competitions.competition_api_client.get_submission(request)
+        status, score = answer.status.name.lower(), str(answer.public_score)
+        reason = quote(answer.error_description or "no reason is given.")
     if status == ERROR:
-        return dataclasses.replace(entry, status=ERROR, error=quote(answer.error_description or "no reason is given."))
-    if status == COMPLETE:
-        score = str(answer.public_score)
-        return dataclasses.replace(entry, status=COMPLETE, public_score=score if format_score(score) else "")
+        entry = dataclasses.replace(entry, status=ERROR, error=reason)
+    elif status == COMPLETE:
+        entry = dataclasses.replace(entry, status=COMPLETE, public_score=score if format_score(score) else "")
+    if entry.status != PENDING:
+        with lock_folder(LEDGER.parent):
+            record_entry(entry)
     return entry
 
 

@@ -1,6 +1,7 @@
 """Pictures sorted by hand: a folder per class, whose name is the name of the class."""
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -76,7 +77,7 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
     """
     if not path.is_dir():
         raise InputError("io.not_folder", path=path)
-    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    entries = _list_visible(path)
     folders = [entry for entry in entries if entry.is_dir()]
     if not MIN_CLASSES <= len(folders) <= MAX_CLASSES:
         raise InputError("photos.class_folders", path=path, column=flag, received=len(folders))
@@ -87,21 +88,22 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
     if classes is not None and names != classes:
         different = sorted(set(classes) ^ set(names))[0]
         raise InputError("photos.other_classes", path=path, column=flag, received=different)
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, folder in enumerate(folders):
-        found = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-        if not found:
-            raise InputError("photos.empty_class", path=folder)
-        files += found
-        labels += [label] * len(found)
-        if len(files) > MAX_FILES:
-            raise InputError("photos.too_many", path=path, column=flag, limit=MAX_FILES)
+    found = [_list_visible(folder) for folder in folders]
+    if [] in found:
+        raise InputError("photos.empty_class", path=folders[found.index([])])
+    files = tuple(itertools.chain.from_iterable(found))
+    if len(files) > MAX_FILES:
+        raise InputError("photos.too_many", path=path, column=flag, limit=MAX_FILES)
+    labels = np.repeat(np.arange(len(folders), dtype=np.int64), [len(one) for one in found])
     notes: tuple[str, ...] = ()
     if beside := [entry for entry in entries if not entry.is_dir()]:
         more = f" and {len(beside) - 1:,} more" if len(beside) > 1 else ""
         notes = (f"files in no class's folder are not used: {beside[0]}{more}",)
-    return ClassFolder(path, names, tuple(files), np.array(labels, np.int64), notes)
+    return ClassFolder(path, names, files, labels, notes)
+
+
+def _list_visible(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def load_pictures(found: ClassFolder, load: LoadImage, label: str, *, keep: bool = True) -> ClassFolder:
