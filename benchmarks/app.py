@@ -52,6 +52,7 @@ class App:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.folder = tempfile.TemporaryDirectory()
+        Path(self.folder.name, "runs").mkdir()
         flags = ["--port", str(self.port), "--no-browser", "--runs", f"{self.folder.name}/runs"]
         command = [sys.executable, "-m", "digit_recognizer.app", *flags]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -28,6 +28,7 @@ class Browser:
 
     def __init__(self, profile):
         self.numbers, self.buffer, self.session = itertools.count(1), b"", {}
+        self.events = []  # what the browser has told unasked, such as requests after Network.enable
         from_us, self.sending = os.pipe()
         self.receiving, to_us = os.pipe()
         # Chromium reads commands from descriptor 3 and answers on 4
@@ -63,6 +64,7 @@ class Browser:
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return answer["result"]
+            self.events.append(answer)
 
     def open(self, url, width_px, height_px=800, scheme="light"):
         """Show a page in a window of so many CSS px, to who prefers light or dark, and wait until it is there."""

@@ -18,7 +18,9 @@ from starlette.testclient import TestClient
 
 from digit_recognizer.app import server
 from digit_recognizer.app.__main__ import main
-from digit_recognizer.app.server import build_app, build_server, compute_occlusion, open_socket
+from digit_recognizer.app.server import build_app, build_server, open_socket
+from digit_recognizer.vision.class_folders import find_classes, load_pictures
+from digit_recognizer.vision.segment import load_letter
 
 SEVEN = [[(0.3, 0.2), (0.6, 0.2), (0.45, 0.8)]]  # strokes, as shares of the paper
 ONE = [[(0.8, 0.2), (0.8, 0.8)]]
@@ -118,17 +120,6 @@ def test_what_the_model_looked_at_is_where_the_ink_is(client):
     assert drops[ink].mean() > drops[~ink].mean() and np.abs(drops[:3]).max() < 0.01
 
 
-def test_occlusion_finds_the_only_pixels_that_count():
-    class Classifier:
-        def predict(self, images):
-            one = images[:, 10, 12, 0] / 255
-            return np.stack([one, 1 - one], axis=1)
-
-    image = np.full((28, 28, 1), 255, np.uint8)
-    drops = compute_occlusion(Classifier(), image)
-    assert drops[10, 12] == 1 and drops[20, 20] == 0 and drops.shape == (28, 28)
-
-
 def test_runs_are_listed_shown_and_compared(client, folder):
     listed = {row["name"]: row for row in client.get("/api/runs").json()}
     assert listed["whole"]["state"] == "finished" and "--resume" in listed["run"]["resume"]
@@ -151,6 +142,20 @@ def test_labelled_drawings_are_kept_as_a_folder_per_class(client, folder):
         assert client.post("/api/collect", params={"label": label}, content=draw()).status_code == 422
     assert [path.name for path in (folder / "kept").iterdir()] == ["7"]
     assert client.post("/api/collect?label=8", content=b"no picture").status_code == 422
+
+
+def test_what_is_kept_is_what_transfer_takes(client, folder):
+    for label, strokes in (("seven", SEVEN), ("one", ONE)):
+        for size in ((720, 480), (1440, 960)):
+            content = draw(*strokes, size=size)
+            assert client.post("/api/collect", params={"label": label}, content=content).status_code == 200
+    images = folder / "images"
+    images.mkdir()
+    for label in ("seven", "one"):
+        (folder / "kept" / label).rename(images / label)
+    found = load_pictures(find_classes(images, "--images"), load_letter, "letters")
+    assert found.counts == {"one": 2, "seven": 2} and found.images.shape == (4, 28, 28, 1)
+    assert found.images.max(axis=(1, 2, 3)).min() > 200
 
 
 def test_who_sends_the_same_drawing_at_once_gets_a_file_each(client, folder):
@@ -291,14 +296,22 @@ def test_answers_do_not_wait_for_the_next_packet_and_idle_connections_are_closed
 def test_the_page_reads_what_is_drawn_typed_and_uploaded_and_shows_runs(address, tmp_path):
     text = "document.getElementById('answer').textContent"
     with Browser(tmp_path / "profile") as browser:
+        browser.call("Network.enable")
         browser.open(address, 390)
         wait_for(browser, "document.querySelectorAll('#classifier option').length", 3)
         assert browser.run("document.documentElement.scrollWidth <= 390")
         browser.run(DRAW.replace("STROKES", json.dumps(SEVEN)))
         wait_for(browser, text, "7")
         assert browser.run("document.querySelector('#bars .best').firstChild.textContent") == "7"
+        wait_for(browser, "document.getElementById('spoken').textContent.split(',')[0]", "7")
         browser.run(DRAW.replace("STROKES", json.dumps(ONE)))
         wait_for(browser, text, "7 1")
+        assert (
+            browser.run("document.querySelector('#bars .best').firstChild.textContent") == "1"
+        )  # the one under the pen
+        browser.run("document.querySelector('#glyphs button').click()")
+        assert browser.run("document.querySelector('#bars .best').firstChild.textContent") == "7"
+        assert browser.run("document.activeElement === document.querySelector('#glyphs button')")
         browser.run("document.getElementById('undo').click()")
         wait_for(browser, text, "7")
         browser.run("document.getElementById('clear').click()")
@@ -327,3 +340,16 @@ def test_the_page_reads_what_is_drawn_typed_and_uploaded_and_shows_runs(address,
         browser.run("document.querySelector('#board button').click()")
         wait_for(browser, "document.querySelectorAll('#detail .pictures li').length", server.SHOWN_ROWS)
         assert browser.run("document.documentElement.scrollWidth <= 390")
+        assert browser.run("document.activeElement.textContent") == "other"
+
+        names = {}  # every control has one
+        for node in browser.call("Accessibility.getFullAXTree")["nodes"]:
+            if not node["ignored"]:
+                names.setdefault(node["role"]["value"], []).append(node["name"]["value"] if "name" in node else "")
+        assert {"tab", "button", "checkbox", "table"} <= set(names)
+        assert all(
+            names[role] and all(names[role]) for role in ("tab", "button", "checkbox", "table", "image", "region")
+        )
+        asked = [event["params"] for event in browser.events if event["method"] == "Network.requestWillBeSent"]
+        urls = [request["request"]["url"] for request in asked]
+        assert len(urls) > 5 and all(url.startswith((address, "data:", "blob:")) for url in urls)

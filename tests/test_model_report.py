@@ -202,7 +202,7 @@ def sees_one_corner():
     weights = np.zeros((28, 28, 2), np.float32)
     weights[4:7, 22:25, 1] = 1
     model.set_weights([weights.reshape(784, 2), np.array([0, -2], np.float32)])
-    return open_network(model)
+    return open_network(model).predict
 
 
 def find_lowest(found):

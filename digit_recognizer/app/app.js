@@ -361,7 +361,7 @@ $('keep').onsubmit = async (event) => {
 
 // Runs
 
-const COLUMNS = ['name', 'model', 'seed', 'epochs', 'rows', 'accuracy', '95 % interval', 'time', 'state']
+const COLUMNS = ['name', 'accuracy', '95 % interval', 'model', 'seed', 'epochs', 'rows', 'time', 'state']
 const NUMBERS = ['seed', 'epochs', 'rows', 'accuracy', 'time']
 
 function formatSeconds(seconds) {
@@ -420,7 +420,7 @@ $('compare').onclick = () => {
   const [one, other] = ticked()
   load(`api/compare?${new URLSearchParams({ one, other })}`, (found) => [
     element('h2', {}, `${one} and ${other}`), element('pre', {}, found.text),
-    ...[one, other].flatMap((name, place) => [element('h3', {}, `Only ${name} has right`),
+    ...(found.only ? [one, other] : []).flatMap((name, place) => [element('h3', {}, `Only ${name} has right`),
       found.only[place].length ? drawPictures(found.only[place]) : element('p', {}, 'None.')]),
   ])
 }
@@ -442,7 +442,7 @@ function drawConfusions(counts, names) {
     if (label !== predicted && count) cell.style.background = `color-mix(in srgb, #d9822b ${Math.round(15 + 60 * count / most)}%, transparent)`
     return cell
   })))
-  return element('div', { class: 'scroll', role: 'region', tabindex: 0, 'aria-label': 'Confusions' }, element('table', { class: 'confusions' }, element('thead', {}, head), element('tbody', {}, ...rows)))
+  return element('div', { class: 'scroll', role: 'region', tabindex: 0, 'aria-label': 'Confusions' }, element('table', { class: 'confusions', 'aria-label': 'Confusions' }, element('thead', {}, head), element('tbody', {}, ...rows)))
 }
 
 function drawCurves(history) {  // errors on a logarithmic axis, so that late epochs show
@@ -504,7 +504,7 @@ for (const name of tabs) {
 redraw()
 try {
   const { classifiers, collect } = await ask('api/start')
-  $('classifier').replaceChildren(...classifiers.map((name) => element('option', {}, name)))
+  $('classifier').append(...classifiers.slice(1).map((name) => element('option', {}, name)))
   $('keep').hidden = !collect
   if (collect) $('keep').append(element('p', { class: 'quiet' }, `Drawings you keep go to ${collect}, into a folder per label. Nothing else is kept.`))
 } catch (error) { showError(error) }

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import io
 import json
+import os
 import re
 import socket
 import tempfile
@@ -42,6 +43,7 @@ from digit_recognizer.evaluation.leaderboard import COLUMNS, FINISHED, is_run, r
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.evaluation.predictions import compare
 from digit_recognizer.io import find_free_path, hash_file, write_atomically
+from digit_recognizer.reporting.model_report import compute_saliency
 from digit_recognizer.reporting.run_report import ExaminedRun, load_examined_run, load_history
 from digit_recognizer.training.run import find_input_dir
 from digit_recognizer.training.transfers import is_transfer
@@ -70,7 +72,7 @@ SMALL_BATCH = 8  # images: 3 ms on 2 cores, where 64 take 13
 MOST_COLLECTED = 10_000  # drawings in one class
 SHOWN_ROWS = 24  # images of a run or a comparison
 SIDE_PX = 28
-PATCH_PX, PATCH_STEP_PX = 6, 2  # of what is covered to see what the model looks at
+PAPER = 0  # covers an image to see what the model looks at; grey on a glyph makes it no digit
 CLASS_NAME = re.compile(r"[^./\\][^/\\]{0,30}")
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
@@ -125,7 +127,9 @@ def open_socket(host: str, port: int) -> socket.socket:
         # Named as TCP, it gets asyncio's TCP_NODELAY: without it every answer on an open connection took 40 ms longer.
         return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listening.detach())
     except OSError as error:
-        raise InputError("app.address", column="--port", received=f"{host}:{port}", reason=error.strerror) from error
+        errno = error.errno or 0  # below 0 for a name that is not found; Python's own words would name the port again
+        reason = os.strerror(errno) if errno > 0 else error.strerror
+        raise InputError("app.address", column="--port", received=f"{host}:{port}", reason=reason) from error
 
 
 def build_server(app: Starlette) -> uvicorn.Server:
@@ -267,7 +271,8 @@ class _Server:
         classifier = self.load(name)
         if not isinstance(classifier, Classifier):
             raise InputError("app.no_occlusion", received=name)
-        return compute_occlusion(classifier, image)
+        changes = compute_saliency(classifier.predict, image, PAPER).changes
+        return np.kron(-changes, np.ones([SIDE_PX // side for side in changes.shape]))  # a drop for each pixel
 
     async def keep(self, request: Request) -> Response:
         """Keep the drawing in the request's body under the label that it names."""
@@ -319,12 +324,15 @@ class _Server:
     def _compare(self, one: str, other: str) -> dict[str, Any]:
         paths = self._find_run(one), self._find_run(other)
         found = compare(*paths)
+        text = str(found).replace(str(paths[0]), one).replace(str(paths[1]), other)
+        if is_transfer(paths[0]):
+            return {"text": text, "only": None}
         (first, train), (second, _) = map(self._examine, paths)
         both = first.held_out & second.held_out
         right = [run.predictions == train.labels for run in (first, second)]
         only = [both & right[0] & ~right[1], both & right[1] & ~right[0]]
         return {
-            "text": str(found).replace(str(paths[0]), one).replace(str(paths[1]), other),
+            "text": text,
             "only": [
                 [_describe_row(row, train, wrong) for row in np.flatnonzero(rows)[:SHOWN_ROWS]]
                 for rows, wrong in zip(only, (second, first), strict=True)
@@ -383,18 +391,18 @@ class _Server:
         Raises:
             InputError: if it is too large, or no picture; it names the picture, not the file.
         """
-        try:
-            with tempfile.NamedTemporaryFile(prefix="digit-recognizer-app-") as file:
-                path = Path(file.name)
+        with tempfile.NamedTemporaryFile(prefix="digit-recognizer-app-") as file:
+            path = Path(file.name)
+            try:
                 size = await _receive(request, MOST_BYTES, file)
                 async with self.small:
                     pixels = await asyncio.to_thread(_count_pixels, path)
                 async with self.small if size <= SMALL_BYTES and pixels <= SMALL_PIXELS else self.large:
                     return await asyncio.to_thread(work, path)
-        except InputError as error:
-            if str(error.path or "").startswith(tempfile.gettempdir()):
-                error.path = "The picture"
-            raise
+            except InputError as error:
+                if error.path == path:
+                    error.path = "The picture"
+                raise
 
 
 async def _receive(request: Request, most_bytes: int, file: IO[bytes]) -> int:
@@ -440,36 +448,6 @@ def _keep(path: Path, folder: Path) -> Path:
             with write_atomically(kept, exclusive=True) as temporary:
                 Image.fromarray(pixels).save(temporary, "PNG")
             return kept
-
-
-def compute_occlusion(classifier: Classifier, image: np.ndarray) -> np.ndarray:
-    """Measure what a model looks at: how far the probability of its answer falls where paper covers the image.
-
-    The method is Zeiler and Fergus' occlusion (2014).
-
-    Args:
-        classifier: of images.
-        image: uint8 (28, 28, 1), 0 = paper, 255 = ink.
-
-    Returns:
-        float64 (28, 28): the mean drop, -1 to 1, over all patches that cover a pixel.
-
-    Example:
-        >>> compute_occlusion(classifier, image).shape  # doctest: +SKIP
-        (28, 28)
-    """
-    starts = range(0, SIDE_PX - PATCH_PX + 1, PATCH_STEP_PX)
-    patches = [(slice(y, y + PATCH_PX), slice(x, x + PATCH_PX)) for y in starts for x in starts]
-    covered = np.repeat(image[None], len(patches) + 1, axis=0)
-    for number, patch in enumerate(patches):
-        covered[number][patch] = 0
-    probabilities = classifier.predict(covered)
-    answer = probabilities[-1].argmax()
-    drops, counts = np.zeros((2, SIDE_PX, SIDE_PX))
-    for patch, row in zip(patches, probabilities, strict=False):
-        drops[patch] += probabilities[-1, answer] - row[answer]
-        counts[patch] += 1
-    return drops / counts
 
 
 def _knows_no_digit(classifier: Any) -> bool:

@@ -1,7 +1,7 @@
 """The model of one fold, opened and shown the rows that it was not trained on, and images of new classes."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -227,14 +227,26 @@ class Saliency(NamedTuple):
     changes: np.ndarray
 
 
-def compute_saliency(network: Network, image: np.ndarray) -> Saliency:
-    """Cover an image part by part with a grey patch, and measure how the probability of the prediction changes."""
+def compute_saliency(
+    predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, patch_shade: int = GREY
+) -> Saliency:
+    """Cover an image part by part with a patch, and measure how the probability of the prediction changes.
+
+    Args:
+        predict: from uint8 images (n, height, width, channels) to probabilities (n, classes).
+        image: uint8 (height, width, channels).
+        patch_shade: 0 to 255.
+
+    Example:
+        >>> compute_saliency(classifier.predict, image).changes.shape  # doctest: +SKIP
+        (14, 14)
+    """
     rows, columns = (np.arange(STEP_PX // 2, side, STEP_PX) for side in image.shape[:2])
     covered = np.repeat(image[None], len(rows) * len(columns), axis=0)
     for number, (row, column) in enumerate(itertools.product(rows, columns)):
         top, left = row - PATCH_PX // 2, column - PATCH_PX // 2
-        covered[number, max(top, 0) : top + PATCH_PX, max(left, 0) : left + PATCH_PX] = GREY
-    (probabilities,) = network.compute(network.model.outputs, np.concatenate([image[None], covered]))
+        covered[number, max(top, 0) : top + PATCH_PX, max(left, 0) : left + PATCH_PX] = patch_shade
+    probabilities = predict(np.concatenate([image[None], covered]))
     predicted = int(probabilities[0].argmax())
     changes = probabilities[1:, predicted] - probabilities[0, predicted]
     return Saliency(predicted, float(probabilities[0, predicted]), changes.reshape(len(rows), len(columns)))
@@ -276,7 +288,7 @@ def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequenc
 
 def _describe_saliency(network: Network, examples: Examples, folder: Path) -> Section:
     names = examples.class_names
-    saliencies = [compute_saliency(network, image) for image in examples.images]
+    saliencies = [compute_saliency(network.predict, image) for image in examples.images]
     titles = []
     table = [("image", "prediction", "probability", "label", "largest drop", "with the patch at", "largest rise")]
     for name, label, (predicted, probability, changes) in zip(examples.names, examples.labels, saliencies, strict=True):

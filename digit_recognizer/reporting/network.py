@@ -104,6 +104,10 @@ class Network:
             raise UnusableRunError("report.diverged", received=self.model.name)
         return arrays
 
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Compute the probabilities, float32 (n, classes), of images uint8 (n, height, width, channels)."""
+        return self.compute(self.model.outputs, images)[0]
+
 
 def open_network(model: "keras.Model") -> Network:
     """Make all layers of a model reachable by name.
