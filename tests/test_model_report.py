@@ -202,7 +202,7 @@ def sees_one_corner():
     weights = np.zeros((28, 28, 2), np.float32)
     weights[4:7, 22:25, 1] = 1
     model.set_weights([weights.reshape(784, 2), np.array([0, -2], np.float32)])
-    return open_network(model).predict
+    return open_network(model)
 
 
 def find_lowest(found):
@@ -212,7 +212,7 @@ def find_lowest(found):
 def test_the_probability_drops_most_where_the_patch_covers_what_counts(sees_one_corner):
     image = np.zeros((28, 28, 1), np.uint8)
     image[4:7, 22:25] = 255
-    found = compute_saliency(sees_one_corner, image)
+    found = compute_saliency(sees_one_corner.predict, image)
     assert (found.predicted, found.changes.shape) == (1, (14, 14))
     assert found.probability == pytest.approx(1 / (1 + np.exp(-7)), abs=1e-5)  # nine pixels of ink, less 2
     assert find_lowest(found) == (2, 11)  # cell 2 is centred on pixel 5, cell 11 on pixel 23
@@ -222,7 +222,7 @@ def test_the_probability_drops_most_where_the_patch_covers_what_counts(sees_one_
 
 
 def test_the_class_that_is_measured_is_the_prediction_without_a_patch(sees_one_corner):
-    found = compute_saliency(sees_one_corner, np.zeros((28, 28, 1), np.uint8))
+    found = compute_saliency(sees_one_corner.predict, np.zeros((28, 28, 1), np.uint8))
     assert found.predicted == 0 and find_lowest(found) == (2, 11)  # grey there draws the ink of the other class
     assert found.changes.min() < -0.5 and found.changes.max() == 0
 
