@@ -7,9 +7,11 @@ For a long run of the mutations, with other examples every time:
 
 import errno
 import logging
+import os
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,14 @@ def test_damaged_tiffs_let_neither_pillow_nor_libtiff_say_a_word(tmp_path):
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert finished.stdout == "photos.damaged\n" * 2
     assert finished.stderr == ""
+
+
+def test_standard_error_is_there_again_after_tiffs_in_threads(tmp_path):
+    Image.effect_noise((400, 400), 64).save(tmp_path / "noise.tif", compression="tiff_lzw")
+    before = os.fstat(2)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: load_photograph(tmp_path / "noise.tif"), range(100)))
+    assert os.path.samestat(before, os.fstat(2))
 
 
 def test_a_jpeg_gives_the_luma_that_it_stores(tmp_path):

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -74,6 +75,8 @@ OTHER_KINDS = {  # of files that people name, by their first bytes
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError, AttributeError) + (
     (AssertionError, RuntimeError, struct.error, zlib.error)
 )  # fmt: skip
+
+_standard_error = threading.Lock()  # without it, a thread would keep another's silence, and restore that for good
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # Pillow also logs damage, which Python would print
 
@@ -263,20 +266,22 @@ def _check_tags(path: Path, content: bytes) -> None:
 
 def _decode(image: Any) -> None:
     """Decode the pixels, and keep libtiff, which writes to the process's standard error by itself, quiet."""
-    try:
-        kept = os.dup(2) if image.format == "TIFF" else None
-    except OSError:  # there is no standard error
-        kept = None
-    if kept is None:
+    if image.format != "TIFF":
         image.load()
         return
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        image.load()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    with _standard_error:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no standard error
+            image.load()
+            return
+        try:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            image.load()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _convert(image: "Image", mode: Literal["L", "RGB"], notes: list[str]) -> "Image":
