@@ -69,7 +69,7 @@ class App:
 
     def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
+        self.process.wait(120)  # of a busy machine; a free one takes 2
         self.folder.cleanup()
 
     def post(self, content: bytes, path: str = "/api/read", headers: dict[str, str] | None = None) -> tuple[int, dict]:
