@@ -81,7 +81,7 @@ def train(config: RunConfig, dataset: Any, count: int, seed: int) -> tuple[list[
             on_epoch_end=lambda epoch, logs: epochs.append(time.perf_counter() - started - sum(epochs))
         )
         trainer = Trainer(model, config, TrainingSession([clock]))
-        trainer.fit_compiled(batches, epochs=config.epochs)
+        trainer.fit(batches, epochs=config.epochs)
         predictions = trainer.predict(dataset.images[evaluated]).argmax(axis=1)
     return epochs, float((predictions == dataset.labels[evaluated]).mean())
 

@@ -262,10 +262,12 @@ def check_archive(path: Path) -> None:
 def check_arrays(path: Path) -> None:
     """A checkpoint or a fold model, both of which carry a SHA-256."""
     from digit_recognizer.training.checkpoint import unpack_state
-    from digit_recognizer.training.weights import unpack_weights
+    from digit_recognizer.training.weights import load_arrays
 
-    unpack = unpack_state if path.name.startswith("state") else unpack_weights
-    unpack(path.read_bytes())
+    if path.name.startswith("state"):
+        unpack_state(path.read_bytes())
+    else:
+        load_arrays(path, path.stat().st_size)
 
 
 def check_image(path: Path) -> None:

@@ -129,7 +129,7 @@ def main() -> None:
     compile_model(model, len(batches), config, epochs=chosen.epochs, learning_rate=config.learning_rate)
 
     log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch + 1, logs, flush=True))
-    Trainer(model, config, TrainingSession([log])).fit_compiled(batches, epochs=chosen.epochs)
+    Trainer(model, config, TrainingSession([log])).fit(batches, epochs=chosen.epochs)
     model.save(chosen.output / "classifier.keras")
     keras.config.set_dtype_policy("float32")
     trained = build_model("champion", classes=NO_DIGIT + 1)

@@ -59,7 +59,7 @@ def build_ours(
     with precision_policy(precision):
         model = build_model(architecture)
         compile_model(model, len(batches), config, epochs=1000, learning_rate=1e-3)
-    return lambda: Trainer(model, config).fit_compiled(batches, epochs=1)
+    return lambda: Trainer(model, config).fit(batches, epochs=1)
 
 
 def build_plain_keras(architecture: str, images: np.ndarray, labels: np.ndarray) -> Epoch:

@@ -17,8 +17,7 @@ from digit_recognizer.data.csv import PIXELS
 from digit_recognizer.data.dataset import Dataset, pixels_to_images
 from digit_recognizer.data.frames import read_images
 from digit_recognizer.errors import DivergedError, InputError, suggest
-from digit_recognizer.models import build_config, register_model
-from digit_recognizer.models._own import Builder
+from digit_recognizer.models import Builder, build_config, register_model
 from digit_recognizer.training.callbacks import Progress, list_callbacks
 from digit_recognizer.training.hardware import choose_precision, data_parallel, precision_policy
 from digit_recognizer.training.inputs import build_fresh_model, check_model_flags, make_inputs

@@ -12,9 +12,10 @@ from resuming import StopAfterSaving
 
 import digit_recognizer as dr
 from digit_recognizer import cv
+from digit_recognizer import models as _own
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import find_cache_dir
-from digit_recognizer.models import _own, build_config
+from digit_recognizer.models import build_config
 from digit_recognizer.training.reproducibility import hash_source
 
 MINE = """

@@ -176,15 +176,6 @@ def test_random_weights_are_the_same_at_every_call_whatever_the_seed() -> None:
     assert all((one == other).all() for one, other in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("unfreeze", [vgg16.unfreeze_block, vgg16.split_backbone])
-@pytest.mark.parametrize("block", ["block6", "", "vgg16"])
-def test_an_unknown_block_is_refused_with_the_names_of_all(
-    model: keras.Model, unfreeze: Callable[[keras.Model, str], object], block: str
-) -> None:
-    with expect_error("models.unfreeze", received=block):
-        unfreeze(model, block)
-
-
 def rewrite(change: Callable[[h5py.File], object]) -> Callable[[Path], None]:
     """Writes a good file and changes it."""
 

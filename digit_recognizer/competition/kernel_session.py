@@ -34,7 +34,7 @@ from digit_recognizer.reporting.plots import (
     save_figure,
 )
 from digit_recognizer.training.cross_validation import CVResult, resume, run_cross_validation
-from digit_recognizer.training.run import CONFIG, METRICS, Call, load_history
+from digit_recognizer.training.run import CONFIG, METRICS, load_history
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,7 +107,7 @@ class Session:
         try:
             with raise_on_signals(), _stopped_in_time(self.ends):
                 if earlier is None:
-                    call = Call(format_run_command(self.config), in_python=False)
+                    call = format_run_command(self.config)
                     self.result = run_cross_validation(self.config, call=call)
                 else:
                     self.result = self._resume(earlier)

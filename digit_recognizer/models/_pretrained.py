@@ -8,9 +8,8 @@ import hashlib
 import io
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,23 +23,18 @@ if TYPE_CHECKING:
 HEADER_BYTES_PER_LAYER = 16_384  # the official files have 1,700 and 2,100
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """A model of `keras.applications` without its top.
-
-    Attributes:
-        name: of the architecture.
-        file: what Keras calls its weights file.
-        md5: the hash of that file, as Keras publishes it (`keras.applications`).
-    """
+class Backbone(NamedTuple):
+    """A model of `keras.applications` without its top."""
 
     name: str
+    """Of the architecture."""
     file: str
+    """What Keras calls its weights file."""
     md5: str
+    """The hash of that file, as Keras publishes it (`keras.applications`)."""
 
 
-@dataclass(frozen=True)
-class SplitModel:
+class SplitModel(NamedTuple):
     """A model cut in two: `upper(lower(images))` is what the whole model gives. Both halves share its layers."""
 
     lower: "keras.Model"

@@ -17,7 +17,6 @@ BACKBONE = Backbone(
     "ResNet152V2", "resnet152v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "ed17cf2e0169df9d443503ef94b23b33"
 )
 SIDE_PX = 256
-FEATURES = 2048  # numbers per image that the backbone computes
 DROPOUT = 0.5  # the report leaves it open; the rate that vgg16's head has, and its reason
 RANDOM_WEIGHTS_SEED = 0  # not the run's: equal pictures have equal features then, whatever the seed
 

@@ -5,7 +5,6 @@ so the order is drawn here, from the seed and the epoch alone: an epoch can be r
 """
 
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -110,15 +109,12 @@ def to_tf_data(batches: PredictionBatches | TrainingBatches) -> Any:
     import tensorflow as tf
 
     signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in batches[0])
-    source = weakref.ref(batches)
-    dataset = tf.data.Dataset.from_generator(lambda: _draw_all(source()), output_signature=signature)
+    # an iterator keeps the dataset alive, and that its batches: so there is a method when it is asked for
+    draw: Any = weakref.WeakMethod(batches.__getitem__)
+    count = len(batches)
+    dataset = tf.data.Dataset.from_generator(lambda: map(draw(), range(count)), output_signature=signature)
     options = tf.data.Options()
     options.autotune.enabled = False
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2).with_options(options)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2).with_options(options)
     dataset.batches = batches  # keeps them alive as long as the dataset
     return dataset
-
-
-def _draw_all(batches: PredictionBatches | TrainingBatches | None) -> Iterator[tuple[np.ndarray, ...]]:
-    assert batches is not None, "an iterator keeps the dataset alive, and that its batches"
-    return map(batches.__getitem__, range(len(batches)))

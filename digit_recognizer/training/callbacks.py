@@ -13,7 +13,7 @@ import importlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 
@@ -22,8 +22,7 @@ from digit_recognizer.console import format_seconds, open_bar
 from digit_recognizer.errors import InputError, LostError, PrunedError, WriteError
 from digit_recognizer.training.run import HISTORY_COLUMNS, Run
 
-TENSORBOARD = "tensorboard"  # in the run folder
-MLFLOW_ADDRESS, MLFLOW_RUN_ID = "MLFLOW_TRACKING_URI", "mlflow.json"  # the variable; the file in the run folder
+ADDRESS, RUN_ID = "MLFLOW_TRACKING_URI", "mlflow.json"  # the variable; the file in the run folder
 SECONDS_BETWEEN_LINES = 4.0  # a model of one second an epoch would fill the log otherwise
 
 
@@ -46,7 +45,6 @@ class Progress(keras.callbacks.Callback):
         self.first_epoch_seconds = 0.0
         self.last_line = -SECONDS_BETWEEN_LINES
         self.bar = open_bar("training", epochs_left, delay=0)
-        self.shown = 0.0  # of the epoch under way
         if not self.bar.disable:  # elsewhere no hook: with one, Keras fetches its metrics after every batch
             self.on_train_batch_end = self._show_batch
 
@@ -99,16 +97,12 @@ class Progress(keras.callbacks.Callback):
     def _count(self, epochs: int) -> None:
         self.epochs += epochs
         self.epochs_left -= epochs
-        self.bar.update(epochs - self.shown)
-        self.shown = 0.0
+        self.bar.update(self.epochs - self.bar.n)
 
     def _show_batch(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Fill the bar up to a batch, counted from 0, of the epoch under way."""
-        steps = self.params.get("steps")
-        if steps:
-            done = min((batch + 1) / steps, 1.0)
-            self.bar.update(done - self.shown)
-            self.shown = done
+        if steps := self.params.get("steps"):
+            self.bar.update(self.epochs + min((batch + 1) / steps, 1.0) - self.bar.n)
 
     def _eta(self, now: float) -> str:
         """The time left at the pace so far; without the first epoch, which also compiles, once there is another."""
@@ -123,30 +117,15 @@ def format_fold(fold: int, folds: int) -> str:
     return f"fold {fold} [{fold + 1}/{folds}]"
 
 
-class Tracker(Protocol):
-    """One program that a run is logged to. Metrics of a fold are called `fold<k>/<name>`, with k as in history.csv."""
-
-    name: str
-
-    def log_metrics(self, metrics: dict[str, float], step: int, at_seconds: float) -> None:
-        """Log metrics of an epoch, counted from 1, or of the whole run (0); `at_seconds` is since 1970."""
-
-    def log_text(self, tags: dict[str, str]) -> None:
-        """Log what is no number."""
-
-    def close(self, status: str) -> None:
-        """End the logging; the status is FINISHED, KILLED (interrupted or pruned) or FAILED."""
-
-
 class Trackers(keras.callbacks.Callback):
     """The trackers of one run, as a Keras callback and as a context that reports how the run ended.
 
     Args:
         log: prints a line.
-        trackers: those asked for.
+        trackers: those asked for; see `digit_recognizer.training.tracking`.
     """
 
-    def __init__(self, log: Callable[[str], None], trackers: list[Tracker]) -> None:
+    def __init__(self, log: Callable[[str], None], trackers: list[Any]) -> None:
         super().__init__()
         self.log, self.trackers = log, trackers
 
@@ -174,7 +153,16 @@ class Trackers(keras.callbacks.Callback):
 
     def log_result(self, metrics: dict[str, Any]) -> None:
         """Log the content of metrics.json, just before the run has finished."""
-        numbers, tags = describe_result(metrics)
+        low, high = metrics["oof_accuracy_interval"]
+        numbers = {
+            **{f"fold{fold}/oof_accuracy": accuracy for fold, accuracy in enumerate(metrics["fold_accuracies"])},
+            "oof_accuracy_low": low,
+            "oof_accuracy_high": high,
+        }
+        whole_run = ("oof_accuracy", "calibration_error", "untrained_accuracy", "elapsed_seconds", "training_seconds")
+        numbers |= {name: metrics[name] for name in whole_run if metrics[name] is not None}
+        tags = {"ineligible": metrics["ineligible"] or "no"}
+        tags |= {name: metrics[name] for name in ("submission", "precision") if metrics[name]}
         self._call("log_metrics", numbers, 0, time.time())
         self._call("log_text", tags)
         self._close("FINISHED")
@@ -204,10 +192,8 @@ def check_trackers(config: RunConfig) -> None:
     Raises:
         InputError: if a package is not installed, or an address does not answer.
     """
-    if config.tensorboard:
-        _load_trackers().check_tensorboard()
-    if os.environ.get(MLFLOW_ADDRESS):
-        _load_trackers().check_mlflow()
+    if (tracking := _load_tracking(config)) is not None:
+        tracking.check_packages(config)
 
 
 def open_trackers(config: RunConfig, run: Run, commit: str | None) -> Trackers:
@@ -221,49 +207,16 @@ def open_trackers(config: RunConfig, run: Run, commit: str | None) -> Trackers:
     Raises:
         InputError: if a tracker does not accept the run.
     """
-    configuration = flatten_configuration(config)
-    tags = {
-        "subcommand": run.subcommand,
-        "model": config.model_name,
-        "commit": commit or "unknown",
-        "run_folder": str(run.path),
-    }
-    trackers: list[Tracker] = []
-    if config.tensorboard:
-        trackers.append(_load_trackers().TensorBoardTracker(run.path / TENSORBOARD, configuration, tags))
-        run.log(f"for the curves: tensorboard --logdir {run.path.parent}")
-    if os.environ.get(MLFLOW_ADDRESS):
-        tracker = _load_trackers().MLflowTracker(run.path, configuration, tags)
-        trackers.append(tracker)
-        run.log(f"MLflow run {tracker.run_id} at {tracker.address}")
-    elif (run.path / MLFLOW_RUN_ID).exists():
-        run.log(f"note: this run is no longer logged to MLflow, because {MLFLOW_ADDRESS} is not set")
-    return Trackers(run.log, trackers)
+    if (run.path / RUN_ID).exists() and not os.environ.get(ADDRESS):
+        run.log(f"note: this run is no longer logged to MLflow, because {ADDRESS} is not set")
+    tracking = _load_tracking(config)
+    return Trackers(run.log, [] if tracking is None else tracking.start_trackers(config, run, commit))
 
 
-def flatten_configuration(config: RunConfig) -> dict[str, str | bool | int | float]:
-    """The configuration as names and plain values, without what is not set."""
-    fields = {name: " ".join(value) if isinstance(value, list) else value for name, value in config.to_json().items()}
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def describe_result(metrics: dict[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
-    """The content of metrics.json as numbers and tags; what a run has not measured is left out."""
-    low, high = metrics["oof_accuracy_interval"]
-    numbers = {
-        **{f"fold{fold}/oof_accuracy": accuracy for fold, accuracy in enumerate(metrics["fold_accuracies"])},
-        "oof_accuracy_low": low,
-        "oof_accuracy_high": high,
-    }
-    whole_run = ("oof_accuracy", "calibration_error", "untrained_accuracy", "elapsed_seconds", "training_seconds")
-    numbers |= {name: metrics[name] for name in whole_run if metrics[name] is not None}
-    tags = {"ineligible": metrics["ineligible"] or "no"}
-    return numbers, tags | {name: metrics[name] for name in ("submission", "precision") if metrics[name]}
-
-
-def _load_trackers() -> Any:
-    """The module of the trackers, by name: nobody pays for what is not used, and a kernel need not carry it."""
-    return importlib.import_module("digit_recognizer.training.tracking")
+def _load_tracking(config: RunConfig) -> Any:
+    """The module of the trackers, if one is asked for; by name: nobody pays for it else, nor must a kernel carry it."""
+    asked = config.tensorboard or os.environ.get(ADDRESS)
+    return importlib.import_module("digit_recognizer.training.tracking") if asked else None
 
 
 def list_callbacks(

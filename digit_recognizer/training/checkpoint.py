@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,8 +188,9 @@ def unpack_state(content: bytes) -> RunState:
         raise ValueError("another version of this package wrote it") from error
 
 
-def capture_state(trainer: "Trainer", model: keras.Model, epoch: int) -> TrainingState:
+def capture_state(trainer: "Trainer", epoch: int) -> TrainingState:
     """The state of a trainer after `epoch` epochs; arrays are copies."""
+    model = trainer.model
     best = next((c.best_weights for c in trainer.validation_callbacks if getattr(c, "best_weights", None)), None)
     frozen = _find_frozen(model)
     return TrainingState(
@@ -198,7 +199,8 @@ def capture_state(trainer: "Trainer", model: keras.Model, epoch: int) -> Trainin
         stopped=bool(model.stop_training),
         counters={
             type(callback).__name__: {
-                name: _to_plain(getattr(callback, name)) for name in COUNTERS[type(callback).__name__]
+                name: np.asarray(getattr(callback, name)).item()  # a number as JSON can hold it
+                for name in COUNTERS[type(callback).__name__]
             }
             for callback in trainer.validation_callbacks
         },
@@ -230,13 +232,13 @@ def restore_variables(model: keras.Model, state: TrainingState) -> None:
             variable.assign(array)
 
 
-def restore_callbacks(callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, state: TrainingState) -> None:
+def restore_callbacks(trainer: "Trainer", state: TrainingState) -> None:
     """Bring early stopping and plateau to a state; to be called after their `on_train_begin`, which resets them."""
-    for callback in callbacks:
+    for callback in trainer.validation_callbacks:
         for name, value in state.counters.get(type(callback).__name__, {}).items():
             setattr(callback, name, value)
         if hasattr(callback, "best_weights") and state.best_weights:
-            callback.best_weights = _insert_weights(model, state.best_weights)
+            callback.best_weights = _insert_weights(trainer.model, state.best_weights)
 
 
 def find_changing_variables(model: keras.Model) -> list[keras.Variable]:
@@ -259,11 +261,6 @@ def _insert_weights(model: keras.Model, changing: list[np.ndarray]) -> list[np.n
     """Complete saved weights by those of frozen layers, in the order of `model.weights`."""
     frozen, saved = _find_frozen(model), iter(changing)
     return [keras.ops.convert_to_numpy(weight) if id(weight) in frozen else next(saved) for weight in model.weights]
-
-
-def _to_plain(value: Any) -> Any:
-    """A number as JSON can hold it."""
-    return value.item() if hasattr(value, "item") else value
 
 
 def _sign(content: bytes) -> tuple[slice, bytes]:

@@ -44,12 +44,11 @@ from digit_recognizer.data.dataset import (
 )
 from digit_recognizer.data.frames import TableSource, read_test_table, read_train_table
 from digit_recognizer.data.labels import DIGITS, load_label_set
-from digit_recognizer.data.splits import assign_folds
+from digit_recognizer.data.splits import assign_folds, count_duplicates
 from digit_recognizer.errors import DivergedError, InputError, LostError, WriteError, reading_its_own_files
 from digit_recognizer.evaluation.metrics import evaluate
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
-from digit_recognizer.models import build_config, register_model
-from digit_recognizer.models._own import Builder
+from digit_recognizer.models import Builder, build_config, register_model
 from digit_recognizer.training.callbacks import (
     Progress,
     Trackers,
@@ -78,19 +77,20 @@ from digit_recognizer.training.reproducibility import (
     record_environment,
 )
 from digit_recognizer.training.run import (
+    CLASSES,
     CONFIG,
     IN_PYTHON,
     METRICS,
-    Call,
     CVResult,
+    FinishedRun,
     Run,
-    build_metrics,
     find_fold_weights,
     format_result,
     load_config,
     load_run,
     load_run_config,
     locate_model,
+    make_provenance,
     read_result,
 )
 from digit_recognizer.training.trainer import TrainingSession, train_model
@@ -160,14 +160,20 @@ def cross_validate(
     label_set = load_label_set(input_dir, None if test_table is None else test_table.sha256) if input_dir else DIGITS
     check_augmentation(config.augmentation, label_set, config.input_dir)
     dataset = make_dataset(config, train_table, test_table, label_set)
+    subcommand = "train" if single_split else "cv"
     if folder is not None and (folder / CONFIG).exists():
-        return _resume_call(folder, config, "train" if single_split else "cv", dataset, callbacks, executor)
-    call = Call(
-        text=_format_call(model, {**settings, **({"smoke": True} if smoke else {})}, single_split),
-        in_python=input_dir is None or test_table is None or callable(model),
-    )
+        started_with, _ = load_run_config(folder, subcommand)
+        if differing := compare_settings(started_with, config):
+            raise InputError("run.other_settings", path=folder, received=", ".join(differing))
+        return resume(folder, subcommand, dataset=dataset, callbacks=callbacks, executor=executor)
     return run_cross_validation(
-        config, single_split=single_split, dataset=dataset, callbacks=callbacks, executor=executor, call=call
+        config,
+        single_split=single_split,
+        dataset=dataset,
+        callbacks=callbacks,
+        executor=executor,
+        call=_format_call(model, {**settings, **({"smoke": True} if smoke else {})}, single_split),
+        in_python=input_dir is None or test_table is None or callable(model),
     )
 
 
@@ -186,21 +192,6 @@ def _format_call(model: str | Path | Builder, settings: dict[str, Any], single_s
     return make_printable(call)
 
 
-def _resume_call(
-    folder: Path,
-    config: RunConfig,
-    subcommand: str,
-    dataset: Dataset,
-    callbacks: Sequence[keras.callbacks.Callback],
-    executor: Executor | None,
-) -> CVResult:
-    """Resume the run in a folder, if it was started with the settings of this call."""
-    started_with, _ = load_run_config(folder, subcommand)
-    if differing := compare_settings(started_with, config):
-        raise InputError("run.other_settings", path=folder, received=", ".join(differing))
-    return resume(folder, subcommand, dataset=dataset, callbacks=callbacks, executor=executor)
-
-
 def run_cross_validation(
     config: RunConfig,
     *,
@@ -208,7 +199,8 @@ def run_cross_validation(
     dataset: Dataset | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     executor: Executor | None = None,
-    call: Call | None = None,
+    call: str | None = None,
+    in_python: bool = False,
 ) -> CVResult:
     """Run a configuration on its data set, from the CSV files to a submission.
 
@@ -219,7 +211,9 @@ def run_cross_validation(
         dataset: what `load_dataset` gives for this configuration, if it is loaded already.
         callbacks: as in `cross_validate`.
         executor: trains the folds; None stands for this process.
-        call: from Python that starts the run; None of a command, whose submission goes to submissions/.
+        call: from Python that starts the run, as one types it; a command has none, and its submission goes to
+            submissions/.
+        in_python: whether only such a call can resume the run, because its tables or its model are in no file.
 
     Returns:
         The result; everything else is in the run folder (see `digit_recognizer.training.run`).
@@ -246,7 +240,7 @@ def run_cross_validation(
         raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.test_row_count)
     fold_of_row = assign_held_out_folds(config, dataset, single_split)
     check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
-    with Run.create(config, "train" if single_split else "cv", call) as run, add_resume_hint(run):
+    with Run.create(config, "train" if single_split else "cv", call, in_python=in_python) as run, add_resume_hint(run):
         run.started = started
         # a model's file may be edited while the run trains: what counts is the copy in the run's folder
         config = config.replace(model=locate_model(run.path, config.model))
@@ -375,8 +369,8 @@ class FoldResult:
     Attributes:
         oof: float32 (held-out rows, classes), their probabilities.
         test: float32 (m, classes).
-        weights: the bytes of a safetensors file.
-        keras_archive: the bytes of a .keras file, for people who want plain Keras.
+        files: what goes into models/, by the ending of its name: a safetensors file, and a .keras file for people who
+            want plain Keras.
         history: of the trainer.
         seconds: of training, over all sessions.
         untrained_accuracy: on the held-out rows before the first step; None if it was not measured.
@@ -385,8 +379,7 @@ class FoldResult:
 
     oof: np.ndarray
     test: np.ndarray
-    weights: bytes
-    keras_archive: bytes
+    files: dict[str, bytes]
     history: list[dict[str, Any]]
     seconds: float
     untrained_accuracy: float | None
@@ -419,18 +412,16 @@ def train_folds(
         results = map_in_order(executor, train_fold if is_local else train_fold_remotely, sessions, setup)
         # results is a generator: each fold is trained when it is asked for
         for fold, result in zip(unfinished, results, strict=True):
-            new_epochs = 0
-            if not is_local:
-                new_epochs = len(result.history) - (trained_epochs if fold == unfinished[0] else 0)
-                new_history = result.history[len(result.history) - new_epochs :]
-                trackers.log_epochs(new_history)
-                replay(new_history, callbacks)
-                report_differences(run, setup.environment, fold, result.differences)
+            first_new = len(result.history) if is_local else trained_epochs if fold == unfinished[0] else 0
+            new_history = result.history[first_new:]
+            trackers.log_epochs(new_history)
+            replay(new_history, callbacks)
+            record_differences(run, setup.environment, fold, result.differences)
             save_fold(run, setup, fold, result)
             correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
             line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum()} of {len(correct)} rows wrong)"
             skipped = epochs_per_fold - len(result.history)
-            progress.end_fold(f"{format_fold(fold, config.folds)}  {line}", skipped, new_epochs)
+            progress.end_fold(f"{format_fold(fold, config.folds)}  {line}", skipped, len(new_history))
 
 
 # One fold, here or on another machine
@@ -456,8 +447,7 @@ def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
         result = FoldResult(
             oof=trainer.predict(images[held_out], config.tta),
             test=trainer.predict(setup.inputs.test, config.tta),
-            weights=pack_weights(model),
-            keras_archive=export_keras(model),
+            files={".keras": export_keras(model), ".safetensors": pack_weights(model)},
             history=trainer.history,
             seconds=seconds,
             untrained_accuracy=trainer.untrained_accuracy,
@@ -490,8 +480,8 @@ def save_fold(run: Run, setup: CVSetup, fold: int, result: FoldResult) -> None:
     state.training_seconds += result.seconds
     state.untrained_accuracy = result.untrained_accuracy
     weights = find_fold_weights(run.path, fold)
-    for path, content in ((weights.with_suffix(".keras"), result.keras_archive), (weights, result.weights)):
-        with write_atomically(path) as temporary:
+    for suffix, content in result.files.items():
+        with write_atomically(weights.with_suffix(suffix)) as temporary:
             temporary.write_bytes(content)
     run.write_history(state.history)
     state.finished_folds += 1
@@ -503,14 +493,6 @@ def replay(history: Sequence[dict[str, Any]], callbacks: Sequence[keras.callback
     for row in history:
         for callback in callbacks:
             callback.on_epoch_end(row["epoch"] - 1, {name: value for name, value in row.items() if name != "epoch"})
-
-
-def report_differences(run: Run, environment: dict[str, Any], fold: int, differences: list[str]) -> None:
-    """Log and record how the machine that trained a fold differs from the run's first one."""
-    named = [f"fold {fold}: {difference}" for difference in differences]
-    for difference in named:
-        run.log(f"WARNING: not exactly as on the run's first machine: {difference}")
-    record_differences(run, environment, named)
 
 
 # The end of a run
@@ -525,33 +507,32 @@ def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) ->
     ineligible = dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
     if is_own_model(config.model) and has_seen_test_rows(build_fresh_model(config)):
         ineligible = PRETRAINED_INELIGIBLE
-    provenance = Provenance(
-        model=config.model_name,
-        command=run.command,
-        commit=environment["commit"],
-        train_sha256=dataset.train_sha256,
-        test_sha256=dataset.test_sha256,
-        oof_accuracy=score.oof_accuracy,
-        ineligible=ineligible,
-        run=str(run.path),
-    )
-    submission = write_run_submission(run, config, dataset, provenance) if dataset.has_all_test_rows else None
-    result = CVResult(
-        score=score,
-        oof_probabilities=state.oof,
-        test_probabilities=state.test,
-        elapsed_seconds=run.elapsed_seconds,
-        training_seconds=state.training_seconds,
-        run_dir=run.path,
-        submission_path=submission,
-        ineligible=ineligible,
-        single_split=run.subcommand == "train",
-        untrained_accuracy=state.untrained_accuracy,
-        labels=dataset.labels,
-    )
+    scored = dict(vars(score))
+    confusion = scored.pop("confusion")
+    metrics: dict[str, Any] = {
+        "model": config.model_name,
+        "seed": config.seed,
+        **scored,
+        "most_frequent_confusion": {name: getattr(confusion, name) for name in ("label", "prediction", "rows")},
+        "training_seconds": state.training_seconds,
+        "precision": environment["fingerprint"]["precision"],
+        "train_sha256": dataset.train_sha256,
+        "test_sha256": dataset.test_sha256,
+        "shared_test_rows": dataset.shared_test_rows,
+        "duplicates": vars(count_duplicates(dataset.groups)),
+        "ineligible": ineligible,
+        "submission": None,
+        "single_split": run.subcommand == "train",
+        "untrained_accuracy": state.untrained_accuracy,
+        "resumed_with_differences": environment["resumed_with_differences"],
+        **({} if dataset.label_set == DIGITS else {CLASSES: dataset.label_set.to_json()}),
+    }
+    if dataset.has_all_test_rows:
+        provenance = make_provenance(run.path, run.command, environment["commit"], metrics)
+        metrics["submission"] = str(write_run_submission(run, config, dataset, provenance))
+    metrics["elapsed_seconds"] = run.elapsed_seconds
+    result = read_result(FinishedRun(run.path, metrics, state.oof, state.test), dataset.labels)
     run.log(format_result(result))
-    precision, differences = environment["fingerprint"]["precision"], environment["resumed_with_differences"]
-    metrics = build_metrics(config, dataset, result, precision, differences)
     trackers.log_result(metrics)  # before metrics.json, so that a run killed in between logs it again
     write_json(run.path / METRICS, metrics)
     return result
@@ -624,32 +605,24 @@ def resume(
     started = time.perf_counter()
     with reading_its_own_files():
         in_python = load_config(path, subcommand).get(IN_PYTHON)
-    if in_python and dataset is None and not (path / METRICS).exists():
-        raise InputError("run.started_in_python", path=path)
     if (path / METRICS).exists():
-        return _show_finished(path, subcommand, dataset)
-    with reading_its_own_files():
-        load_run_config(path, subcommand)
+        with reading_its_own_files():
+            result = read_result(load_run(path), None if dataset is None else dataset.labels)
+        if dataset is not None:
+            check_finished(path, subcommand, dataset)
+        with contextlib.suppress(OSError):  # a run killed in its very last step; or it lies where nobody may write
+            remove_checkpoint(path)
+        print_line(f"{path} has finished.\n{format_result(result)}")
+        return result
+    if in_python and dataset is None:
+        raise InputError("run.started_in_python", path=path)
     run, config = Run.reopen(path, subcommand)
     with run, add_resume_hint(run):
-        run.started = started
-        executor = executor or Executor()
+        run.started, executor = started, executor or Executor()
         _check_request(config, executor)
         dataset = dataset or load_dataset(config)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
         return _train_and_score(run, config, dataset, fold_of_row, executor, callbacks, allow_inexact)
-
-
-def _show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVResult:
-    """Print the result of a run that has finished."""
-    with reading_its_own_files():
-        result = read_result(load_run(path), None if dataset is None else dataset.labels)
-    if dataset is not None:
-        check_finished(path, subcommand, dataset)
-    with contextlib.suppress(OSError):  # a run killed in its very last step; or it lies where nobody may write
-        remove_checkpoint(path)
-    print_line(f"{path} has finished.\n{format_result(result)}")
-    return result
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ def fit_epochs(
     for epoch in range(first, last):
         listeners.on_epoch_begin(epoch)
         model.reset_metrics()
-        state = _take_state(model)
+        state: State = tuple([variable.value for variable in group] for group in _group_variables(model))
         for rows, maps in _draw_epoch(batches):
             state = run(state, images, targets, rows, maps)
         _put_state(model, state)
@@ -145,10 +145,6 @@ def warp(images: Any, inverse_maps: Any) -> Any:
             weight = jnp.where(inside, (1 - abs(x - column)) * (1 - abs(y - row)), 0)
             total += weight * jnp.take_along_axis(flat, place, axis=1)
     return total.reshape(images.shape)
-
-
-def _take_state(model: keras.Model) -> State:
-    return tuple([variable.value for variable in group] for group in _group_variables(model))
 
 
 def _put_state(model: keras.Model, state: State) -> None:

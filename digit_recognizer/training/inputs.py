@@ -12,7 +12,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -83,31 +83,22 @@ def make_inputs(dataset: Dataset, config: RunConfig) -> Inputs:
 # Features of a frozen backbone, and their cache
 
 
-@dataclass(frozen=True)
-class AugmentedVersion:
-    """One more version of every image, the same in all epochs, so that its features can be cached.
-
-    Attributes:
-        number: of the version, from 1; 0 would be the images as they are.
-        augment: from uint8 (n, height, width), or (n, height, width, channels) if there are several channels.
-        name: names `augment` and its settings; another name gets another file.
-        seed: batch b of version k is drawn by the generator of [seed, k, b].
-    """
+class AugmentedVersion(NamedTuple):
+    """One more version of every image, the same in all epochs, so that its features can be cached."""
 
     number: int
+    """Of the version, from 1; 0 would be the images as they are."""
     augment: Augment
+    """From uint8 (n, height, width) to the same."""
     name: str
+    """Names `augment` and its settings; another name gets another file."""
     seed: int
-
-    def apply(self, images: np.ndarray, batch: int) -> np.ndarray:
-        """Augment the images (n, height, width, channels) of a batch, by its number."""
-        rng = np.random.default_rng([self.seed, self.number, batch])
-        return self.augment(images, rng) if images.shape[-1] > 1 else self.augment(images[..., 0], rng)[..., None]
+    """Batch b of version k is drawn by the generator of [seed, k, b]."""
 
 
 def load_features(
     lower: keras.Model,
-    pixels: np.ndarray,
+    images: np.ndarray,
     cache_dir: Path | None,
     version: AugmentedVersion | None = None,
     batch_size: int = BATCH_SIZE,
@@ -117,7 +108,7 @@ def load_features(
 
     Args:
         lower: the frozen part of a model, from float32 images in [0, 1] to features.
-        pixels: uint8 (n, 784) or (n, height, width, channels), 255 = full ink; n at least 1.
+        images: uint8 (n, height, width, 1), 255 = full ink; n at least 1.
         cache_dir: folder of the kept features, made if need be; None keeps them in memory only.
         version: how the images are augmented first; None takes them as they are.
         batch_size: images per call of `lower`.
@@ -131,12 +122,9 @@ def load_features(
 
     Example:
         >>> halves = vgg16.split_backbone(build_model("vgg16", weights=None))          # doctest: +SKIP
-        >>> load_features(halves.lower, train.pixels, Path("input/.cache")).shape      # doctest: +SKIP
+        >>> load_features(halves.lower, dataset.images, Path("input/.cache")).shape    # doctest: +SKIP
         (42000, 512)
     """
-    if pixels.dtype != np.uint8 or len(pixels) == 0:
-        raise ValueError(f"pixels must be uint8 and at least one image; received {pixels.dtype} {pixels.shape}")
-    images = pixels.reshape(len(pixels), *lower.input_shape[1:])
     if cache_dir is None:
         return compute_features(lower, images, version, batch_size, label)
     path = cache_dir / f"features-{_hash_origin(lower, images, version, batch_size)}.npy"
@@ -168,7 +156,8 @@ def compute_features(
         for number, start in enumerate(range(0, len(images), size)):
             batch = images[start : start + size]
             if version is not None:
-                batch = version.apply(batch, number)
+                rng = np.random.default_rng([version.seed, version.number, number])
+                batch = version.augment(batch[..., 0], rng)[..., None]
             # blank images fill up the last batch: another batch shape would be compiled again
             padded = np.zeros((size, *batch.shape[1:]), np.float32)
             np.divide(batch, 255, out=padded[: len(batch)], dtype=np.float32)

@@ -101,7 +101,9 @@ class Muon(keras.optimizers.Muon):
         super().__init__(learning_rate, **{**MUON, **settings})
 
     def _should_use_adamw(self, variable: keras.Variable) -> bool:
-        return not is_hidden_kernel(variable)
+        """Whether a variable is no kernel between hidden layers: the first one of one channel, or the last."""
+        shape = variable.shape
+        return len(shape) < 2 or shape[-2] == 1 or any(name in variable.path for name in OUTPUT_LAYERS)
 
     def update_step(self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor) -> None:
         """Change one variable by its gradient; rounded in another order than Keras does it.
@@ -140,12 +142,6 @@ class Muon(keras.optimizers.Muon):
             tall = self.muon_a * tall + ops.matmul(tall, self.muon_b * gram + self.muon_c * ops.matmul(gram, gram))
         update = (ops.transpose(tall) if is_wide else tall) * (UPDATE_RMS * max(matrix.shape) ** 0.5)
         return ops.reshape(ops.cast(update, x.dtype), x.shape)
-
-
-def is_hidden_kernel(variable: keras.Variable) -> bool:
-    """Whether a variable is a kernel between hidden layers: not the first one of one channel, nor the last."""
-    shape = variable.shape
-    return len(shape) >= 2 and shape[-2] > 1 and not any(name in variable.path for name in OUTPUT_LAYERS)
 
 
 def build_optimizer(

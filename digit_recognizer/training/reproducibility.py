@@ -27,7 +27,7 @@ from digit_recognizer.config import RunConfig, flag, is_own_model
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError, UnusableRunError, reading_its_own_files
 from digit_recognizer.io import hash_file, load_npy, read_json, write_json
-from digit_recognizer.models._own import describe_source
+from digit_recognizer.models import describe_source
 from digit_recognizer.training.executors import Executor, count_threads, run_task
 from digit_recognizer.training.hardware import POLICIES, check_devices, choose_precision, name_processor
 from digit_recognizer.training.run import Run, load_run_config
@@ -240,7 +240,13 @@ def record_environment(
     fingerprint = take_fingerprint(config, dataset, machine)
     inexact: list[str] = []
     if recorded is not None:
-        inexact = [*recorded["resumed_with_differences"], *_accept(run.path, recorded, fingerprint, allow_inexact)]
+        then = recorded["fingerprint"]
+        if differences := compare_fingerprints(then, fingerprint):
+            other_data = any(then.get(name) != fingerprint[name] for name in ESSENTIAL)
+            if other_data or not allow_inexact:
+                code = "run.other_data" if other_data else "run.other_environment"
+                raise UnusableRunError(code, path=run.path, differences=join_differences(differences))
+        inexact = [*recorded["resumed_with_differences"], *differences]
         folds = run.path / "folds.npy"
         with reading_its_own_files():
             if folds.exists() and not np.array_equal(load_npy(folds), fold_of_row):
@@ -295,28 +301,20 @@ def check_finished(path: Path, subcommand: str, dataset: Dataset) -> None:
         raise UnusableRunError("run.finished_otherwise", path=path, differences=join_differences(differences))
 
 
-def record_differences(run: Run, environment: dict[str, Any], differences: list[str]) -> None:
-    """Record what differed during the run, so that nobody takes its numbers for exactly repeatable.
+def record_differences(run: Run, environment: dict[str, Any], fold: int, differences: list[str]) -> None:
+    """Log and record how the machine that trained a fold differs from the first: its numbers may not be repeatable.
 
     Args:
         run: its folder.
         environment: as `record_environment` returned it; changed in place.
+        fold: that was trained there.
         differences: one phrase each.
     """
+    for difference in differences:
+        environment["resumed_with_differences"].append(f"fold {fold}: {difference}")
+        run.log(f"WARNING: not exactly as on the run's first machine: fold {fold}: {difference}")
     if differences:
-        environment["resumed_with_differences"] += differences
         write_json(run.path / ENVIRONMENT, environment)
-
-
-def _accept(path: Path, recorded: dict[str, Any], now: dict[str, Any], allow_inexact: bool) -> list[str]:
-    """The differences from the recorded fingerprint, if they are acceptable."""
-    then = recorded["fingerprint"]
-    differences = compare_fingerprints(then, now)
-    if any(then.get(name) != now[name] for name in ESSENTIAL):
-        raise UnusableRunError("run.other_data", path=path, differences=join_differences(differences))
-    if differences and not allow_inexact:
-        raise UnusableRunError("run.other_environment", path=path, differences=join_differences(differences))
-    return differences
 
 
 def _read_environment(path: Path) -> dict[str, Any]:

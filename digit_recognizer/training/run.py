@@ -38,10 +38,8 @@ from digit_recognizer.competition.submissions import (
 )
 from digit_recognizer.config import RunConfig, name_model
 from digit_recognizer.console import format_command, format_seconds, print_line, raise_if_interrupted, show_as_text
-from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
-from digit_recognizer.data.splits import count_duplicates
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, reading_its_own_files
 from digit_recognizer.evaluation.metrics import Confusion, Score
 from digit_recognizer.io import (
     LOCK,
@@ -76,21 +74,9 @@ UPPER_BOUNDS = {
     "calibration_error": 1.0,
     "elapsed_seconds": math.inf,
     "training_seconds": math.inf,
+    "untrained_accuracy": 1.0,
 }
 REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "ineligible")
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call from Python that starts a run.
-
-    Attributes:
-        text: as one types it.
-        in_python: as in `Run`.
-    """
-
-    text: str
-    in_python: bool
 
 
 class Run:
@@ -119,13 +105,14 @@ class Run:
         self._log_text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
     @classmethod
-    def create(cls, config: Any, subcommand: str, call: "Call | None" = None) -> "Run":
+    def create(cls, config: Any, subcommand: str, call: str | None = None, *, in_python: bool = False) -> "Run":
         """Make the folder, before anything that takes time.
 
         Args:
             config: a `RunConfig`, or another with `model`, `run_dir` and `to_json`.
             subcommand: what fills it: cv, train or transfer.
-            call: from Python that starts it; None of the command that is running.
+            call: from Python that starts it, as one types it; None of the command that is running.
+            in_python: whether only such a call can resume it.
 
         Raises:
             InputError: if it cannot be made, or is not empty.
@@ -143,15 +130,15 @@ class Run:
         # looked for again under the lock: of two runs that find the folder empty, one gets it
         if (taken := _find_content(path)) is not None:
             raise InputError("run.exists" if taken == CONFIG else "run.folder_not_empty", path=path, received=taken)
-        run = cls(path, subcommand, call.text if call else format_command_line(), lock)
+        run = cls(path, subcommand, call or format_command_line(), lock)
         settings = config.to_json()
         if config.model.endswith(".py"):
             settings["model"] = Path(config.model).name
             with write_atomically(path / settings["model"]) as temporary:
                 temporary.write_bytes(Path(config.model).read_bytes())
         if call:  # an older version's run folder has no such entry, nor has that of a command
-            run.is_call, run.in_python = True, call.in_python
-            settings[IN_PYTHON] = call.in_python
+            run.is_call, run.in_python = True, in_python
+            settings[IN_PYTHON] = in_python
         write_json(path / CONFIG, {"subcommand": subcommand, "command": run.command, **settings})
         return run
 
@@ -164,15 +151,16 @@ class Run:
             subcommand: the command that resumes it, cv or train.
 
         Raises:
-            InputError: if there is no run in it, another command started it, its configuration cannot be read, or
-                another process is at work in it.
+            UnusableRunError: if there is no run in it, another command started it, or its configuration cannot be read.
+            InputError: if another process is at work in it.
         """
-        config, command = load_run_config(path, subcommand)
+        with reading_its_own_files():
+            content = load_config(path, subcommand)
+            config, command = load_run_config(path, subcommand)
         lock = claim_folder(path)
         for folder in (path, path / "models"):
             sweep_temporaries(folder, all_of_them=True)
         run = cls(path, subcommand, command, lock)
-        content = load_config(path, subcommand)
         run.is_call, run.in_python = IN_PYTHON in content, content.get(IN_PYTHON) is True
         return run, config
 
@@ -473,17 +461,16 @@ def read_run_provenance(path: Path) -> Provenance:
     Raises:
         InputError: if the run has not finished, or its files are damaged.
     """
-    metrics, environment = load_metrics(path), read_json(path / "environment.json")
-    return Provenance(
-        model=str(metrics.get("model")),
-        command=str(load_config(path, "cv", "train").get("command", "")),
-        commit=environment.get("commit") if isinstance(environment, dict) else None,
-        train_sha256=metrics["train_sha256"],
-        test_sha256=metrics["test_sha256"],
-        oof_accuracy=metrics["oof_accuracy"],
-        ineligible=metrics["ineligible"],
-        run=str(path),
-    )
+    environment, command = read_json(path / "environment.json"), load_config(path, "cv", "train").get("command", "")
+    commit = environment.get("commit") if isinstance(environment, dict) else None
+    return make_provenance(path, str(command), commit, load_metrics(path))
+
+
+def make_provenance(path: Path, command: str, commit: str | None, metrics: dict[str, Any]) -> Provenance:
+    """The provenance of what a run predicts, from the content of its metrics.json."""
+    copied = ("train_sha256", "test_sha256", "oof_accuracy", "ineligible")
+    values = {name: metrics[name] for name in copied}
+    return Provenance(model=str(metrics.get("model")), command=command, commit=commit, run=str(path), **values)
 
 
 def format_result(result: CVResult) -> str:
@@ -510,39 +497,6 @@ def format_result(result: CVResult) -> str:
     return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
 
 
-def build_metrics(
-    config: RunConfig, dataset: Dataset, result: CVResult, precision: str, differences: list[str]
-) -> dict[str, Any]:
-    """The content of metrics.json; `differences` are those of the environments in which the run was resumed."""
-    score = result.score
-    return {
-        "model": config.model_name,
-        "seed": config.seed,
-        "oof_accuracy": score.oof_accuracy,
-        "oof_accuracy_interval": list(score.oof_accuracy_interval),
-        "fold_accuracies": score.fold_accuracies,
-        "calibration_error": score.calibration_error,
-        "most_frequent_confusion": {
-            "label": score.confusion.label,
-            "prediction": score.confusion.prediction,
-            "rows": score.confusion.rows,
-        },
-        "elapsed_seconds": result.elapsed_seconds,
-        "training_seconds": result.training_seconds,
-        "precision": precision,
-        "train_sha256": dataset.train_sha256,
-        "test_sha256": dataset.test_sha256,
-        "shared_test_rows": dataset.shared_test_rows,
-        "duplicates": vars(count_duplicates(dataset.groups)),
-        "ineligible": result.ineligible,
-        "submission": str(result.submission_path) if result.submission_path else None,
-        "single_split": result.single_split,
-        "untrained_accuracy": result.untrained_accuracy,
-        "resumed_with_differences": differences,
-        **({} if dataset.label_set == DIGITS else {CLASSES: dataset.label_set.to_json()}),
-    }
-
-
 def read_result(run: FinishedRun, labels: np.ndarray | None = None) -> CVResult:
     """The result that a finished run had.
 
@@ -551,11 +505,16 @@ def read_result(run: FinishedRun, labels: np.ndarray | None = None) -> CVResult:
         labels: of its training rows, if they are at hand.
 
     Raises:
-        InputError: if its metrics.json was not written by a run of this version.
+        InputError: if its metrics.json was not written by a run of this version, or has numbers that no run has.
     """
     metrics = run.metrics
     try:
-        _check_numbers(metrics)
+        for name, most in UPPER_BOUNDS.items():
+            value = metrics[name]
+            if name == "untrained_accuracy" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+                raise ValueError(f"{name} is {str(value)[:20]!r}")
         return CVResult(
             score=Score(
                 fold_accuracies=metrics["fold_accuracies"],
@@ -581,17 +540,3 @@ def read_result(run: FinishedRun, labels: np.ndarray | None = None) -> CVResult:
         if isinstance(error, InputError):
             raise
         raise InputError("run.metrics_invalid", path=run.path / METRICS, reason=error) from error
-
-
-def _check_numbers(metrics: dict[str, Any]) -> None:
-    """Refuse numbers that no run has.
-
-    Raises:
-        KeyError: for one that is missing.
-        ValueError: for one that is none, or out of its range.
-    """
-    measured = metrics["untrained_accuracy"] is not None
-    for name, most in {**UPPER_BOUNDS, **({"untrained_accuracy": 1.0} if measured else {})}.items():
-        value = metrics[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-            raise ValueError(f"{name} is {str(value)[:20]!r}")

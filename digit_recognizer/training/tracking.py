@@ -9,6 +9,10 @@ MLflow gets one of its runs per run of ours, through its own client, which reads
 MLFLOW_TRACKING_URI says where; MLFLOW_EXPERIMENT_NAME, MLFLOW_RUN_ID, MLFLOW_TRACKING_USERNAME and the others mean
 what they mean to MLflow. The id of the MLflow run is kept in the run folder, so that a resumed run continues it, and
 what the server holds already is not sent again.
+
+A tracker logs metrics of an epoch, counted from 1, or of the whole run (step 0), at a time in seconds since 1970;
+metrics of a fold are called `fold<k>/<name>`, with k as in history.csv. It logs what is no number as tags. It is closed
+with the status FINISHED, KILLED (interrupted or pruned) or FAILED.
 """
 
 import contextlib
@@ -21,12 +25,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError, require
 from digit_recognizer.io import read_json, write_json
+from digit_recognizer.training.callbacks import ADDRESS, RUN_ID
+from digit_recognizer.training.run import Run
 
 EVENTS = "events.out.tfevents"  # TensorBoard knows its files by this
-ADDRESS = "MLFLOW_TRACKING_URI"
-RUN_ID = "mlflow.json"  # in the run folder
 # Left to itself the client retries for four minutes, and waits two for each answer. What is set already stays.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -36,18 +41,45 @@ PATIENCE = {
 }
 SHOWN_CHARACTERS = 200
 
+Configuration = dict[str, str | bool | int | float]
 
-def check_tensorboard() -> None:
-    """Find out whether TensorBoard's package is installed.
+
+def check_packages(config: RunConfig) -> None:
+    """Find out whether the packages asked for are installed, and whether MLflow's server or database answers.
 
     Raises:
-        InputError: if it is not.
+        InputError: if not.
     """
-    require("tensorboard.summary.writer.record_writer", "trackers")  # a folder `tensorboard` here has no such module
+    if config.tensorboard:  # a folder `tensorboard` here has no such module
+        require("tensorboard.summary.writer.record_writer", "trackers")
+    if os.environ.get(ADDRESS):
+        client = _import_mlflow()
+        with _explained():
+            client.MlflowClient().search_experiments(max_results=1)
+
+
+def start_trackers(config: RunConfig, run: Run, commit: str | None) -> list[Any]:
+    """The trackers asked for, each with the configuration; the commit is that the run was started at, if known.
+
+    Raises:
+        InputError: if one does not accept the run.
+    """
+    fields = {name: " ".join(value) if isinstance(value, list) else value for name, value in config.to_json().items()}
+    configuration = {name: value for name, value in fields.items() if value is not None}
+    tags = {"subcommand": run.subcommand, "model": config.model_name, "commit": commit or "unknown"}
+    tags["run_folder"] = str(run.path)
+    trackers: list[Any] = []
+    if config.tensorboard:
+        trackers.append(TensorBoardTracker(run.path / "tensorboard", configuration, tags))
+        run.log(f"for the curves: tensorboard --logdir {run.path.parent}")
+    if os.environ.get(ADDRESS):
+        trackers.append(tracker := MLflowTracker(run.path, configuration, tags))
+        run.log(f"MLflow run {tracker.run_id} at {hide_secrets(os.environ[ADDRESS])}")
+    return trackers
 
 
 class TensorBoardTracker:
-    """Writes the event files of one run; a `Tracker`.
+    """Writes the event files of one run.
 
     Args:
         folder: where they go; those of an earlier session are removed.
@@ -60,113 +92,81 @@ class TensorBoardTracker:
 
     name = "TensorBoard"
 
-    def __init__(self, folder: Path, configuration: dict[str, str | bool | int | float], tags: dict[str, str]) -> None:
-        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+    def __init__(self, folder: Path, configuration: Configuration, tags: dict[str, str]) -> None:
+        from tensorboard.plugins.hparams import summary_v2
 
         self.folder, self.tags, self.writers = folder, tags, dict[str, Any]()
         self.started = time.time()
-        start = plugin_data_pb2.SessionStartInfo(start_time_secs=self.started)
-        for name, value in configuration.items():
-            # Python counts True among the numbers, TensorBoard's table does not
-            kind = "bool_value" if value is True or value is False else None
-            kind = kind or ("string_value" if isinstance(value, str) else "number_value")
-            setattr(start.hparams[name], kind, value)
+        # an id of its own: TensorBoard would show runs of equal configurations as one
+        start = summary_v2.hparams_pb(configuration, trial_id=ascii(str(folder)), start_time_secs=self.started)
         try:
             for old in folder.rglob(f"{EVENTS}*"):
                 old.unlink()
-            self._write_session(metadata.SESSION_START_INFO_TAG, session_start_info=start)
+            self._write("", start)
             self.log_text({})
         except OSError as error:
             raise InputError("io.unwritable", path=folder, received=error.strerror) from error
 
     def log_metrics(self, metrics: dict[str, float], step: int, at_seconds: float) -> None:
         """Write scalars, each in the file of its fold or of the run."""
-        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.compat.proto.summary_pb2 import Summary
 
         of_part: dict[str, list[Any]] = {}
         for key, number in metrics.items():
             part, _, name = key.rpartition("/")
-            of_part.setdefault(part, []).append(summary_pb2.Summary.Value(tag=name, simple_value=number))
+            of_part.setdefault(part, []).append(Summary.Value(tag=name, simple_value=number))
         for part, values in of_part.items():
-            summary = summary_pb2.Summary(value=values)
-            self._write(part, event_pb2.Event(wall_time=at_seconds, step=step, summary=summary))
+            self._write(part, Summary(value=values), step, at_seconds)
 
     def log_text(self, tags: dict[str, str]) -> None:
         """Write a card of text, with all tags so far as a table in Markdown."""
-        from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+        from tensorboard.plugins.text import summary_v2
 
         self.tags = self.tags | tags
         table = "| | |\n|---|---|\n" + "\n".join(f"| {name} | {text} |" for name, text in self.tags.items())
-        value = summary_pb2.Summary.Value(
-            tag="about",
-            metadata=summary_pb2.SummaryMetadata(
-                plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name="text")
-            ),
-            tensor=tensor_pb2.TensorProto(
-                dtype=types_pb2.DT_STRING,
-                tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=1)]),
-                string_val=[table.encode("utf-8", errors="backslashreplace")],
-            ),
-        )
-        self._write("", event_pb2.Event(wall_time=time.time(), summary=summary_pb2.Summary(value=[value])))
+        self._write("", summary_v2.text_pb("about", table.encode("utf-8", errors="backslashreplace")))
 
     def close(self, status: str) -> None:
         """Write how the run ended, and close the files."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
         ended = {"FINISHED": api_pb2.STATUS_SUCCESS, "FAILED": api_pb2.STATUS_FAILURE}
         end = plugin_data_pb2.SessionEndInfo(
             status=ended.get(status, api_pb2.STATUS_UNKNOWN), end_time_secs=time.time()
         )
+        described = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=end))
+        value = Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=described, tensor=metadata.NULL_TENSOR)
         try:
-            self._write_session(metadata.SESSION_END_INFO_TAG, session_end_info=end)
+            self._write("", Summary(value=[value]))
         finally:
             for writer in self.writers.values():
                 with contextlib.suppress(OSError):  # of a full disk; the file is closed all the same
                     writer.close()
 
-    def _write_session(self, tag: str, **content: Any) -> None:
-        """Write a line for the table of hyperparameters."""
-        from tensorboard.compat.proto import event_pb2, summary_pb2
-        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+    def _write(self, part: str, summary: Any, step: int = 0, at_seconds: float | None = None) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
 
-        described = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**content))
-        value = summary_pb2.Summary.Value(tag=tag, metadata=described, tensor=metadata.NULL_TENSOR)
-        self._write("", event_pb2.Event(wall_time=time.time(), summary=summary_pb2.Summary(value=[value])))
-
-    def _write(self, part: str, event: Any) -> None:
         writer = self.writers.get(part) or self._open(part)
-        writer.write(event.SerializeToString())
+        writer.write(Event(wall_time=at_seconds or time.time(), step=step, summary=summary).SerializeToString())
         writer.flush()
 
     def _open(self, part: str) -> Any:
         """Start a file; a TensorBoard that has read an earlier one is made to forget it."""
-        from tensorboard.compat.proto import event_pb2
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         folder = self.folder / part
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{EVENTS}.{time.time_ns()}.{socket.gethostname()}"
         self.writers[part] = writer = RecordWriter(path.open("wb"))
-        begun = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        writer.write(event_pb2.Event(wall_time=self.started, file_version="brain.Event:2").SerializeToString())
-        writer.write(event_pb2.Event(wall_time=self.started, session_log=begun).SerializeToString())
+        for first in ({"file_version": "brain.Event:2"}, {"session_log": SessionLog(status=SessionLog.START)}):
+            writer.write(Event(wall_time=self.started, **first).SerializeToString())
         return writer
 
 
-def check_mlflow() -> None:
-    """Find out whether the server or database that MLFLOW_TRACKING_URI names answers.
-
-    Raises:
-        InputError: if it does not, or the client is not installed.
-    """
-    client = _import_mlflow()
-    with _explained():
-        client.MlflowClient().search_experiments(max_results=1)
-
-
 class MLflowTracker:
-    """Logs a run of ours to an MLflow run; a `Tracker`.
+    """Logs a run of ours to an MLflow run.
 
     Args:
         folder: of the run. The MLflow run that it names is continued; if it names none, one of its name is started.
@@ -175,40 +175,43 @@ class MLflowTracker:
 
     Attributes:
         run_id: of the MLflow run.
-        address: as it may be shown.
 
     Raises:
-        InputError: if the address does not take it, or does not know the run to be continued.
+        InputError: if the address does not take it, or does not know the run to be continued, or the file that names it
+            is damaged.
     """
 
     name = "MLflow"
 
-    def __init__(self, folder: Path, configuration: dict[str, str | bool | int | float], tags: dict[str, str]) -> None:
+    def __init__(self, folder: Path, configuration: Configuration, tags: dict[str, str]) -> None:
         self.mlflow = _import_mlflow()
         from mlflow.entities import Param
 
         self.client = self.mlflow.MlflowClient()
-        self.address = hide_secrets(os.environ[ADDRESS])
-        known = read_run_id(folder)
-        with _explained(folder / RUN_ID if known else None):
+        known, path = None, folder / RUN_ID
+        if path.exists():
+            content = read_json(path)
+            known = content.get("run_id") if isinstance(content, dict) else None
+            if not isinstance(known, str):
+                raise InputError("trackers.no_run_id", path=path)
+        with _explained(path if known else None):
             # nested: in a notebook, or a study, a run of the caller's may be under way
             started = self.mlflow.start_run(known, run_name=None if known else folder.name, nested=True, tags=tags)
             self.run_id = started.info.run_id
-            self.logged = self._find_logged(started) if known else set[tuple[str, int]]()
+            # which metrics of which epochs MLflow holds: more than our checkpoint if the run was killed between
+            held = started.data.metrics if known else ()
+            self.logged = {(key, one.step) for key in held for one in self.client.get_metric_history(self.run_id, key)}
             parameters = [Param(name, str(value)) for name, value in configuration.items()]
             self.client.log_batch(self.run_id, params=parameters)  # one that it holds with another value is refused
-        write_json(folder / RUN_ID, {"run_id": self.run_id})
+        write_json(path, {"run_id": self.run_id})
 
     def log_metrics(self, metrics: dict[str, float], step: int, at_seconds: float) -> None:
         """Send those metrics that the MLflow run does not hold yet, in one call."""
         from mlflow.entities import Metric
 
-        new = [
-            Metric(key, value, round(1000 * at_seconds), step)
-            for key, value in metrics.items()
-            if (key, step) not in self.logged
-        ]
-        self.client.log_batch(self.run_id, metrics=new)
+        new = {key: value for key, value in metrics.items() if (key, step) not in self.logged}
+        at = round(1000 * at_seconds)
+        self.client.log_batch(self.run_id, metrics=[Metric(key, value, at, step) for key, value in new.items()])
 
     def log_text(self, tags: dict[str, str]) -> None:
         """Set tags."""
@@ -219,26 +222,6 @@ class MLflowTracker:
     def close(self, status: str) -> None:
         """End the MLflow run."""
         self.mlflow.end_run(status)
-
-    def _find_logged(self, started: Any) -> set[tuple[str, int]]:
-        """Which metrics of which epochs MLflow holds: more than our checkpoint if the run was killed between."""
-        held = {key: self.client.get_metric_history(self.run_id, key) for key in started.data.metrics}
-        return {(key, number.step) for key, numbers in held.items() for number in numbers}
-
-
-def read_run_id(folder: Path) -> str | None:
-    """The MLflow run that a run folder names; None if it names none.
-
-    Raises:
-        InputError: if its file is damaged.
-    """
-    path = folder / RUN_ID
-    if not path.exists():
-        return None
-    content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("run_id"), str):
-        raise InputError("trackers.no_run_id", path=path)
-    return content["run_id"]
 
 
 def hide_secrets(text: str) -> str:

@@ -81,7 +81,7 @@ class Trainer:
         self.untrained_accuracy = resumed.untrained_accuracy if resumed else None
         self.started = time.perf_counter() - (resumed.seconds if resumed else 0.0)
         self.validation_callbacks: list[keras.callbacks.Callback] = []
-        self.phase = self.epochs_planned = 0
+        self.phase, self.epochs_planned = -1, 0
 
     @property
     def seconds(self) -> float:
@@ -93,7 +93,7 @@ class Trainer:
         batches: TrainingBatches,
         *,
         epochs: int,
-        learning_rate: float,
+        learning_rate: float | None = None,
         validation: PredictionBatches | None = None,
         holdout: Holdout | None = None,
     ) -> None:
@@ -102,44 +102,36 @@ class Trainer:
         Args:
             batches: the training set.
             epochs: exactly so many; with early stopping, at most so many.
-            learning_rate: peak of the schedule.
+            learning_rate: peak of the schedule; None if the model is compiled already.
             validation: rows that early stopping and plateau depend on, no part of the training set.
             holdout: rows for the learning curve only, which do not affect training. Each is predicted once, without
                 test-time augmentation, which would take five times as long.
         """
-        resumed = self.session.resume_from
-        if (
-            resumed is None or resumed.phase <= self.phase
-        ):  # otherwise it is resumed in a later phase, and this one is done
-            compile_model(self.model, len(batches), self.config, epochs=epochs, learning_rate=learning_rate)
-            self.fit_compiled(batches, epochs=epochs, validation=validation, holdout=holdout)
-        else:
-            self.epochs_planned += epochs
-        self.phase += 1
-
-    def fit_compiled(
-        self,
-        batches: TrainingBatches,
-        *,
-        epochs: int,
-        validation: PredictionBatches | None = None,
-        holdout: Holdout | None = None,
-    ) -> None:
-        """`fit` with a model that is compiled already; see there."""
-        first, last = self.epochs_planned, self.epochs_planned + epochs
+        first, last, resumed = self.epochs_planned, self.epochs_planned + epochs, self.session.resume_from
         self.epochs_planned = last
-        resumed = self.session.resume_from
-        if resumed is not None and resumed.phase == self.phase:
-            restore_variables(self.model, resumed)
-            first = resumed.epoch
-            last = first if resumed.stopped else last  # no epoch is left, but the phase must still be ended
+        self.phase += 1
+        if resumed is not None and resumed.phase > self.phase:  # it is resumed in a later phase, and this one is done
+            return
+        if learning_rate is not None:
+            compile_model(self.model, len(batches), self.config, epochs=epochs, learning_rate=learning_rate)
         self.validation_callbacks = self._build_validation_callbacks(epochs)
         callbacks = [
             _ShuffleAndRecord(self, batches, holdout, has_validation=validation is not None),
             *self.validation_callbacks,
-            _SaveCheckpoint(self),  # after the validation callbacks have counted the epoch
-            *self.session.callbacks,
         ]
+        if resumed is not None and resumed.phase == self.phase:
+            restore_variables(self.model, resumed)
+            first = resumed.epoch
+            last = first if resumed.stopped else last  # no epoch is left, but the phase must still be ended
+            # undoes the reset that early stopping and plateau have just made
+            callbacks.append(
+                keras.callbacks.LambdaCallback(on_train_begin=lambda logs: restore_callbacks(self, resumed))
+            )
+        if (save := self.session.save) is not None:  # after the validation callbacks have counted the epoch
+            callbacks.append(
+                keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: save(capture_state(self, epoch + 1)))
+            )
+        callbacks += self.session.callbacks
         if validation is None and device_epochs.can_run(batches):  # JAX: whole epochs in one compiled program
             device_epochs.fit_epochs(self.model, batches, first, last, callbacks)
             return
@@ -223,20 +215,14 @@ def make_batches(
         validation = PredictionBatches(train[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
         rows = rows[rest]
     if config.synthetic_ratio:  # a resumed run makes the same ones again
-        train, targets = add_synthetic_digits(config, train[0][rows], targets[rows], fold)
+        images, classes = train[0][rows], targets[rows].argmax(axis=1)
+        count, seed = max(1, round(config.synthetic_ratio * len(rows))), derive_seed(config.seed, "synthetic", fold)
+        digits = generate_digits(images, classes, count, seed)
+        train = np.concatenate([images, digits.images])[None]
+        targets = np.concatenate([targets[rows], np.eye(targets.shape[1], dtype=targets.dtype)[digits.labels]])
         rows = np.arange(len(targets))
     seed = derive_seed(config.seed, "fit", fold)
     return TrainingBatches(train, targets, rows, config.batch_size, seed, inputs.augment), validation
-
-
-def add_synthetic_digits(
-    config: RunConfig, images: np.ndarray, targets: np.ndarray, fold: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Append synthetic digits to the training rows that they are made from; images get a leading axis of length 1."""
-    count = max(1, round(config.synthetic_ratio * len(images)))
-    digits = generate_digits(images, targets.argmax(axis=1), count, derive_seed(config.seed, "synthetic", fold))
-    new_targets = np.eye(targets.shape[1], dtype=targets.dtype)[digits.labels]
-    return np.concatenate([images, digits.images])[None], np.concatenate([targets, new_targets])
 
 
 def compile_model(
@@ -269,9 +255,14 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) 
         inputs = np.concatenate([inputs, np.zeros((-count % devices, *inputs.shape[1:]), inputs.dtype)])
     batch_size = PREDICTION_BATCH_SIZE // devices * devices
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
-    with open_bar("predicting", tta * -(-len(inputs) // batch_size)) as bar:
-        watch = [] if bar.disable else [_PredictionProgress(bar)]
-        for shift_px in SHIFTS_PX[:tta] if len(inputs) else ():
+    steps = -(-len(inputs) // batch_size)
+    with open_bar("predicting", tta * steps) as bar:
+        for number, shift_px in enumerate(SHIFTS_PX[:tta] if count else ()):
+
+            def show_batch(batch: int, logs: Any, before: int = number * steps) -> None:
+                bar.update(before + batch + 1 - bar.n)
+
+            watch = [] if bar.disable else [keras.callbacks.LambdaCallback(on_predict_batch_end=show_batch)]
             shifted = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
             batches = to_tf_data(PredictionBatches(shifted, None, batch_size))
             total += np.asarray(model.predict(batches, verbose=0, callbacks=watch), np.float32) / tta
@@ -283,21 +274,6 @@ def shift_images(images: np.ndarray, down_px: int, right_px: int) -> np.ndarray:
     height, width = images.shape[1:3]
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     return padded[:, 1 - down_px : 1 - down_px + height, 1 - right_px : 1 - right_px + width]
-
-
-class _PredictionProgress(keras.callbacks.Callback):
-    """Fills a bar of which each batch is one."""
-
-    def __init__(self, bar: Any) -> None:
-        super().__init__()
-        self.bar = bar
-
-    def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.done = 0
-
-    def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self.bar.update(batch + 1 - self.done)
-        self.done = batch + 1
 
 
 class _ShuffleAndRecord(keras.callbacks.Callback):
@@ -337,20 +313,3 @@ class _ShuffleAndRecord(keras.callbacks.Callback):
         loss = -(smoothed * np.log(np.maximum(probabilities, 1e-7))).sum(axis=1).mean()
         correct = probabilities.argmax(axis=1) == targets.argmax(axis=1)
         return {f"{self.prefix}_loss": float(loss), f"{self.prefix}_accuracy": float(correct.mean())}
-
-
-class _SaveCheckpoint(keras.callbacks.Callback):
-    """Saves the state after every epoch; on resuming, restores the counters of early stopping and plateau."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        super().__init__()
-        self.trainer = trainer
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        resumed = self.trainer.session.resume_from
-        if resumed is not None and resumed.phase == self.trainer.phase:  # undoes the reset that they have just made
-            restore_callbacks(self.trainer.validation_callbacks, self.model, resumed)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self.trainer.session.save is not None:
-            self.trainer.session.save(capture_state(self.trainer, self.model, epoch + 1))

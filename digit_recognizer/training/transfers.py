@@ -7,9 +7,9 @@ its weights are safetensors, and everything else is checked text and numbers. Ke
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
-from digit_recognizer.config import Preprocess
+from digit_recognizer.config import Precision, Preprocess, read_fields
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import read_bytes, read_json
 from digit_recognizer.training.run import CONFIG, METRICS, load_config
@@ -52,7 +52,7 @@ class FinishedTransfer:
     classes: tuple[str, ...]
     base: str
     model_args: tuple[str, ...]
-    precision: str
+    precision: Precision
     preprocess: Preprocess
     neighbours: int
     recommended: ClassifierName
@@ -83,23 +83,17 @@ def load_transfer(path: Path) -> FinishedTransfer:
     base = metrics.get("base") if isinstance(metrics, dict) else None
     if not isinstance(base, dict):
         raise InputError("transfer.older_version", path=path)
-    arguments = base.get("model_args")
-    checks = {
-        "classes": _are_classes(metrics.get("classes")),
-        "base": isinstance(base.get("model"), str),
-        "model_args": isinstance(arguments, list) and all(isinstance(pair, str) for pair in arguments),
-        "precision": base.get("precision") in ("float32", "bfloat16", "float16"),
-        "preprocess": metrics.get("preprocess") in get_args(Preprocess),
-        "neighbours": _is_count(metrics.get("neighbours")),
-        "recommended": metrics.get("recommended") in get_args(ClassifierName),
-    }
-    for column, right in checks.items():
-        if not right:
-            raise InputError("transfer.damaged", path=file, column=column)
-    return FinishedTransfer(
-        path, config, metrics, tuple(metrics["classes"]), base["model"], tuple(base["model_args"]), base["precision"],
-        metrics["preprocess"], metrics["neighbours"], metrics["recommended"],
-    )  # fmt: skip
+    values = {name: metrics.get(name) for name in ("classes", "preprocess", "neighbours", "recommended")}
+    values |= {"base": base.get("model"), "model_args": base.get("model_args"), "precision": base.get("precision")}
+    try:
+        transfer = FinishedTransfer(path, config, metrics, **read_fields(FinishedTransfer, values))
+    except InputError as error:
+        raise InputError("transfer.damaged", path=file, column=error.column) from error
+    if not _can_be_shown(transfer.classes):
+        raise InputError("transfer.damaged", path=file, column="classes")
+    if transfer.neighbours < 1 or transfer.precision == "auto":
+        raise InputError("transfer.damaged", path=file, column="neighbours or precision")
+    return transfer
 
 
 def load_transfer_predictions(transfer: FinishedTransfer) -> "pd.DataFrame":
@@ -129,15 +123,7 @@ def load_transfer_predictions(transfer: FinishedTransfer) -> "pd.DataFrame":
     return table
 
 
-def _are_classes(names: Any) -> bool:
-    """Whether these are names of classes that can be shown: as `find_classes` takes them, all different."""
-    return (
-        isinstance(names, list)
-        and 1 < len(names) <= MOST_CLASSES
-        and all(isinstance(name, str) and 0 < len(name) <= LONGEST_CLASS and name.isprintable() for name in names)
-        and len(set(names)) == len(names)
-    )
-
-
-def _is_count(number: Any) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+def _can_be_shown(names: tuple[str, ...]) -> bool:
+    """Whether these are names of classes as `find_classes` takes them, all different."""
+    fit = all(0 < len(name) <= LONGEST_CLASS and name.isprintable() for name in names)
+    return fit and 1 < len(names) == len(set(names)) <= MOST_CLASSES

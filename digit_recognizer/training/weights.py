@@ -60,9 +60,15 @@ def load_arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
     """
     content = read_bytes(path, most_bytes)
     try:
-        return unpack_weights(content)
-    except ValueError as error:
-        raise InputError("models.weights_damaged", path=path, reason=error) from error
+        arrays = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        checksum = header["__metadata__"]["sha256"]
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = "it is not a safetensors file with a checksum"
+        raise InputError("models.weights_damaged", path=path, reason=reason) from error
+    if checksum != _hash_arrays(arrays):
+        raise InputError("models.weights_damaged", path=path, reason="its checksum is wrong")
+    return arrays
 
 
 def load_weights(model: keras.Model, path: Path) -> None:
@@ -88,23 +94,6 @@ def load_weights(model: keras.Model, path: Path) -> None:
         if not np.isfinite(arrays[name]).all():
             raise InputError("models.weights_not_finite", path=path, column=name)
     model.set_weights([arrays[name] for name in names])
-
-
-def unpack_weights(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays in the bytes of a weights file, by name.
-
-    Raises:
-        ValueError: if a byte of it is not as it was written.
-    """
-    try:
-        arrays = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        checksum = header["__metadata__"]["sha256"]
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError("it is not a safetensors file with a checksum") from error
-    if checksum != _hash_arrays(arrays):
-        raise ValueError("its checksum is wrong")
-    return arrays
 
 
 def export_keras(model: keras.Model) -> bytes:
