@@ -66,7 +66,7 @@ from digit_recognizer.training.cross_validation import resume, run_cross_validat
 from digit_recognizer.training.executors import Executor, count_threads, run_task
 from digit_recognizer.training.hardware import POLICIES, choose_precision, name_processor
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
-from digit_recognizer.training.reproducibility import ENVIRONMENT, compare_settings, load_fingerprint
+from digit_recognizer.training.reproducibility import ENVIRONMENT, compare_settings, load_environment
 from digit_recognizer.training.run import CONFIG, HISTORY, CVResult, load_history, load_run_config
 
 # TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of
@@ -260,7 +260,7 @@ def describe_environment(dataset: Dataset, task: TrialTask, path: Path) -> dict[
         "threads": count_threads(),
         "train.csv": dataset.train_sha256,
     }
-    recorded = load_fingerprint(path) if (path / ENVIRONMENT).exists() else here
+    recorded = load_environment(path)["fingerprint"] if (path / ENVIRONMENT).exists() else here
     data = {"data": str(task.config.input_dir), "classes": list(dataset.class_names)}
     return {"commit": task.commit, **{name: recorded[name] for name in here}, **data}
 

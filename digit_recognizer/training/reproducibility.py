@@ -232,7 +232,7 @@ def record_environment(
     """
     path = run.path / ENVIRONMENT
     with reading_its_own_files():
-        recorded = _read_environment(path) if path.exists() else None
+        recorded = load_environment(run.path) if path.exists() else None
     precision = config.precision
     if recorded is not None and precision == "auto":
         precision = recorded["fingerprint"]["precision"]
@@ -266,18 +266,6 @@ def record_environment(
     return environment
 
 
-def load_fingerprint(path: Path) -> dict[str, Any]:
-    """The fingerprint that a run was started with.
-
-    Args:
-        path: its folder.
-
-    Raises:
-        InputError: if it is missing or damaged.
-    """
-    return dict(_read_environment(path / ENVIRONMENT)["fingerprint"])
-
-
 def check_finished(path: Path, subcommand: str, dataset: Dataset) -> None:
     """Refuse a finished run that was made with other data, code or versions than those at hand.
 
@@ -294,7 +282,7 @@ def check_finished(path: Path, subcommand: str, dataset: Dataset) -> None:
     """
     with reading_its_own_files():
         config, _ = load_run_config(path, subcommand)
-        then = load_fingerprint(path)
+        then = load_environment(path)["fingerprint"]
     machine = describe_machine(None, config.replace(precision=then["precision"]))
     now = take_fingerprint(config, dataset, machine)
     if differences := compare_fingerprints(then, now, ignored=TOLERATED):
@@ -317,13 +305,19 @@ def record_differences(run: Run, environment: dict[str, Any], fold: int, differe
         write_json(run.path / ENVIRONMENT, environment)
 
 
-def _read_environment(path: Path) -> dict[str, Any]:
+def load_environment(folder: Path) -> dict[str, Any]:
+    """The environment that a run was started in, by its folder; see `record_environment`.
+
+    Raises:
+        InputError: if the record is missing or damaged.
+    """
     kinds: dict[str, Any] = {
         "run": str,
         "commit": (str, type(None)),
         "fingerprint": dict,
         "resumed_with_differences": list,
     }
+    path = folder / ENVIRONMENT
     content = read_json(path)
     for name, kind in kinds.items():
         if not isinstance(content, dict) or not isinstance(content.get(name, 0), kind):
