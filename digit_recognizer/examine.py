@@ -12,7 +12,6 @@ from digit_recognizer.reporting.model_report import ModelRequest
 
 if TYPE_CHECKING:
     from digit_recognizer.reporting.examination import Examination
-    from digit_recognizer.transfer_learning.report import TransferExamination
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ def main(arguments: list[str]) -> None:
     print(run_examination(chosen, chosen.output))
 
 
-def run_examination(chosen: ExamineArguments, folder: Path | None) -> "Examination | TransferExamination":
+def run_examination(chosen: ExamineArguments, folder: Path | None) -> "Examination":
     """Examine as the command line asks, with files in `folder`; None for RUN/examination."""
     from digit_recognizer.training.transfers import is_transfer
 

@@ -46,7 +46,7 @@ def test_folds_that_cannot_be_the_runs_are_refused(path, train, folds):
 
 def test_a_config_that_is_no_object_is_refused(path, train):
     (path / "config.json").write_text("[]")
-    with expect_error("report.config", path=path / "config.json", received="list"):
+    with expect_error("run.no_configuration", path=path / "config.json"):
         load_examined_run(path, train)
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import Comparison, Score, compare_predictions, evaluate
-from digit_recognizer.io import make_folder, make_free_folder, write_json, write_text
+from digit_recognizer.io import write_json, write_text
 from digit_recognizer.training.run import CLASSES as CLASS_NAMES
 from digit_recognizer.training.run import (
     CONFIG,
@@ -238,7 +238,6 @@ def _compare_transfers(one: Path, other: Path) -> RunComparison:
 # same way, and score that on the rows that every run held out; test it against the best member; write a run folder and
 # the submission with its provenance.
 
-RUNS = Path("runs")
 METHODS = ("mean", "weighted", "vote")
 WEIGHT_FOLDS = 5  # the weights of a row are chosen without its fold
 MOST_WEIGHT_STEPS, WEIGHT_TOLERANCE = 1000, 1e-6
@@ -467,21 +466,13 @@ def _open_run(config: EnsembleConfig) -> Iterator[Run]:
     Raises:
         InputError: if the folder cannot be made, or is not empty.
     """
-    with contextlib.ExitStack() as stack:
+    is_new = config.run_dir is None or not os.path.lexists(config.run_dir)
+    with Run.create(config, ENSEMBLE) as run:
         try:
-            stack.enter_context(make_folder(config.run_dir.parent if config.run_dir else RUNS))
-            path = config.run_dir or make_free_folder(RUNS, f"{time.strftime('%Y%m%d-%H%M%S')}-{ENSEMBLE}")
-            is_new = config.run_dir is None or not os.path.lexists(path)
-            if config.run_dir is not None and is_new:
-                path.mkdir()  # nobody else has made it: what is in it is ours
-        except OSError as error:
-            raise InputError("run.folder_unwritable", path=config.run_dir or RUNS, reason=error.strerror) from error
-        try:
-            with Run.create(replace(config, run_dir=path), ENSEMBLE) as run:
-                yield run
+            yield run
         except BaseException:
             if is_new:
-                shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(run.path, ignore_errors=True)
             raise
 
 

@@ -56,6 +56,7 @@ from digit_recognizer.reporting.run_report import (
     load_examined_run,
 )
 from digit_recognizer.training.run import ENSEMBLE, find_input_dir, load_metrics
+from digit_recognizer.training.transfers import FinishedTransfer
 
 FOLDER = "examination"
 METHODS = {"cv": "Cross-validation", "train": "Training on one split", ENSEMBLE: "Ensemble"}  # by command
@@ -71,15 +72,19 @@ OPTIONAL_FIGURES = (
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found in a run; `str` gives the table for the screen.
+    """What was found in a run or a transfer; `str` gives the table for the screen.
 
     Attributes:
         run: the run.
+        title: of the page, in plain text.
+        header: HTML below the title.
         sections: in the order of reading; their titles are unique.
         facts: names and values for the screen.
     """
 
-    run: ExaminedRun
+    run: ExaminedRun | FinishedTransfer
+    title: str
+    header: str
     sections: tuple[Section, ...]
     facts: tuple[tuple[str, str], ...]
 
@@ -88,21 +93,8 @@ class Examination:
 
     def build_page(self) -> str:
         """The examination as one HTML page."""
-        run, score, ineligible = self.run, self.run.score, self.run.metrics["ineligible"]
-        model, rows = str(run.metrics.get("model") or run.path.resolve().name), int(run.held_out.sum())
-        low, high = score.oof_accuracy_interval
-        title = f"{model}: {100 * score.oof_accuracy:.2f} % of {rows:,} held-out {run.label_set.noun}s are right"
-        method = METHODS.get(str(run.config.get("subcommand")), "Run")
-        header = f'<p class="quiet">{method} · {escape_html(run.path.resolve().name)} · rows are counted from 1</p>'
-        header += build_facts([
-            ("held-out accuracy", f"{score.oof_accuracy:.5f}"),
-            ("95 % interval", f"{low:.5f} to {high:.5f}"),
-            ("held-out rows", f"{rows:,} of {len(run.held_out):,}"),
-            ("errors", f"{round((1 - score.oof_accuracy) * rows):,}"),
-        ])  # fmt: skip
-        if ineligible:
-            header += f'<p class="alarm">INELIGIBLE FOR THE COMPETITION: {escape_html(ineligible)}.</p>'
-        return build_page(title, header, self.sections, [("Configuration", build_origin(run.path, run.config))])
+        origin = build_origin(self.run.path, self.run.config)
+        return build_page(self.title, self.header, self.sections, [("Configuration", origin)])
 
 
 def examine_run(
@@ -169,7 +161,25 @@ def examine_run(
         ("suspected label errors", f"{len(errors):,}"),
         ("model", model_note),
     )
-    return Examination(run, sections, facts)
+    return Examination(run, *_build_title(run), sections, facts)
+
+
+def _build_title(run: ExaminedRun) -> tuple[str, str]:
+    """The title of a run's page, and as HTML what stands below it."""
+    score, ineligible, rows = run.score, run.metrics["ineligible"], int(run.held_out.sum())
+    model, (low, high) = str(run.metrics.get("model") or run.path.resolve().name), score.oof_accuracy_interval
+    title = f"{model}: {100 * score.oof_accuracy:.2f} % of {rows:,} held-out {run.label_set.noun}s are right"
+    method = METHODS.get(str(run.config.get("subcommand")), "Run")
+    header = f'<p class="quiet">{method} · {escape_html(run.path.resolve().name)} · rows are counted from 1</p>'
+    header += build_facts([
+        ("held-out accuracy", f"{score.oof_accuracy:.5f}"),
+        ("95 % interval", f"{low:.5f} to {high:.5f}"),
+        ("held-out rows", f"{rows:,} of {len(run.held_out):,}"),
+        ("errors", f"{round((1 - score.oof_accuracy) * rows):,}"),
+    ])  # fmt: skip
+    if ineligible:
+        header += f'<p class="alarm">INELIGIBLE FOR THE COMPETITION: {escape_html(ineligible)}.</p>'
+    return title, header
 
 
 def choose_folder(path: Path, output: Path | None, mark: str = LABEL_ERRORS) -> Path:

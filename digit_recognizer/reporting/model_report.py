@@ -181,17 +181,11 @@ def tabulate_outputs(examples: Examples, probabilities: np.ndarray) -> tuple[tup
 
 def plot_predictions(examples: Examples, probabilities: np.ndarray) -> "Figure":
     """Draw the first ten examples with their predictions; probabilities are float (n, classes)."""
-    count = min(TABLE_ROWS, len(examples.images))
-    words = name_predictions(examples, probabilities)[:count]
-    return plot_contact_sheet(examples.images[:count, ..., 0], words, f"the first {count} examples")
-
-
-def name_predictions(examples: Examples, probabilities: np.ndarray) -> list[str]:
-    """What stands above each image: its name, label and prediction, and the prediction's probability."""
-    return [
+    words = [
         label_image(shorten(name, LONGEST_TITLE), examples.class_names, int(row.argmax()), row.max(), int(label))
-        for name, row, label in zip(examples.names, probabilities, examples.labels, strict=True)
+        for name, row, label in zip(examples.names[:TABLE_ROWS], probabilities, examples.labels, strict=False)
     ]
+    return plot_contact_sheet(examples.images[: len(words), ..., 0], words, f"the first {len(words)} examples")
 
 
 def _describe_outputs(examples: Examples, probabilities: np.ndarray, folder: Path) -> Section:

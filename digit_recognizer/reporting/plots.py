@@ -293,6 +293,8 @@ def _open_colours() -> "Colormap":
 
 def plot_class_scores(precision: np.ndarray, recall: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     """Draw precision and recall of each class, float (classes,) in [0, 1], a line per class; NaN is left out."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = open_figure(WIDTH, 1.3 + 0.3 * len(names))
     axes = figure.subplots()
     places = np.arange(len(names))
@@ -305,6 +307,7 @@ def plot_class_scores(precision: np.ndarray, recall: np.ndarray, names: Sequence
     )
     axes.set_yticks(places, [shorten(name) for name in names])
     axes.invert_yaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

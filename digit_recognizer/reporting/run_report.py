@@ -12,7 +12,7 @@ from digit_recognizer.data.dataset import TrainTable, load_test
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import CONFIDENCE, Score, count_confusions, evaluate, tabulate_calibration
 from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
-from digit_recognizer.io import load_npy, read_bytes, read_json
+from digit_recognizer.io import load_npy, read_bytes
 from digit_recognizer.reporting.html import Section
 from digit_recognizer.reporting.plots import (
     draw_figure,
@@ -27,7 +27,7 @@ from digit_recognizer.reporting.plots import (
     plot_samples,
     tidy_history,
 )
-from digit_recognizer.training.run import CONFIG, FinishedRun
+from digit_recognizer.training.run import FinishedRun, load_config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,16 +88,13 @@ def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:
     held_out = find_held_out_rows(run.oof_probabilities)
     if not held_out.any():
         raise InputError("report.nothing_held_out", path=path)
-    config = read_json(path / CONFIG)
-    if not isinstance(config, dict):
-        raise InputError("report.config", path=path / CONFIG, received=type(config).__name__)
     folds = load_npy(path / "folds.npy")
     if folds.dtype.kind != "i" or folds.shape != (len(train.labels),) or (folds[held_out] < 0).any():
         received = f"{folds.dtype} {folds.shape}"
         raise InputError("report.folds", path=path / "folds.npy", received=received, rows=len(train.labels))
     fold_of_row = np.where(held_out, folds, -1).astype(np.int64)
     score = evaluate(run.oof_probabilities, train.labels, fold_of_row)
-    return ExaminedRun(**vars(run), config=config, fold_of_row=fold_of_row, score=score)
+    return ExaminedRun(**vars(run), config=load_config(path), fold_of_row=fold_of_row, score=score)
 
 
 def load_history(run: ExaminedRun) -> "pd.DataFrame":
@@ -181,7 +178,7 @@ def describe_calibration(run: ExaminedRun, labels: np.ndarray, folder: Path) -> 
     caption = (
         "Reliability diagram: how often predictions are right, against how sure they are; below, rows in each bin."
     )
-    figure = draw_figure(plot_calibration(found), folder / "calibration.png", caption)
+    figure = draw_figure(plot_calibration(found), folder / "calibration.png", caption, f"{caption} {words}")
     return Section("Calibration", (words,), (figure,), tuple(table))
 
 
@@ -212,7 +209,9 @@ def describe_test(run: ExaminedRun, train: TrainTable, input_dir: Path, folder: 
         f"p = {found.attrs['p_value']:.2g})."
     )
     caption = "Share of each class in the labels of train.csv and in the predictions of test.csv."
-    balance = draw_figure(plot_class_shares(train.labels, predicted, names), folder / "class_shares.png", caption)
+    balance = draw_figure(
+        plot_class_shares(train.labels, predicted, names), folder / "class_shares.png", caption, f"{caption} {words}"
+    )
     return [Section(title, (words,), (balance,), tuple(rows)), _describe_least_certain(run, test.images, folder)]
 
 
@@ -251,13 +250,13 @@ def _describe_least_certain(run: ExaminedRun, images: np.ndarray, folder: Path) 
     for row in rows:
         own = run.test_probabilities[row]
         second, first = np.argsort(own, kind="stable")[-2:]
-        table.append((f"{row + 1:,}", names[first], f"{own[first]:.4f}", names[second], f"{own[second]:.4f}"))
-        words.append(label_image(f"{row + 1:,}", names, int(first), own[first]))
+        table.append((str(row + 1), names[first], f"{own[first]:.4f}", names[second], f"{own[second]:.4f}"))
+        words.append(label_image(str(row + 1), names, int(first), own[first]))
     caption = f"The {len(rows)} least certain test {run.label_set.noun}s: ImageId, prediction, probability."
     sheet = plot_contact_sheet(images[rows, ..., 0], words, f"the {len(rows)} least certain predictions of test.csv")
     unsure = int((run.test_probabilities.max(axis=1) < 0.5).sum())
     sentence = f"{unsure:,} of {len(images):,} predictions have a probability below 0.5; look for errors there."
-    figure = draw_figure(sheet, folder / "least_certain.png", caption)
+    figure = draw_figure(sheet, folder / "least_certain.png", caption, f"{caption} The table lists them.")
     return Section(f"Least certain test {run.label_set.noun}s", (sentence,), (figure,), tuple(table))
 
 

@@ -1,7 +1,7 @@
 """What a finished transfer shows: its accuracy, what chose its model, its errors, and what the model has learned."""
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,8 @@ from digit_recognizer.errors import InputError, require
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
 from digit_recognizer.io import guard_cell, hash_file, make_folder, open_staging_folder, read_bytes
 from digit_recognizer.reporting.embedding import Examples
-from digit_recognizer.reporting.examination import build_origin, choose_folder, publish
-from digit_recognizer.reporting.html import FigureFile, Section, build_facts, build_page
+from digit_recognizer.reporting.examination import Examination, choose_folder, publish
+from digit_recognizer.reporting.html import FigureFile, Section, build_facts
 from digit_recognizer.reporting.model_report import (
     ModelRequest,
     describe_network,
@@ -48,34 +48,7 @@ SHOWN_ERRORS, THUMBNAIL_PX = 40, 96
 DEFAULT = ModelRequest()
 
 
-@dataclass(frozen=True)
-class TransferExamination:
-    """What was found in a transfer; `str` gives the table for the screen.
-
-    Attributes:
-        transfer: the run.
-        title: of the page.
-        sections: in the order of reading.
-        facts: names and values for the screen.
-    """
-
-    transfer: FinishedTransfer
-    title: str
-    sections: tuple[Section, ...]
-    facts: tuple[tuple[str, str], ...]
-
-    def __str__(self) -> str:
-        return "\n".join(f"  {name:<24}{value}" for name, value in self.facts)
-
-    def build_page(self) -> str:
-        """The examination as one HTML page."""
-        shown = [fact for fact in self.facts if fact[0] not in ("examination", "model")]
-        header = '<p class="quiet">Transfer learning</p>\n' + build_facts(shown)
-        origin = build_origin(self.transfer.path, self.transfer.config)
-        return build_page(self.title, header, self.sections, [("Configuration", origin)])
-
-
-def examine_transfer(path: Path, output: Path | None = None, request: ModelRequest = DEFAULT) -> TransferExamination:
+def examine_transfer(path: Path, output: Path | None = None, request: ModelRequest = DEFAULT) -> Examination:
     """Examine a transfer, and write its figures.
 
     Args:
@@ -106,8 +79,10 @@ def examine_transfer(path: Path, output: Path | None = None, request: ModelReque
     if pictures is not None:
         right = 100 * (pictures.label == pictures.predicted).mean()
         title += f", {right:.2f} % of {len(pictures):,} pictures are right"
-    facts = (("examination", str(folder)), *list_facts(transfer, pictures), ("model", model_note))
-    return TransferExamination(transfer, title, sections, facts)
+    found = list_facts(transfer, pictures)
+    header = '<p class="quiet">Transfer learning</p>\n' + build_facts(found)
+    facts = (("examination", str(folder)), *found, ("model", model_note))
+    return Examination(transfer, title, header, sections, facts)
 
 
 def list_facts(transfer: FinishedTransfer, pictures: pd.DataFrame | None) -> list[tuple[str, str]]:
