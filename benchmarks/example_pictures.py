@@ -7,7 +7,6 @@ drawn with a few strokes. Each picture is made by the command whose page shows i
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -65,7 +65,9 @@ def main() -> None:
             command = [sys.executable, "-m", f"digit_recognizer.{name}", *arguments]
             subprocess.run(command, cwd=place, env=surroundings, check=True)
         for made, name in PICTURES.items():
-            shutil.copy(place / made, IMAGES / name)
+            picture = Image.open(place / made).convert("RGB")
+            picture.thumbnail((1440, 1000) if name != "read.png" else (800, 800))  # its grain takes many bytes
+            picture.quantize(96).save(IMAGES / name, optimize=True)
 
 
 if __name__ == "__main__":

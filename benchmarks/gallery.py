@@ -9,6 +9,7 @@ An architecture is read from the built model, so it cannot differ from the code.
 
 import argparse
 import ast
+import io
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from PIL import Image
 
 from digit_recognizer.models import build_model, list_models
 from digit_recognizer.models.__main__ import load_results
@@ -28,7 +31,6 @@ from digit_recognizer.reporting.plots import (
     PALE_GREY,
     TRAINING_COLOUR,
     open_figure,
-    save_figure,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +43,7 @@ COLOURS = {"input": "#ffffff", "convolution": "#d5e5f5", "dense": "#f7dfcf", "jo
 NAMES = {"relu": "ReLU", "gelu": "GELU"}
 WITHOUT_TRAINING = {"vgg16": {"weights": "none"}}  # the shapes do not need ImageNet's weights, a download of 59 MB
 ROW_INCHES, WIDTH_INCHES = 0.42, 5.2
+DPI = 150
 
 
 @dataclass
@@ -62,6 +65,13 @@ class Block:
     parameters: int
     notes: list[str] = field(default_factory=list)
     skips: list[int] = field(default_factory=list)
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure with 48 colours: a third of the bytes, and no difference to be seen."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=DPI)
+    Image.open(drawn).convert("RGB").quantize(48).save(path, optimize=True)
 
 
 def describe_layer(layer: Any) -> tuple[str, str]:
@@ -153,7 +163,7 @@ def draw_architecture(name: str, path: Path) -> int:
             curve = f"arc3,rad={0.22 / (ends[1][1] - ends[0][1]):.3f}"  # bows by 0.11 inches, whatever its length
             axes.add_patch(FancyArrowPatch(*ends, connectionstyle=curve, arrowstyle="->", mutation_scale=8,
                                            color=ACCENT_COLOUR, lw=1.1))  # fmt: skip
-    save_figure(figure, path)
+    save_picture(figure, path)
     return int(model.count_params())
 
 
@@ -192,7 +202,7 @@ def draw_curve(curves: pd.DataFrame, name: str, path: Path) -> None:
     axes.plot(end["epoch"], error, "o", color=HELD_OUT_COLOUR, ms=5)
     axes.set_title(f"{name}: {error:.2f} % of held-out rows wrong after epoch {end['epoch']:.0f}", size=9.5, loc="left")
     finish_curve(axes)
-    save_figure(figure, path)
+    save_picture(figure, path)
 
 
 def draw_all_curves(curves: pd.DataFrame, path: Path) -> None:
@@ -208,19 +218,21 @@ def draw_all_curves(curves: pd.DataFrame, path: Path) -> None:
     last = curves["epoch"].max()
     height = -np.inf
     for log, epoch, name, colour in sorted(ends):
-        height = max(height + 0.055, log)  # names that would lie on each other move up
+        height = max(height + 0.095, log)  # names that would lie on each other move up
         axes.annotate(name, (epoch, 10**log), (last + 0.8, 10**height), size=8, color=colour, va="center",
                       arrowprops={"arrowstyle": "-", "color": PALE_GREY, "lw": 0.7})  # fmt: skip
     axes.set_xlim(right=last + 4)
     axes.set_title("Held-out error of every model, one run each", size=10, loc="left")
     finish_curve(axes, legend=False)
-    save_figure(figure, path)
+    save_picture(figure, path)
 
 
 def finish_curve(axes: Axes, legend: bool = True) -> None:
     """The axes that the curves share."""
     axes.set(xlabel="epoch", ylabel="error, %", yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(which="both", color="#eeeeee", lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from coverage import ACCURACIES, compute_wilson  # benchmarks/coverage.py: a script's own folder is on its path
+from gallery import save_picture
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import FuncFormatter
@@ -21,7 +22,6 @@ from digit_recognizer.reporting.plots import (
     PALE_GREY,
     TRAINING_COLOUR,
     open_figure,
-    save_figure,
 )
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -88,7 +88,7 @@ def draw_first_search() -> Axes:
     axes.barh(frame["tried"], frame["errors"], color=np.where(frame["kept"] == 1, ACCENT_COLOUR, "#b9c9da"))
     for place, errors in enumerate(frame["errors"]):
         axes.text(errors + 2, place, str(errors), va="center", size=7.5)
-    axes.set(xlabel="rows wrong of 23,100, one seed: chance moves a model by about 10")
+    axes.set(xlabel="rows wrong of 23,100, one seed; chance: about 10")
     axes.tick_params(axis="y", labelsize=8)
     axes.set_title("The first search (orange: what became the champion)", size=10, loc="left")
     return axes
@@ -266,7 +266,7 @@ FIGURES: dict[str, Callable[[], Axes]] = {
 
 def main() -> None:
     for name, draw in FIGURES.items():
-        save_figure(draw().figure, IMAGES / f"{name}.png")
+        save_picture(draw().figure, IMAGES / f"{name}.png")
         print(f"docs/images/{name}.png: {(IMAGES / f'{name}.png').stat().st_size / 1000:.0f} kB")
 
 
