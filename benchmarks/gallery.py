@@ -133,7 +133,7 @@ def list_blocks(model: Any) -> list[Block]:
             places[layer.name] = sources[0]
             continue
         if kind == "" and blocks:
-            blocks[-1].notes += notes if words == "activation" else [words]
+            blocks[-1].notes += [note for note in (notes if words == "activation" else [words]) if note != "dropout 0"]
             blocks[-1].shape, blocks[-1].parameters = shape, blocks[-1].parameters + layer.count_params()
         elif pair and kind in ("shape", "join"):  # mean and maximum, side by side
             blocks[-1].title = "mean and maximum over the image"
