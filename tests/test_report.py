@@ -24,7 +24,8 @@ READ_PAGE = """(() => {
     broken: all('img').filter(image => !(image.complete && image.naturalWidth > 0)).length,
     images: all('img').length,
     beyond: document.documentElement.scrollWidth - window.innerWidth,
-    wide: all('img').filter(image => image.getBoundingClientRect().right > window.innerWidth).length,
+    wide: all('.card').filter(card => card.getBoundingClientRect().right > window.innerWidth).length,
+    smallest: Math.min(...all('img').map(image => image.clientWidth / image.naturalWidth)),
     requests: performance.getEntriesByType('resource').filter(entry => !entry.name.startsWith('data:')).length,
     colours: ['p', '.quiet', 'nav a', 'figcaption', '.facts dt', '.facts dd', 'thead th', 'td', 'summary'].map(name => {
       const element = document.querySelector(name), grounds = [];
@@ -211,6 +212,7 @@ def test_a_browser_shows_the_whole_page_at_desk_and_phone_in_light_and_dark(page
         ] + written.texts["h2"]
         assert found["images"] == len(written.list_attributes("src")) > 8 and found["broken"] == 0
         assert found["beyond"] <= 0 and found["wide"] == 0 and found["requests"] == 0
+        assert found["smallest"] > 0.57, "labels can be read; what is wider scrolls in its card"
         assert found["card"] == "rgb(255, 255, 255)"  # figures are drawn on white
         assert {
             name: compute_contrast(*pair) for name, *pair in found["colours"] if compute_contrast(*pair) < CONTRAST

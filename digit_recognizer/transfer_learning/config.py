@@ -3,17 +3,17 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 from digit_recognizer.arguments import Positional
-from digit_recognizer.config import HIGHEST_SEED, RunConfig, expand_path, flag
+from digit_recognizer.config import RunConfig, expand_path, flag
 from digit_recognizer.errors import InputError
 from digit_recognizer.training.run import CONFIG, find_fold_weights, load_metrics, load_run_config
 from digit_recognizer.training.transfers import PHOTOGRAPHS
 
 READY = "ready"
 
-LOWER_BOUNDS = {"seed": 0, "seeds": 1, "copies": 0, "epochs": 1, "batch_size": 1, "neighbours": 1, "unfreeze_epochs": 1}
+LOWER_BOUNDS = {"seeds": 1, "copies": 0, "neighbours": 1}
 MAX_COPIES = 100_000  # of all images together: their embeddings take 100 MB with 256 numbers each
 
 
@@ -69,23 +69,14 @@ class TransferConfig:
                 object.__setattr__(self, name, str(expand_path(value)))
         for name, lowest in LOWER_BOUNDS.items():
             if getattr(self, name) < lowest:
-                self._refuse("config.too_low", name, lowest=lowest)
-        if self.seed > HIGHEST_SEED:
-            self._refuse("config.out_of_range", "seed", lowest=0, highest=HIGHEST_SEED)
-        for name in ("learning_rate", "unfreeze_learning_rate"):
-            if not 0 < getattr(self, name) < 1:
-                self._refuse("config.not_between_0_and_1", name)
-        if not 0 <= self.label_smoothing < 1:
-            self._refuse("config.not_from_0_to_below_1", "label_smoothing")
+                raise InputError("config.too_low", column=flag(name), received=getattr(self, name), lowest=lowest)
+        self.training(self.seed)  # refuses the others
         if self.run == PHOTOGRAPHS and (self.copies or self.unfreeze is not None):
             raise InputError(
                 "transfer.letters_only", column="--copies" if self.copies else "--unfreeze", received=self.run
             )
         if self.run != PHOTOGRAPHS and self.weights != "imagenet":
             raise InputError("transfer.photographs_only", column="--weights", received=self.run)
-
-    def _refuse(self, code: str, name: str, **details: Any) -> NoReturn:
-        raise InputError(code, column=flag(name), received=getattr(self, name), **details)
 
     @property
     def model(self) -> str:
@@ -106,6 +97,8 @@ class TransferConfig:
             label_smoothing=self.label_smoothing,
             schedule="cosine",
             augmentation="none",
+            unfreeze_epochs=self.unfreeze_epochs,
+            unfreeze_learning_rate=self.unfreeze_learning_rate,
         )
 
 

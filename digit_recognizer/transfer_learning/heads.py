@@ -6,7 +6,6 @@ Embeddings are computed once, because the model below the output layer stays fro
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -153,7 +152,6 @@ def train_head(
     config: TransferConfig,
     seed: int,
     callbacks: Callbacks = (),
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> keras.Model:
     """Train a fresh head on the features of pictures and their copies.
 
@@ -164,7 +162,6 @@ def train_head(
         config: epochs, batch size, learning rate and label smoothing.
         seed: initial weights and the order of rows derive from it.
         callbacks: are called as Keras does.
-        validation: features and labels measured after each epoch; the weights of the best epoch are kept.
     """
     run_config = config.training(seed)
     fit_seed = derive_seed(seed, "fit")
@@ -172,33 +169,9 @@ def train_head(
     targets = np.eye(labels.max() + 1, dtype=np.float32)
     head = build(features.shape[1:], len(targets))
     batches = TrainingBatches(features[None], targets[labels], np.arange(len(labels)), run_config.batch_size, fit_seed)
-    watched, best = None, BestEpoch()
-    if validation is not None:
-        watched, callbacks = (validation[0], targets[validation[1]]), [*callbacks, best]
     trainer = Trainer(head, run_config, TrainingSession(callbacks))
-    trainer.fit(batches, epochs=run_config.epochs, learning_rate=run_config.learning_rate, holdout=watched)
-    if best.weights is not None:
-        head.set_weights(best.weights)
+    trainer.fit(batches, epochs=run_config.epochs, learning_rate=run_config.learning_rate)
     return head
-
-
-class BestEpoch(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the best validation accuracy; of equal ones, that with the lowest loss.
-
-    Keras' ModelCheckpoint watches one metric only, and the accuracies of a few pictures are often equal.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights: list[np.ndarray] | None = None
-        self.best = (-1.0, 0.0)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the weights if the epoch is the best so far."""
-        assert logs is not None
-        reached = (logs["val_accuracy"], -logs["val_loss"])
-        if reached > self.best:
-            self.best, self.weights = reached, self.model.get_weights()
 
 
 def train_linear_head(

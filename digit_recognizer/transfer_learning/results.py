@@ -6,8 +6,7 @@ runs/<time>-transfer/
     predictions.csv           of each evaluated picture: file, label, predicted, probability, sha256 of the file
     metrics.json              accuracies per seed and class, what chose the kept model, the base model, seconds
     models/transferred.safetensors  the weights of the kept model: of the seed with the best validation, trained on all
-                              training pictures (resnet152v2: on those that are not held out, and only the head, from
-                              its 2048 features to probabilities)
+                              training pictures (resnet152v2: only the head, from its 2048 features to probabilities)
     models/transferred.keras  a copy for people who want plain Keras; this package never opens it
     models/neighbours.safetensors   embeddings and labels of that seed's training pictures and copies, for the nearest
                               neighbours; none after --unfreeze, which changes the embedding
@@ -78,9 +77,9 @@ class BaseModel(NamedTuple):
     """What is needed to build the frozen part again; attributes as those of `FinishedTransfer`."""
 
     model: str
-    model_args: list[str]
-    precision: str
-    preprocess: Preprocess
+    model_args: Sequence[str] = ()
+    precision: str = "float32"
+    preprocess: Preprocess = "none"
 
 
 # Predictions of one seed for m pictures are float32 (3, m, classes): probabilities of its model, 1 for the class with
@@ -284,7 +283,11 @@ class TransferRun:
         metrics: dict[str, Any] = {
             "run": self.config.run,
             "classes": list(train.classes),
-            "base": {"model": self.base.model, "model_args": self.base.model_args, "precision": self.base.precision},
+            "base": {
+                "model": self.base.model,
+                "model_args": list(self.base.model_args),
+                "precision": self.base.precision,
+            },
             "preprocess": self.base.preprocess,
             "seeds": list(self.seeds),
             "kept_seed": self.seeds[choice.seed],

@@ -132,18 +132,25 @@ def run_transfer(config: TransferConfig) -> TransferResult:
         check_writable_folder(config.run_dir.parent)
         if config.images.resolve() in config.run_dir.resolve().parents:
             raise InputError("transfer.run_dir_in_images", path=config.run_dir)
-    if config.run == PHOTOGRAPHS:
-        return transfer_photographs(config)
     train = find_classes(config.images, "--images")
+    of_photographs = config.run == PHOTOGRAPHS
     keras.utils.set_random_seed(derive_seed(config.seed, "fit"))  # a model draws the seeds of its dropout when built
-    trained, base = open_base_model(config.run)
-    model = replace_head(trained, len(train.classes))
-    if config.unfreeze is not None:
-        unfreeze_from(model, config.unfreeze)  # refuses an unknown layer now
-    data = load_data(train, config.test, lambda path: preprocess_images(load_letter(path)[None], base.preprocess)[0])
+    if of_photographs:
+        if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
+            raise InputError("training.weights", received=config.weights)
+        data = load_data(train, config.test, load_square, keep=False)
+        model, base = resnet152v2.build(len(train.classes), config.weights), BaseModel(PHOTOGRAPHS)
+    else:
+        trained, base = open_base_model(config.run)
+        model = replace_head(trained, len(train.classes))
+        if config.unfreeze is not None:
+            unfreeze_from(model, config.unfreeze)  # refuses an unknown layer now
+        data = load_data(
+            train, config.test, lambda path: preprocess_images(load_letter(path)[None], base.preprocess)[0]
+        )
     with Run.create(config, "transfer") as folder:
         run = TransferRun(config, folder, data, model, base)
-        return run.finish(*evaluate(LetterTrainer(run)))
+        return run.finish(*evaluate(PhotographTrainer(run) if of_photographs else LetterTrainer(run)))
 
 
 def open_base_model(run: str) -> tuple[keras.Model, BaseModel]:
@@ -153,7 +160,7 @@ def open_base_model(run: str) -> tuple[keras.Model, BaseModel]:
         InputError: if it is neither.
     """
     if run == READY:
-        return load_pretrained(), BaseModel(ARCHITECTURE, [], "float32", "none")
+        return load_pretrained(), BaseModel(ARCHITECTURE)
     check_base_model(run)
     trained = load_fold_models(Path(run), [0])
     config = trained.config
@@ -183,11 +190,11 @@ class LetterTrainer:
         copies = make_copies(self.images, self.copies, np.random.default_rng(derive_seed(seed, "augmented copies")))
         shape = (1 + self.copies, len(self.labels))
         self.copied_images = copies.reshape(*shape, *copies.shape[1:])
-        self.embeddings = self.embed(copies).reshape(*shape, -1)
+        self.embeddings = predict_probabilities(self.body, copies).reshape(*shape, -1)
 
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        """Embeddings float32 (n, numbers) of uint8 images; before training, while the body is at its start."""
-        return predict_probabilities(self.body, images)
+    def embed(self, pictures: ClassFolder) -> np.ndarray:
+        """Embeddings float32 (n, numbers); before training, while the body is at its start."""
+        return predict_probabilities(self.body, pictures.images)
 
     def train(self, chosen: np.ndarray, part: str = "all") -> None:
         """Train on the training pictures that are chosen, bool (n,), and on their copies."""
@@ -201,18 +208,22 @@ class LetterTrainer:
             images = self.copied_images[:, chosen].reshape(len(labels), *self.images.shape[1:])
             fine_tune(self.model, images, labels, self.config, self.seed, callbacks)
 
-    def predict(self, chosen: np.ndarray, images: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        """Predict images, embedded in `queries`, with the trained model and by distance from the chosen pictures."""
-        known = self.labels[chosen]
+    def predict(self, chosen: np.ndarray, pictures: ClassFolder, queries: np.ndarray) -> np.ndarray:
+        """Predict pictures, embedded in `queries`, with the trained model and by distance from the chosen pictures."""
+        known, copies = self.labels[chosen], len(self.embeddings)
         embeddings = self.embeddings[:, chosen].reshape(-1, self.embeddings.shape[-1])
-        neighbours = NeighbourClassifier(embeddings, np.tile(known, 1 + self.copies), self.config.neighbours)
+        neighbours = NeighbourClassifier(embeddings, np.tile(known, copies), self.config.neighbours)
         by_mean = predict_by_nearest_mean(embeddings[: len(known)], known, queries)
-        return np.stack([predict_finite(self.model, images), by_mean, neighbours.predict(queries)])
+        return np.stack([self.predict_with_model(pictures, queries), by_mean, neighbours.predict(queries)])
+
+    def predict_with_model(self, pictures: ClassFolder, queries: np.ndarray) -> np.ndarray:
+        """Probabilities of the trained model; embeddings would be outdated where layers below it are trained too."""
+        return predict_finite(self.model, pictures.images)
 
     def save(self) -> None:
         """Write the model, just trained on all training pictures, and their embeddings."""
         embeddings = self.embeddings.reshape(-1, self.embeddings.shape[-1]) if self.has_neighbours else None
-        self.run.save(self.model, embeddings, np.tile(self.labels, 1 + self.copies))
+        self.run.save(self.model, embeddings, np.tile(self.labels, len(self.embeddings)))
 
     @property
     def has_neighbours(self) -> bool:
@@ -222,6 +233,51 @@ class LetterTrainer:
     def _restore(self) -> None:
         self.body.trainable = False
         self.body.set_weights(self.start)
+
+
+class PhotographTrainer(LetterTrainer):
+    """Trains a small head on the features of a frozen ResNet152V2, as the seed report inside-and-transfer does.
+
+    Args:
+        run: configuration, pictures, history and model of the transfer.
+    """
+
+    def __init__(self, run: TransferRun) -> None:
+        self.run, self.config, self.data = run, run.config, run.data
+        self.labels = self.data.train.labels
+        self.body = resnet152v2.split_backbone(run.model).lower
+        self.embeddings = self.embed(self.data.train)[None]
+
+    def set_seed(self, seed: int) -> None:
+        """The same features serve every seed."""
+        self.seed = seed
+
+    def embed(self, pictures: ClassFolder) -> np.ndarray:
+        """Features float32 (n, numbers) of files, each computed once."""
+        return compute_features(self.body, pictures.files)
+
+    def train(self, chosen: np.ndarray, part: str = "all") -> None:
+        """Train on the training pictures that are chosen, bool (n,)."""
+        known, callbacks = (self.embeddings[0, chosen], self.labels[chosen]), self.run.callbacks(self.seed, part)
+        self.model = train_head(resnet152v2.build_head, *known, self.config, self.seed, callbacks)
+
+    def predict_with_model(self, pictures: ClassFolder, queries: np.ndarray) -> np.ndarray:
+        """Probabilities of the trained head."""
+        return predict_finite(self.model, queries)
+
+
+PICTURES_AT_ONCE = 16  # the backbone's feature maps of so many take 1 GB
+
+load_square = functools.partial(load_colours, side_px=resnet152v2.SIDE_PX)
+
+
+def compute_features(lower: keras.Model, files: Sequence[Path]) -> np.ndarray:
+    """What the frozen part, from float32 images in [0, 1], makes of each picture, once: float32 (n, numbers)."""
+    features = []
+    for start in track(range(0, len(files), PICTURES_AT_ONCE), "features", "batches"):
+        images = np.stack([load_square(file) for file in files[start : start + PICTURES_AT_ONCE]])
+        features.append(np.asarray(lower.predict_on_batch(scale_images(images)), np.float32))
+    return np.concatenate(features)
 
 
 class Part(NamedTuple):
@@ -244,7 +300,9 @@ def split_pictures(train: ClassFolder, seed: int, *, has_test: bool) -> list[Par
         As many parts as folds. Two folds without test pictures leave nothing to validate. None, if a class has no
         second picture.
     """
-    folds = min(VALIDATION_FOLDS if has_test else MAX_FOLDS, int(count_distinct(train).min()))
+    distinct = np.unique(train.groups, return_index=True)[1]
+    fewest = int(np.bincount(train.labels[distinct], minlength=len(train.classes)).min())
+    folds = min(VALIDATION_FOLDS if has_test else MAX_FOLDS, fewest)
     if folds < 2:
         return []
     fold_of_row = assign_folds(train.labels, folds, derive_seed(seed, "folds"), train.groups)
@@ -255,12 +313,6 @@ def split_pictures(train: ClassFolder, seed: int, *, has_test: bool) -> list[Par
         validated, evaluated = (held_out, nothing) if has_test else (following if folds > 2 else nothing, held_out)
         parts.append(Part(f"fold {fold} [{fold + 1}/{folds}]", ~(validated | evaluated), validated, evaluated))
     return parts
-
-
-def count_distinct(train: ClassFolder) -> np.ndarray:
-    """How many different pictures each class has."""
-    distinct = np.unique(train.groups, return_index=True)[1]
-    return np.bincount(train.labels[distinct], minlength=len(train.classes))
 
 
 def evaluate(trainer: LetterTrainer) -> tuple[Evaluation | None, Choice, dict[str, Any] | None]:
@@ -274,7 +326,7 @@ def evaluate(trainer: LetterTrainer) -> tuple[Evaluation | None, Choice, dict[st
     chooses = any(part.validated.any() for part in parts)
     run.plan(len(run.seeds) * (1 + len(parts)))
     everything = np.ones(len(labels), bool)
-    queries = None if data.test is None else trainer.embed(data.test.images)
+    queries = None if data.test is None else trainer.embed(data.test)
     validations: list[np.ndarray] = []
     evaluations: list[np.ndarray] = []
     choice = Choice()
@@ -290,7 +342,7 @@ def evaluate(trainer: LetterTrainer) -> tuple[Evaluation | None, Choice, dict[st
         if is_best:
             trainer.save()
         if data.test is not None and queries is not None:
-            evaluation = trainer.predict(everything, data.test.images, queries)
+            evaluation = trainer.predict(everything, data.test, queries)
         evaluations.append(evaluation)
     what = "training pictures, by models trained on others"
     chosen = describe_validation(what, labels, validations) if chooses else None
@@ -317,7 +369,8 @@ def predict_parts(trainer: LetterTrainer, parts: Sequence[Part]) -> np.ndarray:
         trainer.train(part.trained, part.name)
         for place, rows in enumerate((part.validated, part.evaluated)):
             if rows.any():
-                found[place][:, rows] = trainer.predict(part.trained, trainer.images[rows], trainer.embeddings[0, rows])
+                pictures, queries = trainer.data.train.select(rows), trainer.embeddings[0, rows]
+                found[place][:, rows] = trainer.predict(part.trained, pictures, queries)
     return found
 
 
@@ -355,88 +408,3 @@ def vary_strokes(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         elif PENS[pen] != "as it is":
             target[:] = cv2.dilate(image, pixel if PENS[pen] == "thicker" else cross)
     return varied
-
-
-# Colour photographs: a small head on the features of a frozen ResNet152V2 (seed report inside-and-transfer).
-
-PICTURES_AT_ONCE = 16  # the backbone's feature maps of so many take 1 GB
-HELD_OUT_FOLDS = 5  # of which one is held out: 20 %, as in the seed report
-
-load_square = functools.partial(load_colours, side_px=resnet152v2.SIDE_PX)
-
-
-def transfer_photographs(config: TransferConfig) -> TransferResult:
-    """Train a head for the classes of a folder, from its photographs to a run folder.
-
-    A fifth of the training pictures, by class, equal pictures together, is measured after each epoch; the epoch and the
-    seed that are best on it are kept. Without test pictures another fifth is held out to be evaluated.
-
-    Arguments, results and errors are those of `run_transfer`.
-    """
-    train = find_classes(config.images, "--images")
-    if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
-        raise InputError("training.weights", received=config.weights)
-    data = load_data(train, config.test, load_square, keep=False)
-    train = data.train
-    part = split_photographs(train, config.seed, has_test=data.test is not None)
-    model = resnet152v2.build(len(train.classes), config.weights)
-    with Run.create(config, "transfer") as folder:
-        run = TransferRun(config, folder, data, model, BaseModel(PHOTOGRAPHS, [], "float32", "none"))
-        lower = resnet152v2.split_backbone(model).lower
-        features = compute_features(lower, train.files)
-        what, evaluated = "training pictures, held out", train.select(part.evaluated)
-        queries = features[part.evaluated]
-        if data.test is not None:
-            what, evaluated, queries = "test pictures", data.test, compute_features(lower, data.test.files)
-        known, labels = features[part.trained], train.labels[part.trained]
-        watched = (features[part.validated], train.labels[part.validated]) if part.validated.any() else None
-        asked = np.concatenate([features[part.validated], queries])
-        by_mean = predict_by_nearest_mean(known, labels, asked)
-        neighbours = NeighbourClassifier(known, labels, config.neighbours).predict(asked)
-        run.plan(len(run.seeds))
-        validations: list[np.ndarray] = []
-        evaluations: list[np.ndarray] = []
-        choice, chosen = Choice(), None
-        for seed in run.seeds:
-            callbacks = run.callbacks(seed, part.name)
-            head = train_head(resnet152v2.build_head, known, labels, config, seed, callbacks, watched)
-            predictions = np.stack([predict_finite(head, asked), by_mean, neighbours])
-            validations.append(predictions[:, : -len(queries)])
-            evaluations.append(predictions[:, -len(queries) :])
-            if watched is not None:
-                choice = choose(validations, watched[1], has_neighbours=True)
-            if choice.seed == len(validations) - 1:
-                run.save(head, known, labels)
-        if watched is not None:
-            chosen = describe_validation("training pictures, held out for that", watched[1], validations)
-        return run.finish(Evaluation(what, evaluated, evaluations, choice.take(evaluations)), choice, chosen)
-
-
-def compute_features(lower: keras.Model, files: Sequence[Path]) -> np.ndarray:
-    """What the frozen part, from float32 images in [0, 1], makes of each picture, once: float32 (n, numbers)."""
-    features = []
-    for start in track(range(0, len(files), PICTURES_AT_ONCE), "features", "batches"):
-        images = np.stack([load_square(file) for file in files[start : start + PICTURES_AT_ONCE]])
-        features.append(np.asarray(lower.predict_on_batch(scale_images(images)), np.float32))
-    return np.concatenate(features)
-
-
-def split_photographs(train: ClassFolder, seed: int, *, has_test: bool) -> Part:
-    """What is trained on, validated (a fifth), and without test pictures evaluated (another fifth).
-
-    With test pictures of which a class has fewer than five training pictures, nothing is validated.
-
-    Raises:
-        InputError: if a class has too few pictures for a fifth.
-    """
-    counts, nothing = count_distinct(train), np.zeros(len(train.files), bool)
-    if counts.min() < HELD_OUT_FOLDS:
-        if has_test:
-            return Part("all", ~nothing, nothing, nothing)
-        rare = int(counts.argmin())
-        raise InputError(
-            "transfer.too_few", column=train.classes[rare], received=int(counts[rare]), limit=HELD_OUT_FOLDS
-        )
-    folds = assign_folds(train.labels, HELD_OUT_FOLDS, derive_seed(seed, "folds"), train.groups)
-    validated, evaluated = folds == 1, nothing if has_test else folds == 0
-    return Part("all but those held out", ~(validated | evaluated), validated, evaluated)
