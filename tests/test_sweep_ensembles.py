@@ -18,7 +18,7 @@ from digit_recognizer.sweeps.report import Results, describe_ensembles, plot_ens
 from digit_recognizer.sweeps.study import Study
 from digit_recognizer.sweeps.trials import TrialRecord
 
-pytestmark = pytest.mark.fast
+pytestmark = [pytest.mark.fast, pytest.mark.filterwarnings("error::FutureWarning")]
 
 STUDY = Study(name="s", title="S", grids=({"epochs": (1, 2)},), fixed={"split_seed": 0}, seeds=3)
 LABELS = np.array([0, 1, 2, 3, 0, 1])
@@ -92,21 +92,18 @@ def score(configuration, names, accuracy=0.75):
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-NONE = pd.DataFrame(columns=COLUMNS)
-
-
 def test_scores_of_more_models_count_and_none_of_other_trials():
     records = [record("a", 0), record("b", 1), record("c", 2), record("x", 0, epochs=2), record("y", 1, epochs=2)]
     kept = pd.concat([score("epochs=1", "abc"), score("epochs=2", "xz")])
     new = pd.concat([score("epochs=2", "xy"), score("epochs=1", "ab")])
     expected = pd.concat([score("epochs=1", "abc"), score("epochs=2", "xy")])
-    assert merge_ensembles(STUDY, kept, new, records).values.tolist() == expected.values.tolist()
-    assert merge_ensembles(STUDY, kept, NONE, records[1:]).empty
+    assert merge_ensembles(STUDY, pd.concat([new, kept]), records).values.tolist() == expected.values.tolist()
+    assert merge_ensembles(STUDY, kept, records[1:]).empty
 
 
 def test_kept_scores_are_renamed():
     records = [record("a", 0), record("b", 1)]
-    merged = merge_ensembles(STUDY, score("before epochs varied", "ab"), NONE, records)
+    merged = merge_ensembles(STUDY, score("before epochs varied", "ab"), records)
     assert merged.values.tolist() == score("epochs=1", "ab").values.tolist()
 
 

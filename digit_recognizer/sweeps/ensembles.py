@@ -68,28 +68,28 @@ def evaluate_ensembles(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def merge_ensembles(
-    study: Study, kept: pd.DataFrame, new: pd.DataFrame, records: Sequence[TrialRecord]
-) -> pd.DataFrame:
+def merge_ensembles(study: Study, scores: pd.DataFrame, records: Sequence[TrialRecord]) -> pd.DataFrame:
     """The scores of the study as it reads now, for each configuration those of the most models.
 
     Args:
         study: whose order of configurations is taken.
-        kept: from ensembles.csv: their trials' folders may be gone since then.
-        new: evaluated just now.
+        scores: those evaluated just now, then those of ensembles.csv, whose trials' folders may be gone since then.
         records: of the study's trials; scores of other trials do not count.
     """
-    done = {record.name: record for record in records if record.state == "done"}
-    best: dict[str, tuple[int, pd.DataFrame]] = {}
-    for trials, scores in pd.concat([new, kept]).groupby("trials", sort=False):
+    labels = {one.name: describe_configuration(study, one.configuration) for one in records if one.state == "done"}
+    best: dict[str, pd.DataFrame] = {}
+    for trials, own in scores.groupby("trials", sort=False):
         names = str(trials).split()
-        if not names or not done.keys() >= set(names) or 1 not in scores.models.values:
-            continue
-        label = describe_configuration(study, done[names[0]].configuration)  # now more may vary than then
-        if len(names) > best.get(label, (0, None))[0]:
-            best[label] = len(names), scores.drop_duplicates("models").assign(configuration=label)
-    labels = dict.fromkeys(describe_configuration(study, record.configuration) for record in records)
-    parts = [best[label][1] for label in labels if label in best]
+        if labels.keys() >= set(names) and 1 in own.models.values:
+            label = labels[names[0]]  # now more may vary than then
+            if label not in best or len(names) > len(best[label].trials.iloc[0].split()):
+                best[label] = own.drop_duplicates("models").assign(configuration=label)
+    return _join(*(best[label] for label in dict.fromkeys(labels.values()) if label in best))
+
+
+def _join(*scores: pd.DataFrame) -> pd.DataFrame:
+    """One table of several, of which some may be empty."""
+    parts = [one for one in scores if len(one)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
 
 
@@ -133,9 +133,9 @@ def update_ensembles(
     kept = load_ensembles(folder / ENSEMBLES)
     new = evaluate_ensembles(study, records, folder / TRIALS_DIR, load_labels)
     if not new.empty:
-        scores = merge_ensembles(study, kept, new, records)
-        scores = pd.concat([scores, kept[~kept.trials.isin(scores.trials)]])
-        write_csv(folder / ENSEMBLES, scores, float_format="%.6f")
+        scores = merge_ensembles(study, _join(new, kept), records)
+        others = kept[~kept.trials.isin(scores.trials)]
+        write_csv(folder / ENSEMBLES, _join(scores, others), float_format="%.6f")
 
 
 def load_ensembles(path: Path) -> pd.DataFrame:

@@ -433,8 +433,7 @@ def find_unpredicted(record: TrialRecord) -> list[int]:
 
 def describe_ensembles(results: Results) -> Section | None:
     """Accuracy against the number of models that are averaged, for the configurations with the best single models."""
-    kept = load_ensembles(results.folder / ENSEMBLES)
-    scores = merge_ensembles(results.study, kept, kept[:0], results.records)
+    scores = merge_ensembles(results.study, load_ensembles(results.folder / ENSEMBLES), results.records)
     if scores.empty:
         return None
     trials = {one.name: label_configuration(results.study, one.configuration) for one in results.records}

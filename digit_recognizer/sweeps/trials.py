@@ -9,14 +9,13 @@ import hashlib
 import json
 import math
 import statistics
-import typing
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from digit_recognizer.config import describe_type, matches_type
+from digit_recognizer.config import read_fields
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import read_bytes, write_atomically
 from digit_recognizer.sweeps.study import Configuration, Range, Study, Value
@@ -115,22 +114,14 @@ class TrialRecord:
             ValueError: if the line holds no such record.
         """
         content = json.loads(line)
-        if not isinstance(content, dict):
+        if not isinstance(content, dict) or len(content) != len(dataclasses.fields(cls)):
             raise ValueError("it is no record")
-        kinds = typing.get_type_hints(cls)
-        if unknown := sorted(set(content) ^ set(kinds)):
-            raise ValueError(f"{unknown[0]!r} is missing or unknown")
-        for name, kind in kinds.items():
-            if not matches_type(content[name], kind):
-                raise ValueError(f"{name!r} is not {describe_type(kind)}")
-        for name in ("val_curve", "train_curve"):
-            content[name] = tuple(map(float, content[name]))
-        content["confusion"] = tuple(map(tuple, content["confusion"]))
-        record = cls(**content)
-        shares = [*record.val_curve, *record.train_curve, record.untrained or 0.0, record.accuracy or 0.0]
+        values = read_fields(cls, content)
+        record = cls(**{**values, "confusion": tuple(map(tuple, values["confusion"]))})
+        curves = (*record.val_curve, *record.train_curve)
         classes, names = len(record.confusion), record.environment.get("classes") or []
         for name, possible in {
-            "accuracy": all(0 <= share <= 1 for share in shares),
+            "accuracy": all(0 <= share <= 1 for share in (*curves, record.untrained or 0, record.accuracy or 0)),
             "confusion": all(len(row) == classes and min(row) >= 0 for row in record.confusion),
             "seconds": 0 <= record.seconds < math.inf,
             "classes": isinstance(names, list) and (not classes or not names or len(names) == classes),
@@ -250,10 +241,8 @@ def _iterate_groups(study: Study, ended: Mapping[str, TrialRecord]) -> Iterator[
     for number in range(MOST_GROUPS):
         suggested = _suggest(study, number, min(study.at_once, left), known, ended)
         left -= len(suggested)
-        new: list[Configuration] = []
-        for configuration in suggested:  # where choices are few, they are drawn again
-            if configuration not in new + known:
-                new.append(configuration)
+        # where choices are few, they are drawn again
+        new = [one for place, one in enumerate(suggested) if one not in (*known, *suggested[:place])]
         yield new
         known += new
         idle = 0 if new else idle + 1
