@@ -170,12 +170,11 @@ def list_comparisons(study: Study, parameter: str) -> list[tuple[Value, Value]]:
     few values all pairs.
     """
     values, reference = study.list_values(parameter), find_reference(study, parameter)
+    ordered = sorted(values) if are_numbers(values) else values
     wanted = [(value, reference) for value in values if value != reference and reference is not None]
-    if len(values) > 1 and are_numbers(values):
-        wanted.append((max(values), min(values)))
+    wanted += [(ordered[-1], ordered[0])] if len(values) > 1 and are_numbers(values) else []
     wanted += [(claim.high, claim.low) for claim in study.claims if claim.parameter == parameter]
     if len(values) <= MOST_PAIRED:
-        ordered = sorted(values) if are_numbers(values) else values
         wanted += [(later, earlier) for earlier, later in itertools.combinations(ordered, 2)]
     listed: dict[frozenset[Value], tuple[Value, Value]] = {}
     for pair in wanted:
@@ -291,28 +290,21 @@ def measure_interactions(study: Study, records: Sequence[TrialRecord]) -> list[I
     """
     resolution = 2**0.5 * find_resolution(records)  # of four accuracies, where an effect has two
     runs = build_frame(records)
+    ends: dict[str, tuple[Value, Value]] = {}
+    for name in study.parameters:
+        if name in runs and len(values := study.list_values(name)) > 1:
+            ends[name] = (max(values), min(values)) if are_numbers(values) else (values[-1], values[0])
     found = []
-    for parameter, other in itertools.combinations(study.parameters, 2):
-        ends, places = _find_ends(study, parameter), _find_ends(study, other)
-        if not ends or not places or not {parameter, other} <= set(runs.columns):
-            continue
+    for parameter, other in itertools.combinations(ends, 2):
         numbered = number_bases(runs, parameter, other)
-        changes = [_subtract(numbered[numbered[other] == place], parameter, *ends) for place in places]
-        if (kept := _keep_balanced(changes[0] - changes[1])).size:
-            found.append((Effect(parameter, *ends), other, places, changes, kept))
-    interactions = []
-    for effect, other, places, changes, kept in found:
-        effect = _judge(replace(effect, comparisons=len(found)), kept, resolution)
-        means = [float(change.loc[kept.index, kept.columns].mean(axis=1).mean()) for change in changes]
-        interactions.append(Interaction(effect, other, *places, *means))
-    return interactions
-
-
-def _find_ends(study: Study, parameter: str) -> tuple[Value, Value] | None:
-    values = study.list_values(parameter)
-    if len(values) < 2:
-        return None
-    return (max(values), min(values)) if are_numbers(values) else (values[-1], values[0])
+        at = [_subtract(numbered[numbered[other] == place], parameter, *ends[parameter]) for place in ends[other]]
+        if (kept := _keep_balanced(at[0] - at[1])).size:
+            means = [float(one.loc[kept.index, kept.columns].mean(axis=1).mean()) for one in at]
+            found.append((Effect(parameter, *ends[parameter]), other, kept, means))
+    return [
+        Interaction(_judge(replace(one, comparisons=len(found)), kept, resolution), other, *ends[other], *means)
+        for one, other, kept, means in found
+    ]
 
 
 # Importance: how much of the variance of the configurations' accuracies each parameter explains.

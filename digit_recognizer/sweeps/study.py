@@ -271,20 +271,23 @@ def load_study(path: Path) -> Study:
 
 def _read_study(content: Table, name: str) -> Study:
     found = _read_entries(content, TYPES)
-    tables = {
-        kind: [(table, f"[[{kind}]] number {number}: ") for number, table in enumerate(found.pop(kind, []), 1)]
+    grids, reported, claims = (
+        [(f"[[{kind}]] number {number}: ", table) for number, table in enumerate(found.pop(kind, []), 1)]
         for kind in ("grid", "reported", "claim")
-    }
+    )
     ranges = _flatten(found.pop("search", {}), "[search] ")
     return Study(
         name=name,
         input_dir=expand_path(found.pop("input_dir", Study.input_dir)),
         epochs_shown=tuple(found.pop("epochs_shown", ())),
         fixed=_read_values(found.pop("fixed", {}), "[fixed] "),
-        grids=tuple(_read_grid(*table) for table in tables["grid"]),
+        grids=tuple(
+            {name: _read_choices(one, where + name) for name, one in _flatten(table, where).items()}
+            for where, table in grids
+        ),
         ranges={name: _read_range(one, f"[search] {name}") for name, one in ranges.items()},
-        reported=tuple(_read_reported(*table) for table in tables["reported"]),
-        claims=tuple(_read_claim(*table) for table in tables["claim"]),
+        reported=tuple(_read_reported(table, where) for where, table in reported),
+        claims=tuple(_read_claim(table, where) for where, table in claims),
         **found,
     )
 
@@ -343,10 +346,6 @@ def _read_choices(content: Any, where: str) -> tuple[Value, ...]:
     if not values or not matches_type(values, list[Value]) or len(set(values)) < len(values):
         raise _refuse(where, content, "a value, or a list of different ones")
     return tuple(values)
-
-
-def _read_grid(content: Table, where: str) -> dict[str, tuple[Value, ...]]:
-    return {name: _read_choices(one, where + name) for name, one in _flatten(content, where).items()}
 
 
 def _read_range(content: Any, where: str) -> Range | tuple[Value, ...]:
@@ -409,12 +408,12 @@ def _check_claim(study: Study, claim: Claim) -> None:
     if claim.parameter not in study.parameters:
         raise InputError("sweep.claim_parameter", column=claim.parameter)
     values = study.list_values(claim.parameter)
-    for end in (claim.low, claim.high):
-        if claim.low == claim.high or (values and end not in values):
-            raise InputError("sweep.claim_value", column=claim.parameter, received=end)
-    for name, value in claim.where.items():
-        if name == claim.parameter or name not in study.parameters or value not in study.list_values(name):
-            raise InputError("sweep.claim_value", column=name, received=value)
+    wrong = [(claim.parameter, end) for end in (claim.low, claim.high) if values and end not in values]
+    wrong += [(claim.parameter, claim.low)] if claim.low == claim.high else []
+    others = {name: study.list_values(name) for name in study.parameters if name != claim.parameter}
+    wrong += [(name, value) for name, value in claim.where.items() if value not in others.get(name, ())]
+    for name, value in wrong:
+        raise InputError("sweep.claim_value", column=name, received=value)
 
 
 def find_reported(study: Study, configuration: Mapping[str, Value]) -> list[Reported]:

@@ -160,27 +160,18 @@ class Evaluation(NamedTuple):
 
     def write_predictions(self, path: Path) -> None:
         """Write predictions.csv: what the kept classifier predicts."""
-        names = np.array(self.pictures.classes, object)
-        columns = (
-            self.pictures.names,
-            names[self.pictures.labels],
-            names[self.kept.argmax(axis=1)],
-            self.kept.max(axis=1),
-            [hash_file(file) for file in self.pictures.files],
-        )
+        names, pictures = np.array(self.pictures.classes, object), self.pictures
+        predicted, probability = names[self.kept.argmax(axis=1)], self.kept.max(axis=1)
+        digests = [hash_file(file) for file in pictures.files]
+        columns = (pictures.names, names[pictures.labels], predicted, probability, digests)
         table = pd.DataFrame(dict(zip(PREDICTION_COLUMNS, columns, strict=True)))
         write_csv(path, table, float_format="%.6f")
 
 
 def summarize(right: np.ndarray) -> dict[str, Any]:
     """Accuracies of several seeds, from bool (seeds, m), with their mean and their extremes."""
-    shares = right.mean(axis=1)
-    return {
-        "per_seed": shares.tolist(),
-        "mean": float(shares.mean()),
-        "lowest": float(shares.min()),
-        "highest": float(shares.max()),
-    }
+    shares = right.mean(axis=1).tolist()
+    return {"per_seed": shares, "mean": float(np.mean(shares)), "lowest": min(shares), "highest": max(shares)}
 
 
 @dataclass(frozen=True)
@@ -280,15 +271,12 @@ class TransferRun:
         self.progress.bar.close()
         path, train = self.folder.path, self.data.train
         trained, frozen = count_parameters(self.model)
+        base = self.base._asdict()
         metrics: dict[str, Any] = {
             "run": self.config.run,
             "classes": list(train.classes),
-            "base": {
-                "model": self.base.model,
-                "model_args": list(self.base.model_args),
-                "precision": self.base.precision,
-            },
-            "preprocess": self.base.preprocess,
+            "base": base,
+            "preprocess": base.pop("preprocess"),
             "seeds": list(self.seeds),
             "kept_seed": self.seeds[choice.seed],
             "recommended": choice.classifier,
