@@ -828,7 +828,7 @@ def kernel(session: Session) -> Values:
             ("push script", ["push", "kernels/baseline"]),
             ("status", ["status", "kernels/baseline"]),
             ("output", ["output", "kernels/baseline", "--output-dir", "fetched"]),
-            ("build notebook", ["notebook", "champion", "--gpu", "--resume"]),
+            ("build notebook", ["notebook", "champion", "--gpu"]),
             ("push notebook", ["push", "kernels/notebook-champion"]),
             ("build transfer net", ["build", "vgg16", "--owner", "somebody"]),
             ("push transfer net", ["push", "kernels/vgg16"]),

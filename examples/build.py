@@ -2,6 +2,7 @@
 
     python examples/build.py                 # all four
     python examples/build.py 02 --data input # one, on other data than the bundled sample
+    python examples/build.py --text          # new prose around the outputs that are there, if no code has changed
 
 The first notebook is the one that travels to Kaggle (digit_recognizer/competition/kernel_notebook.md), with another
 set-up; the sources of the others lie beside this file, in Markdown whose Python blocks become cells. Each is executed
@@ -122,13 +123,25 @@ def write_cover(notebook: nbformat.NotebookNode, path: Path) -> None:
         image.save(path, optimize=True)
 
 
-def build(notebook: nbformat.NotebookNode, path: Path, data: Path | None) -> None:
-    """Execute a notebook and write it; a flaw keeps the file that is there."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if data is not None:
-            shutil.copytree(data, folder / "input", ignore=shutil.ignore_patterns(".cache", "sample"))
-        execute(notebook, folder)
+def keep_outputs(notebook: nbformat.NotebookNode, earlier: nbformat.NotebookNode) -> None:
+    """Give cells the outputs of an earlier build, if their code is the same; the packed code may be another."""
+    pairs = [[cell for cell in one.cells if cell.cell_type == "code"] for one in (notebook, earlier)]
+    for cell, old in zip(*pairs, strict=True):
+        if cell.source != old.source and "PACKAGE = " not in cell.source:
+            raise SystemExit(f"{cell.id} has changed: leave --text out")
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+
+
+def build(notebook: nbformat.NotebookNode, path: Path, data: Path | None, earlier: Path | None) -> None:
+    """Execute a notebook, or take over the outputs of an earlier one, and write it; a flaw keeps the file there."""
+    if earlier is not None:
+        keep_outputs(notebook, nbformat.read(earlier, as_version=4))
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            if data is not None:
+                shutil.copytree(data, folder / "input", ignore=shutil.ignore_patterns(".cache", "sample"))
+            execute(notebook, folder)
     content = nbformat.writes(notebook) + "\n"
     flaws = find_flaws(notebook) + ["it is too large"] * (len(content) > LIMIT_BYTES)
     if flaws:
@@ -142,17 +155,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("which", nargs="*", help="01, 02, 03 or kernel; by default all")
     parser.add_argument("--data", type=Path, help="a folder with the competition's files, in place of the sample")
+    parser.add_argument("--text", action="store_true", help="keep the outputs, if no code has changed")
+    parser.add_argument("--earlier", type=Path, help="the kernel's notebook whose outputs --text keeps")
     chosen = parser.parse_args()
     for name in NAMES:
         if not chosen.which or name[:2] in chosen.which:
             notebook, path = read_source(name), ROOT / "examples" / f"{name}.ipynb"
-            build(notebook, path, chosen.data)
+            build(notebook, path, chosen.data, path if chosen.text else None)
             write_cover(notebook, ROOT / "docs" / "images" / f"example-{name[:2]}.png")
     if not chosen.which or "kernel" in chosen.which:
         with tempfile.TemporaryDirectory() as sample:  # which the kernel does not carry
             if chosen.data is None:
                 download("sample", Path(sample))
-            build(nbformat.read(KERNEL, as_version=4), KERNEL, chosen.data or Path(sample))
+            earlier = (chosen.earlier or KERNEL) if chosen.text else None
+            build(nbformat.read(KERNEL, as_version=4), KERNEL, chosen.data or Path(sample), earlier)
     return 0
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sys
 import threading
 from pathlib import Path
 
@@ -209,8 +210,11 @@ def test_the_data_is_found_in_input_beside_it_or_made_of_the_sample(tiny_dir, mo
 def test_on_kaggle_the_data_is_the_attached_competition(tiny_dir, tmp_path, monkeypatch):
     monkeypatch.setattr("digit_recognizer.data.dataset.ON_KAGGLE", tmp_path / "kaggle")
     (tmp_path / "kaggle").mkdir()
-    with expect_error("kernel.no_competition", path=tmp_path / "kaggle"):
-        dr.find_data(tiny_dir)
+    assert dr.find_data() == Path("input/sample")
+    with monkeypatch.context() as patch:  # a kernel carries no sample
+        patch.setitem(sys.modules, "digit_recognizer.data.sources", None)
+        with expect_error("kernel.no_competition", path=tmp_path / "kaggle"):
+            dr.find_data("elsewhere")
     place = tmp_path / "kaggle" / "competitions" / "digit-recognizer"
     place.mkdir(parents=True)
     for name in ("train.csv", "test.csv", "sample_submission.csv"):

@@ -3,6 +3,7 @@
 Tables are read once and then kept as .npz files, see the cache below.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -43,21 +44,23 @@ def find_data(folder: Path | str = "input") -> Path:
         The folder that holds train.csv and test.csv.
 
     Raises:
-        InputError: on Kaggle, if the competition is not attached; elsewhere, if the sample cannot be written.
+        InputError: if the sample cannot be written, or, inside a kernel, which does not carry it, is not there.
 
     Example:
         >>> dr.find_data().name
         'input'
     """
-    if ON_KAGGLE.is_dir():
+    with contextlib.suppress(InputError):  # of a notebook to which the competition is not attached
         return find_competition_data(ON_KAGGLE)
     folder = expand_path(folder)
     beside = Path("..") / folder  # of a notebook in a folder of its own
     for place in (folder, beside, folder / "sample"):
         if all((place / name).is_file() for name in ("train.csv", "test.csv")):
             return place
-    from digit_recognizer.data.sources import download
-
+    try:
+        from digit_recognizer.data.sources import download
+    except ImportError:
+        raise InputError("kernel.no_competition", path=ON_KAGGLE) from None
     download("sample", folder / "sample")
     print_line(f"The competition's files are not in {folder}/: these are the bundled sample's 1,797 digits.")
     return folder / "sample"
