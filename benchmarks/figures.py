@@ -30,7 +30,8 @@ DRAW = """(async () => {
     stroke.slice(1).forEach((point) => send('pointermove', point))
     send('pointerup', stroke.at(-1))
   }
-  await new Promise((done) => setTimeout(done, 5000))
+  const isDone = () => document.getElementById('looked').ariaLabel?.startsWith('Covering')
+  while (!isDone()) await new Promise((done) => setTimeout(done, 50))
   return document.getElementById('answer').textContent
 })()"""
 

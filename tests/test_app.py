@@ -134,6 +134,24 @@ def test_runs_are_listed_shown_and_compared(client, folder):
     assert client.get("/api/compare?one=whole&other=whole").status_code == 422
 
 
+def test_of_a_transfer_its_confusions_are_shown(client, folder):
+    path = folder / "runs" / "letters"
+    path.mkdir()
+    metrics = {"classes": ["alpha", "beta"], "base": {"model": "dense", "model_args": [], "precision": "float32"}}
+    metrics |= {"preprocess": "none", "neighbours": 3, "recommended": "model"}
+    (path / "config.json").write_text(json.dumps({"subcommand": "transfer"}))
+    (path / "metrics.json").write_text(json.dumps(metrics))
+    lines = ["file,label,predicted,probability,sha256"]
+    lines += ["1.png,alpha,alpha,0.9,x", "2.png,alpha,beta,0.9,y", "3.png,beta,beta,0.9,z"]
+    (path / "predictions.csv").write_text("\n".join(lines) + "\n")
+    run = client.get("/api/run?name=letters").json()
+    assert run["confusions"] == [[1, 1], [0, 1]] and run["accuracy"] == pytest.approx(2 / 3)
+    assert client.get("/api/compare?one=letters&other=whole").status_code == 422
+    (path / "predictions.csv").write_text("\n".join([*lines, "4.png,alpha,delta,0.9,w"]) + "\n")
+    assert client.get("/api/run?name=letters").status_code == 422
+    shutil.rmtree(path)
+
+
 def test_labelled_drawings_are_kept_as_a_folder_per_class(client, folder):
     kept = client.post("/api/collect?label=7", content=draw(*SEVEN, form="JPEG")).json()["kept"]
     (picture,) = (folder / "kept" / "7").iterdir()

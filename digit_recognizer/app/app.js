@@ -202,6 +202,7 @@ function readSoon() {
 async function read() {
   reading = true
   $('found').ariaBusy = 'true'
+  if (!shown) show()
   while (isStale) {
     isStale = false
     if (!strokes.length && !picture) {
@@ -248,7 +249,8 @@ function chooseAt(x, y) {  // on a picture
 function show() {
   const glyphs = shown?.glyphs ?? []
   chosen = Math.min(chosen, Math.max(0, glyphs.length - 1))
-  $('answer').textContent = shown ? shown.text || 'Nothing written is found.' : 'Nothing is drawn yet.'
+  const missing = !strokes.length && !picture ? 'Nothing is drawn yet.' : reading ? 'Reading …' : 'Not read.'
+  $('answer').textContent = shown ? shown.text || 'Nothing written is found.' : missing
   $('answer').classList.toggle('empty', !shown?.text)
   $('glyphs').replaceChildren(...(glyphs.length > 1 ? glyphs : []).map((glyph, number) => {
     const button = element('button', { 'aria-pressed': number === chosen, 'aria-label': `Glyph ${number + 1}: ${glyph.name ?? glyph.verdict}` }, glyph.name ?? MARKS[glyph.verdict])
@@ -299,8 +301,8 @@ async function look(glyph, pixels) {
   const largest = Math.max(0.02, ...glyph.drops)
   const context = $('looked').getContext('2d'), image = context.createImageData(28, 28)
   glyph.drops.forEach((drop, place) => {
-    const heat = Math.max(0, drop) / largest, ink = pixels[place] * 0.4
-    image.data.set([ink + heat * (255 - ink), ink + heat * (140 - ink) * (heat > 0), ink * (1 - heat), 255], 4 * place)
+    const heat = Math.max(0, drop) / largest, ink = pixels[place] / 255, glow = heat * (0.4 + 0.6 * ink), grey = 100 * ink * (1 - heat)
+    image.data.set([grey + 255 * glow, grey + 140 * glow, grey, 255], 4 * place)
   })
   context.putImageData(image, 0, 0)
   $('looked').setAttribute('aria-label', `Covering the bright places lowers the probability by up to ${(100 * Math.max(0, ...glyph.drops)).toFixed(0)} percentage points`)
@@ -409,10 +411,10 @@ async function load(path, build) {
 function showRun(name) {
   return load(`api/run?${new URLSearchParams({ name })}`, (run) => [
     element('h2', {}, name),
-    element('p', {}, `Accuracy ${run.accuracy.toFixed(5)} on held-out rows, 95 % interval ${run.interval.map((end) => end.toFixed(5)).join(' to ')}.${run.ineligible ? ` Ineligible for the competition: ${run.ineligible}.` : ''}`),
+    element('p', {}, `Accuracy ${run.accuracy.toFixed(5)} on what was held out${run.interval ? `, 95 % interval ${run.interval.map((end) => end.toFixed(5)).join(' to ')}` : ''}.${run.ineligible ? ` Ineligible for the competition: ${run.ineligible}.` : ''}`),
     ...(run.history.length ? [element('h3', {}, 'Learning curves: errors by epoch'), drawCurves(run.history)] : []),
     element('h3', {}, 'Confusions: a row per label, a column per prediction'), drawConfusions(run.confusions, run.classes),
-    element('h3', {}, 'Hardest examples: least probability for their label'), drawPictures(run.hardest),
+    ...(run.hardest.length ? [element('h3', {}, 'Hardest examples: least probability for their label'), drawPictures(run.hardest)] : []),
   ])
 }
 

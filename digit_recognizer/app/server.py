@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import uvicorn
@@ -46,7 +47,13 @@ from digit_recognizer.io import find_free_path, hash_file, write_atomically
 from digit_recognizer.reporting.model_report import compute_saliency
 from digit_recognizer.reporting.run_report import ExaminedRun, load_examined_run, load_history
 from digit_recognizer.training.run import find_input_dir
-from digit_recognizer.training.transfers import is_transfer
+from digit_recognizer.training.transfers import (
+    PREDICTIONS,
+    FinishedTransfer,
+    is_transfer,
+    load_transfer,
+    load_transfer_predictions,
+)
 from digit_recognizer.vision.photos import load_photograph, open_picture
 from digit_recognizer.vision.recognition import (
     Classifier,
@@ -272,7 +279,7 @@ class _Server:
         if not isinstance(classifier, Classifier):
             raise InputError("app.no_occlusion", received=name)
         changes = compute_saliency(classifier.predict, image, PAPER).changes
-        return np.kron(-changes, np.ones([SIDE_PX // side for side in changes.shape]))  # a drop for each pixel
+        return cv2.resize(-changes.astype(np.float64), (SIDE_PX, SIDE_PX))  # a drop for each pixel
 
     async def keep(self, request: Request) -> Response:
         """Keep the drawing in the request's body under the label that it names."""
@@ -302,14 +309,16 @@ class _Server:
         return JSONResponse(await asyncio.to_thread(self._compare, one, other))
 
     def _show_run(self, name: str) -> dict[str, Any]:
-        run, train = self._examine(self._find_run(name))
+        path = self._find_run(name)
+        if is_transfer(path):
+            return _describe_transfer(load_transfer(path))
+        run, train = self._examine(path)
         rows = np.flatnonzero(run.held_out)
         of_label = run.oof_probabilities[rows, train.labels[rows]]
         hardest = rows[np.argsort(of_label, kind="stable")][:SHOWN_ROWS]
         history = load_history(run) if _has_history(run) else pd.DataFrame()
         curves = history.reindex(columns=["fold", "epoch", "accuracy", "val_accuracy"])
         return {
-            "name": name,
             "accuracy": run.score.oof_accuracy,
             "interval": run.score.oof_accuracy_interval,
             "ineligible": run.metrics["ineligible"],
@@ -340,8 +349,6 @@ class _Server:
         }
 
     def _examine(self, path: Path) -> tuple[ExaminedRun, TrainTable]:
-        if is_transfer(path):
-            raise InputError("app.transfer", path=path.name)
         train = self.load_train(find_input_dir(path) / "train.csv", cache=True)
         return load_examined_run(path, train), train
 
@@ -473,6 +480,23 @@ def _join_lines(picture: PicturePrediction) -> str:
     for one in picture.glyphs:
         lines.setdefault(one.glyph.line, []).append(one.name or "?")
     return "\n".join(" ".join(names) for names in lines.values())
+
+
+def _describe_transfer(transfer: FinishedTransfer) -> dict[str, Any]:
+    """What is shown of a transfer: how its classifier predicts the pictures that it was evaluated on."""
+    table = load_transfer_predictions(transfer)
+    label, predicted = (pd.Index(transfer.classes).get_indexer(table[column]) for column in ("label", "predicted"))
+    if min(label.min(), predicted.min()) < 0:
+        raise InputError("transfer.damaged", path=transfer.path / PREDICTIONS, column="label or predicted")
+    return {
+        "accuracy": float((label == predicted).mean()),
+        "interval": transfer.metrics.get("kept_accuracy_interval"),
+        "ineligible": None,
+        "classes": transfer.classes,
+        "history": [],
+        "confusions": count_confusions(label, predicted, len(transfer.classes)).tolist(),
+        "hardest": [],
+    }
 
 
 def _describe_row(row: int, train: TrainTable, run: ExaminedRun) -> dict[str, Any]:
