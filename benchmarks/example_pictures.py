@@ -66,7 +66,7 @@ def main() -> None:
             subprocess.run(command, cwd=place, env=surroundings, check=True)
         for made, name in PICTURES.items():
             picture = Image.open(place / made).convert("RGB")
-            picture.thumbnail((1440, 1000) if name != "read.png" else (800, 800))  # its grain takes many bytes
+            picture.thumbnail((1000, 1800) if name != "read.png" else (800, 800))  # its grain takes many bytes
             picture.quantize(96).save(IMAGES / name, optimize=True)
 
 
