@@ -261,6 +261,8 @@ def describe_model(name: str) -> str:
     pictures = [f"![Layers of {name}, with outputs and parameters](images/models/{name}.png)"]
     if (IMAGES / f"{name}-curve.png").exists():
         pictures.append(f"![Errors of {name} after each epoch](images/models/{name}-curve.png)")
+    else:
+        pictures.append("*Its learning curve has not been drawn yet.*")
     pair = "\n\n".join(pictures)
     return f'### {name}\n\n<div class="pair" markdown>\n\n{pair}\n\n</div>\n\n{words}\n\n'
 
