@@ -27,7 +27,7 @@ def site(tmp_path_factory):
 def test_no_page_loads_anything_from_another_host(site):
     loads = re.compile(r'<(?:script|img|source|iframe)[^>]+src="?(?:https?:)?//|<link[^>]+href="?(?:https?:)?//')
     pages = [page for page in site.rglob("*.html") if "studies" not in page.parts]
-    styles = [path for path in site.rglob("*.css") if "assets" not in path.parts]  # those of the theme have map comments
+    styles = [path for path in site.rglob("*.css") if "assets" not in path.parts]  # the theme's name their maps
     assert len(pages) > 25 and styles
     assert not [page.name for page in pages if loads.search(page.read_text(encoding="utf-8"))]
     assert not [path.name for path in styles if "//" in path.read_text(encoding="utf-8").replace("/*", "")]
