@@ -1,6 +1,7 @@
 # make demo: from nothing to a cross-validated score and a submission, on bundled digits; installs no extra.
 # make test: what every change must pass, in 6 minutes on 2 cores. make test-all: also the slow tests and the type checks.
-# make docs: the site of docs/ in site/; a warning is an error. make figures: the pictures of README and docs. PYTHON=python3.12 make … chooses the interpreter.
+# make docs: the site of docs/ in site/; a warning is an error. make figures: the pictures of README and docs, 10 minutes.
+# PYTHON=python3.12 make … chooses the interpreter.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -40,6 +41,7 @@ figures: .venv/installed-test
 	$(BIN)/python benchmarks/figures.py
 	$(BIN)/python benchmarks/gallery.py
 	$(BIN)/python benchmarks/result_figures.py
+	$(BIN)/python benchmarks/example_pictures.py
 
 # The notebooks of examples/, and the outputs of kernels/notebook-champion, on the bundled sample: 10 minutes.
 notebooks: .venv/installed-test
