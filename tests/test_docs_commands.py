@@ -35,7 +35,10 @@ def run(text):
     """Run a line as the shell would, with less training."""
     name, *arguments = shlex.split(text.removeprefix(PACKAGE))
     shorter = [] if set(AS_IT_IS) & set(arguments) else SHORTER.get(name, [])
-    return import_command(name).main([*arguments, *shorter, "--debug"])
+    try:
+        return import_command(name).main([*arguments, *shorter, "--debug"])
+    except SystemExit as ended:  # a sweep ends with the code of its worker
+        return ended.code
 
 
 @pytest.fixture(scope="module")
