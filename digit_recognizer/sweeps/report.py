@@ -307,7 +307,7 @@ def _describe_parameter(results: Results, parameter: str, effects: Sequence[Effe
     figure = plot_parameter(results.study, results.records, parameter)
     caption = f"Accuracy against {name}. A dot is a run, a bar the range of the seeds."
     significant = sum(effect.significant for effect in effects)
-    words = f"{significant} of {len(effects)} comparisons of runs that are equal in all else are significant."
+    words = f"{significant} of {len(effects)} differences are significant, between runs that are otherwise equal."
     rows = [
         {
             "change": show_change(one),
