@@ -77,7 +77,8 @@ def main() -> None:
         for made, name in PICTURES.items():
             picture = Image.open(place / made).convert("RGB")
             picture.thumbnail((1000, 1800))
-            picture.quantize(96).save(IMAGES / name, optimize=True)
+            # fewer colours, or the default method, turn the grey edges of strokes brown and blue
+            picture.quantize(256, Image.Quantize.MAXCOVERAGE).save(IMAGES / name, optimize=True)
         shrink_photograph(place / "read.png", IMAGES / "read.jpg")
 
 

@@ -210,3 +210,6 @@ def test_further_runs_count_where_confusions_repeat(examined, run, tmp_path):
     assert "most of 4 models" in words
     assert "4 in other0, fold 0; 4 in other1, fold 0" in words
     assert section.table[1][:2] == ("4", "9")
+    fours = int((labels == 4).sum())
+    assert f"4 as 9 ({fours} rows)" in section.figures[0].alt  # the matrix is of the first run,
+    assert section.table[1][2] == str(2 * fours) and "all 3 runs" in words  # the table of all

@@ -64,7 +64,7 @@ def test_recall_is_of_the_label_and_precision_of_the_prediction(path, train, tmp
     oof[four] = np.eye(10)[9] * 0.9 + 0.01  # a 4 read as a 9
     np.save(path / "oof_probabilities.npy", oof)
     table = describe_score(load_examined_run(path, train), train.labels, tmp_path).table
-    assert table[5] == ("4", "5", "1", "0.8000", "1.0000", "9 (1 rows)", "0")
+    assert table[5] == ("4", "5", "1", "0.8000", "1.0000", "9 (1)", "0")
     assert table[10] == ("9", "5", "0", "1.0000", f"{5 / 6:.4f}", "–", "1")
 
 

@@ -66,6 +66,13 @@ def test_names_have_a_place_each_in_the_order_of_the_file():
     assert np.abs(read_dots(axes)[:, 0] - [0, 1, 2, 0, 1, 2]).max() < 0.1
 
 
+def test_a_value_whose_runs_differ_in_more_says_why_its_place_is_empty():
+    grids = ({"optimizer": ("muon", "adam")}, {"optimizer": ("adagrad",), "batch_size": (80,)})
+    study = make_study(grids=grids, seeds=2)
+    axes = draw(study, make_records(study, lambda one: 0.9), "optimizer")
+    assert [(text.get_text(), text.get_position()[0]) for text in axes.texts] == [("no comparable run", 2)]
+
+
 def test_a_range_has_dots_and_no_means():
     study = make_study(method="random", trials=5, ranges={"learning_rate": Range(1e-4, 1e-1, log=True)}, seeds=1)
     records = [make_record(study, {"learning_rate": 10.0**-place}, 0, 0.9) for place in (1, 2, 3, 4)]

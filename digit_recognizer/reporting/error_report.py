@@ -133,6 +133,8 @@ def describe_confusions(
         if models > 1
         else "One model cannot show which confusions repeat: name further runs of the same rows with --with."
     )
+    if len(runs) > 1:
+        words += f" The matrix has the errors of this run, the table those of all {len(runs)} runs together."
     if found.failed.any():
         failed = "; ".join(f"{names[label]} in {list(of_models)[model]}" for model, label in np.argwhere(found.failed))
         words += f" Half or more of a class is wrong, so training failed: {failed}."
@@ -141,7 +143,9 @@ def describe_confusions(
         verdict = "repeated" if framed[pair.label, pair.prediction] else "may be chance"
         share, in_models = f"{100 * pair.share:.2f} %", f"{pair.models} of {models}"
         table.append((names[pair.label], names[pair.prediction], f"{pair.rows:,}", share, in_models, verdict))
-    often = ", ".join(f"{label} as {prediction} ({rows} rows)" for label, prediction, rows, *_ in table[1:4])
+    wrong = np.where(np.eye(len(names), dtype=bool), 0, counts)
+    most = [divmod(int(place), len(names)) for place in np.argsort(-wrong, axis=None, kind="stable")[:3]]
+    often = ", ".join(f"{names[at[0]]} as {names[at[1]]} ({wrong[at]} rows)" for at in most if wrong[at])
     caption = "Rows by label (down) and prediction (across); repeated pairs are framed."
     figure = plot_confusion_matrix(counts, names, framed=framed)
     alt = f"Confusion matrix. Most frequent: {often or 'none'}."
@@ -380,7 +384,7 @@ def describe_label_errors(errors: "pd.DataFrame", run: ExaminedRun, train: Train
         chances = (f"{row.label_probability:.4f}", f"{row.suggested_probability:.4f}")
         table.append((f"{row.row + 1:,}", names[row.label], names[row.suggested], *chances))
     words = (
-        f"{len(errors):,} of {run.held_out.sum():,} labels are suspected by confident learning (Northcutt, Jiang and "
-        f"Chuang 2021); {LABEL_ERRORS} lists them all. Look at each before you change a label."
+        f"Confident learning (Northcutt, Jiang and Chuang 2021) suspects {len(errors):,} of {run.held_out.sum():,} "
+        f"labels; {LABEL_ERRORS} has them all. Look at each before you change a label."
     )
     return Section("Suspected label errors", (words,), (figure,), tuple(table) if len(errors) else ())

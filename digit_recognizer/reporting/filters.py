@@ -201,8 +201,8 @@ def describe_filters(network: Network, examples: Examples, folder: Path) -> list
     filters, image, name = read_filters(call), examples.images[0], examples.names[0]
     shares, chance = measure_gradients(filters)
     sentence = (
-        f"{(shares > MOSTLY).sum()} of {len(filters)} filters are mostly a gradient, as Sobel's are: a gradient "
-        f"explains {100 * shares.mean():.0f} % of the variation on average, {100 * chance:.0f} % in random filters."
+        f"Mostly a gradient, as Sobel's are: {(shares > MOSTLY).sum()} of {len(filters)} filters. A gradient explains "
+        f"{100 * shares.mean():.0f} % of a filter's variation on average, {100 * chance:.0f} % in random filters."
     )
     caption = f"The filters of {call.name}. Blue: positive weights. Orange: negative weights. White: 0."
     figure = draw_figure(plot_maps(filters, f"filters of {call.name}", "weight"), folder / "filters.png", caption)
@@ -213,7 +213,7 @@ def describe_filters(network: Network, examples: Examples, folder: Path) -> list
     difference, largest = np.abs(effects[0] - effects[1]).max(), np.abs(effects[1]).max()
     verdict = "agree" if difference <= ROUNDING * max(largest, 1) else "DISAGREE"
     sentence = (
-        f"cv2.filter2D and the truncated model {verdict}: the largest difference is {difference:.1e}, the largest "
+        f"cv2.filter2D and the truncated model {verdict}: the largest difference is {difference:.1g}, the largest "
         f"activation {largest:.2f}."
     )
     caption = f"Filters of {call.name}, what cv2.filter2D makes of {name} with each, and what the model makes of it."

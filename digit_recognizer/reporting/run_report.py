@@ -143,11 +143,13 @@ def describe_score(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Sectio
         words += " Near-duplicates of a row share its fold."
     if run.has_validation_set:
         words += " Early stopping and plateaus used part of the training set, not these rows."
-    table = [("class", "rows", "errors", "recall", "precision", "most often predicted as", "wrongly predicted as it")]
+    table = [
+        ("class", "rows", "errors", "recall", "precision", "most often predicted as (rows)", "wrongly predicted as it")
+    ]
     for label, name in enumerate(names):
         wrong = errors[label]
         found, hits = ("–" if np.isnan(share) else f"{share:.4f}" for share in (recall[label], precision[label]))
-        other = f"{names[wrong.argmax()]} ({wrong.max():,} rows)" if wrong.any() else "–"
+        other = f"{names[wrong.argmax()]} ({wrong.max():,})" if wrong.any() else "–"
         table.append(
             (name, f"{of_class[label]:,}", f"{wrong.sum():,}", found, hits, other, f"{errors[:, label].sum():,}")
         )
@@ -171,12 +173,15 @@ def describe_calibration(run: ExaminedRun, labels: np.ndarray, folder: Path) -> 
         f"The expected calibration error is {run.score.calibration_error:.4f}: the mean distance of the predicted "
         f"probability from the share that is right. Predictions are {verdict}, by {abs(gap):.4f} on average."
     )
+    if gap < 0 and (smoothing := run.config.get("label_smoothing")):
+        words += f" Label smoothing, here {smoothing:g}, lowers them on purpose."
     table = [("probability", "rows", "mean probability", "share that is right", "difference")]
     for one in found.itertuples():
         shares = (f"{one.confidence:.4f}", f"{one.accuracy:.4f}", f"{one.accuracy - one.confidence:+.4f}")
         table.append((f"{one.low:.2f} to {one.high:.2f}", f"{one.rows:,}", *shares))
     caption = (
-        "Reliability diagram: how often predictions are right, against how sure they are; below, rows in each bin."
+        "Reliability diagram: how often predictions are right, against how sure they are, with 95 % intervals; below, "
+        "rows in each bin."
     )
     figure = draw_figure(plot_calibration(found), folder / "calibration.png", caption, f"{caption} {words}")
     return Section("Calibration", (words,), (figure,), tuple(table))
@@ -294,7 +299,7 @@ def describe_training(run: ExaminedRun, labels: np.ndarray, folder: Path) -> Sec
         errors = int((run.predictions != labels)[rows].sum())
         loss = f"{epochs['loss'].iloc[-1]:.4f}"
         table.append((f"{fold:.0f}", f"{len(epochs)}", loss, f"{rows.sum():,}", f"{errors:,}", f"{accuracy:.5f}"))
-    sentence = "Training accuracy is measured during the epoch, with augmentation and dropout, so it may be the lower."
+    sentence = "Training error is measured during the epoch, with augmentation and dropout, so it may be the higher."
     when = "after every epoch" if every_epoch else "after the last epoch"
     caption = f"Error and loss on the training set, a line per fold, and on the held-out rows {when}."
     figure = plot_learning_curves(history, f"{run.name}: learning curves", final_accuracies=final)

@@ -641,6 +641,8 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
     if values:
         axes.set_xticks([*map(locate, values)], [shorten(show_value(one), NAME_LETTERS) for one in values])
         axes.set_xticks([], minor=True)
+    for value in (one for one in values if one not in means.index):  # an empty place looks like a lost point
+        axes.text(locate(value), 0.05, "no comparable run", ha="center", transform=axes.get_xaxis_transform())
     if not numbers:
         axes.set_xlim(-0.5, len(values) - 0.5)
     axes.set_xlabel(shorten(name_parameter(parameter), 60) + (" (logarithmic)" if log else ""))
