@@ -85,8 +85,6 @@ def set_cell(row, column, value, kind=object):
         ("table.label_count", (IMAGES, LABELS[1:]), {"received": (11,), "expected": 12}),
         ("table.label_count", (IMAGES, np.eye(12)), {"received": (12, 12)}),
         ("data.one_class", (IMAGES, [3] * 12), {"received": 3}),
-        ("table.scaled", (IMAGES / 255, LABELS), {"path": "train"}),
-        ("table.scaled", (IMAGES > 100, LABELS), {"path": "train"}),
         ("table.shape", (IMAGES[:, :27], LABELS), {"received": (12, 27, 28)}),
         ("table.shape", (np.zeros((2, 28, 28, 3)), [0, 1]), {"received": (2, 28, 28, 3)}),
         ("table.no_rows", (IMAGES[:0], LABELS[:0]), {"path": "train"}),

@@ -18,6 +18,7 @@ from digit_recognizer.console import print_line, show_status
 from digit_recognizer.data.augmentation import POLICIES
 from digit_recognizer.data.csv import IMAGE_SIDE_PX, PIXELS, CsvContent, load_labels, read_pixel_csv
 from digit_recognizer.data.labels import DIGITS, LabelSet, load_label_set
+from digit_recognizer.data.pixels import compare_means, harmonize
 from digit_recognizer.data.splits import count_duplicates, draw_stratified_rows, find_duplicate_groups
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import load_npz, write_atomically
@@ -93,6 +94,7 @@ class TestTable:
         sha256: hash of the CSV file's bytes, 64 hexadecimal digits; without a file, of those that it would have.
         path: the CSV file; of a table from a DataFrame or from arrays what messages call it, such as train.
         notes: departures from Kaggle's own form that were accepted, and trouble with the cache; one phrase each.
+        mended: those of `notes` that tell of pixels with another meaning, see `digit_recognizer.data.pixels`.
     """
 
     __test__ = False  # no test case, whatever pytest makes of the name
@@ -101,6 +103,7 @@ class TestTable:
     sha256: str
     path: Path
     notes: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.pixels):,} rows, {self.path})"
@@ -154,7 +157,9 @@ def load_train(path: Path | str, *, cache: bool = False) -> TrainTable:
     assert labels is not None
     if (labels == labels[0]).all():
         raise InputError("data.one_class", path=path, received=labels[0])
-    return TrainTable(loaded.pixels, loaded.sha256, path, loaded.notes, labels=labels)
+    found = harmonize(loaded.pixels)
+    notes = (*loaded.notes, *found.mended, *found.doubts)
+    return TrainTable(found.pixels, loaded.sha256, path, notes, found.mended, labels=labels)
 
 
 def load_test(path: Path | str, *, cache: bool = False) -> TestTable:
@@ -166,7 +171,8 @@ def load_test(path: Path | str, *, cache: bool = False) -> TestTable:
     """
     path = expand_path(path)
     loaded = _load(path, cache, with_labels=False)
-    return TestTable(loaded.pixels, loaded.sha256, path, loaded.notes)
+    found = harmonize(loaded.pixels)
+    return TestTable(found.pixels, loaded.sha256, path, (*loaded.notes, *found.mended, *found.doubts), found.mended)
 
 
 def check_equal_rows(path: Path, rows: int, other: Path, other_rows: int) -> None:
@@ -212,6 +218,7 @@ class Dataset:
         test_row_count: rows of test.csv, also where only the first are used; 0 where there is none.
         shared_test_rows: rows of test.csv whose pixels also occur in train.csv.
         notes: departures from Kaggle's form, repeated rows and absent classes; one phrase each.
+        mended: what was changed in pixels of another meaning; one phrase each, with the table's name.
         label_set: what the classes are.
     """
 
@@ -225,6 +232,7 @@ class Dataset:
     shared_test_rows: int
     notes: tuple[str, ...]
     label_set: LabelSet = DIGITS
+    mended: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -281,6 +289,9 @@ def make_dataset(
     if counts.groups:
         notes.append(f"{counts}; the rows of a group share a fold")
     test_pixels = np.empty((0, PIXELS), np.uint8) if test is None else test.pixels
+    if test is not None and (difference := compare_means(train.pixels, test_pixels)):
+        notes.append(difference)
+    tables = [table for table in (train, test) if table is not None]
     return Dataset(
         images=pixels_to_images(pixels),
         labels=labels,
@@ -290,9 +301,14 @@ def make_dataset(
         test_sha256=None if test is None else test.sha256,
         test_row_count=len(test_pixels),
         shared_test_rows=shared_test_rows,
-        notes=(*train.notes, *(() if test is None else test.notes), *notes),
+        notes=(*(_name_note(table, note) for table in tables for note in table.notes), *notes),
         label_set=label_set,
+        mended=tuple(_name_note(table, note) for table in tables for note in table.mended),
     )
+
+
+def _name_note(table: TestTable, note: str) -> str:
+    return f"{table.path.name}: {note}" if note in table.mended else note
 
 
 def _compare_rows(train: TrainTable, test: TestTable | None, label_set: LabelSet) -> tuple[int, list[str]]:

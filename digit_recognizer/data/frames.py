@@ -6,6 +6,7 @@ read from Kaggle's test.csv has the hash of that file, and a submission made fro
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, Union
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX, PIXELS
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
+from digit_recognizer.data.pixels import harmonize, scale_fractions
 from digit_recognizer.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,16 +45,18 @@ def read_train_table(source: TableSource) -> TrainTable:
         return load_train(Path(source).expanduser(), cache=True)
     if isinstance(source, (tuple, list)) and len(source) == 2:
         images, labels = source
-        pixels, notes = _read_pixels(images, "train")
+        pixels, notes, scaled = _read_pixels(images, "train")
     elif _is_frame(source):
-        pixels, notes = _read_pixels(source, "train", label="label")
+        pixels, notes, scaled = _read_pixels(source, "train", label="label")
         labels = source["label"]
     else:
         raise InputError("table.train_form", received=_describe(source))
     labels = _read_labels(labels, len(pixels))
     if (labels == labels[0]).all():
         raise InputError("data.one_class", path="train", received=labels[0])
-    return TrainTable(pixels, hash_as_csv(pixels, labels), Path("train"), notes, labels=labels)
+    found = harmonize(pixels)
+    mended, sha256 = (*scaled, *found.mended), hash_as_csv(pixels, labels)
+    return TrainTable(found.pixels, sha256, Path("train"), (*notes, *mended, *found.doubts), mended, labels=labels)
 
 
 def read_test_table(source: TableSource) -> TestTable:
@@ -71,8 +75,10 @@ def read_test_table(source: TableSource) -> TestTable:
         return load_test(Path(source).expanduser(), cache=True)
     if not (_is_frame(source) or isinstance(source, np.ndarray)):
         raise InputError("table.test_form", received=_describe(source))
-    pixels, notes = _read_pixels(source, "test")
-    return TestTable(pixels, hash_as_csv(pixels), Path("test"), notes)
+    pixels, notes, scaled = _read_pixels(source, "test")
+    found = harmonize(pixels)
+    mended = (*scaled, *found.mended)
+    return TestTable(found.pixels, hash_as_csv(pixels), Path("test"), (*notes, *mended, *found.doubts), mended)
 
 
 def read_images(images: Any) -> np.ndarray:
@@ -88,7 +94,11 @@ def read_images(images: Any) -> np.ndarray:
         >>> read_images(np.full((1, 28, 28), 255.0)).max()
         np.uint8(255)
     """
-    return _read_pixels(images, "images")[0]
+    pixels, _, scaled = _read_pixels(images, "images")
+    found = harmonize(pixels)
+    for note in (*scaled, *found.mended, *found.doubts):
+        warnings.warn(note, stacklevel=3)  # of whoever passed them to a method of `DigitClassifier`
+    return found.pixels
 
 
 def hash_as_csv(pixels: np.ndarray, labels: np.ndarray | None = None) -> str:
@@ -121,8 +131,10 @@ def _describe(source: Any) -> str:
     return type(source).__name__
 
 
-def _read_pixels(source: Any, name: str, label: str | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Pixels uint8 (n, 784), and notes on how they departed from Kaggle's form; `label` is a column to leave out."""
+def _read_pixels(
+    source: Any, name: str, label: str | None = None
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Pixels uint8 (n, 784), how they departed from Kaggle's form, and how they were scaled; `label` is left out."""
     notes: tuple[str, ...] = ()
     columns = [f"pixel{k}" for k in range(PIXELS)]
     if _is_frame(source) and (label or list(source.columns) != list(range(PIXELS))):  # or an array's own numbers
@@ -138,8 +150,10 @@ def _read_pixels(source: Any, name: str, label: str | None = None) -> tuple[np.n
     if not len(values):
         raise InputError("table.no_rows", path=name)
     if values.dtype != np.uint8:
+        if values.dtype.kind == "f" and not (np.floor(values) == values).all() and (scaled := scale_fractions(values)):
+            return scaled[0], notes, (scaled[1],)
         values = _to_bytes(values, name, [str(column) for column in columns])
-    return np.ascontiguousarray(values), notes
+    return np.ascontiguousarray(values), notes, ()
 
 
 def _arrange_columns(names: list[Any], name: str, label: str | None) -> tuple[list[Any], tuple[str, ...]]:
@@ -165,14 +179,10 @@ def _to_bytes(values: np.ndarray, name: str, columns: list[str]) -> np.ndarray:
         block = _to_numbers(values[start : start + ROWS_AT_ONCE])
         if not (valid := _find_valid(block, 255)).all():
             row, column = (int(place) for place in np.argwhere(~valid)[0])
-            if values.dtype.kind == "f" and values.min() >= 0 and values.max() <= 1:  # neither holds of NaN
-                raise InputError("table.scaled", path=name)
             error = _refuse_cell("table.pixel_range", name, start + row, columns[column], values[start + row, column])
             negative = values.dtype.kind == "f" and values.min() < 0
             raise error.with_remedy("Leave out the step that scaled them.") if negative else error
         result[start : start + ROWS_AT_ONCE] = block
-    if result.max() == 1:  # black or white, as 0 or 1: nearly blank to a model of 0 to 255
-        raise InputError("table.scaled", path=name)
     return result
 
 

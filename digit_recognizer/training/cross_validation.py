@@ -526,6 +526,7 @@ def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) ->
         "untrained_accuracy": state.untrained_accuracy,
         "resumed_with_differences": environment["resumed_with_differences"],
         **({} if dataset.label_set == DIGITS else {CLASSES: dataset.label_set.to_json()}),
+        **({"mended": list(dataset.mended)} if dataset.mended else {}),
     }
     if dataset.has_all_test_rows:
         provenance = make_provenance(run.path, run.command, environment["commit"], metrics)

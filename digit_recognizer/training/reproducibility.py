@@ -88,7 +88,8 @@ def take_fingerprint(config: RunConfig, dataset: Dataset, machine: dict[str, Any
     settings = {flag(name): value for name, value in config.to_json().items() if name not in PATH_FIELDS}
     settings["--model"] = config.model_name  # where its file lies changes no number
     hashes = {"train.csv": dataset.train_sha256, "test.csv": dataset.test_sha256}
-    return {**settings, **hashes, **(machine or describe_machine(None, config))}
+    mended = {"mended": list(dataset.mended)} if dataset.mended else {}
+    return {**settings, **hashes, **mended, **(machine or describe_machine(None, config))}
 
 
 def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:

@@ -536,6 +536,8 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
         raise InputError("predict.table_needs_output")
     check_new_submission_path(output, None, "--output")
     finished, test = load_run(run), load_test(table)
+    for note in test.notes:
+        print_line(f"note: {table}: {note}")
     import_keras()
     from digit_recognizer.training.trainer import predict_probabilities
     from digit_recognizer.training.weights import load_fold_models
