@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -261,6 +262,18 @@ def test_a_port_that_is_taken_is_one_line():
         main(["--port", "70000", "--debug"])
 
 
+@pytest.mark.parametrize(("own", "shown"), [("192.0.2.7", "http://192.0.2.7:"), (None, "this machine's address")])
+def test_a_host_for_everybody_names_the_address_that_others_type(own, shown, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(server, "find_own_address", lambda: own)
+    monkeypatch.setattr(server, "build_server", lambda app: SimpleNamespace(run=lambda sockets: sockets[0].close()))
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+    main(["--host", "0.0.0.0", "--port", str(port), "--no-browser", "--collect", "letters", "--debug"])
+    printed = capsys.readouterr().out
+    assert shown in printed and str(tmp_path / "letters") in printed
+
+
 # In a browser, and other programs that connect
 
 DRAW = """(async () => {
@@ -371,3 +384,33 @@ def test_the_page_reads_what_is_drawn_typed_and_uploaded_and_shows_runs(address,
         asked = [event["params"] for event in browser.events if event["method"] == "Network.requestWillBeSent"]
         urls = [request["request"]["url"] for request in asked]
         assert len(urls) > 5 and all(url.startswith((address, "data:", "blob:")) for url in urls)
+
+
+@pytest.mark.skipif(find_browser() is None, reason="there is no Chromium")
+def test_what_is_drawn_while_a_drawing_is_kept_stays(address, folder, tmp_path):
+    kept, text = "document.getElementById('kept').textContent", "document.getElementById('answer').textContent"
+    keep = "document.getElementById('label').value = LABEL; document.getElementById('keep').requestSubmit()"
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(address, 390)
+        wait_for(browser, "document.getElementById('keep').hidden", False)
+        browser.run(keep.replace("LABEL", "'slow'"))
+        assert browser.run(f"{kept} && document.getElementById('kept').className.includes('alarm')")
+        browser.run(DRAW.replace("STROKES", json.dumps(ONE)))
+        wait_for(browser, text, "1")
+        browser.run(keep.replace("LABEL", "'a/b'"))
+        wait_for(browser, f"{kept}.includes('a/b')", True)  # refused beside the button, and the drawing is still there
+        assert browser.run(text) == "1"
+
+        browser.run("""(() => { const send = fetch
+            window.fetch = (path, ...more) => path.startsWith('api/collect') ?
+                new Promise((done) => { window.answer = () => done(send(path, ...more)) }) :
+                send(path, ...more) })()""")
+        browser.run(keep.replace("LABEL", "'slow'"))
+        wait_for(browser, "typeof window.answer", "function")
+        browser.run(keep.replace("LABEL", "'slow'"))  # a second press
+        browser.run(DRAW.replace("STROKES", json.dumps(SEVEN)))
+        browser.run("window.answer()")
+        wait_for(browser, f"{kept}.includes('slow')", True)
+        wait_for(browser, text, "7")
+        assert len(list((folder / "kept" / "slow").iterdir())) == 1
+    shutil.rmtree(folder / "kept" / "slow")

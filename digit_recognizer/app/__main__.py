@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     if not chosen.runs.is_dir() and (chosen.runs.exists() or chosen.runs != AppArguments.runs):
         raise InputError("io.not_folder" if chosen.runs.exists() else "io.missing", path=chosen.runs, column="--runs")
 
-    from digit_recognizer.app.server import LOOPBACK, build_app, build_server, open_socket
+    from digit_recognizer.app.server import LOOPBACK, build_app, build_server, find_own_address, open_socket
 
     listening = open_socket(chosen.host, chosen.port)  # before Keras: a port that is taken is found at once
     app = build_app(chosen.runs, chosen.collect, chosen.host)
@@ -55,9 +55,12 @@ def main(arguments: list[str]) -> None:
     address = f"http://{'localhost' if chosen.host in (*LOOPBACK, '0.0.0.0', '::') else named}:{chosen.port}"
     print_line(f"The app is at {address}. Ctrl-C ends it.")
     if chosen.host not in LOOPBACK:
+        if chosen.host == "0.0.0.0":
+            name = find_own_address() or "<this machine's address>"
+            print_line(f"In your network it is at http://{name}:{chosen.port}, if the firewall lets others in.")
         print_line("Everybody who can reach this address can use it and see the runs.")
     if chosen.collect is not None:
-        print_line(f"Drawings that a visitor labels are kept in {chosen.collect}.")
+        print_line(f"Drawings that a visitor labels are kept in {chosen.collect.absolute()}.")
     if not chosen.no_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     build_server(app).run([listening])

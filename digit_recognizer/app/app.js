@@ -64,7 +64,7 @@ function drawLast(stroke) {
 function changed() {
   $('undo').disabled = !strokes.length
   $('invitation').hidden = Boolean(strokes.length || picture)
-  $('kept').textContent = ''
+  say('')
   readSoon()
 }
 
@@ -84,6 +84,11 @@ function clear() {
   leavePicture()
   redraw()
   changed()
+}
+
+function say(text, isAlarm = false) {  // beside the button: on a phone the top of the page is out of sight
+  $('kept').textContent = text
+  $('kept').classList.toggle('alarm', isAlarm)
 }
 
 function undo() {
@@ -349,16 +354,25 @@ function drawBoxes() {
 $('undo').onclick = undo
 $('clear').onclick = clear
 $('classifier').onchange = readSoon
+let isKeeping = false
 $('keep').onsubmit = async (event) => {
   event.preventDefault()
-  if (!strokes.length && !picture) return showError(new Error('Draw something first.'))
+  if (isKeeping) return  // a second press would keep the drawing twice
+  if (!strokes.length && !picture) return say('Draw something first.', true)
+  isKeeping = true
+  const sent = new Set(strokes), sentPicture = picture  // what is drawn before the answer comes is the next drawing
   try {
     const body = picture ?? await new Promise((done) => drawing.toBlob(done))
     const { kept } = await ask(`api/collect?${new URLSearchParams({ label: $('label').value })}`, { method: 'POST', body })
-    clear()
-    $('kept').textContent = `Kept: ${kept}`
-    showError()
-  } catch (error) { showError(error) }
+    if (picture === sentPicture) {
+      strokes.splice(0, strokes.length, ...strokes.filter((one) => !sent.has(one)))
+      leavePicture()
+      redraw()
+      changed()
+    }
+    say(`Kept: ${kept}`)
+  } catch (error) { say(error.message, true) }
+  isKeeping = false
 }
 
 // Runs

@@ -122,6 +122,14 @@ def build_app(runs_folder: Path, collect: Path | None = None, host: str = "127.0
     return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=server.warm_up)
 
 
+def find_own_address() -> str | None:
+    """This machine's IPv4 address in its network, for others to type; None without a network. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking, contextlib.suppress(OSError):
+        asking.connect(("198.51.100.1", 9))  # for a datagram this only chooses the way; the address is nobody's
+        return str(asking.getsockname()[0])
+    return None
+
+
 def open_socket(host: str, port: int) -> socket.socket:
     """Listen on an address.
 
