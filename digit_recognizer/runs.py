@@ -56,6 +56,8 @@ def _shorten(frame: "pd.DataFrame") -> "pd.DataFrame":
     ]
     shown["time"] = [format_seconds(seconds) if seconds == seconds else "" for seconds in frame["seconds"]]
     shown["state"] = frame["state"]
+    if frame["input_dir"].nunique() > 1:  # the best of one data set need not be the best of another
+        shown["data"] = frame["input_dir"].fillna("")
     return shown
 
 

@@ -73,6 +73,16 @@ def test_an_unfinished_run_has_the_command_that_resumes_it(folder, capsys):
     assert capsys.readouterr().out.splitlines()[-1].endswith("digit_recognizer.cv --resume runs/stopped")
 
 
+def test_runs_of_several_data_sets_are_told_apart(folder, capsys):
+    assert command.main([]) == 0
+    assert "data" not in capsys.readouterr().out.splitlines()[0].split()
+    write_run("sample", 0.94, input_dir=Path("input/sample"))
+    assert dr.runs()["input_dir"].tolist()[:2] == ["input/sample", "input"]
+    assert command.main([]) == 0
+    heading, first, *_ = capsys.readouterr().out.splitlines()
+    assert heading.split()[-1] == "data" and first.endswith("input/sample")
+
+
 def test_a_run_under_way_is_no_run_to_resume(folder):
     lock = claim_folder(folder / "stopped")
     try:

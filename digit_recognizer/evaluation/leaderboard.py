@@ -34,6 +34,7 @@ COLUMNS = {
     "resume": "string",
     "note": "string",
     "folder": "string",
+    "input_dir": "string",
 }
 LARGEST = 2**53  # up to here floats hold every whole number
 # what a folder that has lost its config.json is recognized by
@@ -51,7 +52,8 @@ def runs(folder: Path | str = "runs") -> "pd.DataFrame":
         Columns: name of its folder, model, seed, epochs, rows (that were held out, and that the accuracy is of),
         accuracy and its 95 % interval from low to high (0 to 1), seconds (wall time), state (finished, running,
         unfinished or damaged), resume (the command that resumes an unfinished one), note (why its submission is
-        ineligible, or what is damaged), folder (its path).
+        ineligible, or what is damaged), folder (its path), input_dir (the folder of its data set; accuracies of
+        different data sets cannot be compared).
 
     Raises:
         InputError: if there is no such folder; no `runs`, as before the first run, is an empty table.
@@ -121,7 +123,7 @@ def _read_run(path: Path) -> dict[str, Any]:
     config = load_config(path)
     subcommand = config.get("subcommand")
     row: dict[str, Any] = {"model": name_model(str(config.get("model", subcommand or "")))}
-    row |= {name: config.get(name) for name in ("seed", "epochs")}
+    row |= {name: config.get(name) for name in ("seed", "epochs", "input_dir")}
     if (path / METRICS).exists():
         return {**row, "state": FINISHED, **(_read_transfer if subcommand == "transfer" else _read_score)(path)}
     if is_claimed(path):

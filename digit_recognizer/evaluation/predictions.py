@@ -336,11 +336,11 @@ class EnsembleResult:
             return "Not scored: not every member has out-of-fold predictions of the same rows."
         found = self.score.against_best
         verdict = "better than" if found.difference > 0 else "worse than" if found.difference < 0 else "as good as"
-        significant = "significant" if found.is_decided else "not significant"
+        if found.difference and not found.is_decided:
+            verdict = f"not significantly {verdict}"
         words = (
             f"The ensemble is {verdict} its best member, {found.run_other}: {found.only_one:,} rows are right in the "
-            f"ensemble only, {found.only_other:,} in that run only (exact McNemar test p = {found.p_value:.3g}, "
-            f"{significant})."
+            f"ensemble only, {found.only_other:,} in that run only (exact McNemar test p = {found.p_value:.3g})."
         )
         return words if self.better_member is None else f"{words} Use that run alone, or other members."
 

@@ -314,7 +314,7 @@ def restore_checkpoint(run: Run, name: str, dataset: Dataset) -> None:
         return
     run.state, run.earlier_seconds = state, state.elapsed_seconds
     epochs = state.training.epoch if state.training else 0
-    run.log(f"resuming: finished folds: {state.finished_folds}, epochs of the next one: {epochs}")
+    run.log(f"resuming: {state.finished_folds} folds are finished, and {epochs} epochs of the next")
 
 
 def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision: str) -> None:
@@ -419,7 +419,7 @@ def train_folds(
             record_differences(run, setup.environment, fold, result.differences)
             save_fold(run, setup, fold, result)
             correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
-            line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum()} of {len(correct)} rows wrong)"
+            line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum():,} of {len(correct):,} rows wrong)"
             skipped = epochs_per_fold - len(result.history)
             progress.end_fold(f"{format_fold(fold, config.folds)}  {line}", skipped, len(new_history))
 
