@@ -202,7 +202,8 @@ def _find_defaults(typed: dict[str, Any]) -> RunArguments:
         settings = load_settings(path)
     try:
         model = register_model(typed["model"]) if "model" in typed else str(settings.get("model", RunConfig.model))
-        smoke = settings.pop("smoke", False) is True or typed.get("smoke", False)
+        smoke = settings.pop("smoke", False)
+        smoke = typed.get("smoke", smoke)
         if typed.get("smoke"):
             settings |= {**SMOKE, **load_smoke(model)}
         executor = {field.name: settings.pop(field.name) for field in fields(ExecutorConfig) if field.name in settings}

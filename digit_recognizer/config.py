@@ -230,7 +230,7 @@ def matches_type(value: Any, kind: Any) -> bool:
     """Whether a value, as JSON or TOML has it, is of the type that a field declares."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
-        return value in arguments
+        return any(type(value) is type(one) and value == one for one in arguments)  # True and 1.0 are no 1
     if origin in (tuple, list):
         return isinstance(value, (tuple, list)) and all(matches_type(one, arguments[0]) for one in value)
     if origin is dict:
@@ -249,7 +249,8 @@ def describe_type(kind: Any) -> str:
         *first, last = map(str, arguments)
         return f"{', '.join(first)} or {last}"
     if origin in (tuple, list):
-        return f"a list of {describe_type(arguments[0]).removeprefix('a ')}s"
+        several = f"{describe_type(arguments[0]).removeprefix('a ')}s"
+        return f"a list of {several}" if origin is list or ... in arguments else f"{len(arguments)} {several}"
     if origin is dict:
         return "a table"
     if arguments:

@@ -156,7 +156,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
         if unused := [name for name in self._settings if name in UNUSED]:
             raise InputError("estimator.setting", received=unused[0])
         settings = dict(self._settings)
-        config = build_config(register_model(self.model), bool(settings.pop("smoke", False)), **settings)
+        config = build_config(register_model(self.model), settings.pop("smoke", False), **settings)
         check_model_flags(config, classes)
         return config
 

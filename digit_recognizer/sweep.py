@@ -17,7 +17,7 @@ from digit_recognizer.backend import import_keras
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.console import TerminatedError
 from digit_recognizer.errors import LostError, require
-from digit_recognizer.sweeps.study import SweepConfig
+from digit_recognizer.sweeps.study import SweepConfig, read_study_file
 from digit_recognizer.training.executors import ExecutorConfig, open_executor
 
 WORKER = "DIGIT_RECOGNIZER_SWEEP_WORKER"  # environment variable that tells the worker from its parent
@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> None:
     chosen = parse_arguments(SweepArguments, "sweep", arguments)
     if WORKER in os.environ:
         _run_batch(chosen)
+    read_study_file(chosen.study)  # a mistyped name is found before the seconds that Keras takes to start
     code = GROWN
     while code == GROWN:
         code = _run_worker(arguments)

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.fast
         ("cv", "--qqq", "flag_unknown", {"hint": ""}),
         ("cv", "--smoke yes", "extra", {"received": "'yes'"}),
         ("cv", "--allow-inexact", "only_resume", {"column": "--allow-inexact"}),
-        ("compare", "runs/a", "incomplete", {"column": "RUN RUN"}),
+        ("compare", "runs/a", "incomplete", {"column": "RUN RUN", "expected": "2 paths"}),
         ("compare", "", "required", {"column": "RUN RUN"}),
         ("score", "", "required", {"column": "FILE"}),
         ("transfer", "runs/a", "required", {"column": "--images"}),
@@ -50,6 +50,13 @@ pytestmark = pytest.mark.fast
 def test_a_typing_mistake_is_named_in_our_own_words(command, arguments, code, place):
     with expect_error(f"cli.{code}", **place):
         import_command(command).main([*arguments.split(), "--debug"])
+
+
+def test_a_study_that_is_not_there_starts_no_worker(monkeypatch):
+    module = import_command("sweep")
+    monkeypatch.setattr(module, "_run_worker", lambda arguments: 0)
+    with expect_error("io.missing", path=Path("nowhere.toml")):
+        module.main(["nowhere.toml", "--debug"])
 
 
 @pytest.mark.parametrize(
@@ -141,6 +148,7 @@ def test_a_runs_own_configuration_starts_another_run(tmp_path):
         ("epoch = 3", "config.file", "'epoch'. Did you mean epochs?"),
         ('epochs = "three"', "config.file", "a whole number"),
         ("folds = 1", "config.file", "--folds"),
+        ("smoke = 1", "config.file", "true or false"),
         ('model = "narow"', "config.file", "Did you mean narrow?"),
         ("task_cpus = 0", "config.file", "--task-cpus"),
         ('model = "narrow', "io.not_toml", "line 1: a quote is not closed"),

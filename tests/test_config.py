@@ -71,6 +71,8 @@ def test_a_configuration_comes_back_from_json():
         ({"learning_rate": None}, "config.field_type"),
         ({"momentum": 0.9}, "config.field_unknown"),
         ({"precision": "int8"}, "config.field_type"),
+        ({"tta": True}, "config.field_type"),
+        ({"tta": 1.0}, "config.field_type"),
         ({"split_seed": 0.5}, "config.field_type"),
         ({"input_dir": 5}, "config.field_type"),
         ({"weights": "a\0b"}, "config.field_has_nul"),

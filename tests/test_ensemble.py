@@ -284,3 +284,8 @@ def test_weights_need_rows_that_all_members_held_out(write):
     early, late = (write(f"half{n}", half, one_hot(TEST, 0.5 + 0.1 * n)) for n, half in enumerate(halves))
     with expect_error("evaluation.nothing_to_weigh"):
         ensemble([early, late], "weighted", submission=OUT)
+
+
+def test_one_folder_is_one_member_and_not_its_letters():
+    with expect_error("evaluation.too_few_members", received=1):
+        ensemble("runs/one")

@@ -397,15 +397,15 @@ def test_a_process_that_has_grown_stops_between_two_trials(study, tmp_path, monk
     assert len(sweep(config)) == 4, "without a limit it runs all"
 
 
-def test_the_command_replaces_a_worker_that_has_grown(monkeypatch):
+def test_the_command_replaces_a_worker_that_has_grown(study, monkeypatch):
     codes = [command.GROWN, command.GROWN, 0]
     monkeypatch.setattr(command, "_run_worker", lambda arguments: codes.pop(0))
     with pytest.raises(SystemExit, match="0"):
-        command.main(["small.toml"])
+        command.main([str(study)])
     assert codes == []
     monkeypatch.setattr(command, "_run_worker", lambda arguments: -signal.SIGKILL)
     with expect_error("sweep.worker", received="SIGKILL"):
-        command.main(["small.toml", "--debug"])
+        command.main([str(study), "--debug"])
 
 
 @pytest.mark.slow

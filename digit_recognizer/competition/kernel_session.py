@@ -76,7 +76,7 @@ class Session:
         self.inputs, self.working = Path(inputs), Path(working)
         self.result: CVResult | None = None
         settings = dict(settings)
-        config = build_config(model, bool(settings.pop("smoke", False)), **settings)
+        config = build_config(model, settings.pop("smoke", False), **settings)
         self.config = config.replace(
             input_dir=find_competition_data(self.inputs),
             run_dir=self.working / RUN,

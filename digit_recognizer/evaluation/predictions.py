@@ -397,7 +397,8 @@ def ensemble(
         60
     """
     started = time.perf_counter()
-    paths = [expand_path(member) for member in members]
+    one = isinstance(members, (str, os.PathLike))  # else its letters would be the members
+    paths = [expand_path(member) for member in ([members] if one else members)]
     if len(paths) < 2:
         raise InputError("evaluation.too_few_members", received=len(paths))
     if method not in METHODS:

@@ -142,9 +142,10 @@ def build_config(name: str, /, smoke: bool = False, **changes: Any) -> RunConfig
     defaults = RunConfig().to_json()
     if isinstance(changes.get("model_args"), Mapping):
         changes["model_args"] = tuple(f"{key}={value}" for key, value in changes["model_args"].items())
+    changes["smoke"] = smoke
     changes = {key: value.item() if type(value).__module__ == "numpy" else value for key, value in changes.items()}
     recipe = {**defaults, **load_preset(name), "model": name}
-    smoke_run = {**SMOKE, **load_smoke(name), "smoke": True} if smoke else {}
+    smoke_run = {**SMOKE, **load_smoke(name)} if smoke else {}
     return RunConfig.from_json({**recipe, **smoke_run, **changes})
 
 

@@ -247,6 +247,19 @@ RANGES = {
 }  # fmt: skip
 
 
+def read_study_file(path: Path) -> tuple[Path, Table]:
+    """The file of a study and its content, not yet checked.
+
+    Args:
+        path: as of `load_study`.
+
+    Raises:
+        InputError: if there is no such file, or it is not TOML.
+    """
+    file = path / STUDY_FILE if path.is_dir() else path
+    return file, read_toml(file)
+
+
 def load_study(path: Path) -> Study:
     """Read a study.
 
@@ -256,8 +269,7 @@ def load_study(path: Path) -> Study:
     Raises:
         InputError: one line that names the file and the entry that is missing, unknown or wrong.
     """
-    file = path / STUDY_FILE if path.is_dir() else path
-    table = read_toml(file)
+    file, table = read_study_file(path)
     try:
         study = _read_study(table, file.absolute().parent.name if file.name == STUDY_FILE else file.stem)
         _check_parameters(study)

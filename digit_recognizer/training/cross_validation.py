@@ -153,7 +153,7 @@ def cross_validate(
         raise InputError("run.submission_without_test", received=settings["submission"])
     callbacks = list_callbacks(callbacks)
     folder = None if run_dir is None else Path(run_dir).expanduser()
-    name, smoke = register_model(model), bool(settings.pop("smoke", False))
+    name, smoke = register_model(model), settings.pop("smoke", False)
     train_table, test_table = read_train_table(train), None if test is None else read_test_table(test)
     input_dir = _find_common_folder(train_table, test_table)
     config = build_config(name, smoke, run_dir=folder, input_dir=input_dir or Path("input"), **settings)
