@@ -397,8 +397,8 @@ def ensemble(
         60
     """
     started = time.perf_counter()
-    one = isinstance(members, (str, os.PathLike))  # else its letters would be the members
-    paths = [expand_path(member) for member in ([members] if one else members)]
+    named: Any = [members] if isinstance(members, (str, os.PathLike)) else members  # not the letters of a path
+    paths = [expand_path(member) for member in named]
     if len(paths) < 2:
         raise InputError("evaluation.too_few_members", received=len(paths))
     if method not in METHODS:
