@@ -70,7 +70,7 @@ def test_a_value_whose_runs_differ_in_more_says_why_its_place_is_empty():
     grids = ({"optimizer": ("muon", "adam")}, {"optimizer": ("adagrad",), "batch_size": (80,)})
     study = make_study(grids=grids, seeds=2)
     axes = draw(study, make_records(study, lambda one: 0.9), "optimizer")
-    assert [(text.get_text(), text.get_position()[0]) for text in axes.texts] == [("no comparable run", 2)]
+    assert [(text.get_text(), text.get_position()[0]) for text in axes.texts] == [("no comparable\nrun", 2)]
 
 
 def test_a_range_has_dots_and_no_means():

@@ -253,7 +253,7 @@ def test_effects_and_claims_have_a_verdict_and_an_interval(tmp_path, undrawn):
     sections = describe_parameters(results)
     effects = {row["change"]: row for section in sections for row in read_table(section)}
     assert [section.title for section in sections] == ["Effect of dropout", "Effect of batch_size"]
-    assert sections[0].paragraphs[0].startswith("3 of 3 comparisons") and len(sections[0].figures) == 1
+    assert sections[0].paragraphs[0].endswith("3 of 3 tested.") and len(sections[0].figures) == 1
     assert effects["0.3 → 0.7"]["verdict"] == "worse" and effects["0.3 → 0.7"]["effect (points)"].startswith("-2.0")
     assert effects["40 → 150"]["verdict"] == "no significant effect"
     assert [row["verdict"] for row in read_table(describe_claims(results))] == ["supported", "contradicted"]

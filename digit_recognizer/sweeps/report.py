@@ -176,7 +176,7 @@ def build_header(results: Results) -> str:
     facts = [("runs", runs), ("configurations", f"{len(results.summaries):,}")]
     facts.append(("computing time", format_seconds(sum(record.seconds for record in results.records))))
     if (best := results.best) is not None:
-        deviation = "" if best.deviation is None else f" ± {best.deviation:.4f}"
+        deviation = "" if best.deviation is None else f" (std. dev. {best.deviation:.4f})"
         name = ("best configuration", label_configuration(study, best.configuration))
         facts = [name, ("its accuracy on held-out rows", f"{best.mean:.4f}{deviation}"), *facts]
     # a study whose minutes are limited may end at any time
@@ -307,7 +307,8 @@ def _describe_parameter(results: Results, parameter: str, effects: Sequence[Effe
     figure = plot_parameter(results.study, results.records, parameter)
     caption = f"Accuracy against {name}. A dot is a run, a bar the range of the seeds."
     significant = sum(effect.significant for effect in effects)
-    words = f"{significant} of {len(effects)} differences are significant, between runs that are otherwise equal."
+    tested = sum(effect.verdict != statistics.NOT_TESTED for effect in effects)
+    words = f"Significant differences between runs that are otherwise equal: {significant} of {tested} tested."
     rows = [
         {
             "change": show_change(one),
@@ -457,7 +458,7 @@ def describe_claims(results: Results) -> Section | None:
     """The claims of the seed report with their verdicts."""
     rows = []
     for claim, effect, verdict in statistics.judge_claims(results.study, results.records):
-        margin = f" of {100 * claim.margin:g} points" if claim.margin else ""
+        margin = f" of {100 * claim.margin:g} point{'' if claim.margin == 0.01 else 's'}" if claim.margin else ""
         rows.append({
             "the seed report says": claim.says,
             "parameter": name_parameter(claim.parameter),
@@ -642,7 +643,7 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
         axes.set_xticks([*map(locate, values)], [shorten(show_value(one), NAME_LETTERS) for one in values])
         axes.set_xticks([], minor=True)
     for value in (one for one in values if one not in means.index):  # an empty place looks like a lost point
-        axes.text(locate(value), 0.05, "no comparable run", ha="center", transform=axes.get_xaxis_transform())
+        axes.text(locate(value), 0.05, "no comparable\nrun", ha="center", transform=axes.get_xaxis_transform())
     if not numbers:
         axes.set_xlim(-0.5, len(values) - 0.5)
     axes.set_xlabel(shorten(name_parameter(parameter), 60) + (" (logarithmic)" if log else ""))
