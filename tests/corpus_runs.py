@@ -234,7 +234,7 @@ MEMBERS: dict[str, tuple[tuple[str, ...], Callable[[], object], Expected]] = {
     "a FIFO as member": (("pipe", "two"), lambda: os.mkfifo("pipe"), PIPE.format(file="pipe")),
     "a device as member": (("/dev/zero", "two"), lambda: None, PIPE.format(file="/dev/zero")),
     "one member": (("one",), lambda: None, expect("evaluation.too_few_members", received=1)),
-    "no member": ((), lambda: None, expect("evaluation.too_few_members", received=0)),
+    "no member": ((), lambda: None, expect("cli.required")),
     "a member twice": (("one", "one"), lambda: None, expect("evaluation.repeated_member")),
     "a member and a link to it": (
         ("one", "same"),

@@ -129,7 +129,7 @@ def test_cached_features_and_the_head_give_what_a_full_pass_gives(
     model: keras.Model, images: np.ndarray, tmp_path: Path
 ) -> None:
     halves = vgg16.split_backbone(model)
-    features = load_features(halves.lower, images.reshape(-1, 784), tmp_path, batch_size=2)
+    features = load_features(halves.lower, images, tmp_path, batch_size=2)
     full_pass = model.predict_on_batch(to_unit(images))
     assert np.ptp(full_pass, axis=0).max() > 1e-3, "the images must differ for the comparison to mean anything"
     np.testing.assert_allclose(halves.upper.predict_on_batch(features), full_pass, atol=1e-5)

@@ -176,8 +176,13 @@ def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "-
     if input_dir is not None and Path(os.path.realpath(path)).parent == Path(os.path.realpath(input_dir)):
         raise InputError("submission.in_input_dir", path=path, column=flag)
     for file in (path, _provenance_path(path)):
-        if os.path.lexists(file):
-            raise InputError("submission.exists", path=file, column=flag)
+        try:
+            file.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:  # a name too long for the provenance would fail only after training
+            raise InputError("submission.place", path=file, column=flag, received=error.strerror) from error
+        raise InputError("submission.exists", path=file, column=flag)
     check_writable_folder(path.parent)
 
 

@@ -20,7 +20,10 @@ mlflow.json with the run's id there. A run under way also has state.safetensors 
 `digit_recognizer.training.checkpoint`).
 """
 
+import contextlib
 import math
+import os
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +49,7 @@ from digit_recognizer.io import (
     TEMPORARY,
     claim_folder,
     load_npy,
+    make_folder,
     make_free_folder,
     read_json,
     sweep_temporaries,
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
 
     from digit_recognizer.training.checkpoint import RunState, TrainingState
 
+RUNS = Path("runs")
 CONFIG, METRICS, LOG, HISTORY = "config.json", "metrics.json", "log.txt", "history.csv"
 IN_PYTHON = "in_python"  # in config.json, see `Run`
 HISTORY_COLUMNS = (  # of history.csv, after fold and epoch (from 1)
@@ -117,30 +122,42 @@ class Run:
         Raises:
             InputError: if it cannot be made, or is not empty.
         """
-        path = config.run_dir or Path("runs")
-        try:
-            name = f"{time.strftime('%Y%m%d-%H%M%S')}-{name_model(config.model)}"
-            path = config.run_dir or make_free_folder(path, name)
-            path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise InputError("run.folder_is_a_file", path=path) from None
-        except OSError as error:
-            raise InputError("run.folder_unwritable", path=path, reason=error.strerror) from error
-        lock = None if _find_content(path) else claim_folder(path)
-        # looked for again under the lock: of two runs that find the folder empty, one gets it
-        if (taken := _find_content(path)) is not None:
-            raise InputError("run.exists" if taken == CONFIG else "run.folder_not_empty", path=path, received=taken)
-        run = cls(path, subcommand, call or format_command_line(), lock)
+        path = config.run_dir or RUNS
+        is_new = config.run_dir is None or not os.path.lexists(path)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(make_folder(config.run_dir.parent if config.run_dir else RUNS))
+                name = f"{time.strftime('%Y%m%d-%H%M%S')}-{name_model(config.model)}"
+                path = config.run_dir or make_free_folder(path, name)
+                path.mkdir(exist_ok=True)
+            except OSError as error:
+                if os.path.lexists(path) and not path.is_dir():
+                    raise InputError("run.folder_is_a_file", path=path) from None
+                raise InputError("run.folder_unwritable", path=path, reason=error.strerror) from error
+            lock = None if _find_content(path) else claim_folder(path)
+            # looked for again under the lock: of two runs that find the folder empty, one gets it
+            if (taken := _find_content(path)) is not None:
+                raise InputError("run.exists" if taken == CONFIG else "run.folder_not_empty", path=path, received=taken)
+            run = cls(path, subcommand, call or format_command_line(), lock)
+            run.is_call, run.in_python = bool(call), in_python
+            try:
+                run._write_config(config)
+            except BaseException:  # a full disk: a folder without a configuration says nothing
+                if is_new:
+                    shutil.rmtree(path, ignore_errors=True)
+                raise
+        return run
+
+    def _write_config(self, config: Any) -> None:
+        """Write config.json, and a copy of the model's file if it is the user's own."""
         settings = config.to_json()
         if config.model.endswith(".py"):
             settings["model"] = Path(config.model).name
-            with write_atomically(path / settings["model"]) as temporary:
+            with write_atomically(self.path / settings["model"]) as temporary:
                 temporary.write_bytes(Path(config.model).read_bytes())
-        if call:  # an older version's run folder has no such entry, nor has that of a command
-            run.is_call, run.in_python = True, in_python
-            settings[IN_PYTHON] = in_python
-        write_json(path / CONFIG, {"subcommand": subcommand, "command": run.command, **settings})
-        return run
+        if self.is_call:  # an older version's run folder has no such entry, nor has that of a command
+            settings[IN_PYTHON] = self.in_python
+        write_json(self.path / CONFIG, {"subcommand": self.subcommand, "command": self.command, **settings})
 
     @classmethod
     def reopen(cls, path: Path, subcommand: str) -> tuple["Run", RunConfig]:
