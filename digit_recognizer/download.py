@@ -21,7 +21,8 @@ class DownloadArguments:
 
     source: Annotated[str, Positional("SOURCE")]
     """kaggle (needs an account and accepted rules), sample (bundled digits, no network), mnist, fashion-mnist, kmnist
-    (the published files, no account), or a path: the competition's zip, or a folder of CSV, idx(.gz) or .npz files."""
+    (the published files, no account), or a path: a zip or folder of CSV, idx or npz files, packed or
+    not, or an mnist.npz."""
     input_dir: Path = Path("input")
     """Folder to write to."""
     overwrite: bool = False

@@ -94,7 +94,7 @@ ZIPS: dict[str, tuple[Callable[[], object], Expected]] = {
     ),
     **{
         f"train.csv as {name!r}": (rename(name), LACKS)
-        for name in ("../train.csv", "/train.csv", "a/train.csv", "TRAIN.CSV", "train.csv ", "a\nb\x1b[2J", "x" * 999)
+        for name in ("../train.csv", "/train.csv", "a//train.csv", "TRAIN.CSV", "train.csv ", "a\nb\x1b[2J", "x" * 999)
     },
     "train.csv a link": (repack(add_link), expect("csv.label_column", path="digits.zip/train.csv", line=1)),
     "a bad cell": (

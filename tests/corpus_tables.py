@@ -41,10 +41,6 @@ SHAPES: dict[str, tuple[Callable[[Rows], str | bytes], Expected]] = {
         lambda rows: join([rows[0], *([*row, ""] for row in rows[1:])]),
         expect_cells(2, "{more}"),
     ),
-    "trailing commas throughout": (
-        lambda rows: join([*row, ""] for row in rows),
-        expect_in_file("csv.row_index", line=1, column=""),
-    ),
     "a line of one space": (lambda rows: join(rows[:3]) + " \n" + join(rows[3:]), expect_cells(4, "1")),
     "last row cut": (lambda rows: join(rows)[:-700], expect_in_file("csv.cut_off", line="{last}")),
     "cut within the first row": (lambda rows: join(rows[:2])[:-9], expect_in_file("csv.cut_off", line=2)),
@@ -91,7 +87,7 @@ TRAIN_ONLY: dict[str, tuple[Callable[[Rows], str | bytes], Expected]] = {
         for value in NOT_LABELS
     },
     "no label column": (lambda rows: drop_column(rows, "label"), expect_in_file("csv.label_column", line=1)),
-    "label by another name": (put(1, "label", "Label"), expect_in_file("csv.label_column", line=1)),
+    "label by an unknown name": (put(1, "label", "digit"), expect_in_file("csv.label_column", line=1)),
     "one class only": (
         lambda rows: join([rows[0], *(["4", *row[1:]] for row in rows[1:])]),
         expect_in_file("data.one_class", received=4),
@@ -103,9 +99,9 @@ TRAIN_ONLY: dict[str, tuple[Callable[[Rows], str | bytes], Expected]] = {
     ),
 }
 TEST_ONLY = {
-    "label column in test": (
-        lambda rows: join([["label", *rows[0]], *(["1", *row] for row in rows[1:])]),
-        expect_in_file("csv.label_column", line=1),
+    "label column twice in test": (
+        lambda rows: join([["label", "label", *rows[0]], *(["1", "1", *row] for row in rows[1:])]),
+        expect_in_file("csv.repeated_column", line=1, column="label"),
     ),
 }
 

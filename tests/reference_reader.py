@@ -2,7 +2,7 @@
 
 Leniencies, all of them deliberate: a byte order mark; CRLF for LF, cut off after CR at the very end; blank lines; whole
 cells in quotes; spaces and tabs around names and numbers; zeros before a number; columns of a train or test file in any
-order; pixel1 to pixel784 for pixel0 to pixel783.
+order; pixel1 to pixel784 for pixel0 to pixel783; an index column without a name; labels of a test file; no header.
 """
 
 import csv
@@ -20,14 +20,22 @@ class RefusedError(ValueError):
 def read_reference(content: bytes, with_labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels uint8 (n, 784) and labels int64 (n,) of a train (`with_labels`) or test file."""
     names, *rows = read_rows(content)
+    if len(names) == 784 + with_labels and all(name.isdigit() for name in names):
+        names, rows = [*["label"] * with_labels, *(f"pixel{k}" for k in range(784))], [names, *rows]
     first = 1 if "pixel784" in names and "pixel0" not in names else 0
     pixels = [f"pixel{k + first}" for k in range(784)]
-    demand(sorted(names) == sorted([*pixels, *["label"] * with_labels]), "columns")
+    demand(not with_labels or "label" in names, "label")
+    demand(
+        sorted(set(names) - {"", "Unnamed: 0", "index"}) == sorted({*pixels, *["label"] * ("label" in names)}),
+        "columns",
+    )
+    demand(len(set(names)) == len(names), "names")
     highest = {name: 9 if name == "label" else 255 for name in names}
     table = []
     for row in rows:
         demand(len(row) == len(names), "cells in a row")
-        table.append({name: read_number(cell, highest[name]) for name, cell in zip(names, row, strict=True)})
+        cells = [(name, cell) for name, cell in zip(names, row, strict=True) if name in {*pixels, "label"}]
+        table.append({name: read_number(cell, highest[name]) for name, cell in cells})
     demand(bool(table), "rows")
     found = np.array([[row[name] for name in pixels] for row in table], np.uint8)
     if not with_labels:

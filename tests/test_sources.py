@@ -19,6 +19,7 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data import sources
 from digit_recognizer.data.csv import load_labels
 from digit_recognizer.data.dataset import load_dataset, load_test, load_train
+from digit_recognizer.data.labels import MNIST_BEGINS, MNIST_COUNTS, is_mnist, load_label_set
 from digit_recognizer.data.sources import build_sample, centre_by_mass, download, draw_digit, load_image_files
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import TEMPORARY, install_file
@@ -490,3 +491,120 @@ def test_a_server_that_does_not_answer_leads_to_the_next_or_to_one_line(served, 
     with expect_error("data.not_downloaded", received="mnist", address=nowhere):
         download("mnist", target.with_name("other"))
     assert not target.with_name("other").exists()
+
+
+# ---- files as people have them
+
+
+@pytest.fixture
+def plain(tmp_path, csv_dir):
+    """The bytes that every form must become."""
+    download(str(csv_dir), tmp_path / "plain")
+    return {name: (tmp_path / "plain" / name).read_bytes() for name in ("train.csv", "test.csv")}
+
+
+def pack_keras(folder, csv_dir, images):
+    arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), images, strict=True))
+    np.savez(folder / "mnist.npz", **arrays)
+    return folder / "mnist.npz"
+
+
+def pack_names(folder, csv_dir, images):
+    for name in ("train.csv", "test.csv"):
+        (folder / f"mnist_{name}").write_bytes((csv_dir / name).read_bytes())
+    return folder
+
+
+def pack_gzip(folder, csv_dir, images):
+    for name in ("train.csv", "test.csv"):
+        (folder / f"{name}.gz").write_bytes(gzip.compress((csv_dir / name).read_bytes()))
+    return folder
+
+
+def pack_each(folder, csv_dir, images):
+    for name in ("train.csv", "test.csv"):
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
+            archive.write(csv_dir / name, name)
+            archive.writestr(f"__MACOSX/._{name}", "x")
+    return folder
+
+
+def pack_subfolder(folder, csv_dir, images):
+    with zipfile.ZipFile(folder / "digits.zip", "w") as archive:
+        for name in ("train.csv", "test.csv"):
+            archive.write(csv_dir / name, f"digit-recognizer/{name}")
+            archive.writestr(f"__MACOSX/digit-recognizer/._{name}", "x")
+            archive.writestr(f"__MACOSX/digit-recognizer/{name}", "x")
+    return folder / "digits.zip"
+
+
+def pack_packed_and_plain(folder, csv_dir, images):
+    for name in ("train.csv", "test.csv"):
+        (folder / name).write_bytes((csv_dir / name).read_bytes())
+    return pack_gzip(folder, csv_dir, images)
+
+
+def pack_raw(folder, csv_dir, images):
+    (folder / "MNIST").mkdir()
+    raw = write_idx_folder(folder / "MNIST" / "raw", images)
+    for path in list(raw.iterdir()):
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+        (folder / path.name).mkdir()
+        (folder / path.name / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def pack_idx_zip(folder, csv_dir, images):
+    raw = write_idx_folder(folder / "raw", images)
+    with zipfile.ZipFile(folder / "raw.zip", "w") as archive:
+        for path in raw.iterdir():
+            archive.write(path, f"archive/{path.name}/{path.name}")
+    return folder / "raw.zip"
+
+
+PACKED = [
+    *(pack_keras, pack_names, pack_gzip, pack_each, pack_subfolder, pack_packed_and_plain, pack_raw, pack_idx_zip),
+]
+
+
+@pytest.mark.parametrize("pack", PACKED)
+def test_files_in_any_packing_become_the_same_tables(tmp_path, csv_dir, images, plain, target, pack):
+    (tmp_path / "packed").mkdir()
+    download(str(pack(tmp_path / "packed", csv_dir, images)), target)
+    assert {name: (target / name).read_bytes() for name in plain} == plain
+    assert not any("unpacked" in name or "other" in name for name in list_names(target))
+
+
+def test_two_different_files_of_one_table_are_refused(tmp_path, csv_dir, images, target):
+    folder = pack_gzip(tmp_path / "csv", csv_dir, images)
+    (folder / "train.csv").unlink()
+    (folder / "mnist_train.csv").write_bytes((csv_dir / "test.csv").read_bytes())
+    with refused(target, "data.duplicate", path=folder):
+        download(str(folder), target)
+
+
+@pytest.mark.parametrize("name", ["mnist-original.mat", "mnist_784.arff", "mnist.parquet", "mnist.pkl"])
+def test_other_formats_are_named(tmp_path, target, name):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / name).write_bytes(b"x" * 100)
+    for source in (folder, folder / name):
+        with refused(target, "data.other_format", path=folder / name):
+            download(str(source), target)
+
+
+def test_labels_in_the_test_table_become_test_labels(csv_dir, images, target):
+    lines = (csv_dir / "test.csv").read_text().splitlines()
+    labels = ["label", *map(str, images[3])]
+    (csv_dir / "test.csv").write_text("".join(f"{one},{line}\n" for one, line in zip(labels, lines, strict=True)))
+    assert "set aside" in download(str(csv_dir), target)
+    assert_holds(target, images)
+    assert load_labels(target / "test_labels.csv").tolist() == images[3].tolist()
+
+
+def test_mnist_is_known_by_its_labels(tmp_path, target):
+    images = draw_image_set()
+    images = (np.resize(images[0], (20, 28, 28)), np.array(MNIST_BEGINS, np.uint8), *images[2:])
+    download(str(write_idx_folder(tmp_path / "mnist", images)), target)
+    assert load_label_set(target).holds_competition
+    assert is_mnist(np.repeat(np.arange(10), MNIST_COUNTS)) and not is_mnist(np.arange(42_000) % 10)

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import expect_error
+from conftest import expect_error, write_table
 
 from digit_recognizer.data import csv as csv_blocks
 from digit_recognizer.data import dataset
@@ -83,6 +83,48 @@ ACCEPTED = {
 }
 
 
+GRID = [f"{row}x{column}" for row in range(1, 29) for column in range(1, 29)]
+ACCEPTED |= {
+    "1x1 to 28x28": lambda cells: join([["label", *GRID], *cells[1:]]),
+    "0 to 783": lambda cells: join([["label", *map(str, range(784))], *cells[1:]]),
+    "no header": lambda cells: join(cells[1:]),
+    "named Label": lambda cells: join([["Label", *cells[0][1:]], *cells[1:]]),
+    "'Unnamed: 0', was left out": lambda cells: join(
+        [["Unnamed: 0", *cells[0]], *([str(300 * n), *row] for n, row in enumerate(cells[1:]))]
+    ),
+    "written as decimals": lambda cells: join([cells[0], *([f"{row[0]}.0", *row[1:]] for row in cells[1:])]),
+    "pixels of 0 to 1": lambda cells: join(
+        [cells[0], *([row[0], *(f"{int(cell) / 255:.4f}" for cell in row[1:])] for row in cells[1:])]
+    ),
+    "pixels of -1 to 1": lambda cells: join(
+        [cells[0], *([row[0], *(str(int(cell) / 127.5 - 1) for cell in row[1:])] for row in cells[1:])]
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "place", "spoil"),
+    [
+        ("csv.label_range", {"line": 3, "received": "1.5"}, lambda cells: cells[2].__setitem__(0, "1.5")),
+        ("csv.pixel_range", {"line": 4, "column": "pixel7"}, lambda cells: cells[3].__setitem__(8, "12.5")),
+        ("csv.pixel_range", {"line": 4, "column": "pixel7"}, lambda cells: cells[3].__setitem__(8, "256.0")),
+        ("csv.pixel_range", {"line": 4, "column": "pixel7"}, lambda cells: cells[3].__setitem__(8, "nan")),
+    ],
+)
+def test_a_fault_among_decimals_is_found(tmp_path, cells, code, place, spoil):
+    cells[1:] = [[f"{cell}.0" for cell in row] for row in cells[1:]]
+    spoil(cells)
+    with expect_error(code, **place):
+        load_train(write(tmp_path, join(cells)))
+
+
+def test_labels_in_a_test_table_are_set_aside(tmp_path, cells, pixels):
+    table = load_test(write(tmp_path, join(cells), "test.csv"))
+    np.testing.assert_array_equal(table.pixels, pixels)
+    np.testing.assert_array_equal(table.labels_aside, np.arange(ROWS))
+    assert "set aside" in table.notes[-1]
+
+
 @pytest.mark.parametrize("note", ACCEPTED)
 def test_a_harmless_departure_is_read_and_noted(tmp_path, cells, pixels, note):
     table = load_train(write(tmp_path, ACCEPTED[note](cells)))
@@ -124,10 +166,10 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, cells, monkeypa
     path = write(tmp_path, join(cells))
     parse = csv_blocks._parse_block
 
-    def parse_and_append(block, names):
+    def parse_and_append(block, header):
         with path.open("a") as file:
             file.write(join(cells[1:2]))
-        return parse(block, names)
+        return parse(block, header)
 
     monkeypatch.setattr(csv_blocks, "_parse_block", parse_and_append)
     with expect_error("csv.changed", path=path):
@@ -275,10 +317,15 @@ def test_a_csv_replaced_by_an_older_one_is_read_anew(train):
     assert load_train(train, cache=True).pixels[0, 0] == 7
 
 
-def test_a_cached_train_file_is_still_no_test_file(train):
+def test_the_cache_of_a_table_keeps_what_the_table_holds(train):
     load_train(train, cache=True)
-    with expect_error("csv.label_column", path=train):
-        load_test(train, cache=True)
+    assert "set aside" in load_test(train, cache=True).notes[-1]
+    shutil.copy(train, train.with_name("test.csv"))
+    load_test(train.with_name("test.csv"), cache=True)
+    write_table(train.with_name("bare.csv"), load_test(train).pixels)
+    load_test(train.with_name("bare.csv"), cache=True)
+    with expect_error("csv.label_column", path=train.with_name("bare.csv")):
+        load_train(train.with_name("bare.csv"), cache=True)
 
 
 def test_a_removed_csv_is_not_served_from_its_cache(train):

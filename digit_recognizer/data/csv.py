@@ -16,15 +16,16 @@ import re
 import shlex
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from digit_recognizer.data.pixels import scale_fractions
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import open_regular_file
 
@@ -47,7 +48,7 @@ class CsvContent:
 
     Attributes:
         pixels: uint8 (n, 784), C-contiguous, 0 = paper, 255 = ink.
-        labels: int64 (n,), 0 to 9; None for a test file.
+        labels: int64 (n,), 0 to 9; None for a file without them.
         sha256: hash of the bytes that were read.
         notes: departures from Kaggle's own form that were accepted, one phrase each.
         stat: the file's state while it was read.
@@ -79,7 +80,16 @@ def read_pixel_csv(path: Path, with_labels: bool) -> CsvContent:
         header = read_header(path, file, with_labels)
         digest = hashlib.sha256(header.raw)
         try:
-            pixels, labels, notes = _read_blocks(path, file, header, digest)
+            try:
+                pixels, labels, notes = _read_blocks(path, file, header, digest)
+            except (pa.ArrowInvalid, _BadBlockError):
+                file.seek(len(header.raw))
+                if not _has_decimals(file):
+                    raise
+                file.seek(len(header.raw))
+                digest = hashlib.sha256(header.raw)
+                header = replace(header, decimals=True)
+                pixels, labels, notes = _read_decimals(path, file, header, digest)
         except (pa.ArrowInvalid, _BadBlockError) as error:
             _check_unchanged(path, before, os.fstat(file.fileno()))
             find_first_fault(path, header)
@@ -187,7 +197,16 @@ def check_text(path: Path, file: BinaryIO) -> None:
 
 # ---- the header: which column holds what
 
-ROW_INDEX_NAMES = ("Unnamed: 0", "")  # as pandas writes one, and reads back what it wrote
+ROW_INDEX_NAMES = ("Unnamed: 0", "", "index")  # as pandas writes one, and reads back what it wrote; left out
+LABEL_NAMES = ("label", "Label", "labels", "class", "target")
+PIXEL_NAMES: dict[
+    str, Callable[[int], str]
+] = {  # how tables name pixel k, in row and column k // 28 and k % 28; the first is Kaggle's way
+    f"pixel0 to pixel{PIXELS - 1}": lambda k: f"pixel{k}",
+    f"pixel1 to pixel{PIXELS}": lambda k: f"pixel{k + 1}",
+    "1x1 to 28x28": lambda k: f"{k // IMAGE_SIDE_PX + 1}x{k % IMAGE_SIDE_PX + 1}",  # "MNIST in CSV"
+    f"0 to {PIXELS - 1}": str,  # an array's own
+}
 KNOWN_NAMES = {"label", "pixel0", "pixel1", "ImageId", "Label"}
 
 
@@ -197,11 +216,12 @@ class Header:
 
     Attributes:
         names: the columns in the order of the file.
-        label_at: position of the label column; None in a test file.
+        label_at: position of the label column; None where there is none.
         pixel_at: 784 positions, that of pixel k at index k.
-        raw: the bytes up to and including the header line, as read.
+        raw: the bytes up to and including the header line, as read; empty without a header.
         lines: how many lines those bytes hold (more than one after leading blank lines).
         notes: departures from Kaggle's own form that were accepted, one phrase each.
+        decimals: whether the numbers may be written as decimals.
     """
 
     names: tuple[str, ...]
@@ -210,6 +230,13 @@ class Header:
     raw: bytes
     lines: int
     notes: tuple[str, ...]
+    decimals: bool = False
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns that are read: the labels, if there are any, and the pixels in their order."""
+        positions = self.pixel_at if self.label_at is None else (self.label_at, *self.pixel_at)
+        return [self.names[position] for position in positions]
 
 
 def read_header(path: Path, file: BufferedReader, with_labels: bool) -> Header:
@@ -221,28 +248,54 @@ def read_header(path: Path, file: BufferedReader, with_labels: bool) -> Header:
     check_text(path, file)
     names, raw, lines = read_names(path, file)
     if any(names) and all(name.replace(".", "", 1).isdigit() for name in names if name):
-        raise InputError("csv.no_header", path=path, line=lines)
-    if with_labels != ("label" in names):
+        header = _name_columns(path, file, names, raw, lines)
+        if header is not None:
+            return header
+    label = next((name for name in LABEL_NAMES if name in names), None)
+    if with_labels and label is None:
         raise InputError("csv.label_column", path=path, line=lines, column="label")
-    first = 1 if "pixel784" in names and "pixel0" not in names else 0
-    expected = ("label",) * with_labels + tuple(f"pixel{k + first}" for k in range(PIXELS))
-    counts, known = Counter(names), set(expected)
+    counts = Counter(names)
+    forms = {form: [name(k) for k in range(PIXELS)] for form, name in PIXEL_NAMES.items()}
+    # the form to which a damaged header comes nearest; of two, the first
+    form = max(forms, key=lambda form: sum(name in counts for name in forms[form]))
+    expected = forms[form] if label is None else [label, *forms[form]]
+    known = {*expected, *ROW_INDEX_NAMES}
     faults = {
         "csv.repeated_column": [name for name in counts if counts[name] > 1],
         "csv.missing_column": [name for name in expected if name not in counts],
-        "csv.row_index": [name for name in counts if name in ROW_INDEX_NAMES],
         "csv.unknown_column": [name for name in counts if name not in known],
     }
     for code, found in faults.items():
         if found:
             raise InputError(code, path=path, line=lines, column=_shorten(found[0]), expected=len(expected))
+    indexes = [name for name in names if name in ROW_INDEX_NAMES]
     notes = ["it begins with a byte order mark"] * raw.startswith(UTF8_MARK)
     notes += ["its lines end with CRLF"] * raw.endswith(b"\r\n")
-    notes += [f"its pixels are named pixel1 to pixel{PIXELS}"] * first
-    notes += ["its columns stand in another order"] * (names != expected)
+    notes += [f"its pixels are named {form}"] * (form != next(iter(forms)))
+    notes += [f"its labels are named {label}"] * (label not in (None, "label"))
+    notes += [f"its row index, the column {name!r}, was left out" for name in indexes]
+    notes += ["its columns stand in another order"] * ([name for name in names if name not in indexes] != expected)
     at = {name: position for position, name in enumerate(names)}
-    pixel_at = tuple(at[f"pixel{k + first}"] for k in range(PIXELS))
-    return Header(names, at.get("label"), pixel_at, raw, lines, tuple(notes))
+    label_at = None if label is None else at[label]
+    return Header(names, label_at, tuple(at[name] for name in forms[form]), raw, lines, tuple(notes))
+
+
+def _name_columns(path: Path, file: BufferedReader, names: tuple[str, ...], raw: bytes, lines: int) -> Header | None:
+    """The header that a file of bare rows lacks: perhaps a label, then the pixels; None if this is a header of numbers.
+
+    Raises:
+        InputError: if the number of cells leaves a doubt.
+    """
+    if "0" in names and len(set(names)) == len(names):
+        return None  # hundreds of different numbers: columns 0 to 783
+    label = len(names) - PIXELS
+    if label not in (0, 1):
+        raise InputError("csv.no_header", path=path, line=lines)
+    file.seek(0)
+    pixels = tuple(f"pixel{k}" for k in range(PIXELS))
+    notes = ("it has no header", *["its lines end with CRLF"] * raw.endswith(b"\r\n"))
+    at = range(label, label + PIXELS)
+    return Header(("label",) * label + pixels, 0 if label else None, tuple(at), b"", 0, notes)
 
 
 def read_names(path: Path, file: BufferedReader) -> tuple[tuple[str, ...], bytes, int]:
@@ -291,20 +344,48 @@ def _read_blocks(
     pixels = _allocate_pixels(path, os.fstat(file.fileno()).st_size, len(header.names))
     labels = [np.empty(0, np.int64)]
     rows = lines = quotes = 0
-    order = np.array(header.pixel_at)
-    in_order = slice(order[0], order[0] + PIXELS) if (np.diff(order) == 1).all() else order  # a slice copies faster
     for cells, block_lines, block_quotes in _iterate_parsed(file, header, digest):
         if rows + len(cells) > len(pixels):
             raise _BadBlockError("it holds more rows than its size allows")  # it grew, which the caller finds out
-        pixels[rows : rows + len(cells)] = cells[:, in_order]
+        pixels[rows : rows + len(cells)] = cells[:, -PIXELS:]
         if header.label_at is not None:
-            labels.append(cells[:, header.label_at].astype(np.int64))
+            labels.append(cells[:, 0].astype(np.int64))
         rows, lines, quotes = rows + len(cells), lines + block_lines, quotes + block_quotes
     pixels.resize((rows, PIXELS), refcheck=False)  # gives the untouched tail back
     blank_lines = header.lines - 1 + lines - rows
     notes = ["its numbers are quoted"] * (quotes > 0)
     notes += [f"blank lines were skipped: {blank_lines}"] * (blank_lines > 0)
     return pixels, None if header.label_at is None else np.concatenate(labels), tuple(notes)
+
+
+def _has_decimals(file: BinaryIO) -> bool:
+    """Whether the rest of a file has a decimal point or more in a row; fewer are faults in a table of whole numbers."""
+    points, rows = 0, 1
+    while block := file.read(BLOCK_BYTES):
+        points, rows = points + block.count(b"."), rows + block.count(b"\n")
+    return points >= max(rows - 1, 1)
+
+
+def _read_decimals(
+    path: Path, file: BinaryIO, header: Header, digest: "_Hash"
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """As `_read_blocks`, of whole numbers written as decimals, such as 3.0, or of fractions from 0 to 1.
+
+    It takes four bytes a pixel.
+    """
+    check_fits_memory(path, os.fstat(file.fileno()).st_size)
+    blocks = [cells for cells, _, _ in _iterate_parsed(file, header, digest)]
+    cells = np.concatenate(blocks) if blocks else np.empty((0, len(header.wanted)), np.float32)
+    values, labels = cells[:, -PIXELS:], None if header.label_at is None else cells[:, 0]
+    if labels is not None and not (np.isin(labels, np.arange(CLASSES))).all():
+        raise _BadBlockError("a label is no whole number")
+    labels = None if labels is None else labels.astype(np.int64)
+    if (np.floor(values) == values).all() and values.size and values.min() >= 0 and values.max() <= 255:
+        return values.astype(np.uint8), labels, ("its numbers are written as decimals",)
+    scaled = scale_fractions(values) if values.size else None
+    if scaled is None:
+        raise _BadBlockError("its numbers are neither whole nor from 0 to 1")
+    return scaled[0], labels, (scaled[1],)
 
 
 def _allocate_pixels(path: Path, file_bytes: int, columns: int) -> np.ndarray:
@@ -325,24 +406,26 @@ def _iterate_parsed(file: BinaryIO, header: Header, digest: "_Hash") -> Iterator
             if len(block) == BLOCK_BYTES + LINE_LIMIT_BYTES:
                 raise _BadBlockError("a line is longer than any row")
             digest.update(block)
-            waiting.append(pool.submit(_parse_block, block, header.names))
+            waiting.append(pool.submit(_parse_block, block, header))
             if len(waiting) > WORKERS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _parse_block(block: bytes, names: tuple[str, ...]) -> tuple[np.ndarray, int, int]:
-    """Parse whole lines into uint8 (rows, columns); also the number of lines and of quotes."""
+def _parse_block(block: bytes, header: Header) -> tuple[np.ndarray, int, int]:
+    """Parse whole lines into uint8, or float32 (rows, `header.wanted`); also the number of lines and of quotes."""
     import pyarrow as pa
     import pyarrow.csv
 
     quotes = _check_block(block)
+    kind = pa.float32() if header.decimals else pa.uint8()  # refuses signs, fractions and anything above 255 by itself
     table = pyarrow.csv.read_csv(
         pa.BufferReader(block),
-        read_options=pyarrow.csv.ReadOptions(column_names=names, use_threads=False, block_size=len(block) + 1),
+        read_options=pyarrow.csv.ReadOptions(column_names=header.names, use_threads=False, block_size=len(block) + 1),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.uint8()),  # refuses signs, fractions and anything above 255 by itself
+            column_types=dict.fromkeys(header.wanted, kind),
+            include_columns=header.wanted,
             null_values=[],  # a blank or NaN is a fault, never a silent null
             check_utf8=False,
         ),
@@ -350,7 +433,7 @@ def _parse_block(block: bytes, names: tuple[str, ...]) -> tuple[np.ndarray, int,
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
     batches = table.combine_chunks().to_batches()
     if not batches:
-        return np.empty((0, len(names)), np.uint8), lines, quotes
+        return np.empty((0, len(header.wanted)), np.uint8), lines, quotes
     return batches[0].to_tensor(row_major=True).to_numpy(), lines, quotes
 
 
@@ -403,6 +486,7 @@ def find_first_fault(path: Path, header: Header) -> None:
         InputError: naming file, line and column of the first fault.
     """
     columns = len(header.names)
+    wanted = {header.label_at, *header.pixel_at}
     with open_table(path) as file:
         file.seek(len(header.raw))
         for line, row in iterate_rows(path, file, header.lines):
@@ -415,7 +499,8 @@ def find_first_fault(path: Path, header: Header) -> None:
                 code = "csv.cut_off" if len(row) < columns and not file.peek(1) else "csv.cells"
                 raise InputError(code, path=path, line=line, received=len(row), expected=columns)
             for position, (name, cell) in enumerate(zip(header.names, row, strict=True)):
-                _read_cell(path, line, name, cell, is_label=position == header.label_at)
+                if position in wanted and not (header.decimals and _is_whole_decimal(cell)):
+                    _read_cell(path, line, name, cell, is_label=position == header.label_at)
 
 
 def iterate_rows(path: Path, file: BufferedReader, lines_before: int) -> Iterator[tuple[int, list[str]]]:
@@ -458,6 +543,19 @@ def _read_cell(path: Path, line: int, column: str, cell: str, *, is_label: bool)
             return number
     code = "csv.label_range" if is_label else "csv.pixel_range"
     raise InputError(code, path=path, line=line, column=column, received=_shorten(cell))
+
+
+def _is_whole_decimal(cell: str) -> bool:
+    """Whether this is a whole number from 0 to 9, or 255, with a point and zeros behind it."""
+    digits, point, zeros = cell.strip(" \t").partition(".")
+    return (
+        bool(point)
+        and digits.isascii()
+        and digits.isdigit()
+        and not zeros.strip("0")
+        and len(digits) < 4
+        and int(digits) < 256
+    )
 
 
 def _shorten(text: str) -> str:

@@ -17,8 +17,8 @@ from digit_recognizer.config import RunConfig, expand_path
 from digit_recognizer.console import print_line, show_status
 from digit_recognizer.data.augmentation import POLICIES
 from digit_recognizer.data.csv import IMAGE_SIDE_PX, PIXELS, CsvContent, load_labels, read_pixel_csv
-from digit_recognizer.data.labels import DIGITS, LabelSet, load_label_set
-from digit_recognizer.data.pixels import compare_means, harmonize
+from digit_recognizer.data.labels import DIGITS, MNIST, LabelSet, is_mnist, load_label_set
+from digit_recognizer.data.pixels import FRACTIONS, compare_means, harmonize
 from digit_recognizer.data.splits import count_duplicates, draw_stratified_rows, find_duplicate_groups
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import load_npz, write_atomically
@@ -95,6 +95,7 @@ class TestTable:
         path: the CSV file; of a table from a DataFrame or from arrays what messages call it, such as train.
         notes: departures from Kaggle's own form that were accepted, and trouble with the cache; one phrase each.
         mended: those of `notes` that tell of pixels with another meaning, see `digit_recognizer.data.pixels`.
+        labels_aside: int64 (n,), 0 to 9: labels that a test.csv held; nothing but `download` looks at them.
     """
 
     __test__ = False  # no test case, whatever pytest makes of the name
@@ -104,6 +105,7 @@ class TestTable:
     path: Path
     notes: tuple[str, ...] = ()
     mended: tuple[str, ...] = ()
+    labels_aside: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.pixels):,} rows, {self.path})"
@@ -159,7 +161,8 @@ def load_train(path: Path | str, *, cache: bool = False) -> TrainTable:
         raise InputError("data.one_class", path=path, received=labels[0])
     found = harmonize(loaded.pixels)
     notes = (*loaded.notes, *found.mended, *found.doubts)
-    return TrainTable(found.pixels, loaded.sha256, path, notes, found.mended, labels=labels)
+    mended = (*(note for note in loaded.notes if note in FRACTIONS), *found.mended)
+    return TrainTable(found.pixels, loaded.sha256, path, notes, mended, labels=labels)
 
 
 def load_test(path: Path | str, *, cache: bool = False) -> TestTable:
@@ -172,7 +175,10 @@ def load_test(path: Path | str, *, cache: bool = False) -> TestTable:
     path = expand_path(path)
     loaded = _load(path, cache, with_labels=False)
     found = harmonize(loaded.pixels)
-    return TestTable(found.pixels, loaded.sha256, path, (*loaded.notes, *found.mended, *found.doubts), found.mended)
+    aside = ("its labels were set aside",) if loaded.labels is not None else ()
+    notes = (*loaded.notes, *aside, *found.mended, *found.doubts)
+    mended = (*(note for note in loaded.notes if note in FRACTIONS), *found.mended)
+    return TestTable(found.pixels, loaded.sha256, path, notes, mended, loaded.labels)
 
 
 def check_equal_rows(path: Path, rows: int, other: Path, other_rows: int) -> None:
@@ -278,6 +284,8 @@ def make_dataset(
         test: to predict; None: nothing is predicted.
         label_set: what the classes are.
     """
+    if label_set == DIGITS and is_mnist(train.labels):
+        label_set = MNIST
     shared_test_rows, notes = _compare_rows(train, test, label_set)  # of all rows: a leak stays a leak in a short run
     pixels, labels = train.pixels, train.labels
     if 0 < config.limit_train < len(labels):
@@ -330,6 +338,8 @@ def _compare_rows(train: TrainTable, test: TestTable | None, label_set: LabelSet
 def find_ineligible(train: TrainTable, test: TestTable) -> str | None:
     """Why what is trained on one table must not predict the other for the competition; None if it may."""
     label_set = load_label_set(test.path.parent, test.sha256) if test.path.is_file() else DIGITS
+    if label_set == DIGITS and is_mnist(train.labels):
+        label_set = MNIST
     shared, _ = _compare_rows(train, test, label_set)
     return _explain_leak(shared, len(test.pixels), label_set)
 
@@ -404,7 +414,7 @@ def _load_cached(path: Path, cache_path: Path, with_labels: bool) -> CsvContent 
         state = path.stat()
         arrays = load_npz(cache_path, state.st_size + OVERHEAD_BYTES)
         labels = arrays["labels"] if len(arrays["labels"]) else None
-        if not np.array_equal(arrays["state"], _describe(state)) or with_labels != (labels is not None):
+        if not np.array_equal(arrays["state"], _describe(state)) or (with_labels and labels is None):
             return None
         origin = json.loads(bytes(arrays["origin"]))
         return CsvContent(arrays["pixels"], labels, origin["sha256"], tuple(origin["notes"]), state)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.splits import NEAR_DISTANCE, NEAR_DISTANCE_OF_CLOTHES
 from digit_recognizer.errors import InputError
@@ -66,6 +68,20 @@ FASHION = LabelSet(
 # Clanuwat et al. 2018: the hiragana お き す つ な は ま や れ を
 KUZUSHIJI = LabelSet("kuzushiji", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"))
 LABEL_SETS = {label_set.key: label_set for label_set in (DIGITS, MNIST, FASHION, KUZUSHIJI)}
+
+
+# MNIST's 60,000 training images: how many of each class, and the first labels
+MNIST_COUNTS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
+MNIST_BEGINS = (5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5, 3, 6, 1, 7, 2, 8, 6, 9)
+
+
+def is_mnist(labels: np.ndarray) -> bool:
+    """Whether training labels, int64 (n,), are MNIST's: all of them in any order, or the first of them in theirs.
+
+    Its images cannot tell: the competition's train.csv holds others of the same 70,000.
+    """
+    begins = tuple(labels[: len(MNIST_BEGINS)].tolist()) == MNIST_BEGINS
+    return begins or tuple(np.bincount(labels, minlength=CLASSES).tolist()) == MNIST_COUNTS
 
 
 def load_label_set(folder: Path, test_sha256: str | None = None) -> LabelSet:

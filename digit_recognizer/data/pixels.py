@@ -97,6 +97,9 @@ def harmonize(pixels: np.ndarray) -> Harmonized:
     return Harmonized(pixels, tuple(mended), tuple(doubts))
 
 
+FRACTIONS = ("pixels of 0 to 1: scaled by 255", "pixels of -1 to 1: scaled to 0 to 255")
+
+
 def scale_fractions(values: np.ndarray) -> tuple[np.ndarray, str] | None:
     """Take numbers from 0 to 1, or from -1 to 1, as pixels.
 
@@ -108,9 +111,9 @@ def scale_fractions(values: np.ndarray) -> tuple[np.ndarray, str] | None:
     """
     low, high = values.min(), values.max()
     if low >= 0 and 0 < high <= 1:
-        return np.rint(values * 255).astype(np.uint8), "pixels of 0 to 1: scaled by 255"
+        return np.rint(values * 255).astype(np.uint8), FRACTIONS[0]
     if low == -1 and high == 1:
-        return np.rint((values + 1) * 127.5).astype(np.uint8), "pixels of -1 to 1: scaled to 0 to 255"
+        return np.rint((values + 1) * 127.5).astype(np.uint8), FRACTIONS[1]
     return None
 
 

@@ -1,4 +1,4 @@
-"""Where data comes from: Kaggle's zip, published sets, a folder of CSV, idx or npz files, or the sample.
+"""Where data comes from: Kaggle's zip, published sets, a folder or file of CSV, idx or npz, or the sample.
 
 All become the same CSV files.
 
@@ -15,6 +15,7 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from digit_recognizer.data.labels import (
     KUZUSHIJI,
     MNIST,
     LabelSet,
+    is_mnist,
     load_label_set,
 )
 from digit_recognizer.errors import InputError, WriteError, suggest
@@ -81,7 +83,7 @@ def download(
 
     Args:
         source: `sample`; `mnist`, `fashion-mnist` or `kmnist`, which are downloaded; or a path: the competition's zip,
-            or a folder of CSV, idx or npz files.
+            a folder or zip of CSV, idx or npz files, or an .npz file.
         input_dir: made if need be.
         overwrite: whether existing files that differ may be replaced.
         name: what the source is called in the result; by default as it was asked for.
@@ -105,7 +107,7 @@ def download(
             try:
                 notes = _stage(staging, source)
                 train, test, more_notes = _check_staged(staging, rows)
-                label_set = _name_classes(staging, test)
+                label_set = _name_classes(staging, test, train.labels)
             except InputError as error:
                 if error.path is not None and Path(error.path).is_relative_to(staging):  # not our hidden folder
                     part = Path(error.path).relative_to(staging)
@@ -118,6 +120,8 @@ def download(
     files = ", ".join(known for known in KNOWN if (input_dir / known).exists())
     counts = np.bincount(train.labels, minlength=CLASSES)
     each = ", ".join(f"{label_set.names[label]}: {counts[label]}" for label in np.flatnonzero(counts))
+    if label_set.holds_competition and HOLDS_COMPETITION not in notes:
+        more_notes += (HOLDS_COMPETITION,)
     remarks = "".join(f" Note: {note}." for note in (*notes, *more_notes))
     return (
         f"{input_dir} now holds {files} from {name or source}: {len(train.labels)} training rows, "
@@ -132,14 +136,125 @@ def _stage(staging: Path, source: str) -> tuple[str, ...]:
     if source in PUBLISHED:
         return _write_published_set(staging, source)
     path = Path(source)
+    if kind := OTHER_FORMATS.get(path.suffix.lower()):
+        raise InputError("data.other_format", path=path, received=kind)
+    if path.suffix.lower() == ".npz":
+        return _write_image_set(staging, load_npz_set(path))
     if not path.is_dir():
         return _extract_zip(path, staging)
-    if any((path / name).exists() for name in NEEDED):
+    files = list_files(path)
+    tables = {name: [file for file in files if name_table(file.name) == name] for name in KNOWN}
+    if any((path / name).exists() for name in NEEDED) or any(tables[name] for name in NEEDED):
         _copy_files(path, staging, KNOWN)
-        return ()
+        missing = {name: tables[name] for name in KNOWN if tables[name] and not os.path.lexists(path / name)}
+        return tuple(_unpack_table(path, staging, name, found) for name, found in missing.items())
+    if not any(re.fullmatch(pattern, file.name) for pattern in ROLES.values() for file in files):
+        for file in files:
+            if file.suffix.lower() == ".npz":
+                return _write_image_set(staging, load_npz_set(file))
+        for file in files:
+            if kind := OTHER_FORMATS.get(file.suffix.lower()):
+                raise InputError("data.other_format", path=file, received=kind)
     notes = _write_image_set(staging, load_image_files(path))
     _copy_files(path, staging, (CLASS_NAMES,))
     return notes
+
+
+# ---- files as people have them: by other names, packed, or in folders
+
+DEEPEST, MOST_FILES = 3, 10_000  # `MNIST/raw/…` in a folder
+OTHER_FORMATS = {
+    ".mat": "a MATLAB file (scipy.io.loadmat reads it)",
+    ".arff": "an ARFF file (scipy.io.arff.loadarff reads it)",
+    ".parquet": "a Parquet file (pandas.read_parquet reads it)",
+    ".pkl": "a pickle, which could run code (load it only if you trust it)",
+    ".pickle": "a pickle, which could run code (load it only if you trust it)",
+    ".pt": "a file of PyTorch (torch.load reads it)",
+    ".h5": "an HDF5 file (h5py reads it)",
+}
+
+
+def name_table(name: str) -> str | None:
+    """The competition's name of a table, such as train.csv for mnist_train.csv.gz; None for any other file."""
+    plain = re.sub("[.](gz|zip)$", "", name)
+    plain = re.sub("^(mnist|fashion-mnist|emnist-(digits|mnist))[-_](train|test)[.]csv$", r"\3.csv", plain)
+    return plain if plain in KNOWN else None
+
+
+def is_visible(name: str) -> bool:
+    """Whether a file or folder is one of the user's, not of their system."""
+    return not name.startswith((".", "__MACOSX"))
+
+
+def list_files(folder: Path, depth: int = DEEPEST) -> list[Path]:
+    """The files in a folder and in those within it, by name, the nearest first; no hidden ones, through no links."""
+    entries = sorted((entry for entry in folder.iterdir() if is_visible(entry.name)), key=lambda entry: entry.name)
+    files = [entry for entry in entries if entry.is_file()]
+    for entry in entries:
+        if depth > 1 and len(files) < MOST_FILES and entry.is_dir() and not entry.is_symlink():
+            files += list_files(entry, depth - 1)
+    return files[:MOST_FILES]
+
+
+def _unpack_table(folder: Path, staging: Path, name: str, found: list[Path]) -> str:
+    """Bring one table, which may be there more than once if its content is the same; return what to note."""
+    for number, path in enumerate(found):
+        target = staging / (f"other-{name}" if number else name)
+        with explain_damage(path), open_regular_file(path) as file:
+            start = file.read(2)
+            file.seek(0)
+            if start == b"PK":
+                with zipfile.ZipFile(file) as archive:
+                    members = [one for one in archive.infolist() if name_table(Path(one.filename).name) == name]
+                    members = [one for one in members if all(map(is_visible, one.filename.split("/")))]
+                    if len(members) != 1:
+                        raise InputError(
+                            "data.incomplete" if not members else "data.duplicate", path=path, received=name
+                        )
+                    check_members(members, ZIP_LIMIT_BYTES)
+                    with archive.open(members[0]) as unpacked:
+                        _copy_at_most(unpacked, target)
+            elif start == b"\x1f\x8b":
+                with gzip.open(file) as unpacked:
+                    _copy_at_most(unpacked, target)
+            else:
+                _copy_at_most(file, target)
+        if number:
+            if hash_file(target) != hash_file(staging / name):
+                both = " and ".join(str(one.relative_to(folder)) for one in (found[0], path))
+                raise InputError("data.duplicate", path=folder, received=both)
+            target.unlink()
+    return f"{name} is {found[0].relative_to(folder)}"
+
+
+def _copy_at_most(source: Any, target: Path) -> None:
+    size = 0
+    with target.open("wb") as copy:
+        while chunk := source.read(COPY_BYTES):
+            size += len(chunk)
+            if size > ZIP_LIMIT_BYTES:
+                raise ValueError(f"it unpacks to more than {ZIP_LIMIT_BYTES:,} bytes")
+            copy.write(chunk)
+
+
+def load_npz_set(path: Path) -> "ImageSet":
+    """Load an image set in one .npz file with the arrays x_train, y_train, x_test and y_test, as Keras ships MNIST.
+
+    Raises:
+        InputError: if arrays are missing, damaged or do not fit.
+    """
+    arrays = load_npz(path, 2 * MOST_IMAGES * PIXELS)
+    if missing := [name for name in ("x_train", "y_train", "x_test") if name not in arrays]:
+        raise InputError("data.incomplete", path=path, received=f"array {missing[0]}")
+    train, test = _check_images(path, arrays["x_train"]), _check_images(path, arrays["x_test"])
+    labels = _check_labels(path, arrays["y_train"])
+    test_labels = _check_labels(path, arrays["y_test"]) if "y_test" in arrays else None
+    for pixels, given in ((train, labels), (test, test_labels)):
+        if given is not None:
+            check_equal_rows(path, len(pixels), path, len(given))
+    if (labels == labels[0]).all():
+        raise InputError("data.one_class", path=path, received=labels[0])
+    return ImageSet(train, labels, test, test_labels)
 
 
 def _copy_files(folder: Path, staging: Path, names: tuple[str, ...]) -> None:
@@ -157,7 +272,9 @@ def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
     """Unpack the members that are known by name; what a member's name says never becomes a path."""
     with explain_damage(path), open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
-        wanted = {name: [member for member in members if member.filename == name] for name in KNOWN}
+        wanted = {name: [member for member in members if _is_member(member.filename, name)] for name in KNOWN}
+        if not any(wanted[name] for name in NEEDED) and (notes := _extract_others(path, archive, staging)) is not None:
+            return notes
         for name, found in wanted.items():
             if len(found) > 1:
                 raise InputError("data.duplicate", path=path, received=name)
@@ -173,6 +290,37 @@ def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
                             bar.update(len(chunk))
     others = len(members) - sum(map(len, wanted.values()))
     return (f"other files in the zip were left there: {others}",) if others else ()
+
+
+def _is_member(member: str, name: str) -> bool:
+    """Whether a member of a zip is the table `name`, in a folder or not."""
+    *folders, last = member.split("/")
+    return last == name and all(is_visible(folder) and folder for folder in folders)
+
+
+def _extract_others(path: Path, archive: zipfile.ZipFile, staging: Path) -> tuple[str, ...] | None:
+    """Take a zip's tables of other names or its image files; None where it holds neither."""
+    patterns = [re.compile(pattern) for pattern in ROLES.values()]
+    found = [one for one in archive.infolist() if all(map(is_visible, one.filename.rstrip("/").split("/")))]
+    found = [one for one in found if not one.is_dir()]
+    wanted = [
+        one
+        for one in found
+        if (last := one.filename.split("/")[-1])
+        and (name_table(last) or any(pattern.fullmatch(last) for pattern in patterns) or last == "mnist.npz")
+    ]
+    if not wanted:
+        return None
+    check_members(wanted, ZIP_LIMIT_BYTES)
+    folder = staging / "unpacked"
+    for number, member in enumerate(wanted):  # a folder each: no member's own folders become a path
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        with archive.open(member) as unpacked:
+            _copy_at_most(unpacked, place / member.filename.split("/")[-1])
+    notes = _stage(staging, str(folder))
+    shutil.rmtree(folder)
+    return notes
 
 
 def _write_image_set(staging: Path, images: "ImageSet") -> tuple[str, ...]:
@@ -218,6 +366,8 @@ def _check_staged(staging: Path, wanted: tuple[int, int] | None) -> tuple[TrainT
     for table, labels in ((train, train.labels), (test, None)):
         if table.notes:
             _write_pixel_csv(table.path, table.pixels, labels)
+            if table.labels_aside is not None and not (staging / TEST_LABELS).exists():
+                _write_label_csv(staging / TEST_LABELS, table.labels_aside)
             notes.append(f"{table.path.name} was brought into Kaggle's form: {', '.join(table.notes)}")
     if not (staging / SUBMISSION).exists():
         _write_label_csv(staging / SUBMISSION, np.zeros(len(test.pixels), np.int64))
@@ -230,10 +380,11 @@ def _check_staged(staging: Path, wanted: tuple[int, int] | None) -> tuple[TrainT
     return train, test, tuple(notes)
 
 
-def _name_classes(staging: Path, test: TestTable) -> LabelSet:
+def _name_classes(staging: Path, test: TestTable, labels: np.ndarray) -> LabelSet:
     """What the classes are called: as the source says, or else by its test images; unknown ones count as digits."""
     given = (staging / CLASS_NAMES).exists()
-    known = KNOWN_TEST_IMAGES.get(hashlib.sha256(test.pixels.data).hexdigest(), DIGITS)
+    unnamed = MNIST if is_mnist(labels) else DIGITS
+    known = KNOWN_TEST_IMAGES.get(hashlib.sha256(test.pixels.data).hexdigest(), unnamed)
     label_set = load_label_set(staging, test.sha256) if given else known
     if given or label_set != DIGITS:
         sha256 = hash_file(staging / TEST)  # not the table's own: it may have been brought into form
@@ -274,12 +425,13 @@ def _is_same(one: Path, other: Path) -> bool:
 MOST_IMAGES = 1_000_000  # EMNIST, the largest of the family, has 814,255; a header claiming more is damaged or a bomb
 IDX_UBYTE = 8  # the type code of unsigned bytes in an idx file's third byte
 FIRST = "(-first(?P<first>[0-9]+))?"  # of a file's name where only the first N rows are at hand
+EMNIST = "(emnist-(digits|mnist)-)?"
 IDX, NPZ = "[-.]idx{}-ubyte([.]gz)?", "([a-z0-9]+-)?{}" + FIRST + "[.]npz"
 ROLES = {  # what an array is for -> how its file is called, as idx or as npz
-    "train images": f"train-images{IDX.format(3)}|{NPZ.format('train-imgs')}",
-    "train labels": f"train-labels{IDX.format(1)}|{NPZ.format('train-labels')}",
-    "test images": f"t10k-images{IDX.format(3)}|{NPZ.format('test-imgs')}",
-    "test labels": f"t10k-labels{IDX.format(1)}|{NPZ.format('test-labels')}",
+    "train images": f"{EMNIST}train-images{IDX.format(3)}|{NPZ.format('train-imgs')}",
+    "train labels": f"{EMNIST}train-labels{IDX.format(1)}|{NPZ.format('train-labels')}",
+    "test images": f"({EMNIST}test|t10k)-images{IDX.format(3)}|{NPZ.format('test-imgs')}",
+    "test labels": f"({EMNIST}test|t10k)-labels{IDX.format(1)}|{NPZ.format('test-labels')}",
 }
 
 
@@ -313,18 +465,19 @@ def load_image_files(folder: Path) -> ImageSet:
     Raises:
         InputError: naming the file that is missing, doubled, damaged, or does not match its fellow.
     """
-    names = sorted(path.name for path in folder.iterdir())
-    found = {role: [name for name in names if re.fullmatch(pattern, name)] for role, pattern in ROLES.items()}
+    files = list_files(folder)
+    found = {role: [path for path in files if re.fullmatch(pattern, path.name)] for role, pattern in ROLES.items()}
     if not any(found.values()):
         raise InputError("data.empty_source", path=folder)
     arrays: dict[str, np.ndarray] = {}
     notes = []
-    for role, files in found.items():
-        if len(files) > 1:
-            raise InputError("data.duplicate", path=folder, received=" and ".join(files))
-        if files:
-            path = folder / files[0]
-            array = _load_one_array(path) if path.suffix == ".npz" else load_idx(path)
+    for role, paths in found.items():
+        if paths:
+            path = paths[0]
+            array, *others = (_load_one_array(one) if one.suffix == ".npz" else load_idx(one) for one in paths)
+            if not all(np.array_equal(array, other) for other in others):
+                both = " and ".join(str(one.relative_to(folder)) for one in paths)
+                raise InputError("data.duplicate", path=folder, received=both)
             arrays[role] = _check_images(path, array) if "images" in role else _check_labels(path, array)
             if "images" in role and (first := re.search(FIRST + "[.]npz", path.name)) and first["first"]:
                 notes.append(f"{path.name} holds only the first {first['first']} rows of its set")
@@ -333,11 +486,11 @@ def load_image_files(folder: Path) -> ImageSet:
     for part in ("train", "test"):
         images, answers = f"{part} images", f"{part} labels"
         if answers in arrays:
-            images_path, labels_path = folder / found[images][0], folder / found[answers][0]
+            images_path, labels_path = found[images][0], found[answers][0]
             check_equal_rows(images_path, len(arrays[images]), labels_path, len(arrays[answers]))
     labels = arrays["train labels"]
     if (labels == labels[0]).all():
-        raise InputError("data.one_class", path=folder / found["train labels"][0], received=labels[0])
+        raise InputError("data.one_class", path=found["train labels"][0], received=labels[0])
     return ImageSet(
         arrays["train images"], arrays["train labels"], arrays["test images"], arrays.get("test labels"), tuple(notes)
     )
@@ -420,6 +573,7 @@ class PublishedSet:
     sha256: tuple[str, str, str, str]
 
 
+HOLDS_COMPETITION = "MNIST holds the images of the competition's test.csv, so nothing trained on it may be submitted"
 PUBLISHED = {
     "mnist": PublishedSet(
         MNIST,  # its makers' own server answers no more; these are the copies that TensorFlow and PyTorch use
@@ -467,7 +621,7 @@ def _write_published_set(staging: Path, name: str) -> tuple[str, ...]:
     notes = _write_image_set(staging, load_image_files(folder))
     write_json(staging / CLASS_NAMES, published.label_set.to_json())
     if published.label_set.holds_competition:
-        notes += ("MNIST holds the images of the competition's test.csv, so nothing trained on it may be submitted",)
+        notes += (HOLDS_COMPETITION,)
     return notes
 
 
