@@ -242,14 +242,14 @@ def draw_kaggle() -> Axes:
             arrow(axes, (place - 0.2, 1.16), (place - 0.01, 1.16))
     where = (
         "once, in the browser",
-        "goes on after a break",
+        "resumes after a break",
         "11 minutes",
         "checks, sends nothing",
         "waits for the score",
     )
     for number, words in enumerate(where):
         axes.text(0.69 + 1.43 * number, 0.68, words, ha="center", size=7.5, color="#555555")
-    box(axes, (4.37, 0.08), (2.65, 0.38), "submissions/ledger.csv: score beside score", "#f7dfcf")
+    box(axes, (4.37, 0.08), (2.65, 0.38), "submissions/ledger.csv: both scores", "#f7dfcf")
     arrow(axes, (6.4, 0.64), (6.4, 0.48))
     return axes
 

@@ -314,7 +314,7 @@ def restore_checkpoint(run: Run, name: str, dataset: Dataset) -> None:
         return
     run.state, run.earlier_seconds = state, state.elapsed_seconds
     epochs = state.training.epoch if state.training else 0
-    run.log(f"resuming: {state.finished_folds} folds are finished, and {epochs} epochs of the next")
+    run.log(f"resuming: folds finished: {state.finished_folds}, epochs finished in the next fold: {epochs}")
 
 
 def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision: str) -> None:
