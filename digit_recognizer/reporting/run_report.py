@@ -180,8 +180,8 @@ def describe_calibration(run: ExaminedRun, labels: np.ndarray, folder: Path) -> 
         shares = (f"{one.confidence:.4f}", f"{one.accuracy:.4f}", f"{one.accuracy - one.confidence:+.4f}")
         table.append((f"{one.low:.2f} to {one.high:.2f}", f"{one.rows:,}", *shares))
     caption = (
-        "Reliability diagram: how often predictions are right, against how sure they are, with 95 % intervals; below, "
-        "rows in each bin."
+        "Reliability diagram: how often predictions are right, with intervals, against how sure they are; below, rows "
+        "in each bin."
     )
     figure = draw_figure(plot_calibration(found), folder / "calibration.png", caption, f"{caption} {words}")
     return Section("Calibration", (words,), (figure,), tuple(table))
