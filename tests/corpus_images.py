@@ -53,8 +53,11 @@ IDX_FILES: dict[str, tuple[Callable[[], object], Expected]] = {
         lambda: remove(LABELS_FILE),
         expect("data.incomplete", path="idx", received="file of the train labels"),
     ),
-    "twice": (write(f"idx/{IMAGES}.gz", ""), expect("data.duplicate", path="idx")),
-    "with npz files": (write("idx/train-imgs.npz", ""), expect("data.duplicate", path="idx")),
+    "twice": (
+        write(f"idx/{IMAGES}.gz", pack_idx(np.ones((12, 28, 28), np.uint8))),
+        expect("data.duplicate", path="idx"),
+    ),
+    "twice, once empty": (write("idx/train-imgs.npz", ""), expect("data.damaged", path="idx/train-imgs.npz")),
     "a label of 10": (
         write(LABELS_FILE, pack_idx(np.arange(12, dtype=np.uint8))),
         expect("data.label_range", path=LABELS_FILE, line=11, received=10),
@@ -116,7 +119,7 @@ NPZ_CONTENTS = {
     },
 }
 NO_FILES = {
-    "a folder": "io.folder",
+    "a folder": "data.incomplete",
     "a FIFO": "io.not_regular",
     "a socket": "io.not_regular",
     "/dev/zero": "io.not_regular",
@@ -131,7 +134,14 @@ CASES = [
         for name, content in contents.items()
     ),
     *(
-        Case(f"{path} {name}", command, spoil_with(THINGS[name][0], path), expect(code, path=path))
+        Case(
+            f"{path} {name}",
+            command,
+            spoil_with(THINGS[name][0], path),
+            expect(
+                code, path=path if code != "data.incomplete" else path.split("/")[0]
+            ),  # a folder is no file of its name
+        )
         for path, command in ((IMAGES_FILE, IDX), (NPZ_FILE, NPZ), (NPZ_LABELS, NPZ))
         for name, code in NO_FILES.items()
     ),

@@ -189,7 +189,7 @@ def is_visible(name: str) -> bool:
 def list_files(folder: Path, depth: int = DEEPEST) -> list[Path]:
     """The files in a folder and in those within it, by name, the nearest first; no hidden ones, through no links."""
     entries = sorted((entry for entry in folder.iterdir() if is_visible(entry.name)), key=lambda entry: entry.name)
-    files = [entry for entry in entries if entry.is_file()]
+    files = [entry for entry in entries if not entry.is_dir()]  # a pipe is refused by whoever opens it
     for entry in entries:
         if depth > 1 and len(files) < MOST_FILES and entry.is_dir() and not entry.is_symlink():
             files += list_files(entry, depth - 1)
