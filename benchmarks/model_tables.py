@@ -42,7 +42,7 @@ def build_table(name: str, folder: str = "docs/") -> str:
             cells[-1] = format_seconds(row.seconds)
             if by_cv:
                 cells[4] = f"{row.lowest_fold:.5f} to {row.highest_fold:.5f}"
-        rows.append((*cells, row.seed_report))
+        rows.append((*cells, "" if pd.isna(row.seed_report) else row.seed_report))
     return _format(rows)
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: errors of the user in one line, exit codes, tables, and the flags of a run.
+"""What commands share: errors of the user in one line and exit codes; the flags and the start of a run; tables.
 
 Exit codes: 0 done; 2 an error of the user; 130 interrupted, 143 terminated, 141 nobody reads the output any more; 1 a
 defect of this package, with its traceback.
@@ -35,15 +35,9 @@ if TYPE_CHECKING:
 
     from digit_recognizer.training.run import CVResult
 
-CODE_OF_BROKEN_PIPE = 141  # as a shell counts SIGPIPE
-DEFAULTS_HELP = "The defaults below are those of the chosen --model."
-OF_ONE_RUN = (
-    "subcommand",
-    "command",
-    "run_dir",
-    "submission",
-    "in_python",
-)  # entries of a config.json that no other run takes
+BROKEN_PIPE_CODE = 141  # as a shell counts SIGPIPE
+# entries of a run's config.json that are not taken over by another run
+NOT_TAKEN_OVER = ("subcommand", "command", "run_dir", "submission", "in_python")
 RUN_GROUPS = {  # title -> fields, in the help of cv and train
     "common": ("model", "epochs", "folds", "seed", "input_dir", "run_dir", "submission", "smoke", "config_file"),
     "training": (),  # all others
@@ -83,7 +77,7 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
                 raise
             close_bars()
             silence_output()
-            return CODE_OF_BROKEN_PIPE
+            return BROKEN_PIPE_CODE
         except (InputError, OSError, KeyboardInterrupt) as error:
             if debug or (isinstance(error, OSError) and error.strerror is None):
                 raise
@@ -94,6 +88,155 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
         return 0
 
     return run
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """The line that is printed about an error or an interrupt, and the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        how, code = ("terminated", 143) if isinstance(error, TerminatedError) else ("interrupted", 130)
+        return f"{how}; {error}" if str(error) else f"{how}.", code
+    if isinstance(error, OSError):  # about a path that the user named: no permission, disk full
+        error = InputError("cli.os_error", path=error.filename or "input or output", received=error.strerror)
+    return str(error), 2
+
+
+# A run, from its flags: what `cv` and `train` share
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunArguments(RunConfig, ExecutorConfig):
+    """The flags of `cv` and `train`: those of RunConfig, those of the executor, and where a run starts from."""
+
+    config_file: Annotated[Path | None, Named("--config")] = None
+    """Settings in a TOML file, or a run's config.json; they win over the recipe, and flags over them."""
+    resume: Path | None = None
+    """Resume the interrupted run in this folder, with its own settings; only the flags of machines and resuming go
+    with it."""
+    allow_inexact: bool = False
+    """With --resume: go on even if versions, threads or other parts of the environment have changed; the metrics list
+    them."""
+
+    def __post_init__(self) -> None:
+        from digit_recognizer.models import register_model
+
+        object.__setattr__(self, "model", register_model(self.model))  # the path of a model's file becomes absolute
+        RunConfig.__post_init__(self)
+        ExecutorConfig.__post_init__(self)
+        if self.allow_inexact and self.resume is None:
+            raise InputError("cli.only_resume", column="--allow-inexact")
+
+    @property
+    def config(self) -> RunConfig:
+        """The RunConfig part."""
+        return RunConfig(**{field.name: getattr(self, field.name) for field in fields(RunConfig)})
+
+
+def run_training(subcommand: Literal["cv", "train"], arguments: list[str], description: str) -> "CVResult":
+    """Start a run from the command line, or resume one.
+
+    Args:
+        subcommand: the command's name.
+        arguments: without the program's name.
+        description: what the command does, for `--help`.
+
+    Returns:
+        What the run found.
+
+    Raises:
+        InputError: for an invalid configuration or invalid data.
+    """
+    parsed = parse_run_config(subcommand, arguments, description)
+    if subcommand == "train":
+        require("matplotlib.figure", "report")  # for its learning curves: a missing package is found before training
+    with open_executor(parsed) as executor:  # before Keras, whose backend sets up its threads at import
+        import_keras()
+        from digit_recognizer.training.cross_validation import resume, run_cross_validation
+
+        if parsed.resume is not None:
+            return resume(parsed.resume, subcommand, allow_inexact=parsed.allow_inexact, executor=executor)
+        return run_cross_validation(parsed.config, single_split=subcommand == "train", executor=executor)
+
+
+def parse_run_config(subcommand: str, arguments: list[str], description: str) -> RunArguments:
+    """A run's configuration and executor: the defaults, overridden by the model's recipe, `SMOKE`, file and flags.
+
+    Args:
+        subcommand: the command's name.
+        arguments: without the program's name.
+        description: what the command does, for `--help`.
+
+    Raises:
+        InputError: for an unknown model, flag or setting, or an invalid value, or a setting beside --resume.
+    """
+    from digit_recognizer.models import describe_options
+
+    typed, _ = read_arguments(RunArguments, arguments)  # first, because the defaults depend on them, --help's too
+    defaults: dict[str, Any] = {}
+    if "resume" not in typed:
+        defaults = vars(_find_defaults(typed))
+    else:  # the run has its own settings
+        allowed = [*(field.name for field in fields(ExecutorConfig)), "allow_inexact"]
+        refused = typed.keys() - {*allowed, "resume"}
+        if labels := [one.label for one in list_flags(RunArguments) if one.field in refused]:
+            raise InputError("cli.not_with_resume", column=labels[0], flags=", ".join(map(flag, allowed)))
+    options = describe_options(defaults.get("model", RunConfig.model))
+    description = f"{description} The defaults below are those of the chosen --model. {options}."
+    return parse_arguments(RunArguments, subcommand, arguments, defaults, description, RUN_GROUPS)
+
+
+def _find_defaults(typed: dict[str, Any]) -> RunArguments:
+    """The values of flags that were not typed: from the model's recipe, `SMOKE` and the file for `--config`."""
+    from digit_recognizer.models import build_config, load_preset, load_smoke, register_model
+
+    path, settings = typed.get("config_file"), dict[str, Any]()
+    if "model" in typed:
+        load_preset(register_model(typed["model"]))  # here, so that the message does not blame the file below
+    if path is not None:
+        settings = load_settings(path)
+    try:
+        model = register_model(typed["model"]) if "model" in typed else str(settings.get("model", RunConfig.model))
+        smoke = settings.pop("smoke", False)
+        smoke = typed.get("smoke", smoke)
+        if typed.get("smoke"):
+            settings |= {**SMOKE, **load_smoke(model)}
+        executor = {field.name: settings.pop(field.name) for field in fields(ExecutorConfig) if field.name in settings}
+        config = build_config(model, smoke, **{**settings, "model": model})
+        return RunArguments(**vars(config), **read_fields(ExecutorConfig, executor))
+    except InputError as error:
+        if path is None:
+            raise
+        raise InputError("config.file", path=path, reason=error) from error
+
+
+def load_settings(path: Path) -> dict[str, Any]:
+    """Read the settings in a file for `--config`.
+
+    Args:
+        path: of a TOML file, or of a run's config.json, whose own folder and submission do not count.
+
+    Returns:
+        Field -> value as in JSON. In the file, arguments of the model may also be a table, [model_args].
+
+    Raises:
+        InputError: if the file cannot be read, or holds something else.
+    """
+    from digit_recognizer.io import read_json, read_toml
+
+    if path.suffix != ".json":
+        settings = read_toml(path)
+    else:
+        settings = read_json(path)
+        if not isinstance(settings, dict):
+            raise InputError("config.file_is_a_list", path=path)
+        settings = {name: value for name, value in settings.items() if name not in NOT_TAKEN_OVER}
+        if str(settings.get("model", "")).endswith(".py"):  # the copy in the run's folder
+            settings["model"] = str(path.absolute().parent / Path(settings["model"]).name)
+    if isinstance(settings.get("model_args"), dict):
+        settings["model_args"] = [f"{name}={value}" for name, value in settings["model_args"].items()]
+    return settings
+
+
+# Tables: what commands that print one share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,144 +279,3 @@ def _format_column(name: str, cells: "pd.Series[Any]") -> list[str]:
     texts = [make_printable(text) for text in (name, *texts)]
     width = max(map(len, texts))
     return [text.rjust(width) if form else text.ljust(width) for text in texts]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunArguments(RunConfig, ExecutorConfig):
-    """The flags of `cv` and `train`: those of RunConfig, those of the executor, and where a run starts from."""
-
-    config_file: Annotated[Path | None, Named("--config")] = None
-    """Settings in a TOML file, or a run's config.json; they win over the recipe, and flags over them."""
-    resume: Path | None = None
-    """Resume the interrupted run in this folder, with its own settings; only the flags of machines and resuming go
-    with it."""
-    allow_inexact: bool = False
-    """With --resume: go on even if versions, threads or other parts of the environment have changed; the metrics list
-    them."""
-
-    def __post_init__(self) -> None:
-        from digit_recognizer.models import register_model
-
-        object.__setattr__(self, "model", register_model(self.model))  # the path of a model's file becomes absolute
-        RunConfig.__post_init__(self)
-        ExecutorConfig.__post_init__(self)
-        if self.allow_inexact and self.resume is None:
-            raise InputError("cli.only_resume", column="--allow-inexact")
-
-    @property
-    def config(self) -> RunConfig:
-        """The RunConfig part."""
-        return RunConfig(**{field.name: getattr(self, field.name) for field in fields(RunConfig)})
-
-
-def parse_run_config(subcommand: str, arguments: list[str], description: str) -> RunArguments:
-    """A run's configuration and executor: the defaults, overridden by the model's recipe, `SMOKE`, file and flags.
-
-    Args:
-        subcommand: the command's name.
-        arguments: without the program's name.
-        description: what the command does, for `--help`.
-
-    Raises:
-        InputError: for an unknown model, flag or setting, or an invalid value, or a setting beside --resume.
-    """
-    from digit_recognizer.models import describe_options
-
-    typed, _ = read_arguments(RunArguments, arguments)  # first, because --help shows what follows from them
-    if "resume" in typed:
-        defaults: dict[str, Any] = {}
-        taken = [*(field.name for field in fields(ExecutorConfig)), "allow_inexact"]
-        if others := [one.label for one in list_flags(RunArguments) if one.field in typed.keys() - {*taken, "resume"}]:
-            raise InputError("cli.not_with_resume", column=others[0], flags=", ".join(map(flag, taken)))
-    else:
-        defaults = vars(_find_defaults(typed))
-    description = f"{description} {describe_options(defaults.get('model', RunConfig.model))}."
-    return parse_arguments(RunArguments, subcommand, arguments, defaults, description, RUN_GROUPS)
-
-
-def _find_defaults(typed: dict[str, Any]) -> RunArguments:
-    """What holds for the flags that were not typed, from those that were: recipe, `SMOKE` and the file of settings."""
-    from digit_recognizer.models import build_config, load_preset, load_smoke, register_model
-
-    path, settings = typed.get("config_file"), dict[str, Any]()
-    if "model" in typed:
-        load_preset(register_model(typed["model"]))  # what is wrong with it is no mistake of the file
-    if path is not None:
-        settings = load_settings(path)
-    try:
-        model = register_model(typed["model"]) if "model" in typed else str(settings.get("model", RunConfig.model))
-        smoke = settings.pop("smoke", False)
-        smoke = typed.get("smoke", smoke)
-        if typed.get("smoke"):
-            settings |= {**SMOKE, **load_smoke(model)}
-        executor = {field.name: settings.pop(field.name) for field in fields(ExecutorConfig) if field.name in settings}
-        config = build_config(model, smoke, **{**settings, "model": model})
-        return RunArguments(**vars(config), **read_fields(ExecutorConfig, executor))
-    except InputError as error:
-        if path is None:
-            raise
-        raise InputError("config.file", path=path, reason=error) from error
-
-
-def load_settings(path: Path) -> dict[str, Any]:
-    """What a file for `--config` says.
-
-    Args:
-        path: of a TOML file, or of a run's config.json, whose own folder and submission do not count.
-
-    Returns:
-        Values as JSON has them, by the names of fields. Options of the model may be a table, [model_args].
-
-    Raises:
-        InputError: if the file cannot be read, or holds something else.
-    """
-    from digit_recognizer.io import read_json, read_toml
-
-    if path.suffix != ".json":
-        settings = read_toml(path)
-    else:
-        settings = read_json(path)
-        if not isinstance(settings, dict):
-            raise InputError("config.file_is_a_list", path=path)
-        settings = {name: value for name, value in settings.items() if name not in OF_ONE_RUN}
-        if str(settings.get("model", "")).endswith(".py"):  # the copy in the run's folder
-            settings["model"] = str(path.absolute().parent / Path(settings["model"]).name)
-    if isinstance(settings.get("model_args"), dict):
-        settings["model_args"] = [f"{name}={value}" for name, value in settings["model_args"].items()]
-    return settings
-
-
-def run_training(subcommand: Literal["cv", "train"], arguments: list[str], description: str) -> "CVResult":
-    """What `cv` and `train` do: start a run, or resume one.
-
-    Args:
-        subcommand: the command's name.
-        arguments: without the program's name.
-        description: what the command does, for `--help`.
-
-    Returns:
-        What the run found.
-
-    Raises:
-        InputError: for an invalid configuration or invalid data.
-    """
-    parsed = parse_run_config(subcommand, arguments, f"{description} {DEFAULTS_HELP}")
-    if subcommand == "train":
-        require("matplotlib.figure", "report")  # for its learning curves; asked for before an hour of training
-    with open_executor(parsed) as executor:
-        import_keras()
-        from digit_recognizer.training.cross_validation import resume, run_cross_validation
-
-        if parsed.resume is not None:
-            return resume(parsed.resume, subcommand, allow_inexact=parsed.allow_inexact, executor=executor)
-        return run_cross_validation(parsed.config, single_split=subcommand == "train", executor=executor)
-
-
-def _explain(error: BaseException) -> tuple[str, int]:
-    """What ended a command, in a sentence, and the exit code."""
-    if isinstance(error, KeyboardInterrupt):
-        how, code = ("terminated", 143) if isinstance(error, TerminatedError) else ("interrupted", 130)
-        return f"{how}; {error}" if str(error) else f"{how}.", code
-    if isinstance(error, OSError):  # about a path that the user named: no permission, disk full
-        error = InputError("cli.os_error", path=error.filename or "input or output", received=error.strerror)
-    return str(error), 2

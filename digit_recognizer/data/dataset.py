@@ -31,57 +31,6 @@ if TYPE_CHECKING:
 LEAK_SHARE = 0.01
 
 
-# ---- where the tables are
-
-ON_KAGGLE = Path("/kaggle/input")
-
-
-def find_data(folder: Path | str = "input") -> Path:
-    """Find the competition's files: on Kaggle, else in `folder`, else beside the folder that one works in.
-
-    Where they are nowhere, the bundled sample of 1,797 digits is written to `<folder>/sample`, and a line says so.
-
-    Returns:
-        The folder that holds train.csv and test.csv.
-
-    Raises:
-        InputError: if the sample cannot be written, or, inside a kernel, which does not carry it, is not there.
-
-    Example:
-        >>> dr.find_data().name
-        'input'
-    """
-    with contextlib.suppress(InputError):  # of a notebook to which the competition is not attached
-        return find_competition_data(ON_KAGGLE)
-    folder = expand_path(folder)
-    beside = Path("..") / folder  # of a notebook in a folder of its own
-    for place in (folder, beside, folder / "sample"):
-        if all((place / name).is_file() for name in ("train.csv", "test.csv")):
-            return place
-    try:
-        from digit_recognizer.data.sources import download
-    except ImportError:
-        raise InputError("kernel.no_competition", path=ON_KAGGLE) from None
-    download("sample", folder / "sample")
-    print_line(f"The competition's files are not in {folder}/: these are the bundled sample's 1,797 digits.")
-    return folder / "sample"
-
-
-def find_competition_data(inputs: Path) -> Path:
-    """The folder that holds the competition's files, wherever Kaggle has mounted it.
-
-    Folders called digit-recognizer come first: an attached data set may hold files of the same names.
-
-    Raises:
-        InputError: if nothing attached holds them.
-    """
-    found = {path.parent for path in inputs.rglob("train.csv")}
-    for folder in sorted(found, key=lambda folder: (folder.name != "digit-recognizer", folder)):
-        if all((folder / name).is_file() for name in ("train.csv", "test.csv", "sample_submission.csv")):
-            return folder
-    raise InputError("kernel.no_competition", path=inputs)
-
-
 # ---- tables
 
 
@@ -91,8 +40,9 @@ class TestTable:
 
     Attributes:
         pixels: uint8 (n, 784), C-contiguous, 0 = paper, 255 = ink.
-        sha256: hash of the CSV file's bytes, 64 hexadecimal digits; without a file, of those that it would have.
-        path: the CSV file; of a table from a DataFrame or from arrays what messages call it, such as train.
+        sha256: hash of the CSV file's bytes, 64 hexadecimal digits. Of a table from memory: of the file that it would
+            make.
+        path: the CSV file. Of a table from memory: what messages call it, such as train.
         notes: departures from Kaggle's own form that were accepted, and trouble with the cache; one phrase each.
         mended: those of `notes` that tell of pixels with another meaning, see `digit_recognizer.data.pixels`.
         labels_aside: int64 (n,), 0 to 9: labels that a test.csv held; nothing but `download` looks at them.
@@ -219,13 +169,12 @@ class Dataset:
         images, test_images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
         labels: int64 (n,).
         groups: int64 (n,): rows of one group are copies of one image, or nearly.
-        train_sha256, test_sha256: of the CSV files' bytes, or of those that such files would have; the second is None
-            where there is no test table.
-        test_row_count: rows of test.csv, also where only the first are used; 0 where there is none.
+        train_sha256, test_sha256: as `TestTable.sha256`; the second is None where there is no test table.
+        test_row_count: rows of test.csv, even if `test_images` has only the first of them; 0 where there is none.
         shared_test_rows: rows of test.csv whose pixels also occur in train.csv.
         notes: departures from Kaggle's form, repeated rows and absent classes; one phrase each.
         mended: what was changed in pixels of another meaning; one phrase each, with the table's name.
-        label_set: what the classes are.
+        label_set: the names of the classes, and what may be done to their images.
     """
 
     images: np.ndarray
@@ -242,7 +191,7 @@ class Dataset:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What label 0 to label 9 are called; digits as they are written."""
+        """The names of class 0 to class 9, such as "7"."""
         return self.label_set.names
 
     @property
@@ -264,7 +213,7 @@ def load_dataset(config: RunConfig) -> Dataset:
             turn an image into one of another class.
     """
     folder: Path = config.input_dir
-    check_augmentation(config.augmentation, load_label_set(folder), folder)  # before what takes longer
+    check_augmentation(config.augmentation, load_label_set(folder), folder)  # before the tables are read
     train = load_train(folder / "train.csv", cache=True)
     test = load_test(folder / "test.csv", cache=True)
     label_set = load_label_set(folder, test.sha256)
@@ -279,10 +228,10 @@ def make_dataset(
     """The data set of a run, from tables in memory.
 
     Args:
-        config: has the numbers of rows to use.
-        train: to train on and to score.
-        test: to predict; None: nothing is predicted.
-        label_set: what the classes are.
+        config: says how many rows to use.
+        train: the rows to train on and to score.
+        test: the rows to predict; None predicts nothing.
+        label_set: of both tables.
     """
     if label_set == DIGITS and is_mnist(train.labels):
         label_set = MNIST
@@ -336,7 +285,7 @@ def _compare_rows(train: TrainTable, test: TestTable | None, label_set: LabelSet
 
 
 def find_ineligible(train: TrainTable, test: TestTable) -> str | None:
-    """Why what is trained on one table must not predict the other for the competition; None if it may."""
+    """Why a submission for `test` by a model trained on `train` must not enter the competition; None if it may."""
     label_set = load_label_set(test.path.parent, test.sha256) if test.path.is_file() else DIGITS
     if label_set == DIGITS and is_mnist(train.labels):
         label_set = MNIST
@@ -353,27 +302,78 @@ def _explain_leak(shared: int, test_rows: int, label_set: LabelSet) -> str | Non
 
 
 def check_augmentation(name: str, label_set: LabelSet, folder: Path) -> None:
-    """Refuse a policy that would make an image one of another class, or of none.
+    """Refuse an augmentation that would turn an image into one of another class, or of none.
 
     Args:
-        name: of the policy.
-        label_set: what the images are.
-        folder: where they are, for the message.
+        name: of the augmentation.
+        label_set: of the images.
+        folder: of the images, for the message.
 
     Raises:
-        InputError: if it mirrors what must not be mirrored.
+        InputError: if it mirrors images that must not be mirrored.
     """
     affine = POLICIES[name].affine
     if affine and affine.mirrored and not label_set.can_mirror:
         raise InputError("data.mirrored", path=folder, received=name, label_set=label_set.key)
 
 
+# ---- finding the tables
+
+ON_KAGGLE = Path("/kaggle/input")
+
+
+def find_data(folder: Path | str = "input") -> Path:
+    """Find the competition's files: on Kaggle, else in `folder`, else beside the folder that one works in.
+
+    Where they are nowhere, the bundled sample of 1,797 digits is written to `<folder>/sample`, and a line says so.
+
+    Returns:
+        The folder that holds train.csv and test.csv.
+
+    Raises:
+        InputError: if the sample cannot be written, or, inside a kernel, which does not carry it, is not there.
+
+    Example:
+        >>> dr.find_data().name
+        'input'
+    """
+    with contextlib.suppress(InputError):  # of a notebook to which the competition is not attached
+        return find_competition_data(ON_KAGGLE)
+    folder = expand_path(folder)
+    beside = Path("..") / folder  # of a notebook in a folder of its own
+    for place in (folder, beside, folder / "sample"):
+        if all((place / name).is_file() for name in ("train.csv", "test.csv")):
+            return place
+    try:
+        from digit_recognizer.data.sources import download
+    except ImportError:
+        raise InputError("kernel.no_competition", path=ON_KAGGLE) from None
+    download("sample", folder / "sample")
+    print_line(f"The competition's files are not in {folder}/: these are the bundled sample's 1,797 digits.")
+    return folder / "sample"
+
+
+def find_competition_data(inputs: Path) -> Path:
+    """The folder that holds the competition's files, wherever Kaggle has mounted it.
+
+    Folders called digit-recognizer come first: an attached data set may hold files of the same names.
+
+    Raises:
+        InputError: if nothing attached holds them.
+    """
+    found = {path.parent for path in inputs.rglob("train.csv")}
+    for folder in sorted(found, key=lambda folder: (folder.name != "digit-recognizer", folder)):
+        if all((folder / name).is_file() for name in ("train.csv", "test.csv", "sample_submission.csv")):
+            return folder
+    raise InputError("kernel.no_competition", path=inputs)
+
+
 # ---- the cache of tables
 #
-# `.cache/train.csv.npz`, beside the CSV, holds its arrays and hash, and the state that the file was in. It serves while
-# the state is the same; zip's own checksums find damage. What has changed in the last two seconds is not kept: an edit
-# in the same tick of the clock would leave no other trace (git calls such an index entry "racily clean"). 42,000 rows
-# load from their CSV in 0.7 s, and some 20 times as fast from the cache (benchmarks/csv_loader.py).
+# `.cache/train.csv.npz`, beside the CSV, holds its arrays and hash, and the size, times and inode that it had. While
+# these are the same, the cache is used; zip's own checksums find damage. A CSV that changed in the last two seconds is
+# not cached: another edit in the same tick of the clock would leave no trace (git calls such an index entry "racily
+# clean"). 42,000 rows load from CSV in 0.7 s, and some 20 times as fast from the cache (benchmarks/csv_loader.py).
 
 FORMAT_VERSION = 2
 SETTLED_AFTER_NS = 2_000_000_000  # coarsest clock tick of a common file system (FAT: 2 s)
@@ -381,6 +381,7 @@ OVERHEAD_BYTES = 1 << 20  # of a cache: names, headers and notes; its arrays are
 
 
 def _load(path: Path, cache: bool, with_labels: bool) -> CsvContent:
+    """Read a CSV through its cache, if asked for."""
     cache_path = path.parent / ".cache" / f"{path.name}.npz"
     cache = cache and not _is_read_only(path.parent)
     if cache and (cached := _load_cached(path, cache_path, with_labels)):
@@ -392,8 +393,8 @@ def _load(path: Path, cache: bool, with_labels: bool) -> CsvContent:
     labels = np.empty(0, np.int64) if content.labels is None else content.labels
     try:
         with write_atomically(cache_path) as temporary:
-            described, packed = _describe(content.stat), np.frombuffer(origin, np.uint8)
-            np.savez(temporary, state=described, origin=packed, pixels=content.pixels, labels=labels)
+            identity, packed = _pack_identity(content.stat), np.frombuffer(origin, np.uint8)
+            np.savez(temporary, state=identity, origin=packed, pixels=content.pixels, labels=labels)
     except WriteError as error:
         note = f"{cache_path} cannot be written, so the next start reads the CSV again ({error})"
         return replace(content, notes=(*content.notes, note))
@@ -411,17 +412,18 @@ def _is_read_only(folder: Path) -> bool:
 def _load_cached(path: Path, cache_path: Path, with_labels: bool) -> CsvContent | None:
     """The cached content of a CSV; None where the CSV must be read: never cached, changed, or the cache is damaged."""
     try:
-        state = path.stat()
-        arrays = load_npz(cache_path, state.st_size + OVERHEAD_BYTES)
+        stat = path.stat()
+        arrays = load_npz(cache_path, stat.st_size + OVERHEAD_BYTES)
         labels = arrays["labels"] if len(arrays["labels"]) else None
-        if not np.array_equal(arrays["state"], _describe(state)) or (with_labels and labels is None):
+        if not np.array_equal(arrays["state"], _pack_identity(stat)) or (with_labels and labels is None):
             return None
         origin = json.loads(bytes(arrays["origin"]))
-        return CsvContent(arrays["pixels"], labels, origin["sha256"], tuple(origin["notes"]), state)
+        return CsvContent(arrays["pixels"], labels, origin["sha256"], tuple(origin["notes"]), stat)
     except (OSError, ValueError, KeyError):
-        return None  # whatever is wrong with a cache, reading the CSV mends it
+        return None  # whatever is wrong with the cache, the CSV is read instead
 
 
-def _describe(state: os.stat_result) -> np.ndarray:
-    times = state.st_mtime_ns, state.st_ctime_ns
-    return np.array([FORMAT_VERSION, state.st_size, *times, state.st_ino, state.st_dev], np.uint64)
+def _pack_identity(stat: os.stat_result) -> np.ndarray:
+    """Numbers that change when a file changes, and with the format of its cache."""
+    times = stat.st_mtime_ns, stat.st_ctime_ns
+    return np.array([FORMAT_VERSION, stat.st_size, *times, stat.st_ino, stat.st_dev], np.uint64)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,6 +49,23 @@ class Score:
     confusion: Confusion
 
     _repr_pretty_ = show_as_text
+
+    def to_json(self) -> dict[str, Any]:
+        """What metrics.json has of it; `from_json` reads it."""
+        pair = {name: getattr(self.confusion, name) for name in ("label", "prediction", "rows")}
+        numbers = {name: value for name, value in vars(self).items() if name != "confusion"}
+        return {**numbers, "most_frequent_confusion": pair}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], names: tuple[str, ...]) -> "Score":
+        """The score in the content of a metrics.json; `names` are the class names."""
+        return cls(
+            fold_accuracies=content["fold_accuracies"],
+            oof_accuracy=content["oof_accuracy"],
+            oof_accuracy_interval=tuple(content["oof_accuracy_interval"]),
+            calibration_error=content["calibration_error"],
+            confusion=Confusion(**content["most_frequent_confusion"], names=names),
+        )
 
     def __str__(self) -> str:
         low, high = self.oof_accuracy_interval

@@ -31,11 +31,11 @@ from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import Comparison, Score, compare_predictions, evaluate
 from digit_recognizer.io import write_json, write_text
-from digit_recognizer.training.run import CLASSES as CLASS_NAMES
 from digit_recognizer.training.run import (
     CONFIG,
     ENSEMBLE,
     IN_PYTHON,
+    LABEL_SET,
     LOG,
     METRICS,
     FinishedRun,
@@ -454,7 +454,7 @@ def ensemble(
         run.write_array("test_probabilities", predicted)
         write_text(run.path / LOG, f"{result}\n")
         metrics = _describe_metrics(result, found, provenance, time.perf_counter() - started)
-        classes = {} if label_set == DIGITS else {CLASS_NAMES: label_set.to_json()}
+        classes = {} if label_set == DIGITS else {LABEL_SET: label_set.to_json()}
         write_json(run.path / METRICS, {**metrics, **classes})
         write_submission(path, predicted.argmax(axis=1), rows or len(predicted), provenance)
     return result

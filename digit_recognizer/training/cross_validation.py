@@ -1,11 +1,10 @@
 """Cross-validation: every row is predicted by a model that never saw it, and the submission averages the fold models.
 
-`cross_validate` is the call from Python: a model, tables and settings. It makes a configuration and a data set of them,
-as the commands do of their flags, and passes both on.
-
-The main path reads from top to bottom: `run_cross_validation` checks the configuration and loads the data;
-`_train_and_score` trains the folds that are not finished; `train_fold` trains and predicts one of them, in this process
-or on another machine; `_finalize` scores, writes the submission and, last of all, metrics.json.
+The file reads from top to bottom. `cross_validate` is the call from Python: it makes a configuration and a data set of
+settings and tables. `run_cross_validation`, which the commands call too, loads and splits the data and makes the run
+folder. `_train_and_score` trains the folds that are not finished: `train_fold` trains a model without one fold and
+predicts that fold, here or on another machine. `_finalize` scores, writes the submission and, last of all,
+metrics.json. `resume` brings an interrupted run onto the same path.
 
 An interrupted run is resumed from its last finished epoch and ends byte for byte as if it had not been interrupted:
 what it needs is in its checkpoint (`digit_recognizer.training.checkpoint`), and everything else follows from its
@@ -15,7 +14,7 @@ configuration.
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from digit_recognizer.competition.submissions import (
 )
 from digit_recognizer.config import RunConfig, is_own_model
 from digit_recognizer.console import make_printable, print_line
+from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.dataset import (
     Dataset,
     TestTable,
@@ -46,7 +46,7 @@ from digit_recognizer.data.frames import TableSource, read_test_table, read_trai
 from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds, count_duplicates
 from digit_recognizer.errors import DivergedError, InputError, LostError, WriteError, reading_its_own_files
-from digit_recognizer.evaluation.metrics import evaluate
+from digit_recognizer.evaluation.metrics import Score, evaluate
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models import Builder, build_config, register_model
 from digit_recognizer.training.callbacks import (
@@ -77,9 +77,9 @@ from digit_recognizer.training.reproducibility import (
     record_environment,
 )
 from digit_recognizer.training.run import (
-    CLASSES,
     CONFIG,
     IN_PYTHON,
+    LABEL_SET,
     METRICS,
     CVResult,
     FinishedRun,
@@ -96,7 +96,6 @@ from digit_recognizer.training.run import (
 from digit_recognizer.training.trainer import TrainingSession, train_model
 from digit_recognizer.training.weights import export_keras, pack_weights
 
-CLASS_COUNT = 10
 # 4 bytes; weight, Adam's two moments, best weight; two checkpoints that are kept, and the one being written
 BYTES_PER_PARAMETER = 4 * 4 * 3
 SPARE_BYTES = 32 << 20  # logs, history, submission, figures
@@ -152,16 +151,18 @@ def cross_validate(
     if test is None and settings.get("submission") is not None:
         raise InputError("run.submission_without_test", received=settings["submission"])
     callbacks = list_callbacks(callbacks)
-    folder = None if run_dir is None else Path(run_dir).expanduser()
+    call = _format_call(model, settings, single_split)
     name, smoke = register_model(model), settings.pop("smoke", False)
-    train_table, test_table = read_train_table(train), None if test is None else read_test_table(test)
+    folder = None if run_dir is None else Path(run_dir).expanduser()
+    train_table = read_train_table(train)
+    test_table = None if test is None else read_test_table(test)
     input_dir = _find_common_folder(train_table, test_table)
+    label_set = load_label_set(input_dir, test_table.sha256) if input_dir and test_table else DIGITS
     config = build_config(name, smoke, run_dir=folder, input_dir=input_dir or Path("input"), **settings)
-    label_set = load_label_set(input_dir, None if test_table is None else test_table.sha256) if input_dir else DIGITS
     check_augmentation(config.augmentation, label_set, config.input_dir)
     dataset = make_dataset(config, train_table, test_table, label_set)
-    subcommand = "train" if single_split else "cv"
     if folder is not None and (folder / CONFIG).exists():
+        subcommand = "train" if single_split else "cv"
         started_with, _ = load_run_config(folder, subcommand)
         if differing := compare_settings(started_with, config):
             raise InputError("run.other_settings", path=folder, received=", ".join(differing))
@@ -172,13 +173,13 @@ def cross_validate(
         dataset=dataset,
         callbacks=callbacks,
         executor=executor,
-        call=_format_call(model, {**settings, **({"smoke": True} if smoke else {})}, single_split),
-        in_python=input_dir is None or test_table is None or callable(model),
+        call=call,
+        needs_call=input_dir is None or callable(model),
     )
 
 
 def _find_common_folder(train: TrainTable, test: TestTable | None) -> Path | None:
-    """The folder from which commands load the files of these very tables; None if there is none."""
+    """The folder of both files, if a command with --input-dir would load these very tables; else None."""
     if test is None or (train.path.name, test.path.name) != ("train.csv", "test.csv"):
         return None
     return train.path.parent if train.path.absolute().parent == test.path.absolute().parent else None
@@ -200,7 +201,7 @@ def run_cross_validation(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     executor: Executor | None = None,
     call: str | None = None,
-    in_python: bool = False,
+    needs_call: bool = False,
 ) -> CVResult:
     """Run a configuration on its data set, from the CSV files to a submission.
 
@@ -211,9 +212,9 @@ def run_cross_validation(
         dataset: what `load_dataset` gives for this configuration, if it is loaded already.
         callbacks: as in `cross_validate`.
         executor: trains the folds; None stands for this process.
-        call: from Python that starts the run, as one types it; a command has none, and its submission goes to
-            submissions/.
-        in_python: whether only such a call can resume the run, because its tables or its model are in no file.
+        call: the call from Python that starts the run, as one types it; its submission stays in the run folder. None
+            for a command, whose submission goes to submissions/.
+        needs_call: whether only the same call can resume the run, because its tables or its model are in no file.
 
     Returns:
         The result; everything else is in the run folder (see `digit_recognizer.training.run`).
@@ -229,25 +230,21 @@ def run_cross_validation(
     """
     started = time.perf_counter()
     executor = executor or Executor()
-    _check_request(config, executor)
+    check_trainable(config, executor)
     if config.submission is not None:
         check_new_submission_path(config.submission, config.input_dir)
     dataset = dataset or load_dataset(config)
-    in_run_folder = config.smoke or config.limit_train or call is not None
-    if config.submission is None and dataset.has_all_test_rows and not in_run_folder:
-        check_writable_folder(SUBMISSIONS)
-    if config.submission is not None and not dataset.has_all_test_rows:
-        raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.test_row_count)
     fold_of_row = assign_held_out_folds(config, dataset, single_split)
-    check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
-    with Run.create(config, "train" if single_split else "cv", call, in_python=in_python) as run, add_resume_hint(run):
+    check_outputs(config, dataset, is_call=call is not None)
+    subcommand = "train" if single_split else "cv"
+    with Run.create(config, subcommand, call, needs_call=needs_call) as run, add_resume_hint(run):
         run.started = started
         # a model's file may be edited while the run trains: what counts is the copy in the run's folder
         config = config.replace(model=locate_model(run.path, config.model))
         return _train_and_score(run, config, dataset, fold_of_row, executor, callbacks)
 
 
-def _check_request(config: RunConfig, executor: Executor) -> None:
+def check_trainable(config: RunConfig, executor: Executor) -> None:
     """Refuse what cannot be trained, before anything is loaded or written."""
     if is_own_model(config.model) and not executor.is_local:
         raise InputError("machines.own_model", received=config.model_name)
@@ -264,10 +261,24 @@ def assign_held_out_folds(config: RunConfig, dataset: Dataset, single_split: boo
     return fold_of_row
 
 
+def check_outputs(config: RunConfig, dataset: Dataset, *, is_call: bool) -> None:
+    """Refuse, before any training, a submission that cannot be written, or a disk that is too full for the run."""
+    if config.submission is not None and not dataset.has_all_test_rows:
+        raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.test_row_count)
+    if config.submission is None and dataset.has_all_test_rows and not keeps_submission(config, is_call=is_call):
+        check_writable_folder(SUBMISSIONS)
+    check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
+
+
+def keeps_submission(config: RunConfig, *, is_call: bool) -> bool:
+    """Whether a submission without a path stays in the run folder: of part of the rows, or of a call from Python."""
+    return config.smoke or config.limit_train > 0 or is_call
+
+
 def estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
     """Disk space that a run may take at most."""
     parameters = count_parameters(config.model, config.model_args)
-    probabilities = 4 * CLASS_COUNT * (len(dataset.labels) + len(dataset.test_images))
+    probabilities = 4 * CLASSES * (len(dataset.labels) + len(dataset.test_images))
     models = 2 * 4 * parameters * config.folds  # as safetensors and as .keras
     return models + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
 
@@ -287,7 +298,7 @@ def _train_and_score(
     """Train the folds that are not finished, and finalize the run."""
     environment = record_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
-    restore_checkpoint(run, environment["run"], dataset)
+    restore_checkpoint(run, dataset, run_id=environment["run"])
     log_run_start(run, config, dataset, precision)
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
@@ -300,16 +311,16 @@ def _train_and_score(
     return result
 
 
-def restore_checkpoint(run: Run, name: str, dataset: Dataset) -> None:
-    """Set what is finished so far: nothing, or what an interrupted session has saved."""
-    state, warnings = load_checkpoint(run.path, name)
+def restore_checkpoint(run: Run, dataset: Dataset, run_id: str) -> None:
+    """Set `run.state` to what an interrupted session has saved; to an empty one if there is no checkpoint."""
+    state, warnings = load_checkpoint(run.path, run_id)
     for note in (*dataset.notes, *warnings):
         run.log(f"note: {note}")
     if state is None:
         run.state = RunState(
-            run=name,
-            oof=np.full((len(dataset.labels), CLASS_COUNT), np.nan, np.float32),
-            test=np.zeros((len(dataset.test_images), CLASS_COUNT), np.float32),
+            run=run_id,
+            oof=np.full((len(dataset.labels), CLASSES), np.nan, np.float32),
+            test=np.zeros((len(dataset.test_images), CLASSES), np.float32),
         )
         return
     run.state, run.earlier_seconds = state, state.elapsed_seconds
@@ -369,9 +380,9 @@ class FoldResult:
     Attributes:
         oof: float32 (held-out rows, classes), their probabilities.
         test: float32 (m, classes).
-        files: what goes into models/, by the ending of its name: a safetensors file, and a .keras file for people who
+        files: the model as it goes into models/: suffix -> bytes, of .safetensors and of .keras, a copy for people who
             want plain Keras.
-        history: of the trainer.
+        history: as `Trainer.history`.
         seconds: of training, over all sessions.
         untrained_accuracy: on the held-out rows before the first step; None if it was not measured.
         differences: between the machine and the run's fingerprint, where they are tolerated.
@@ -401,49 +412,51 @@ def train_folds(
     config, state = setup.config, run.state
     epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
     unfinished = setup.folds[state.finished_folds :]
-    trained_epochs = state.training.epoch if state.training else 0
-    with Progress(run.log, epochs_per_fold * len(unfinished) - trained_epochs, config.folds) as progress:
-        is_local = executor.is_local  # elsewhere nothing can be called; the history that comes back is replayed
-        session_callbacks, save = ([progress, trackers, *callbacks], run.save_checkpoint) if is_local else ((), None)
-        sessions = [
-            TrainingSession(session_callbacks, None if n else state.training, save, fold)
-            for n, fold in enumerate(unfinished)
-        ]
-        results = map_in_order(executor, train_fold if is_local else train_fold_remotely, sessions, setup)
-        # results is a generator: each fold is trained when it is asked for
-        for fold, result in zip(unfinished, results, strict=True):
-            first_new = len(result.history) if is_local else trained_epochs if fold == unfinished[0] else 0
-            new_history = result.history[first_new:]
-            trackers.log_epochs(new_history)
-            replay(new_history, callbacks)
+    sessions = [TrainingSession(fold=fold) for fold in unfinished]
+    if sessions:  # only the first of these folds can have been interrupted
+        sessions[0] = replace(sessions[0], resume_from=state.training)
+    resumed_epochs = state.training.epoch if state.training else 0
+    with Progress(run.log, epochs_per_fold * len(unfinished) - resumed_epochs, config.folds) as progress:
+        train = train_fold if executor.is_local else train_fold_remotely
+        if executor.is_local:  # another process can call nothing here: its epochs are logged when the fold comes back
+            watching = [progress, trackers, *callbacks]
+            sessions = [replace(session, callbacks=watching, save=run.save_checkpoint) for session in sessions]
+        results = map_in_order(executor, train, sessions, setup)  # a generator: a fold is trained when it is asked for
+        for session, result in zip(sessions, results, strict=True):
+            fold, unlogged = session.fold, []
+            if not executor.is_local:
+                unlogged = result.history[session.resume_from.epoch if session.resume_from else 0 :]
+                trackers.log_epochs(unlogged)
+                replay(unlogged, callbacks)
             record_differences(run, setup.environment, fold, result.differences)
             save_fold(run, setup, fold, result)
             correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
             line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum():,} of {len(correct):,} rows wrong)"
             skipped = epochs_per_fold - len(result.history)
-            progress.end_fold(f"{format_fold(fold, config.folds)}  {line}", skipped, len(new_history))
+            progress.end_fold(f"{format_fold(fold, config.folds)}  {line}", skipped, len(unlogged))
 
 
 # One fold, here or on another machine
 
 
 def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
-    """Train a fresh model on the rows outside a fold, and predict those in it and the test rows.
+    """Train a fresh model on the rows outside a fold; predict the held-out rows and the test rows.
 
     Args:
         setup: what the folds share.
-        session: the fold, its callbacks, and from where it is resumed.
+        session: the fold, its callbacks, and the state from which it is resumed.
 
     Raises:
         DivergedError: if predictions are not finite.
     """
-    fold, config, images = session.fold, setup.config, setup.inputs.train[0]
-    targets = np.eye(CLASS_COUNT, dtype=np.float32)[setup.labels]
-    held_out, rows = np.flatnonzero(setup.fold_of_row == fold), np.flatnonzero(setup.fold_of_row != fold)
+    fold, config = session.fold, setup.config
+    images = setup.inputs.train[0]  # the first version is unaugmented
+    targets = np.eye(CLASSES, dtype=np.float32)[setup.labels]
+    training_rows, held_out = np.flatnonzero(setup.fold_of_row != fold), np.flatnonzero(setup.fold_of_row == fold)
     holdout = (images[held_out], targets[held_out]) if setup.with_holdout else None
     with data_parallel(config.devices):
-        trainer, model = train_model(config, setup.inputs, targets, rows, holdout, session)
-        seconds = trainer.seconds
+        trainer, model = train_model(config, setup.inputs, targets, training_rows, holdout, session)
+        seconds = trainer.seconds  # of training alone, so it is read before the predictions
         result = FoldResult(
             oof=trainer.predict(images[held_out], config.tta),
             test=trainer.predict(setup.inputs.test, config.tta),
@@ -472,7 +485,7 @@ def train_fold_remotely(setup: CVSetup, session: TrainingSession) -> FoldResult:
 
 
 def save_fold(run: Run, setup: CVSetup, fold: int, result: FoldResult) -> None:
-    """Write what a fold leaves, and count it as finished."""
+    """Add a fold's predictions to the run's, write its model and the history, and count it as finished."""
     state = run.state
     state.oof[setup.fold_of_row == fold] = result.oof
     state.test += result.test / len(setup.folds)
@@ -500,37 +513,14 @@ def replay(history: Sequence[dict[str, Any]], callbacks: Sequence[keras.callback
 
 def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) -> CVResult:
     """Score the out-of-fold predictions and write everything; metrics.json comes last and marks the run as finished."""
-    state, config, environment = run.state, setup.config, setup.environment
+    state = run.state
     run.write_array("oof_probabilities", state.oof)
     run.write_array("test_probabilities", state.test)
     score = evaluate(state.oof, dataset.labels, setup.fold_of_row, dataset.class_names)
-    ineligible = dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
-    if is_own_model(config.model) and has_seen_test_rows(build_fresh_model(config)):
-        ineligible = PRETRAINED_INELIGIBLE
-    scored = dict(vars(score))
-    confusion = scored.pop("confusion")
-    metrics: dict[str, Any] = {
-        "model": config.model_name,
-        "seed": config.seed,
-        **scored,
-        "most_frequent_confusion": {name: getattr(confusion, name) for name in ("label", "prediction", "rows")},
-        "training_seconds": state.training_seconds,
-        "precision": environment["fingerprint"]["precision"],
-        "train_sha256": dataset.train_sha256,
-        "test_sha256": dataset.test_sha256,
-        "shared_test_rows": dataset.shared_test_rows,
-        "duplicates": vars(count_duplicates(dataset.groups)),
-        "ineligible": ineligible,
-        "submission": None,
-        "single_split": run.subcommand == "train",
-        "untrained_accuracy": state.untrained_accuracy,
-        "resumed_with_differences": environment["resumed_with_differences"],
-        **({} if dataset.label_set == DIGITS else {CLASSES: dataset.label_set.to_json()}),
-        **({"mended": list(dataset.mended)} if dataset.mended else {}),
-    }
+    metrics = collect_metrics(run, setup, dataset, score)
     if dataset.has_all_test_rows:
-        provenance = make_provenance(run.path, run.command, environment["commit"], metrics)
-        metrics["submission"] = str(write_run_submission(run, config, dataset, provenance))
+        provenance = make_provenance(run.path, run.command, setup.environment["commit"], metrics)
+        metrics["submission"] = str(write_run_submission(run, setup.config, dataset, provenance))
     metrics["elapsed_seconds"] = run.elapsed_seconds
     result = read_result(FinishedRun(run.path, metrics, state.oof, state.test), dataset.labels)
     run.log(format_result(result))
@@ -539,15 +529,45 @@ def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) ->
     return result
 
 
+def collect_metrics(run: Run, setup: CVSetup, dataset: Dataset, score: Score) -> dict[str, Any]:
+    """The content of metrics.json, but for the submission and the time that the whole run took."""
+    state, config, environment = run.state, setup.config, setup.environment
+    return {
+        "model": config.model_name,
+        "seed": config.seed,
+        **score.to_json(),
+        "training_seconds": state.training_seconds,
+        "precision": environment["fingerprint"]["precision"],
+        "train_sha256": dataset.train_sha256,
+        "test_sha256": dataset.test_sha256,
+        "shared_test_rows": dataset.shared_test_rows,
+        "duplicates": vars(count_duplicates(dataset.groups)),
+        "ineligible": explain_ineligible(config, dataset),
+        "submission": None,
+        "single_split": run.subcommand == "train",
+        "untrained_accuracy": state.untrained_accuracy,
+        "resumed_with_differences": environment["resumed_with_differences"],
+        **({} if dataset.label_set == DIGITS else {LABEL_SET: dataset.label_set.to_json()}),
+        **({"mended": list(dataset.mended)} if dataset.mended else {}),
+    }
+
+
+def explain_ineligible(config: RunConfig, dataset: Dataset) -> str | None:
+    """Why the run's submission must not enter the competition; None if it may."""
+    if is_own_model(config.model) and has_seen_test_rows(build_fresh_model(config)):
+        return PRETRAINED_INELIGIBLE
+    return dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
+
+
 def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenance: Provenance) -> Path:
-    """Write the submission; its path is in the checkpoint first, so that a resumed run recognizes its own file."""
+    """Write the submission. The checkpoint names its path first, so that a resumed run recognizes its own file."""
     state = run.state
     if state.submission:
         path = Path(state.submission)
     elif config.submission is not None:
         path = config.submission
-    elif config.smoke or config.limit_train or run.is_call:
-        path = run.path / "submission.csv"  # of part of the rows, or from Python: it stays in the run folder
+    elif keeps_submission(config, is_call=run.is_call):
+        path = run.path / "submission.csv"
     else:
         name = f"{name_run(config)}-{provenance.oof_accuracy:.5f}"
         path = choose_submission_path(name, config.input_dir, provenance.ineligible)
@@ -564,16 +584,16 @@ def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenan
 
 
 def name_run(config: RunConfig) -> str:
-    """What a submission is named after: the model; seed and epochs where they differ from its recipe.
+    """The name of a run in its submission's file name: the model; seed and epochs if they differ from its recipe.
 
     Example:
         >>> name_run(RunConfig(model="narrow", seed=3, epochs=15))
         'narrow-seed3'
     """
     recipe = build_config(config.model)
-    changes = [f"-{name}{getattr(config, name)}" for name in ("seed", "epochs")
-               if getattr(config, name) != getattr(recipe, name)]  # fmt: skip
-    return "".join([config.model_name, *changes])
+    seed = f"-seed{config.seed}" if config.seed != recipe.seed else ""
+    epochs = f"-epochs{config.epochs}" if config.epochs != recipe.epochs else ""
+    return f"{config.model_name}{seed}{epochs}"
 
 
 # An interrupted run
@@ -604,26 +624,32 @@ def resume(
         UnusableRunError: if there is no such run, the environment differs, or its files are damaged.
     """
     started = time.perf_counter()
+    executor = executor or Executor()
     with reading_its_own_files():
-        in_python = load_config(path, subcommand).get(IN_PYTHON)
+        needs_call = load_config(path, subcommand).get(IN_PYTHON)
     if (path / METRICS).exists():
-        with reading_its_own_files():
-            result = read_result(load_run(path), None if dataset is None else dataset.labels)
-        if dataset is not None:
-            check_finished(path, subcommand, dataset)
-        with contextlib.suppress(OSError):  # a run killed in its very last step; or it lies where nobody may write
-            remove_checkpoint(path)
-        print_line(f"{path} has finished.\n{format_result(result)}")
-        return result
-    if in_python and dataset is None:
+        return show_finished(path, subcommand, dataset)
+    if needs_call and dataset is None:
         raise InputError("run.started_in_python", path=path)
     run, config = Run.reopen(path, subcommand)
     with run, add_resume_hint(run):
-        run.started, executor = started, executor or Executor()
-        _check_request(config, executor)
+        run.started = started
+        check_trainable(config, executor)
         dataset = dataset or load_dataset(config)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
         return _train_and_score(run, config, dataset, fold_of_row, executor, callbacks, allow_inexact)
+
+
+def show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVResult:
+    """Print the result of a finished run; a data set that is passed must be the one that it was made with."""
+    with reading_its_own_files():
+        result = read_result(load_run(path), None if dataset is None else dataset.labels)
+    if dataset is not None:
+        check_finished(path, subcommand, dataset)
+    with contextlib.suppress(OSError):  # a run killed in its very last step; or it lies where nobody may write
+        remove_checkpoint(path)
+    print_line(f"{path} has finished.\n{format_result(result)}")
+    return result
 
 
 @contextlib.contextmanager

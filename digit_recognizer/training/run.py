@@ -43,7 +43,7 @@ from digit_recognizer.config import RunConfig, name_model
 from digit_recognizer.console import format_command, format_seconds, print_line, raise_if_interrupted, show_as_text
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
 from digit_recognizer.errors import InputError, reading_its_own_files
-from digit_recognizer.evaluation.metrics import Confusion, Score
+from digit_recognizer.evaluation.metrics import Score
 from digit_recognizer.io import (
     LOCK,
     TEMPORARY,
@@ -67,14 +67,14 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 CONFIG, METRICS, LOG, HISTORY = "config.json", "metrics.json", "log.txt", "history.csv"
-IN_PYTHON = "in_python"  # in config.json, see `Run`
+IN_PYTHON = "in_python"  # in the config.json of a run that a call started: its `needs_call`, see `Run`
 HISTORY_COLUMNS = (  # of history.csv, after fold and epoch (from 1)
     *("loss", "accuracy", "val_loss", "val_accuracy", "holdout_loss", "holdout_accuracy"),
     *("lr", "seconds"),
 )
 ENSEMBLE = "ensemble"  # the command and the model of a run that combines others
-CLASSES = "classes"  # in metrics.json: what they are called; digits have no such entry
-UPPER_BOUNDS = {
+LABEL_SET = "classes"  # in metrics.json, the names of the classes; digits have no such entry
+HIGHEST_METRICS = {  # none is below 0
     "oof_accuracy": 1.0,
     "calibration_error": 1.0,
     "elapsed_seconds": math.inf,
@@ -92,8 +92,8 @@ class Run:
         subcommand: what fills it: cv, train, ensemble or transfer.
         command: the command line, or the call, that started it.
         is_call: whether a call from Python started it.
-        in_python: whether only such a call can resume it, because its tables or its model are in no file.
-        state: what is finished so far; set before anything is trained.
+        needs_call: whether only the same call can resume it, because its tables or its model are in no file.
+        state: what is finished so far, as the checkpoint holds it; set before anything is trained.
 
     Example:
         >>> with Run.create(RunConfig(run_dir=Path("runs/mine")), "cv") as run:   # doctest: +SKIP
@@ -104,20 +104,20 @@ class Run:
 
     def __init__(self, path: Path, subcommand: str = "cv", command: str = "", lock: FileLock | None = None) -> None:
         self.path, self.subcommand, self.command, self.lock = path, subcommand, command, lock
-        self.is_call = self.in_python = False
+        self.is_call = self.needs_call = False
         self.started, self.earlier_seconds = time.perf_counter(), 0.0
         log = path / LOG
         self._log_text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
     @classmethod
-    def create(cls, config: Any, subcommand: str, call: str | None = None, *, in_python: bool = False) -> "Run":
+    def create(cls, config: Any, subcommand: str, call: str | None = None, *, needs_call: bool = False) -> "Run":
         """Make the folder, before anything that takes time.
 
         Args:
             config: a `RunConfig`, or another with `model`, `run_dir` and `to_json`.
             subcommand: what fills it: cv, train or transfer.
-            call: from Python that starts it, as one types it; None of the command that is running.
-            in_python: whether only such a call can resume it.
+            call: the call from Python that starts it, as one types it; None for the command that is running.
+            needs_call: whether only the same call can resume it.
 
         Raises:
             InputError: if it cannot be made, or is not empty.
@@ -139,7 +139,7 @@ class Run:
             if (taken := _find_content(path)) is not None:
                 raise InputError("run.exists" if taken == CONFIG else "run.folder_not_empty", path=path, received=taken)
             run = cls(path, subcommand, call or format_command_line(), lock)
-            run.is_call, run.in_python = bool(call), in_python
+            run.is_call, run.needs_call = bool(call), needs_call
             try:
                 run._write_config(config)
             except BaseException:  # a full disk: a folder without a configuration says nothing
@@ -156,7 +156,7 @@ class Run:
             with write_atomically(self.path / settings["model"]) as temporary:
                 temporary.write_bytes(Path(config.model).read_bytes())
         if self.is_call:  # an older version's run folder has no such entry, nor has that of a command
-            settings[IN_PYTHON] = self.in_python
+            settings[IN_PYTHON] = self.needs_call
         write_json(self.path / CONFIG, {"subcommand": self.subcommand, "command": self.command, **settings})
 
     @classmethod
@@ -178,7 +178,7 @@ class Run:
         for folder in (path, path / "models"):
             sweep_temporaries(folder, all_of_them=True)
         run = cls(path, subcommand, command, lock)
-        run.is_call, run.in_python = IN_PYTHON in content, content.get(IN_PYTHON) is True
+        run.is_call, run.needs_call = IN_PYTHON in content, content.get(IN_PYTHON) is True
         return run, config
 
     def __enter__(self) -> "Run":
@@ -196,7 +196,7 @@ class Run:
     @property
     def resume_command(self) -> str:
         """What to type in order to resume the run."""
-        if self.in_python:
+        if self.needs_call:
             return f"the same call of cross_validate with run_dir={str(self.path)!r}"
         return format_resume_command(self.path, self.subcommand)
 
@@ -265,7 +265,7 @@ class FinishedRun:
         Raises:
             InputError: if metrics.json has class names that cannot be read.
         """
-        content = self.metrics.get(CLASSES)
+        content = self.metrics.get(LABEL_SET)
         return DIGITS if content is None else parse_label_set(content, self.path / METRICS)
 
 
@@ -526,20 +526,14 @@ def read_result(run: FinishedRun, labels: np.ndarray | None = None) -> CVResult:
     """
     metrics = run.metrics
     try:
-        for name, most in UPPER_BOUNDS.items():
+        for name, highest in HIGHEST_METRICS.items():
             value = metrics[name]
             if name == "untrained_accuracy" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= highest:
                 raise ValueError(f"{name} is {str(value)[:20]!r}")
         return CVResult(
-            score=Score(
-                fold_accuracies=metrics["fold_accuracies"],
-                oof_accuracy=metrics["oof_accuracy"],
-                oof_accuracy_interval=tuple(metrics["oof_accuracy_interval"]),
-                calibration_error=metrics["calibration_error"],
-                confusion=Confusion(**metrics["most_frequent_confusion"], names=run.label_set.names),
-            ),
+            score=Score.from_json(metrics, run.label_set.names),
             oof_probabilities=run.oof_probabilities,
             test_probabilities=run.test_probabilities,
             elapsed_seconds=metrics["elapsed_seconds"],

@@ -1,6 +1,7 @@
 """Train one model on some rows: compile, fit epoch by epoch with Keras callbacks, and predict.
 
-`train_model` builds a fresh model as a run's configuration says and trains it; `Trainer` trains any Keras model.
+`train_model` makes batches and a fresh model as a run's configuration says, and trains it with a `Trainer`. That class
+trains any Keras model.
 """
 
 import time
@@ -42,9 +43,9 @@ class TrainingSession:
     Attributes:
         callbacks: Keras callbacks; their logs hold fold, loss, accuracy, lr, seconds, and val_loss and val_accuracy
             where rows are evaluated.
-        resume_from: what an interrupted session saved last; None starts from scratch.
+        resume_from: the state that an interrupted session saved last; None starts from scratch.
         save: called with the state after every epoch; None saves nothing.
-        fold: named in the logs; seeds derive from it.
+        fold: the fold that is held out; it is named in the logs, and seeds derive from it.
     """
 
     callbacks: Sequence[keras.callbacks.Callback] = ()
@@ -101,16 +102,17 @@ class Trainer:
 
         Args:
             batches: the training set.
-            epochs: exactly so many; with early stopping, at most so many.
+            epochs: how many; early stopping may end sooner.
             learning_rate: peak of the schedule; None if the model is compiled already.
-            validation: rows that early stopping and plateau depend on, no part of the training set.
-            holdout: rows for the learning curve only, which do not affect training. Each is predicted once, without
-                test-time augmentation, which would take five times as long.
+            validation: the validation set, for early stopping and plateau; no part of the training set.
+            holdout: held-out rows, for the learning curve alone: they do not affect training. They are predicted
+                without test-time augmentation, which would take five times as long.
         """
-        first, last, resumed = self.epochs_planned, self.epochs_planned + epochs, self.session.resume_from
+        first, last = self.epochs_planned, self.epochs_planned + epochs
         self.epochs_planned = last
         self.phase += 1
-        if resumed is not None and resumed.phase > self.phase:  # it is resumed in a later phase, and this one is done
+        resumed = self.session.resume_from
+        if resumed is not None and resumed.phase > self.phase:  # an earlier session has finished this phase
             return
         if learning_rate is not None:
             compile_model(self.model, len(batches), self.config, epochs=epochs, learning_rate=learning_rate)
@@ -122,8 +124,8 @@ class Trainer:
         if resumed is not None and resumed.phase == self.phase:
             restore_variables(self.model, resumed)
             first = resumed.epoch
-            last = first if resumed.stopped else last  # no epoch is left, but the phase must still be ended
-            # undoes the reset that early stopping and plateau have just made
+            last = first if resumed.stopped else last  # no epoch is left, but early stopping must restore its best
+            # early stopping and plateau reset themselves in their own on_train_begin, just before this one
             callbacks.append(
                 keras.callbacks.LambdaCallback(on_train_begin=lambda logs: restore_callbacks(self, resumed))
             )
@@ -150,7 +152,7 @@ class Trainer:
         return predict_probabilities(self.model, inputs, tta)
 
     def _build_validation_callbacks(self, epochs: int) -> list[keras.callbacks.Callback]:
-        """The callbacks that steer training by the validation loss."""
+        """Plateau and early stopping, which depend on the validation loss."""
         callbacks: list[keras.callbacks.Callback] = []
         if self.config.schedule == "plateau":
             patience = max(1, epochs // 10)
@@ -173,18 +175,16 @@ def train_model(
     """Build a fresh model and train it on some rows, in all phases of the configuration.
 
     Args:
-        config: what to train, and how.
-        inputs: of the whole run.
+        config: of the run.
+        inputs: of all rows.
         targets: float32 one-hot labels (n, classes) of all training rows.
-        rows: int (m,), the rows to train on. A validation set is taken from them if the configuration needs one, and
-            synthetic digits are added to the rest if it asks for them. With several devices the rows are
-            trimmed to a multiple of their number.
-        holdout: evaluated after every epoch.
+        rows: int (m,), the rows to train on; see `make_batches` for what becomes of them.
+        holdout: held-out rows, evaluated after every epoch; None evaluates none.
         session: callbacks, and how to resume; seeds derive from its fold.
 
     Returns:
-        The trainer, whose model takes `inputs`; and the whole model, which takes images. The two models are the same
-        object unless there is a frozen backbone; they share their layers.
+        The trainer, and the whole model, which takes images. `trainer.model` takes `inputs`: it is the same model or,
+        if these are features of a frozen backbone, the layers above it.
     """
     batches, validation = make_batches(config, inputs, targets, rows, session.fold)
     # no keras.backend.clear_session(): it would also forget the precision policy
@@ -204,7 +204,11 @@ def train_model(
 def make_batches(
     config: RunConfig, inputs: Inputs, targets: np.ndarray, rows: np.ndarray, fold: int
 ) -> tuple[TrainingBatches, PredictionBatches | None]:
-    """Batches of the training set, with synthetic digits if asked for, and of a validation set if one is needed."""
+    """Batches of the training set, and of a validation set if the configuration needs one.
+
+    The validation set is drawn from the rows. Synthetic digits, if asked for, are added to the others. With several
+    devices the rows are trimmed to a multiple of their number.
+    """
     train, validation = inputs.train, None
     rows = rows[len(rows) % config.devices :]  # batches are split evenly among devices
     if config.needs_validation:
@@ -214,7 +218,7 @@ def make_batches(
         drawn, rest = draw_stratified_rows(classes, min(count, len(rows) - config.devices), seed)
         validation = PredictionBatches(train[0][rows[drawn]], targets[rows[drawn]], config.batch_size)
         rows = rows[rest]
-    if config.synthetic_ratio:  # a resumed run makes the same ones again
+    if config.synthetic_ratio:  # in no checkpoint: a resumed run makes the same ones again
         images, classes = train[0][rows], targets[rows].argmax(axis=1)
         count, seed = max(1, round(config.synthetic_ratio * len(rows))), derive_seed(config.seed, "synthetic", fold)
         digits = generate_digits(images, classes, count, seed)
@@ -228,7 +232,7 @@ def make_batches(
 def compile_model(
     model: keras.Model, steps_per_epoch: int, config: RunConfig, *, epochs: int, learning_rate: float
 ) -> None:
-    """Compile for so many epochs: the configuration's optimizer and schedule on categorical cross-entropy."""
+    """Compile with the configuration's optimizer, categorical cross-entropy, and its schedule over these epochs."""
     schedule = build_schedule(config.schedule, learning_rate, steps_per_epoch * epochs)
     model.compile(
         optimizer=build_optimizer(config.optimizer, schedule, config.weight_decay),
@@ -244,14 +248,15 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) 
     Args:
         model: from inputs to probabilities.
         inputs: uint8 images (n, height, width, channels) or float32 features (n, ...).
-        tta: number of versions to average, of images only: 1 the image itself, 5 also shifted by 1 px up, down, left
-            and right, 9 also diagonally. A digit keeps its meaning, while a model that pools sees other pixels.
+        tta: how many versions of each image to average: 1 is the image itself, 5 adds shifts by 1 px up, down, left
+            and right, 9 also diagonal ones. A shifted digit is the same digit, but a model that pools sees other
+            pixels. Features take 1.
 
     Returns:
         float32 (n, classes), rows sum to 1.
     """
     devices, count = count_devices(), len(inputs)
-    if count % devices:  # batches are split evenly; the rows that fill the last one are dropped again
+    if count % devices:  # batches are split evenly; zeros fill the last one, and are dropped again
         inputs = np.concatenate([inputs, np.zeros((-count % devices, *inputs.shape[1:]), inputs.dtype)])
     batch_size = PREDICTION_BATCH_SIZE // devices * devices
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)

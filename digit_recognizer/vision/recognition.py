@@ -27,7 +27,7 @@ from digit_recognizer.data.labels import DIGITS, MNIST, parse_label_set
 from digit_recognizer.errors import InputError, require
 from digit_recognizer.evaluation.predictions import check_probabilities
 from digit_recognizer.io import check_writable_folder, write_atomically, write_csv
-from digit_recognizer.training.run import CLASSES, METRICS, load_metrics, load_run, read_result
+from digit_recognizer.training.run import LABEL_SET, METRICS, load_metrics, load_run, read_result
 from digit_recognizer.training.transfers import ClassifierName, is_transfer, load_transfer
 from digit_recognizer.vision.ink import find_ink
 from digit_recognizer.vision.photos import load_colours, load_photograph
@@ -232,7 +232,7 @@ def load_classifier(run: Path | None, classifier: ClassifierName | None = None) 
         letters = transferred.load_letter_classifier(transfer, chosen)
         return Classifier((letters,), transfer.preprocess, names=transfer.classes)
     metrics = load_metrics(run)
-    label_set = parse_label_set(metrics[CLASSES], run / METRICS) if CLASSES in metrics else DIGITS
+    label_set = parse_label_set(metrics[LABEL_SET], run / METRICS) if LABEL_SET in metrics else DIGITS
     if label_set.key not in (DIGITS.key, MNIST.key):  # clothes or kana would be shown as digits
         raise InputError("predict.not_digits", path=run, received=label_set.key)
     import_keras()
