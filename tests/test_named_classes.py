@@ -74,13 +74,13 @@ def test_every_table_of_an_examination_has_the_names(examination):
     for title, columns in (
         ("Confusions", ("label", "predicted as")),
         ("Hardest rows and most confident errors", ("label", "prediction")),
-        ("Output vectors", ("argmax", "label")),
+        ("One model", ("argmax", "label")),
         ("Saliency", ("prediction", "label")),
         ("Embedding", ("class",)),
     ):
         header, *rows = list_cells(examination, title)
         assert rows and {row[header.index(column)] for row in rows for column in columns} <= names, title
-    assert list_cells(examination, "Output vectors")[0][4:] == FASHION.names
+    assert list_cells(examination, "One model")[0][4:] == FASHION.names
     text = " ".join(p for s in examination.sections for p in s.paragraphs)
     assert "digit" not in text and "6 per class" in text
 
