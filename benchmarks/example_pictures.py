@@ -19,7 +19,8 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from drawn_letters import write_letters  # noqa: E402 (a module of the tests: its folder is not on the path before)
+from browser import Browser  # noqa: E402 (a module of the tests: its folder is not on the path before)
+from drawn_letters import write_letters  # noqa: E402 (as above)
 from paper import Conditions, lay_out  # noqa: E402 (as above)
 
 IMAGES = ROOT / "docs" / "images"
@@ -27,6 +28,7 @@ COMMANDS = """
 download sample --input-dir input
 cv --model narrow --epochs 30 --batch-size 64 --run-dir runs/RUN
 examine runs/RUN
+report runs/RUN
 transfer ready --images letters/train --test letters/test --run-dir runs/TRANSFER
 report runs/TRANSFER
 predict photo.jpg --show read.png
@@ -40,6 +42,7 @@ PICTURES = {
 }
 WRITTEN = (2, 0, 2, 6, 3, 1, 4, 1, 5, 9)  # on the page that `predict` reads
 PHOTO_WIDTH = 900  # px
+REPORT_SIZE = (1000, 1160)  # px: down to the first figure
 
 
 def photograph_digits(train: Path, picture: Path) -> None:
@@ -62,6 +65,16 @@ def shrink_photograph(shown: Path, picture: Path) -> None:
     cv2.imwrite(str(picture), small, [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 
+def draw_report(page: Path, picture: Path) -> None:
+    """Write the beginning of a report, as a browser shows it."""
+    with tempfile.TemporaryDirectory() as profile, Browser(profile) as browser:
+        browser.open(page.as_uri(), REPORT_SIZE[0], REPORT_SIZE[1])
+        browser.draw(picture, whole=False)
+    shown = Image.open(picture).convert("RGB")
+    shown.thumbnail((700, 900))
+    shown.quantize(96).save(picture, optimize=True)
+
+
 def main() -> None:
     surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as folder:
@@ -80,6 +93,7 @@ def main() -> None:
             # fewer colours, or the default method, turn the grey edges of strokes brown and blue
             picture.quantize(256, Image.Quantize.MAXCOVERAGE).save(IMAGES / name, optimize=True)
         shrink_photograph(place / "read.png", IMAGES / "read.jpg")
+        draw_report(place / "runs/RUN/report.html", IMAGES / "report.png")
 
 
 if __name__ == "__main__":
