@@ -114,7 +114,6 @@ def test_parameters_are_the_recipes_but_for_those_passed():
     [
         ("estimator.setting", {"folds": 3}, lambda X, y: (X, y)),
         ("config.field_unknown", {"epocs": 3}, lambda X, y: (X, y)),
-        ("table.scaled", {}, lambda X, y: (X / 255, y)),
         ("table.label_count", {}, lambda X, y: (X, y[1:])),
         ("data.one_class", {}, lambda X, y: (X, y * 0)),
         ("models.unknown", {"model": "lenet"}, lambda X, y: (X, y)),
@@ -123,6 +122,12 @@ def test_parameters_are_the_recipes_but_for_those_passed():
 def test_what_it_cannot_be_trained_on_is_named(code, settings, change, data):
     with expect_error(code):
         DigitClassifier(**{"model": "dense", **settings}).fit(*change(*data))
+
+
+def test_pixels_from_0_to_1_are_read_as_those_from_0_to_255(fitted, data):
+    with pytest.warns(UserWarning, match="255"):
+        scaled = fitted.predict_proba(data[0] / 255)
+    np.testing.assert_array_equal(scaled, fitted.predict_proba(data[0]))
 
 
 def test_keras_callbacks_and_ones_own_models_are_taken(data):
