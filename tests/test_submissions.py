@@ -200,3 +200,19 @@ def test_without_test_labels_nothing_is_scored(tiny_dir, path):
     write_labels(path, np.zeros(20, int))
     with expect_error("submission.no_test_labels", path=tiny_dir / "test_labels.csv"):
         score_submission(path, tiny_dir)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_only_the_same_command_may_complete_what_a_kill_left(path, ours):
+    mine = replace(PROVENANCE, command=format_command_line())
+    write_submission(path, LABELS % 9, 5, mine if ours else PROVENANCE)
+    path.unlink()  # killed between the note and the submission
+    if ours:
+        check_new_submission_path(path, Path("input"))
+        write_submission(path, LABELS, 5, mine)
+        assert np.array_equal(load_submission(path).labels, LABELS)
+    else:
+        with expect_error("submission.exists"):
+            check_new_submission_path(path, Path("input"))
+        with pytest.raises(FileExistsError):
+            write_submission(path, LABELS, 5, mine)

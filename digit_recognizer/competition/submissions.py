@@ -167,8 +167,8 @@ def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "-
     """Refuse a place where a submission cannot or must not be written. Call it before training, not after.
 
     Raises:
-        InputError: if the file or its provenance exists; if its folder cannot be made or written to, or is the one
-            that holds the data.
+        InputError: if the file, or its provenance from another command, exists; if its folder cannot be made or written
+            to, or is the one that holds the data.
     """
     if path.suffix != ".csv":
         raise InputError("submission.suffix", path=path, column=flag)
@@ -176,6 +176,8 @@ def check_new_submission_path(path: Path, input_dir: Path | None, flag: str = "-
     if input_dir is not None and Path(os.path.realpath(path)).parent == Path(os.path.realpath(input_dir)):
         raise InputError("submission.in_input_dir", path=path, column=flag)
     for file in (path, _provenance_path(path)):
+        if file != path and _is_left_by_this_command(file):
+            continue
         try:
             file.lstat()
         except (FileNotFoundError, NotADirectoryError):
@@ -258,11 +260,13 @@ def write_submission(path: Path, labels: np.ndarray, row_count: int, provenance:
     path.parent.mkdir(parents=True, exist_ok=True)
     with lock_folder(path.parent):  # both files change together
         # the provenance first: a submission without one would pass for another's, of which nothing is known
-        _write_once(provenance_path, provenance_json)
+        left_over = _is_left_by_this_command(provenance_path)
+        _write_once(provenance_path, provenance_json, exclusive=not left_over)
         try:
             _write_once(path, content)
         except (OSError, WriteError):
-            provenance_path.unlink(missing_ok=True)
+            if not left_over:
+                provenance_path.unlink(missing_ok=True)
             raise
 
 
@@ -278,10 +282,18 @@ def remove_submission(path: Path) -> None:
     _provenance_path(path).unlink(missing_ok=True)
 
 
-def _write_once(path: Path, text: str) -> None:
+def _is_left_by_this_command(path: Path) -> bool:
+    """Whether the same command line wrote a provenance before, and was killed before it wrote the submission."""
+    try:
+        return not os.path.lexists(path.with_suffix("")) and read_json(path)["command"] == format_command_line()
+    except (InputError, OSError, TypeError, KeyError):
+        return False
+
+
+def _write_once(path: Path, text: str, exclusive: bool = True) -> None:
     """Write a new file. An equal file may be there: this run wrote it before it was stopped."""
     try:
-        write_text(path, text, exclusive=True)
+        write_text(path, text, exclusive=exclusive)
     except FileExistsError:
         if not path.is_file() or path.read_bytes() != text.encode():
             raise
