@@ -9,7 +9,7 @@ RESULTS = ("oof_probabilities.npy", "test_probabilities.npy", "folds.npy")
 RECIPES = {
     "dropout, augmentation, one cycle": {"model": "narrow", "epochs": 2, "batch_size": 20},
     "normalization, plateau, early stopping": {
-        "model": "padded", "epochs": 3, "schedule": "plateau", "patience": 1, "batch_size": 10,
+        "model": "padded", "epochs": 2, "schedule": "plateau", "patience": 1, "batch_size": 10,
         "learning_rate": 0.3, "validation_fraction": 0.3,
     },
     "muon, weight decay, label smoothing, test-time augmentation": {

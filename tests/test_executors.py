@@ -121,6 +121,7 @@ with open_executor(ExecutorConfig(task_cpus=1)):
 """
 
 
+@pytest.mark.slow
 def test_a_process_has_as_many_threads_as_it_asked_for():
     finished = subprocess.run([sys.executable, "-c", BIND], capture_output=True, text=True, timeout=240)
     assert finished.stdout == "1 1\n", finished.stderr

@@ -67,6 +67,7 @@ def test_each_photograph_is_predicted_by_a_model_that_has_not_seen_it(images, tm
     assert "MEANINGLESS" in out and "MEANS NOTHING" in metrics["warning"]
 
 
+@pytest.mark.slow
 def test_the_saved_head_is_all_that_was_trained(images, tmp_path):
     assert run(images, tmp_path / "out") == 0
     head = keras.saving.load_model(tmp_path / "out" / "models" / "transferred.keras")
@@ -85,6 +86,7 @@ def test_test_pictures_are_evaluated_and_those_seen_in_training_left_out(images,
     assert metrics["validation"]["pictures"] == 15, "each training picture chooses, predicted by its fold's model"
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_the_result(images, tmp_path):
     for name in ("one", "two"):
         assert run(images, tmp_path / name, "--seed", "3") == 0

@@ -254,6 +254,7 @@ def test_a_finished_trial_whose_line_is_lost_is_read_again(config, tmp_path, mon
     assert strip(sweep(config)) == strip(first)
 
 
+@pytest.mark.slow
 def test_a_precision_that_was_resolved_once_is_kept(config, tmp_path, monkeypatch):
     config.study.write_text(STUDY.replace('precision = "float32"\n', ""))
     monkeypatch.setattr(sweeping, "resolve_precision", lambda _, requested: "float32")
@@ -262,7 +263,13 @@ def test_a_precision_that_was_resolved_once_is_kept(config, tmp_path, monkeypatc
     assert [one.environment["precision"] for one in sweep(config)] == ["float32", "float32"]
 
 
-@pytest.mark.parametrize("fault", [InputError("trackers.any"), WriteError("io.full")], ids=["tracker", "disk"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(InputError("trackers.any"), id="tracker", marks=pytest.mark.slow),
+        pytest.param(WriteError("io.full"), id="disk"),
+    ],
+)
 def test_what_is_no_fault_of_a_half_done_trial_leaves_it_as_it_is(config, tmp_path, monkeypatch, fault):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_after(patch, 2)

@@ -37,6 +37,7 @@ def test_a_smoke_run_reuses_its_features_and_leaves_whole_nets(tiny_dir, tmp_pat
     assert len((tmp_path / "first" / "submission.csv").read_text().splitlines()) == 21
 
 
+@pytest.mark.slow
 def test_unfreezing_adds_a_phase_that_changes_its_block_and_no_other(tiny_dir, tmp_path):
     flags = ["--unfreeze", "block5", "--unfreeze-learning-rate", "0.00002", "--limit-train", "20"]
     assert run(tiny_dir, tmp_path / "run", *flags, "--patience", "0", "--schedule", "constant") == 0
