@@ -311,7 +311,7 @@ def make_attacks(app: App) -> dict[str, Callable[[], tuple[int, str]]]:
     size = b"Content-Length: %d\r\n\r\n"
     form = b'--x\r\nContent-Disposition: form-data; name="a"; filename="../../up.png"\r\n\r\n\r\n' * 10_000
     end = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    ask: Callable[..., tuple[int, str]] = lambda *parts, **options: app.send(*parts, **options)  # noqa: E731 - short
+    ask = app.send
     return {
         "17 MB": lambda: ask(start + size % (17 * MB), good, bytes(17 * MB)),
         "17 MB in chunks": lambda: ask(
