@@ -222,7 +222,7 @@ def draw_all_curves(curves: pd.DataFrame, path: Path) -> None:
         axes.annotate(name, (epoch, 10**log), (last + 0.8, 10**height), size=8, color=colour, va="center",
                       arrowprops={"arrowstyle": "-", "color": PALE_GREY, "lw": 0.7})  # fmt: skip
     axes.set_xlim(right=last + 4)
-    axes.set_title("Held-out error of every model, one run each", size=10, loc="left")
+    axes.set_title("Held-out error, one run each", size=10, loc="left")
     finish_curve(axes, legend=False)
     save_picture(figure, path)
 

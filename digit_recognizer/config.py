@@ -76,7 +76,7 @@ class RunConfig:
     batch_size: int = 256
     """Images in one gradient step."""
     optimizer: Optimizer = "adam"
-    """See digit_recognizer/training/optimizers.py."""
+    """adam; adagrad, which lowers the rate of each weight; or muon, which needs fewer epochs on convolutions."""
     learning_rate: float = 1e-3
     """Peak of the schedule; muon needs tens of times adam's."""
     weight_decay: float = 0.0
@@ -84,12 +84,13 @@ class RunConfig:
     label_smoothing: float = 0.0
     """Share of each target that is spread over all classes (Szegedy et al. 2016, section 7)."""
     schedule: Schedule = "one-cycle"
-    """Learning-rate schedule: see digit_recognizer/training/optimizers.py."""
+    """How the learning rate changes: constant; step (halved five times); cosine (falls); one-cycle (rises, then falls);
+    plateau (lowered when the validation loss stops falling)."""
     preprocess: Preprocess = "none"
     """Applied once to every image, test images too: models that see other images make other errors (for ensembles)."""
     augmentation: Augmentation = "affine"
-    """Random changes of every training image in every epoch: see digit_recognizer/data/augmentation.py.
-    affine suits handwriting, kana as well as digits; it hurts on clothes, and flip is for them alone."""
+    """Random changes of every training image in every epoch: affine (shift, size, turn, slant), elastic, cutout, or all
+    three; they suit handwriting, kana as well as digits. affine hurts on clothes; flip is for clothes alone."""
     synthetic_ratio: float = 0.0
     """Synthetic digits per training digit, decoded by an autoencoder between the codes of similar ones (0: none)."""
     patience: int = 0

@@ -72,7 +72,7 @@ class Progress(keras.callbacks.Callback):
         )
         self.log(
             f"{name}  epoch {number:>3}/{epochs}  loss {logs['loss']:.4f}  "
-            f"accuracy {logs['accuracy']:.4f}{evaluated}  lr {logs['lr']:.1e}  {logs['seconds']:.1f} s  "
+            f"accuracy {logs['accuracy']:.4f}{evaluated}  lr {logs['lr']:.1e}  {logs['seconds']:.1f} s"
             f"{self._eta(now)}"
         )
 
@@ -92,7 +92,7 @@ class Progress(keras.callbacks.Callback):
         self.epochs_left -= epochs_skipped
         self.bar.total -= epochs_skipped
         self._count(epochs_elsewhere)
-        self.log(f"{line}  {self._eta(time.perf_counter())}" if epochs_elsewhere else line)
+        self.log(f"{line}{self._eta(time.perf_counter())}" if epochs_elsewhere else line)
 
     def _count(self, epochs: int) -> None:
         self.epochs += epochs
@@ -105,11 +105,11 @@ class Progress(keras.callbacks.Callback):
             self.bar.update(self.epochs + min((batch + 1) / steps, 1.0) - self.bar.n)
 
     def _eta(self, now: float) -> str:
-        """The time left at the pace so far; without the first epoch, which also compiles, once there is another."""
+        """The time left at the pace so far; none after the first epoch, which compiles too: it is no measure."""
         seconds, epochs = now - self.started, max(1, self.epochs)
-        if self.first_epoch_seconds and epochs > 1:
+        if self.first_epoch_seconds:
             seconds, epochs = seconds - self.first_epoch_seconds, epochs - 1
-        return f"ETA {format_seconds(self.epochs_left * seconds / epochs)}"
+        return f"  ETA {format_seconds(self.epochs_left * seconds / epochs)}" if epochs else ""
 
 
 def format_fold(fold: int, folds: int) -> str:

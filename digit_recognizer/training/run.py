@@ -242,7 +242,7 @@ def format_next_command(path: Path) -> str:
     if config.get("smoke") or config.get("limit_train"):  # part of the rows
         return format_command(config["subcommand"], "--model", config["model"], *place)
     submission = metrics.get("submission")
-    if submission is None or metrics["ineligible"] is not None:
+    if submission is None or metrics["ineligible"] is not None or config["subcommand"] == "train":
         return format_command("report", path)
     if (folder / "test_labels.csv").exists():
         return format_command("score", submission, *place)
