@@ -331,6 +331,7 @@ def test_the_page_reads_what_is_drawn_typed_and_uploaded_and_shows_runs(address,
         browser.open(address, 390)
         wait_for(browser, "document.querySelectorAll('#classifier option').length", 3)
         assert browser.run("document.documentElement.scrollWidth <= 390")
+        browser.run("HTMLCanvasElement.prototype.toBlob = () => {}")  # which lets a drawing wait for an idle browser
         browser.run(DRAW.replace("STROKES", json.dumps(SEVEN)))
         wait_for(browser, text, "7")
         assert browser.run("document.querySelector('#bars .best').firstChild.textContent") == "7"

@@ -204,6 +204,10 @@ function readSoon() {
   if (!reading) read()
 }
 
+function encodeDrawing() {  // toBlob waits for an idle browser, often 0.5 s and up to 7 s after the pen is lifted; this takes 3 ms
+  return decode(drawing.toDataURL().split(',')[1])
+}
+
 async function read() {
   reading = true
   $('found').ariaBusy = 'true'
@@ -215,7 +219,7 @@ async function read() {
       continue
     }
     try {
-      const body = picture ?? await new Promise((done) => drawing.toBlob(done))
+      const body = picture ?? encodeDrawing()
       const answer = await ask(`api/read?${new URLSearchParams({ classifier: $('classifier').value })}`, { method: 'POST', body })
       if (strokes.length || picture) shown = answer
       if (isFollowing && strokes.length && answer.glyphs.length) chosen = findGlyph(...strokes.at(-1).points.at(-1))[0]
@@ -224,7 +228,7 @@ async function read() {
       shown = null
       showError(error)
     }
-    show()
+    if (isStale) show()
   }
   reading = false
   show()
@@ -294,7 +298,7 @@ function showGlyph(glyph) {
   paint($('image'), pixels, `The 28 by 28 image of ${glyph.name ?? glyph.verdict}`)
   paint($('looked'), pixels.map((value) => value * 0.4), 'Not computed yet')
   clearTimeout(pause)
-  if (!stroke) pause = setTimeout(() => look(glyph, pixels), OCCLUSION_PAUSE_MS)
+  if (!stroke && !reading) pause = setTimeout(() => look(glyph, pixels), OCCLUSION_PAUSE_MS)
 }
 
 async function look(glyph, pixels) {
@@ -362,7 +366,7 @@ $('keep').onsubmit = async (event) => {
   isKeeping = true
   const sent = new Set(strokes), sentPicture = picture  // what is drawn before the answer comes is the next drawing
   try {
-    const body = picture ?? await new Promise((done) => drawing.toBlob(done))
+    const body = picture ?? encodeDrawing()
     const { kept } = await ask(`api/collect?${new URLSearchParams({ label: $('label').value })}`, { method: 'POST', body })
     if (picture === sentPicture) {
       strokes.splice(0, strokes.length, ...strokes.filter((one) => !sent.has(one)))
