@@ -50,7 +50,9 @@ HASH_CHUNK_BYTES = 1 << 20
 TEMPORARY = ".writing-"
 LOCK = ".lock"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what some network file systems say to fsync of a folder
+# what file systems say that cannot lock, change a mode or sync (FAT, CIFS, FUSE, WSL's /mnt/c, NFS without lockd)
+UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.ENOLCK)
+FORBIDDEN = (errno.EPERM, errno.EACCES, errno.EROFS)  # also of a mode or a folder that is not ours
 ABANDONED_AFTER_SECONDS = 24 * 3600  # of a writer on another machine, whose process cannot be looked up
 NPY_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 # all that NumPy has been seen to raise at a damaged header
@@ -284,7 +286,8 @@ def write_atomically(path: Path, *, exclusive: bool = False, previous: Path | No
         os.close(handle)
         yield temporary
         _sync_file(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; ours are as open as any other
+        with _tolerated():
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; ours are as open as any other
         if previous is not None and path.exists():
             os.replace(path, previous)  # killed here, a reader finds `previous`
         if exclusive:
@@ -516,14 +519,22 @@ def lock_folder(folder: Path) -> Iterator[None]:
 def claim_folder(path: Path) -> FileLock:
     """Keep other processes out of a folder; the system gives the lock back when this process ends, however.
 
+    Returns:
+        The lock. Where the file system cannot lock, `is_locked` is False, and nothing keeps others out.
+
     Raises:
-        InputError: if another process holds it.
+        InputError: if another process holds it, or nobody may write there.
     """
     lock = FileLock(path / LOCK, timeout=0)
     try:
-        lock.acquire()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where a system has no such call, the file's existence is the lock
+            lock.acquire()
     except Timeout:
         raise InputError("io.in_use", path=path) from None
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise _explain(path / LOCK, error) from error
     return lock
 
 
@@ -533,10 +544,10 @@ def is_claimed(path: Path) -> bool:
         return False
     try:
         claim_folder(path).release()
+    except WriteError:  # it lies where nobody may write
+        return False
     except InputError:
         return True
-    except OSError:  # it lies where nobody may write
-        pass
     return False
 
 
@@ -553,8 +564,21 @@ def _claim(temporary: Path, path: Path) -> None:
         temporary.unlink()
 
 
+@contextlib.contextmanager
+def _tolerated() -> Iterator[None]:
+    """Inside are niceties, without which a file is as well written: what a file system cannot do is left undone.
+
+    A full or broken disk is an error as elsewhere.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (*UNSUPPORTED, *FORBIDDEN):
+            raise
+
+
 def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("r+b") as file, _tolerated():  # Windows syncs no file that is open for reading alone
         os.fsync(file.fileno())
 
 
@@ -562,14 +586,12 @@ def _sync_folder(folder: Path) -> None:
     """Bring a change of names to the disk, on systems where a folder can be opened for that."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in UNSUPPORTED:
-            raise
-    finally:
-        os.close(handle)
+    with _tolerated():
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _writer() -> str:

@@ -226,3 +226,38 @@ def test_no_cell_of_a_written_table_is_a_formula(tmp_path):
 
     write_csv(tmp_path / "a.csv", pd.DataFrame({"name": ["=1+1", "a,b", None], "share": [0.5, float("nan"), -1.0]}))
     assert (tmp_path / "a.csv").read_bytes() == b'name,share\n\'=1+1,0.5\n"a,b",\n,-1.0\n'
+
+
+@pytest.mark.parametrize(("call", "code"), [("chmod", errno.EPERM), ("chmod", errno.ENOTSUP), ("fsync", errno.EINVAL)])
+def test_what_a_file_system_cannot_do_costs_no_file(call, code, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(files.os, call, refuse)
+    write_text(tmp_path / "file.txt", "whole")
+    assert (tmp_path / "file.txt").read_text() == "whole"
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.EINVAL])
+def test_a_folder_that_cannot_be_locked_is_used_without_a_lock(code, tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    lock = files.claim_folder(tmp_path)
+    assert not lock.is_locked
+    assert not files.is_claimed(tmp_path)
+    lock.release()
+
+
+def test_a_lock_that_nobody_may_write_is_named(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    with expect_error("io.unwritable", WriteError, path=tmp_path / ".lock"):
+        files.claim_folder(tmp_path)
+    (tmp_path / ".lock").touch()
+    assert not files.is_claimed(tmp_path)

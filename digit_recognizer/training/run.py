@@ -182,6 +182,8 @@ class Run:
         return run, config
 
     def __enter__(self) -> "Run":
+        if self.lock is not None and not self.lock.is_locked:
+            self.log(f"note: {self.path} is on a file system without locks. Let one command at a time work there")
         return self
 
     def __exit__(self, *_: object) -> None:
