@@ -42,9 +42,7 @@ def main() -> int:
     """Run the command that is named first, with the arguments after it."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
-        module = import_command(name)
-        sys.argv = [str(module.__file__), *sys.argv[2:]]  # as under `python -m digit_recognizer.COMMAND`
-        code: int = module.main()
+        code: int = import_command(name).main(sys.argv[2:])
         return code
     if name == "--version":
         print_line(__version__)

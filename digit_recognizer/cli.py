@@ -4,6 +4,7 @@ Exit codes: 0 done; 2 an error of the user; 130 interrupted, 143 terminated, 141
 defect of this package, with its traceback.
 """
 
+import contextlib
 import functools
 import io
 import json
@@ -18,8 +19,10 @@ from digit_recognizer.arguments import Named, list_flags, parse_arguments, read_
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import SMOKE, RunConfig, flag, read_fields
 from digit_recognizer.console import (
+    RUNNING_COMMAND,
     TerminatedError,
     close_bars,
+    is_notebook_program,
     is_output_read,
     make_printable,
     open_closed_streams,
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
     from digit_recognizer.training.run import CVResult
 
+PACKAGE = "digit_recognizer"
+LONGEST_REASON = 200  # characters
 BROKEN_PIPE_CODE = 141  # as a shell counts SIGPIPE
 # entries of a run's config.json that are not taken over by another run
 NOT_TAKEN_OVER = ("subcommand", "command", "run_dir", "submission", "in_python")
@@ -57,7 +62,10 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
-        arguments = list(sys.argv[1:] if arguments is None else arguments)
+        if arguments is None:
+            arguments = [] if is_notebook_program(sys.argv[0]) else sys.argv[1:]
+        arguments = list(arguments)
+        running = RUNNING_COMMAND.set((f"{PACKAGE}.{name}", *arguments))
         debug = "--debug" in arguments
         if debug:
             arguments.remove("--debug")
@@ -79,12 +87,15 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
             silence_output()
             return BROKEN_PIPE_CODE
         except (InputError, OSError, KeyboardInterrupt) as error:
-            if debug or (isinstance(error, OSError) and error.strerror is None):
+            if debug or isinstance(error, io.UnsupportedOperation):  # which is a defect
                 raise
             close_bars()
             message, code = _explain(error)
-            print(make_printable(f"{name}: {message}"), file=sys.stderr)  # a path may hold any character
+            with contextlib.suppress(OSError):  # nobody reads it: the code is left
+                print(make_printable(f"{name}: {message}"), file=sys.stderr)  # a path may hold any character
             return code
+        finally:
+            RUNNING_COMMAND.reset(running)
         return 0
 
     return run
@@ -96,7 +107,11 @@ def _explain(error: BaseException) -> tuple[str, int]:
         how, code = ("terminated", 143) if isinstance(error, TerminatedError) else ("interrupted", 130)
         return f"{how}; {error}" if str(error) else f"{how}.", code
     if isinstance(error, OSError):  # about a path that the user named: no permission, disk full
-        error = InputError("cli.os_error", path=error.filename or "input or output", received=error.strerror)
+        reason = error.strerror or " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
+        if error.filename is None:  # some libraries raise errors that are a text alone
+            error = InputError("cli.os_error_somewhere", received=reason.rstrip("."))
+        else:
+            error = InputError("cli.os_error", path=error.filename, received=reason)
     return str(error), 2
 
 

@@ -11,6 +11,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -107,6 +108,16 @@ def silence_output() -> None:
 def _open_null_device() -> TextIO:
     """A stream that is written to nowhere, open until the process ends."""
     return Path(os.devnull).open("w", encoding="utf-8")
+
+
+NOTEBOOKS = ("ipykernel_launcher.py", "colab_kernel_launcher.py")  # what is running where a notebook is
+# module and arguments of the command that is running; None where Python calls this package
+RUNNING_COMMAND: ContextVar[tuple[str, ...] | None] = ContextVar("RUNNING_COMMAND", default=None)
+
+
+def is_notebook_program(program: str) -> bool:
+    """Whether a program, as sys.argv names it, is a notebook's kernel, whose arguments are none of ours."""
+    return Path(program).name in NOTEBOOKS
 
 
 def format_command(name: str, *arguments: object) -> str:

@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import importlib
+import os
+import sys
 import sysconfig
 import tomllib
 import traceback
@@ -10,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+MATPLOTLIB_BACKEND = "MPLBACKEND"
+LONGEST_REASON = 200  # characters
 MESSAGES = Path(__file__).with_name("messages.toml")
 # where no code of the reader's is; frozen modules have no file
 _LIBRARIES = (str(Path(__file__).parent), *(sysconfig.get_path(name) for name in ("stdlib", "purelib")), "<frozen")
@@ -114,17 +118,38 @@ def require(package: str, extra: str) -> Any:
         extra: of this package, which installs it.
 
     Raises:
-        InputError: if it is not installed; the message names the command that installs it.
+        InputError: if it is not installed; the message names the command that installs it. Also if it cannot start.
 
     Example:
         >>> require("json", "report").dumps([1])
         '[1]'
     """
     try:
-        return importlib.import_module(package)
+        with _without_notebook_backend():
+            return importlib.import_module(package)
     except ImportError as error:
         missing = (error.name or package).partition(".")[0]
         raise InputError("install.missing", package=missing, extra=extra) from error
+    except Exception as error:  # whatever a package makes of a file or a variable that it reads when it starts
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        raise InputError("install.broken", package=package, reason=f"{type(error).__name__}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _without_notebook_backend() -> Iterator[None]:
+    """Inside, Matplotlib can be imported whatever backend the environment names.
+
+    A notebook names its own to the commands that it starts. Where that package is missing, Matplotlib's import fails.
+    """
+    backend, imported = os.environ.pop(MATPLOTLIB_BACKEND, None), "matplotlib" in sys.modules
+    try:
+        yield
+    finally:
+        if backend is not None:
+            os.environ[MATPLOTLIB_BACKEND] = backend
+            if not imported and "matplotlib" in sys.modules:  # the notebook's own figures appear as before
+                with contextlib.suppress(ValueError):
+                    sys.modules["matplotlib"].rcParams["backend"] = backend
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

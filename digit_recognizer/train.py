@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from digit_recognizer.cli import command, run_training
-from digit_recognizer.console import print_next
+from digit_recognizer.console import print_line, print_next
 
 
 @command
@@ -16,7 +16,12 @@ def main(arguments: list[str]) -> None:
         "Train one model on all folds but the first, evaluate it on that one after every epoch (of 5 folds: 20 % of "
         "the rows), draw its learning curves, and write a submission.",
     )
-    draw_learning_curves(result.run_dir)
+    try:
+        draw_learning_curves(result.run_dir)
+    except Exception as error:  # the run has finished, and its next step is worth more than a figure
+        print_line(
+            f"WARNING: the learning curves are not drawn ({type(error).__name__}: {' '.join(str(error).split())})"
+        )
     from digit_recognizer.training.run import format_next_command
 
     print_next(format_next_command(result.run_dir))

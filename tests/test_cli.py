@@ -1,3 +1,5 @@
+import errno
+import io
 import os
 import signal
 import subprocess
@@ -86,6 +88,29 @@ def test_what_the_system_forbids_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(cli, "parse_run_config", forbid)
     assert cv.main([]) == 2
     assert capsys.readouterr().err.startswith("cv: some/place: Permission denied.")
+
+
+def test_an_error_of_a_library_that_is_a_text_alone_is_one_line(capsys):
+    @command
+    def main(arguments):
+        raise OSError("validate_socket_filename failed:\n107 bytes")
+
+    assert main([]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "validate_socket_filename failed: 107 bytes" in line
+
+
+def test_an_error_that_nobody_reads_keeps_its_code(monkeypatch):
+    @command
+    def main(arguments):
+        raise InputError("cli.nul_byte")
+
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    assert main([]) == 2
 
 
 def test_an_unknown_backend_is_one_line():

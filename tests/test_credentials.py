@@ -1,5 +1,6 @@
 """Credentials: found wherever Kaggle's client looks, explained if damaged, and never shown or written."""
 
+import errno
 import json
 import os
 import subprocess
@@ -188,6 +189,38 @@ def test_credentials_that_work_give_a_client(fake_package):
 
     fake_package.KaggleApi = KaggleApi
     assert load_client().ready
+
+
+@pytest.mark.parametrize("text", [f"{TOKEN}\n", f' "{TOKEN}"\r\n'])
+def test_a_secret_with_a_newline_or_in_quotes_works(fake_package, monkeypatch, text):
+    class KaggleApi:
+        def authenticate(self):
+            self.found = [os.environ.get(name) for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY")]
+
+    fake_package.KaggleApi = KaggleApi
+    monkeypatch.setenv("KAGGLE_API_TOKEN", text)
+    monkeypatch.setenv("KAGGLE_KEY", " \n")
+    assert load_client().found == [TOKEN, None]
+
+
+def test_a_damaged_or_rejected_variable_is_blamed_and_no_file(fake_package, monkeypatch):
+    class KaggleApi:
+        def authenticate(self):
+            raise ValueError("invalid header")
+
+    fake_package.KaggleApi = KaggleApi
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "a\nb")
+    with expect_error("kaggle.bad_variable", received="KAGGLE_API_TOKEN"):
+        load_client()
+
+
+def test_missing_certificates_are_a_network_that_is_down_and_a_full_disk_is_not(monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/cacert.pem")
+    with expect_error("kaggle.unreachable") as caught, client.ask_kaggle():
+        raise OSError("Could not find a suitable TLS CA certificate bundle, invalid path: /nonexistent/cacert.pem")
+    assert "REQUESTS_CA_BUNDLE" in caught.value.details["variables"]
+    with pytest.raises(OSError, match="full"), client.ask_kaggle():
+        raise OSError(errno.ENOSPC, "full")
 
 
 def test_importing_the_module_does_not_import_kaggle():

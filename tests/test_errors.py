@@ -5,9 +5,10 @@ import string
 from pathlib import Path
 
 import pytest
+from conftest import expect_error
 
 from digit_recognizer import errors
-from digit_recognizer.errors import InputError, UnusableRunError, load_messages, reading_its_own_files
+from digit_recognizer.errors import InputError, UnusableRunError, load_messages, reading_its_own_files, require
 
 pytestmark = pytest.mark.fast
 
@@ -90,3 +91,10 @@ def test_a_notebook_shows_the_readers_lines_and_no_others():
     assert message == f"InputError: {caught.value}"
     assert [line.split()[1] for line in lines if "# in build" in line] == ["2"]
     assert not any("# in fail" in line for line in lines)
+
+
+def test_a_package_that_cannot_start_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "broken_at_import.py").write_text("raise ValueError('its configuration\\nis wrong')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with expect_error("install.broken", package="broken_at_import", reason="ValueError: its configuration is wrong"):
+        require("broken_at_import", "report")

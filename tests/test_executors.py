@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import types
 
 import pytest
@@ -160,3 +161,13 @@ def test_no_two_processes_share_a_core_and_a_dead_one_has_none():
 def test_more_cores_than_there_are_are_refused():
     _, error = hold(10_000).communicate(timeout=60)
     assert "InputError" in error
+
+
+def test_a_long_folder_of_temporary_files_gets_a_short_one_for_sockets(monkeypatch):
+    from digit_recognizer.training.ray_executor import find_socket_folder
+
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    assert find_socket_folder() is None
+    monkeypatch.setattr(tempfile, "tempdir", "/scratch/of/a/batch/queue/job_1355700/node/tmp")
+    assert len(find_socket_folder() or "x" * 99) < 31

@@ -1,5 +1,9 @@
 """What the shared figures show, read from their axes."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -9,6 +13,38 @@ from digit_recognizer.reporting import plots
 RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1, 1, 2, 4, 4, 4, 5, 6, 7, 8, 9])  # no 3
 IMAGES = RNG.integers(1, 256, (12, 28, 28, 1), dtype=np.uint8)  # no pixel is paper: gaps can be seen
+
+
+AMBIENT = {
+    "text.usetex": True,  # needs LaTeX
+    "axes.facecolor": "black",
+    "font.size": 30,
+    "figure.dpi": 30,
+    "savefig.bbox": "tight",
+    "savefig.transparent": True,
+    "axes.formatter.use_locale": True,
+    "text.parse_math": False,
+}
+
+
+def test_a_matplotlibrc_or_a_notebooks_style_changes_no_figure(tmp_path):
+    import matplotlib
+
+    for name, style in (("plain.png", {}), ("ambient.png", AMBIENT)):
+        with matplotlib.rc_context(style):
+            plots.save_figure(plots.plot_class_counts(LABELS), tmp_path / name)
+            assert all(matplotlib.rcParams[key] == value for key, value in style.items()), "the notebook keeps its own"
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "ambient.png").read_bytes()
+
+
+def test_the_backend_of_a_notebook_that_is_not_installed_here_is_ignored():
+    code = (
+        "import os; from digit_recognizer.errors import require; require('matplotlib.figure', 'report'); "
+        "print(os.environ['MPLBACKEND'])"
+    )
+    ambient = {**os.environ, "MPLBACKEND": "module://no_such_module.backend", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=ambient, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("module://no_such_module.backend\n", "")
 
 
 def list_epochs(losses_of_fold):

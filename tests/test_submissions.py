@@ -1,5 +1,7 @@
 import contextlib
 import json
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ from conftest import expect_error, write_labels
 from submitting import make_provenance
 
 from digit_recognizer import score
+from digit_recognizer.cli import command
 from digit_recognizer.competition import submissions
 from digit_recognizer.competition.submissions import (
     SUFFIXES,
@@ -157,6 +160,49 @@ def test_the_commit_is_known_where_there_is_no_checkout(tmp_path, monkeypatch):
     assert find_commit() is None
     (tmp_path / "COMMIT").write_text("0123456789ab\n")
     assert find_commit() == "0123456789ab"
+
+
+def test_a_hooks_repository_is_not_taken_for_the_packages(tmp_path, monkeypatch):
+    monkeypatch.setattr(submissions, "PACKAGE", tmp_path / "mine" / "package")
+    for name in ("mine", "other"):
+        commit = ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q", "--allow-empty", "-m", name]
+        subprocess.run(["git", "init", "-q", tmp_path / name], check=True)
+        subprocess.run(["git", "-C", tmp_path / name, *commit], check=True)
+    own = find_commit()
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"):
+        monkeypatch.setenv(name, str(tmp_path / "other" / ".git"))
+    assert find_commit() == own
+    assert len(own) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["/venv/ipykernel_launcher.py", "-f", "/run/kernel-1.json"], "a notebook"),
+        (["/venv/bin/ipython"], "Python"),
+        (["-c", "secret"], "Python"),
+        ([""], "Python"),
+        ([], "Python"),
+        (["mine.py", "a b"], "python mine.py 'a b'"),
+    ],
+)
+def test_arguments_of_another_program_are_not_recorded(arguments, expected, monkeypatch):
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert format_command_line() == expected
+
+
+def test_a_command_records_its_own_arguments_wherever_it_is_called(monkeypatch):
+    @command
+    def main(arguments):
+        found.append((format_command_line(), arguments))
+
+    found = []
+    monkeypatch.setattr(sys, "argv", ["/venv/ipykernel_launcher.py", "-f", "/run/kernel-1.json"])
+    assert main(["--smoke"]) == 0
+    assert main() == 0  # not the kernel's arguments
+    line = "python -m digit_recognizer.test_submissions"
+    assert found == [(f"{line} --smoke", ["--smoke"]), (line, [])]
+    assert format_command_line() == "a notebook"
 
 
 # ---- scoring on test_labels.csv

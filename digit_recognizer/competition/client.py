@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from digit_recognizer.console import is_interactive, open_bar
-from digit_recognizer.data.sources import download
+from digit_recognizer.data.sources import describe_network_variables, download
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import lock_folder, make_folder
 
@@ -32,6 +32,7 @@ TOLERATED_ERRORS = 4  # in a row while waiting
 # What the client raises at credentials or an answer of another form. Nothing but its calls may stand where these are
 # caught.
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+CREDENTIAL_VARIABLES = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")  # before any file
 VERBOSE_VARIABLES = ("VERBOSE", "VERBOSE_OUTPUT")  # with these the client prints its requests, keys included
 STATUS_CODES = {
     400: "kaggle.bad_request",
@@ -58,6 +59,11 @@ def load_client() -> Any:
 
         for name in VERBOSE_VARIABLES:
             os.environ.pop(name, None)
+        for name in _list_credential_variables():
+            # a secret that ends with a newline, or in the quotes of an env file; an empty one is no secret
+            os.environ[name] = os.environ[name].strip().strip("\"'")
+            if not os.environ[name]:
+                del os.environ[name]
         try:
             from kaggle.api.kaggle_api_extended import KaggleApi
 
@@ -68,8 +74,23 @@ def load_client() -> Any:
         except RequestException:  # some of these are ValueErrors too
             raise
         except UNREADABLE:
-            raise InputError("kaggle.bad_credentials") from None  # the error may quote them
+            raise _blame_credentials() from None  # the error may quote them
     return client
+
+
+def _explain_network(error: Exception) -> InputError:
+    return InputError("kaggle.unreachable", received=type(error).__name__, variables=describe_network_variables())
+
+
+def _list_credential_variables() -> list[str]:
+    return [name for name in CREDENTIAL_VARIABLES if name in os.environ]
+
+
+def _blame_credentials() -> InputError:
+    """The error that says which credentials are damaged: those of the variables, which the client reads first."""
+    if names := _list_credential_variables():
+        return InputError("kaggle.bad_variable", received=" and ".join(names))
+    return InputError("kaggle.bad_credentials")
 
 
 @contextlib.contextmanager
@@ -92,12 +113,19 @@ def ask_kaggle(status_codes: Mapping[int, str] = STATUS_CODES, remedy: str = "Th
     except HTTPError as error:
         status = 0 if error.response is None else error.response.status_code
         if status in status_codes:
-            raise RefusedError(status_codes[status], received=status) from None
+            refusal = RefusedError(status_codes[status], received=status)
+            if status == 401 and (names := _list_credential_variables()):
+                refusal.with_remedy(f"The rejected ones are in {' and '.join(names)}.")
+            raise refusal from None
         raise InputError("kaggle.error", received=status or "no status").with_remedy(remedy) from None
     except UnicodeError:  # a key with characters that a request's headers cannot hold
-        raise InputError("kaggle.bad_credentials") from None
+        raise _blame_credentials() from None
     except RequestException as error:
-        raise InputError("kaggle.unreachable", received=type(error).__name__).with_remedy(remedy) from None
+        raise _explain_network(error).with_remedy(remedy) from None
+    except OSError as error:
+        if error.errno is not None:  # of the disk
+            raise
+        raise _explain_network(error).with_remedy(remedy) from None  # a file of certificates that is not there, say
     except InputError:
         raise
     except UNREADABLE as error:

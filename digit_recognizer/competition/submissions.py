@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from digit_recognizer.console import make_printable
+from digit_recognizer.console import RUNNING_COMMAND, is_notebook_program, make_printable
 from digit_recognizer.data.csv import load_labels
 from digit_recognizer.data.dataset import TestTable, TrainTable, find_ineligible
 from digit_recognizer.errors import InputError, WriteError
@@ -33,7 +33,6 @@ SUBMISSIONS = Path("submissions")  # where a submission goes if no file is named
 SUFFIXES = (".csv", ".csv.json")  # of a submission and of its provenance
 SMOKE_INELIGIBLE = "it is from a smoke run"
 PRETRAINED_INELIGIBLE = "its model contains the packaged one, which has seen digits of Kaggle's test.csv"
-NOTEBOOKS = ("ipykernel_launcher.py", "colab_kernel_launcher.py")  # what is running where a notebook is
 PACKAGE = Path(__file__).resolve().parents[1]
 COMMIT = "COMMIT"  # a file in the package that names its commit where there is no checkout: inside a kernel
 
@@ -42,12 +41,15 @@ COMMIT = "COMMIT"  # a file in the package that names its commit where there is 
 
 
 def format_command_line() -> str:
-    """The command line that is running, as one can type it again; characters that cannot be shown are escaped."""
-    program = Path(sys.argv[0])  # of a command, the path of its module; else a script that uses this package
-    if program.name in NOTEBOOKS:
+    """The command or script that is running, as one can type it again; characters that cannot be shown are escaped."""
+    if command := RUNNING_COMMAND.get():  # whatever sys.argv is: a command may be called in a notebook too
+        return make_printable(shlex.join(["python", "-m", *command]))
+    program = sys.argv[0] if getattr(sys, "argv", None) else ""
+    if is_notebook_program(program):
         return "a notebook"
-    start = ["-m", f"{PACKAGE.name}.{program.stem}"] if program.resolve().parent == PACKAGE else [sys.argv[0]]
-    return make_printable(shlex.join(["python", *start, *sys.argv[1:]]))
+    if not program.endswith(".py"):  # python -c, a prompt, an editor's console: its arguments are none of ours
+        return "Python"
+    return make_printable(shlex.join(["python", *sys.argv]))
 
 
 def find_commit() -> str | None:
@@ -63,8 +65,11 @@ def find_commit() -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(PACKAGE.parent), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    command = ["git", "--no-optional-locks", "-C", str(PACKAGE.parent), *arguments]
+    # within a hook, or `git rebase --exec`, variables name another repository
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(command, capture_output=True, check=True, timeout=10, stdin=subprocess.DEVNULL, env=own)
+    return done.stdout.decode("utf-8", errors="replace").strip()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -610,6 +610,12 @@ PUBLISHED = {
     ),
 }
 
+# a proxy that is gone, or certificates of another environment, look like a network that is down
+NETWORK_VARIABLES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+
 
 def _write_published_set(staging: Path, name: str) -> tuple[str, ...]:
     """Download a published set and write its tables; return what to note."""
@@ -642,7 +648,20 @@ def _download_file(name: str, file: str, sha256: str) -> bytes:
             return content
         problems[address] = "what it sends is not the published file"
     address, reason = next(iter(problems.items()))
-    raise InputError("data.not_downloaded", received=name, file=file, address=address, reason=reason)
+    raise InputError(
+        "data.not_downloaded",
+        received=name,
+        file=file,
+        address=address,
+        reason=reason,
+        variables=describe_network_variables(),
+    )
+
+
+def describe_network_variables() -> str:
+    """The part of a message that names the variables by which the network is reached, where there are any."""
+    names = [name for name in NETWORK_VARIABLES if os.environ.get(name) or os.environ.get(name.lower())]
+    return f" ({', '.join(names)} {'are' if len(names) > 1 else 'is'} set)" if names else ""
 
 
 def _read_address(address: str, label: str) -> bytes:

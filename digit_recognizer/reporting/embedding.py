@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from digit_recognizer.reporting.html import Section
-from digit_recognizer.reporting.plots import ACCENT_COLOUR, WIDTH, are_short, draw_figure, name_axis, open_figure
+from digit_recognizer.reporting.plots import (
+    ACCENT_COLOUR,
+    WIDTH,
+    are_short,
+    default_style,
+    draw_figure,
+    name_axis,
+    open_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,6 +172,7 @@ FRAME_STROKES = ("-", "--", ":", "-.")  # which differ in grey print as well
 THUMBNAIL_PX, MARK_POINTS = 22, 7.5
 
 
+@default_style()
 def plot_embedding(examples: Examples, projections: Sequence[Projection], thumbnails: bool = False) -> "Figure":
     """Draw an embedding's projections: each image by its class's name, or number where names are long.
 
@@ -186,6 +195,7 @@ def plot_embedding(examples: Examples, projections: Sequence[Projection], thumbn
     return figure
 
 
+@default_style()
 def plot_distances(examples: Examples, distances: Distances) -> "Figure":
     """Draw the mean SSD from the images of each class to each prototype, whose image is above; darker is nearer."""
     from matplotlib.colors import LinearSegmentedColormap

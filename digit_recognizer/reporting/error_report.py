@@ -14,6 +14,7 @@ from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run
 from digit_recognizer.io import write_csv
 from digit_recognizer.reporting.html import Section
 from digit_recognizer.reporting.plots import (
+    default_style,
     draw_figure,
     label_image,
     plot_confusion_matrix,
@@ -183,6 +184,7 @@ def find_confidently_wrong(labels: np.ndarray, probabilities: np.ndarray, count:
     return surest
 
 
+@default_style()
 def plot_rows(
     images: np.ndarray, labels: np.ndarray, oof: np.ndarray, rows: np.ndarray, names: Sequence[str], title: str
 ) -> "Figure":
@@ -354,6 +356,7 @@ def find_label_errors(oof: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
     })  # fmt: skip
 
 
+@default_style()
 def plot_label_errors(errors: "pd.DataFrame", images: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     """Draw a contact sheet of the 40 most suspicious rows of a train.csv: row, label → suggestion."""
     drawn = errors.head(SHEET_ROWS)

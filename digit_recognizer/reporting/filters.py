@@ -17,6 +17,7 @@ from digit_recognizer.reporting.plots import (
     PALE_GREY,
     WIDTH,
     choose_colours,
+    default_style,
     draw_figure,
     open_figure,
     tile,
@@ -119,6 +120,7 @@ def _filter_planes(planes: np.ndarray, layer: "keras.layers.Conv2D") -> np.ndarr
 # Figures
 
 
+@default_style()
 def plot_maps(pictures: np.ndarray, title: str, quantity: str) -> "Figure":
     """Draw the first 64 filters or feature maps, float (n, height, width), numbered from 0, coloured by sign and size.
 
@@ -137,6 +139,7 @@ def plot_maps(pictures: np.ndarray, title: str, quantity: str) -> "Figure":
     return figure
 
 
+@default_style()
 def plot_filter_effects(
     filters: np.ndarray, effects: tuple[np.ndarray, np.ndarray], image: np.ndarray, name: str
 ) -> "Figure":
@@ -159,6 +162,7 @@ def plot_filter_effects(
     return figure
 
 
+@default_style()
 def plot_units(activations: np.ndarray, title: str) -> "Figure":
     """Draw what a layer without places computes, float (units,), as bars."""
     figure = open_figure(WIDTH, 3)

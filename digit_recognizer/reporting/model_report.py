@@ -23,6 +23,7 @@ from digit_recognizer.reporting.plots import (
     WIDTH,
     are_short,
     choose_colours,
+    default_style,
     draw_figure,
     label_image,
     open_figure,
@@ -179,6 +180,7 @@ def tabulate_outputs(examples: Examples, probabilities: np.ndarray) -> tuple[tup
     return tuple(rows)
 
 
+@default_style()
 def plot_predictions(examples: Examples, probabilities: np.ndarray) -> "Figure":
     """Draw the first ten examples with their predictions; probabilities are float (n, classes)."""
     words = [
@@ -254,6 +256,7 @@ def choose_saliency_rows(probabilities: np.ndarray, labels: np.ndarray) -> list[
     return [int(row) for row in (*right[:SALIENCY_RIGHT], *surest[:SALIENCY_WRONG])]
 
 
+@default_style()
 def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequence[Saliency]) -> "Figure":
     """Draw where a patch changes the prediction, under the outline of each image, on one common scale."""
     from matplotlib.patheffects import withStroke

@@ -5,9 +5,10 @@ the same everywhere: grey is training, blue is held out, orange is what deserves
 colour-blind they differ as well.
 """
 
+import contextlib
 import itertools
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,18 @@ WIDTH = 5  # inches, of most figures: on a telephone, 390 px wide, 10 points are
 SHORT_NAME, LONGEST_NAME = 3, 14  # characters of a class name: up to 3 fit where a digit does, more than 14 nowhere
 
 
+@contextlib.contextmanager
+def default_style() -> Iterator[None]:
+    """Matplotlib's own defaults, as a decorator of what draws: a matplotlibrc or a notebook's style changes no figure.
+
+    Otherwise `text.usetex` in somebody's matplotlibrc would need LaTeX, say.
+    """
+    matplotlib = require("matplotlib", "report")
+    defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    with matplotlib.rc_context(defaults):
+        yield
+
+
 def open_figure(width_inches: float, height_inches: float) -> "Figure":
     """An empty figure."""
     figure = require("matplotlib.figure", "report")  # not pyplot: no window, no global state
@@ -39,6 +52,7 @@ def open_figure(width_inches: float, height_inches: float) -> "Figure":
     return opened
 
 
+@default_style()
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG, whole or not at all; an older file is replaced."""
     with write_atomically(path) as temporary:
@@ -101,6 +115,7 @@ def tidy_history(history: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> "pd.D
     return frame
 
 
+@default_style()
 def plot_learning_curves(
     history: "Sequence[Mapping[str, Any]] | pd.DataFrame",
     title: str,
@@ -216,6 +231,7 @@ def format_range(values: Sequence[float]) -> str:
 MOST_CONFUSED = 20  # classes in a confusion matrix; of more, names and numbers could not be read
 
 
+@default_style()
 def plot_confusion_matrix(
     counts: np.ndarray,
     names: Sequence[str] = DIGITS.names,
@@ -267,6 +283,7 @@ def plot_confusion_matrix(
     return figure
 
 
+@default_style()
 def plot_shared_errors(counts: np.ndarray, names: Sequence[str]) -> "Figure":
     """Draw how many rows each two models both have wrong, int (models, models), on the diagonal each by itself."""
     figure = open_figure(WIDTH, max(2.5, 1 + 0.5 * len(names)))
@@ -291,6 +308,7 @@ def _open_colours() -> "Colormap":
 # Precision and recall, and calibration
 
 
+@default_style()
 def plot_class_scores(precision: np.ndarray, recall: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     """Draw precision and recall of each class, float (classes,) in [0, 1], a line per class; NaN is left out."""
     from matplotlib.ticker import MaxNLocator
@@ -315,6 +333,7 @@ def plot_class_scores(precision: np.ndarray, recall: np.ndarray, names: Sequence
     return figure
 
 
+@default_style()
 def plot_calibration(table: "pd.DataFrame") -> "Figure":
     """Draw a reliability diagram: the share that is right against the predicted probability, and the rows of each bin.
 
@@ -347,6 +366,7 @@ def plot_calibration(table: "pd.DataFrame") -> "Figure":
 SAMPLES = 12  # of each class
 
 
+@default_style()
 def plot_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     """Draw a bar per class with its count above; labels are int (n,), 0 to classes - 1."""
     figure = open_figure(WIDTH, 3.5)
@@ -361,6 +381,7 @@ def plot_class_counts(labels: np.ndarray, names: Sequence[str] = DIGITS.names) -
     return figure
 
 
+@default_style()
 def plot_class_shares(training: np.ndarray, predicted: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     """Draw the share of each class in the training labels and in the predictions of the test set, both int (n,)."""
     figure = open_figure(WIDTH, 3.5)
@@ -379,6 +400,7 @@ def plot_class_shares(training: np.ndarray, predicted: np.ndarray, names: Sequen
     return figure
 
 
+@default_style()
 def plot_samples(images: np.ndarray, labels: np.ndarray, names: Sequence[str] = DIGITS.names) -> "Figure":
     """Draw the first twelve examples of every class, a row of the figure per class; images are uint8 (n, 28, 28, 1)."""
     height, width = images.shape[1:3]
@@ -442,6 +464,7 @@ def label_image(
     return f"{image}\n{before}{names[prediction]}{after}"
 
 
+@default_style()
 def plot_contact_sheet(images: np.ndarray, words: Sequence[str], title: str) -> "Figure":
     """Draw images in rows of five, or of fewer where the words above them need more space.
 

@@ -25,6 +25,7 @@ from digit_recognizer.reporting.plots import (
     ACCENT_COLOUR,
     HELD_OUT_COLOUR,
     TRAINING_COLOUR,
+    default_style,
     open_figure,
     plot_confusion_matrix,
     plot_learning_curves,
@@ -583,6 +584,7 @@ NAME_LETTERS = 24
 MARKERS = "osD^vP*X"
 
 
+@default_style()
 def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str) -> "Figure | None":
     """Draw accuracy against the values of a parameter: a dot per run, and the mean over the seeds.
 
@@ -661,6 +663,7 @@ def _finish(figure: "Figure", columns: int) -> None:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize="small")
 
 
+@default_style()
 def plot_importance(shares: dict[str, float]) -> "Figure":
     """Draw the share of the configurations' variance that each parameter explains, the largest on top.
 
@@ -679,6 +682,7 @@ def plot_importance(shares: dict[str, float]) -> "Figure":
     return figure
 
 
+@default_style()
 def plot_ensembles(scores: pd.DataFrame) -> "Figure":
     """Draw accuracy against the number of models that are averaged, a line per configuration.
 

@@ -34,6 +34,8 @@ SPARE_TASKS = 2  # submitted beyond those that can run at once, so that no machi
 WAIT_SECONDS = 15.0
 RETRY_SECONDS = 0.05
 CONNECT_SECONDS = 5.0
+LONGEST_SOCKET_FOLDER = 30  # bytes
+LONGEST_REASON = 200  # characters, of a message
 HEAD_SECONDS = 20.0  # without an answer until the head counts as lost; after 60, Ray ends this process silently
 
 
@@ -56,7 +58,7 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
     if address is None:
         # otherwise Ray would write a token into the home folder, for all clusters to come
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        size = {"num_cpus": count_threads(), "include_dashboard": False}
+        size = {"num_cpus": count_threads(), "include_dashboard": False, "_temp_dir": find_socket_folder()}
     elif address != "auto":
         _check_address(address)
     in_main_thread = threading.current_thread() is threading.main_thread()  # only there can handlers be set
@@ -70,8 +72,11 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
             runtime_env={"py_modules": [str(Path(digit_recognizer.__file__).parent)]},
             **size,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError("machines.no_cluster", received=address, reason=str(error).splitlines()[0]) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if address is None:
+            raise InputError("machines.not_started", reason=reason[:LONGEST_REASON]) from error
+        raise InputError("machines.no_cluster", received=address, reason=reason[:LONGEST_REASON]) from error
     finally:
         if in_main_thread:  # Ray's own handler would end this process silently
             signal.signal(signal.SIGTERM, handler)
@@ -81,6 +86,17 @@ def open_ray(address: str | None, cpus: int, gpus: float) -> Iterator["RayExecut
         yield executor
     finally:
         ray.shutdown()
+
+
+def find_socket_folder() -> str | None:
+    """A folder for Ray's sockets where the one of temporary files has too long a name; else None, Ray's own choice.
+
+    A socket's path may have 107 bytes, and Ray adds up to 75. A batch queue's TMPDIR is often longer than the rest.
+    """
+    usual = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(usual)) <= LONGEST_SOCKET_FOLDER or not os.access("/tmp", os.W_OK | os.X_OK):
+        return None
+    return f"/tmp/ray-{os.getuid()}"  # one that is somebody else's could not be written
 
 
 class RayExecutor(Executor):

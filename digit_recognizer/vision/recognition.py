@@ -487,8 +487,10 @@ def write_annotation(pictures: Sequence[PicturePrediction], path: Path) -> int:
 
     The pictures must be such as could be read, and at least one. Returns how many were drawn.
     """
+    from digit_recognizer.reporting.plots import default_style
+
     shown = pictures[:MAX_PANELS]
-    with write_atomically(path, exclusive=True) as temporary:
+    with default_style(), write_atomically(path, exclusive=True) as temporary:
         draw_annotation(shown).savefig(
             temporary, format=PICTURE_FORMATS[path.suffix.lower()], dpi=100, bbox_inches="tight"
         )
