@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import shutil
+import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,10 +20,31 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file
 from digit_recognizer.training.run import Run
 
+# Files that take longest come first, in this order, so that both processes end at about the same time.
+LONGEST = (
+    "test_resume", "test_cross_validation", "test_sweeping", "test_photograph_transfer", "test_models", "test_letters",
+)  # fmt: skip
+
 
 def pytest_collection_modifyitems(items):
-    """Files that train come first, so that both processes end at about the same time."""
-    items.sort(key=lambda item: item.get_closest_marker("fast") is not None)
+    """Long files come first, then those that import Keras, then those that do not."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (ranks.get(item.path.stem, len(LONGEST)), item.get_closest_marker("fast") is not None))
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of any scope
+def pytest_runtest_setup(item):
+    """In the default tier TensorFlow takes each step as it comes: to compile it takes a second, for tiny models too.
+
+    What is marked `compiled`, and every test of `make test-all`, compiles as users' runs do.
+    """
+    if (keras := sys.modules.get("keras")) is None or keras.config.backend() != "tensorflow":
+        return
+    eager = item.config.option.markexpr == "not slow" and item.get_closest_marker("compiled") is None
+    if eager:
+        keras.Model.run_eagerly = property(lambda model: True, lambda model, value: None)
+    elif "run_eagerly" in vars(keras.Model):
+        del keras.Model.run_eagerly
 
 
 @contextlib.contextmanager
@@ -218,11 +240,17 @@ def examined(examination):
 
 @pytest.fixture(scope="session")
 def competition_zip(tmp_path_factory):
-    """The path of a zip of the competition's form and size, and the labels of its test rows."""
-    from competition_zip import write_competition_zip
+    """What writes a zip of the competition's form and size and gives its path, and the labels of its test rows."""
+    from competition_zip import TEST_ROWS, TRAIN_ROWS, write_competition_zip
 
     path = tmp_path_factory.mktemp("competition") / "competition.zip"
-    return path, write_competition_zip(path)
+
+    def write():
+        if not path.exists():
+            write_competition_zip(path)
+        return path
+
+    return write, np.arange(TRAIN_ROWS, TRAIN_ROWS + TEST_ROWS) % 10
 
 
 @pytest.fixture
@@ -264,11 +292,11 @@ def command(service, tmp_path):
     return functools.partial(start, service, tmp_path)
 
 
-def write_least_files(folder):
+def write_least_files(folder, rows=28_000):
     """As much of the competition's files as `submit` reads."""
     folder.mkdir()
     (folder / "test.csv").write_text("its bytes are hashed, no more\n")
-    write_labels(folder / "sample_submission.csv", np.zeros(28_000, int))
+    write_labels(folder / "sample_submission.csv", np.zeros(rows, int))
 
 
 @pytest.fixture
@@ -280,22 +308,33 @@ def file(service, tmp_path):
 
 
 @pytest.fixture
-def noted_file(competition_zip, tmp_path):
-    """A submission with its note, made for the test.csv in input/; 2,800 of its 28,000 labels are wrong."""
-    from submitting import write
+def noted_file(kaggle, tmp_path, monkeypatch):
+    """A submission with its note, made for the test.csv in input/; a tenth of its labels are wrong.
 
-    truth = competition_zip[1]
-    write_least_files(tmp_path / "input")
-    return write(tmp_path, np.where(np.arange(len(truth)) % 10 == 3, (truth + 1) % 10, truth))
+    The competition has 2,800 test rows here: to read 28,000 takes half of each test's time.
+    """
+    from submitting import ROWS, write
+
+    from digit_recognizer.competition import submit
+
+    monkeypatch.setattr(submit, "TEST_ROWS", ROWS)
+    truth = kaggle.truth = kaggle.truth[:ROWS]
+    write_least_files(tmp_path / "input", ROWS)
+    return write(tmp_path, np.where(np.arange(ROWS) % 10 == 3, (truth + 1) % 10, truth))
+
+
+@pytest.fixture(scope="session")
+def kernel_template(tmp_path_factory):
+    """The folder of a kernel as `kernel build baseline` writes it. Read it; never write to it."""
+    from digit_recognizer.competition.kernels import BuildArguments, build_script
+
+    return build_script(BuildArguments("baseline", output_dir=tmp_path_factory.mktemp("kernel") / "baseline"))
 
 
 @pytest.fixture
-def built():
+def built(kernel_template):
     """A kernel, in kernels/baseline."""
-    from digit_recognizer import kernel
-
-    assert kernel.main(["build", "baseline"]) == 0
-    return Path("kernels/baseline")
+    return Path(shutil.copytree(kernel_template, "kernels/baseline"))
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from digit_recognizer.competition.submissions import Provenance, write_submissio
 from digit_recognizer.competition.submit import load_ledger
 from digit_recognizer.io import hash_file
 
+ROWS = 2_800  # see the fixture `noted_file`
+
 
 def make_provenance(**fields):
     empty = {"commit": None, "train_sha256": None, "test_sha256": None, "oof_accuracy": None, "ineligible": None}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import expect_error, write_labels
-from submitting import one_line, only_entry, submit_file, write
+from submitting import ROWS, one_line, only_entry, submit_file, write
 
 from digit_recognizer import submissions
 from digit_recognizer.competition import client, submit
@@ -48,7 +48,7 @@ def test_the_score_is_in_the_ledger_beside_the_run_that_made_it(kaggle, noted_fi
 def test_a_dry_run_sends_nothing_and_writes_nothing(kaggle, noted_file, capsys):
     assert submit_file(noted_file, "--dry-run") == 0
     checked, ready, following = capsys.readouterr().out.splitlines()
-    assert "28,000 rows" in checked and "made for this test.csv" in checked and "; eligible" in checked
+    assert "2,800 rows" in checked and "made for this test.csv" in checked and "; eligible" in checked
     assert "10 submissions are left today; nothing was sent" in ready
     assert following.endswith(f"digit_recognizer.submit {noted_file} -m 'five models'")
     assert set(kaggle.names) == {"GetSubmissionLimits"}
@@ -141,11 +141,9 @@ def test_a_folder_that_the_ledger_cannot_be_in_is_found_first(kaggle, noted_file
 
 def test_a_leaked_submission_is_refused_and_a_smoke_run_needs_its_flag(kaggle, noted_file):
     folder = noted_file.absolute().parents[1]
-    leaked = write(
-        folder, np.arange(28_000) % 7, "24,000 of 28,000 test rows are among the training rows", "leaked.csv"
-    )
+    leaked = write(folder, np.arange(ROWS) % 7, "24,000 of 28,000 test rows are among the training rows", "leaked.csv")
     refuse(leaked, "submission.ineligible", "--smoke", path=leaked)
-    smoke = write(folder, np.arange(28_000) % 3, SMOKE_INELIGIBLE, "smoke.csv")
+    smoke = write(folder, np.arange(ROWS) % 3, SMOKE_INELIGIBLE, "smoke.csv")
     refuse(smoke, "submission.smoke", path=smoke)
     assert kaggle.requests == []
     assert submit_file(smoke, "--smoke") == 0
@@ -168,7 +166,7 @@ def test_a_message_is_one_line(kaggle, noted_file, message):
 def test_a_day_that_is_used_up_is_found_before_anything_is_sent(kaggle, noted_file):
     assert submit_file(noted_file) == 0
     kaggle.limit = 0
-    other = write(noted_file.absolute().parents[1], np.arange(28_000) % 7, name="other.csv")
+    other = write(noted_file.absolute().parents[1], np.arange(ROWS) % 7, name="other.csv")
     refuse(other, "submission.none_left", received=1)
     assert "StartSubmissionUpload" not in kaggle.names[kaggle.names.index("CreateSubmission") :]
 
@@ -204,7 +202,7 @@ def test_a_file_downloaded_with_its_run_is_recorded_with_it(kaggle, noted_file, 
 
 
 def test_a_file_without_a_note_is_taken(kaggle, noted_file):
-    foreign = write_labels(noted_file.with_name("foreign.csv"), np.arange(28_000) // 2800)
+    foreign = write_labels(noted_file.with_name("foreign.csv"), np.arange(ROWS) // 280)
     assert submit_file(foreign) == 0
     entry = only_entry()
     assert (entry.run, entry.oof_accuracy, entry.public_score) == ("", "", "0.10000")
