@@ -289,4 +289,6 @@ def _name_value(kind: Any) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
         return f"{{{','.join(map(str, arguments))}}}"
-    return METAVARS.get(arguments[0] if origin in (tuple, list) else kind, "TEXT")
+    if origin in (tuple, list):
+        return _name_value(arguments[0])
+    return METAVARS.get(kind, "TEXT")

@@ -44,9 +44,20 @@ BROKEN_PIPE_CODE = 141  # as a shell counts SIGPIPE
 # entries of a run's config.json that are not taken over by another run
 NOT_TAKEN_OVER = ("subcommand", "command", "run_dir", "submission", "in_python")
 RUN_GROUPS = {  # title -> fields, in the help of cv and train
-    "common": ("model", "epochs", "folds", "seed", "input_dir", "run_dir", "submission", "smoke", "config_file"),
+    "common": (
+        "model",
+        "epochs",
+        "folds",
+        "refit",
+        "seed",
+        "input_dir",
+        "run_dir",
+        "submission",
+        "smoke",
+        "config_file",
+    ),
     "training": (),  # all others
-    "data": ("preprocess", "augmentation", "synthetic_ratio", "limit_train", "limit_test"),
+    "data": ("preprocess", "refit_preprocess", "augmentation", "synthetic_ratio", "limit_train", "limit_test"),
     "machines": ("precision", "devices", "executor", "ray_address", "task_cpus", "task_gpus"),
     "resuming": ("resume", "allow_inexact"),
 }

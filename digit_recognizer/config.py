@@ -31,7 +31,10 @@ LOWER_BOUNDS = {
     "cached_augmentations": 1,
     "limit_train": 0,
     "limit_test": 0,
+    "refit": 0,
 }
+
+SINCE_0_3 = ("refit", "refit_preprocess")  # the config.json of an older run lacks them: it used their defaults
 
 FUNCTION = "function:"  # before the name of a model that a Python function builds
 
@@ -69,6 +72,8 @@ class RunConfig:
     """Stratified folds of cv; every row is held out in exactly one. `train` holds out one fold (5 folds: 20 %)."""
     epochs: int = 20
     """Passes over the training set; the last epoch's model counts, unless early stopping is on."""
+    refit: int = 0
+    """After the folds, fit N more models on all rows; the submission is then their average (0: that of the folds')."""
     seed: int = 0
     """All randomness derives from it: folds, initial weights, order of rows, augmentation, dropout."""
     split_seed: int | None = None
@@ -88,6 +93,8 @@ class RunConfig:
     plateau (lowered when the validation loss stops falling)."""
     preprocess: Preprocess = "none"
     """Applied once to every image, test images too: models that see other images make other errors (for ensembles)."""
+    refit_preprocess: tuple[Preprocess, ...] = ()
+    """Preprocessing of the models of --refit, in turn (default: --preprocess)."""
     augmentation: Augmentation = "affine"
     """Random changes of every training image in every epoch: affine (shift, size, turn, slant), elastic, cutout, or all
     three; they suit handwriting, kana as well as digits. affine hurts on clothes; flip is for clothes alone."""
@@ -173,7 +180,7 @@ class RunConfig:
         """
         values = read_fields(cls, content)
         for field in dataclasses.fields(cls):
-            if field.name not in values:
+            if field.name not in values and field.name not in SINCE_0_3:
                 raise InputError("config.field_missing", column=field.name)
         return cls(**values)
 
@@ -181,6 +188,22 @@ class RunConfig:
     def model_name(self) -> str:
         """What the model is called in file names and tables: its name, without the folder of its file."""
         return name_model(self.model)
+
+    def choose_preprocessing(self, number: int) -> Preprocess:
+        """The preprocessing of a model: of a fold, or, from `folds` on, of one that is fitted on all rows.
+
+        Example:
+            >>> RunConfig(folds=5, refit=2, refit_preprocess=("deskew", "none")).choose_preprocessing(6)
+            'none'
+        """
+        if number < self.folds or not self.refit_preprocess:
+            return self.preprocess
+        return self.refit_preprocess[(number - self.folds) % len(self.refit_preprocess)]
+
+    @property
+    def all_preprocessing(self) -> list[Preprocess]:
+        """Each preprocessing that a model of the run takes, once."""
+        return list(dict.fromkeys(self.choose_preprocessing(number) for number in range(self.folds + self.refit)))
 
     @property
     def needs_validation(self) -> bool:

@@ -114,6 +114,7 @@ def load_history(run: ExaminedRun) -> "pd.DataFrame":
         history = tidy_history(pd.read_csv(io.BytesIO(content)))
         if not np.isfinite(history[["fold", "epoch", "loss", "accuracy"]]).all(axis=None):
             raise ValueError("it holds NaN or text")
+        history = history[history["fold"] < run.config.get("folds", np.inf)]  # then come those fitted on all rows
         if set(history["fold"]) != set(run.folds):
             raise ValueError("its folds are not those of the run")
     except (KeyError, TypeError, ValueError) as error:

@@ -113,8 +113,8 @@ class Progress(keras.callbacks.Callback):
 
 
 def format_fold(fold: int, folds: int) -> str:
-    """What a fold is called in the log: its number as on disk, and how many there are."""
-    return f"fold {fold} [{fold + 1}/{folds}]"
+    """What a model is called in the log: its fold's number as on disk, and how many there are; or `refit <number>`."""
+    return f"refit {fold - folds}" if fold >= folds else f"fold {fold} [{fold + 1}/{folds}]"
 
 
 class Trackers(keras.callbacks.Callback):

@@ -3,8 +3,9 @@
 The file reads from top to bottom. `cross_validate` is the call from Python: it makes a configuration and a data set of
 settings and tables. `run_cross_validation`, which the commands call too, loads and splits the data and makes the run
 folder. `_train_and_score` trains the folds that are not finished: `train_fold` trains a model without one fold and
-predicts that fold, here or on another machine. `_finalize` scores, writes the submission and, last of all,
-metrics.json. `resume` brings an interrupted run onto the same path.
+predicts that fold, here or on another machine. With `refit`, more models are then fitted on all rows, as if they were
+folds that hold nothing out. `_finalize` scores, writes the submission and, last of all, metrics.json. `resume` brings
+an interrupted run onto the same path.
 
 An interrupted run is resumed from its last finished epoch and ends byte for byte as if it had not been interrupted:
 what it needs is in its checkpoint (`digit_recognizer.training.checkpoint`), and everything else follows from its
@@ -84,7 +85,7 @@ from digit_recognizer.training.run import (
     CVResult,
     FinishedRun,
     Run,
-    find_fold_weights,
+    find_weights,
     format_result,
     load_config,
     load_run,
@@ -279,7 +280,7 @@ def estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
     """Disk space that a run may take at most."""
     parameters = count_parameters(config.model, config.model_args)
     probabilities = 4 * CLASSES * (len(dataset.labels) + len(dataset.test_images))
-    models = 2 * 4 * parameters * config.folds  # as safetensors and as .keras
+    models = 2 * 4 * parameters * (config.folds + config.refit)  # as safetensors and as .keras
     return models + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
 
 
@@ -303,7 +304,12 @@ def _train_and_score(
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
         replay(run.state.all_history, callbacks)
-        inputs = run_task(executor, make_inputs, config.replace(precision=precision), shared=dataset)
+        inputs = {
+            preprocess: run_task(
+                executor, make_inputs, config.replace(precision=precision, preprocess=preprocess), shared=dataset
+            )
+            for preprocess in config.all_preprocessing
+        }
         setup = CVSetup(config, inputs, dataset.labels, fold_of_row, run.subcommand == "train", environment)
         train_folds(run, setup, executor, callbacks, trackers)
         result = _finalize(run, setup, dataset, trackers)
@@ -353,7 +359,7 @@ class CVSetup:
 
     Attributes:
         config: of the run.
-        inputs: preprocessed training and test images, or features of them.
+        inputs: by preprocessing, the training and test images, or features of them.
         labels: int64 (n,).
         fold_of_row: int16 (n,); -1 in rows that are never held out.
         with_holdout: whether the held-out rows are evaluated after every epoch (`train`).
@@ -361,7 +367,7 @@ class CVSetup:
     """
 
     config: RunConfig
-    inputs: Inputs
+    inputs: dict[str, Inputs]
     labels: np.ndarray
     fold_of_row: np.ndarray
     with_holdout: bool
@@ -372,6 +378,16 @@ class CVSetup:
         """The folds that are held out, in their order."""
         return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
 
+    @property
+    def refits(self) -> list[int]:
+        """The numbers of the models fitted on all rows: they go on after those of the folds."""
+        return list(range(self.config.folds, self.config.folds + self.config.refit))
+
+    @property
+    def submitted(self) -> list[int]:
+        """The models whose average is submitted."""
+        return self.refits or self.folds
+
 
 @dataclass(frozen=True)
 class FoldResult:
@@ -379,7 +395,7 @@ class FoldResult:
 
     Attributes:
         oof: float32 (held-out rows, classes), their probabilities.
-        test: float32 (m, classes).
+        test: float32 (m, classes); (0, classes) of a model that is not submitted.
         files: the model as it goes into models/: suffix -> bytes, of .safetensors and of .keras, a copy for people who
             want plain Keras.
         history: as `Trainer.history`.
@@ -411,7 +427,7 @@ def train_folds(
     """
     config, state = setup.config, run.state
     epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
-    unfinished = setup.folds[state.finished_folds :]
+    unfinished = [*setup.folds, *setup.refits][state.finished_folds :]
     sessions = [TrainingSession(fold=fold) for fold in unfinished]
     if sessions:  # only the first of these folds can have been interrupted
         sessions[0] = replace(sessions[0], resume_from=state.training)
@@ -430,8 +446,10 @@ def train_folds(
                 replay(unlogged, callbacks)
             record_differences(run, setup.environment, fold, result.differences)
             save_fold(run, setup, fold, result)
-            correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
-            line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum():,} of {len(correct):,} rows wrong)"
+            line = f"fitted on all {len(setup.labels):,} rows"
+            if fold in setup.folds:
+                correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
+                line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum():,} of {len(correct):,} rows wrong)"
             skipped = epochs_per_fold - len(result.history)
             progress.end_fold(f"{format_fold(fold, config.folds)}  {line}", skipped, len(unlogged))
 
@@ -444,22 +462,24 @@ def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
 
     Args:
         setup: what the folds share.
-        session: the fold, its callbacks, and the state from which it is resumed.
+        session: the fold, its callbacks, and the state from which it is resumed. The number of a refit is no row's
+            fold, so that it is trained on all rows, and holds none out.
 
     Raises:
         DivergedError: if predictions are not finite.
     """
     fold, config = session.fold, setup.config
-    images = setup.inputs.train[0]  # the first version is unaugmented
+    inputs = setup.inputs[config.choose_preprocessing(fold)]
+    images = inputs.train[0]  # the first version is unaugmented
     targets = np.eye(CLASSES, dtype=np.float32)[setup.labels]
     training_rows, held_out = np.flatnonzero(setup.fold_of_row != fold), np.flatnonzero(setup.fold_of_row == fold)
-    holdout = (images[held_out], targets[held_out]) if setup.with_holdout else None
+    holdout = (images[held_out], targets[held_out]) if setup.with_holdout and len(held_out) else None
     with data_parallel(config.devices):
-        trainer, model = train_model(config, setup.inputs, targets, training_rows, holdout, session)
+        trainer, model = train_model(config, inputs, targets, training_rows, holdout, session)
         seconds = trainer.seconds  # of training alone, so it is read before the predictions
         result = FoldResult(
             oof=trainer.predict(images[held_out], config.tta),
-            test=trainer.predict(setup.inputs.test, config.tta),
+            test=trainer.predict(inputs.test if fold in setup.submitted else inputs.test[:0], config.tta),
             files={".keras": export_keras(model), ".safetensors": pack_weights(model)},
             history=trainer.history,
             seconds=seconds,
@@ -487,12 +507,14 @@ def train_fold_remotely(setup: CVSetup, session: TrainingSession) -> FoldResult:
 def save_fold(run: Run, setup: CVSetup, fold: int, result: FoldResult) -> None:
     """Add a fold's predictions to the run's, write its model and the history, and count it as finished."""
     state = run.state
-    state.oof[setup.fold_of_row == fold] = result.oof
-    state.test += result.test / len(setup.folds)
+    if fold in setup.folds:
+        state.oof[setup.fold_of_row == fold] = result.oof
+        state.untrained_accuracy = result.untrained_accuracy
+    if fold in setup.submitted:
+        state.test += result.test / len(setup.submitted)
     state.history += result.history
     state.training_seconds += result.seconds
-    state.untrained_accuracy = result.untrained_accuracy
-    weights = find_fold_weights(run.path, fold)
+    weights = find_weights(run.path, fold, setup.config)
     for suffix, content in result.files.items():
         with write_atomically(weights.with_suffix(suffix)) as temporary:
             temporary.write_bytes(content)
@@ -546,6 +568,7 @@ def collect_metrics(run: Run, setup: CVSetup, dataset: Dataset, score: Score) ->
         "submission": None,
         "single_split": run.subcommand == "train",
         "untrained_accuracy": state.untrained_accuracy,
+        **({"refit": config.refit} if config.refit else {}),
         "resumed_with_differences": environment["resumed_with_differences"],
         **({} if dataset.label_set == DIGITS else {LABEL_SET: dataset.label_set.to_json()}),
         **({"mended": list(dataset.mended)} if dataset.mended else {}),

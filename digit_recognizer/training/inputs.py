@@ -311,7 +311,8 @@ def check_flag_combinations(config: RunConfig) -> None:
         raise InputError("training.weights", received=config.weights)
     if config.unfreeze is not None and config.unfreeze not in module.BLOCKS:
         raise InputError("training.unfreeze", received=config.unfreeze, blocks=", ".join(module.BLOCKS))
-    for name in ("tta", "preprocess", "synthetic_ratio"):  # a backbone has made features of the images as they are
+    # a backbone has made features of the images as they are
+    for name in ("tta", "preprocess", "refit_preprocess", "synthetic_ratio"):
         if (value := getattr(config, name)) != getattr(RunConfig, name):
             raise InputError("training.needs_images", column=flag(name), received=value, model=config.model_name)
     if (config.augmentation == "none") != (config.cached_augmentations == 1):

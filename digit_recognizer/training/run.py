@@ -6,9 +6,9 @@ runs/<time>-<model>/
     folds.npy                 int16 (n,): the fold in which each row was held out; -1 for never (`train`)
     history.csv               one line per fold and epoch: fold, epoch, loss, accuracy, val_loss, …, lr, seconds
     oof_probabilities.npy     float32 (n, classes); NaN in rows that were never held out (`train`)
-    test_probabilities.npy    float32 (m, classes), mean over the fold models
+    test_probabilities.npy    float32 (m, classes), mean over the models that are submitted: the folds' or the refits
     metrics.json              the score, its interval, hashes of the data, seconds, names of classes other than digits
-    models/fold<k>.safetensors  the weights of the trained models
+    models/fold<k>.safetensors  the weights of the trained models; of those fitted on all rows: refit<k>
     models/fold<k>.keras      a copy of each for people who want plain Keras
     log.txt                   what was printed
     .lock                     empty; held by the process at work, it keeps a second one out
@@ -346,6 +346,13 @@ def find_fold_weights(path: Path, fold: int) -> Path:
     return path / "models" / f"fold{fold}.safetensors"
 
 
+def find_weights(path: Path, number: int, config: RunConfig) -> Path:
+    """Where the weights of a run's model are: of a fold or, from `config.folds` on, of one fitted on all rows."""
+    if number < config.folds:
+        return find_fold_weights(path, number)
+    return path / "models" / f"refit{number - config.folds}.safetensors"
+
+
 def find_input_dir(*paths: Path) -> Path:
     """The input folder named in the first run's config.json; else input/."""
     for path in paths:
@@ -386,7 +393,8 @@ class CVResult:
     Attributes:
         score: of the out-of-fold probabilities.
         oof_probabilities: float32 (n, classes); NaN in rows that were never held out.
-        test_probabilities: float32 (m, classes), mean over the fold models; m = 0 without a test table.
+        test_probabilities: float32 (m, classes), mean over the fold models, or over those fitted on all rows if there
+            are any; m = 0 without a test table.
         elapsed_seconds: wall time, data and predictions included, Keras' import not.
         training_seconds: wall time of training alone.
         run_dir: the run folder.
@@ -395,6 +403,7 @@ class CVResult:
         single_split: whether only one fold was held out (`train`).
         untrained_accuracy: of that model on the holdout before its first step; None of a cross-validation.
         labels: int64 (n,) of the training rows; None of a run that was read without its data.
+        refit: how many models fitted on all rows make the submission; 0: the folds' models make it.
 
     Example:
         >>> result = dr.cross_validate("dense", "input/train.csv", "input/test.csv", folds=2, epochs=1)
@@ -413,6 +422,7 @@ class CVResult:
     single_split: bool = False
     untrained_accuracy: float | None = None
     labels: np.ndarray | None = field(default=None, repr=False)
+    refit: int = 0
 
     _repr_pretty_ = show_as_text
 
@@ -489,7 +499,10 @@ def make_provenance(path: Path, command: str, commit: str | None, metrics: dict[
     """The provenance of what a run predicts, from the content of its metrics.json."""
     copied = ("train_sha256", "test_sha256", "oof_accuracy", "ineligible")
     values = {name: metrics[name] for name in copied}
-    return Provenance(model=str(metrics.get("model")), command=command, commit=commit, run=str(path), **values)
+    model = str(metrics.get("model"))
+    if refit := metrics.get("refit"):
+        model += f" ({refit} fitted on all rows; accuracy of others in folds)"
+    return Provenance(model=model, command=command, commit=commit, run=str(path), **values)
 
 
 def format_result(result: CVResult) -> str:
@@ -511,6 +524,8 @@ def format_result(result: CVResult) -> str:
         ("time", seconds),
         ("submission", str(result.submission_path or f"none, because {reason}")),
     ]
+    if result.refit:
+        rows.append(("predicted by", f"{result.refit} models fitted on all rows; the accuracy is of the folds' models"))
     if result.ineligible:
         rows.append(("INELIGIBLE", result.ineligible))
     return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)
@@ -546,6 +561,7 @@ def read_result(run: FinishedRun, labels: np.ndarray | None = None) -> CVResult:
             single_split=metrics["single_split"],
             untrained_accuracy=metrics["untrained_accuracy"],
             labels=labels,
+            refit=metrics.get("refit", 0),
         )
     except KeyError as error:
         raise InputError("run.metric_missing", path=run.path / METRICS, column=str(error).strip("'")) from error

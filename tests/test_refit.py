@@ -1,0 +1,83 @@
+"""Models fitted on all rows after the folds: what is submitted, what is scored, and how such a run resumes."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import write_tiny_data
+
+from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.config import RunConfig
+from digit_recognizer.data.augmentation import preprocess_images
+from digit_recognizer.data.dataset import load_test, load_train, pixels_to_images
+from digit_recognizer.reporting.run_report import load_examined_run, load_history
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
+
+REFITS = {"refit": 2, "refit_preprocess": ("none", "deskew")}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_tiny_data(tmp_path_factory.mktemp("refit") / "tiny")
+
+
+def run(data, path, callbacks=(), **settings):
+    config = RunConfig(
+        model="dense", model_args=("layers=1", "units=16"), learning_rate=0.01, epochs=2, folds=2, batch_size=20,
+        precision="float32", input_dir=data, run_dir=path, submission=path.with_suffix(".csv"), **settings,
+    )  # fmt: skip
+    return run_cross_validation(config, callbacks=callbacks)
+
+
+@pytest.fixture(scope="module")
+def refitted(data, tmp_path_factory):
+    return run(data, tmp_path_factory.mktemp("refitted") / "run", **REFITS)
+
+
+def test_refits_predict_the_test_rows_and_leave_the_score_as_it_was(data, refitted, tmp_path):
+    plain = run(data, tmp_path / "plain")
+    assert np.array_equal(plain.oof_probabilities, refitted.oof_probabilities)
+    assert not np.array_equal(plain.test_probabilities, refitted.test_probabilities)
+    images = pixels_to_images(load_test(data / "test.csv").pixels)
+    mean = np.zeros_like(refitted.test_probabilities)
+    for number, preprocess in enumerate(REFITS["refit_preprocess"]):
+        model = keras.saving.load_model(refitted.run_dir / "models" / f"refit{number}.keras")
+        mean += model.predict(preprocess_images(images, preprocess) / np.float32(255), verbose=0) / 2
+    assert mean == pytest.approx(refitted.test_probabilities, abs=1e-5)
+
+
+def test_a_refit_sees_every_row(data, tmp_path):
+    class Count(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(self.params["steps"])
+
+    seen = []
+    run(data, tmp_path / "run", [Count()], refit=1)
+    assert seen == [2, 2] * 2 + [3, 3]  # batches of 20 of the 30 rows outside a fold, and of all 60
+
+
+def test_what_the_accuracy_is_of_is_told_with_the_result_and_the_submission(refitted):
+    assert json.loads((refitted.run_dir / "metrics.json").read_text())["refit"] == refitted.refit == 2
+    assert "2 models fitted on all rows" in str(refitted)
+    assert "2 fitted on all rows" in load_submission(refitted.submission_path).provenance.model
+
+
+def test_learning_curves_are_those_of_the_folds(data, refitted):
+    examined = load_examined_run(refitted.run_dir, load_train(data / "train.csv"))
+    assert sorted(set(load_history(examined)["fold"])) == [0, 1]
+    assert sorted(set(refitted.history["fold"])) == [0, 1, 2, 3]
+
+
+def test_a_run_interrupted_in_its_second_refit_ends_with_the_same_bytes(data, refitted, tmp_path):
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if logs["fold"] == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "run", [Interrupt()], **REFITS)
+    resumed = resume(tmp_path / "run", "cv")
+    assert np.array_equal(resumed.test_probabilities, refitted.test_probabilities)
+    for file in ("refit0.safetensors", "refit1.safetensors", "fold1.safetensors"):
+        assert (resumed.run_dir / "models" / file).read_bytes() == (refitted.run_dir / "models" / file).read_bytes()
