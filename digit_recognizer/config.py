@@ -16,7 +16,7 @@ Preprocess = Literal["none", "deskew", "widen"]
 Augmentation = Literal["none", "affine", "flip", "elastic", "cutout", "all"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle", "plateau"]
 Optimizer = Literal["adam", "adagrad", "muon"]
-TestTimeAugmentation = Literal[1, 5, 9]
+TestTimeAugmentation = Literal[1, 5, 9, 11]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 HIGHEST_SEED = 2**32 - 1
@@ -105,7 +105,8 @@ class RunConfig:
     validation_fraction: float = 0.1
     """Share of the training rows set aside for early stopping and plateau; never the fold that is scored."""
     tta: TestTimeAugmentation = 1
-    """Test-time augmentation: average predictions over 1, 5 or 9 versions of each image, shifted by up to a pixel."""
+    """Test-time augmentation: average predictions over 5 or 9 versions of each image, shifted by up to a pixel, or over
+    11: shifted, turned, larger, smaller and slanted (1: the image alone)."""
     precision: Precision = "auto"
     """Number format of the layers; auto takes what ran a convolution fastest, measured once per machine and backend."""
     devices: int = 1

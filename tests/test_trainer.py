@@ -1,3 +1,4 @@
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from digit_recognizer.training.trainer import (
     SHIFTS_PX,
     Trainer,
     TrainingSession,
+    make_versions,
     predict_probabilities,
     shift_images,
 )
@@ -103,6 +105,22 @@ def test_test_time_augmentation_averages_shifted_versions(copies):
     assert predict_probabilities(model, IMAGES[:0], copies).shape == (0, 10)
     assert len(set(SHIFTS_PX)) == 9 and SHIFTS_PX[0] == (0, 0)
     assert all(abs(down) + abs(right) == 1 for down, right in SHIFTS_PX[1:5])
+
+
+def test_eleven_versions_are_shifted_turned_scaled_and_slanted():
+    model, _ = fit(RunConfig(), epochs=1)
+    versions = list(make_versions(IMAGES, 11))
+    expected = np.mean([predict_probabilities(model, version) for version in versions], axis=0)
+    assert predict_probabilities(model, IMAGES, 11) == pytest.approx(expected, rel=1e-5)
+    assert [version.dtype == np.uint8 and version.shape == IMAGES.shape for version in versions] == [True] * 11
+    stroke = np.zeros((1, 28, 28, 1), np.uint8)
+    stroke[0, 4:24, 13:15] = 255  # upright, 20 px by 2
+    moments = [cv2.moments(version[0, ..., 0]) for version in make_versions(stroke, 11)]
+    heights = np.sqrt([one["mu02"] / one["m00"] for one in moments])
+    slants = np.array([one["mu11"] / one["mu02"] for one in moments])
+    tan = np.tan(np.deg2rad(7))
+    assert slants[5:] == pytest.approx([tan, -tan, 0, 0, 0.12, -0.12], abs=0.01)
+    assert heights[7:9] / heights[0] == pytest.approx([1.08, 1 / 1.08], abs=0.01)
 
 
 def test_a_second_phase_counts_on():

@@ -4,8 +4,9 @@
 trains any Keras model.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,13 @@ PREDICTION_BATCH_SIZE = 512
 PLATEAU_FACTOR = 0.3  # three drops bring the learning rate down to 3 %, where training has settled
 STEPS_PER_EXECUTION = 8  # one Python round trip per eight gradient steps; more would coarsen interruption, not speed
 SHIFTS_PX = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # down, right
+# for tta 11, six maps about the centre after the first five shifts: well within what training draws
+COS, SIN, SIZE, SLANT = math.cos(math.radians(7)), math.sin(math.radians(7)), 1.08, 0.12
+LINEAR_MAPS = (
+    *(((COS, sin), (-sin, COS)) for sin in (SIN, -SIN)),
+    *(((size, 0.0), (0.0, size)) for size in (SIZE, 1 / SIZE)),
+    *(((1.0, slant), (0.0, 1.0)) for slant in (SLANT, -SLANT)),
+)
 
 
 Holdout = tuple[np.ndarray, np.ndarray]
@@ -249,8 +257,8 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) 
         model: from inputs to probabilities.
         inputs: uint8 images (n, height, width, channels) or float32 features (n, ...).
         tta: how many versions of each image to average: 1 is the image itself, 5 adds shifts by 1 px up, down, left
-            and right, 9 also diagonal ones. A shifted digit is the same digit, but a model that pools sees other
-            pixels. Features take 1.
+            and right, 9 also diagonal ones; 11 is the 5 and six more, turned by 7 degrees, 8 % larger or smaller, or
+            slanted by 0.12. It is the same digit each time, but a model sees other pixels. Features take 1.
 
     Returns:
         float32 (n, classes), rows sum to 1.
@@ -262,16 +270,44 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) 
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
     steps = -(-len(inputs) // batch_size)
     with open_bar("predicting", tta * steps) as bar:
-        for number, shift_px in enumerate(SHIFTS_PX[:tta] if count else ()):
+        for number, version in enumerate(make_versions(inputs, tta) if count else ()):
 
             def show_batch(batch: int, logs: Any, before: int = number * steps) -> None:
                 bar.update(before + batch + 1 - bar.n)
 
             watch = [] if bar.disable else [keras.callbacks.LambdaCallback(on_predict_batch_end=show_batch)]
-            shifted = inputs if shift_px == (0, 0) else shift_images(inputs, *shift_px)
-            batches = to_tf_data(PredictionBatches(shifted, None, batch_size))
+            batches = to_tf_data(PredictionBatches(version, None, batch_size))
             total += np.asarray(model.predict(batches, verbose=0, callbacks=watch), np.float32) / tta
     return total[:count]
+
+
+def make_versions(inputs: np.ndarray, tta: int) -> Iterator[np.ndarray]:
+    """The versions of images that `predict_probabilities` averages, one after the other.
+
+    Example:
+        >>> images = np.zeros((1, 28, 28, 1), np.uint8)
+        >>> images[0, 14, 14] = 255
+        >>> [int(version.argmax()) - images.argmax() for version in make_versions(images, 5)]
+        [0, 1, -1, 28, -28]
+    """
+    yield inputs
+    for shift_px in SHIFTS_PX[1 : 5 if tta == 11 else tta]:
+        yield shift_images(inputs, *shift_px)
+    for linear in LINEAR_MAPS if tta == 11 else ():
+        yield warp_images(inputs, linear)
+
+
+def warp_images(images: np.ndarray, linear: Sequence[Sequence[float]]) -> np.ndarray:
+    """Map uint8 images (n, side, side, 1) about their centre by a matrix of 2 x 2, from x, y to x, y in px."""
+    import cv2
+
+    side_px = images.shape[1]
+    centre = np.full(2, (side_px - 1) / 2)
+    matrix = np.column_stack([linear, centre - np.array(linear) @ centre])
+    warped = np.empty(images.shape, np.uint8)
+    for source, target in zip(images[..., 0], warped[..., 0], strict=True):
+        target[:] = cv2.warpAffine(source, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR)
+    return warped
 
 
 def shift_images(images: np.ndarray, down_px: int, right_px: int) -> np.ndarray:
