@@ -32,7 +32,7 @@ from digit_recognizer.competition.submissions import (
     choose_submission_path,
     write_submission,
 )
-from digit_recognizer.config import RunConfig, is_own_model
+from digit_recognizer.config import Preprocess, RunConfig, is_own_model
 from digit_recognizer.console import make_printable, print_line
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.dataset import (
@@ -367,7 +367,7 @@ class CVSetup:
     """
 
     config: RunConfig
-    inputs: dict[str, Inputs]
+    inputs: dict[Preprocess, Inputs]
     labels: np.ndarray
     fold_of_row: np.ndarray
     with_holdout: bool
