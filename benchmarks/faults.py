@@ -95,7 +95,7 @@ def build_workloads(folder: Path) -> dict[str, Workload]:
 
     def run_cv(work: Path) -> list[str]:
         if (work / "run" / "config.json").exists():
-            return ["--resume", str(work / "run")]
+            return ["--resume", str(work / "run"), "--submission", str(work / "a.csv")]
         return name_cv(work, "run", "a.csv")
 
     def ensemble(work: Path) -> list[str]:

@@ -125,7 +125,8 @@ def _run_killed(
     found: Counter[str] = Counter()
     for moment in [*rng.uniform(0, longest, kills), None]:
         begun = (run / "config.json").exists()
-        arguments = ["--resume", str(run)] if begun else _begin(flags, input_dir, run)
+        resumed = ["--resume", str(run), "--submission", str(run.with_suffix(".csv"))]
+        arguments = resumed if begun else _begin(flags, input_dir, run)
         if _run_session(arguments, run, moment) is None:
             found[_describe(run)] += 1
         elif moment is None:

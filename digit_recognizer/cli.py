@@ -137,7 +137,7 @@ class RunArguments(RunConfig, ExecutorConfig):
     """Settings in a TOML file, or a run's config.json; they win over the recipe, and flags over them."""
     resume: Path | None = None
     """Resume the interrupted run in this folder, with its own settings; only the flags of machines and resuming go
-    with it."""
+    with it, and --submission, which a folder from elsewhere cannot name for you."""
     allow_inexact: bool = False
     """With --resume: go on even if versions, threads or other parts of the environment have changed; the metrics list
     them."""
@@ -179,7 +179,8 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
         from digit_recognizer.training.cross_validation import resume, run_cross_validation
 
         if parsed.resume is not None:
-            return resume(parsed.resume, subcommand, allow_inexact=parsed.allow_inexact, executor=executor)
+            given = {"allow_inexact": parsed.allow_inexact, "submission": parsed.submission}
+            return resume(parsed.resume, subcommand, executor=executor, **given)
         return run_cross_validation(parsed.config, single_split=subcommand == "train", executor=executor)
 
 
@@ -201,7 +202,7 @@ def parse_run_config(subcommand: str, arguments: list[str], description: str) ->
     if "resume" not in typed:
         defaults = vars(_find_defaults(typed))
     else:  # the run has its own settings
-        allowed = [*(field.name for field in fields(ExecutorConfig)), "allow_inexact"]
+        allowed = [*(field.name for field in fields(ExecutorConfig)), "allow_inexact", "submission"]
         refused = typed.keys() - {*allowed, "resume"}
         if labels := [one.label for one in list_flags(RunArguments) if one.field in refused]:
             raise InputError("cli.not_with_resume", column=labels[0], flags=", ".join(map(flag, allowed)))

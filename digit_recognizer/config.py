@@ -8,7 +8,7 @@ import dataclasses
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from digit_recognizer.errors import InputError, suggest
 
@@ -32,6 +32,15 @@ LOWER_BOUNDS = {
     "limit_train": 0,
     "limit_test": 0,
     "refit": 0,
+}
+UPPER_BOUNDS = {  # far above any use; a folder from elsewhere may hold any number
+    "folds": 1000,
+    "epochs": 100_000,
+    "batch_size": 1_000_000,
+    "devices": 1024,
+    "patience": 100_000,
+    "unfreeze_epochs": 100_000,
+    "cached_augmentations": 1000,
 }
 
 SINCE_0_3 = ("refit", "refit_preprocess")  # the config.json of an older run lacks them: it used their defaults
@@ -144,6 +153,9 @@ class RunConfig:
         for name, lowest in LOWER_BOUNDS.items():
             if not getattr(self, name) >= lowest:  # `not >=` also refuses NaN
                 self._refuse("config.too_low", name, lowest=lowest)
+        for name, highest in UPPER_BOUNDS.items():
+            if getattr(self, name) > highest:
+                self._refuse("config.out_of_range", name, lowest=LOWER_BOUNDS[name], highest=highest)
         for name in ("seed", "split_seed"):
             if (value := getattr(self, name)) is not None and not 0 <= value <= HIGHEST_SEED:
                 self._refuse("config.out_of_range", name, lowest=0, highest=HIGHEST_SEED)
@@ -252,8 +264,14 @@ def name_model(model: str) -> str:
 
 
 def matches_type(value: Any, kind: Any) -> bool:
-    """Whether a value, as JSON or TOML has it, is of the type that a field declares."""
+    """Whether a value, as JSON or TOML has it, is of the type that a field declares; `Annotated` adds conditions."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return matches_type(value, arguments[0]) and all(condition(value) for condition in arguments[1:])
+    if typing.is_typeddict(kind):
+        kinds = typing.get_type_hints(kind, include_extras=True)
+        fit = isinstance(value, dict) and kind.__required_keys__ <= value.keys()
+        return fit and all(matches_type(one, kinds[name]) for name, one in value.items() if name in kinds)
     if origin is Literal:
         return any(type(value) is type(one) and value == one for one in arguments)  # True and 1.0 are no 1
     if origin in (tuple, list):

@@ -77,11 +77,16 @@ def make_printable(text: str) -> str:
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
 
 
+def clean_lines(text: str) -> str:
+    """The same lines with control characters in them escaped: names of files and classes are others' texts."""
+    return "\n".join(map(make_printable, text.split("\n")))
+
+
 def print_line(text: str) -> None:
     """Print a line at once; if nobody reads the output any more, the work continues in silence."""
     try:
         with _hide_bars():
-            print(text, flush=True)
+            print(clean_lines(text), flush=True)
     except OSError:  # BrokenPipeError after `| head`, say
         silence_output()
 

@@ -30,13 +30,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from digit_recognizer.errors import InputError, WriteError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-JSON_LIMIT_BYTES = 1 << 24  # ours have a few kB; an endless file must not fill the memory
+JSON_LIMIT_BYTES = 1 << 22  # ours have a few kB; of lists alone this much takes 100 MB of memory
+MOST_JSON_VALUES, DEEPEST_JSON = 200_000, 20  # a transfer to 1,000 classes with ten seeds has 30,000 values
+MOST_ARRAY_BYTES = 1 << 28  # float64 probabilities of ten classes for 3,300,000 rows: four times EMNIST
 TOML_LIMIT_BYTES = 1 << 20
 TOML_PROBLEMS = {  # what Python's reader says -> what somebody who writes such a file can mend
     r"'\\n'|^Unterminated|^Expected (\"'\"|'\"')": "a quote is not closed",
@@ -49,10 +52,11 @@ TOML_PROBLEMS = {  # what Python's reader says -> what somebody who writes such 
 HASH_CHUNK_BYTES = 1 << 20
 TEMPORARY = ".writing-"
 LOCK = ".lock"
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 # what file systems say that cannot lock, change a mode or sync (FAT, CIFS, FUSE, WSL's /mnt/c, NFS without lockd)
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.ENOLCK)
 FORBIDDEN = (errno.EPERM, errno.EACCES, errno.EROFS)  # also of a mode or a folder that is not ours
+UNUSED_AFTER_SECONDS = 30 * 24 * 3600
 ABANDONED_AFTER_SECONDS = 24 * 3600  # of a writer on another machine, whose process cannot be looked up
 NPY_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 # all that NumPy has been seen to raise at a damaged header
@@ -107,13 +111,32 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: if the file is missing, not plain, longer than 16 MiB or not JSON.
+        InputError: if the file is missing, not plain, longer than 4 MiB or not JSON, or holds more than any of ours.
     """
     content = read_bytes(path, JSON_LIMIT_BYTES)
     try:
-        return json.loads(content.decode("utf-8"))
+        return parse_json(content)
     except (ValueError, RecursionError) as error:
         raise InputError("io.not_json", path=path, received=str(error)) from error
+
+
+def parse_json(text: bytes) -> Any:
+    """The value in a JSON text from anybody.
+
+    Raises:
+        ValueError, RecursionError: if it is none, has too many values or levels, or a text in it has a NUL character.
+    """
+    content = json.loads(text.decode("utf-8"))
+    level, count, depth = [content], 0, 0
+    while level:
+        count, depth = count + len(level), depth + 1
+        if count > MOST_JSON_VALUES or depth > DEEPEST_JSON:
+            raise ValueError(f"it holds more than {MOST_JSON_VALUES:,} values, or {DEEPEST_JSON} levels of them")
+        if any(isinstance(value, str) and "\0" in value for value in level):
+            raise ValueError("a text in it has a NUL character")  # which no path may have
+        nested = (value for value in level if isinstance(value, (dict, list)))
+        level = [one for value in nested for one in (value.values() if isinstance(value, dict) else value)]
+    return content
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -153,9 +176,12 @@ def load_npy(path: Path) -> np.ndarray:
     """Load an .npy file of numbers.
 
     Raises:
-        InputError: if the file is missing, not plain, damaged, or holds anything but numbers.
+        InputError: if the file is missing, not plain, damaged, longer than 256 MiB (a sparse file takes no disk, but
+            all that memory), or holds anything but numbers.
     """
     with open_regular_file(path) as file:
+        if os.fstat(file.fileno()).st_size > MOST_ARRAY_BYTES:
+            raise InputError("io.too_long", path=path, limit=MOST_ARRAY_BYTES)
         return read_npy(path, file, os.fstat(file.fileno()).st_size)
 
 
@@ -274,7 +300,9 @@ def write_atomically(path: Path, *, exclusive: bool = False, previous: Path | No
     Raises:
         WriteError: if the file or its folder cannot be written, with the system's reason. What stood there stays.
         FileExistsError: if `exclusive` and the file exists by now.
+        InputError: if the file is in a claimed folder that is no longer this process's, see `claim_folder`.
     """
+    check_claim(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep_temporaries(path.parent)
@@ -288,6 +316,7 @@ def write_atomically(path: Path, *, exclusive: bool = False, previous: Path | No
         _sync_file(temporary)
         with _tolerated():
             os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; ours are as open as any other
+        check_claim(path)
         if previous is not None and path.exists():
             os.replace(path, previous)  # killed here, a reader finds `previous`
         if exclusive:
@@ -334,16 +363,11 @@ def install_file(staged: Path, path: Path) -> None:
     _sync_folder(path.parent)
 
 
-def sweep_temporaries(folder: Path, *, all_of_them: bool = False) -> None:
-    """Remove the temporary files and staging folders of writers that were killed.
-
-    Args:
-        folder: where they are.
-        all_of_them: for who holds the folder's lock: nobody else can be writing there.
-    """
+def sweep_temporaries(folder: Path) -> None:
+    """Remove the temporary files and staging folders of writers that were killed."""
     for file in folder.glob(f"{TEMPORARY}*"):
         with contextlib.suppress(OSError):  # gone meanwhile, or another's: then it is not in the way
-            if all_of_them or _is_abandoned(file):
+            if _is_abandoned(file):
                 shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
 
 
@@ -443,14 +467,17 @@ def write_npy(path: Path, array: np.ndarray) -> None:
 
 
 def find_cache_dir() -> Path:
-    """The user's cache folder for this package, by the XDG rules: it may be removed at any time, and may not exist."""
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not named.is_absolute():
-        try:
-            named = Path.home() / ".cache"
-        except RuntimeError:  # a user without a home: nothing can be kept
-            named = Path(os.devnull)
-    return named / "digit_recognizer"
+    """The user's cache folder for this package: it may be removed at any time, and may not exist."""
+    found = user_cache_path("digit_recognizer", appauthor=False)
+    return found if found.is_absolute() else Path(os.devnull, found.name)  # a user without a home: nothing can be kept
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the files of a cache folder that nobody has used for a month."""
+    for file in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - file.stat().st_mtime > UNUSED_AFTER_SECONDS:
+                file.unlink()
 
 
 def find_free_path(folder: Path, stem: str, *suffixes: str) -> Path:
@@ -516,15 +543,44 @@ def lock_folder(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def refuse_links(folder: Path) -> None:
+    """Refuse the folder of a run or a sweep if a link is in it: through one, another file would be read or replaced.
+
+    The folder itself may be a link.
+
+    Raises:
+        InputError: naming the link; or if a folder in it cannot be read.
+    """
+    places = [str(folder)]
+    while places:
+        try:
+            with os.scandir(places.pop()) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        raise InputError("io.link", path=entry.path)
+                    if entry.is_dir(follow_symlinks=False):
+                        places.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):  # gone meanwhile, or no folder: not this function's to say
+            continue
+        except OSError as error:
+            raise InputError("io.unreadable", path=error.filename or folder, received=error.strerror) from error
+
+
+_claims: dict[Path, tuple[FileLock, tuple[int, int] | None]] = {}  # by folder: its lock, and which file that is
+
+
 def claim_folder(path: Path) -> FileLock:
     """Keep other processes out of a folder; the system gives the lock back when this process ends, however.
+
+    While it is held, `write_atomically` checks before every write within the folder that it is still this lock.
 
     Returns:
         The lock. Where the file system cannot lock, `is_locked` is False, and nothing keeps others out.
 
     Raises:
-        InputError: if another process holds it, or nobody may write there.
+        InputError: if another process holds it, nobody may write there, or a link is in the folder.
     """
+    refuse_links(path)
     lock = FileLock(path / LOCK, timeout=0)
     try:
         with warnings.catch_warnings():
@@ -535,7 +591,36 @@ def claim_folder(path: Path) -> FileLock:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise _explain(path / LOCK, error) from error
+    _claims[path.absolute()] = lock, _identify(path / LOCK)
     return lock
+
+
+def check_claim(path: Path) -> None:
+    """Refuse to write in a folder that this process has claimed, if it was removed since then, or begun anew.
+
+    Raises:
+        InputError: naming the folder.
+    """
+    for folder in path.absolute().parents:
+        lock, mark = _claims.get(folder, (None, None))
+        if lock is not None and lock.is_locked and _identify(folder / LOCK) != mark:
+            raise InputError("io.lock_lost", path=folder)
+
+
+def remove_claimed(folder: Path) -> None:
+    """Remove a folder that this process has claimed, unless it is another's by now."""
+    with contextlib.suppress(InputError):
+        check_claim(folder / LOCK)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _identify(file: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None if there is none. An open file's number is not given to another."""
+    try:
+        found = file.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def is_claimed(path: Path) -> bool:
@@ -595,8 +680,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _writer() -> str:
-    """Who is writing: machine and process, so that others can tell whether it still lives."""
-    return f"{re.sub('[^A-Za-z0-9]', '', socket.gethostname())[:40]}-{os.getpid()}"
+    """Who is writing: machine, container and process, so that others can tell whether it still lives."""
+    container = 0  # two containers may have one host name, but a process of the one is unknown in the other
+    with contextlib.suppress(OSError):
+        container = Path("/proc/self/ns/pid").stat().st_ino
+    return f"{re.sub('[^A-Za-z0-9]', '', socket.gethostname())[:40]}{container}-{os.getpid()}"
 
 
 def _is_abandoned(temporary: Path) -> bool:

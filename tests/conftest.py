@@ -196,9 +196,7 @@ def copy_template(templates: Path, folder: Path, name: str):
     from resuming import RECIPES, configure
 
     shutil.copytree(templates / name, folder / name)
-    for path in templates.glob(f"{name}.csv*"):
-        shutil.copy(path, folder)
-    for path in (*(folder / name).glob("*.json"), *(folder / name).glob("*.txt"), *folder.glob(f"{name}.csv.json")):
+    for path in (*(folder / name).glob("*.json"), *(folder / name).glob("*.txt")):
         path.write_text(path.read_text().replace(str(templates), str(folder)))
     return configure(folder / "tiny", name, RECIPES["dropout, augmentation, one cycle"])
 

@@ -123,7 +123,7 @@ def build_metrics_cases() -> list[Case]:
         for value in (5, None, [], "0" * 64, "ab\x1b[2J"):
             spoil = set_key(path, f"{name}_sha256", value)
             cases.append(Case(f"{path} {name}_sha256 {value!r}", ENSEMBLE, spoil, other))
-    ineligible = expect("evaluation.ineligible", path=path)
+    ineligible = expect("run.entry", path=path, column="ineligible")
     for value in (5, {}, [], True, "a\nb", "\x1b[2J"):
         cases.append(Case(f"{path} ineligible {value!r}", ENSEMBLE, set_key(path, "ineligible", value), ineligible))
     return [*cases, *build_json_cases(path, ENSEMBLE)]

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.models import build_model
-from digit_recognizer.training.run import REQUIRED_METRICS, find_fold_weights
+from digit_recognizer.records import RunMetrics
+from digit_recognizer.training.run import find_fold_weights
 from digit_recognizer.training.weights import pack_weights
 
 SIDE_PX = 64
@@ -47,7 +48,7 @@ def write_base_run(folder: Path) -> Path:
     (folder / "models").mkdir(parents=True)
     config = RunConfig(model="narrow", folds=11).to_json()
     (folder / "config.json").write_text(json.dumps({"subcommand": "cv", **config}))
-    metrics = dict.fromkeys(REQUIRED_METRICS)
+    metrics = dict.fromkeys(RunMetrics.__required_keys__)
     (folder / "metrics.json").write_text(json.dumps({**metrics, "precision": "float32"}))
     for fold in (0, 10):
         find_fold_weights(folder, fold).write_bytes(pack_weights(model))

@@ -24,7 +24,7 @@ RECIPES = {
 
 def configure(folder, name, recipe, **changes):
     defaults = {"input_dir": folder, "folds": 2, "precision": "float32", "run_dir": folder.parent / name}
-    return RunConfig(**{**defaults, "submission": folder.parent / f"{name}.csv", **recipe, **changes})
+    return RunConfig(**{**defaults, "submission": folder.parent / name / "submission.csv", **recipe, **changes})
 
 
 def hash_results(config):

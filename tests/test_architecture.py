@@ -26,6 +26,7 @@ LAYERS = {
     "io": 0,
     "config": 0,
     "console": 0,
+    "records": 0,
     "data": 1,
     "competition": 1,
     "evaluation.metrics": 1,

@@ -1,11 +1,8 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from conftest import write_labels, write_table
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data import dataset
 from digit_recognizer.data.dataset import load_dataset
 
 
@@ -61,12 +58,8 @@ def test_repeated_training_rows_are_counted_in_a_note(tmp_path):
     )
 
 
-def test_nothing_is_cached_on_a_file_system_that_is_read_only(tmp_path, monkeypatch):
+def test_nothing_is_left_in_the_folder_of_the_data(tmp_path):
     config = write_data(tmp_path / "data", draw_pixels(20, 0), draw_pixels(5, 1))
-    monkeypatch.setattr(dataset, "SETTLED_AFTER_NS", 0)
-    with monkeypatch.context() as patch:
-        patch.setattr("os.statvfs", lambda folder: SimpleNamespace(f_flag=1))
-        load_dataset(config)
-    assert not (tmp_path / "data" / ".cache").exists()
+    before = sorted((tmp_path / "data").iterdir())
     load_dataset(config)
-    assert (tmp_path / "data" / ".cache").is_dir()
+    assert sorted((tmp_path / "data").iterdir()) == before

@@ -27,7 +27,7 @@ from digit_recognizer.data.dataset import load_test, load_train
 from digit_recognizer.data.sources import download, load_idx
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.predictions import ensemble
-from digit_recognizer.io import load_npz
+from digit_recognizer.io import find_cache_dir, load_npz
 
 LONGEST_MESSAGE = 500
 EXAMPLES = "DIGIT_RECOGNIZER_FUZZ_EXAMPLES"
@@ -202,12 +202,10 @@ def test_a_mutated_submission_or_note_is_believed_whole_or_refused(content, note
 @ci
 @given(data=st.data())
 def test_a_mutated_cache_is_mended_from_the_table_itself(data, folder):
-    path, cache_dir = folder / "cached.csv", folder / ".cache"
+    path, cache_dir = folder / "cached.csv", find_cache_dir() / "tables"
     path.write_bytes(TRAIN)
     shutil.rmtree(cache_dir, ignore_errors=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("digit_recognizer.data.dataset.SETTLED_AFTER_NS", 0)  # it was written just now
-        table = load_train(path, cache=True)
+    table = load_train(path, cache=True)
     (spoilt,) = cache_dir.iterdir()
     spoilt.write_bytes(data.draw(mutated(spoilt.read_bytes(), NOTE)))
     with within_bounds():

@@ -88,7 +88,7 @@ def test_every_table_of_an_examination_has_the_names(examination):
 def test_files_for_machines_keep_numbers(clothes, examination):
     with (clothes / "run" / "examination" / "label_errors.csv").open(encoding="utf-8") as file:
         assert all(row[name] in "0123456789" for row in csv.DictReader(file) for name in ("label", "suggested"))
-    assert (clothes / "run.csv").read_text().splitlines()[1].split(",")[1] in "0123456789"
+    assert (clothes / "run" / "submission.csv").read_text().splitlines()[1].split(",")[1] in "0123456789"
 
 
 def test_a_report_on_clothes_speaks_of_images(examination):
@@ -118,11 +118,11 @@ def test_class_names_of_another_data_set_are_refused(clothes, tmp_path):
     data = write_tiny_data(tmp_path / "data")
     content = {**FASHION.to_json(), "test_sha256": "f" * 64}
     (data / "classes.json").write_text(json.dumps(content))
-    for command, arguments in ((score, [str(clothes / "run.csv")]), (cv, ["--run-dir", "run"])):
+    for command, arguments in ((score, [str(clothes / "run" / "submission.csv")]), (cv, ["--run-dir", "run"])):
         with expect_error("data.other_classes", path=data / "classes.json"):
             command.main([*arguments, "--input-dir", str(data), "--debug"])
     (data / "classes.json").write_text(json.dumps({**content, "test_sha256": hash_file(data / "test.csv")}))
-    assert score.main([str(clothes / "run.csv"), "--input-dir", str(data)]) == 0
+    assert score.main([str(clothes / "run" / "submission.csv"), "--input-dir", str(data)]) == 0
 
 
 def test_a_run_whose_class_names_are_damaged_is_refused(clothes, tmp_path):

@@ -76,7 +76,7 @@ def test_a_file_is_a_model_in_the_shell_and_resumes_from_its_copy(mine, tiny_dir
         assert cv.main([*flags, "--run-dir", "stopped", "--submission", str(root / "stopped.csv")]) == 130
     monkeypatch.chdir(mine.parent)
     mine.write_text(MINE.replace("relu", "tanh"))  # for the next experiment
-    assert cv.main(["--resume", str(root / "stopped"), "--debug"]) == 0
+    assert cv.main(["--resume", str(root / "stopped"), "--submission", str(root / "stopped.csv"), "--debug"]) == 0
     mine.write_text(MINE)
     monkeypatch.chdir(root)
     assert cv.main([*flags, "--run-dir", "whole", "--submission", "whole.csv", "--debug"]) == 0

@@ -10,6 +10,7 @@ from digit_recognizer.data.dataset import load_dataset, load_test
 from digit_recognizer.data.frames import read_images, read_test_table, read_train_table
 from digit_recognizer.data.pixels import PIXELS, SAMPLED_ROWS, compare_means, harmonize
 from digit_recognizer.data.sources import build_sample
+from digit_recognizer.io import find_cache_dir
 
 pytestmark = pytest.mark.fast
 
@@ -122,13 +123,10 @@ def test_a_data_set_names_the_tables_that_were_mended(tmp_path, sample, changed)
     assert set(dataset.mended) <= set(dataset.notes)
 
 
-def test_a_mended_table_keeps_the_hash_of_its_file_and_its_cache_the_note(tmp_path, sample, monkeypatch):
-    from digit_recognizer.data import dataset
-
-    monkeypatch.setattr(dataset, "SETTLED_AFTER_NS", -1)
+def test_a_mended_table_keeps_the_hash_of_its_file_and_its_cache_the_note(tmp_path, sample):
     path = write_table(tmp_path / "test.csv", 255 - sample.test_pixels[:9])
     first, cached = load_test(path, cache=True), load_test(path, cache=True)
-    assert (tmp_path / ".cache" / "test.csv.npz").exists()
+    assert list((find_cache_dir() / "tables").glob(f"*-{first.sha256}.npz"))
     assert np.array_equal(cached.pixels, sample.test_pixels[:9]) and cached.mended == first.mended != ()
     assert first.sha256 == cached.sha256 == read_test_table(pd.read_csv(path)).sha256
 

@@ -162,11 +162,11 @@ def test_a_run_folder_of_the_first_version_is_refused_in_one_line(stopped, capsy
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_another_commands_submission_is_kept_and_a_resumed_run_finds_its_own(stopped, whole, tmp_path):
+def test_another_commands_submission_is_kept_and_a_resumed_run_finds_its_own(stopped, whole):
     stopped.submission.write_text("theirs")
     result = resume(stopped.run_dir, "cv")
     assert stopped.submission.read_text() == "theirs"
-    assert result.submission_path == tmp_path / "run-2.csv"
+    assert result.submission_path == stopped.run_dir / "submission-2.csv"
     assert hash_file(result.submission_path) == hash_file(whole.submission)
 
 

@@ -40,13 +40,13 @@ def test_rows_belong_to_the_fold_that_held_them_out(path, train):
 @pytest.mark.parametrize("folds", [np.zeros(59, np.int16), np.zeros(60), np.full(60, -1, np.int16)])
 def test_folds_that_cannot_be_the_runs_are_refused(path, train, folds):
     np.save(path / "folds.npy", folds)
-    with expect_error("report.folds", path=path / "folds.npy"):
+    with expect_error("run.folds", path=path / "folds.npy"):
         load_examined_run(path, train)
 
 
 def test_a_config_that_is_no_object_is_refused(path, train):
     (path / "config.json").write_text("[]")
-    with expect_error("run.no_configuration", path=path / "config.json"):
+    with expect_error("run.entry", path=path / "config.json"):
         load_examined_run(path, train)
 
 

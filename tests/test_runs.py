@@ -11,6 +11,7 @@ from conftest import expect_error
 import digit_recognizer as dr
 from digit_recognizer.config import RunConfig
 from digit_recognizer.evaluation.leaderboard import COLUMNS
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.io import claim_folder
 
 pytestmark = pytest.mark.fast
@@ -23,11 +24,16 @@ def write_run(name, accuracy=None, subcommand="cv", **config):
     path.mkdir(parents=True)
     content = {"subcommand": subcommand, "command": "c", **RunConfig(**config).to_json()}
     (path / "config.json").write_text(json.dumps(content))
-    np.save(path / "folds.npy", np.array([0, 1, -1], np.int16))
-    if accuracy is not None:
+    if accuracy is not None:  # ten rows, of which so many are right, and one that was never held out
+        labels = np.arange(11) % 10
+        oof = np.eye(10, dtype=np.float32)[np.where(np.arange(11) < round(10 * accuracy), labels, (labels + 1) % 10)]
+        oof[10] = np.nan
+        arrays = {"folds": np.arange(11) % 2, "labels": labels, "oof_probabilities": oof, "test_probabilities": oof[:2]}
+        for file, array in arrays.items():
+            np.save(path / f"{file}.npy", array)
         metrics = {
-            "oof_accuracy": accuracy,
-            "oof_accuracy_interval": [accuracy - 0.1, accuracy + 0.05],
+            "oof_accuracy": 0.1234,  # no accuracy is taken from here
+            "oof_accuracy_interval": [0.1, 0.2],
             "train_sha256": "a",
             "test_sha256": "b",
             "ineligible": "it is from a smoke run" if config.get("smoke") else None,
@@ -60,8 +66,8 @@ def test_runs_are_listed_the_best_first_with_all_that_is_known(folder):
     assert frame["name"].tolist() == ["better", "worse", "stopped", "damaged", "lost", "strange"]
     assert frame["state"].tolist() == ["finished", "finished", "unfinished", "damaged", "damaged", "damaged"]
     worse = frame.iloc[1]
-    assert (worse.model, worse.seed, worse.epochs, worse.rows, worse.accuracy) == ("narrow", 3, 7, 2, 0.8)
-    assert (worse.low, worse.high, worse.seconds) == pytest.approx((0.7, 0.85, 61.2))
+    assert (worse.model, worse.seed, worse.epochs, worse.rows, worse.accuracy) == ("narrow", 3, 7, 10, 0.8)
+    assert (worse.low, worse.high, worse.seconds) == pytest.approx((*compute_accuracy_interval(8, 10), 61.2))
     assert frame["folder"].tolist()[0] == "runs/better" and "smoke" in frame["note"][0]
 
 

@@ -11,7 +11,7 @@ from digit_recognizer.data import csv as csv_blocks
 from digit_recognizer.data import dataset
 from digit_recognizer.data.csv import load_labels
 from digit_recognizer.data.dataset import load_test, load_train, pixels_to_images
-from digit_recognizer.io import hash_file
+from digit_recognizer.io import find_cache_dir, hash_file
 
 pytestmark = pytest.mark.fast
 
@@ -236,14 +236,14 @@ def write_train(path, ink=0, rows=4):
 
 @pytest.fixture
 def train(tmp_path, monkeypatch):
-    """A train.csv that counts as settled, whenever it was written."""
-    monkeypatch.setattr(dataset, "SETTLED_AFTER_NS", -1)
+    """A train.csv, and a cache folder of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return write_train(tmp_path / "train.csv")
 
 
 @pytest.fixture
-def cache_dir(tmp_path):
-    return tmp_path / ".cache"
+def cache_dir(train):
+    return find_cache_dir() / "tables"
 
 
 @pytest.fixture
@@ -295,10 +295,22 @@ def test_an_edit_of_equal_length_that_hides_its_time_is_noticed(train):
     assert load_train(train, cache=True).pixels[0, 0] == 5
 
 
-def test_a_csv_that_has_just_changed_is_not_kept(train, cache_dir, monkeypatch):
-    monkeypatch.setattr(dataset, "SETTLED_AFTER_NS", 10**12)
+def test_a_cache_beside_the_data_is_not_believed(train):
+    """Somebody's data folder may come with a `.cache`, as version 0.2 left it, whose labels are others."""
+    first = load_train(train, cache=True)
+    (kept,) = (find_cache_dir() / "tables").iterdir()
+    (train.parent / ".cache").mkdir()
+    shutil.move(kept, train.parent / ".cache" / "train.csv.npz")
+    change_array(train.parent / ".cache" / "train.csv.npz", labels=(first.labels + 1) % 10)
+    assert_same(load_train(train, cache=True), first)
+
+
+def test_a_cache_file_that_nobody_uses_is_removed(train, cache_dir):
     load_train(train, cache=True)
-    assert not cache_dir.exists()
+    (old,) = cache_dir.iterdir()
+    os.utime(old, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    load_train(write_train(train, ink=3), cache=True)
+    assert old not in cache_dir.iterdir()
 
 
 def test_arrays_of_other_csv_files_stay(train, readings):
@@ -352,17 +364,21 @@ DAMAGES = {
     "empty": lambda file: file.write_bytes(b""),
     "no zip": lambda file: file.write_text("[1]"),
     "an array is missing": lambda file: np.savez(file, pixels=np.zeros((4, 784), np.uint8)),
-    "a pickle": lambda file: change_array(file, origin=np.array([{}], object)),
-    "no JSON": lambda file: change_array(file, origin=np.zeros(3, np.uint8)),
-    "another version": lambda file: change_array(file, state=np.zeros(6, np.uint64)),
-    "too much": lambda file: change_array(file, more=np.zeros(1 << 21, np.uint8)),
+    "a pickle": lambda file: change_array(file, notes=np.array([{}], object)),
+    "no JSON": lambda file: change_array(file, notes=np.zeros(3, np.uint8)),
+    "notes that are no texts": lambda file: change_array(file, notes=np.frombuffer(b"[1]", np.uint8)),
+    "pixels of another type": lambda file: change_array(file, pixels=np.zeros((4, 784), np.float32)),
+    "pixels of another shape": lambda file: change_array(file, pixels=np.zeros((4, 783), np.uint8)),
+    "a row more": lambda file: change_array(file, pixels=np.zeros((5, 784), np.uint8)),
+    "a label out of range": lambda file: change_array(file, labels=np.array([0, 1, 2, 10])),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_cache_is_rebuilt(train, cache_dir, readings, damage):
     first = load_train(train, cache=True)
-    DAMAGES[damage](cache_dir / "train.csv.npz")
+    (kept,) = cache_dir.iterdir()
+    DAMAGES[damage](kept)
     assert_same(load_train(train, cache=True), first)
     assert len(readings) == 2
     assert_same(load_train(train, cache=True), first)
@@ -370,7 +386,7 @@ def test_a_damaged_cache_is_rebuilt(train, cache_dir, readings, damage):
 
 
 def test_without_a_writable_cache_loading_works_and_says_so(train, tmp_path):
-    (tmp_path / ".cache").write_text("no folder")
+    (tmp_path / "cache").write_text("no folder")
     table = load_train(train, cache=True)
     assert table.pixels.shape == (4, 784)
     assert any("cannot be written" in note for note in table.notes)

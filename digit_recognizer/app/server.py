@@ -41,7 +41,7 @@ from digit_recognizer.backend import import_keras
 from digit_recognizer.data.dataset import TrainTable, load_train, pixels_to_images
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.leaderboard import COLUMNS, FINISHED, is_run, runs
-from digit_recognizer.evaluation.metrics import count_confusions
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
 from digit_recognizer.evaluation.predictions import compare
 from digit_recognizer.io import find_free_path, hash_file, write_atomically
 from digit_recognizer.reporting.model_report import compute_saliency
@@ -492,13 +492,13 @@ def _join_lines(picture: PicturePrediction) -> str:
 
 def _describe_transfer(transfer: FinishedTransfer) -> dict[str, Any]:
     """What is shown of a transfer: how its classifier predicts the pictures that it was evaluated on."""
-    table = load_transfer_predictions(transfer)
+    table = load_transfer_predictions(transfer.path)
     label, predicted = (pd.Index(transfer.classes).get_indexer(table[column]) for column in ("label", "predicted"))
     if min(label.min(), predicted.min()) < 0:
         raise InputError("transfer.damaged", path=transfer.path / PREDICTIONS, column="label or predicted")
     return {
         "accuracy": float((label == predicted).mean()),
-        "interval": transfer.metrics.get("kept_accuracy_interval"),
+        "interval": compute_accuracy_interval(int((label == predicted).sum()), len(label)),
         "ineligible": None,
         "classes": transfer.classes,
         "history": [],

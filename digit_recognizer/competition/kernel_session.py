@@ -25,6 +25,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import read_json, write_json
 from digit_recognizer.models import build_config, load_model_module
+from digit_recognizer.records import CONFIG, METRICS
 from digit_recognizer.reporting.error_report import SHEET_ROWS, find_hardest, plot_rows
 from digit_recognizer.reporting.plots import (
     plot_class_counts,
@@ -34,7 +35,7 @@ from digit_recognizer.reporting.plots import (
     save_figure,
 )
 from digit_recognizer.training.cross_validation import CVResult, resume, run_cross_validation
-from digit_recognizer.training.run import CONFIG, METRICS, load_history
+from digit_recognizer.training.run import load_history
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,7 +157,7 @@ class Session:
                 raise InputError("kernel.earlier_differs", column=flag(name), received=received, other=value)
         write_json(path / CONFIG, content)
         # Kaggle's machines differ from session to session; what differed is in metrics.json
-        return resume(path, "cv", allow_inexact=True)
+        return resume(path, "cv", allow_inexact=True, submission=self.config.submission)
 
     def _find_weights(self, config: RunConfig) -> str:
         module = load_model_module(config.model)

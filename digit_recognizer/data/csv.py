@@ -51,14 +51,12 @@ class CsvContent:
         labels: int64 (n,), 0 to 9; None for a file without them.
         sha256: hash of the bytes that were read.
         notes: departures from Kaggle's own form that were accepted, one phrase each.
-        stat: the file's state while it was read.
     """
 
     pixels: np.ndarray
     labels: np.ndarray | None
     sha256: str
     notes: tuple[str, ...]
-    stat: os.stat_result
 
 
 def read_pixel_csv(path: Path, with_labels: bool) -> CsvContent:
@@ -99,7 +97,7 @@ def read_pixel_csv(path: Path, with_labels: bool) -> CsvContent:
         find_first_fault(path, header)
     if not len(pixels):
         raise InputError("csv.no_rows", path=path)
-    return CsvContent(pixels, labels, digest.hexdigest(), header.notes + notes, before)
+    return CsvContent(pixels, labels, digest.hexdigest(), header.notes + notes)
 
 
 def load_labels(path: Path) -> np.ndarray:

@@ -4,17 +4,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from digit_recognizer.config import name_model
+from digit_recognizer.data.dataset import load_train
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import is_claimed, load_npy, read_json
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval, evaluate
+from digit_recognizer.io import is_claimed
+from digit_recognizer.records import CONFIG, METRICS, TransferSummary, read_record
 from digit_recognizer.training.run import (
-    CONFIG,
-    METRICS,
+    FinishedRun,
+    find_input_dir,
     format_resume_command,
     load_config,
-    load_metrics,
+    load_run,
     load_run_config,
 )
+from digit_recognizer.training.transfers import PREDICTIONS, load_transfer_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +42,6 @@ COLUMNS = {
     "folder": "string",
     "input_dir": "string",
 }
-LARGEST = 2**53  # up to here floats hold every whole number
 # what a folder that has lost its config.json is recognized by
 TRACES = (METRICS, "folds.npy", "environment.json", "oof_probabilities.npy", "state.safetensors")
 
@@ -91,26 +96,16 @@ def _read_folders(folder: Path) -> Iterator[dict[str, Any]]:
             yield _clean({**row, **_read_run(path)})
         except (InputError, OSError) as error:
             yield _clean({**row, "state": DAMAGED, "note": error})
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError) as error:
-            yield _clean({**row, "state": DAMAGED, "note": InputError("run.metrics_invalid", path=path, reason=error)})
 
 
 def _clean(row: dict[str, Any]) -> dict[str, Any]:
-    """Columns in the types of the table; bytes of a path that are no text are escaped.
-
-    Raises:
-        ValueError: for what is no number, or out of its range.
-    """
+    """Columns in the types of the table; bytes of a path that are no text are escaped."""
     cleaned = dict(row)
     for name, value in row.items():
         if value is None:
             continue
         if COLUMNS[name] == "string":
             cleaned[name] = str(value).encode(errors="backslashreplace").decode()
-        elif isinstance(value, bool) or not 0 <= value <= (1 if name in ("accuracy", "low", "high") else LARGEST):
-            raise ValueError(f"{name} is {str(value)[:20]!r}")
-        else:
-            cleaned[name] = float(value) if COLUMNS[name] == "float64" else int(value)
     return cleaned
 
 
@@ -141,28 +136,38 @@ def _read_run(path: Path) -> dict[str, Any]:
 
 
 def _read_score(path: Path) -> dict[str, Any]:
-    metrics = load_metrics(path)
-    folds = load_npy(path / "folds.npy") if (path / "folds.npy").exists() else None
-    low, high = metrics.get("oof_accuracy_interval") or (None, None)
-    return {
-        "rows": None if folds is None else int((folds >= 0).sum()),
-        "accuracy": metrics["oof_accuracy"],
-        "low": low,
-        "high": high,
-        "seconds": metrics.get("elapsed_seconds"),
-        "note": metrics["ineligible"],
-    }
+    run = load_run(path)
+    labels, note = find_labels(run), run.metrics["ineligible"]
+    found = {"rows": int(run.held_out.sum()), "seconds": run.metrics.get("elapsed_seconds"), "note": note}
+    if labels is None:
+        unknown = "its accuracy is unknown, because its train.csv is not at hand"
+        return {**found, "note": note or (None if run.metrics["oof_accuracy"] is None else unknown)}
+    score = evaluate(run.oof_probabilities, labels, run.fold_of_row)
+    return {**found, "accuracy": score.oof_accuracy, **_name_ends(score.oof_accuracy_interval)}
 
 
 def _read_transfer(path: Path) -> dict[str, Any]:
-    metrics = read_json(path / METRICS)
-    of_first = metrics.get("accuracy") or {"per_seed": [None], "intervals": [(None, None)]}  # none was held out
-    low, high = metrics.get("kept_accuracy_interval", of_first["intervals"][0])  # 0.2.0 kept the first seed's model
-    return {
-        "rows": metrics.get("evaluated_pictures"),
-        "accuracy": metrics.get("kept_accuracy", of_first["per_seed"][0]),
-        "low": low,
-        "high": high,
-        "seconds": metrics.get("elapsed_seconds"),
-        "note": metrics.get("warning"),
-    }
+    metrics = read_record(path / METRICS, TransferSummary)
+    found = {"seconds": metrics.get("elapsed_seconds"), "note": metrics.get("warning")}
+    if not (path / PREDICTIONS).exists():  # none was held out
+        return found
+    table = load_transfer_predictions(path)
+    right = int((table["label"] == table["predicted"]).sum())
+    interval = compute_accuracy_interval(right, len(table))
+    return {**found, "rows": len(table), "accuracy": right / len(table), **_name_ends(interval)}
+
+
+def _name_ends(interval: tuple[float, float]) -> dict[str, float]:
+    return dict(zip(("low", "high"), interval, strict=True))
+
+
+def find_labels(run: FinishedRun) -> np.ndarray | None:
+    """The labels of a run's rows, int64 (n,): of its folder or, in version 0.2, of its train.csv; None if unknown."""
+    if run.labels is not None or not run.held_out.any():
+        return run.labels
+    try:
+        train = load_train(find_input_dir(run.path) / "train.csv", cache=True)
+    except InputError:
+        return None
+    same = train.sha256 == run.metrics["train_sha256"] and len(train.labels) == len(run.held_out)
+    return train.labels if same else None

@@ -1,5 +1,6 @@
 """What predictions are judged by: accuracy with its interval, calibration, confusions, and the paired comparison."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,21 +52,15 @@ class Score:
     _repr_pretty_ = show_as_text
 
     def to_json(self) -> dict[str, Any]:
-        """What metrics.json has of it; `from_json` reads it."""
+        """What metrics.json has of it, for other programs: what is read again is scored again."""
         pair = {name: getattr(self.confusion, name) for name in ("label", "prediction", "rows")}
         numbers = {name: value for name, value in vars(self).items() if name != "confusion"}
         return {**numbers, "most_frequent_confusion": pair}
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any], names: tuple[str, ...]) -> "Score":
-        """The score in the content of a metrics.json; `names` are the class names."""
-        return cls(
-            fold_accuracies=content["fold_accuracies"],
-            oof_accuracy=content["oof_accuracy"],
-            oof_accuracy_interval=tuple(content["oof_accuracy_interval"]),
-            calibration_error=content["calibration_error"],
-            confusion=Confusion(**content["most_frequent_confusion"], names=names),
-        )
+    @property
+    def is_known(self) -> bool:
+        """Whether there were labels to score by."""
+        return self.oof_accuracy == self.oof_accuracy  # NaN is not equal to itself
 
     def __str__(self) -> str:
         low, high = self.oof_accuracy_interval
@@ -77,6 +72,9 @@ class Score:
             ("most frequent confusion", str(self.confusion)),
         ]
         return "\n".join(f"{name:<28}{value}" for name, value in rows)
+
+
+UNKNOWN_SCORE = Score([], math.nan, (math.nan, math.nan), math.nan, Confusion(0, 0, 0))
 
 
 @dataclass(frozen=True)

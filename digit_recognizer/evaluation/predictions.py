@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +16,6 @@ from digit_recognizer.competition.submissions import (
     check_new_submission_path,
     check_submission,
     choose_submission_path,
-    is_line,
     load_submission,
     write_submission,
 )
@@ -30,14 +28,13 @@ from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import Comparison, Score, compare_predictions, evaluate
-from digit_recognizer.io import write_json, write_text
+from digit_recognizer.io import remove_claimed, write_json, write_text
+from digit_recognizer.records import CONFIG, METRICS
 from digit_recognizer.training.run import (
-    CONFIG,
     ENSEMBLE,
     IN_PYTHON,
     LABEL_SET,
     LOG,
-    METRICS,
     FinishedRun,
     Run,
     find_input_dir,
@@ -48,8 +45,6 @@ from digit_recognizer.training.transfers import is_transfer, load_transfer, load
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SUM_TOLERANCE = 0.01  # float16 rounds each of ten probabilities by up to 5e-4
 
 
 def load_run_for(path: Path, train: TrainTable, test: TestTable | None = None) -> FinishedRun:
@@ -66,8 +61,7 @@ def load_run_for(path: Path, train: TrainTable, test: TestTable | None = None) -
     run = load_run(path)
     if run.metrics["oof_accuracy"] is None:  # an ensemble with submissions of others
         raise InputError("evaluation.not_scored", path=path)
-    used = [("train", train, "oof", run.oof_probabilities), ("test", test, "test", run.test_probabilities)]
-    for name, table, kind, probabilities in used:
+    for name, table, probabilities in (("train", train, run.oof_probabilities), ("test", test, run.test_probabilities)):
         if table is None:
             continue
         if run.metrics[f"{name}_sha256"] != table.sha256:
@@ -75,31 +69,9 @@ def load_run_for(path: Path, train: TrainTable, test: TestTable | None = None) -
         received, rows = len(probabilities), len(table.pixels)
         if received != rows:
             raise InputError("evaluation.part_of_rows", path=path, received=received, file=f"{name}.csv", rows=rows)
-        check_probabilities(path / f"{kind}_probabilities.npy", probabilities, may_lack_rows=kind == "oof")
+    if not run.held_out.any():
+        raise InputError("report.nothing_held_out", path=path)
     return run
-
-
-def check_probabilities(path: Path, probabilities: np.ndarray, may_lack_rows: bool = False) -> None:
-    """Refuse probabilities that are not float (n, 10) with rows that sum to 1.
-
-    Args:
-        path: where they were saved; named in the error.
-        probabilities: as read.
-        may_lack_rows: whether a row may be all NaN, as an out-of-fold row is that was never held out.
-
-    Raises:
-        InputError: naming the first row at fault.
-    """
-    if probabilities.shape[1] != CLASSES:
-        raise InputError("evaluation.class_count", path=path, received=probabilities.shape[1], classes=CLASSES)
-    missing = np.isnan(probabilities).all(axis=1)
-    if not np.isfinite(probabilities[~missing]).all() or (missing.any() and not may_lack_rows):
-        raise InputError("evaluation.nan", path=path)
-    sums = np.where(missing, 1, probabilities.sum(axis=1, dtype=np.float64))
-    wrong = np.flatnonzero((probabilities < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE))
-    if len(wrong):
-        received = f"{sums[wrong[0]]:.3g}"
-        raise InputError("evaluation.probability_sum", path=path, line=int(wrong[0]) + 1, received=received)
 
 
 def find_held_out_rows(oof: np.ndarray) -> np.ndarray:
@@ -221,7 +193,7 @@ def _ask_for_tables(paths: Sequence[Path], call: str) -> Iterator[None]:
 
 def _compare_transfers(one: Path, other: Path) -> RunComparison:
     """Compare two transfers on the pictures that both evaluated, by name and content."""
-    tables = [load_transfer_predictions(load_transfer(path)) for path in (one, other)]
+    tables = [load_transfer_predictions(load_transfer(path).path) for path in (one, other)]
     if one.resolve() == other.resolve():  # two transfers may well predict the same
         raise InputError("evaluation.same_predictions", path=one, other=other)
     both = tables[0].merge(tables[1], on=["file", "sha256", "label"])
@@ -450,6 +422,8 @@ def ensemble(
             run=str(run.path),
         )
         run.write_array("folds", fold_of_row)
+        if table is not None:
+            run.write_array("labels", table.labels.astype(np.int8))
         run.write_array("oof_probabilities", oof)
         run.write_array("test_probabilities", predicted)
         write_text(run.path / LOG, f"{result}\n")
@@ -473,7 +447,7 @@ def _open_run(config: EnsembleConfig) -> Iterator[Run]:
             yield run
         except BaseException:
             if is_new:
-                shutil.rmtree(run.path, ignore_errors=True)
+                remove_claimed(run.path)
             raise
 
 
@@ -558,10 +532,7 @@ def weigh_by_nested_folds(members: np.ndarray, labels: np.ndarray, groups: np.nd
 def _load_member(path: Path, train: TrainTable | None, test: TestTable) -> Member:
     if train is not None and path.is_dir():
         run = load_run_for(path, train, test)
-        reason = run.metrics["ineligible"]
-        if not (reason is None or is_line(reason)):
-            raise InputError("evaluation.ineligible", path=path / "metrics.json", received=repr(reason)[:40])
-        return Member(path, run.test_probabilities, run.oof_probabilities, reason)
+        return Member(path, run.test_probabilities, run.oof_probabilities, run.metrics["ineligible"])
     if not os.path.lexists(path):
         raise InputError("evaluation.no_member", path=path)
     file = load_submission(path)

@@ -9,7 +9,7 @@ import numpy as np
 from digit_recognizer.data.dataset import TrainTable
 from digit_recognizer.data.labels import DIGITS
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.metrics import count_confusions
+from digit_recognizer.evaluation.metrics import compare_predictions, count_confusions
 from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
 from digit_recognizer.io import write_csv
 from digit_recognizer.reporting.html import Section
@@ -228,28 +228,29 @@ def describe_hard_rows(run: ExaminedRun, train: TrainTable, folder: Path) -> Sec
 def describe_members(run: ExaminedRun, train: TrainTable, folder: Path) -> list[Section]:
     """What an ensemble is made of, whether it is better than the best of that, and who errs where."""
     metrics, title = run.metrics, "Members"
-    try:
-        paths, best = [Path(member) for member in metrics["members"]], metrics["against_best_member"]
-        weights = metrics["weights"] or [None] * len(paths)
-        low, high = best["interval"]
-        words = (
-            f"{best['only_ensemble']:,} rows are right in the ensemble only, {best['only_member']:,} in its best "
-            f"member only, {best['member']}: exact McNemar test p = {best['p_value']:.3g}, difference "
-            f"{best['difference']:+.5f} (95 % interval {low:+.5f} to {high:+.5f})."
-        )
-        columns = {
-            "member": [str(path) for path in paths],
-            "accuracy": [f"{accuracy:.5f}" for accuracy in metrics["member_accuracies"]],
-            "weight": ["–" if weight is None else f"{weight:.3f}" for weight in weights],
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        return [Section(title, (f"Left out: {run.path / METRICS} is damaged: {error!s:.60}",))]
+    paths = [Path(member) for member in metrics.get("members", ())]
+    weights = metrics.get("weights") or [None] * len(paths)
+    if not paths or len(weights) != len(paths):
+        return [Section(title, (f"Left out: {run.path / METRICS} does not name them and their weights.",))]
+    columns = {
+        "member": [str(path) for path in paths],
+        "weight": ["–" if weight is None else f"{weight:.3f}" for weight in weights],
+    }
     try:
         oofs = np.stack([load_run_for(path, train).oof_probabilities for path in paths])
     except InputError as error:
-        left_out = f"Who errs where is left out: {error}"
-        return [Section(title, (words, left_out), table=(tuple(columns), *zip(*columns.values(), strict=True)))]
+        left_out = f"Their accuracies, and who errs where, are left out: {error}"
+        return [Section(title, (left_out,), table=(tuple(columns), *zip(*columns.values(), strict=True)))]
     wrong = (oofs.argmax(axis=2) != train.labels) & run.held_out
+    accuracies = 1 - wrong[:, run.held_out].mean(axis=1)
+    best = int(accuracies.argmax())
+    found = compare_predictions((run.predictions == train.labels)[run.held_out], ~wrong[best, run.held_out])
+    words = (
+        f"{found.only_one:,} rows are right in the ensemble only, {found.only_other:,} in its best member only, "
+        f"{paths[best]}: exact McNemar test p = {found.p_value:.3g}, difference {found.difference:+.5f} "
+        f"(95 % interval {found.interval[0]:+.5f} to {found.interval[1]:+.5f})."
+    )
+    columns["accuracy"] = [f"{accuracy:.5f}" for accuracy in accuracies]
     alone = wrong & (wrong.sum(axis=0) == 1)
     columns["errors"] = [f"{count:,}" for count in wrong.sum(axis=1)]
     columns["only this one is wrong"] = [f"{count:,}" for count in alone.sum(axis=1)]

@@ -1,6 +1,5 @@
 """A finished run, and what it shows of its data, its score and its training."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,7 @@ import numpy as np
 from digit_recognizer.data.dataset import TrainTable, load_test
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import CONFIDENCE, Score, count_confusions, evaluate, tabulate_calibration
-from digit_recognizer.evaluation.predictions import find_held_out_rows, load_run_for
-from digit_recognizer.io import load_npy, read_bytes
+from digit_recognizer.evaluation.predictions import load_run_for
 from digit_recognizer.reporting.html import Section
 from digit_recognizer.reporting.plots import (
     draw_figure,
@@ -27,13 +25,13 @@ from digit_recognizer.reporting.plots import (
     plot_samples,
     tidy_history,
 )
-from digit_recognizer.training.run import FinishedRun, load_config
+from digit_recognizer.training.run import HISTORY, FinishedRun, load_config
+from digit_recognizer.training.run import load_history as read_history
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_CERTAIN = 40  # test rows that are shown
-MOST_HISTORY_BYTES = 1 << 24  # a thousand epochs of ten folds have 1 MB
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,10 @@ class ExaminedRun(FinishedRun):
 
     Attributes:
         config: the content of config.json.
-        fold_of_row: int64 (n,): the fold in which each row was held out, -1 where it never was.
         score: on the rows that were held out.
     """
 
     config: dict[str, Any]
-    fold_of_row: np.ndarray
     score: Score
 
     @property
@@ -55,11 +51,6 @@ class ExaminedRun(FinishedRun):
         """The folds that were held out, counted from 0, in ascending order."""
         folds: list[int] = np.unique(self.fold_of_row[self.held_out]).tolist()
         return folds
-
-    @property
-    def held_out(self) -> np.ndarray:
-        """Bool (n,): the rows that a model which was not trained on them predicted."""
-        return self.fold_of_row >= 0
 
     @property
     def has_validation_set(self) -> bool:
@@ -85,16 +76,8 @@ def load_examined_run(path: Path, train: TrainTable) -> ExaminedRun:
         InputError: if it is of other data or part of it, held out no row, or is damaged.
     """
     run = load_run_for(path, train)
-    held_out = find_held_out_rows(run.oof_probabilities)
-    if not held_out.any():
-        raise InputError("report.nothing_held_out", path=path)
-    folds = load_npy(path / "folds.npy")
-    if folds.dtype.kind != "i" or folds.shape != (len(train.labels),) or (folds[held_out] < 0).any():
-        received = f"{folds.dtype} {folds.shape}"
-        raise InputError("report.folds", path=path / "folds.npy", received=received, rows=len(train.labels))
-    fold_of_row = np.where(held_out, folds, -1).astype(np.int64)
-    score = evaluate(run.oof_probabilities, train.labels, fold_of_row)
-    return ExaminedRun(**vars(run), config=load_config(path), fold_of_row=fold_of_row, score=score)
+    score = evaluate(run.oof_probabilities, train.labels, run.fold_of_row)
+    return ExaminedRun(**vars(run), config=load_config(path), score=score)
 
 
 def load_history(run: ExaminedRun) -> "pd.DataFrame":
@@ -106,12 +89,9 @@ def load_history(run: ExaminedRun) -> "pd.DataFrame":
     Raises:
         InputError: if the file is missing, damaged, or not of the folds that the run held out.
     """
-    import pandas as pd
-
-    path = run.path / "history.csv"
-    content = read_bytes(path, MOST_HISTORY_BYTES)
+    path, table = run.path / HISTORY, read_history(run.path)
     try:
-        history = tidy_history(pd.read_csv(io.BytesIO(content)))
+        history = tidy_history(table)
         if not np.isfinite(history[["fold", "epoch", "loss", "accuracy"]]).all(axis=None):
             raise ValueError("it holds NaN or text")
         history = history[history["fold"] < run.config.get("folds", np.inf)]  # then come those fitted on all rows

@@ -44,6 +44,7 @@ from digit_recognizer.errors import (
 )
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import LOCK, check_writable_folder, claim_folder, write_atomically
+from digit_recognizer.records import CONFIG
 from digit_recognizer.sweeps.ensembles import update_ensembles
 from digit_recognizer.sweeps.report import check_results, format_table, list_cautions, write_results
 from digit_recognizer.sweeps.statistics import select_records
@@ -67,7 +68,7 @@ from digit_recognizer.training.executors import Executor, count_threads, run_tas
 from digit_recognizer.training.hardware import POLICIES, choose_precision, name_processor
 from digit_recognizer.training.inputs import check_flag_combinations, count_parameters
 from digit_recognizer.training.reproducibility import ENVIRONMENT, compare_settings, load_environment
-from digit_recognizer.training.run import CONFIG, HISTORY, CVResult, load_history, load_run_config
+from digit_recognizer.training.run import HISTORY, CVResult, load_history, load_run_config
 
 # TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of
 # a model of seven million parameters. No reference of ours holds them: a bare `fit` on plain arrays, its model deleted

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from digit_recognizer.config import read_fields
+from digit_recognizer.config import HIGHEST_SEED, read_fields
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import read_bytes, write_atomically
+from digit_recognizer.io import parse_json, read_bytes, write_atomically
 from digit_recognizer.sweeps.study import Configuration, Range, Study, Value
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 TRIALS, TRIALS_DIR = "trials.jsonl", "trials"  # the table, and the folder of the trials' own folders
 NAME_DIGITS = 12
-LIMIT_BYTES = 1 << 30
+LIMIT_BYTES, LINE_LIMIT_BYTES = 1 << 26, 1 << 18  # a trial of 20 epochs has 1 kB
 
 State = Literal["done", "pruned", "failed"]
 Curve = tuple[float, ...]
@@ -113,7 +114,9 @@ class TrialRecord:
         Raises:
             ValueError: if the line holds no such record.
         """
-        content = json.loads(line)
+        if len(line) > LINE_LIMIT_BYTES:
+            raise ValueError(f"it has more than {LINE_LIMIT_BYTES:,} characters")
+        content = parse_json(line.encode())
         if not isinstance(content, dict) or len(content) != len(dataclasses.fields(cls)):
             raise ValueError("it is no record")
         values = read_fields(cls, content)
@@ -123,7 +126,12 @@ class TrialRecord:
         for name, possible in {
             "accuracy": all(0 <= share <= 1 for share in (*curves, record.untrained or 0, record.accuracy or 0)),
             "confusion": all(len(row) == classes and min(row) >= 0 for row in record.confusion),
-            "seconds": 0 <= record.seconds < math.inf,
+            "name": re.fullmatch(r"[\w-]{1,64}", record.name) is not None,  # of its folder
+            "seed": 0 <= record.seed <= HIGHEST_SEED,
+            "seconds": 0 <= record.seconds < 1e10,
+            "training_rows": 0 <= record.training_rows < 2**53,
+            "parameters": 0 <= record.parameters < 2**53,
+            "rows": 0 <= record.held_out_rows < 2**53,
             "classes": isinstance(names, list) and (not classes or not names or len(names) == classes),
             "val_curve": record.state != "done" or (record.accuracy is not None and len(record.val_curve) > 0),
         }.items():

@@ -18,13 +18,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import keras
 import numpy as np
 
+from digit_recognizer.config import UPPER_BOUNDS, matches_type
+from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import write_atomically
+from digit_recognizer.io import check_claim, parse_json, read_bytes, write_atomically
+from digit_recognizer.records import Count, Line, Seconds, Share, between
 
 if TYPE_CHECKING:
     from digit_recognizer.training.trainer import Trainer
@@ -36,6 +39,42 @@ COUNTERS = {
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
 }
 ARRAY_LISTS = ("model", "optimizer", "best_weights")
+
+
+def are_counters(counters: dict[str, dict[str, float]]) -> bool:
+    """Whether these are counters of callbacks: no other attribute of theirs is set."""
+    return all(values.keys() <= set(COUNTERS.get(name, ())) for name, values in counters.items())
+
+
+Epoch = Annotated[dict[str, float], lambda row: row.keys() >= {"fold", "epoch"}]
+
+
+class TrainingEntries(TypedDict):
+    """A `TrainingState` as JSON has it: in place of each list of arrays their number."""
+
+    phase: Literal[0, 1]
+    epoch: Count
+    stopped: bool
+    counters: Annotated[dict[str, dict[str, float]], are_counters]
+    history: list[Epoch]
+    seconds: Seconds
+    untrained_accuracy: Share | None
+    model: Count
+    optimizer: Count
+    best_weights: Count
+
+
+class StateEntries(TypedDict):
+    """A `RunState` as JSON has it, without its arrays."""
+
+    run: Line
+    finished_folds: Annotated[int, between(0, UPPER_BOUNDS["folds"])]
+    history: list[Epoch]
+    elapsed_seconds: Seconds
+    training_seconds: Seconds
+    submission: str | None
+    untrained_accuracy: Share | None
+    training: TrainingEntries | None
 
 
 @dataclass
@@ -111,7 +150,9 @@ def save_checkpoint(folder: Path, state: RunState) -> None:
         temporary.write_bytes(pack_state(state))
 
 
-def load_checkpoint(folder: Path, run: str) -> tuple[RunState | None, list[str]]:
+def load_checkpoint(
+    folder: Path, run: str, most_bytes: int = 1 << 32, rows: tuple[int, int] | None = None
+) -> tuple[RunState | None, list[str]]:
     """Read a run's state, or the generation before it where the newest is damaged or another run's.
 
     An unusable file is removed, so that it cannot become the previous generation of the next state.
@@ -119,6 +160,8 @@ def load_checkpoint(folder: Path, run: str) -> tuple[RunState | None, list[str]]
     Args:
         folder: of the run.
         run: whose state it must be.
+        most_bytes: a longer file is not read.
+        rows: for training and for test, which its probabilities must have; None leaves that unchecked.
 
     Returns:
         The newest intact state, None if there is none; and a sentence on each file that is not used.
@@ -129,10 +172,8 @@ def load_checkpoint(folder: Path, run: str) -> tuple[RunState | None, list[str]]
         if not os.path.lexists(path):
             continue
         try:
-            if not path.is_file():
-                raise ValueError("it is no regular file")
-            state = unpack_state(path.read_bytes())
-            if state.run != run:
+            state = unpack_state(read_bytes(path, most_bytes))
+            if state.run != run or (rows is not None and (len(state.oof), len(state.test)) != rows):
                 raise ValueError("it belongs to another run")
             return state, complaints
         except (ValueError, OSError) as error:
@@ -144,6 +185,7 @@ def load_checkpoint(folder: Path, run: str) -> tuple[RunState | None, list[str]]
 
 def remove_checkpoint(folder: Path) -> None:
     """Remove both generations: the results of a finished run are in its other files."""
+    check_claim(folder / STATE)
     for name in (STATE, PREVIOUS):
         (folder / name).unlink(missing_ok=True)
 
@@ -177,8 +219,12 @@ def unpack_state(content: bytes) -> RunState:
     if content[place] != signature:
         raise ValueError("its SHA-256 does not match")
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    described, arrays = json.loads(header["__metadata__"]["state"]), load(content)
+    described, arrays = parse_json(header["__metadata__"]["state"].encode()), load(content)
+    if not matches_type(described, StateEntries):  # its checksum shows that it is whole, not who wrote it
+        raise ValueError("its entries are not those of a state")
     try:
+        if any((arrays[name].dtype, arrays[name].shape[1:]) != (np.float32, (CLASSES,)) for name in ("oof", "test")):
+            raise ValueError("its probabilities are none")
         training = described.pop("training")
         if training is not None:
             training |= {name: [arrays[f"{name}.{n}"] for n in range(training[name])] for name in ARRAY_LISTS}
@@ -238,6 +284,10 @@ def restore_callbacks(trainer: "Trainer", state: TrainingState) -> None:
         for name, value in state.counters.get(type(callback).__name__, {}).items():
             setattr(callback, name, value)
         if hasattr(callback, "best_weights") and state.best_weights:
+            if len(state.best_weights) != sum(
+                id(weight) not in _find_frozen(trainer.model) for weight in trainer.model.weights
+            ):
+                raise InputError("run.state_of_another_model")
             callback.best_weights = _insert_weights(trainer.model, state.best_weights)
 
 

@@ -13,6 +13,7 @@ configuration.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,10 +47,18 @@ from digit_recognizer.data.dataset import (
 from digit_recognizer.data.frames import TableSource, read_test_table, read_train_table
 from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds, count_duplicates
-from digit_recognizer.errors import DivergedError, InputError, LostError, WriteError, reading_its_own_files
+from digit_recognizer.errors import (
+    DivergedError,
+    InputError,
+    LostError,
+    UnusableRunError,
+    WriteError,
+    reading_its_own_files,
+)
 from digit_recognizer.evaluation.metrics import Score, evaluate
 from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
 from digit_recognizer.models import Builder, build_config, register_model
+from digit_recognizer.records import CONFIG, METRICS
 from digit_recognizer.training.callbacks import (
     Progress,
     Trackers,
@@ -78,10 +87,8 @@ from digit_recognizer.training.reproducibility import (
     record_environment,
 )
 from digit_recognizer.training.run import (
-    CONFIG,
     IN_PYTHON,
     LABEL_SET,
-    METRICS,
     CVResult,
     FinishedRun,
     Run,
@@ -167,7 +174,8 @@ def cross_validate(
         started_with, _ = load_run_config(folder, subcommand)
         if differing := compare_settings(started_with, config):
             raise InputError("run.other_settings", path=folder, received=", ".join(differing))
-        return resume(folder, subcommand, dataset=dataset, callbacks=callbacks, executor=executor)
+        place = config.submission
+        return resume(folder, subcommand, submission=place, dataset=dataset, callbacks=callbacks, executor=executor)
     return run_cross_validation(
         config,
         single_split=single_split,
@@ -299,7 +307,7 @@ def _train_and_score(
     """Train the folds that are not finished, and finalize the run."""
     environment = record_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
-    restore_checkpoint(run, dataset, run_id=environment["run"])
+    restore_checkpoint(run, dataset, environment["run"], most_bytes=estimate_bytes(config, dataset))
     log_run_start(run, config, dataset, precision)
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
@@ -317,9 +325,10 @@ def _train_and_score(
     return result
 
 
-def restore_checkpoint(run: Run, dataset: Dataset, run_id: str) -> None:
+def restore_checkpoint(run: Run, dataset: Dataset, run_id: str, most_bytes: int) -> None:
     """Set `run.state` to what an interrupted session has saved; to an empty one if there is no checkpoint."""
-    state, warnings = load_checkpoint(run.path, run_id)
+    rows = len(dataset.labels), len(dataset.test_images)
+    state, warnings = load_checkpoint(run.path, run_id, most_bytes, rows)
     for note in (*dataset.notes, *warnings):
         run.log(f"note: {note}")
     if state is None:
@@ -536,6 +545,8 @@ def replay(history: Sequence[dict[str, Any]], callbacks: Sequence[keras.callback
 def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) -> CVResult:
     """Score the out-of-fold predictions and write everything; metrics.json comes last and marks the run as finished."""
     state = run.state
+    if not np.isfinite(state.oof[setup.fold_of_row >= 0]).all():  # it counts a fold as finished that is not
+        raise UnusableRunError("run.state_of_another_model")
     run.write_array("oof_probabilities", state.oof)
     run.write_array("test_probabilities", state.test)
     score = evaluate(state.oof, dataset.labels, setup.fold_of_row, dataset.class_names)
@@ -544,7 +555,7 @@ def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) ->
         provenance = make_provenance(run.path, run.command, setup.environment["commit"], metrics)
         metrics["submission"] = str(write_run_submission(run, setup.config, dataset, provenance))
     metrics["elapsed_seconds"] = run.elapsed_seconds
-    result = read_result(FinishedRun(run.path, metrics, state.oof, state.test), dataset.labels)
+    result = read_result(FinishedRun(run.path, metrics, state.oof, state.test, setup.fold_of_row, dataset.labels))
     run.log(format_result(result))
     trackers.log_result(metrics)  # before metrics.json, so that a run killed in between logs it again
     write_json(run.path / METRICS, metrics)
@@ -585,7 +596,7 @@ def explain_ineligible(config: RunConfig, dataset: Dataset) -> str | None:
 def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenance: Provenance) -> Path:
     """Write the submission. The checkpoint names its path first, so that a resumed run recognizes its own file."""
     state = run.state
-    if state.submission:
+    if state.submission and is_own_place(run.path, Path(state.submission), config.submission):
         path = Path(state.submission)
     elif config.submission is not None:
         path = config.submission
@@ -604,6 +615,12 @@ def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenan
         except FileExistsError:  # it was free before training
             taken, path = path, find_free_path(path.parent, path.stem, *SUFFIXES)
             run.log(f"another command has written {taken} meanwhile, so this run's submission is {path}")
+
+
+def is_own_place(run_dir: Path, place: Path | None, named: Path | None = None) -> bool:
+    """Whether a run may write its submission there: in its folder, in submissions/, or beside the one `named` to it."""
+    folders = [run_dir, SUBMISSIONS, *([named.parent] if named else [])]
+    return place is None or os.path.realpath(place.parent) in map(os.path.realpath, folders)
 
 
 def name_run(config: RunConfig) -> str:
@@ -627,6 +644,7 @@ def resume(
     subcommand: str,
     *,
     allow_inexact: bool = False,
+    submission: Path | None = None,
     dataset: Dataset | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     executor: Executor | None = None,
@@ -638,6 +656,8 @@ def resume(
         subcommand: the command that started it, "cv" or "train".
         allow_inexact: resume even where versions, threads or other parts of the environment have changed; metrics.json
             lists the differences.
+        submission: the file to write. None takes the one that the run's config.json names, if that is in the run
+            folder or in submissions/; a folder from elsewhere says nothing about other places of this machine.
         dataset: as in `run_cross_validation`; a finished run is checked against it and against the installed code.
         callbacks: as there.
         executor: as there; it may be another than the run was started with.
@@ -657,6 +677,16 @@ def resume(
     run, config = Run.reopen(path, subcommand)
     with run, add_resume_hint(run):
         run.started = started
+        if submission is not None:
+            try:
+                check_new_submission_path(submission, config.input_dir)
+            except InputError as error:
+                if error.code != "submission.exists":  # it may be this run's own; then it is equal
+                    raise
+            config = config.replace(submission=submission)
+        elif not is_own_place(path, config.submission):
+            run.log(f"note: {config.submission} is not written: it is outside the run. Name it anew by --submission.")
+            config = config.replace(submission=path / "submission.csv")
         check_trainable(config, executor)
         dataset = dataset or load_dataset(config)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
@@ -666,13 +696,25 @@ def resume(
 def show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVResult:
     """Print the result of a finished run; a data set that is passed must be the one that it was made with."""
     with reading_its_own_files():
-        result = read_result(load_run(path), None if dataset is None else dataset.labels)
+        run = load_run(path)
+        labels = run.labels if dataset is None else dataset.labels
+        if labels is None:  # a folder of version 0.2
+            with contextlib.suppress(InputError):
+                labels = _load_same_labels(run, subcommand)
+        result = read_result(run, labels)
     if dataset is not None:
         check_finished(path, subcommand, dataset)
     with contextlib.suppress(OSError):  # a run killed in its very last step; or it lies where nobody may write
         remove_checkpoint(path)
     print_line(f"{path} has finished.\n{format_result(result)}")
     return result
+
+
+def _load_same_labels(run: FinishedRun, subcommand: str) -> np.ndarray | None:
+    """The labels of a run's rows from its train.csv; None if that is another by now. Errors are those of the file."""
+    dataset = load_dataset(load_run_config(run.path, subcommand)[0])
+    same = dataset.train_sha256 == run.metrics["train_sha256"] and len(dataset.labels) == len(run.held_out)
+    return dataset.labels if same else None
 
 
 @contextlib.contextmanager

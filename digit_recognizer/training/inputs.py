@@ -5,6 +5,7 @@ pass, not 150. Features are kept in files; a file's name is a hash of all that i
 changes gets a new file beside the old one.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -23,7 +24,7 @@ from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment,
 from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import check_free_disk, hash_file, write_atomically
+from digit_recognizer.io import check_free_disk, find_cache_dir, hash_file, remove_unused, write_atomically
 from digit_recognizer.models import SEEN_TEST_ROWS, construct_model, load_model_module, read_options
 from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.reproducibility import derive_seed
@@ -64,9 +65,10 @@ def make_inputs(dataset: Dataset, config: RunConfig) -> Inputs:
     if not hasattr(module, "split_backbone"):
         train, test = (preprocess_images(images, config.preprocess) for images in (dataset.images, dataset.test_images))
         return Inputs(train[None], test, augment, from_backbone=False)
-    # a read-only input folder, as on Kaggle, leaves features in memory for the length of the run
-    folder = config.input_dir / ".cache"
-    cache_dir = folder if os.access(folder if folder.exists() else config.input_dir, os.W_OK) else None
+    cache_dir = None  # a user without a home leaves features in memory for the length of the run
+    with contextlib.suppress(OSError):
+        (folder := find_cache_dir() / "features").mkdir(parents=True, exist_ok=True)
+        cache_dir = folder
     with precision_policy(config.precision):
         lower = module.split_backbone(build_fresh_model(config), config.unfreeze).lower
         versions = [load_features(lower, dataset.images, cache_dir, label="training rows")]
@@ -122,14 +124,17 @@ def load_features(
 
     Example:
         >>> halves = vgg16.split_backbone(build_model("vgg16", weights=None))          # doctest: +SKIP
-        >>> load_features(halves.lower, dataset.images, Path("input/.cache")).shape    # doctest: +SKIP
+        >>> load_features(halves.lower, dataset.images, Path("cache")).shape    # doctest: +SKIP
         (42000, 512)
     """
     if cache_dir is None:
         return compute_features(lower, images, version, batch_size, label)
     path = cache_dir / f"features-{_hash_origin(lower, images, version, batch_size)}.npy"
     if _is_intact(path):
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        kept: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        if (kept.dtype, kept.shape) == (np.float32, (len(images), *lower.output_shape[1:])) and np.isfinite(kept).all():
+            os.utime(path)  # so that it is not taken for unused
+            return kept
     # found now, and not after minutes of computing
     check_free_disk(cache_dir, 4 * len(images) * math.prod(lower.output_shape[1:]))
     features = compute_features(lower, images, version, batch_size, label)
@@ -140,6 +145,7 @@ def load_features(
         digest = bytes.fromhex(hash_file(temporary))
         with temporary.open("ab") as file:
             file.write(digest)  # behind the array, where np.load does not read
+    remove_unused(cache_dir)
     return features
 
 

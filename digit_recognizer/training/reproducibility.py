@@ -26,13 +26,13 @@ from digit_recognizer.competition.submissions import find_commit
 from digit_recognizer.config import RunConfig, flag, is_own_model
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError, UnusableRunError, reading_its_own_files
-from digit_recognizer.io import hash_file, load_npy, read_json, write_json
+from digit_recognizer.io import hash_file, load_npy, write_json
 from digit_recognizer.models import describe_source
+from digit_recognizer.records import Environment, read_record
 from digit_recognizer.training.executors import Executor, count_threads, run_task
-from digit_recognizer.training.hardware import POLICIES, check_devices, choose_precision, name_processor
-from digit_recognizer.training.run import Run, load_run_config
+from digit_recognizer.training.hardware import check_devices, choose_precision, name_processor
+from digit_recognizer.training.run import ENVIRONMENT, Run, load_run_config
 
-ENVIRONMENT = "environment.json"
 PACKAGE = Path(__file__).resolve().parents[1]
 
 Purpose = Literal["folds", "fit", "validation", "cached augmentations", "augmented copies", "synthetic"]
@@ -263,6 +263,7 @@ def record_environment(
         "resumed_with_differences": inexact,
     }
     run.write_array("folds", fold_of_row)
+    run.write_array("labels", dataset.labels.astype(np.int8))
     write_json(path, environment)
     return environment
 
@@ -312,17 +313,4 @@ def load_environment(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: if the record is missing or damaged.
     """
-    kinds: dict[str, Any] = {
-        "run": str,
-        "commit": (str, type(None)),
-        "fingerprint": dict,
-        "resumed_with_differences": list,
-    }
-    path = folder / ENVIRONMENT
-    content = read_json(path)
-    for name, kind in kinds.items():
-        if not isinstance(content, dict) or not isinstance(content.get(name, 0), kind):
-            raise InputError("run.environment_damaged", path=path, column=name)
-    if content["fingerprint"].get("precision") not in list(POLICIES):
-        raise InputError("run.environment_damaged", path=path, column="precision")
-    return dict(content)
+    return read_record(folder / ENVIRONMENT, Environment)

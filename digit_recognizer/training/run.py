@@ -4,6 +4,7 @@ runs/<time>-<model>/
     config.json               every field of the configuration, and the command
     environment.json          versions, machine, commit, precision: the fingerprint that resuming compares
     folds.npy                 int16 (n,): the fold in which each row was held out; -1 for never (`train`)
+    labels.npy                int8 (n,): the labels of the rows, by which the probabilities are scored when read again
     history.csv               one line per fold and epoch: fold, epoch, loss, accuracy, val_loss, …, lr, seconds
     oof_probabilities.npy     float32 (n, classes); NaN in rows that were never held out (`train`)
     test_probabilities.npy    float32 (m, classes), mean over the models that are submitted: the folds' or the refits
@@ -13,7 +14,8 @@ runs/<time>-<model>/
     log.txt                   what was printed
     .lock                     empty; held by the process at work, it keeps a second one out
 
-`ensemble` leaves config.json, folds.npy (0 or -1), both arrays of probabilities (float64), metrics.json and log.txt.
+`ensemble` leaves config.json, folds.npy (0 or -1), labels.npy, both arrays of probabilities (float64), metrics.json and
+log.txt.
 A run of a model's file has a copy of it, which config.json names and from then on the run uses. `train` adds
 learning_curves.png, `--tensorboard` a folder tensorboard/ of event files, and MLflow, where it is in use,
 mlflow.json with the run's id there. A run under way also has state.safetensors and the generation before it (see
@@ -21,9 +23,8 @@ mlflow.json with the run's id there. A run under way also has state.safetensors 
 """
 
 import contextlib
-import math
+import io
 import os
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,11 +40,19 @@ from digit_recognizer.competition.submissions import (
     remove_submission,
     write_submission,
 )
-from digit_recognizer.config import RunConfig, name_model
-from digit_recognizer.console import format_command, format_seconds, print_line, raise_if_interrupted, show_as_text
+from digit_recognizer.config import UPPER_BOUNDS, RunConfig, name_model
+from digit_recognizer.console import (
+    clean_lines,
+    format_command,
+    format_seconds,
+    print_line,
+    raise_if_interrupted,
+    show_as_text,
+)
+from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
 from digit_recognizer.errors import InputError, reading_its_own_files
-from digit_recognizer.evaluation.metrics import Score
+from digit_recognizer.evaluation.metrics import UNKNOWN_SCORE, Score, evaluate
 from digit_recognizer.io import (
     LOCK,
     TEMPORARY,
@@ -51,7 +60,9 @@ from digit_recognizer.io import (
     load_npy,
     make_folder,
     make_free_folder,
+    read_bytes,
     read_json,
+    remove_claimed,
     sweep_temporaries,
     write_atomically,
     write_csv,
@@ -59,6 +70,7 @@ from digit_recognizer.io import (
     write_npy,
     write_text,
 )
+from digit_recognizer.records import CONFIG, METRICS, Config, Environment, RunMetrics, read_record
 
 if TYPE_CHECKING:
     import pandas
@@ -66,7 +78,8 @@ if TYPE_CHECKING:
     from digit_recognizer.training.checkpoint import RunState, TrainingState
 
 RUNS = Path("runs")
-CONFIG, METRICS, LOG, HISTORY = "config.json", "metrics.json", "log.txt", "history.csv"
+LOG, HISTORY, ENVIRONMENT = "log.txt", "history.csv", "environment.json"
+FOLDS, LABELS = "folds.npy", "labels.npy"
 IN_PYTHON = "in_python"  # in the config.json of a run that a call started: its `needs_call`, see `Run`
 HISTORY_COLUMNS = (  # of history.csv, after fold and epoch (from 1)
     *("loss", "accuracy", "val_loss", "val_accuracy", "holdout_loss", "holdout_accuracy"),
@@ -74,14 +87,8 @@ HISTORY_COLUMNS = (  # of history.csv, after fold and epoch (from 1)
 )
 ENSEMBLE = "ensemble"  # the command and the model of a run that combines others
 LABEL_SET = "classes"  # in metrics.json, the names of the classes; digits have no such entry
-HIGHEST_METRICS = {  # none is below 0
-    "oof_accuracy": 1.0,
-    "calibration_error": 1.0,
-    "elapsed_seconds": math.inf,
-    "training_seconds": math.inf,
-    "untrained_accuracy": 1.0,
-}
-REQUIRED_METRICS = ("oof_accuracy", "train_sha256", "test_sha256", "ineligible")
+SUM_TOLERANCE = 0.01  # float16 rounds each of ten probabilities by up to 5e-4
+MOST_HISTORY_BYTES = 1 << 24  # a thousand epochs of ten folds have 1 MB
 
 
 class Run:
@@ -93,6 +100,7 @@ class Run:
         command: the command line, or the call, that started it.
         is_call: whether a call from Python started it.
         needs_call: whether only the same call can resume it, because its tables or its model are in no file.
+        submission: the file that it was told to write; None if none was named.
         state: what is finished so far, as the checkpoint holds it; set before anything is trained.
 
     Example:
@@ -105,6 +113,7 @@ class Run:
     def __init__(self, path: Path, subcommand: str = "cv", command: str = "", lock: FileLock | None = None) -> None:
         self.path, self.subcommand, self.command, self.lock = path, subcommand, command, lock
         self.is_call = self.needs_call = False
+        self.submission: Path | None = None
         self.started, self.earlier_seconds = time.perf_counter(), 0.0
         log = path / LOG
         self._log_text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
@@ -140,11 +149,12 @@ class Run:
                 raise InputError("run.exists" if taken == CONFIG else "run.folder_not_empty", path=path, received=taken)
             run = cls(path, subcommand, call or format_command_line(), lock)
             run.is_call, run.needs_call = bool(call), needs_call
+            run.submission = config.submission if isinstance(config, RunConfig) else None
             try:
                 run._write_config(config)
             except BaseException:  # a full disk: a folder without a configuration says nothing
                 if is_new:
-                    shutil.rmtree(path, ignore_errors=True)
+                    remove_claimed(path)
                 raise
         return run
 
@@ -176,8 +186,9 @@ class Run:
             config, command = load_run_config(path, subcommand)
         lock = claim_folder(path)
         for folder in (path, path / "models"):
-            sweep_temporaries(folder, all_of_them=True)
+            sweep_temporaries(folder)
         run = cls(path, subcommand, command, lock)
+        run.submission = config.submission
         run.is_call, run.needs_call = IN_PYTHON in content, content.get(IN_PYTHON) is True
         return run, config
 
@@ -200,7 +211,7 @@ class Run:
         """What to type in order to resume the run."""
         if self.needs_call:
             return f"the same call of cross_validate with run_dir={str(self.path)!r}"
-        return format_resume_command(self.path, self.subcommand)
+        return format_resume_command(self.path, self.subcommand, self.submission)
 
     def save_checkpoint(self, training: "TrainingState | None" = None) -> None:
         """Write the checkpoint: what is finished, and the training of the fold under way."""
@@ -213,7 +224,7 @@ class Run:
     def log(self, text: str) -> None:
         """Print a line, and keep it in log.txt."""
         print_line(text)
-        self._log_text += text + "\n"
+        self._log_text += clean_lines(text) + "\n"
         write_text(self.path / LOG, self._log_text)
 
     def write_array(self, name: str, array: np.ndarray) -> None:
@@ -227,9 +238,9 @@ class Run:
         write_csv(self.path / HISTORY, pd.DataFrame(history))
 
 
-def format_resume_command(path: Path, subcommand: str) -> str:
-    """What to type in order to resume a run of cv or train."""
-    return format_command(subcommand, "--resume", path)
+def format_resume_command(path: Path, subcommand: str, submission: Path | None = None) -> str:
+    """What to type in order to resume a run of cv or train, with the submission that it was told to write."""
+    return format_command(subcommand, "--resume", path, *(["--submission", submission] if submission else []))
 
 
 def format_next_command(path: Path) -> str:
@@ -253,12 +264,14 @@ def format_next_command(path: Path) -> str:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run folder read again; arrays as in the module's docstring."""
+    """A run folder read again; arrays as in the module's docstring. `labels` is None in a folder of version 0.2."""
 
     path: Path
     metrics: dict[str, Any]
     oof_probabilities: np.ndarray
     test_probabilities: np.ndarray
+    fold_of_row: np.ndarray
+    labels: np.ndarray | None
 
     @property
     def label_set(self) -> LabelSet:
@@ -270,36 +283,45 @@ class FinishedRun:
         content = self.metrics.get(LABEL_SET)
         return DIGITS if content is None else parse_label_set(content, self.path / METRICS)
 
+    @property
+    def held_out(self) -> np.ndarray:
+        """Bool (n,): the rows that a model which was not trained on them predicted."""
+        return self.fold_of_row >= 0
+
 
 def load_run(path: Path) -> FinishedRun:
-    """Read a finished run.
+    """Read a finished run: this is how every command gets its probabilities.
 
     Raises:
-        InputError: if `path` is no run folder, or its run has not finished.
+        InputError: if `path` is no run folder, its run has not finished, or one of its files is damaged.
     """
     metrics = load_metrics(path)
     oof, test = (_load_probabilities(path / f"{name}_probabilities.npy") for name in ("oof", "test"))
-    return FinishedRun(path, metrics, oof, test)
+    rows, held_out = len(oof), np.isfinite(oof).all(axis=1)
+    folds = _load_whole_numbers(path / FOLDS, "run.folds", rows, UPPER_BOUNDS["folds"])
+    if (folds[held_out] < 0).any():
+        raise InputError("run.folds", path=path / FOLDS, received="no fold of a row that was held out", rows=rows)
+    labels = None
+    if os.path.lexists(path / LABELS):
+        labels = _load_whole_numbers(path / LABELS, "run.labels", rows, CLASSES - 1)
+        if (labels < 0).any():
+            raise InputError("run.labels", path=path / LABELS, received=int(labels.min()), rows=rows)
+    return FinishedRun(path, metrics, oof, test, np.where(held_out, folds, -1), labels)
 
 
 def load_metrics(path: Path) -> dict[str, Any]:
     """Read the metrics.json of a finished run.
 
     Raises:
-        InputError: if `path` is no run folder, its run has not finished, or an entry is missing that every run has.
+        InputError: if `path` is no run folder of cv, train or ensemble, its run has not finished, or an entry is
+            missing or wrong.
     """
-    if not (path / CONFIG).exists():
-        raise InputError("run.no_run", path=path)
-    if not (path / METRICS).exists():
+    config = load_config(path)
+    if not os.path.lexists(path / METRICS):
         raise InputError("run.unfinished", path=path)
-    metrics = read_json(path / METRICS)
-    missing = [name for name in REQUIRED_METRICS if not isinstance(metrics, dict) or name not in metrics]
-    if missing:
-        content = read_json(path / CONFIG)
-        if isinstance(content, dict) and content.get("subcommand") == "transfer":
-            raise InputError("run.other_command", path=path, received="transfer", expected="cv or train")
-        raise InputError("run.metric_missing", path=path / METRICS, column=missing[0])
-    return dict(metrics)
+    if config.get("subcommand") == "transfer":
+        raise InputError("run.other_command", path=path, received="transfer", expected="cv or train")
+    return read_record(path / METRICS, RunMetrics)
 
 
 def load_config(path: Path, *subcommands: str) -> dict[str, Any]:
@@ -308,11 +330,9 @@ def load_config(path: Path, *subcommands: str) -> dict[str, Any]:
     Raises:
         InputError: if `path` is no run folder, or none of `subcommands`, where some are named, started it.
     """
-    if not (path / CONFIG).exists():
+    if not os.path.lexists(path / CONFIG):
         raise InputError("run.no_run", path=path)
-    content = read_json(path / CONFIG)
-    if not isinstance(content, dict):
-        raise InputError("run.no_configuration", path=path / CONFIG, reason=f"It holds a {type(content).__name__}.")
+    content = read_record(path / CONFIG, Config)
     if subcommands and content.get("subcommand") not in subcommands:
         started_by, expected = content.get("subcommand", "another version"), " or ".join(subcommands)
         raise InputError("run.other_command", path=path, received=started_by, expected=expected)
@@ -325,10 +345,8 @@ def load_run_config(path: Path, *subcommands: str) -> tuple[RunConfig, str]:
     Raises:
         InputError: as `load_config`, or if it is no configuration of this version.
     """
-    content = load_config(path, *subcommands)
-    content.pop("subcommand")
-    content.pop(IN_PYTHON, None)
-    command = str(content.pop("command", ""))
+    command = load_config(path, *subcommands).get("command", "")
+    content = {k: v for k, v in read_json(path / CONFIG).items() if k not in ("subcommand", "command", IN_PYTHON)}
     try:
         config = RunConfig.from_json(content)
     except InputError as error:
@@ -354,26 +372,72 @@ def find_weights(path: Path, number: int, config: RunConfig) -> Path:
 
 
 def find_input_dir(*paths: Path) -> Path:
-    """The input folder named in the first run's config.json; else input/."""
+    """The input folder named in the first run's config.json; else input/. Tables there are only read."""
     for path in paths:
-        content = read_json(path / CONFIG) if (path / CONFIG).is_file() else None
-        if isinstance(content, dict) and isinstance(content.get("input_dir"), str):
-            return Path(content["input_dir"])
+        if (path / CONFIG).is_file() and (named := load_config(path).get("input_dir")) is not None:
+            return Path(named)
     return Path("input")
 
 
 def load_history(path: Path) -> "pandas.DataFrame":
-    """The history of a run as a table; see the module's docstring for its columns."""
+    """The history of a run as a table; see the module's docstring for its columns.
+
+    Raises:
+        InputError: if there is none, or it is longer than 16 MiB or no table.
+    """
     import pandas as pd
 
-    return pd.read_csv(path / HISTORY)
+    content = read_bytes(path / HISTORY, MOST_HISTORY_BYTES)
+    try:
+        return pd.read_csv(io.BytesIO(content))
+    except ValueError as error:  # pandas' own errors too
+        raise InputError("report.history", path=path / HISTORY, received=" ".join(str(error).split())) from error
 
 
 def _load_probabilities(path: Path) -> np.ndarray:
+    """Read probabilities, float (n, 10), rows of which sum to 1; out of fold a row may be NaN: it was never held out.
+
+    Raises:
+        InputError: naming the first row at fault.
+    """
     array = load_npy(path)
     if array.ndim != 2 or array.dtype.kind != "f":
         raise InputError("run.no_probabilities", path=path, received=f"{array.dtype} {array.shape}")
+    check_probabilities(path, array, may_lack_rows=path.name.startswith("oof"))
     return array
+
+
+def check_probabilities(path: Path, probabilities: np.ndarray, may_lack_rows: bool = False) -> None:
+    """Refuse probabilities that are not float (n, 10) with rows that sum to 1.
+
+    Args:
+        path: where they were saved; named in the error.
+        probabilities: as read.
+        may_lack_rows: whether a row may be all NaN, as an out-of-fold row is that was never held out.
+
+    Raises:
+        InputError: naming the first row at fault.
+    """
+    if probabilities.shape[1] != CLASSES:
+        raise InputError("evaluation.class_count", path=path, received=probabilities.shape[1], classes=CLASSES)
+    missing = np.isnan(probabilities).all(axis=1)
+    if not np.isfinite(probabilities[~missing]).all() or (missing.any() and not may_lack_rows):
+        raise InputError("evaluation.nan", path=path)
+    sums = np.where(missing, 1, probabilities.sum(axis=1, dtype=np.float64))
+    wrong = np.flatnonzero((probabilities < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE))
+    if len(wrong):
+        received = f"{sums[wrong[0]]:.3g}"
+        raise InputError("evaluation.probability_sum", path=path, line=int(wrong[0]) + 1, received=received)
+
+
+def _load_whole_numbers(path: Path, code: str, rows: int, highest: int) -> np.ndarray:
+    """Read one whole number per row, -1 to `highest`, as int64."""
+    array = load_npy(path)
+    if array.dtype.kind not in "iu" or array.shape != (rows,):
+        raise InputError(code, path=path, received=f"{array.dtype} {array.shape}", rows=rows)
+    if rows and not -1 <= int(array.min()) <= int(array.max()) <= highest:
+        raise InputError(code, path=path, received=f"{array.min()} to {array.max()}", rows=rows)
+    return array.astype(np.int64)
 
 
 def _find_content(folder: Path) -> str | None:
@@ -443,7 +507,7 @@ class CVResult:
         frame.insert(0, "prediction", probabilities.argmax(axis=1))
         if self.labels is not None:
             frame.insert(0, "label", self.labels[held_out])
-        return frame.assign(fold=load_npy(self.run_dir / "folds.npy")[held_out])
+        return frame.assign(fold=load_npy(self.run_dir / FOLDS)[held_out])
 
     @property
     def history(self) -> "pandas.DataFrame":
@@ -490,9 +554,8 @@ def read_run_provenance(path: Path) -> Provenance:
     Raises:
         InputError: if the run has not finished, or its files are damaged.
     """
-    environment, command = read_json(path / "environment.json"), load_config(path, "cv", "train").get("command", "")
-    commit = environment.get("commit") if isinstance(environment, dict) else None
-    return make_provenance(path, str(command), commit, load_metrics(path))
+    commit = read_record(path / ENVIRONMENT, Environment)["commit"]
+    return make_provenance(path, load_config(path, "cv", "train").get("command", ""), commit, load_metrics(path))
 
 
 def make_provenance(path: Path, command: str, commit: str | None, metrics: dict[str, Any]) -> Provenance:
@@ -513,14 +576,16 @@ def format_result(result: CVResult) -> str:
     if len(score.fold_accuracies) > 1:
         rows += [(f"fold {fold} accuracy", f"{accuracy:.5f}") for fold, accuracy in enumerate(score.fold_accuracies)]
     name = "held-out accuracy" if result.single_split else "out-of-fold accuracy"
-    rows.append((name, f"{score.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"))
+    accuracy = f"{score.oof_accuracy:.5f}  (95 % interval {low:.5f} to {high:.5f})"
+    rows.append((name, accuracy if score.is_known else "unknown, because its training labels are not at hand"))
     if result.untrained_accuracy is not None:
         rows.append(("before training", f"{result.untrained_accuracy:.5f}"))
     seconds = f"{format_seconds(result.elapsed_seconds)}, training {format_seconds(result.training_seconds)}"
     reason = "not all test rows were predicted" if len(result.test_probabilities) else "there is no test table"
+    if score.is_known:
+        rows.append(("expected calibration error", f"{score.calibration_error:.5f}"))
+        rows.append(("most frequent confusion", str(score.confusion)))
     rows += [
-        ("expected calibration error", f"{score.calibration_error:.5f}"),
-        ("most frequent confusion", str(score.confusion)),
         ("time", seconds),
         ("submission", str(result.submission_path or f"none, because {reason}")),
     ]
@@ -532,40 +597,35 @@ def format_result(result: CVResult) -> str:
 
 
 def read_result(run: FinishedRun, labels: np.ndarray | None = None) -> CVResult:
-    """The result that a finished run had.
+    """The result that a finished run had, with the score that its probabilities have.
 
     Args:
         run: as read.
-        labels: of its training rows, if they are at hand.
+        labels: of its training rows, if they are at hand; None takes those in its folder.
 
     Raises:
-        InputError: if its metrics.json was not written by a run of this version, or has numbers that no run has.
+        InputError: if its metrics.json was not written by a run of this version, or `labels` are of other rows.
     """
-    metrics = run.metrics
-    try:
-        for name, highest in HIGHEST_METRICS.items():
-            value = metrics[name]
-            if name == "untrained_accuracy" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= highest:
-                raise ValueError(f"{name} is {str(value)[:20]!r}")
-        return CVResult(
-            score=Score.from_json(metrics, run.label_set.names),
-            oof_probabilities=run.oof_probabilities,
-            test_probabilities=run.test_probabilities,
-            elapsed_seconds=metrics["elapsed_seconds"],
-            training_seconds=metrics["training_seconds"],
-            run_dir=run.path,
-            submission_path=Path(metrics["submission"]) if metrics["submission"] else None,
-            ineligible=metrics["ineligible"],
-            single_split=metrics["single_split"],
-            untrained_accuracy=metrics["untrained_accuracy"],
-            labels=labels,
-            refit=metrics.get("refit", 0),
-        )
-    except KeyError as error:
-        raise InputError("run.metric_missing", path=run.path / METRICS, column=str(error).strip("'")) from error
-    except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("run.metrics_invalid", path=run.path / METRICS, reason=error) from error
+    labels, metrics, held_out = run.labels if labels is None else labels, run.metrics, run.held_out
+    if labels is not None and len(labels) != len(held_out):
+        raise InputError("run.labels", path=run.path, received=f"{len(labels)} labels", rows=len(held_out))
+    score = UNKNOWN_SCORE
+    if labels is not None and held_out.any():
+        score = evaluate(run.oof_probabilities, labels, run.fold_of_row, run.label_set.names)
+    for name in ("elapsed_seconds", "training_seconds"):
+        if name not in metrics:
+            raise InputError("run.metric_missing", path=run.path / METRICS, column=name)
+    return CVResult(
+        score=score,
+        oof_probabilities=run.oof_probabilities,
+        test_probabilities=run.test_probabilities,
+        elapsed_seconds=metrics["elapsed_seconds"],
+        training_seconds=metrics["training_seconds"],
+        run_dir=run.path,
+        submission_path=Path(metrics["submission"]) if metrics.get("submission") else None,
+        ineligible=metrics["ineligible"],
+        single_split=metrics.get("single_split", False),
+        untrained_accuracy=metrics.get("untrained_accuracy"),
+        labels=labels,
+        refit=metrics.get("refit", 0),
+    )

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from digit_recognizer.config import Precision, Preprocess, read_fields
+from digit_recognizer.config import Precision, Preprocess
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import read_bytes, read_json
-from digit_recognizer.training.run import CONFIG, METRICS, load_config
+from digit_recognizer.io import read_bytes
+from digit_recognizer.records import CONFIG, METRICS, TransferMetrics, read_record
+from digit_recognizer.training.run import load_config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,6 @@ WEIGHTS, NEIGHBOURS = "transferred.safetensors", "neighbours.safetensors"  # in 
 PREDICTIONS = "predictions.csv"
 PREDICTION_COLUMNS = ["file", "label", "predicted", "probability", "sha256"]
 MOST_TABLE_BYTES = 1 << 26  # 100,000 pictures with long names have 20 MB
-MOST_CLASSES, LONGEST_CLASS = 1000, 255
 PHOTOGRAPHS = "resnet152v2"
 
 ClassifierName = Literal["model", "neighbours"]
@@ -65,8 +65,7 @@ class FinishedTransfer:
 
 def is_transfer(path: Path) -> bool:
     """Whether a folder is the run folder of `transfer`, finished or not."""
-    content = read_json(path / CONFIG) if (path / CONFIG).is_file() else None
-    return isinstance(content, dict) and content.get("subcommand") == SUBCOMMAND
+    return (path / CONFIG).is_file() and load_config(path).get("subcommand") == SUBCOMMAND
 
 
 def load_transfer(path: Path) -> FinishedTransfer:
@@ -79,24 +78,21 @@ def load_transfer(path: Path) -> FinishedTransfer:
     file = path / METRICS
     if not file.exists():
         raise InputError("transfer.unfinished", path=path)
-    metrics = read_json(file)
-    base = metrics.get("base") if isinstance(metrics, dict) else None
-    if not isinstance(base, dict):
-        raise InputError("transfer.older_version", path=path)
-    values = {name: metrics.get(name) for name in ("classes", "preprocess", "neighbours", "recommended")}
-    values |= {"base": base.get("model"), "model_args": base.get("model_args"), "precision": base.get("precision")}
     try:
-        transfer = FinishedTransfer(path, config, metrics, **read_fields(FinishedTransfer, values))
+        metrics = read_record(file, TransferMetrics)
     except InputError as error:
-        raise InputError("transfer.damaged", path=file, column=error.column) from error
-    if not _can_be_shown(transfer.classes):
-        raise InputError("transfer.damaged", path=file, column="classes")
-    if transfer.neighbours < 1 or transfer.precision == "auto":
-        raise InputError("transfer.damaged", path=file, column="neighbours or precision")
-    return transfer
+        if error.code == "run.metric_missing" and error.column == "base":
+            raise InputError("transfer.older_version", path=path) from error
+        raise
+    base, classes = metrics["base"], tuple(metrics["classes"])
+    names = ("preprocess", "neighbours", "recommended")
+    return FinishedTransfer(
+        path, config, metrics, classes, base["model"], tuple(base["model_args"]), base["precision"],
+        **{name: metrics[name] for name in names},
+    )  # fmt: skip
 
 
-def load_transfer_predictions(transfer: FinishedTransfer) -> "pd.DataFrame":
+def load_transfer_predictions(folder: Path) -> "pd.DataFrame":
     """Read predictions.csv: what the kept classifier predicts for the pictures that it was evaluated on.
 
     Returns:
@@ -107,9 +103,9 @@ def load_transfer_predictions(transfer: FinishedTransfer) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    path = transfer.path / PREDICTIONS
+    path = folder / PREDICTIONS
     if not path.exists():
-        raise InputError("transfer.not_evaluated", path=transfer.path)
+        raise InputError("transfer.not_evaluated", path=folder)
     content = read_bytes(path, MOST_TABLE_BYTES)
     texts = [name for name in PREDICTION_COLUMNS if name != "probability"]
     try:
@@ -121,9 +117,3 @@ def load_transfer_predictions(transfer: FinishedTransfer) -> "pd.DataFrame":
     except ValueError as error:  # pandas' own errors too
         raise InputError("transfer.damaged", path=path, column=" ".join(str(error).split())[:80]) from error
     return table
-
-
-def _can_be_shown(names: tuple[str, ...]) -> bool:
-    """Whether these are names of classes as `find_classes` takes them, all different."""
-    fit = all(0 < len(name) <= LONGEST_CLASS and name.isprintable() for name in names)
-    return fit and 1 < len(names) == len(set(names)) <= MOST_CLASSES

@@ -25,7 +25,7 @@ from digit_recognizer.config import FUNCTION, RunConfig
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.io import read_bytes
 from digit_recognizer.models import construct_model, read_options
-from digit_recognizer.training.hardware import POLICIES, precision_policy
+from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.run import METRICS, find_fold_weights, load_metrics, load_run_config
 
 HEADER_BYTES_PER_ARRAY = 512  # name, dtype, shape and place of an array in the header; ours take about 100
@@ -186,7 +186,7 @@ def load_fold_models(path: Path | str, folds: Sequence[int] | None = None) -> Fo
     path = Path(path).expanduser()
     config, _ = load_run_config(path, "cv", "train")
     metrics = load_metrics(path)
-    if metrics.get("precision") not in list(POLICIES):
+    if "precision" not in metrics:
         raise InputError("run.metric_missing", path=path / METRICS, column="precision")
     if folds is None:
         folds = range(1 if metrics.get("single_split") else config.folds)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from digit_recognizer.arguments import Positional
 from digit_recognizer.config import RunConfig, expand_path, flag
 from digit_recognizer.errors import InputError
-from digit_recognizer.training.run import CONFIG, find_fold_weights, load_metrics, load_run_config
+from digit_recognizer.records import CONFIG
+from digit_recognizer.training.run import find_fold_weights, load_metrics, load_run_config
 from digit_recognizer.training.transfers import PHOTOGRAPHS
 
 READY = "ready"

@@ -1,6 +1,5 @@
 """What a finished transfer shows: its accuracy, what chose its model, its errors, and what the model has learned."""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from digit_recognizer.console import format_seconds
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.errors import InputError, require
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
-from digit_recognizer.io import guard_cell, hash_file, make_folder, open_staging_folder, read_bytes
+from digit_recognizer.io import guard_cell, hash_file, make_folder, open_staging_folder
+from digit_recognizer.records import METRICS
 from digit_recognizer.reporting.embedding import Examples
 from digit_recognizer.reporting.examination import Examination, choose_folder, publish
 from digit_recognizer.reporting.html import FigureFile, Section, build_facts
@@ -30,8 +30,7 @@ from digit_recognizer.reporting.plots import (
     save_figure,
     shorten,
 )
-from digit_recognizer.reporting.run_report import MOST_HISTORY_BYTES
-from digit_recognizer.training.run import HISTORY, METRICS
+from digit_recognizer.training.run import HISTORY, load_history
 from digit_recognizer.training.transfers import (
     PREDICTIONS,
     FinishedTransfer,
@@ -101,7 +100,7 @@ def format_results(transfer: FinishedTransfer) -> str:
     """The table that ends a transfer: its facts, and the accuracies of every seed."""
     facts = [
         *list_facts(transfer, read_evaluated(transfer)),
-        ("time", format_seconds(transfer.metrics["elapsed_seconds"])),
+        ("time", format_seconds(transfer.metrics.get("elapsed_seconds", 0))),
         ("run folder", str(transfer.path)),
     ]
     choice = _describe_choice(transfer)
@@ -129,7 +128,7 @@ def read_evaluated(transfer: FinishedTransfer) -> pd.DataFrame | None:
         InputError: if predictions.csv is damaged.
     """
     try:
-        table = load_transfer_predictions(transfer)
+        table = load_transfer_predictions(transfer.path)
     except InputError as error:
         if error.code == "transfer.not_evaluated":
             return None
@@ -190,28 +189,25 @@ def _describe_choice(transfer: FinishedTransfer) -> Section:
     validation = metrics.get("validation")
     if validation is None:
         return Section("What was chosen", (f"{kept} There were too few pictures to choose by.",))
-    try:
-        words = (
-            f"{kept} They were chosen by {validation['pictures']:,} {validation['what']}; these play no part in the "
-            "accuracy that they choose."
-        )
-        names = {"accuracy": "output layer", "nearest_neighbours": "nearest neighbours"}
-        found = {f"{title}, validation": validation[name] for name, title in names.items()}
-        if "accuracy" in metrics:
-            names["nearest_class_mean"] = "nearest class mean"
-            found |= {f"{title}, evaluated": metrics[name] for name, title in names.items()}
-        head = ("accuracy", "mean", *(f"seed {seed}" for seed in metrics["seeds"]))
-        rows = [(title, *(f"{value:.5f}" for value in (one["mean"], *one["per_seed"]))) for title, one in found.items()]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError("transfer.damaged", path=transfer.path / METRICS, column=str(error)[:40]) from error
+    words = (
+        f"{kept} They were chosen by {validation['pictures']:,} {validation['what']}; these play no part in the "
+        "accuracy that they choose."
+    )
+    names = {"accuracy": "output layer", "nearest_neighbours": "nearest neighbours"}
+    found = {f"{title}, validation": validation[name] for name, title in names.items()}
+    names["nearest_class_mean"] = "nearest class mean"
+    found |= {f"{title}, evaluated": metrics[name] for name, title in names.items() if name in metrics}
+    head = ("accuracy", "mean", *(f"seed {seed}" for seed in metrics.get("seeds", ())))
+    rows = [(title, *(f"{value:.5f}" for value in (one["mean"], *one["per_seed"]))) for title, one in found.items()]
+    if any(len(row) != len(head) for row in rows):
+        raise InputError("transfer.damaged", path=transfer.path / METRICS, column="per_seed")
     return Section("What was chosen", (words,), table=(head, *rows))
 
 
 def _describe_training(transfer: FinishedTransfer, folder: Path) -> Section:
     title, path = "Learning curves", transfer.path / HISTORY
     try:
-        history = pd.read_csv(io.BytesIO(read_bytes(path, MOST_HISTORY_BYTES)))
-        figure = plot_learning_curves(history, f"{transfer.path.name}: learning curves")
+        figure = plot_learning_curves(load_history(transfer.path), f"{transfer.path.name}: learning curves")
     except InputError as error:
         return Section(title, (f"Left out: {error}",))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:  # a table of something else

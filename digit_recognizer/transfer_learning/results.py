@@ -199,8 +199,8 @@ class TransferResult:
     @property
     def accuracy(self) -> float | None:
         """Of what was kept, on pictures that neither trained nor chose it; None if none was held out."""
-        accuracy: float | None = self.transfer.metrics.get("kept_accuracy")
-        return accuracy
+        table = self.predictions
+        return None if table is None else float((table["label"] == table["predicted"]).mean())
 
 
 class TransferRun:
@@ -298,4 +298,4 @@ class TransferRun:
         describe_results(transfer, path)
         self.folder.log(format_results(transfer))
         print_next(format_command("predict", "PICTURE", "--run", path))
-        return TransferResult(transfer, None if evaluation is None else load_transfer_predictions(transfer))
+        return TransferResult(transfer, None if evaluation is None else load_transfer_predictions(transfer.path))

@@ -25,9 +25,9 @@ from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, pixels_to_images
 from digit_recognizer.data.labels import DIGITS, MNIST, parse_label_set
 from digit_recognizer.errors import InputError, require
-from digit_recognizer.evaluation.predictions import check_probabilities
 from digit_recognizer.io import check_writable_folder, write_atomically, write_csv
-from digit_recognizer.training.run import LABEL_SET, METRICS, load_metrics, load_run, read_result
+from digit_recognizer.records import METRICS
+from digit_recognizer.training.run import LABEL_SET, check_probabilities, load_metrics, load_run, read_result
 from digit_recognizer.training.transfers import ClassifierName, is_transfer, load_transfer
 from digit_recognizer.vision.ink import find_ink
 from digit_recognizer.vision.photos import load_colours, load_photograph
@@ -558,7 +558,7 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
         model=trained.config.model_name,
         train_sha256=finished.metrics["train_sha256"],
         test_sha256=test.sha256,
-        oof_accuracy=result.score.oof_accuracy,
+        oof_accuracy=result.score.oof_accuracy if result.score.is_known else None,
         ineligible=result.ineligible if own else "its rows were not compared with the run's training rows",
         run=str(run),
     )
