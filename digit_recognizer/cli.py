@@ -179,8 +179,13 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
         from digit_recognizer.training.cross_validation import resume, run_cross_validation
 
         if parsed.resume is not None:
-            given = {"allow_inexact": parsed.allow_inexact, "submission": parsed.submission}
-            return resume(parsed.resume, subcommand, executor=executor, **given)
+            return resume(
+                parsed.resume,
+                subcommand,
+                allow_inexact=parsed.allow_inexact,
+                submission=parsed.submission,
+                executor=executor,
+            )
         return run_cross_validation(parsed.config, single_split=subcommand == "train", executor=executor)
 
 

@@ -40,7 +40,7 @@ def make_state(epoch=3):
         oof=oof,
         test=rng.random((4, 10), np.float32),
         finished_folds=1,
-        history=[{"loss": 0.1}],
+        history=[{"fold": 0, "epoch": 1, "loss": 0.1}],
         training=training,
     )
 

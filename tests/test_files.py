@@ -159,15 +159,22 @@ def test_the_next_write_removes_what_a_killed_writer_left_and_nothing_else(tmp_p
         assert sorted(tmp_path.iterdir()) == sorted([slow, tmp_path / "mine.txt"])
 
 
-def test_temporaries_of_another_machine_are_left_for_a_day_unless_the_folder_is_ours(tmp_path):
+def test_temporaries_of_another_machine_or_container_are_left_for_a_day(tmp_path, monkeypatch):
     fresh, old = tmp_path / f"{files.TEMPORARY}elsewhere-1-a", tmp_path / f"{files.TEMPORARY}elsewhere-1-b"
     for path in (fresh, old):
         path.write_text("")
     os.utime(old, (0, 0))
     sweep_temporaries(tmp_path)
     assert list(tmp_path.iterdir()) == [fresh]
-    sweep_temporaries(tmp_path, all_of_them=True)
-    assert not list(tmp_path.iterdir())
+    here = files._writer().rpartition("-")[0]
+    monkeypatch.setattr("pathlib.Path.stat", lambda path, **_: os.stat_result((0, 7, *[0] * 8)))  # another namespace
+    there = files._writer().rpartition("-")[0]
+    monkeypatch.undo()
+    assert here != there
+    for writer in (here, there):  # no process has this number
+        (tmp_path / f"{files.TEMPORARY}{writer}-{2**22 + 1}-a").write_text("")
+    sweep_temporaries(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {fresh.name, f"{files.TEMPORARY}{there}-{2**22 + 1}-a"}
 
 
 def test_places_are_checked_without_leaving_a_trace(tmp_path):

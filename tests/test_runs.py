@@ -82,7 +82,7 @@ def test_an_unfinished_run_has_the_command_that_resumes_it(folder, capsys):
 def test_runs_of_several_data_sets_are_told_apart(folder, capsys):
     assert command.main([]) == 0
     assert "data" not in capsys.readouterr().out.splitlines()[0].split()
-    write_run("sample", 0.94, input_dir=Path("input/sample"))
+    write_run("sample", 1.0, input_dir=Path("input/sample"))
     assert dr.runs()["input_dir"].tolist()[:2] == ["input/sample", "input"]
     assert command.main([]) == 0
     heading, first, *_ = capsys.readouterr().out.splitlines()

@@ -4,6 +4,7 @@
 the commit and the out-of-fold accuracy. By these, later commands refuse a file that was made for other rows.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -24,12 +25,15 @@ from digit_recognizer.io import (
     check_writable_folder,
     find_free_path,
     hash_file,
+    load_npy,
     lock_folder,
     read_json,
     write_text,
 )
+from digit_recognizer.records import METRICS, RunMetrics, read_record
 
 SUBMISSIONS = Path("submissions")  # where a submission goes if no file is named
+RUNS = Path("runs")  # where a run goes if no folder is named
 SUFFIXES = (".csv", ".csv.json")  # of a submission and of its provenance
 SMOKE_INELIGIBLE = "it is from a smoke run"
 PRETRAINED_INELIGIBLE = "its model contains the packaged one, which has seen digits of Kaggle's test.csv"
@@ -144,7 +148,36 @@ def load_submission(path: Path) -> Submission:
         provenance = read_provenance(_provenance_path(path))
         if provenance.submission_sha256 != hash_file(path):
             raise InputError("submission.changed", path=path, provenance=_provenance_path(path).name)
+    else:
+        provenance = find_provenance(labels, path.parent)
     return Submission(path, labels, provenance)
+
+
+def find_provenance(labels: np.ndarray, folder: Path) -> Provenance | None:
+    """The provenance of a submission that was copied without it: of another with these rows, or of a run that has them.
+
+    Args:
+        labels: int64 (n,), of the submission.
+        folder: where it is. Notes are looked for there, in submissions/ and in runs/, and runs in runs/.
+
+    Returns:
+        One that says why it is ineligible, if there is one; None if there is none.
+    """
+    sha256 = hashlib.sha256(_format(labels).encode()).hexdigest()
+    notes = [note for place in (folder, SUBMISSIONS, *RUNS.glob("*/")) for note in place.glob("*.csv.json")]
+    found: list[Provenance] = []
+    for note in notes:
+        with contextlib.suppress(InputError, OSError):
+            found += [one for one in [read_provenance(note)] if one.submission_sha256 == sha256]
+    for path in RUNS.glob(f"*/{METRICS}"):
+        with contextlib.suppress(InputError, OSError):
+            probabilities = load_npy(path.with_name("test_probabilities.npy"))
+            if probabilities.shape[:1] == labels.shape and np.array_equal(probabilities.argmax(axis=-1), labels):
+                metrics = read_record(path, RunMetrics)
+                known = {name: metrics[name] for name in ("train_sha256", "test_sha256", "ineligible")}
+                model, run = metrics.get("model", ""), str(path.parent)
+                found.append(Provenance(model=model, command="", commit=None, oof_accuracy=None, run=run, **known))
+    return next((one for one in found if one.ineligible), found[0] if found else None)
 
 
 def check_submission(submission: Submission, row_count: int, test_sha256: str | None) -> None:
@@ -258,7 +291,7 @@ def write_submission(path: Path, labels: np.ndarray, row_count: int, provenance:
     """
     if len(labels) != row_count:
         raise InputError("submission.label_count", path=path, received=len(labels), rows=row_count)
-    content = "ImageId,Label\n" + "".join(f"{number},{label}\n" for number, label in enumerate(labels.tolist(), 1))
+    content = _format(labels)
     sha256 = hashlib.sha256(content.encode()).hexdigest()
     provenance_json = json.dumps({**asdict(provenance), "submission_sha256": sha256}, indent=2, allow_nan=False) + "\n"
     provenance_path = _provenance_path(path)
@@ -273,6 +306,10 @@ def write_submission(path: Path, labels: np.ndarray, row_count: int, provenance:
             if not left_over:
                 provenance_path.unlink(missing_ok=True)
             raise
+
+
+def _format(labels: np.ndarray) -> str:
+    return "ImageId,Label\n" + "".join(f"{number},{label}\n" for number, label in enumerate(labels.tolist(), 1))
 
 
 def remove_submission(path: Path) -> None:

@@ -32,6 +32,7 @@ from digit_recognizer.competition.client import (
     quote,
 )
 from digit_recognizer.competition.submissions import (
+    RUNS,
     SMOKE_INELIGIBLE,
     Submission,
     check_submission,
@@ -41,7 +42,8 @@ from digit_recognizer.competition.submissions import (
 from digit_recognizer.console import format_command, make_printable, print_line, print_next
 from digit_recognizer.data.csv import load_labels, open_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import FORMULA_STARTS, check_writable_folder, hash_file, lock_folder, read_json, write_csv
+from digit_recognizer.io import FORMULA_STARTS, check_writable_folder, hash_file, lock_folder, write_csv
+from digit_recognizer.records import RunMetrics, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,6 +134,8 @@ def submit(arguments: SubmitArguments) -> None:
             raise InputError("submission.message", received=repr(message[:40]), limit=MESSAGE_LENGTH)
         if arguments.dry_run:
             print_line(_describe_checks(submission))
+        elif submission.provenance is None:
+            print_line(f"note: {_describe_unknown(path)}")
         check_writable_folder(LEDGER.parent)
         load_ledger()  # a damaged one is reported before anything is sent
         client = load_client()
@@ -175,8 +179,7 @@ def find_submission(path: Path) -> Path:
     metrics = path / "metrics.json"
     if (path / "config.json").exists() and not metrics.exists():
         raise InputError("run.unfinished", path=path)
-    content = read_json(metrics) if metrics.exists() else None
-    named = content.get("submission") if isinstance(content, dict) else None
+    named = read_record(metrics, RunMetrics).get("submission") if metrics.exists() else None
     if not is_line(named):
         raise InputError("submission.not_of_a_run", path=path)
     return Path(named)
@@ -187,13 +190,18 @@ def _describe_checks(submission: Submission) -> str:
     path, rows, origin = submission.path, len(submission.labels), submission.provenance
     checked = f"{path} passes these checks: {rows:,} rows, ImageId 1 to {rows:,}, labels from 0 to 9 that differ"
     if origin is None:
-        return f"{checked}. Not known, because {path}.json is missing: its test.csv, and whether it is eligible."
+        return f"{checked}. {_describe_unknown(path)}"
     eligible = f"ineligible but allowed: {origin.ineligible}" if origin.ineligible else "eligible"
     return (
         f"{checked}; unchanged since it was made"
         + "; made for this test.csv" * bool(origin.test_sha256)
         + f"; {eligible}."
     )
+
+
+def _describe_unknown(path: Path) -> str:
+    missing = f"{path}.json is missing, and no run in {RUNS}/ made these rows"
+    return f"Not known, because {missing}: its test.csv, and whether it is eligible."
 
 
 def _check_file(arguments: SubmitArguments) -> Submission:

@@ -207,9 +207,7 @@ def _start_or_resume(dataset: Dataset, task: TrialTask, path: Path, callback: Pr
         except UnusableRunError as error:  # a trial is never half of one version and half of another
             print_line(f"note: {path} is started again: {error}")
             callback.val_curve, callback.train_curve = [], []
-    if path.is_symlink():
-        path.unlink()  # of a link, the link alone
-    elif path.exists():
+    if path.exists():
         shutil.rmtree(path)
     config = task.config.replace(run_dir=path)
     if dataset.has_all_test_rows:

@@ -284,9 +284,8 @@ def restore_callbacks(trainer: "Trainer", state: TrainingState) -> None:
         for name, value in state.counters.get(type(callback).__name__, {}).items():
             setattr(callback, name, value)
         if hasattr(callback, "best_weights") and state.best_weights:
-            if len(state.best_weights) != sum(
-                id(weight) not in _find_frozen(trainer.model) for weight in trainer.model.weights
-            ):
+            frozen = _find_frozen(trainer.model)
+            if len(state.best_weights) != sum(id(weight) not in frozen for weight in trainer.model.weights):
                 raise InputError("run.state_of_another_model")
             callback.best_weights = _insert_weights(trainer.model, state.best_weights)
 

@@ -34,6 +34,7 @@ import numpy as np
 from filelock import FileLock
 
 from digit_recognizer.competition.submissions import (
+    RUNS,
     Provenance,
     check_new_submission_path,
     format_command_line,
@@ -77,7 +78,6 @@ if TYPE_CHECKING:
 
     from digit_recognizer.training.checkpoint import RunState, TrainingState
 
-RUNS = Path("runs")
 LOG, HISTORY, ENVIRONMENT = "log.txt", "history.csv", "environment.json"
 FOLDS, LABELS = "folds.npy", "labels.npy"
 IN_PYTHON = "in_python"  # in the config.json of a run that a call started: its `needs_call`, see `Run`
@@ -100,7 +100,7 @@ class Run:
         command: the command line, or the call, that started it.
         is_call: whether a call from Python started it.
         needs_call: whether only the same call can resume it, because its tables or its model are in no file.
-        submission: the file that it was told to write; None if none was named.
+        submission: the file named for it; None if none was.
         state: what is finished so far, as the checkpoint holds it; set before anything is trained.
 
     Example:
@@ -239,7 +239,7 @@ class Run:
 
 
 def format_resume_command(path: Path, subcommand: str, submission: Path | None = None) -> str:
-    """What to type in order to resume a run of cv or train, with the submission that it was told to write."""
+    """What to type in order to resume a run of cv or train, with the submission that was named for it."""
     return format_command(subcommand, "--resume", path, *(["--submission", submission] if submission else []))
 
 
