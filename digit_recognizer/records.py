@@ -65,7 +65,13 @@ class Config(TypedDict, total=False):
     weights: str
 
 
-class RunMetrics(TypedDict, total=False):
+class SubmissionEntry(TypedDict, total=False):
+    """What a metrics.json of any version says of its submission."""
+
+    submission: str | None
+
+
+class RunMetrics(SubmissionEntry, total=False):
     """metrics.json of cv, train and ensemble. No accuracy is taken from it: whether there is one, no more."""
 
     model: Line
@@ -73,7 +79,6 @@ class RunMetrics(TypedDict, total=False):
     train_sha256: Required[str | None]
     test_sha256: Required[str | None]
     ineligible: Required[Line | None]
-    submission: str | None
     elapsed_seconds: Seconds
     training_seconds: Seconds
     single_split: bool

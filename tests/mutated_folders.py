@@ -39,7 +39,7 @@ from digit_recognizer.io import hash_file
 from digit_recognizer.sweeps.ensembles import load_ensembles
 from digit_recognizer.sweeps.trials import append_trial, load_trials
 
-MOST_BYTES, MOST_SECONDS = 1 << 30, 20
+MOST_BYTES, MOST_SECONDS = 1 << 30, 60
 SECRET = "a secret that no log may hold"
 RUN = ("runs/one", "runs/two", "runs/both", "runs/stopped", "runs/letters", "runs/sweep")
 

@@ -154,4 +154,4 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     (tmp_path / "other" / STATE).replace(tmp_path / PREVIOUS)
     loaded, complaints = load_checkpoint(tmp_path, "mine")
     assert_equal(loaded, make_state())
-    assert len(complaints) == 1 and "no regular file" in complaints[0]
+    assert len(complaints) == 1 and "pipe" in complaints[0]

@@ -43,7 +43,7 @@ from digit_recognizer.console import format_command, make_printable, print_line,
 from digit_recognizer.data.csv import load_labels, open_table
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import FORMULA_STARTS, check_writable_folder, hash_file, lock_folder, write_csv
-from digit_recognizer.records import RunMetrics, read_record
+from digit_recognizer.records import SubmissionEntry, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +179,7 @@ def find_submission(path: Path) -> Path:
     metrics = path / "metrics.json"
     if (path / "config.json").exists() and not metrics.exists():
         raise InputError("run.unfinished", path=path)
-    named = read_record(metrics, RunMetrics).get("submission") if metrics.exists() else None
+    named = read_record(metrics, SubmissionEntry).get("submission") if metrics.exists() else None
     if not is_line(named):
         raise InputError("submission.not_of_a_run", path=path)
     return Path(named)

@@ -163,7 +163,9 @@ def _name_ends(interval: tuple[float, float]) -> dict[str, float]:
 
 def find_labels(run: FinishedRun) -> np.ndarray | None:
     """The labels of a run's rows, int64 (n,): of its folder or, in version 0.2, of its train.csv; None if unknown."""
-    if run.labels is not None or not run.held_out.any():
+    if not run.held_out.any():  # an ensemble with submissions of others
+        return None
+    if run.labels is not None:
         return run.labels
     try:
         train = load_train(find_input_dir(run.path) / "train.csv", cache=True)
