@@ -41,6 +41,7 @@ UPPER_BOUNDS = {  # far above any use; a folder from elsewhere may hold any numb
     "patience": 100_000,
     "unfreeze_epochs": 100_000,
     "cached_augmentations": 1000,
+    "refit": 1000,
 }
 
 SINCE_0_3 = ("refit", "refit_preprocess")  # the config.json of an older run lacks them: it used their defaults

@@ -82,6 +82,7 @@ class RunMetrics(SubmissionEntry, total=False):
     elapsed_seconds: Seconds
     training_seconds: Seconds
     single_split: bool
+    refit: Annotated[int, between(0, 1000)]
     untrained_accuracy: Share | None
     precision: NumberFormat
     classes: dict[str, Any]

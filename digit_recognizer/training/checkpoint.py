@@ -68,7 +68,7 @@ class StateEntries(TypedDict):
     """A `RunState` as JSON has it, without its arrays."""
 
     run: Line
-    finished_folds: Annotated[int, between(0, UPPER_BOUNDS["folds"])]
+    finished_folds: Annotated[int, between(0, UPPER_BOUNDS["folds"] + UPPER_BOUNDS["refit"])]
     history: list[Epoch]
     elapsed_seconds: Seconds
     training_seconds: Seconds
