@@ -101,3 +101,29 @@ def test_another_machine_is_refused_and_another_processor_reported():
         compare_machines({**fingerprint, "keras": "2.0"}, config)
     (difference,) = compare_machines({**fingerprint, "processor": "abacus"}, config)
     assert difference.startswith("processor: abacus then, ")
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("OPENCV_IPP", True),
+        ("OMP_DYNAMIC", True),
+        ("TF_XLA_FLAGS", True),
+        ("JAX_ENABLE_X64", True),
+        ("NVIDIA_TF32_OVERRIDE", True),
+        ("NPY_DISABLE_CPU_FEATURES", True),
+        ("OPENBLAS_CORETYPE", True),
+        ("TF_VAR_password", False),  # Terraform's
+        ("TF_CLI_CONFIG_FILE", False),
+        ("TF_CPP_MIN_LOG_LEVEL", False),
+        ("KMP_DUPLICATE_LIB_OK", False),  # which scikit-learn sets
+        ("JAX_COMPILATION_CACHE_DIR", False),
+        ("KERAS_MAX_EPOCHS", False),  # is not followed
+    ],
+)
+def test_a_switch_of_a_library_is_part_of_the_fingerprint(name, counts, monkeypatch):
+    config = RunConfig(precision="float32")
+    before = describe_machine(None, config)
+    monkeypatch.setenv(name, "7")
+    found = compare_fingerprints(before, describe_machine(None, config))
+    assert found == ([f"{name}: None then, 7 now"] if counts else [])

@@ -5,6 +5,7 @@ import pytest
 
 from digit_recognizer.config import RunConfig
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
+from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.trainer import (
     PLATEAU_FACTOR,
     SHIFTS_PX,
@@ -155,3 +156,33 @@ def test_a_users_callback_gets_keras_logs_with_fold_lr_and_seconds():
     logs = spy.epochs[0][1]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "fold", "lr", "seconds"} <= set(logs)
     assert logs["fold"] == 2 and logs["val_accuracy"] == trainer.history[0]["val_accuracy"]
+
+
+AMBIENT = {
+    "floatx": "float16",
+    "epsilon": 0.01,
+    "image_data_format": "channels_first",
+    "max_epochs": 1,
+    "max_steps_per_epoch": 1,
+}
+
+
+def test_keras_settings_of_a_notebook_change_no_number_and_stay_as_they_are():
+    def run():
+        with precision_policy("float32"):
+            model, history = fit(RunConfig(), epochs=2)
+        return [row["loss"] for row in history], predict_probabilities(model, np.tile(IMAGES, (30, 1, 1, 1)))
+
+    plain = run()
+    before = {name: getattr(keras.config, name)() for name in AMBIENT}
+    try:
+        for name, value in AMBIENT.items():
+            getattr(keras.config, f"set_{name}")(value)
+        ambient = run()
+        assert {name: getattr(keras.config, name)() for name in AMBIENT} == AMBIENT
+    finally:
+        for name, value in before.items():
+            getattr(keras.config, f"set_{name}")(value)
+    assert ambient[0] == plain[0]
+    assert len(plain[0]) == 2
+    np.testing.assert_array_equal(ambient[1], plain[1])

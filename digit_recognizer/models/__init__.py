@@ -33,7 +33,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from digit_recognizer.backend import import_keras
+from digit_recognizer.backend import import_keras, keras_defaults
 from digit_recognizer.config import FUNCTION, SMOKE, RunConfig, is_own_model
 from digit_recognizer.errors import InputError, suggest
 from digit_recognizer.io import find_cache_dir, lock_folder, read_bytes, read_json, write_json
@@ -203,7 +203,8 @@ def construct_model(
         raise TypeError(f"{name} has no options")
     if "weights" in inspect.signature(module.build).parameters:
         arguments["weights"] = weights
-    model: keras.Model = module.build(input_shape, classes, **arguments)
+    with keras_defaults():
+        model: keras.Model = module.build(input_shape, classes, **arguments)
     return model
 
 

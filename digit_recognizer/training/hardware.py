@@ -10,7 +10,6 @@ user's cache folder: two starts of one command must not compute in different for
 
 import contextlib
 import functools
-import os
 import platform
 import re
 import time
@@ -23,7 +22,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from digit_recognizer.backend import SWITCHES
+from digit_recognizer.backend import keras_defaults, list_switches
 from digit_recognizer.config import RunConfig
 from digit_recognizer.console import print_line
 from digit_recognizer.errors import InputError
@@ -149,7 +148,7 @@ def _name_environment() -> str:
     """What a measured precision holds for: processor, devices, backend and versions, and the backend's switches."""
     backend = keras.config.backend()
     devices = ", ".join(keras.distribution.list_devices())
-    switches = "".join(f", {name}={os.environ[name]}" for name in SWITCHES if name in os.environ)
+    switches = "".join(f", {name}={value}" for name, value in list_switches().items())
     versions = f"keras {keras.__version__}, {backend} {metadata.version(backend)}"
     return f"{name_processor()}, {devices}, {versions}{switches}"
 
@@ -166,10 +165,14 @@ def _read_precisions(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def precision_policy(precision: str) -> Iterator[None]:
-    """Inside, layers are built in this precision ("float32", "bfloat16" or "float16"); then the old policy returns."""
+    """Inside, layers are built in this precision ("float32", "bfloat16" or "float16"), under Keras' defaults otherwise.
+
+    Then the policy and the settings of before return.
+    """
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(POLICIES[precision])
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
+    with keras_defaults():
+        keras.config.set_dtype_policy(POLICIES[precision])
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)

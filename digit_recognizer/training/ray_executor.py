@@ -22,14 +22,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import digit_recognizer
-from digit_recognizer.backend import SWITCHES, import_keras
+from digit_recognizer.backend import import_keras, list_switches
 from digit_recognizer.console import print_line, raise_if_interrupted
 from digit_recognizer.errors import InputError, LostError, require
 from digit_recognizer.io import lock_folder
 from digit_recognizer.training.executors import Executor, bind_cores, count_threads, list_cores
 
 # Set or unset on a worker as they are here: a backend reads them at its import, and its numbers may depend on them.
-FORWARDED_VARIABLES = (*SWITCHES, "KERAS_BACKEND", "JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL", "NO_ALBUMENTATIONS_UPDATE")
+FORWARDED_VARIABLES = ("KERAS_BACKEND", "JAX_PLATFORMS", "TF_CPP_MIN_LOG_LEVEL", "NO_ALBUMENTATIONS_UPDATE")
 SPARE_TASKS = 2  # submitted beyond those that can run at once, so that no machine waits for this process
 WAIT_SECONDS = 15.0
 RETRY_SECONDS = 0.05
@@ -122,7 +122,7 @@ class RayExecutor(Executor):
         remote = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=-1)(run_on_worker)
         # a trial logs to MLflow by itself; but a run's id belongs to the one run that takes it first
         mlflow = [name for name in os.environ if name.startswith("MLFLOW_") and name != "MLFLOW_RUN_ID"]
-        variables = {name: os.environ.get(name) for name in (*FORWARDED_VARIABLES, *mlflow)}
+        variables = {name: os.environ.get(name) for name in (*FORWARDED_VARIABLES, *mlflow)} | list_switches()
         common = [ray.put(shared)]  # in a list: Ray would unpack it, and so import Keras, before cores are claimed
         waiting = enumerate(tasks)
         running: dict[Any, int] = {}
@@ -177,11 +177,12 @@ def run_on_worker(content: bytes, common: list[Any], cpus: int, variables: dict[
         content: function and task, pickled.
         common: the reference of what all tasks share.
         cpus: cores of the task.
-        variables: environment variables of the driver; None where it has none.
+        variables: environment variables of the driver; None where it has none. What else could change a number here
+            is unset.
     """
     import ray
 
-    for name, value in variables.items():
+    for name, value in (dict.fromkeys(list_switches()) | variables).items():
         if value is None:
             os.environ.pop(name, None)
         else:

@@ -8,7 +8,6 @@ import ast
 import contextlib
 import functools
 import hashlib
-import os
 import platform
 import secrets
 import typing
@@ -21,7 +20,7 @@ import keras
 import numpy as np
 
 from digit_recognizer import __version__
-from digit_recognizer.backend import SWITCHES
+from digit_recognizer.backend import list_switches
 from digit_recognizer.competition.submissions import find_commit
 from digit_recognizer.config import RunConfig, flag, is_own_model
 from digit_recognizer.data.dataset import Dataset
@@ -111,7 +110,7 @@ def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: _find_version(name) for name in PACKAGES},
         "threads": count_threads(),
-        **{name: os.environ.get(name) for name in SWITCHES},
+        **list_switches(),
         "backend": keras.config.backend(),
         "precision": choose_precision(config.precision),
         "processor": name_processor(),

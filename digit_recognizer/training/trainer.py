@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from digit_recognizer.backend import keras_defaults
 from digit_recognizer.config import RunConfig
 from digit_recognizer.console import open_bar
 from digit_recognizer.data.splits import draw_stratified_rows
@@ -97,6 +98,7 @@ class Trainer:
         """Wall time since training began, over all sessions."""
         return time.perf_counter() - self.started
 
+    @keras_defaults()
     def fit(
         self,
         batches: TrainingBatches,
@@ -250,6 +252,7 @@ def compile_model(
     )
 
 
+@keras_defaults()
 def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) -> np.ndarray:
     """Predict in batches, with test-time augmentation if asked for.
 
