@@ -96,7 +96,7 @@ def is_output_read() -> bool:
     try:
         watch = select.poll()
         watch.register(sys.stdout.fileno(), select.POLLOUT)
-    except (OSError, ValueError):  # in a notebook or a test, it has no number
+    except (OSError, ValueError, AttributeError):  # in a notebook or a test, it has no number; Windows has no poll
         return True
     return not any(event & select.POLLERR for _, event in watch.poll(0))
 

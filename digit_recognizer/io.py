@@ -57,6 +57,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.ENOLCK)
 FORBIDDEN = (errno.EPERM, errno.EACCES, errno.EROFS)  # also of a mode or a folder that is not ours
 UNUSED_AFTER_SECONDS = 30 * 24 * 3600
+RENAME_ATTEMPTS, RENAME_SECONDS = 10 if os.name == "nt" else 1, 0.1
 ABANDONED_AFTER_SECONDS = 24 * 3600  # of a writer on another machine, whose process cannot be looked up
 NPY_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 # all that NumPy has been seen to raise at a damaged header
@@ -318,11 +319,11 @@ def write_atomically(path: Path, *, exclusive: bool = False, previous: Path | No
             os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; ours are as open as any other
         check_claim(path)
         if previous is not None and path.exists():
-            os.replace(path, previous)  # killed here, a reader finds `previous`
+            rename(path, previous)  # killed here, a reader finds `previous`
         if exclusive:
             _claim(temporary, path)
         else:
-            os.replace(temporary, path)
+            rename(temporary, path)
         try:
             _sync_folder(path.parent)
         except OSError:
@@ -336,6 +337,18 @@ def write_atomically(path: Path, *, exclusive: bool = False, previous: Path | No
     finally:
         with contextlib.suppress(OSError):  # a disk that fails here has failed above already
             temporary.unlink(missing_ok=True)
+
+
+def rename(source: Path, target: Path) -> None:
+    """`os.replace`; on Windows tried again for a second, as scanners of viruses hold a new file open for moments."""
+    for attempt in range(1, RENAME_ATTEMPTS + 1):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if attempt == RENAME_ATTEMPTS:
+                raise
+            time.sleep(RENAME_SECONDS)
 
 
 @contextlib.contextmanager
@@ -359,7 +372,7 @@ def install_file(staged: Path, path: Path) -> None:
         OSError: if it cannot; what stood there stays.
     """
     _sync_file(staged)
-    os.replace(staged, path)
+    rename(staged, path)
     _sync_folder(path.parent)
 
 
@@ -644,7 +657,7 @@ def _claim(temporary: Path, path: Path) -> None:
         raise
     except OSError:  # a file system without links: the name is claimed empty and then filled
         path.touch(exist_ok=False)
-        os.replace(temporary, path)
+        rename(temporary, path)
     else:
         temporary.unlink()
 

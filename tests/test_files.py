@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import windows_rules
 from conftest import expect_error
 
 from digit_recognizer import io as files
@@ -268,3 +269,74 @@ def test_a_lock_that_nobody_may_write_is_named(tmp_path, monkeypatch):
         files.claim_folder(tmp_path)
     (tmp_path / ".lock").touch()
     assert not files.is_claimed(tmp_path)
+
+
+# ---- Windows
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    windows_rules.apply(monkeypatch)
+
+
+def test_files_are_written_under_windows_rules(windows, tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    for text in ("old\n", "new\n"):
+        write_text(path, text)
+    write_text(tmp_path / "once.txt", "", exclusive=True)
+    with pytest.raises(FileExistsError):
+        write_text(tmp_path / "once.txt", "", exclusive=True)
+    with write_atomically(path, previous=path.with_suffix(".before")) as temporary:
+        temporary.write_bytes(b"newest\n")
+    write_npy(tmp_path / "array.npy", np.arange(3))
+    assert path.read_bytes() == b"newest\n"
+    assert path.with_suffix(".before").read_bytes() == b"new\n", "no CRLF: hashes are of bytes"
+    with files.open_staging_folder(tmp_path) as staging:
+        (staging / "staged").write_bytes(b"1")
+        files.install_file(staging / "staged", tmp_path / "staged")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["array.npy", "new", "once.txt", "staged"]
+
+
+def test_a_file_that_another_program_has_open_is_one_line_under_windows_rules(windows, tmp_path):
+    write_text(tmp_path / "table.csv", "old")
+    with (tmp_path / "table.csv").open(), expect_error("io.unwritable", WriteError, path=tmp_path / "table.csv"):
+        write_text(tmp_path / "table.csv", "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("name", ["con", "aux.txt", "NUL.csv", "A.", "a:b", "what?"])
+def test_a_name_that_windows_refuses_is_one_line(name, windows, tmp_path):
+    with expect_error("io.unwritable", WriteError):
+        write_text(tmp_path / name / "file.txt" if name == "A." else tmp_path / name, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_locked_under_windows_rules(windows, tmp_path):
+    with files.lock_folder(tmp_path):
+        write_text(tmp_path / "file.txt", "")
+    lock = files.claim_folder(tmp_path)
+    write_text(tmp_path / "log.txt", "beside the open lock")
+    with expect_error("io.in_use", path=tmp_path):
+        files.claim_folder(tmp_path)
+    lock.release()
+    sweep_temporaries(tmp_path, all_of_them=True)
+
+
+@pytest.mark.parametrize("busy", [2, 99])
+def test_a_rename_that_a_scanner_holds_up_is_tried_again_on_windows(busy, tmp_path, monkeypatch):
+    attempts = []
+
+    def replace(*paths):
+        attempts.append(paths)
+        if len(attempts) <= busy:
+            raise PermissionError(errno.EACCES, "another program uses the file")
+
+    monkeypatch.setattr(files, "RENAME_ATTEMPTS", 5)  # as on Windows
+    monkeypatch.setattr(files.os, "replace", replace)
+    monkeypatch.setattr(files.time, "sleep", lambda _: None)
+    if busy < 5:
+        files.rename(tmp_path / "a", tmp_path / "b")
+    else:
+        with pytest.raises(PermissionError):
+            files.rename(tmp_path / "a", tmp_path / "b")
+    assert len(attempts) == min(busy + 1, 5)

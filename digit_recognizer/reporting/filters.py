@@ -4,6 +4,7 @@ After the seed reports inside-and-transfer (section B, figures 8 and 9) and fash
 results of OpenCV and of the truncated model virtually identical.
 """
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -247,7 +248,7 @@ def describe_feature_maps(network: Network, layer: str | None, examples: Example
     figures, image, name = [], examples.images[0], examples.names[0]
     table: list[tuple[str, ...]] = [("layer", "kind", "output", "lowest", "highest", "above 0", "never above 0")]
     for call, (outputs,) in zip(calls, network.compute([call.outputs for call in calls], image[None]), strict=True):
-        path = folder / f"feature_maps_{call.name.replace('/', '_')}.png"
+        path = folder / f"feature_maps_{re.sub('[^A-Za-z0-9_.-]', '_', call.name)}.png"
         if outputs.ndim == PICTURE_RANK:
             maps, kind = np.moveaxis(outputs, -1, 0), f"maps of {outputs.shape[0]} × {outputs.shape[1]}"
             figure = plot_maps(maps, f"{call.name} for {name}", "activation")
