@@ -1,5 +1,5 @@
 # make demo: from nothing to a cross-validated score and a submission, on bundled digits; installs no extra.
-# make test: what every change must pass, in 6 to 9 minutes on 2 cores. make test-all: also the slow tests and the type checks.
+# make test: what every change must pass, in 5 minutes on 2 cores. make test-all: also the slow tests and the type checks.
 # make docs: the site of docs/ in site/; a warning is an error. make figures: the pictures of README and docs, 10 minutes.
 # PYTHON=python3.12 make … chooses the interpreter.
 
@@ -59,9 +59,9 @@ clean:
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
-.venv/installed-test: .venv/installed setup.cfg constraints.txt
+.venv/installed-test: .venv/bin/python setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
-	@touch $@
+	@touch .venv/installed $@
 
 .venv/installed-docs: .venv/installed setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'

@@ -12,7 +12,8 @@ input_dir = "tiny"
 [fixed]
 model = "dense"
 epochs = 3
-batch_size = 10
+batch_size = 30
+optimizer = "adam"
 learning_rate = 0.1
 folds = 2
 split_seed = 0

@@ -15,9 +15,16 @@ from digit_recognizer import cv
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import LostError
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
-from digit_recognizer.training import ray_executor
+from digit_recognizer.training import executors, ray_executor
 from digit_recognizer.training.cross_validation import run_cross_validation
-from digit_recognizer.training.executors import Executor, ExecutorConfig, map_in_order, run_task
+from digit_recognizer.training.executors import (
+    Executor,
+    ExecutorConfig,
+    count_threads,
+    map_in_order,
+    open_executor,
+    run_task,
+)
 
 
 class Backwards:
@@ -126,6 +133,15 @@ with open_executor(ExecutorConfig(task_cpus=1)):
 def test_a_process_has_as_many_threads_as_it_asked_for():
     finished = subprocess.run([sys.executable, "-c", BIND], capture_output=True, text=True, timeout=240)
     assert finished.stdout == "1 1\n", finished.stderr
+
+
+def test_every_thread_is_bound_to_the_cores_asked_for(monkeypatch):
+    bound = []
+    monkeypatch.setattr(executors, "list_cores", lambda count: [5, 6, 7])
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *given: bound.append(given))
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    with open_executor(ExecutorConfig(task_cpus=2 + count_threads())):
+        assert (os.getpid(), [5, 6, 7]) in bound
 
 
 HOLD = """

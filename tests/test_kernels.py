@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from digit_recognizer.competition.kernels import (
     build_script,
     list_needed,
     pack_package,
+    unpack,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -215,6 +217,13 @@ def test_what_a_module_imports_is_packed_and_nothing_else(tmp_path, monkeypatch)
     assert packed["digit_recognizer/COMMIT"] == "abc\n"
     assert packed["digit_recognizer/one.py"].splitlines() == files["one.py"].splitlines()
     assert packed["digit_recognizer/three.py"].splitlines() == ["", *files["three.py"].splitlines()[1:]]
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    unpack(pack_package(["digit_recognizer.one"], "abc"))
+    (folder,) = map(Path, sys.path)
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == set(packed) - {
+        "digit_recognizer/COMMIT"
+    }
 
 
 def test_a_kernel_carries_one_model_and_only_what_cv_needs():

@@ -248,6 +248,7 @@ def test_all_162_models_of_the_grid_of_fashion_filters_can_be_built():
 # Learning
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["alexnet", "dense", "lenet5", "narrow", "resnet"])  # wide, journal: layers of these
 def test_a_model_learns_what_can_be_learned(name):
     keras.utils.set_random_seed(0)

@@ -14,7 +14,7 @@ from test_resnet152v2 import build_small_backbone
 from digit_recognizer.__main__ import import_command
 from digit_recognizer.models import _resnet152v2
 
-transfer = import_command("transfer")  # the package has a function of that name
+transfer, predict = map(import_command, ("transfer", "predict"))  # the package has functions of these names
 
 COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
 
@@ -65,6 +65,13 @@ def test_each_photograph_is_predicted_by_a_model_that_has_not_seen_it(images, tm
     out = capsys.readouterr().out
     assert "WARNING: --WEIGHTS NONE: THE BACKBONE KNOWS NOTHING, AND THE ACCURACY MEANS NOTHING" in out
     assert "MEANINGLESS" in out and "MEANS NOTHING" in metrics["warning"]
+    (tmp_path / "text.jpg").write_text("no picture")
+    for classifier in ("model", "neighbours"):
+        arguments = [str(images / "red"), "--run", str(tmp_path / "out"), "--classifier", classifier]
+        assert predict.main([*arguments, "--output", f"{classifier}.csv"]) == 0
+        with open(f"{classifier}.csv", newline="") as file:
+            assert [row["digit"] for row in csv.DictReader(file)].count("red") >= 3
+    assert predict.main([str(tmp_path / "text.jpg"), "--run", str(tmp_path / "out")]) == 2
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ from digit_recognizer.training.cross_validation import resume, run_cross_validat
 from digit_recognizer.training.executors import ExecutorConfig, count_threads, map_in_order, open_executor, run_task
 from digit_recognizer.training.reproducibility import compare_machines, describe_machine
 
+pytestmark = pytest.mark.compiled  # as the workers compile
+
 RECIPE = RECIPES["dropout, augmentation, one cycle"]
 
 
@@ -24,6 +26,14 @@ def cluster():
     """A task has as many cores as this process has threads, so that runs there must equal runs here."""
     with open_executor(ExecutorConfig(executor="ray", task_cpus=count_threads())) as executor:
         yield executor
+
+
+@pytest.fixture
+def whole(tiny_dir):
+    """The run that others must equal, trained here; that of conftest.py may have been trained in eager steps."""
+    config = configure(tiny_dir, "whole", RECIPE)
+    run_cross_validation(config)
+    return config
 
 
 class Epochs(keras.callbacks.Callback):

@@ -170,6 +170,7 @@ def test_another_commands_submission_is_kept_and_a_resumed_run_finds_its_own(sto
     assert hash_file(result.submission_path) == hash_file(whole.submission)
 
 
+@pytest.mark.compiled
 def test_a_single_split_is_resumed_with_its_curve(tiny_dir, monkeypatch):
     recipe = RECIPES["dropout, augmentation, one cycle"]
     whole, stopped = configure(tiny_dir, "whole", recipe), configure(tiny_dir, "stopped", recipe)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import keras
 import numpy as np
@@ -215,7 +216,7 @@ def test_grids_of_different_models_are_run_side_by_side(study, tmp_path):
 
 def test_weights_that_cannot_be_had_stop_the_sweep_and_fail_no_trial(study, tmp_path):
     text = GRID.replace('model = "dense"', 'model = "vgg16"\nweights = "gone.h5"\naugmentation = "none"')
-    study.write_text(text.replace("model_args.units = [4, 8]", "batch_size = [5, 10]").replace("batch_size = 10\n", ""))
+    study.write_text(text.replace("model_args.units = [4, 8]", "batch_size = [5, 10]").replace("batch_size = 30\n", ""))
     with pytest.raises(InputError):
         sweep(SweepConfig(study, tmp_path / "sweep"))
     assert load_trials(tmp_path / "sweep" / TRIALS) == []
@@ -246,8 +247,8 @@ def test_trials_and_ensembles_of_other_data_are_not_mixed(config, tmp_path):
     assert (tmp_path / "sweep" / ENSEMBLES).read_bytes() == kept
 
 
-@pytest.mark.slow
 def test_a_finished_trial_whose_line_is_lost_is_read_again(config, tmp_path, monkeypatch):
+    config = dataclasses.replace(config, trials=1)
     first = sweep(config)
     (tmp_path / "sweep" / TRIALS).unlink()
     monkeypatch.setattr(sweeping, "run_cross_validation", None)
@@ -389,9 +390,15 @@ def test_the_eta_counts_trials_that_run_at_once(monkeypatch, capsys):
 # The worker process of the command.
 
 
-@pytest.mark.slow
 def test_a_process_that_has_grown_stops_between_two_trials(study, tmp_path, monkeypatch):
-    table = tmp_path / "sweep" / TRIALS
+    table, known = tmp_path / "sweep" / TRIALS, sweeping.load_study(study)
+
+    def execute(shared, task):  # nothing is trained
+        environment = sweeping.describe_environment(next(iter(shared.datasets.values())), task, tmp_path)
+        given = task.trial.configuration, task.trial.seed, 0.5
+        return make_record(known, *given, environment=environment), {}
+
+    monkeypatch.setattr(sweeping, "execute_trial", execute)
     monkeypatch.setattr(sweeping, "measure_memory", lambda: len(load_trials(table)))
     config = SweepConfig(study, tmp_path / "sweep")
     assert sweep(config, most_growth_bytes=1) is None and len(load_trials(table)) == 2
@@ -407,6 +414,21 @@ def test_the_command_replaces_a_worker_that_has_grown(study, monkeypatch):
     monkeypatch.setattr(command, "_run_worker", lambda arguments: -signal.SIGKILL)
     with expect_error("sweep.worker", received="SIGKILL"):
         command.main([str(study), "--debug"])
+
+
+@pytest.mark.parametrize(("records", "code"), [([], 0), (None, command.GROWN)])
+def test_a_worker_says_by_its_exit_code_whether_it_must_be_replaced(study, monkeypatch, records, code):
+    monkeypatch.setenv(command.WORKER, "1")
+    monkeypatch.setattr(command.threading, "Thread", lambda **_: types.SimpleNamespace(start=lambda: None))
+    monkeypatch.setattr(sweeping, "sweep", lambda *_: records)
+    with pytest.raises(SystemExit) as stop:
+        command.main([str(study)])
+    assert stop.value.code == code
+
+
+def test_a_worker_is_a_process_of_the_same_command(capfd):
+    assert command._run_worker(["--help"]) == 0
+    assert "digit_recognizer.sweep STUDY" in capfd.readouterr().out
 
 
 @pytest.mark.slow

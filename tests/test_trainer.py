@@ -16,6 +16,8 @@ from digit_recognizer.training.trainer import (
     shift_images,
 )
 
+pytestmark = pytest.mark.compiled
+
 LABELS = np.arange(40) % 10
 TARGETS = np.eye(10, dtype=np.float32)[LABELS]
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
