@@ -26,10 +26,23 @@ LONGEST = (
 )  # fmt: skip
 
 
+def pytest_ignore_collect(collection_path, config):
+    """`pytest -m fast` imports only the files that need no Keras, whose import takes five seconds."""
+    if config.option.markexpr == "fast" and collection_path.suffix == ".py":
+        return "mark.fast" not in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
 def pytest_collection_modifyitems(items):
     """Long files come first, then those that import Keras, then those that do not."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (ranks.get(item.path.stem, len(LONGEST)), item.get_closest_marker("fast") is not None))
+
+
+def pytest_collection_finish(session):
+    """The fast tier stays without Keras."""
+    if session.config.option.markexpr == "fast":
+        assert "keras" not in sys.modules, "a file of the fast tier imports Keras"
 
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of any scope

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -11,7 +10,6 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.models import build_model
 from digit_recognizer.records import RunMetrics
 from digit_recognizer.training.run import find_fold_weights
-from digit_recognizer.training.weights import pack_weights
 
 SIDE_PX = 64
 QUICK = ["--copies", "8", "--epochs", "6", "--batch-size", "96"]  # of a transfer
@@ -43,6 +41,10 @@ def write_letters(folder: Path, count: int, seed: int, kinds=("cross", "hook", "
 
 def write_base_run(folder: Path) -> Path:
     """As much of a run folder as a transfer reads, of a narrow model that has learned nothing."""
+    import keras  # not above: fast tests draw letters too
+
+    from digit_recognizer.training.weights import pack_weights
+
     keras.utils.set_random_seed(0)
     model = build_model("narrow")
     (folder / "models").mkdir(parents=True)

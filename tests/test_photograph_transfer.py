@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -69,7 +70,7 @@ def test_each_photograph_is_predicted_by_a_model_that_has_not_seen_it(images, tm
     for classifier in ("model", "neighbours"):
         arguments = [str(images / "red"), "--run", str(tmp_path / "out"), "--classifier", classifier]
         assert predict.main([*arguments, "--output", f"{classifier}.csv"]) == 0
-        with open(f"{classifier}.csv", newline="") as file:
+        with Path(f"{classifier}.csv").open(newline="") as file:
             assert [row["digit"] for row in csv.DictReader(file)].count("red") >= 3
     assert predict.main([str(tmp_path / "text.jpg"), "--run", str(tmp_path / "out")]) == 2
 

@@ -6,8 +6,6 @@ from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.training.inputs import check_model_flags
 
-pytestmark = pytest.mark.fast
-
 
 def draw_bar(slant, left=11, wide=4):
     """A bar 16 px high that leans to the right by `slant` px per px, uint8 (1, 28, 28, 1)."""
