@@ -1,13 +1,14 @@
 """What commands share: errors of the user in one line and exit codes; the flags and the start of a run; tables.
 
 Exit codes: 0 done; 2 an error of the user; 130 interrupted, 143 terminated, 141 nobody reads the output any more; 1 a
-defect of this package, with its traceback.
+defect of this package, with its traceback; also where one cost a picture, a figure or a trial and the rest is done.
 """
 
 import contextlib
 import functools
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ from digit_recognizer.console import (
     raise_on_signals,
     silence_output,
 )
-from digit_recognizer.errors import InputError, require
+from digit_recognizer.errors import LOGGER, InputError, require
 from digit_recognizer.training.executors import ExecutorConfig, open_executor
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "digit_recognizer"
 LONGEST_REASON = 200  # characters
+DEFECT_CODE, INPUT_CODE = 1, 2
 BROKEN_PIPE_CODE = 141  # as a shell counts SIGPIPE
 # entries of a run's config.json that are not taken over by another run
 NOT_TAKEN_OVER = ("subcommand", "command", "run_dir", "submission", "in_python")
@@ -85,6 +87,8 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
         open_closed_streams()
         if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the screen cannot show
             sys.stdout.reconfigure(errors="backslashreplace")
+        defects = _DefectCounter(shows=debug)
+        LOGGER.addHandler(defects)
         try:
             if any("\0" in argument for argument in arguments):
                 raise InputError("cli.nul_byte")
@@ -104,12 +108,26 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
             message, code = _explain(error)
             with contextlib.suppress(OSError):  # nobody reads it: the code is left
                 print(make_printable(f"{name}: {message}"), file=sys.stderr)  # a path may hold any character
-            return code
+            return DEFECT_CODE if code == INPUT_CODE and defects.count else code
         finally:
             RUNNING_COMMAND.reset(running)
-        return 0
+            LOGGER.removeHandler(defects)
+        return DEFECT_CODE if defects.count else 0
 
     return run
+
+
+class _DefectCounter(logging.Handler):
+    """Counts the unforeseen errors that cost one item of several; if it `shows` them, with their tracebacks."""
+
+    def __init__(self, *, shows: bool) -> None:
+        super().__init__(logging.ERROR)
+        self.shows, self.count = shows, 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += 1
+        if self.shows:
+            print("\n".join(map(make_printable, self.format(record).splitlines())), file=sys.stderr)
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
@@ -123,7 +141,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
             error = InputError("cli.os_error_somewhere", received=reason.rstrip("."))
         else:
             error = InputError("cli.os_error", path=error.filename, received=reason)
-    return str(error), 2
+    return str(error), INPUT_CODE
 
 
 # A run, from its flags: what `cv` and `train` share

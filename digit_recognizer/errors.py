@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import logging
 import os
 import sys
 import sysconfig
@@ -17,6 +18,8 @@ LONGEST_REASON = 200  # characters
 MESSAGES = Path(__file__).with_name("messages.toml")
 # where no code of the reader's is; frozen modules have no file
 _LIBRARIES = (str(Path(__file__).parent), *(sysconfig.get_path(name) for name in ("stdlib", "purelib")), "<frozen")
+LOGGER = logging.getLogger("digit_recognizer")  # tracebacks go there; runs keep them in log.txt, and --debug shows them
+LOGGER.addHandler(logging.NullHandler())
 SYNONYMS = {  # what other programs and libraries call a flag or a setting
     "lr": "learning-rate",
     "n-splits": "folds",
@@ -108,6 +111,23 @@ class UnusableRunError(InputError):
 
 class PrunedError(Exception):
     """A trial is stopped early because it is unpromising. Nobody's mistake, and never shown."""
+
+
+def explain_defect(error: Exception, path: Path | str) -> InputError:
+    """An unforeseen error about one item among several, as what is told of it; its traceback goes to the log.
+
+    Args:
+        error: whatever was raised.
+        path: of the picture, the figure or the run.
+
+    Returns:
+        What stands in the item's place, so that the rest is finished.
+    """
+    LOGGER.error("%s:", path, exc_info=error)
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+    found = InputError("cli.unforeseen", path=path, received=reason)
+    found.__cause__ = error
+    return found
 
 
 def require(package: str, extra: str) -> Any:

@@ -71,7 +71,18 @@ NPY_HEADER_ERRORS = (
     OverflowError,
 )
 
+# What systems put beside the user's own files: Windows, a Mac's archives and disks, network drives, open documents.
+SYSTEM_NAMES = (
+    *("thumbs.db", "ehthumbs", "desktop.ini", "$recycle.bin", "system volume information", "icon\r"),
+    *("__macosx", "@eadir", "#recycle", "#snapshot", "lost+found", "~$", "."),
+)
+
 # ---- reading
+
+
+def is_visible(name: str) -> bool:
+    """Whether a file or folder is one of the user's, by its name: not hidden, and none that a system puts there."""
+    return not name.lower().startswith(SYSTEM_NAMES)
 
 
 def open_regular_file(path: Path) -> BufferedReader:
@@ -127,7 +138,7 @@ def parse_json(text: bytes) -> Any:
     Raises:
         ValueError, RecursionError: if it is none, has too many values or levels, or a text in it has a NUL character.
     """
-    content = json.loads(text.decode("utf-8"))
+    content = json.loads(text.decode("utf-8-sig"))  # PowerShell and Notepad begin with a byte order mark
     level, count, depth = [content], 0, 0
     while level:
         count, depth = count + len(level), depth + 1
@@ -148,7 +159,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     content = read_bytes(path, TOML_LIMIT_BYTES)
     try:
-        return tomllib.loads(content.decode("utf-8"))
+        return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line, problem = content.count(b"\n", 0, error.start) + 1, "the text is not UTF-8"
         raise InputError("io.not_toml", path=path, line=line, problem=problem) from error

@@ -1,6 +1,7 @@
 """A folder per class: what is taken, what is ignored, and what is refused."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from conftest import expect_error
 from drawn_letters import write_letters
 
 from digit_recognizer.vision import class_folders
-from digit_recognizer.vision.class_folders import find_classes, load_pictures
+from digit_recognizer.vision.class_folders import find_classes, list_pictures, load_pictures
 from digit_recognizer.vision.segment import load_letter
 
 pytestmark = pytest.mark.fast
@@ -76,10 +77,72 @@ def test_a_thousand_classes_are_taken_and_no_more_nor_too_many_files(tmp_path, f
         find_classes(folder, "--images")
 
 
-def test_a_file_that_is_no_picture_is_named(folder):
+def test_what_a_system_puts_there_is_passed_over_and_what_is_no_picture_is_counted(folder):
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._0.png", "~$notes.docx"):
+        (folder / "ring" / name).write_bytes(b"\xd0\xcf\x11\xe0")
+    for name in ("@eaDir", "__MACOSX", "$RECYCLE.BIN"):
+        (folder / name).mkdir()
+        (folder / name / "0.png").touch()
+    assert find_classes(folder, "--images").notes == ()
     (folder / "hook" / "a.txt").write_text("hello")
-    with expect_error("photos.format", path=folder / "hook" / "a.txt"):
-        load_pictures(find_classes(folder, "--images"), load_letter, "pictures")
+    (folder / "ring" / "deeper").mkdir()
+    shutil.copy(folder / "hook" / "0.png", folder / "hook" / "a picture without an ending")
+    found = find_classes(folder, "--images")
+    assert found.counts == {"cross": 2, "hook": 3, "ring": 2}
+    assert found.notes == (f"not used, as they are no pictures: {folder / 'hook' / 'a.txt'} and 1 more",)
+
+
+def test_a_picture_that_cannot_be_used_is_named_and_costs_itself(folder):
+    from PIL import Image
+
+    (folder / "hook" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "hook" / "9.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    Image.new("L", (64, 64), 255).save(folder / "ring" / "blank.png")
+
+    def load(path):
+        if path.name == "1.png" and path.parent.name == "cross":
+            raise IndexError("nobody foresaw that")
+        return load_letter(path)
+
+    found = load_pictures(find_classes(folder, "--images"), load, "pictures")
+    assert found.names == ["cross/0.png", "hook/1.png", "ring/0.png", "ring/1.png"]
+    assert found.labels.tolist() == [0, 1, 2, 2] and len(found.images) == len(found.digests) == 4
+    for note, name in zip(found.notes, ("cross/1.png", "hook/0.png", "hook/9.HEIC", "ring/blank.png"), strict=True):
+        assert name in note
+    assert "IndexError: nobody foresaw that" in found.notes[0] and "pillow-heif" in found.notes[2]
+    (folder / "hook" / "1.png").unlink()
+    with expect_error("photos.damaged", path=folder / "hook" / "0.png"):  # nothing of its class is left
+        load_pictures(find_classes(folder, "--images"), load, "pictures")
+
+
+def test_names_are_compared_in_nfc_and_folders_of_one_name_are_one_class(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "other")
+    (folder / "hook").rename(folder / "ha\u0308kchen")
+    (tmp_path / "other" / "hook").rename(tmp_path / "other" / "h\u00e4kchen")
+    found = find_classes(folder, "--images")
+    assert found.classes == ("cross", "h\u00e4kchen", "ring") and found.names[2] == "h\u00e4kchen/0.png"
+    other = find_classes(tmp_path / "other", "--test", found.classes)
+    assert (other.classes, other.names) == (found.classes, found.names)
+    older = ("cross", "ha\u0308kchen", "ring")  # as a transfer wrote it before
+    assert find_classes(folder, "--test", older).classes == older
+    shutil.copytree(tmp_path / "other" / "ring", folder / "h\u00e4kchen")
+    assert find_classes(folder, "--images").counts == {"cross": 2, "h\u00e4kchen": 4, "ring": 2}
+
+
+def test_pictures_lie_deep_and_a_folder_that_cannot_be_read_is_told(folder, monkeypatch):
+    list_entries = Path.iterdir
+
+    def refuse(path):
+        if path.name == "hook":
+            raise PermissionError(13, "Permission denied", str(path))
+        return list_entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    (folder / "loop").symlink_to(folder)
+    found = list_pictures(folder, deep=True)
+    assert [path.parent.name for path in found.pictures] == ["cross", "cross", "ring", "ring"]
+    assert found.others == [folder / "loop"] and found.pictures == sorted(found.pictures)
+    assert [(error.code, error.path) for error in found.unreadable] == [("io.unreadable", folder / "hook")]
 
 
 def test_a_picture_is_recognized_by_its_image(folder, tmp_path):

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 
+from digit_recognizer.reporting import plots
 from digit_recognizer.reporting.embedding import (
     MOST_IMAGES,
     Examples,
@@ -16,6 +17,7 @@ from digit_recognizer.reporting.embedding import (
     plot_embedding,
     project,
 )
+from digit_recognizer.reporting.plots import save_figure
 
 pytestmark = pytest.mark.fast
 RNG = np.random.default_rng(0)
@@ -130,13 +132,14 @@ def test_images_are_marked_by_their_class_and_long_names_have_a_legend():
 
 
 @pytest.mark.parametrize("name", ["$x_{1}^2$", "$\\x$", "a\\b", "--", "_x", "α β"])
-def test_names_that_look_like_formulas_are_drawn(name):
+def test_names_that_look_like_formulas_are_drawn(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "DPI", 20)  # quickly
     embedded = dataclasses.replace(LETTERS, class_names=[name, "b", "c"])
-    plot_embedding(embedded, POINTS).draw_without_rendering()
+    save_figure(plot_embedding(embedded, POINTS), tmp_path / "marks.png")
     figure = plot_embedding(embedded, POINTS, thumbnails=True)
-    figure.draw_without_rendering()
+    save_figure(figure, tmp_path / "thumbnails.png")
     assert figure.legends[0].get_texts()[0].get_text() == name
-    plot_distances(embedded, measure_distances(APART, CLASSES)).draw_without_rendering()
+    save_figure(plot_distances(embedded, measure_distances(APART, CLASSES)), tmp_path / "distances.png")
 
 
 def test_thumbnails_have_frames_that_differ_in_more_than_colour():

@@ -20,6 +20,7 @@ from digit_recognizer.io import (
     open_regular_file,
     read_bytes,
     read_json,
+    read_toml,
     sweep_temporaries,
     write_atomically,
     write_csv,
@@ -54,6 +55,12 @@ def test_json_refuses_what_json_cannot_hold(tmp_path):
     with pytest.raises(ValueError):
         write_json(tmp_path / "file.json", {"loss": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"epochs": 3}')
+    (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbfepochs = 3\r\n")
+    assert read_json(tmp_path / "a.json") == read_toml(tmp_path / "a.toml") == {"epochs": 3}
 
 
 @pytest.mark.parametrize("content", [None, "{", b"\xff\xfe"])

@@ -112,7 +112,7 @@ def test_a_download_stopped_before_the_names_came_is_not_taken_for_digits(known,
     assert load_dataset(RunConfig(input_dir=target)).class_names == FASHION.names
 
 
-NO_NAMES = ("", " ", "leek ", "a" * 15, "a\nb", "\x1b[2J", "$x$", "<b>", "お", "\u202eab", "_x", "e\u0301", 9, "leek")
+NO_NAMES = ("", " ", "leek ", "a" * 15, "a\nb", "\x1b[2J", "$x$", "<b>", "お", "\u202eab", "_x", "x\u0301", 9, "leek")
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,11 @@ def test_names_that_cannot_be_shown_are_refused(tmp_path, content, column):
     with expect_error("data.label_set", path=tmp_path / "classes.json", column=column) as caught:
         load_label_set(tmp_path)
     assert str(caught.value).isprintable()
+
+
+def test_an_accent_of_its_own_is_one_letter_with_its_letter(tmp_path):
+    put(tmp_path, {**OWN, "names": [*VEGETABLES[:9], "e\u0301"]})
+    assert load_label_set(tmp_path).names[9] == "\u00e9"
 
 
 def test_a_damaged_file_of_names_is_named_as_the_source_calls_it(idx_dir, target):

@@ -200,7 +200,7 @@ def test_where_nothing_can_be_held_out_the_accuracy_is_unknown(place, tmp_path, 
         (["run", "--images", "gone"], "io.not_folder"),
         (["run", "--images", "train", "--test", "train"], "transfer.all_shared"),
         (["run", "--images", "train", "--test", "other"], "photos.other_classes"),
-        (["run", "--images", "spoilt"], "photos.format"),
+        (["run", "--images", "spoilt"], "photos.damaged"),
         (["run", "--images", "blank"], "photos.no_ink"),
         (["run", "--images", "train", "--unfreeze", "gone"], None),
         (["run", "--images", "train", "--run-dir", "other"], "run.folder_not_empty"),
@@ -219,8 +219,10 @@ def test_an_impossible_transfer_is_refused_before_it_begins(place, tmp_path, arg
         shutil.copytree(place / "train", tmp_path / name)
     shutil.rmtree(tmp_path / "other" / "hook")
     (tmp_path / "other" / "hooks").mkdir()
-    (tmp_path / "spoilt" / "ring" / "0.png").write_text("no picture")
-    Image.new("L", (64, 64), 255).save(tmp_path / "blank" / "ring" / "blank.png")
+    for picture in (tmp_path / "spoilt" / "ring").iterdir():
+        picture.write_bytes(b"\xff\xd8\xff")
+    for picture in (tmp_path / "blank" / "ring").iterdir():
+        Image.new("L", (64, 64), 255).save(picture)
     if code is None:
         assert transfer.main(arguments) == 2
     else:

@@ -120,7 +120,11 @@ def test_every_picture_passes_the_backbone_once(images, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("spoil", "flags", "code"),
     [
-        (lambda images: (images / "red" / "a.txt").write_text("no picture"), [], "photos.format"),
+        (
+            lambda images: [path.write_bytes(b"\xff\xd8\xff") for path in (images / "red").iterdir()],
+            [],
+            "photos.damaged",
+        ),
         (lambda images: None, ["--weights", "gone.h5"], "training.weights"),
         (lambda images: None, ["--copies", "3"], "transfer.letters_only"),
         (lambda images: None, ["--unfreeze", "pooled"], "transfer.letters_only"),

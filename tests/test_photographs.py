@@ -6,6 +6,7 @@ For a long run of the mutations, with other examples every time:
 """
 
 import errno
+import io
 import logging
 import os
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,6 +40,7 @@ from mutations import mutated
 from PIL import Image, ImageFile, TiffImagePlugin
 from test_mutations import ci, load_or_refuse
 
+from digit_recognizer.vision import photos
 from digit_recognizer.vision.photos import MAX_BYTES, load_colours, load_photograph
 
 pytestmark = pytest.mark.fast
@@ -57,7 +60,8 @@ def test_a_picture_is_loaded_as_a_person_would_see_it(case, tmp_path, capfd):
 
 @pytest.mark.parametrize("load", [load_photograph, lambda path: load_colours(path, 12)], ids=["grey", "colours"])
 @pytest.mark.parametrize(("content", "code"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
-def test_what_is_no_whole_picture_is_refused(content, code, load, request, tmp_path, capfd):
+def test_what_is_no_whole_picture_is_refused(content, code, load, request, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(photos, "_reads_heic", lambda: False)
     if "LAB" in request.node.name and "colours" in request.node.name:
         pytest.skip("of LAB Pillow knows the colours, but not the greys")
     path = tmp_path / "picture.png"
@@ -66,6 +70,22 @@ def test_what_is_no_whole_picture_is_refused(content, code, load, request, tmp_p
         load(path)
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == content
+
+
+def test_heic_is_read_where_its_package_is_installed_and_else_named_with_it(tmp_path, monkeypatch):
+    path = tmp_path / "IMG_1.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftypheic" + save(Image.fromarray(PAGE), "PNG"))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
+    photos._reads_heic.cache_clear()
+    with expect_error("photos.format", path=path) as caught:
+        load_photograph(path)
+    assert "pip install pillow-heif" in caught.value.received
+    opened = (lambda file, _: Image.open(io.BytesIO(file.read()[12:])), None)
+    package = SimpleNamespace(register_heif_opener=lambda: monkeypatch.setitem(Image.OPEN, "HEIF", opened))
+    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    photos._reads_heic.cache_clear()
+    assert np.array_equal(load_photograph(path).pixels, PAGE)
+    photos._reads_heic.cache_clear()
 
 
 PLACE_CODES = {"a folder": "io.folder", "a looped link": "io.unreadable", "a link to nothing": "io.missing"}

@@ -191,7 +191,19 @@ def test_of_many_classes_those_with_most_errors_are_shown():
 def test_long_class_names_are_cut_and_dollars_are_no_formula():
     names = ("alpha", "a class of many letters", "$c$")
     (axes,) = plots.plot_confusion_matrix(np.eye(3, dtype=int), names).axes
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["alpha", "a class of ma…", r"\$c\$"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["alpha", "a class of ma…", "$c$"]
+
+
+@pytest.mark.parametrize("title", [r"cost $\price$: curves", "$", r"$x^{$ \$", "a byte \udcff that is no text"])
+def test_no_title_is_a_formula_and_every_one_can_be_drawn(title, tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "DPI", 20)  # quickly
+    figure = plots.open_figure(2, 2)
+    axes = figure.subplots()
+    axes.set_title(title)
+    axes.set_xticks([0], ["$x^{$"])
+    plots.save_figure(figure, tmp_path / "drawn.png")
+    assert axes.title.get_text() == title.encode(errors="backslashreplace").decode()
+    assert not axes.title.get_parse_math()
 
 
 def test_precision_and_recall_have_a_mark_each_and_nan_has_none():

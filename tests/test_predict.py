@@ -237,6 +237,47 @@ def test_a_picture_that_cannot_be_read_does_not_stop_others(page, tmp_path, caps
         assert len(list(csv.DictReader(file))) == 12
 
 
+def test_of_a_folder_everything_is_read_named_or_counted(page, tmp_path, capsys, monkeypatch):
+    (tmp_path / "scans").mkdir()
+    for number in range(2):
+        shutil.copy(page, tmp_path / "scans" / f"{number}.png")
+    (tmp_path / "scans" / "IMG_2.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "scans" / "film.mov").touch()
+    (tmp_path / "scans" / "Thumbs.db").touch()
+    find = recognition.find_glyphs
+    failing = iter([False, True])
+
+    def fail(ink):
+        if next(failing):
+            raise IndexError("nobody foresaw that")
+        return find(ink)
+
+    monkeypatch.setattr(recognition, "find_glyphs", fail)
+    assert run(tmp_path / "scans", "--output", "glyphs.csv") == 1  # a defect
+    shown = capsys.readouterr()
+    assert "film.mov" in shown.out and "Thumbs.db" not in shown.out and "Traceback" not in shown.err
+    assert "IMG_2.HEIC: not read" in shown.out and "IndexError: nobody foresaw that" in shown.out
+    with Path("glyphs.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 12
+
+
+def test_an_error_while_glyphs_are_classified_costs_its_picture(page, tmp_path, monkeypatch, classifier):
+    shutil.copy(page, tmp_path / "second.png")
+    mend = recognition._classify_and_mend
+
+    def fail(pictures, one):
+        if len(pictures) > 1 or not fail.called:
+            fail.called = len(pictures) == 1
+            raise IndexError("nobody foresaw that")
+        return mend(pictures, one)
+
+    fail.called = False
+    monkeypatch.setattr(recognition, "_classify_and_mend", fail)
+    first, second = predict_pictures([page, tmp_path / "second.png"], classifier)
+    assert first.error.code == "cli.unforeseen" and first.error.path == page
+    assert second.error is None and len(second.glyphs) == 12
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -10,6 +10,7 @@ for published sets that it knows by name or recognizes. Without the file the cla
 """
 
 import os
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,8 @@ def parse_label_set(content: Any, path: Path) -> LabelSet:
     if not isinstance(content, dict):
         content = {"": content}
     key, names, made_for = content.get("label_set"), content.get("names"), content.get("test_sha256")
+    if isinstance(names, list):  # a Mac spells an accent as a mark of its own
+        names = [unicodedata.normalize("NFC", name) if isinstance(name, str) else name for name in names]
     wrong: dict[str, Any] = {name: value for name, value in content.items() if name not in FIELDS}
     if not isinstance(key, str) or key not in (*LABEL_SETS, OTHER):
         wrong["label_set"] = key

@@ -47,6 +47,7 @@ from digit_recognizer.io import (
     explain_damage,
     hash_file,
     install_file,
+    is_visible,
     load_npz,
     lock_folder,
     make_folder,
@@ -179,11 +180,6 @@ def name_table(name: str) -> str | None:
     plain = re.sub("[.](gz|zip)$", "", name)
     plain = re.sub("^(mnist|fashion-mnist|emnist-(digits|mnist))[-_](train|test)[.]csv$", r"\3.csv", plain)
     return plain if plain in KNOWN else None
-
-
-def is_visible(name: str) -> bool:
-    """Whether a file or folder is one of the user's, not of their system."""
-    return not name.startswith((".", "__MACOSX"))
 
 
 def list_files(folder: Path, depth: int = DEEPEST) -> list[Path]:

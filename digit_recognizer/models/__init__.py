@@ -339,7 +339,7 @@ def describe_source(model: str) -> str:
     if model.startswith(FUNCTION):
         load_own_module(model)
         return _describe_function(_functions[model], set())
-    return read_bytes(Path(model), LIMIT_BYTES).decode("utf-8")
+    return read_bytes(Path(model), LIMIT_BYTES).decode("utf-8-sig")
 
 
 def _execute(path: Path, content: bytes, sha256: str) -> ModuleType:

@@ -187,11 +187,8 @@ def plot_embedding(examples: Examples, projections: Sequence[Projection], thumbn
         axes.margins(0.08)
     if small or not are_short(examples.class_names):
         handles = panels[0].lines if small else panels[0].collections  # one for each class
-        legend = figure.legend(
-            list(handles), list(examples.class_names), loc="outside lower center", ncols=3, frameon=False
-        )
-        for text in legend.get_texts():
-            text.set_parse_math(False)  # a folder may have a dollar in its name
+        names = list(examples.class_names)
+        figure.legend(list(handles), names, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

@@ -14,6 +14,7 @@ from digit_recognizer.console import make_printable, print_line
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import TrainTable
 from digit_recognizer.errors import InputError, reading_its_own_files
+from digit_recognizer.io import is_visible
 from digit_recognizer.reporting.embedding import Examples, describe_embedding
 from digit_recognizer.reporting.filters import describe_feature_maps, describe_filters
 from digit_recognizer.reporting.html import Section
@@ -31,7 +32,7 @@ from digit_recognizer.reporting.plots import (
     shorten,
 )
 from digit_recognizer.reporting.run_report import ExaminedRun
-from digit_recognizer.vision.class_folders import ClassFolder, find_classes, load_pictures
+from digit_recognizer.vision.class_folders import ClassFolder, find_classes, list_pictures, load_pictures, to_nfc
 from digit_recognizer.vision.segment import load_letter
 
 if TYPE_CHECKING:
@@ -42,23 +43,25 @@ def load_letters(folder: Path) -> Examples:
     """Load every picture of a folder, in MNIST's form; its file's name is its own, its folder's that of its class.
 
     Args:
-        folder: holds a folder per class, or pictures alone, which are then of one class. Hidden files are passed over.
+        folder: holds a folder per class, or pictures alone, which are then of one class (see `list_pictures`).
 
     Raises:
-        InputError: if there is no picture, or a file among them is none, or shows no ink.
+        InputError: if there is no picture, or no picture of a class can be used.
     """
-    visible = [entry for entry in folder.iterdir() if not entry.name.startswith(".")] if folder.is_dir() else []
-    if not visible:
+    if not folder.is_dir():
         raise InputError("report.no_pictures", path=folder)
-    if any(entry.is_dir() for entry in visible):
+    if any(entry.is_dir() and is_visible(entry.name) for entry in folder.iterdir()):
         found = find_classes(folder, "--images")
-        for note in found.notes:
-            print_line(f"note: {make_printable(note)}")
     else:
-        files = tuple(sorted(visible))
-        found = ClassFolder(folder, (folder.resolve().name,), files, np.zeros(len(files), np.int64))
-    images = load_pictures(found, load_letter, "letters").images
-    return Examples(images, found.labels, found.names, found.classes)
+        listed = list_pictures(folder, deep=False)
+        if not listed.pictures:
+            raise InputError("report.no_pictures", path=folder)
+        labels = np.zeros(len(listed.pictures), np.int64)
+        found = ClassFolder(folder, (to_nfc(folder.resolve().name),), tuple(listed.pictures), labels, listed.notes)
+    found = load_pictures(found, load_letter, "letters")
+    for note in found.notes:
+        print_line(f"note: {make_printable(note)}")
+    return Examples(found.images, found.labels, found.names, found.classes)
 
 
 @dataclass(frozen=True)

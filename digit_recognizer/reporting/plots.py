@@ -54,8 +54,18 @@ def open_figure(width_inches: float, height_inches: float) -> "Figure":
 
 @default_style()
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure as PNG, whole or not at all; an older file is replaced."""
-    with write_atomically(path) as temporary:
+    """Write a figure as PNG, whole or not at all; an older file is replaced.
+
+    No text in it is a formula: names of folders and classes may hold dollar signs, and bytes that are no text.
+    """
+    import matplotlib
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text(text.get_text().encode(errors="backslashreplace").decode())
+    # the context is for the ticks that are made while it is drawn
+    with write_atomically(path) as temporary, matplotlib.rc_context({"text.parse_math": False}):
         figure.savefig(temporary, dpi=DPI)
 
 
@@ -66,8 +76,8 @@ def draw_figure(figure: "Figure", path: Path, caption: str, alt: str = "") -> Fi
 
 
 def shorten(name: str, most: int = LONGEST_NAME) -> str:
-    """A name as it fits on an axis. A dollar sign is escaped, as it would begin a formula."""
-    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
+    """A name as it fits on an axis."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def are_short(names: Sequence[str]) -> bool:
@@ -354,6 +364,7 @@ def plot_calibration(table: "pd.DataFrame") -> "Figure":
         table["low"], table["rows"], table["high"] - table["low"], align="edge", color=HELD_OUT_COLOUR, ec="white"
     )
     below.set(xlabel="probability of the prediction", ylabel="rows", yscale="log")
+    below.yaxis.set_major_formatter(lambda rows, _: f"{rows:,g}")
     below.set_ylim(bottom=0.5)  # where a bar of one row can be seen
     below.yaxis.set_major_formatter("{x:,.0f}")
     for panel in (axes, below):

@@ -24,6 +24,7 @@ mlflow.json with the run's id there. A run under way also has state.safetensors 
 
 import contextlib
 import io
+import logging
 import os
 import time
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ from digit_recognizer.console import (
 )
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
-from digit_recognizer.errors import InputError, reading_its_own_files
+from digit_recognizer.errors import LOGGER, InputError, reading_its_own_files
 from digit_recognizer.evaluation.metrics import UNKNOWN_SCORE, Score, evaluate
 from digit_recognizer.io import (
     LOCK,
@@ -193,11 +194,14 @@ class Run:
         return run, config
 
     def __enter__(self) -> "Run":
+        self._defects = _DefectLog(self)
+        LOGGER.addHandler(self._defects)
         if self.lock is not None and not self.lock.is_locked:
             self.log(f"note: {self.path} is on a file system without locks. Let one command at a time work there")
         return self
 
     def __exit__(self, *_: object) -> None:
+        LOGGER.removeHandler(self._defects)
         if self.lock is not None:
             self.lock.release()
 
@@ -224,6 +228,10 @@ class Run:
     def log(self, text: str) -> None:
         """Print a line, and keep it in log.txt."""
         print_line(text)
+        self.keep(text)
+
+    def keep(self, text: str) -> None:
+        """Add a text to log.txt without printing it."""
         self._log_text += clean_lines(text) + "\n"
         write_text(self.path / LOG, self._log_text)
 
@@ -236,6 +244,18 @@ class Run:
         import pandas as pd
 
         write_csv(self.path / HISTORY, pd.DataFrame(history))
+
+
+class _DefectLog(logging.Handler):
+    """Keeps the tracebacks of unforeseen errors, which did not end the run, in its log.txt."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(logging.ERROR)
+        self.run = run
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(InputError):  # a full disk ends the run where it matters
+            self.run.keep(self.format(record))
 
 
 def format_resume_command(path: Path, subcommand: str, submission: Path | None = None) -> str:

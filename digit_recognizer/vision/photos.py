@@ -6,6 +6,8 @@ minutes nor gigabytes.
 """
 
 import contextlib
+import functools
+import importlib
 import io
 import itertools
 import logging
@@ -57,8 +59,9 @@ SIGNED = 2  # a value of SAMPLE_FORMAT
 CLEAR = "its transparent parts are taken as white"  # a note
 REDUCING_GAP = 3.0  # Pillow first shrinks by whole numbers to three times the size: nearly as good, many times as fast
 
+HEIC = rb".{4}ftyp(hei[cxms]|hev[cx]|mif1|msf1)"
 OTHER_KINDS = {  # of files that people name, by their first bytes
-    rb".{4}ftyp(hei[cxms]|hev[cx]|mif1|msf1)": "a HEIC photograph",
+    HEIC: "a HEIC photograph, which is read once pillow-heif is installed (pip install pillow-heif)",
     rb".{4}ftypavi": "an AVIF image",
     rb".{4}ftyp|RIFF....AVI|\x1a\x45\xdf\xa3": "a video",
     rb"(\xef\xbb\xbf)?\s*<(.{0,2000}<)?svg\b": "an SVG drawing",
@@ -103,7 +106,8 @@ def load_photograph(path: Path) -> Photograph:
     stretched if they leave 0 to 1.
 
     Args:
-        path: a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM file under any name, of at most 64 MiB and 120 megapixels.
+        path: a PNG, JPEG, GIF, BMP, WebP, TIFF or PPM file under any name, or HEIC where pillow-heif is
+            installed, of at most 64 MiB and 120 megapixels.
 
     Raises:
         InputError: if the file is missing, too large, no picture, damaged or cut off.
@@ -159,7 +163,8 @@ def open_picture(path: Path) -> Iterator["Image"]:
     try:
         with warnings.catch_warnings(action="ignore"):
             _check_before_opening(path, content)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            formats = FORMATS if STARTS.match(content) else ("HEIF",)
+            with Image.open(io.BytesIO(content), formats=formats) as image:
                 _check_before_decoding(path, content, image)
                 yield image
     except InputError:
@@ -185,12 +190,23 @@ def _read_picture_file(path: Path) -> bytes:
         raise
     if not content:
         raise InputError("photos.empty", path=path)
-    if not STARTS.match(content):
+    if not STARTS.match(content) and not (re.match(HEIC, content, re.DOTALL) and _reads_heic()):
         head = content[:HEAD_BYTES]
         kinds = (kind for start, kind in OTHER_KINDS.items() if re.match(start, head, re.DOTALL))
         kind = next(kinds, f"a file that begins with {content[:4].hex(' ')}")
         raise InputError("photos.format", path=path, received=kind)
     return content
+
+
+@functools.cache
+def _reads_heic() -> bool:
+    """Whether Pillow can read HEIC, as phones write it: by a package that is no dependency, for libheif is LGPL."""
+    try:
+        pillow_heif = importlib.import_module("pillow_heif")
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def _check_before_opening(path: Path, content: bytes) -> None:
@@ -341,7 +357,7 @@ def _turn_upright(image: "Image", notes: list[str]) -> "Image":
     from PIL import Image, ImageOps
 
     try:
-        content = image.info.get("exif", b"")
+        content = image.info.get("exif") or b""  # None in HEIC
         if len(content) > MAX_EXIF_BYTES:
             raise ValueError("too long")
         Image.Exif().load(content)  # raises what getexif, called when a JPEG was opened, keeps to itself

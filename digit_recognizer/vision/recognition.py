@@ -3,6 +3,8 @@
 photograph -> ink -> glyphs -> 28x28 images -> probabilities -> digits -> table and annotated picture
 """
 
+import contextlib
+import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +26,12 @@ from digit_recognizer.console import make_printable, open_bar, print_line
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, pixels_to_images
 from digit_recognizer.data.labels import DIGITS, MNIST, parse_label_set
-from digit_recognizer.errors import InputError, require
+from digit_recognizer.errors import InputError, explain_defect, require
 from digit_recognizer.io import check_writable_folder, write_atomically, write_csv
 from digit_recognizer.records import METRICS
 from digit_recognizer.training.run import LABEL_SET, check_probabilities, load_metrics, load_run, read_result
 from digit_recognizer.training.transfers import ClassifierName, is_transfer, load_transfer
+from digit_recognizer.vision.class_folders import ENDINGS, list_pictures
 from digit_recognizer.vision.ink import find_ink
 from digit_recognizer.vision.photos import load_colours, load_photograph
 from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits, normalize
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
 
     from digit_recognizer.transfer_learning.transferred import NeighbourModel, PhotographClassifier
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 COLUMNS = ("file", "digit", "probability", "x", "y", "width", "height")
 
 
@@ -72,7 +74,8 @@ def predict(path: Path | str | Sequence[Path | str], run: Path | str | None = No
     """
     asked = [path] if isinstance(path, (str, Path)) else path
     images = [Path(one).expanduser() for one in asked]
-    pictures = list(_read_pictures(images, None if run is None else Path(run).expanduser()))
+    listed = _list_pictures(images, lambda note: warnings.warn(note, stacklevel=4))
+    pictures = list(_read_pictures(listed, None if run is None else Path(run).expanduser()))
     for picture in pictures:
         if picture.error is not None:
             warnings.warn(str(picture.error), stacklevel=2)
@@ -101,48 +104,66 @@ def run_prediction(
         return
     _check_outputs(output, show)
     pictures = []
-    for picture in _read_pictures(images, run, classifier):
+    listed = _list_pictures(images, lambda note: print_line(make_printable(f"note: {note}")))
+    for picture in _read_pictures(listed, run, classifier):
         for line in format_picture(picture):
             print_line(make_printable(line))
         pictures.append(picture)
     done = [picture for picture in pictures if picture.error is None]
-    if output is not None and done:
-        predictions = tabulate_predictions(done)
-        write_csv(output, predictions, float_format="%.4f", exclusive=True)
-        print_line(f"{output}: {len(predictions)} rows")
-    if show is not None and done:
-        drawn = write_annotation(done, show)
-        print_line(f"{show}: annotated picture" + f" of the first {drawn} pictures" * (drawn < len(done)))
+    with contextlib.ExitStack() as stack:  # what fails in the table does not keep the picture from being written
+        if show is not None and done:
+            stack.callback(_write_shown, done, show)
+        if output is not None and done:
+            predictions = tabulate_predictions(done)
+            write_csv(output, predictions, float_format="%.4f", exclusive=True)
+            print_line(f"{output}: {len(predictions)} rows")
     if unread := len(pictures) - len(done):
         raise InputError("predict.unread", received=unread, of=len(pictures))
 
 
+def _write_shown(done: "Sequence[PicturePrediction]", show: Path) -> None:
+    drawn = write_annotation(done, show)
+    print_line(f"{show}: annotated picture" + f" of the first {drawn} pictures" * (drawn < len(done)))
+
+
 def _read_pictures(
-    images: Sequence[Path], run: Path | None, classifier: ClassifierName | None = None
+    listed: "tuple[list[Path], list[PicturePrediction]]", run: Path | None, classifier: ClassifierName | None = None
 ) -> "Iterator[PicturePrediction]":
-    """Predict pictures and those in folders; if there is only one and it cannot be read, its error is raised."""
-    paths = _list_pictures(images)
-    if len(paths) == 1:
+    """Predict what `_list_pictures` found; if that is one picture and it cannot be read, its error is raised."""
+    paths, unreadable = listed
+    if len(paths) == 1 and not unreadable:
         load_photograph(paths[0])  # a mistyped name is found at once, not after the seconds that Keras takes to start
-    return predict_pictures(paths, load_classifier(run, classifier))
+    read = predict_pictures(paths, load_classifier(run, classifier)) if paths else iter(())
+    return itertools.chain(unreadable, read)
 
 
-def _list_pictures(images: Sequence[Path]) -> list[Path]:
-    """The pictures named, and those in the folders named, however deep, by their endings; hidden ones are left out."""
+def _list_pictures(images: Sequence[Path], note: Callable[[str], None]) -> "tuple[list[Path], list[PicturePrediction]]":
+    """The pictures named, and those in the folders named, however deep; and folders that cannot be read, or have none.
+
+    `note` is told what is left out.
+
+    Raises:
+        InputError: if nothing is named, or nothing but one folder, in which there is no picture.
+    """
     if not images:
         raise InputError("predict.nothing")
     require("PIL.Image", "vision")  # asked for here, as a fault of a picture would be noted and the next one tried
     paths: list[Path] = []
+    unreadable: list[InputError] = []
     for path in images:
-        if path.is_dir():
-            found = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in ENDINGS and not file.is_dir()]
-            found = [file for file in found if not any(p.startswith(".") for p in file.relative_to(path).parts)]
-            if not found:
-                raise InputError("predict.no_pictures", path=path, endings=" ".join(ENDINGS))
-            paths += found
-        else:
+        if not path.is_dir():
             paths.append(path)
-    return paths
+            continue
+        found = list_pictures(path, deep=True)
+        paths += found.pictures
+        unreadable += found.unreadable
+        if not found.pictures and not found.unreadable:
+            unreadable.append(InputError("predict.no_pictures", path=path, endings=" ".join(ENDINGS)))
+        for unused in found.notes:
+            note(unused)
+    if not paths and len(unreadable) == 1:
+        raise unreadable[0]
+    return paths, [PicturePrediction(Path(str(error.path)), error=error) for error in unreadable]
 
 
 def _check_outputs(output: Path | None, show: Path | None) -> None:
@@ -338,18 +359,32 @@ def predict_pictures(
             for found in pool.map(_load_glyphs, chosen):
                 loaded.append(found)
                 bar.update()
-            classified = _classify_and_mend([glyphs for _, glyphs in loaded], classifier)
-            for (picture, _), glyphs in zip(loaded, classified, strict=True):
-                yield replace(picture, glyphs=tuple(glyphs))
+            yield from _classify_loaded(loaded, classifier)
+
+
+def _classify_loaded(
+    loaded: "list[tuple[PicturePrediction, list[Glyph]]]", classifier: Classifier
+) -> list[PicturePrediction]:
+    """Classify the glyphs of several pictures together; after an unforeseen error one by one, so that one has it."""
+    try:
+        classified = _classify_and_mend([glyphs for _, glyphs in loaded], classifier)
+    except Exception as error:  # no picture may cost the others
+        if len(loaded) == 1:
+            picture = loaded[0][0]
+            return [replace(picture, error=explain_defect(error, picture.path))]
+        return [found for one in loaded for found in _classify_loaded([one], classifier)]
+    return [replace(one, glyphs=tuple(glyphs)) for (one, _), glyphs in zip(loaded, classified, strict=True)]
 
 
 def _load_glyphs(path: Path) -> tuple[PicturePrediction, list[Glyph]]:
     """A picture without predictions, and its glyphs to be classified."""
     try:
         pixels, notes = load_photograph(path)
+        glyphs = find_glyphs(find_ink(pixels))
     except InputError as error:
         return PicturePrediction(path, error=error), []
-    glyphs = find_glyphs(find_ink(pixels))
+    except Exception as error:  # no picture may cost the others
+        return PicturePrediction(path, error=explain_defect(error, path)), []
     if len(glyphs) > MAX_GLYPHS:
         notes += (f"only the first {MAX_GLYPHS:,} of its {len(glyphs):,} glyphs are read",)
     return PicturePrediction(path, notes=notes), glyphs[:MAX_GLYPHS]
@@ -366,6 +401,8 @@ def _classify_photographs(paths: Sequence[Path], classifier: "PhotographClassifi
             found.append((path, Glyph(np.ones((1, 1), np.float32), 0, 0, width, height)))
         except InputError as error:
             found.append((path, error))
+        except Exception as error:  # no picture may cost the others
+            found.append((path, explain_defect(error, path)))
     rows = iter(classifier.predict(loaded) if loaded else [])
     return [
         PicturePrediction(path, error=one)
