@@ -114,7 +114,7 @@ class PrunedError(Exception):
 
 
 def explain_defect(error: Exception, path: Path | str) -> InputError:
-    """An unforeseen error about one item among several, as what is told of it; its traceback goes to the log.
+    """An unforeseen error about one item among several, as what is shown of it; its traceback goes to the log.
 
     Args:
         error: whatever was raised.

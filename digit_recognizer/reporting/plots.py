@@ -37,11 +37,11 @@ SHORT_NAME, LONGEST_NAME = 3, 14  # characters of a class name: up to 3 fit wher
 def default_style() -> Iterator[None]:
     """Matplotlib's own defaults, as a decorator of what draws: a matplotlibrc or a notebook's style changes no figure.
 
-    Otherwise `text.usetex` in somebody's matplotlibrc would need LaTeX, say.
+    Otherwise `text.usetex` in somebody's matplotlibrc would need LaTeX, say. One differs: no text is a formula.
     """
     matplotlib = require("matplotlib", "report")
     defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
-    with matplotlib.rc_context(defaults):
+    with matplotlib.rc_context({**defaults, "text.parse_math": False}):
         yield
 
 
@@ -58,14 +58,12 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
     No text in it is a formula: names of folders and classes may hold dollar signs, and bytes that are no text.
     """
-    import matplotlib
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):
         text.set_parse_math(False)
         text.set_text(text.get_text().encode(errors="backslashreplace").decode())
-    # the context is for the ticks that are made while it is drawn
-    with write_atomically(path) as temporary, matplotlib.rc_context({"text.parse_math": False}):
+    with write_atomically(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
 
 

@@ -140,7 +140,7 @@ def _read_pictures(
 def _list_pictures(images: Sequence[Path], note: Callable[[str], None]) -> "tuple[list[Path], list[PicturePrediction]]":
     """The pictures named, and those in the folders named, however deep; and folders that cannot be read, or have none.
 
-    `note` is told what is left out.
+    `note` gets what is left out, in words.
 
     Raises:
         InputError: if nothing is named, or nothing but one folder, in which there is no picture.
