@@ -201,7 +201,7 @@ def change_array(rng: random.Random, path: Path) -> None:
         return
     try:
         array = np.load(path)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, MemoryError):
         return
     kind = rng.choice(("nan", "value", "dtype", "shape", "sparse", "claim", "objects"))
     if kind == "nan":
