@@ -61,7 +61,7 @@ def build_place(folder: Path) -> None:
         "fingerprint": {"precision": "float32", "--epochs": 1}, "resumed_with_differences": [],
     }  # fmt: skip
     history = "fold,epoch,loss,accuracy,lr,seconds\n" + "".join(
-        f"{f},{e},0.{e},0.9,0.1,1\n" for f in (0, 1) for e in (1, 2)
+        f"{f},{e},0.{e},0.8{e},0.1,1\n" for f in (0, 1) for e in (1, 2)
     )
     for name, sure in (("one", 0.9), ("two", 0.8), ("both", 0.7), ("stopped", 0.6)):
         run = folder / "runs" / name
