@@ -7,6 +7,7 @@ from typing import Annotated
 
 from digit_recognizer.arguments import Positional
 from digit_recognizer.cli import OutputArguments, command, parse_arguments, print_table
+from digit_recognizer.console import clean_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> None:
     if chosen.json or chosen.csv:
         print_table(found.to_frame(), chosen)
     else:
-        print(found)
+        print(clean_lines(str(found)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from digit_recognizer.arguments import Named, Positional
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.console import clean_lines
 from digit_recognizer.errors import InputError
 from digit_recognizer.reporting.model_report import ModelRequest
 
@@ -40,7 +41,7 @@ class ExamineArguments(ModelRequest):
 def main(arguments: list[str]) -> None:
     """Examine and print the table."""
     chosen = parse_arguments(ExamineArguments, "examine", arguments)
-    print(run_examination(chosen, chosen.output))
+    print(clean_lines(str(run_examination(chosen, chosen.output))))
 
 
 def run_examination(chosen: ExamineArguments, folder: Path | None) -> "Examination":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digit_recognizer.cli import command, parse_arguments
+from digit_recognizer.console import clean_lines
 from digit_recognizer.examine import ExamineArguments, run_examination
 from digit_recognizer.io import write_text
 
@@ -31,9 +32,9 @@ def main(arguments: list[str]) -> None:
     target = chosen.output or chosen.run / REPORT
     check_report_path(target)
     found = run_examination(chosen, chosen.examination)
-    print(found)
+    print(clean_lines(str(found)))
     write_text(target, found.build_page())
-    print(f"  {'report':<24}{target}")
+    print(clean_lines(f"  {'report':<24}{target}"))
 
 
 if __name__ == "__main__":

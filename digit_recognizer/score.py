@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from digit_recognizer.arguments import Positional
 from digit_recognizer.cli import OutputArguments, command, parse_arguments, print_table
 from digit_recognizer.competition.submissions import check_submission, load_submission
+from digit_recognizer.console import clean_lines
 from digit_recognizer.data.csv import load_labels
 from digit_recognizer.data.labels import load_label_set
 from digit_recognizer.errors import InputError
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> None:
     if chosen.json or chosen.csv:
         print_table(found.to_frame(), chosen)
     else:
-        print(found)
+        print(clean_lines(str(found)))
 
 
 @dataclass(frozen=True)

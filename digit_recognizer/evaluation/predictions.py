@@ -20,7 +20,7 @@ from digit_recognizer.competition.submissions import (
     write_submission,
 )
 from digit_recognizer.config import expand_path
-from digit_recognizer.console import show_as_text
+from digit_recognizer.console import clean_lines, show_as_text
 from digit_recognizer.data.csv import CLASSES, load_labels
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
 from digit_recognizer.data.frames import TableSource, read_test_table, read_train_table
@@ -426,7 +426,7 @@ def ensemble(
             run.write_array("labels", table.labels.astype(np.int8))
         run.write_array("oof_probabilities", oof)
         run.write_array("test_probabilities", predicted)
-        write_text(run.path / LOG, f"{result}\n")
+        write_text(run.path / LOG, clean_lines(f"{result}\n"))
         metrics = _describe_metrics(result, found, provenance, time.perf_counter() - started)
         classes = {} if label_set == DIGITS else {LABEL_SET: label_set.to_json()}
         write_json(run.path / METRICS, {**metrics, **classes})
