@@ -3,6 +3,7 @@ import os
 import stat
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -253,6 +254,33 @@ def test_what_a_file_system_cannot_do_costs_no_file(call, code, tmp_path, monkey
     assert (tmp_path / "file.txt").read_text() == "whole"
 
 
+def test_a_new_file_whose_name_does_not_reach_the_disk_is_removed(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files, "_sync_folder", refuse)
+    with pytest.raises(WriteError):
+        write_json(tmp_path / "a.json", 1, exclusive=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_system_has_no_locks_nothing_is_waited_for(tmp_path, monkeypatch):
+    with files.lock_folder(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with files.lock_folder(tmp_path), files.lock_folder(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_zip_that_unpacks_to_too_much_is_damaged():
+    members = [zipfile.ZipInfo("a"), zipfile.ZipInfo("b")]
+    for member in members:
+        member.file_size = 60
+    assert files.check_members(members, 120) == 120
+    with pytest.raises(ValueError, match="120"):
+        files.check_members(members, 119)
+
+
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.EINVAL])
 def test_a_folder_that_cannot_be_locked_is_used_without_a_lock(code, tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
@@ -326,7 +354,7 @@ def test_a_folder_is_locked_under_windows_rules(windows, tmp_path):
     with expect_error("io.in_use", path=tmp_path):
         files.claim_folder(tmp_path)
     lock.release()
-    sweep_temporaries(tmp_path, all_of_them=True)
+    sweep_temporaries(tmp_path)
 
 
 @pytest.mark.parametrize("busy", [2, 99])
