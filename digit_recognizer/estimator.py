@@ -17,6 +17,7 @@ from digit_recognizer.data.csv import PIXELS
 from digit_recognizer.data.dataset import Dataset, pixels_to_images
 from digit_recognizer.data.frames import read_images
 from digit_recognizer.errors import DivergedError, InputError, suggest
+from digit_recognizer.io import numpy_defaults
 from digit_recognizer.models import Builder, build_config, register_model
 from digit_recognizer.training.callbacks import Progress, list_callbacks
 from digit_recognizer.training.hardware import choose_precision, data_parallel, precision_policy
@@ -80,6 +81,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
         self._settings = {**self._settings, **params}
         return self
 
+    @numpy_defaults
     def fit(
         self, X: Any, y: Any, *, callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] = ()
     ) -> Self:
@@ -128,6 +130,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
         self.history_ = _tabulate(trainer.history)
         return self
 
+    @numpy_defaults
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities.
 

@@ -76,6 +76,8 @@ SYSTEM_NAMES = (
     *("thumbs.db", "ehthumbs", "desktop.ini", "$recycle.bin", "system volume information", "icon\r"),
     *("__macosx", "@eadir", "#recycle", "#snapshot", "lost+found", "~$", "."),
 )
+# As a decorator of a call from Python: NumPy's own defaults, where a notebook may have turned warnings into errors.
+numpy_defaults = np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
 
 # ---- reading
 

@@ -333,3 +333,15 @@ def test_a_large_jpeg_is_decoded_no_larger_than_is_needed(tmp_path, monkeypatch)
     )
     assert load_colours(tmp_path / "large.jpg", 256).shape == (256, 256, 3)
     assert sizes[0] == (500, 375)
+
+
+def test_pillows_settings_of_a_notebook_are_not_followed_and_stay(tmp_path, monkeypatch):
+    Image.new("L", (40, 40), 255).save(tmp_path / "whole.png")
+    content = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(content[: len(content) - 30])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    load_photograph(tmp_path / "whole.png")
+    with expect_error("photos.damaged"):
+        load_photograph(tmp_path / "half.png")
+    assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == (10, True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from digit_recognizer.config import RunConfig
+from digit_recognizer.io import numpy_defaults
 from digit_recognizer.training.batches import PredictionBatches, TrainingBatches
 from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.trainer import (
@@ -188,3 +189,13 @@ def test_keras_settings_of_a_notebook_change_no_number_and_stay_as_they_are():
     assert ambient[0] == plain[0]
     assert len(plain[0]) == 2
     np.testing.assert_array_equal(ambient[1], plain[1])
+
+
+def test_numpys_settings_of_a_notebook_end_no_call_and_stay():
+    @numpy_defaults
+    def underflow():
+        return np.float64(1e-200) * np.float64(1e-200)
+
+    with np.errstate(all="raise"):
+        assert underflow() == underflow() == 0
+        assert np.geterr()["under"] == "raise"

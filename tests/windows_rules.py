@@ -6,12 +6,14 @@ fcntl, select.poll, the cores of a process and user ids. Line ends of text files
 """
 
 import errno
+import importlib
 import io
 import os
 import re
 import select
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,8 @@ MISSING = ("getuid", "geteuid", "getgid", "sched_getaffinity", "sched_setaffinit
 def apply(patch: pytest.MonkeyPatch) -> None:
     """Let these rules hold until the patch is undone."""
     import fcntl
+
+    importlib.import_module("platformdirs.unix")  # which would be platformdirs.windows there
 
     def list_open():
         for number in os.listdir("/proc/self/fd"):
@@ -87,6 +91,7 @@ def apply(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(io, "open", open_text)
     patch.setattr("builtins.open", open_text)
     patch.setattr(shutil, "_use_fd_functions", False)  # those of folders, which are not opened
+    patch.setattr(tempfile, "TemporaryFile", tempfile.NamedTemporaryFile)  # one without a name is Linux' own
     patch.setitem(sys.modules, "fcntl", None)
     patch.delattr(select, "poll")
     for name in MISSING:

@@ -28,7 +28,7 @@ from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import Comparison, Score, compare_predictions, evaluate
-from digit_recognizer.io import remove_claimed, write_json, write_text
+from digit_recognizer.io import numpy_defaults, remove_claimed, write_json, write_text
 from digit_recognizer.records import CONFIG, METRICS
 from digit_recognizer.training.run import (
     ENSEMBLE,
@@ -139,6 +139,7 @@ class RunComparison(Comparison):
         return f"{better} is better by {lead:.2f} percentage points (95 % interval {near:.2f} to {far:.2f})."
 
 
+@numpy_defaults
 def compare(
     one: Path | str, other: Path | str, input_dir: Path | str | None = None, *, train: TableSource | None = None
 ) -> RunComparison:
@@ -334,6 +335,7 @@ class EnsembleResult:
         return "\n".join(lines)
 
 
+@numpy_defaults
 def ensemble(
     members: Sequence[Path | str],
     method: str = "mean",

@@ -56,7 +56,14 @@ from digit_recognizer.errors import (
     reading_its_own_files,
 )
 from digit_recognizer.evaluation.metrics import Score, evaluate
-from digit_recognizer.io import check_free_disk, check_writable_folder, find_free_path, write_atomically, write_json
+from digit_recognizer.io import (
+    check_free_disk,
+    check_writable_folder,
+    find_free_path,
+    numpy_defaults,
+    write_atomically,
+    write_json,
+)
 from digit_recognizer.models import Builder, build_config, register_model
 from digit_recognizer.records import CONFIG, METRICS
 from digit_recognizer.training.callbacks import (
@@ -109,6 +116,7 @@ BYTES_PER_PARAMETER = 4 * 4 * 3
 SPARE_BYTES = 32 << 20  # logs, history, submission, figures
 
 
+@numpy_defaults
 def cross_validate(
     model: str | Path | Builder,
     train: TableSource,
@@ -202,6 +210,7 @@ def _format_call(model: str | Path | Builder, settings: dict[str, Any], single_s
     return make_printable(call)
 
 
+@numpy_defaults
 def run_cross_validation(
     config: RunConfig,
     *,

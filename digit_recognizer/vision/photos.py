@@ -161,7 +161,7 @@ def open_picture(path: Path) -> Iterator["Image"]:
     Image = require("PIL.Image", "vision")
     content = _read_picture_file(path)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), _pillow_limits(Image):
             _check_before_opening(path, content)
             formats = FORMATS if STARTS.match(content) else ("HEIF",)
             with Image.open(io.BytesIO(content), formats=formats) as image:
@@ -222,6 +222,19 @@ def _check_before_opening(path: Path, content: bytes) -> None:
             raise InputError("photos.costly", path=path, received=f"more than {MAX_SEGMENTS} JPEG segments")
         if content.count(b"Exif\0\0") > MAX_EXIF_SEGMENTS:
             raise InputError("photos.costly", path=path, received=f"more than {MAX_EXIF_SEGMENTS} EXIF segments")
+
+
+@contextlib.contextmanager
+def _pillow_limits(Image: Any) -> Iterator[None]:
+    """Inside, Pillow's global settings are ours, whatever a notebook has set: limit of size, no half pictures."""
+    from PIL import ImageFile
+
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = MAX_PIXELS, False
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _check_before_decoding(path: Path, content: bytes, image: Any) -> None:

@@ -27,7 +27,7 @@ from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, pixels_to_images
 from digit_recognizer.data.labels import DIGITS, MNIST, parse_label_set
 from digit_recognizer.errors import InputError, explain_defect, require
-from digit_recognizer.io import check_writable_folder, write_atomically, write_csv
+from digit_recognizer.io import check_writable_folder, numpy_defaults, write_atomically, write_csv
 from digit_recognizer.records import METRICS
 from digit_recognizer.training.run import LABEL_SET, check_probabilities, load_metrics, load_run, read_result
 from digit_recognizer.training.transfers import ClassifierName, is_transfer, load_transfer
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 COLUMNS = ("file", "digit", "probability", "x", "y", "width", "height")
 
 
+@numpy_defaults
 def predict(path: Path | str | Sequence[Path | str], run: Path | str | None = None) -> "pd.DataFrame":
     """Read the digits on pictures, or the letters that a transfer has learned.
 
