@@ -1,4 +1,4 @@
-"""Under JAX only: test_backends.py runs this file in a process of its own."""
+"""Epochs on the device: what needs Keras on JAX, test_backends.py runs in a process of its own."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from digit_recognizer.training import device_epochs
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.trainer import Trainer, TrainingSession, predict_probabilities
 
-pytestmark = pytest.mark.skipif(
+on_jax = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="of the JAX backend: test_backends.py starts a process that has it"
 )
 
@@ -59,8 +59,7 @@ def fit(on_device, monkeypatch, augment=None, seed=0, device="cpu"):
 
 @pytest.mark.parametrize("affine", [Affine(), POLICIES["flip"].affine], ids=["affine", "flip"])
 def test_maps_move_images_as_opencv_does(affine):
-    import jax
-
+    jax = pytest.importorskip("jax", reason="the extra `jax` is not installed")
     images = np.zeros((64, 28, 28), np.uint8)
     images[:, 8:20, 10:18] = np.random.default_rng(1).integers(0, 256, (64, 12, 8))
     engine = BatchedAffine(affine)
@@ -73,11 +72,35 @@ def test_maps_move_images_as_opencv_does(affine):
 
 
 def test_the_identity_leaves_every_pixel():
+    pytest.importorskip("jax", reason="the extra `jax` is not installed")
     images = np.random.default_rng(2).integers(0, 256, (3, 28, 28)).astype(np.float32)
     eye = np.broadcast_to(np.eye(2, 3, dtype=np.float32), (3, 2, 3))
     assert np.array_equal(device_epochs.warp(images, eye), images)
 
 
+@pytest.mark.parametrize(("device", "sizes"), [("cpu", [(1, 32)] * 4 + [(1, 2)]), ("gpu", [(4, 32), (1, 2)])])
+def test_an_epoch_has_the_rows_and_maps_of_its_batches(device, sizes, monkeypatch):
+    jax = pytest.importorskip("jax", reason="the extra `jax` is not installed")
+    monkeypatch.setattr(jax, "default_backend", lambda: device)
+    images, labels = make_images()
+    for augment in (None, BatchedAffine(Affine())):
+        given = images[None], np.eye(10, dtype=np.float32)[labels], np.arange(20, 150), 32, 5, augment
+        drawn = device_epochs._draw_epoch(TrainingBatches(*given))
+        assert [rows.shape for rows, _ in drawn] == sizes
+        rows, maps = (
+            np.concatenate([part.reshape(-1, *part.shape[2:]) for part in parts]) for parts in zip(*drawn, strict=True)
+        )
+        expected = [TrainingBatches(*given).draw_rows(index) for index in range(5)]
+        assert np.array_equal(rows, np.concatenate([batch for batch, _ in expected]))
+        assert sorted(rows) == [*range(20, 150)]
+        if augment is None:
+            assert (maps == np.eye(2, 3)).all()
+        else:
+            again = [augment.draw_inverse(len(batch), 28, rng) for batch, rng in expected]
+            assert np.array_equal(maps, np.concatenate(again))
+
+
+@on_jax
 @pytest.mark.parametrize(
     ("augment", "device"),
     [(None, "cpu"), (BatchedAffine(Affine()), "cpu"), (None, "gpu")],
@@ -96,6 +119,7 @@ def test_training_on_the_device_equals_that_of_keras(augment, device, monkeypatc
     assert our_states[-1].optimizer[0] == 3 * 5, "the optimizer has counted every batch"
 
 
+@on_jax
 def test_a_second_model_shares_the_program_and_not_the_weights(monkeypatch):
     device_epochs._programs.clear()
     first, *_ = fit(True, monkeypatch)
@@ -110,6 +134,7 @@ def test_a_second_model_shares_the_program_and_not_the_weights(monkeypatch):
     assert any(not np.array_equal(a, b) for a, b in zip(second.get_weights(), kept, strict=True))
 
 
+@on_jax
 def test_resuming_in_float16_keeps_the_loss_scale():
     from digit_recognizer.training.hardware import precision_policy
 
@@ -132,6 +157,7 @@ def test_resuming_in_float16_keeps_the_loss_scale():
     assert len({len(state.optimizer) for state in whole}) == 1
 
 
+@on_jax
 def test_other_batches_are_left_to_keras():
     images, labels = make_images(20)
     targets, rows = np.eye(10, dtype=np.float32)[labels], np.arange(20)
