@@ -206,11 +206,11 @@ def test_from_python_digits_are_a_table(page, tmp_path, sample):
 
 def test_a_note_stands_below_what_it_may_explain(tmp_path, capsys):
     white_ink = Image.new("RGBA", (60, 40), (255, 255, 255, 0))
-    white_ink.paste("white", (10, 10, 20, 30))
+    white_ink.paste("white", (10, 10, 14, 30))
     white_ink.save(tmp_path / "white.png")
     assert run(tmp_path / "white.png") == 0
     first, note = capsys.readouterr().out.splitlines()
-    assert "nothing written found" in first and note == "    note: its transparent parts are taken as white"
+    assert ": 1  (1 " in first and note == "    note: its transparent parts are taken as black"
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp"])

@@ -186,3 +186,52 @@ def test_thousands_of_specks_are_gathered_within_seconds():
     started = time.perf_counter()
     find_glyphs(find_ink(page))
     assert time.perf_counter() - started < 20
+
+
+def test_a_sheet_on_a_table_is_read_and_is_no_zero_itself(digits):
+    page = lay_out(digits[:3], 3, Conditions())
+    scene = np.full((3 * page.shape[0], 2 * page.shape[1]), 90, np.uint8)
+    scene[page.shape[0] : 2 * page.shape[0], 150 : 150 + page.shape[1]] = page
+    turned = Image.fromarray(scene).rotate(6, Image.Resampling.BILINEAR, fillcolor=90)
+    glyphs = find_glyphs(find_ink(np.asarray(turned)))
+    assert len(glyphs) == 3 and all(40 < glyph.height < 110 for glyph in glyphs)
+    assert all(abs(glyph.x + glyph.width / 2 - 215 - CELL_PX * number) < 65 for number, glyph in enumerate(glyphs))
+
+
+def test_lines_of_boxes_tables_and_combs_are_no_ink(digits):
+    page = lay_out(digits, 4, Conditions())
+    boxes = np.pad(page, 30, constant_values=225)
+    for start in range(28, 28 + 3 * CELL_PX + 1, CELL_PX):
+        boxes[start : start + 3, 28 : 31 + 4 * CELL_PX] = 60
+    for start in range(28, 28 + 4 * CELL_PX + 1, CELL_PX):
+        boxes[28 : 31 + 3 * CELL_PX, start : start + 3] = 60
+    assert len(find_glyphs(find_ink(boxes))) == 12
+    comb = np.pad(lay_out(digits[:4], 4, Conditions()), 30, constant_values=225)
+    comb[160:163, 28 : 31 + 4 * CELL_PX] = 60
+    for start in range(28, 28 + 4 * CELL_PX + 1, CELL_PX):
+        comb[130:160, start : start + 3] = 60
+    assert len(find_glyphs(find_ink(comb))) == 4
+
+
+def test_an_empty_box_is_nothing_written():
+    assert (
+        find_glyphs(find_ink(draw((40, 44, 40, 160), (156, 160, 40, 160), (40, 160, 40, 44), (40, 160, 156, 160))))
+        == []
+    )
+
+
+def test_bars_that_jpeg_has_blurred_are_cut_off():
+    page = np.full((128, 128), 250, np.uint8)
+    page[:, 14:112] = draw((30, 100, 45, 55), side=128, ink=60, paper=165)[:, :98]
+    noise = np.random.default_rng(0).normal(0, 2, page.shape)
+    (glyph,) = find_glyphs(find_ink(np.clip(page + noise, 0, 255).astype(np.uint8)))
+    assert (glyph.x, glyph.y, glyph.width, glyph.height) == pytest.approx((59, 30, 10, 70), abs=4)
+
+
+@pytest.mark.parametrize("side", [8, 20, 200])
+def test_a_digit_cut_to_its_ink_has_paper_around_it_all_the_same(side):
+    cut = np.full((side, side // 2), 255, np.uint8)
+    cut[: max(1, side // 8)] = 0
+    cut[:, -max(1, side // 8) :] = 0
+    (glyph,) = find_glyphs(find_ink(cut))
+    assert (glyph.width, glyph.height) == pytest.approx((side // 2, side), abs=2)

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+SCAN_PX = 64  # of the longer side: small scans are mostly cut to their ink
 LONGEST_PX, SHORTEST_PX = 1280, 320  # of the longer side while looking for ink: strokes of a page have 2 px or more
 FAINTEST_INK = 0.1  # share of the light: pencil takes 0.2 and more, the folds of paper 0.05
 INK_SHARE, EDGE_SHARE = 0.5, 0.28  # of the ink's own darkness: where a stroke begins, and how far it reaches
 INK_NOISE, EDGE_NOISE = 4.0, 3.0  # standard deviations of the paper
+LINE_SHARE = 0.12  # of the ink's own darkness: printed lines are thinner than strokes, and so fainter after the blur
 MOSTLY_INK = 0.12  # of the light, as noise of the paper: so much is no grain, but ink on nearly half of the picture
 MIN_SHARE, MIN_PIXELS = 0.05, 30  # from where a pixel counts as ink at all, and how many there must be
 FRAME_SHARE = 0.9  # of a side of the picture: what touches so much of it is a table or the edge of the paper
@@ -22,6 +24,8 @@ THREAD_PX = 1.9  # thick: the rest of a ruled line, as a stroke cannot be after 
 CROSSING_FLATNESS = 0.15  # of its length: what runs so flat from edge to edge is a ruled line that faded or bends
 FULL_PERCENTILE, MIN_FULL = 95, 0.7  # of a part's pixels, and how strong these are at least if it is ink
 PADDING_LEVELS = 4  # of 255: a margin of one shade that differs by more from the paper was added by a program
+BAR_LEVELS, BAR_SHARE = 12, 0.995  # of 255: JPEG's noise beside an edge; and how much of a line is so alike
+BAR_BLUR_PX = 6  # beside a bar, where its shade runs into the picture's
 PADDING_INSIDE = 0.02  # of the pixels inside: a drawing on a flat ground has more of the ground's shade in it
 PAPER_LEVELS = 60  # of 255: paper differs from ink by more
 
@@ -32,14 +36,11 @@ class Ink:
 
     Attributes:
         strength: float32 (height, width) in [0, 1], 0 = paper, 1 = full ink; all zero where nothing was written.
-        scale: px of `strength` per px of the picture.
-        left_px, top_px: what was cut off from the picture, in its px.
+        matrix: float64 (3, 3), from px of `strength` to px of the picture.
     """
 
     strength: np.ndarray
-    scale: float
-    left_px: int
-    top_px: int
+    matrix: np.ndarray
 
 
 def find_ink(pixels: np.ndarray) -> Ink:
@@ -54,13 +55,36 @@ def find_ink(pixels: np.ndarray) -> Ink:
     Returns:
         The ink without ruled lines, and without what frames the paper.
     """
+    from digit_recognizer.vision.frames import flatten_sheets  # which imports OpenCV
+
     left, top, pixels = _cut_padding(pixels)
+    pixels, matrix = flatten_sheets(pixels)
+    matrix = np.array([[1, 0, left], [0, 1, top], [0, 0, 1]]) @ matrix
+    if max(pixels.shape) > SCAN_PX:
+        strength, scale, doubtful = _find_strength(pixels, None)
+        if doubtful and (shade := estimate_shade_from_corners(_resize(pixels)[0])) is not None:
+            strength, scale, doubtful = _find_strength(pixels, shade)
+            doubtful = not strength.any()
+        if not doubtful:
+            return Ink(strength, matrix @ np.diag([1 / scale, 1 / scale, 1]))
+    if (shade := estimate_shade_from_border(pixels)) is not None:
+        margin = max(2, round(MARGIN_SHARE * max(pixels.shape)))
+        pixels = np.pad(pixels, margin, constant_values=round(shade))
+        matrix = matrix @ np.array([[1, 0, -margin], [0, 1, -margin], [0, 0, 1]])
+    else:
+        shade = estimate_shade_from_corners(_resize(pixels)[0])
+    strength, scale, _ = _find_strength(pixels, shade)
+    return Ink(strength, matrix @ np.diag([1 / scale, 1 / scale, 1]))
+
+
+def _find_strength(pixels: np.ndarray, shade: float | None) -> tuple[np.ndarray, float, bool]:
+    """How strong the ink is on paper of that shade, or of one that is estimated; the scale; and whether in doubt."""
     pixels, scale = _resize(pixels)
-    strength, doubtful = _threshold(compare_with_paper(pixels, estimate_paper(pixels)))
-    if doubtful and (shade := estimate_shade_from_corners(pixels)) is not None:
-        paper = np.full(pixels.shape, shade, np.float32)
-        strength, _ = _threshold(compare_with_paper(pixels, paper), max_noise=MOSTLY_INK / INK_NOISE)
-    return Ink(strength, scale, left, top)
+    paper = estimate_paper(pixels) if shade is None else np.full(pixels.shape, shade, np.float32)
+    strength, doubtful = _threshold(
+        compare_with_paper(pixels, paper), np.inf if shade is None else MOSTLY_INK / INK_NOISE
+    )
+    return strength, scale, doubtful
 
 
 def _threshold(shares: tuple[np.ndarray, np.ndarray], max_noise: float = np.inf) -> tuple[np.ndarray, bool]:
@@ -70,11 +94,15 @@ def _threshold(shares: tuple[np.ndarray, np.ndarray], max_noise: float = np.inf)
         How strong the ink is, float32 in [0, 1]; and whether what was taken for paper may be ink: half of the picture
         is neither, or all that stood out has been dropped again.
     """
+    from digit_recognizer.vision.frames import find_printed_lines  # which imports OpenCV
+
     contrasts = [(share, *_measure_contrast(share, max_noise)) for share in shares]
     mostly_ink = min(contrast[3] for contrast in contrasts) > MOSTLY_INK
     share, darkness, _, noise = max(contrasts, key=lambda contrast: contrast[2])  # dark ink, or light
     if darkness >= FAINTEST_INK:
-        lines = find_ruled_lines(share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise), share)
+        edge = share > max(EDGE_SHARE * darkness, EDGE_NOISE * noise)
+        lines = find_printed_lines(share > max(LINE_SHARE * darkness, INK_NOISE * noise))
+        lines |= find_ruled_lines(edge & ~lines, share)
         if lines.any():
             share = np.where(lines, 0, share)
             darkness = _measure_contrast(share, max_noise)[0]  # of the ink alone
@@ -88,28 +116,32 @@ def _threshold(shares: tuple[np.ndarray, np.ndarray], max_noise: float = np.inf)
 
 
 def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
-    """Cut off a margin of one shade that a program has put around a picture of paper.
+    """Cut off bars and margins of one shade that a program has put beside or around a picture of paper.
 
     A drawing on a flat ground has such a margin as well, and is not touched: its box has no paper but the margin's.
     """
-    box = []
-    for lines in (pixels.T, pixels):  # columns, rows
-        inner = np.flatnonzero(lines.max(axis=1) != lines.min(axis=1))
-        if not len(inner):
-            return 0, 0, pixels
-        box += [int(inner[0]), int(inner[-1]) + 1]
-    left, right, top, bottom = box
-    inside = pixels[top:bottom, left:right].astype(int)
-    sides = (pixels[:top], pixels[bottom:], pixels[:, :left], pixels[:, right:])
-    margin = np.concatenate([side.ravel() for side in sides])
-    if not len(margin) or margin.min() != margin.max():
-        return 0, 0, pixels
-    height, width = inside.shape
-    middle = inside[height // 5 : height - height // 5, width // 5 : width - width // 5]
-    alike = (abs(inside - int(margin[0])) <= PADDING_LEVELS).mean()
-    if alike > PADDING_INSIDE or not middle.size or np.ptp(middle) < PAPER_LEVELS:
-        return 0, 0, pixels
-    return left, top, pixels[top:bottom, left:right]
+    bars = [_measure_bar(lines) for lines in (pixels, pixels[::-1], pixels.T, pixels.T[::-1])]
+    for outside in {shade for shade, thick, _ in bars if thick}:
+        top, bottom, left, right = (
+            (thick, blur) if abs(shade - outside) <= PADDING_LEVELS else (0, 0) for shade, thick, blur in bars
+        )
+        inside = pixels[top[0] : len(pixels) - bottom[0], left[0] : pixels.shape[1] - right[0]]
+        height, width = inside.shape
+        middle = inside[height // 5 : height - height // 5, width // 5 : width - width // 5]
+        alike = (abs(inside.astype(int) - outside) <= BAR_LEVELS).mean()
+        if alike <= PADDING_INSIDE and middle.size and np.ptp(middle) >= PAPER_LEVELS:
+            inside = inside[top[1] : height - bottom[1], left[1] : width - right[1]]
+            return sum(left), sum(top), inside
+    return 0, 0, pixels
+
+
+def _measure_bar(lines: np.ndarray) -> tuple[int, int, int]:
+    """The shade of the first line (row or column), how many lines have it alone (0 if all), how many more it blurs."""
+    middles = np.median(lines, axis=1).astype(int)
+    flat = (abs(lines.astype(int) - middles[0]) <= BAR_LEVELS).mean(axis=1) >= BAR_SHARE
+    thick = 0 if flat.all() else int(flat.argmin())
+    steps = abs(np.diff(middles[thick : thick + BAR_BLUR_PX]))
+    return int(middles[0]), thick, int((steps > PADDING_LEVELS).sum()) if thick else 0
 
 
 def _resize(pixels: np.ndarray) -> tuple[np.ndarray, float]:
@@ -186,6 +218,10 @@ LIGHT_FITS, RIDGE = 4, 1e-3  # of the light's surface; what keeps it calm on pic
 MIDDLE = 128  # of 255: the shade to which the paper is levelled for the median
 DARKEST_PAPER = 60  # of 255: below it the share of light is noise
 MIN_HEADROOM = 128  # of 255, above the paper: what is lighter than light paper is grain
+CUT_SLACK, MIN_WHOLE = 0.02, 0.8  # of a side: the margin that is left; of the ink: its largest piece
+CUT_SEPARATED = 0.7  # of the variance, as below: small scans have many shades between
+THICKEST_STROKE = 0.5  # of the longer side of the ink: a shadow's edge has more on one side
+MARGIN_SHARE = 0.2  # of the longer side: paper that is added around a picture cut to its ink
 WELL_SEPARATED, CORNER_SHARE = 0.8, 0.08  # of the variance lies between two shades; of the sides, where no ink reaches
 
 
@@ -219,6 +255,40 @@ def estimate_shade_from_corners(pixels: np.ndarray) -> float | None:
     ]
     is_light = corners[0].mean() > 0.5
     if any((corner.mean() > 0.5) != is_light for corner in corners):  # a shadow's edge separates two shades as well
+        return None
+    return float(np.median(pixels[light == is_light]))
+
+
+def estimate_shade_from_border(pixels: np.ndarray) -> float | None:
+    """The shade of the paper of a picture that was cut to the ink: that of most of its border.
+
+    None unless there are two shades, and ink reaches at least two sides that face each other.
+    """
+    import cv2
+
+    if min(pixels.shape) < 3:
+        return None
+    threshold, _ = cv2.threshold(pixels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    light = pixels > threshold
+    share = float(light.mean())
+    if not 0 < share < 1:
+        return None
+    apart = float(pixels[light].mean()) - float(pixels[~light].mean())
+    if share * (1 - share) * apart**2 < CUT_SEPARATED * float(pixels.var()):
+        return None
+    sides = [light[0], light[-1], light[:, 0], light[:, -1]]
+    is_light = bool(np.concatenate(sides).mean() >= 0.5)
+    ink = light != is_light
+    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
+    height, width = ink.shape
+    tall, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
+    if height - tall > CUT_SLACK * height + 1 and width - wide > CUT_SLACK * width + 1:
+        return None
+    areas = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+    if areas.max() < MIN_WHOLE * areas.sum():
+        return None
+    depth = cv2.distanceTransform(np.pad(ink, 1).astype(np.uint8), cv2.DIST_L2, 3)
+    if 2 * float(depth.max()) > THICKEST_STROKE * max(tall, wide):
         return None
     return float(np.median(pixels[light == is_light]))
 

@@ -56,7 +56,8 @@ NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT = 254
 WHITE_IS_ZERO = 0  # a value of PHOTOMETRIC
 TURNED = range(2, 9)  # values of ORIENTATION; 1 is upright
 SIGNED = 2  # a value of SAMPLE_FORMAT
-CLEAR = "its transparent parts are taken as white"  # a note
+CLEAR, CLEAR_DARK = (f"its transparent parts are taken as {shade}" for shade in ("white", "black"))  # notes
+MIDDLE_GREY = 128
 REDUCING_GAP = 3.0  # Pillow first shrinks by whole numbers to three times the size: nearly as good, many times as fast
 
 HEIC = rb".{4}ftyp(hei[cxms]|hev[cx]|mif1|msf1)"
@@ -325,12 +326,25 @@ def _convert(image: "Image", mode: Literal["L", "RGB"], notes: list[str]) -> "Im
         return image.convert(mode)
     image = image.convert("RGBA")
     opacity = image.getchannel("A")
+    shade = "white"
     if opacity.getextrema()[0] != 255:
-        notes.append(CLEAR)
-    paper = Image.new(mode, image.size, "white")
+        shade = _choose_paper(np.asarray(image.convert("L")), np.asarray(opacity))
+        notes.append(CLEAR if shade == "white" else CLEAR_DARK)
+    paper = Image.new(mode, image.size, shade)
     paper.paste(image.convert(mode), mask=opacity)
     paper.info = image.info
     return paper
+
+
+def _choose_paper(grey: np.ndarray, opacity: np.ndarray) -> Literal["white", "black"]:
+    """White behind transparent parts, but black if nearly all that is seen is light: strokes for a dark page."""
+    seen = grey[opacity > MIDDLE_GREY]
+    is_light = (
+        len(seen) > 0
+        and np.percentile(seen, 10) > MIDDLE_GREY
+        and np.ptp(np.percentile(seen, (10, 90))) < MIDDLE_GREY / 2
+    )
+    return "black" if is_light else "white"
 
 
 def _scale_to_8_bits(image: Any, notes: list[str]) -> "Image":

@@ -157,9 +157,10 @@ def _measure_overlap(one: _Part, other: _Part) -> float:
 def _cut_out(ink: Ink, components: np.ndarray, part: _Part, line: int, *, small: bool) -> Glyph:
     place = np.s_[part.top : part.bottom, part.left : part.right]
     strength = np.where(np.isin(components[place], part.numbers), ink.strength[place], 0)
-    left, top, right, bottom = (round(value / ink.scale) for value in (part.left, part.top, part.right, part.bottom))
-    width, height = max(1, right - left), max(1, bottom - top)
-    return Glyph(strength, ink.left_px + left, ink.top_px + top, width, height, line, small)
+    corners = [(x, y, 1) for x in (part.left, part.right) for y in (part.top, part.bottom)]
+    xs, ys, by = ink.matrix @ np.array(corners).T
+    left, right, top, bottom = (round(float(side)) for axis in (xs / by, ys / by) for side in (axis.min(), axis.max()))
+    return Glyph(strength, left, top, max(1, right - left), max(1, bottom - top), line, small)
 
 
 def join_glyphs(one: Glyph, other: Glyph) -> Glyph | None:
