@@ -41,8 +41,11 @@ def folder(tmp_path_factory):
         for seed, name in enumerate("AB"):
             run_dir, submission = Path("runs", name), Path(f"{name}.csv")
             run_cross_validation(
-                RunConfig(model="dense", folds=2, epochs=1, seed=seed, run_dir=run_dir, submission=submission)
-            )
+                RunConfig(
+                    model="dense", folds=2, epochs=1, seed=seed, precision="float32", run_dir=run_dir,
+                    submission=submission,
+                )
+            )  # fmt: skip
     return folder
 
 

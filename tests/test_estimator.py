@@ -20,6 +20,8 @@ from sklearn.utils import estimator_checks
 import digit_recognizer as dr
 from digit_recognizer import DigitClassifier
 
+pytestmark = pytest.mark.compiled  # a hundred steps take longer one by one
+
 SETTINGS = {"epochs": 12, "batch_size": 10, "augmentation": "none", "precision": "float32"}
 APPLICABLE = (  # of check_estimator: all that need no table of a few real-valued columns
     "check_no_attributes_set_in_init", "check_parameters_default_constructible", "check_estimator_repr",

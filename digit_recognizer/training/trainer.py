@@ -290,7 +290,7 @@ def make_versions(inputs: np.ndarray, tta: int) -> Iterator[np.ndarray]:
     Example:
         >>> images = np.zeros((1, 28, 28, 1), np.uint8)
         >>> images[0, 14, 14] = 255
-        >>> [int(version.argmax()) - images.argmax() for version in make_versions(images, 5)]
+        >>> [int(version.argmax() - images.argmax()) for version in make_versions(images, 5)]
         [0, 1, -1, 28, -28]
     """
     yield inputs
