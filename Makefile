@@ -1,5 +1,5 @@
 # make demo: from nothing to a cross-validated score and a submission, on bundled digits; installs no extra.
-# make test: what every change must pass, in 5 minutes on 2 cores. make test-all: also the slow tests and the type checks.
+# make test: what every change must pass. make test-all: also the slow tests and the type checks.
 # make docs: the site of docs/ in site/; a warning is an error. make figures: the pictures of README and docs, 10 minutes.
 # PYTHON=python3.12 make … chooses the interpreter.
 
@@ -59,7 +59,7 @@ clean:
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
-# --no-compile: 290 MB of modules take pip 45 s, and most are never imported
+# --no-compile: most modules are never imported; to compile those of JAX alone takes 2 s
 .venv/installed-test: .venv/bin/python setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test]'
 	@touch .venv/installed $@
