@@ -15,6 +15,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from digit_recognizer.errors import LOGGER
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -87,8 +89,13 @@ def print_line(text: str) -> None:
     try:
         with _hide_bars():
             print(clean_lines(text), flush=True)
-    except OSError:  # BrokenPipeError after `| head`, say
+    except BrokenPipeError:  # after `| head`, say
         silence_output()
+    except OSError as error:  # the disk is full, say: the work is finished, and the exit code counts this
+        silence_output()
+        LOGGER.error("standard output cannot be written: %s", error.strerror)
+        with contextlib.suppress(OSError):
+            print(f"standard output cannot be written: {error.strerror}", file=sys.stderr)
 
 
 def is_output_read() -> bool:

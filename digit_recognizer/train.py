@@ -5,6 +5,7 @@ from pathlib import Path
 
 from digit_recognizer.cli import command, run_training
 from digit_recognizer.console import print_line, print_next
+from digit_recognizer.errors import explain_defect
 
 
 @command
@@ -19,9 +20,7 @@ def main(arguments: list[str]) -> None:
     try:
         draw_learning_curves(result.run_dir)
     except Exception as error:  # the run has finished, and its next step is worth more than a figure
-        print_line(
-            f"WARNING: the learning curves are not drawn ({type(error).__name__}: {' '.join(str(error).split())})"
-        )
+        print_line(f"WARNING: the learning curves are not drawn. {explain_defect(error, result.run_dir)}")
     from digit_recognizer.training.run import format_next_command
 
     print_next(format_next_command(result.run_dir))

@@ -157,7 +157,7 @@ def test_labelled_drawings_are_kept_as_a_folder_per_class(client, folder):
     kept = client.post("/api/collect?label=7", content=draw(*SEVEN, form="JPEG")).json()["kept"]
     (picture,) = (folder / "kept" / "7").iterdir()
     assert kept == str(picture) and picture.read_bytes().startswith(b"\x89PNG")
-    for label in ("", " ", "../up", ".hidden", "a/b", "x" * 40, "a\nb", "a\0", "\u202eb"):
+    for label in ("", " ", "../up", ".hidden", "Thumbs.db", "a/b", "x" * 40, "a\nb", "a\0", "\u202eb"):
         assert client.post("/api/collect", params={"label": label}, content=draw()).status_code == 422
     assert [path.name for path in (folder / "kept").iterdir()] == ["7"]
     assert client.post("/api/collect?label=8", content=b"no picture").status_code == 422

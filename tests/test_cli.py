@@ -15,7 +15,7 @@ from digit_recognizer import cli, cv, train
 from digit_recognizer.__main__ import COMMANDS, import_command
 from digit_recognizer.__main__ import main as program
 from digit_recognizer.cli import command, parse_run_config
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, explain_defect
 from digit_recognizer.models import list_models, load_preset, load_smoke
 
 PACKAGE = Path(digit_recognizer.__file__).parent
@@ -215,3 +215,19 @@ def test_help_answers_without_heavy_imports(subcommand):
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert finished.returncode == 0, finished.stderr
     assert "usage: python -m digit_recognizer." + subcommand in finished.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_output_that_cannot_be_written_is_told_and_counted(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "digit_recognizer.models"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and done.stderr.count(b"\n") == 1
+
+
+def test_an_unforeseen_error_is_counted_and_its_traceback_shown_for_debug_alone(capsys):
+    @command
+    def main(arguments):
+        explain_defect(IndexError("nobody foresaw that"), "a.png")
+
+    assert main([]) == 1 and capsys.readouterr().err == ""
+    assert main(["--debug"]) == 1 and "IndexError: nobody foresaw that" in capsys.readouterr().err

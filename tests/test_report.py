@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from conftest import expect_error, write_run
 from PIL import Image
 
 from digit_recognizer import report as door
-from digit_recognizer.reporting.html import FigureFile, Section, build_page, build_table
+from digit_recognizer.errors import InputError
+from digit_recognizer.reporting.html import FigureFile, Section, build_page, build_table, describe_safely
 from digit_recognizer.reporting.plots import DPI
 
 VOID = {"meta", "img", "br"}
@@ -232,3 +234,13 @@ def test_captions_and_cells_are_text_whatever_they_hold(tmp_path):
     assert found.list_attributes("alt") == [HOSTILE] == found.texts["figcaption"]
     assert found.texts["td"] == found.texts["th"] == [HOSTILE]
     assert not {"b", "script"} & {tag for tag, _ in found.tags}
+
+
+def test_an_unforeseen_error_costs_its_section_and_one_of_the_user_is_raised():
+    def fail(error):
+        raise error
+
+    (section,) = describe_safely("Data", Path("runs/mine"), fail, IndexError("nobody foresaw that"))
+    assert section.title == "Data" and "IndexError: nobody foresaw that" in section.paragraphs[0]
+    with expect_error("io.missing"):
+        describe_safely("Data", Path("runs/mine"), fail, InputError("io.missing", path="train.csv"))

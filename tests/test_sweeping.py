@@ -136,13 +136,14 @@ def test_what_these_data_or_this_backend_cannot_do_is_refused_before_any_trial(s
     assert not (tmp_path / "sweep" / TRIALS).exists()
 
 
-def test_trials_that_fail_do_not_end_the_sweep(study, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("error", [DivergedError("test.diverged"), IndexError("nobody foresaw that")])
+def test_trials_that_fail_do_not_end_the_sweep(error, study, tmp_path, monkeypatch, capsys):
     study.write_text(GRID.replace("[4, 8]", "[4, 2000]"))
     plain = sweeping.run_cross_validation
 
     def diverge(config, **given):
         if config.seed == 1:
-            raise DivergedError("test.diverged")
+            raise error
         return plain(config, **given)
 
     monkeypatch.setattr(sweeping, "run_cross_validation", diverge)

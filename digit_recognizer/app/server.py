@@ -43,7 +43,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.leaderboard import COLUMNS, FINISHED, is_run, runs
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
 from digit_recognizer.evaluation.predictions import compare
-from digit_recognizer.io import find_free_path, hash_file, write_atomically
+from digit_recognizer.io import find_free_path, hash_file, is_visible, write_atomically
 from digit_recognizer.reporting.model_report import compute_saliency
 from digit_recognizer.reporting.run_report import ExaminedRun, load_examined_run, load_history
 from digit_recognizer.training.run import find_input_dir
@@ -54,6 +54,7 @@ from digit_recognizer.training.transfers import (
     load_transfer,
     load_transfer_predictions,
 )
+from digit_recognizer.vision.class_folders import to_nfc
 from digit_recognizer.vision.photos import load_photograph, open_picture
 from digit_recognizer.vision.recognition import (
     Classifier,
@@ -293,8 +294,8 @@ class _Server:
         """Keep the drawing in the request's body under the label that it names."""
         if self.collect is None:
             raise InputError("app.not_collecting")
-        label = request.query_params.get("label", "").strip()
-        if not CLASS_NAME.fullmatch(label) or not label.isprintable():
+        label = to_nfc(request.query_params.get("label", "").strip())  # as transfer names its class
+        if not CLASS_NAME.fullmatch(label) or not label.isprintable() or not is_visible(label):
             raise InputError("app.label", received=repr(label))
         folder = self.collect / label
         kept = await self._handle_upload(request, lambda path: _keep(path, folder))

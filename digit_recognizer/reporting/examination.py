@@ -43,6 +43,7 @@ from digit_recognizer.reporting.html import (
     build_facts,
     build_page,
     build_table,
+    describe_safely,
     escape_html,
 )
 from digit_recognizer.reporting.model_report import ModelRequest, describe_model
@@ -143,15 +144,19 @@ def examine_run(
             of_model = [] if is_ensemble else [Section("One model", (model_note,))]
         bar.update(3)  # the model takes longest
         confusions, confused = describe_confusions(runs, labels, staging)
-        parts = [describe_score(run, labels, staging), describe_calibration(run, labels, staging)]
+        parts = describe_safely("Score", path, describe_score, run, labels, staging)
+        parts += describe_safely("Calibration", path, describe_calibration, run, labels, staging)
         if is_ensemble:
-            parts += describe_members(run, train, staging)
+            parts += describe_safely("Members", path, describe_members, run, train, staging)
         else:
-            parts.append(describe_training(run, labels, staging))
+            parts += describe_safely("Training", path, describe_training, run, labels, staging)
         bar.update(2)
-        parts += [confused, describe_hard_rows(run, train, staging), describe_label_errors(errors, run, train, staging)]
+        parts.append(confused)
+        parts += describe_safely("Hard rows", path, describe_hard_rows, run, train, staging)
+        parts += describe_safely("Label errors", path, describe_label_errors, errors, run, train, staging)
         bar.update(2)
-        parts += [*describe_test(run, train, input_dir, staging), describe_data(train, names, staging), *of_model]
+        parts += describe_safely("Test rows", path, describe_test, run, train, input_dir, staging)
+        parts += [*describe_safely("Data", path, describe_data, train, names, staging), *of_model]
         bar.update()
         sections = publish(staging, folder, parts)
     facts = (

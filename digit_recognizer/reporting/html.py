@@ -6,11 +6,13 @@ The page needs no network and no script, and forbids itself both (Content-Securi
 import base64
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from digit_recognizer.errors import InputError, explain_defect
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +48,22 @@ class Section:
     paragraphs: tuple[str, ...] = ()
     figures: tuple[FigureFile, ...] = ()
     table: "tuple[tuple[str, ...], ...] | pd.DataFrame" = ()
+
+
+def describe_safely(
+    title: str, path: Path, describe: "Callable[..., Section | list[Section]]", *arguments: object
+) -> list[Section]:
+    """What `describe` returns for the arguments; after an unforeseen error a section of that title, which says so.
+
+    Errors that a user can mend, and those of the disk, are raised. `path` is the run that is described.
+    """
+    try:
+        found = describe(*arguments)
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # no figure may cost the others
+        return [Section(title, (f"Left out: {explain_defect(error, path)}",))]
+    return found if isinstance(found, list) else [found]
 
 
 STYLE = Path(__file__).with_name("report.css")

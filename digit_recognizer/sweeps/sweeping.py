@@ -40,6 +40,7 @@ from digit_recognizer.errors import (
     PrunedError,
     UnusableRunError,
     WriteError,
+    explain_defect,
     reading_its_own_files,
 )
 from digit_recognizer.evaluation.metrics import count_confusions
@@ -160,6 +161,10 @@ def run_trial(dataset: Dataset, task: TrialTask, folder: Path) -> TrialRecord:
         state = "pruned"
     except DivergedError as error:
         state, reason = "failed", str(error)
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # no trial may cost the others
+        state, reason = "failed", str(explain_defect(error, path))
     if path.exists():
         with contextlib.suppress(OSError):  # a finished trial may be kept where nobody can write
             remove_checkpoint(path)

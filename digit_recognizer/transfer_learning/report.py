@@ -15,7 +15,7 @@ from digit_recognizer.io import guard_cell, hash_file, make_folder, open_staging
 from digit_recognizer.records import METRICS
 from digit_recognizer.reporting.embedding import Examples
 from digit_recognizer.reporting.examination import Examination, choose_folder, publish
-from digit_recognizer.reporting.html import FigureFile, Section, build_facts
+from digit_recognizer.reporting.html import FigureFile, Section, build_facts, describe_safely
 from digit_recognizer.reporting.model_report import (
     ModelRequest,
     describe_network,
@@ -113,10 +113,12 @@ def format_results(transfer: FinishedTransfer) -> str:
 def describe_results(transfer: FinishedTransfer, folder: Path) -> list[Section]:
     """Score, choice, training and wrong pictures, with the figures in `folder`; errors as of `read_evaluated`."""
     pictures = read_evaluated(transfer)
-    sections = [_describe_score(transfer, pictures, folder), _describe_choice(transfer)]
-    sections.append(_describe_training(transfer, folder))
+    path = transfer.path
+    sections = describe_safely("Score", path, _describe_score, transfer, pictures, folder)
+    sections.append(_describe_choice(transfer))
+    sections += describe_safely("Training", path, _describe_training, transfer, folder)
     if pictures is not None:
-        sections.append(_describe_errors(transfer, pictures, folder))
+        sections += describe_safely("Wrong pictures", path, _describe_errors, transfer, pictures, folder)
     rows = [(str(name), str(count)) for name, count in dict(transfer.metrics.get("training_pictures", {})).items()]
     return [*sections, Section("Training pictures", (), table=(("class", "pictures"), *rows))]
 
