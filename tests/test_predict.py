@@ -357,3 +357,20 @@ def test_a_run_on_other_classes_than_digits_does_not_classify_pictures(trained, 
     write_json(finished / "metrics.json", metrics | {"classes": FASHION.to_json()})
     with expect_error("predict.not_digits", path=finished, received="fashion"):
         run(page, "--run", finished, "--debug")
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_a_page_on_its_side_is_read_and_its_boxes_are_those_of_the_picture(page, turns, tmp_path, classifier):
+    pixels = np.asarray(Image.open(page).convert("L"))
+    Image.fromarray(np.rot90(pixels, -turns).copy()).save(tmp_path / "turned.png")
+    upright, turned = predict_pictures([page, tmp_path / "turned.png"], classifier)
+    assert [one.digit for one in turned.glyphs] == [one.digit for one in upright.glyphs]
+    assert len(turned.notes) == 1 and f"{90 * turns} degrees" in turned.notes[0]
+    for one, other in zip(upright.glyphs, turned.glyphs, strict=True):
+        box, moved = one.glyph, other.glyph
+        mask = np.zeros(pixels.shape, bool)
+        mask[box.y : box.y + box.height, box.x : box.x + box.width] = True
+        ys, xs = np.nonzero(np.rot90(mask, -turns))
+        assert (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1) == pytest.approx(
+            (moved.x, moved.y, moved.width, moved.height), abs=4
+        )

@@ -270,6 +270,10 @@ SURE = 0.6  # from this probability on a digit counts as one
 SURE_MENDED = 0.9  # the same for a digit that was split off or joined: a letter has halves that look like digits
 MAX_GLYPHS = 1000  # of a picture; more is no handwriting
 MAX_AT_ONCE = 32  # pictures in memory
+TURNS = (1, 2, 3)  # quarter turns counterclockwise that are tried where a page may be turned
+FEWEST_TURNED, MOST_UPRIGHT = 4, 0.5  # glyphs of a page, and the share of sure digits up to which it may be turned
+LEAST_LOOKS_TURNED, LEAST_TURNED = 0.7, 0.85  # the same share once turned: to say that it looks so, and to read it so
+LEAST_LEAD = 0.15  # before the same share of the second best turn
 PHOTOGRAPHS_AT_ONCE = 16  # the backbone's feature maps of so many take 1 GB
 MAX_ROUNDS = 3  # of splitting: four digits that touch
 THREADS = 2  # decoding and filtering leave Python, so that threads run side by side
@@ -374,7 +378,41 @@ def _classify_loaded(
             picture = loaded[0][0]
             return [replace(picture, error=explain_defect(error, picture.path))]
         return [found for one in loaded for found in _classify_loaded([one], classifier)]
-    return [replace(one, glyphs=tuple(glyphs)) for (one, _), glyphs in zip(loaded, classified, strict=True)]
+    found = [replace(one, glyphs=tuple(glyphs)) for (one, _), glyphs in zip(loaded, classified, strict=True)]
+    return [_turn_page(one, classifier) for one in found]
+
+
+def _turn_page(picture: PicturePrediction, classifier: Classifier) -> PicturePrediction:
+    """Read a page that lies on its side, or on its head, as it should lie, if nearly all of it are digits then."""
+    upright = _measure_sure(picture.glyphs)
+    if not classifier.of_digits or len(picture.glyphs) < FEWEST_TURNED or upright > MOST_UPRIGHT:
+        return picture
+    pixels = load_photograph(picture.path).pixels
+    pages = [find_glyphs(find_ink(np.ascontiguousarray(np.rot90(pixels, turns))))[:MAX_GLYPHS] for turns in TURNS]
+    turned = _classify_and_mend(pages, classifier)
+    shares = [_measure_sure(glyphs) if len(glyphs) >= FEWEST_TURNED else 0.0 for glyphs in turned]
+    best = int(np.argmax(shares))
+    if shares[best] < LEAST_LOOKS_TURNED:
+        return picture
+    note = f"it looks turned by {90 * TURNS[best]} degrees clockwise"
+    if shares[best] < LEAST_TURNED or shares[best] - sorted(shares)[-2] < LEAST_LEAD:  # on its head much is a digit too
+        return replace(picture, notes=(*picture.notes, note))
+    glyphs = tuple(replace(one, glyph=_turn_back(one.glyph, TURNS[best], *pixels.shape)) for one in turned[best])
+    return replace(picture, glyphs=glyphs, notes=(*picture.notes, f"{note}, and is read as if turned back"))
+
+
+def _measure_sure(glyphs: Sequence[GlyphPrediction]) -> float:
+    """Which share of the glyphs are digits for sure."""
+    return float(np.mean([one.digit is not None for one in glyphs])) if glyphs else 0.0
+
+
+def _turn_back(glyph: Glyph, turns: int, height: int, width: int) -> Glyph:
+    """A glyph's box on the picture, of its box on the picture after `turns` quarter turns counterclockwise."""
+    x, y, wide, tall = glyph.x, glyph.y, glyph.width, glyph.height
+    if turns == 2:
+        return replace(glyph, x=width - x - wide, y=height - y - tall)
+    left, top = (width - y - tall, x) if turns == 1 else (y, height - x - wide)
+    return replace(glyph, x=left, y=top, width=tall, height=wide)
 
 
 def _load_glyphs(path: Path) -> tuple[PicturePrediction, list[Glyph]]:
