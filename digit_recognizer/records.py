@@ -22,7 +22,7 @@ def between(low: float, high: float) -> Callable[[Any], bool]:
 
 
 def at_most(count: int) -> Callable[[Any], bool]:
-    """The condition that a list has at most so many entries."""
+    """The condition that a list has at most so many entries, or a text so many characters."""
     return lambda values: len(values) <= count
 
 
@@ -40,35 +40,36 @@ def can_be_shown(names: Sequence[str]) -> bool:
 Share = Annotated[float, between(0, 1)]
 Seconds = Annotated[float, between(0, 1e10)]
 Count = Annotated[int, between(0, 2**53)]  # up to here floats hold every whole number
-Line = Annotated[str, str.isprintable]  # a file from anywhere must not move the cursor or fake a message
+Text = Annotated[str, at_most(4096)]  # no path of a system is longer
+Line = Annotated[str, at_most(4096), str.isprintable]  # a file from anywhere must not move the cursor or fake a message
 NumberFormat = Literal["float32", "bfloat16", "float16"]
 
 
 class Config(TypedDict, total=False):
     """config.json, as far as it is used without being a whole `RunConfig`."""
 
-    subcommand: str
-    command: str
+    subcommand: Text
+    command: Text
     in_python: bool
-    model: str
-    input_dir: str
+    model: Text
+    input_dir: Text
     seed: Count
     epochs: Count
     preprocess: Preprocess
     patience: Count
-    schedule: str
+    schedule: Text
     label_smoothing: Share
     smoke: bool
     limit_train: Count
-    images: str
-    test: str | None
-    weights: str
+    images: Text
+    test: Text | None
+    weights: Text
 
 
 class SubmissionEntry(TypedDict, total=False):
     """What a metrics.json of any version says of its submission."""
 
-    submission: str | None
+    submission: Text | None
 
 
 class RunMetrics(SubmissionEntry, total=False):
@@ -86,7 +87,7 @@ class RunMetrics(SubmissionEntry, total=False):
     untrained_accuracy: Share | None
     precision: NumberFormat
     classes: dict[str, Any]
-    members: Annotated[list[str], at_most(100), all_differ]
+    members: Annotated[list[Text], at_most(100), all_differ]
     weights: Annotated[list[Share], at_most(100)] | None
 
 
@@ -169,7 +170,7 @@ def read_record(path: Path, schema: type) -> dict[str, Any]:
     refuse_links(path.parent)
     content = read_json(path)
     if not isinstance(content, dict):
-        raise InputError("run.entry", path=path, column="", received=reprlib.repr(content))
+        raise InputError("run.entry", path=path, column="the whole file", received=reprlib.repr(content))
     hints = get_type_hints(schema, include_extras=True)
     for name in sorted(schema.__required_keys__):  # type: ignore[attr-defined]  # of every TypedDict
         if name not in content:

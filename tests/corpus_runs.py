@@ -25,6 +25,7 @@ from corpus import (
     write,
 )
 
+LINK = expect("io.link", path="{file}")  # whatever it leads to
 NUMBERS = {"oof": 20, "test": 6}  # rows of each array
 VOTE = ("ensemble", "one", "mine.csv", "--method", "vote", "--input-dir", "data", "--submission", "out/new.csv")
 
@@ -62,6 +63,8 @@ def build_json_cases(path: str, command: tuple[str, ...]) -> list[Case]:
     ]
     for name in ("a folder", "a FIFO", "a socket", "/dev/zero"):
         thing, expected = THINGS[name]
+        if "/" in path and name.startswith("/dev"):
+            expected = LINK
         spoil = spoil_with(thing, path)
         cases.append(Case(f"{path} {name}, {command[0]}", command, spoil, expected.format(file=path)))
     return [
@@ -110,11 +113,9 @@ def build_note_cases() -> list[Case]:
 
 def build_metrics_cases() -> list[Case]:
     path = "one/metrics.json"
-    lacks = expect("run.metric_missing", path=path)
-    cases = [
-        Case(f"{path} {content}", ENSEMBLE, write(path, content), lacks)
-        for content in ("[]", "null", "5", '"text"', "{}", "NaN", '{"oof_accuracy": 1}')
-    ]
+    lacks, wrong = expect("run.metric_missing", path=path), expect("run.entry", path=path)
+    contents = {**dict.fromkeys(("[]", "null", "5", '"text"', "NaN"), wrong), "{}": lacks, '{"oof_accuracy": 1}': lacks}
+    cases = [Case(f"{path} {text}", ENSEMBLE, write(path, text), expected) for text, expected in contents.items()]
     for key in ("oof_accuracy", "train_sha256", "test_sha256", "ineligible"):
         cases.append(Case(f"{path} without {key}", ENSEMBLE, edit_json(path, lambda content, key=key: {
             name: value for name, value in content.items() if name != key}), lacks))  # fmt: skip
@@ -122,7 +123,8 @@ def build_metrics_cases() -> list[Case]:
         other = expect("evaluation.other_data", path="one", received=f"{name}.csv")
         for value in (5, None, [], "0" * 64, "ab\x1b[2J"):
             spoil = set_key(path, f"{name}_sha256", value)
-            cases.append(Case(f"{path} {name}_sha256 {value!r}", ENSEMBLE, spoil, other))
+            expected = other if value is None or isinstance(value, str) else wrong
+            cases.append(Case(f"{path} {name}_sha256 {value!r}", ENSEMBLE, spoil, expected))
     ineligible = expect("run.entry", path=path, column="ineligible")
     for value in (5, {}, [], True, "a\nb", "\x1b[2J"):
         cases.append(Case(f"{path} ineligible {value!r}", ENSEMBLE, set_key(path, "ineligible", value), ineligible))
@@ -207,17 +209,25 @@ def build_array_cases(kind: str, rows: int) -> list[Case]:
         change(f"with {value}", "probability_sum", set_cell(value), line=3)
     change("of nine classes", "class_count", lambda array: array[:, :9], received=9)
     change("of no class", "class_count", lambda array: array[:, :0], received=0)
-    change("of fewer rows", "part_of_rows", lambda array: array[:-1], path="one", received=rows - 1)
-    change("of more rows", "part_of_rows", lambda array: np.vstack([array, array]), path="one", received=2 * rows)
-    change("of no row", "part_of_rows", lambda array: array[:0], path="one", received=0)
+    for name, other in {
+        "fewer rows": lambda array: array[:-1],
+        "more rows": lambda array: np.vstack([array, array]),
+        "no row": lambda array: array[:0],
+    }.items():
+        received = len(other(good))
+        expected = expect("evaluation.part_of_rows", path="one", received=received)
+        if kind == "oof":  # and the run's folds are of other rows
+            expected = expect("run.folds", path="one/folds.npy", rows=received)
+        cases.append(Case(f"{path} of {name}", ENSEMBLE, write(path, pack(other(good.copy()))), expected))
     for name in ("a folder", "a FIFO", "a socket", "/dev/zero", "a looped link"):
         thing, expected = THINGS[name]
+        expected = LINK if name in ("/dev/zero", "a looped link") else expected
         cases.append(Case(f"{path} {name}", ENSEMBLE, spoil_with(thing, path), expected.format(file=path)))
     missing = spoil_with(THINGS["missing"][0], path)
     cases.append(Case(f"{path} missing", ENSEMBLE, missing, expect("io.missing", path=path)))
     return [
         *cases,
-        Case(f"{path} of a terabyte", ENSEMBLE, lambda: make_sparse(path), expect("io.npy_size", path=path)),
+        Case(f"{path} of a terabyte", ENSEMBLE, lambda: make_sparse(path), expect("io.too_long", path=path)),
     ]
 
 

@@ -324,12 +324,11 @@ NEED_KERAS = ("cv", "state", "letters", "report", "examine")
 
 def read_whole_run(name: str) -> None:
     """What no command reads by itself: the environment, the provenance, the next command."""
-    from digit_recognizer.evaluation.leaderboard import find_labels
     from digit_recognizer.training import run
 
     path = Path("runs", name)
     found = run.load_run(path)
-    str(run.read_result(found, find_labels(found)))
+    str(run.read_result(found, run.find_labels(found)))
     run.format_next_command(path)
     run.read_run_provenance(path)
     run.load_history(path)

@@ -4,17 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from digit_recognizer.config import name_model
-from digit_recognizer.data.dataset import load_train
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, evaluate
 from digit_recognizer.io import is_claimed
 from digit_recognizer.records import CONFIG, METRICS, TransferSummary, read_record
 from digit_recognizer.training.run import (
-    FinishedRun,
-    find_input_dir,
+    find_labels,
     format_resume_command,
     load_config,
     load_run,
@@ -159,17 +155,3 @@ def _read_transfer(path: Path) -> dict[str, Any]:
 
 def _name_ends(interval: tuple[float, float]) -> dict[str, float]:
     return dict(zip(("low", "high"), interval, strict=True))
-
-
-def find_labels(run: FinishedRun) -> np.ndarray | None:
-    """The labels of a run's rows, int64 (n,): of its folder or, in version 0.2, of its train.csv; None if unknown."""
-    if not run.held_out.any():  # an ensemble with submissions of others
-        return None
-    if run.labels is not None:
-        return run.labels
-    try:
-        train = load_train(find_input_dir(run.path) / "train.csv", cache=True)
-    except InputError:
-        return None
-    same = train.sha256 == run.metrics["train_sha256"] and len(train.labels) == len(run.held_out)
-    return train.labels if same else None

@@ -156,5 +156,5 @@ def load_ensembles(path: Path) -> pd.DataFrame:
         if not (possible & (scores.highest <= 1)).all():
             raise ValueError("a number is out of range")
     except (KeyError, TypeError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise InputError("sweep.ensembles", path=path, problem=" ".join(str(error).split())) from error
+        raise InputError("sweep.ensembles", path=path, problem=" ".join(str(error).split())[:100]) from error
     return scores

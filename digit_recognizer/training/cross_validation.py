@@ -99,6 +99,7 @@ from digit_recognizer.training.run import (
     CVResult,
     FinishedRun,
     Run,
+    find_labels,
     find_weights,
     format_result,
     load_config,
@@ -706,24 +707,13 @@ def show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVRes
     """Print the result of a finished run; a data set that is passed must be the one that it was made with."""
     with reading_its_own_files():
         run = load_run(path)
-        labels = run.labels if dataset is None else dataset.labels
-        if labels is None:  # a folder of version 0.2
-            with contextlib.suppress(InputError):
-                labels = _load_same_labels(run, subcommand)
-        result = read_result(run, labels)
+        result = read_result(run, find_labels(run) if dataset is None else dataset.labels)
     if dataset is not None:
         check_finished(path, subcommand, dataset)
     with contextlib.suppress(OSError):  # a run killed in its very last step; or it lies where nobody may write
         remove_checkpoint(path)
     print_line(f"{path} has finished.\n{format_result(result)}")
     return result
-
-
-def _load_same_labels(run: FinishedRun, subcommand: str) -> np.ndarray | None:
-    """The labels of a run's rows from its train.csv; None if that is another by now. Errors are those of the file."""
-    dataset = load_dataset(load_run_config(run.path, subcommand)[0])
-    same = dataset.train_sha256 == run.metrics["train_sha256"] and len(dataset.labels) == len(run.held_out)
-    return dataset.labels if same else None
 
 
 @contextlib.contextmanager

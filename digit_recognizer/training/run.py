@@ -52,7 +52,9 @@ from digit_recognizer.console import (
     show_as_text,
 )
 from digit_recognizer.data.csv import CLASSES
+from digit_recognizer.data.dataset import load_train
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
+from digit_recognizer.data.splits import draw_stratified_rows
 from digit_recognizer.errors import LOGGER, InputError, reading_its_own_files
 from digit_recognizer.evaluation.metrics import UNKNOWN_SCORE, Score, evaluate
 from digit_recognizer.io import (
@@ -277,7 +279,7 @@ def format_next_command(path: Path) -> str:
     submission = metrics.get("submission")
     if submission is None or metrics["ineligible"] is not None or config["subcommand"] == "train":
         return format_command("report", path)
-    if (folder / "test_labels.csv").exists():
+    if os.path.exists(folder / "test_labels.csv"):  # noqa: PTH110  # Path.exists raises at a name that is too long
         return format_command("score", submission, *place)
     return format_command("submit", submission, "-m", Path(submission).stem, *place)
 
@@ -327,6 +329,22 @@ def load_run(path: Path) -> FinishedRun:
         if (labels < 0).any():
             raise InputError("run.labels", path=path / LABELS, received=int(labels.min()), rows=rows)
     return FinishedRun(path, metrics, oof, test, np.where(held_out, folds, -1), labels)
+
+
+def find_labels(run: FinishedRun) -> np.ndarray | None:
+    """The labels of a run's rows, int64 (n,): of its folder or, in version 0.2, of its train.csv; None if unknown."""
+    if not run.held_out.any():  # an ensemble with submissions of others
+        return None
+    if run.labels is not None:
+        return run.labels
+    try:
+        train = load_train(find_input_dir(run.path) / "train.csv", cache=True)
+    except InputError:
+        return None
+    if train.sha256 != run.metrics["train_sha256"] or len(run.held_out) > len(train.labels):
+        return None
+    drawn, _ = draw_stratified_rows(train.labels, len(run.held_out), seed=0)  # as `make_dataset` does
+    return train.labels if len(run.held_out) == len(train.labels) else train.labels[drawn]
 
 
 def load_metrics(path: Path) -> dict[str, Any]:
