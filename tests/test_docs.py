@@ -101,7 +101,7 @@ def find_fields(folder):
 
 
 def find_benchmark_flags():
-    for path in (ROOT / "benchmarks").glob("*.py"):
+    for path in (*(ROOT / "benchmarks").glob("*.py"), ROOT / "tests" / "mutated_folders.py"):
         yield from re.findall(r'"(--[a-z][a-z-]+)"', path.read_text(encoding="utf-8"))
 
 
