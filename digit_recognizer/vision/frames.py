@@ -12,6 +12,7 @@ MIN_FILL = 0.88  # of four corners' area that the hull fills: a rounded box 0.95
 MIN_SOLID = 0.6  # of the hull's area that the outline encloses: writing that touches a line takes a bite
 MIN_SHEET, MAX_SHEET = 0.004, 0.97  # of the picture's area: a key, and a sheet that leaves a table to be seen
 FEWEST_KEYS, MIN_SINGLE = 3, 0.06  # so many small sheets are keys; of the picture's area, if there are fewer
+SLIMMEST = 0.2  # a sheet's sides: between ruled lines are longer strips
 SHEET_CONTRAST = 20  # of 255, between the sheet and the table on three sides at least
 RING_SHARE = 0.04  # of a sheet's shorter side: where its shade is measured, and what is cut off from its edges
 BEYOND = (-0.06, -0.18)  # of that side: a printed line ends before, the next key begins after
@@ -125,6 +126,9 @@ def _shrink(quad: np.ndarray, share: float) -> np.ndarray:
 
 def _is_sheet(small: np.ndarray, quad: np.ndarray, boxed: np.ndarray) -> bool:
     """Whether a quadrilateral has one shade, other than around it, and something written on it."""
+    shorter, longer = sorted(measure_sides(quad))
+    if shorter < SLIMMEST * longer:
+        return False
     around = np.zeros(small.shape, np.uint8)
     cv2.polylines(around, [np.round(_shrink(quad, -RING_SHARE)).astype(np.int32)], True, 1)
     if boxed[around > 0].sum() > 0.5 * around.sum():
@@ -149,7 +153,7 @@ def _differs_beyond(small: np.ndarray, quad: np.ndarray, side: int, paper: float
         ring = _shrink(quad, share)
         points = np.linspace(ring[side], ring[(side + 1) % 4], 50)[5:-5]
         kept = points[((points >= 0) & (points <= np.array(small.shape[::-1]) - 1)).all(axis=1)]
-        if not len(kept):
+        if len(kept) < 0.6 * len(points):  # a strip of ruled paper, or a shadow, reaches the picture's edge
             return False
         shades.append(float(np.median(small[tuple(np.round(kept).astype(int).T[::-1])])))
     within, *beyond = (shade - paper for shade in shades)

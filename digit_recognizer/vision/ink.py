@@ -284,6 +284,8 @@ def estimate_shade_from_border(pixels: np.ndarray) -> float | None:
     tall, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
     if height - tall > CUT_SLACK * height + 1 and width - wide > CUT_SLACK * width + 1:
         return None
+    if max(height, width) > SCAN_PX and find_ruled_lines(ink, ink.astype(np.float32)).any():
+        return None  # blank paper with lines
     areas = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
     if areas.max() < MIN_WHOLE * areas.sum():
         return None

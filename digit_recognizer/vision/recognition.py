@@ -273,6 +273,7 @@ MAX_AT_ONCE = 32  # pictures in memory
 TURNS = (1, 2, 3)  # quarter turns counterclockwise that are tried where a page may be turned
 FEWEST_TURNED, MOST_UPRIGHT = 4, 0.5  # glyphs of a page, and the share of sure digits up to which it may be turned
 LEAST_LOOKS_TURNED, LEAST_TURNED = 0.7, 0.85  # the same share once turned: to say that it looks so, and to read it so
+FEWEST_KINDS = 3  # of digits on a turned page: the rests of ruled lines look like many a 1
 LEAST_LEAD = 0.15  # before the same share of the second best turn
 PHOTOGRAPHS_AT_ONCE = 16  # the backbone's feature maps of so many take 1 GB
 MAX_ROUNDS = 3  # of splitting: four digits that touch
@@ -392,7 +393,8 @@ def _turn_page(picture: PicturePrediction, classifier: Classifier) -> PicturePre
     turned = _classify_and_mend(pages, classifier)
     shares = [_measure_sure(glyphs) if len(glyphs) >= FEWEST_TURNED else 0.0 for glyphs in turned]
     best = int(np.argmax(shares))
-    if shares[best] < LEAST_LOOKS_TURNED:
+    kinds = {one.digit for one in turned[best]} - {None}
+    if shares[best] < LEAST_LOOKS_TURNED or len(kinds) < FEWEST_KINDS:
         return picture
     note = f"it looks turned by {90 * TURNS[best]} degrees clockwise"
     if shares[best] < LEAST_TURNED or shares[best] - sorted(shares)[-2] < LEAST_LEAD:  # on its head much is a digit too
