@@ -394,7 +394,8 @@ def _turn_page(picture: PicturePrediction, classifier: Classifier) -> PicturePre
     shares = [_measure_sure(glyphs) if len(glyphs) >= FEWEST_TURNED else 0.0 for glyphs in turned]
     best = int(np.argmax(shares))
     kinds = {one.digit for one in turned[best]} - {None}
-    if shares[best] < LEAST_LOOKS_TURNED or len(kinds) < FEWEST_KINDS:
+    ones = sum(one.digit == 1 for one in turned[best])
+    if shares[best] < LEAST_LOOKS_TURNED or len(kinds) < FEWEST_KINDS or 2 * ones > len(turned[best]):
         return picture
     note = f"it looks turned by {90 * TURNS[best]} degrees clockwise"
     if shares[best] < LEAST_TURNED or shares[best] - sorted(shares)[-2] < LEAST_LEAD:  # on its head much is a digit too
