@@ -1,8 +1,19 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
+from digit_recognizer.config import RunConfig
 from digit_recognizer.data import splits
-from digit_recognizer.data.splits import NEAR_DISTANCE, count_duplicates, find_duplicate_groups
+from digit_recognizer.data.dataset import find_ineligible, load_test, load_train, make_dataset
+from digit_recognizer.data.splits import (
+    NEAR_DISTANCE,
+    count_duplicates,
+    estimate_augmented_share,
+    find_duplicate_groups,
+    find_shared_rows,
+)
 
 pytestmark = pytest.mark.fast
 
@@ -107,8 +118,6 @@ def test_the_one_image_off_its_centre_is_compared_with_all_others():
 
 
 def test_digits_of_the_sample_are_told_apart(sample_dir):
-    from digit_recognizer.data.dataset import load_train
-
     table = load_train(sample_dir / "train.csv")
     groups = find_duplicate_groups(table.pixels)
     counts = count_duplicates(groups)
@@ -142,3 +151,59 @@ def test_counts_are_those_of_the_groups():
     assert "5 rows" in str(counts) and "2 groups" in str(counts) and "has 3" in str(counts)
     assert "no row" in str(count_duplicates(np.arange(3)))
     assert count_duplicates(np.zeros(0, np.int64)).largest == 0
+
+
+# ---- copies in another table, and copies that augmentation made
+
+
+@pytest.fixture(scope="module")
+def sample(sample_dir):
+    return load_train(sample_dir / "train.csv"), load_test(sample_dir / "test.csv")
+
+
+def warp(pixels, degrees=0.0, size=1.0, right_px=0.0):
+    """Copies as an offline augmentation makes them: turned, resized, moved by a part of a pixel."""
+    matrix = cv2.getRotationMatrix2D((13.5, 13.5), degrees, size)
+    matrix[0, 2] += right_px
+    return np.stack([cv2.warpAffine(image, matrix, (28, 28)).ravel() for image in pixels.reshape(-1, 28, 28)])
+
+
+def test_rows_of_another_table_are_found_though_retouched_or_moved():
+    strokes, others = draw_strokes(40, seed=5), draw_strokes(300, seed=9)
+    moved = np.roll(strokes.reshape(-1, 28, 28), (-2, 3), (1, 2)).reshape(-1, 784)
+    for copy in (strokes, retouch(strokes, 3), moved):
+        table = np.concatenate([strokes, others])
+        groups = find_duplicate_groups(np.concatenate([table, copy]))
+        assert np.array_equal(find_shared_rows(table, copy), np.isin(groups[:340], groups[340:]))
+        assert find_shared_rows(strokes, copy).all()
+    assert find_shared_rows(others, strokes).mean() < 0.02
+
+
+@pytest.mark.parametrize(("change", "least"), [({"right_px": 0.5}, 0.9), ({"size": 1.1}, 0.9), ({"degrees": 6}, 0.5)])
+def test_augmented_copies_are_noticed_and_plain_digits_are_not(sample, change, least):
+    train, test = (table.pixels for table in sample)
+    assert estimate_augmented_share(train, train, find_duplicate_groups(train)) < 0.05
+    assert estimate_augmented_share(test, train) < 0.05
+    both = np.concatenate([train[:500], warp(train[:500], **change)])
+    assert estimate_augmented_share(both, both, find_duplicate_groups(both)) > least
+    assert estimate_augmented_share(test, warp(test, **change)) > least
+
+
+@pytest.mark.parametrize("change", [{}, {"right_px": 1.0}, {"right_px": 0.5}, {"size": 1.1}])
+def test_a_submission_of_rows_that_the_training_rows_hold_nearly_is_ineligible(sample, change):
+    train, test = sample
+    copies = warp(test.pixels, **change)
+    copies[:, 0] = 1  # exact copies are another matter
+    labels = np.arange(len(copies)) % 10
+    leaky = replace(train, pixels=np.concatenate([train.pixels, copies]), labels=np.concatenate([train.labels, labels]))
+    assert make_dataset(RunConfig(limit_train=100), train, test).ineligible is None
+    assert make_dataset(RunConfig(limit_train=100), leaky, test).ineligible is not None
+    assert find_ineligible(leaky, test) is not None
+
+
+def test_a_training_set_that_looks_augmented_is_named(sample):
+    train, _ = sample
+    pixels = np.concatenate([train.pixels, warp(train.pixels, degrees=6, right_px=0.5)])
+    augmented = replace(train, pixels=pixels, labels=np.tile(train.labels, 2))
+    assert not any("augmented" in note for note in make_dataset(RunConfig(), train).notes)
+    assert any("augmented" in note for note in make_dataset(RunConfig(), augmented).notes)
