@@ -89,6 +89,12 @@ def test_grain_and_folds_of_blank_paper_are_no_ink():
     assert find_glyphs(find_ink(page)) == []
 
 
+def test_blank_squared_paper_that_is_turned_has_no_ink():
+    page = lay_out(np.zeros((20, 28, 28), np.uint8), 5, Conditions(rule=0.4, squared=True, turn_deg=3))
+    assert (page[:80, -6:] < 160).all()  # a dark strip: lines of many slopes lie within it
+    assert find_glyphs(find_ink(page)) == []
+
+
 def test_ruled_lines_are_no_ink_and_strokes_across_them_stay_whole():
     page = draw((20, 180, 95, 105), side=200)
     page[50::40][:3] = 90

@@ -392,7 +392,7 @@ def find_ruled_lines(edge: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def _find_horizontal_lines(edge: np.ndarray) -> list[_Line]:
-    """The ruled lines from left to right, the most complete first."""
+    """The ruled lines from left to right, the longest first."""
     dark = np.zeros_like(edge, np.uint8, order="C")
     dark[:, ::EVERY_COLUMN] = edge[:, ::EVERY_COLUMN]
     lines: list[_Line] = []
@@ -407,7 +407,10 @@ def _find_horizontal_lines(edge: np.ndarray) -> list[_Line]:
 
 
 def _find_best_line(dark: np.ndarray, slope: float, reach: float) -> _Line | None:
-    """The line that meets something dark in most of its way, if that is enough for a ruled line."""
+    """The longest line that meets something dark in enough of its way for a ruled line.
+
+    The longest tells the slope of all others. A short one may lie askew within a dark strip in the picture's corner.
+    """
     import cv2
 
     width = dark.shape[1]
@@ -420,9 +423,8 @@ def _find_best_line(dark: np.ndarray, slope: float, reach: float) -> _Line | Non
     slopes, starts = -1 / np.tan(angles), distances / np.sin(angles)
     covers = _measure_covers(counts, slopes, starts, dark.shape)
     ys, xs = np.nonzero(dark)
-    for number in np.argsort(-covers, kind="stable")[:MAX_CANDIDATES]:
-        if covers[number] < MIN_COVER:
-            break
+    longest = np.argsort(np.where(covers < MIN_COVER, 0, -counts), kind="stable")[:MAX_CANDIDATES]
+    for number in longest[covers[longest] >= MIN_COVER]:
         on_line = np.abs(ys - slopes[number] * xs - starts[number]) <= ABOUT_PX
         if _meets_both_ends(xs[on_line], ys[on_line], dark.shape):
             return _fit_line(ys, xs, on_line, dark.shape)
