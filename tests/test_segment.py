@@ -9,7 +9,8 @@ from paper import CELL_PX, Conditions, lay_out
 from PIL import Image
 
 from digit_recognizer.data.sources import build_sample
-from digit_recognizer.vision.ink import find_ink
+from digit_recognizer.vision.frames import flatten_sheets
+from digit_recognizer.vision.ink import estimate_shade_from_border, find_ink
 from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits, load_letter, normalize
 
 pytestmark = pytest.mark.fast
@@ -202,6 +203,16 @@ def test_a_sheet_on_a_table_is_read_and_is_no_zero_itself(digits):
     glyphs = find_glyphs(find_ink(np.asarray(turned)))
     assert len(glyphs) == 3 and all(40 < glyph.height < 110 for glyph in glyphs)
     assert all(abs(glyph.x + glyph.width / 2 - 215 - CELL_PX * number) < 65 for number, glyph in enumerate(glyphs))
+
+
+def test_paper_between_strongly_ruled_lines_is_no_sheet():
+    images = build_sample().test_pixels.reshape(-1, 28, 28)[240:252]
+    page = lay_out(images, 4, Conditions(rule=0.55), 20)
+    assert flatten_sheets(page)[0] is page
+
+
+def test_a_shadow_is_no_ink_to_which_a_picture_was_cut(digits):
+    assert estimate_shade_from_border(lay_out(digits[:1], 1, Conditions(shadow=0.5))) is None
 
 
 def test_lines_of_boxes_tables_and_combs_are_no_ink(digits):

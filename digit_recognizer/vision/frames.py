@@ -16,6 +16,7 @@ SLIMMEST = 0.2  # a sheet's sides: between ruled lines are longer strips
 SHEET_CONTRAST = 20  # of 255, between the sheet and the table on three sides at least
 RING_SHARE = 0.04  # of a sheet's shorter side: where its shade is measured, and what is cut off from its edges
 BEYOND = (-0.06, -0.18)  # of that side: a printed line ends before, the next key begins after
+BEYOND_PX = 8.0  # at the least, the farther of them: a ruled line, with its blur, beside a narrow strip of paper
 MIN_WRITING, MAX_WRITING = 0.003, 0.35  # of a sheet's area: an inked bar has none, an inked ring has more
 WRITING_CONTRAST = 25  # of 255, between a sheet and what is written on it
 ALIKE = 0.3  # of the largest sheet's area: smaller ones are no neighbours of it
@@ -116,11 +117,10 @@ def _contains(quad: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _shrink(quad: np.ndarray, share: float) -> np.ndarray:
-    """Move a quadrilateral's corners inwards by a share of its shorter side; outwards if that is negative."""
-    middle = quad.mean(axis=0)
-    by = share * min(measure_sides(quad)) * np.sqrt(2)
-    away = quad - middle
-    moved: np.ndarray = middle + away * (1 - by / np.linalg.norm(away, axis=1, keepdims=True))
+    """Move a quadrilateral's sides inwards by a share of its shorter side; outwards if that is negative."""
+    sides = np.roll(quad, -1, axis=0) - quad
+    sides = sides / np.linalg.norm(sides, axis=1, keepdims=True)
+    moved: np.ndarray = quad + share * min(measure_sides(quad)) * (sides - np.roll(sides, 1, axis=0))
     return moved.astype(np.float32)
 
 
@@ -149,7 +149,8 @@ def _is_sheet(small: np.ndarray, quad: np.ndarray, boxed: np.ndarray) -> bool:
 def _differs_beyond(small: np.ndarray, quad: np.ndarray, side: int, paper: float) -> bool:
     """Whether there is another shade beyond one side of a sheet, farther than a printed line is thick."""
     shades = []
-    for share in (2 * RING_SHARE, *BEYOND):
+    near, far = BEYOND
+    for share in (2 * RING_SHARE, near, min(far, -BEYOND_PX / min(measure_sides(quad)))):
         ring = _shrink(quad, share)
         points = np.linspace(ring[side], ring[(side + 1) % 4], 50)[5:-5]
         kept = points[((points >= 0) & (points <= np.array(small.shape[::-1]) - 1)).all(axis=1)]

@@ -220,7 +220,8 @@ DARKEST_PAPER = 60  # of 255: below it the share of light is noise
 MIN_HEADROOM = 128  # of 255, above the paper: what is lighter than light paper is grain
 CUT_SLACK, MIN_WHOLE = 0.02, 0.8  # of a side: the margin that is left; of the ink: its largest piece
 CUT_SEPARATED = 0.7  # of the variance, as below: small scans have many shades between
-THICKEST_STROKE = 0.5  # of the longer side of the ink: a shadow's edge has more on one side
+THICKEST_STROKE = 0.42  # of the longer side of the ink: shadows have 0.48 and more, strokes 0.34 and less
+THICKEST_SCANNED = 0.5  # the same of small scans, whose strokes are few px thick
 MARGIN_SHARE = 0.2  # of the longer side: paper that is added around a picture cut to its ink
 WELL_SEPARATED, CORNER_SHARE = 0.8, 0.08  # of the variance lies between two shades; of the sides, where no ink reaches
 
@@ -290,7 +291,8 @@ def estimate_shade_from_border(pixels: np.ndarray) -> float | None:
     if areas.max() < MIN_WHOLE * areas.sum():
         return None
     depth = cv2.distanceTransform(np.pad(ink, 1).astype(np.uint8), cv2.DIST_L2, 3)
-    if 2 * float(depth.max()) > THICKEST_STROKE * max(tall, wide):
+    thickest = THICKEST_STROKE if max(height, width) > SCAN_PX else THICKEST_SCANNED
+    if 2 * float(depth.max()) > thickest * max(tall, wide):
         return None
     return float(np.median(pixels[light == is_light]))
 
@@ -409,7 +411,7 @@ def _find_horizontal_lines(edge: np.ndarray) -> list[_Line]:
 def _find_best_line(dark: np.ndarray, slope: float, reach: float) -> _Line | None:
     """The longest line that meets something dark in enough of its way for a ruled line.
 
-    The longest tells the slope of all others. A short one may lie askew within a dark strip in the picture's corner.
+    The longest sets the slope of all others. A short one may lie askew within a dark strip in the picture's corner.
     """
     import cv2
 
