@@ -12,7 +12,7 @@ from digit_recognizer.records import RunMetrics
 from digit_recognizer.training.run import find_fold_weights
 
 SIDE_PX = 64
-QUICK = ["--copies", "8", "--epochs", "6", "--batch-size", "96"]  # of a transfer
+QUICK = ["--copies", "8", "--epochs", "8", "--batch-size", "32"]  # of a transfer
 
 
 def draw_letter(kind: str, rng: np.random.Generator) -> Image.Image:

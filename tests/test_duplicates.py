@@ -196,8 +196,8 @@ def test_a_submission_of_rows_that_the_training_rows_hold_nearly_is_ineligible(s
     copies[:, 0] = 1  # exact copies are another matter
     labels = np.arange(len(copies)) % 10
     leaky = replace(train, pixels=np.concatenate([train.pixels, copies]), labels=np.concatenate([train.labels, labels]))
-    assert make_dataset(RunConfig(limit_train=100), train, test).ineligible is None
-    assert make_dataset(RunConfig(limit_train=100), leaky, test).ineligible is not None
+    assert make_dataset(RunConfig(), train, test).ineligible is None
+    assert make_dataset(RunConfig(), leaky, test).ineligible is not None
     assert find_ineligible(leaky, test) is not None
 
 

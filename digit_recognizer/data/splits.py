@@ -171,17 +171,22 @@ def find_duplicate_groups(pixels: np.ndarray, near_distance: float = NEAR_DISTAN
     if pixels.dtype != np.uint8 or pixels.shape[1:] != (IMAGE_SIDE_PX**2,):
         raise ValueError(f"pixels must be uint8 (n, 784), but are {pixels.dtype} {pixels.shape}")
     images = pixels.reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX)
-    seen: dict[bytes, int] = {}
-    copy_of = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in pixels], np.int64)
-    _, first_rows = np.unique(copy_of, return_index=True)
-    groups = np.arange(len(seen), dtype=np.int32)
-    if len(seen) > 1:
+    copy_of, first_rows = _number_copies(pixels)
+    groups = np.arange(len(first_rows), dtype=np.int32)
+    if len(first_rows) > 1:
         # one thread: on a busy machine OpenBLAS's threads wait for each other, and 2 s were seen to become 16
         with threadpool_limits(1, "blas"):
-            groups = _join_in_place_and_centred(images[first_rows], np.arange(len(seen)), groups, near_distance)
+            groups = _join_in_place_and_centred(images[first_rows], np.arange(len(groups)), groups, near_distance)
     groups = groups[copy_of]
     _, first_of_group, numbered = np.unique(groups, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first_of_group))[numbered].astype(np.int64)
+
+
+def _number_copies(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each row's image, int64 (n,), equal for exact copies; and the first row of each image."""
+    seen: dict[bytes, int] = {}
+    copy_of = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in pixels], np.int64)
+    return copy_of, np.unique(copy_of, return_index=True)[1]
 
 
 def count_duplicates(groups: np.ndarray) -> DuplicateCounts:
@@ -209,10 +214,12 @@ def find_shared_rows(pixels: np.ndarray, other_pixels: np.ndarray, near_distance
     """
     from threadpoolctl import threadpool_limits
 
-    images = np.concatenate([pixels, other_pixels]).reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX)
-    rows, groups = np.arange(len(pixels)), np.arange(len(images), dtype=np.int32)
+    both = np.concatenate([pixels, other_pixels])
+    copy_of, first_rows = _number_copies(both)
+    images = both[first_rows].reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX)
+    groups, queries = np.arange(len(images), dtype=np.int32), np.unique(copy_of[: len(pixels)])
     with threadpool_limits(1, "blas"):
-        groups = _join_in_place_and_centred(images, rows, groups, near_distance)
+        groups = _join_in_place_and_centred(images, queries, groups, near_distance)[copy_of]
     return np.isin(groups[: len(pixels)], groups[len(pixels) :])
 
 

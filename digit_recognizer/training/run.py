@@ -277,7 +277,7 @@ def format_next_command(path: Path) -> str:
     if config.get("smoke") or config.get("limit_train"):  # part of the rows
         return format_command(config["subcommand"], "--model", config["model"], *place)
     submission = metrics.get("submission")
-    if submission is None or metrics["ineligible"] is not None or config["subcommand"] == "train":
+    if submission is None or metrics["ineligible"] is not None or config.get("subcommand") == "train":
         return format_command("report", path)
     if os.path.exists(folder / "test_labels.csv"):  # noqa: PTH110  # Path.exists raises at a name that is too long
         return format_command("score", submission, *place)
