@@ -217,7 +217,8 @@ def find_shared_rows(pixels: np.ndarray, other_pixels: np.ndarray, near_distance
     both = np.concatenate([pixels, other_pixels])
     copy_of, first_rows = _number_copies(both)
     images = both[first_rows].reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX)
-    groups, queries = np.arange(len(images), dtype=np.int32), np.unique(copy_of[: len(pixels)])
+    smaller = copy_of[: len(pixels)] if len(pixels) < len(other_pixels) else copy_of[len(pixels) :]
+    groups, queries = np.arange(len(images), dtype=np.int32), np.unique(smaller)  # compared with all
     with threadpool_limits(1, "blas"):
         groups = _join_in_place_and_centred(images, queries, groups, near_distance)[copy_of]
     return np.isin(groups[: len(pixels)], groups[len(pixels) :])
@@ -277,12 +278,12 @@ def _normalize(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _join_in_place_and_centred(
     images: np.ndarray, queries: np.ndarray, groups: np.ndarray, near_distance: float
 ) -> np.ndarray:
-    """Join the groups of near rows, of which one is among the queries or was moved to the centre."""
+    """Join the groups of near rows, of which one is among the queries."""
     groups = _join_near(images, queries, groups, near_distance)
     moves = _find_moves_to_centre(images)
     moved = np.flatnonzero(moves.any(axis=1))
     if len(moved):  # pairs of which neither moved have been compared
-        groups = _join_near(_move(images, moves), moved, groups, near_distance)
+        groups = _join_near(_move(images, moves), min(moved, queries, key=len), groups, near_distance)
     return groups
 
 
