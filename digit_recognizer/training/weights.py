@@ -103,7 +103,7 @@ def export_keras(model: keras.Model) -> bytes:
         WriteError: if the folder for temporary files is full.
     """
     # not compiled and without its optimizer: a third of the size
-    plain = make_plain(keras.Model(model.input, model.output, name=model.name))
+    plain = make_plain(keras.Model(model.inputs[0], model.outputs[0], name=model.name))
     try:
         with tempfile.TemporaryDirectory(prefix="digit-recognizer-") as folder:
             path = Path(folder) / "model.keras"  # Keras writes to nothing but a path
