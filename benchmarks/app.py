@@ -36,7 +36,7 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from browser import Browser  # noqa: E402 - found by the line above
+from browser import Browser  # noqa: E402 (a module of the tests: its folder is not on the path before)
 
 PARTS = ("latency", "digits", "uploads", "visitors", "soak")
 STROKES, DIGITS, VISITORS, READS = 100, 200, 8, 25

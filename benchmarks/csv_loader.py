@@ -49,7 +49,7 @@ def measure_one_load(kind: str, train: Path) -> dict[str, float]:
         def load() -> object:
             return polars.read_csv(train)
     else:
-        import pyarrow.csv  # noqa: F401  imported here, so that its import is not timed
+        import pyarrow.csv  # noqa: F401 (imported here, so that its import is not timed)
 
         from digit_recognizer.data.dataset import load_train
 

@@ -31,7 +31,7 @@ from digit_recognizer.console import (
     raise_on_signals,
     silence_output,
 )
-from digit_recognizer.errors import LOGGER, InputError, require
+from digit_recognizer.errors import LOGGER, LONGEST_REASON, InputError, require
 from digit_recognizer.training.executors import ExecutorConfig, open_executor
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from digit_recognizer.training.run import CVResult
 
 PACKAGE = "digit_recognizer"
-LONGEST_REASON = 200  # characters
 DEFECT_CODE, INPUT_CODE = 1, 2
 BROKEN_PIPE_CODE = 141  # as a shell counts SIGPIPE
 # entries of a run's config.json that are not taken over by another run

@@ -172,7 +172,7 @@ def read_record(path: Path, schema: type) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError("run.entry", path=path, column="the whole file", received=reprlib.repr(content))
     hints = get_type_hints(schema, include_extras=True)
-    for name in sorted(schema.__required_keys__):  # type: ignore[attr-defined]  # of every TypedDict
+    for name in sorted(schema.__required_keys__):  # type: ignore[attr-defined]  # every TypedDict has it, but `type` does not say so
         if name not in content:
             raise InputError("run.metric_missing", path=path, column=name)
     for name, value in content.items():

@@ -177,18 +177,21 @@ def spoil_with(thing: Callable[[str], object], path: str) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def within_bounds() -> Iterator[None]:
-    """Fail, where the system can enforce it, instead of waiting for ever or filling the machine's memory."""
+def within_bounds(seconds: int = LONGEST_SECONDS, most_bytes: int = MOST_BYTES) -> Iterator[None]:
+    """Fail, where the system can enforce it, instead of waiting for ever or filling the machine's memory.
+
+    pytest's failure is no Exception, so that no command takes it for a user's error.
+    """
     if sys.platform != "linux":
         yield
         return
     import resource
 
-    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"no answer in {LONGEST_SECONDS} s"))
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"no answer in {seconds} s"))
     limits = resource.getrlimit(resource.RLIMIT_AS)
     held_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held_bytes + MOST_BYTES, limits[1]))
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_SECONDS)
+    resource.setrlimit(resource.RLIMIT_AS, (held_bytes + most_bytes, limits[1]))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:

@@ -17,7 +17,6 @@ import os
 import random
 import resource
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from conftest import write_labels, write_tiny_data
+from corpus import within_bounds
 from sweep_records import make_grid, make_records
 
 from digit_recognizer.__main__ import import_command
@@ -390,25 +390,6 @@ def take_snapshot(folder: Path) -> str:
     return digest.hexdigest()
 
 
-@contextlib.contextmanager
-def bounded() -> Iterator[None]:
-    """Fail in place of waiting for ever or filling the memory."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"no answer in {MOST_SECONDS} s")
-
-    before, limits = signal.signal(signal.SIGALRM, stop), resource.getrlimit(resource.RLIMIT_AS)
-    held_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held_bytes + MOST_BYTES, limits[1]))
-    signal.setitimer(signal.ITIMER_REAL, MOST_SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        resource.setrlimit(resource.RLIMIT_AS, limits)
-
-
 def run_cases(folder: Path, numbers: range, seed: int, with_keras: bool, report: Callable[[str], None]) -> Counter[str]:
     """Run cases by number: a case is the same whichever others are run. The current folder changes."""
     place, healthy = folder / "place", folder / "healthy"
@@ -428,7 +409,7 @@ def run_cases(folder: Path, numbers: range, seed: int, with_keras: bool, report:
             if command[0] in NEED_KERAS and not with_keras:
                 continue
             started = time.perf_counter()
-            with bounded():
+            with within_bounds(MOST_SECONDS, MOST_BYTES):
                 fault = try_command(command, run, target)
             counts["commands"] += 1
             counts["slowest, ms"] = max(counts["slowest, ms"], round(1000 * (time.perf_counter() - started)))

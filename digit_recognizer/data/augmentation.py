@@ -166,6 +166,17 @@ def draw_affine_matrices(affine: Affine, count: int, side_px: int, rng: np.rando
     return np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2)
 
 
+def warp_images(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Map uint8 images (n, side, side), each by its matrix (n, 2, 3) from source x, y to target x, y in px."""
+    import cv2
+
+    side_px = images.shape[1]
+    warped = np.empty(images.shape, np.uint8)  # not empty_like: OpenCV wants rows in order, whatever came in
+    for source, target, matrix in zip(images, warped, matrices, strict=True):
+        cv2.warpAffine(source, matrix, (side_px, side_px), dst=target, flags=cv2.INTER_LINEAR)
+    return warped
+
+
 @dataclass(frozen=True)
 class BatchedAffine:
     """The batched engine: all matrices of a batch at once, then one OpenCV warp per image."""
@@ -174,15 +185,7 @@ class BatchedAffine:
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Map uint8 images (n, side, side), as every `Augment` does."""
-        import cv2
-
-        side_px = images.shape[1]
-        augmented = np.empty(images.shape, np.uint8)  # not empty_like: OpenCV wants rows in order, whatever came in
-        for source, target, matrix in zip(
-            images, augmented, draw_affine_matrices(self.affine, len(images), side_px, rng), strict=True
-        ):
-            cv2.warpAffine(source, matrix, (side_px, side_px), dst=target, flags=cv2.INTER_LINEAR)
-        return augmented
+        return warp_images(images, draw_affine_matrices(self.affine, len(images), images.shape[1], rng))
 
     def draw_inverse(self, count: int, side_px: int, rng: np.random.Generator) -> np.ndarray:
         """The same draw as maps from target to source coordinates, in px, for an engine elsewhere.

@@ -261,8 +261,9 @@ def make_dataset(
     counts = count_duplicates(groups)
     if counts.groups:
         notes.append(f"{counts}; the rows of a group share a fold")
-    share = estimate_augmented_share(pixels, pixels, groups)
-    if share > NEAR_SHARE and not label_set.can_mirror:  # clothes resemble each other without being copies
+    # clothes resemble each other without being copies
+    share = 0.0 if label_set.can_mirror else estimate_augmented_share(pixels, pixels, groups)
+    if share > NEAR_SHARE:
         notes.append(
             f"{train.path.name} looks augmented: {share:.0%} or more of its rows are copies of others, turned, moved "
             "or resized. They lie in several folds, so the out-of-fold accuracy is too high: train on the originals"
@@ -323,7 +324,9 @@ def find_ineligible(train: TrainTable, test: TestTable) -> str | None:
     if label_set == DIGITS and is_mnist(train.labels):
         label_set = MNIST
     shared, _ = _compare_rows(train, test, label_set)
-    return _explain_leak(max(shared, _count_near_rows(train.pixels, test, label_set)), len(test.pixels), label_set)
+    if shared <= LEAK_SHARE * len(test.pixels) and not label_set.holds_competition:
+        shared = max(shared, _count_near_rows(train.pixels, test, label_set))
+    return _explain_leak(shared, len(test.pixels), label_set)
 
 
 def _explain_leak(shared: int, test_rows: int, label_set: LabelSet) -> str | None:
@@ -405,8 +408,8 @@ def find_competition_data(inputs: Path) -> Path:
 #
 # `tables/<format>-<SHA-256 of the CSV>.npz` in the user's cache folder holds the arrays of a CSV. It is found by the
 # content of the CSV, so it cannot be another's or out of date; beside the data it would come along with data from
-# anybody, and be believed. 42,000 rows are
-# loaded from it some nine times as fast as from CSV; half of that time is for hashing the CSV (0.2 s).
+# anybody, and be believed. 42,000 rows are loaded from it in 0.20 s, most of which hashes the CSV, and from the CSV in
+# 0.77 s (medians of five).
 
 FORMAT_VERSION = 3
 MOST_HASHED_BYTES = 1 << 31  # EMNIST's largest table has 0.7 GB; a sparse file of a terabyte would be read for an hour

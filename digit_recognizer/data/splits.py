@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digit_recognizer.data.augmentation import warp_images
 from digit_recognizer.data.csv import IMAGE_SIDE_PX
 from digit_recognizer.errors import InputError
 
@@ -258,9 +259,10 @@ def _normalize(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images upright, centred and of one size, as float32 rows of length 1; and their spreads across, in px."""
     import cv2
 
-    normal = np.zeros((len(pixels), IMAGE_SIDE_PX, IMAGE_SIDE_PX), np.uint8)
-    spreads, centre = np.zeros(len(pixels)), (IMAGE_SIDE_PX - 1) / 2
-    for row, image in enumerate(pixels.reshape(normal.shape)):
+    images = pixels.reshape(-1, IMAGE_SIDE_PX, IMAGE_SIDE_PX)
+    matrices, spreads = np.tile(np.eye(2, 3), (len(images), 1, 1)), np.zeros(len(images))
+    centre = (IMAGE_SIDE_PX - 1) / 2
+    for row, image in enumerate(images):
         ink = cv2.moments(image)
         if not ink["m00"] or not ink["mu02"]:  # blank, or one line of pixels
             continue
@@ -270,8 +272,8 @@ def _normalize(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         stretch_x, stretch_y = np.clip(wanted, 1 / MOST_STRETCH, MOST_STRETCH)
         linear = np.array([[stretch_x, -stretch_x * slant], [0, stretch_y]])
         shift = centre - linear @ np.array([ink["m10"], ink["m01"]]) / ink["m00"]
-        cv2.warpAffine(image, np.column_stack([linear, shift]), image.shape, dst=normal[row], flags=cv2.INTER_LINEAR)
-    flat = normal.reshape(len(pixels), -1).astype(np.float32)
+        matrices[row] = np.column_stack([linear, shift])
+    flat = warp_images(images, matrices).reshape(len(images), -1).astype(np.float32)
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1), spreads
 
 

@@ -60,7 +60,7 @@ class Score:
     @property
     def is_known(self) -> bool:
         """Whether there were labels to score by."""
-        return self.oof_accuracy == self.oof_accuracy  # NaN is not equal to itself
+        return not math.isnan(self.oof_accuracy)
 
     def __str__(self) -> str:
         low, high = self.oof_accuracy_interval

@@ -95,9 +95,8 @@ def project(vectors: np.ndarray) -> list[Projection]:
     components, shares = np.zeros((len(vectors), 2)), np.zeros(2)
     pca = PCA(kept, svd_solver="full")
     with np.errstate(invalid="ignore", divide="ignore"):  # equal images have no variance to explain
-        components[:, :kept] = np.asarray(
-            pca.fit_transform(vectors.astype(np.float64))
-        )  # a notebook may have asked for tables
+        # scikit-learn gives tables where a notebook has asked it to
+        components[:, :kept] = np.asarray(pca.fit_transform(vectors.astype(np.float64)))
     shares[:kept] = np.nan_to_num(pca.explained_variance_ratio_)
     titles = [f"component {number} ({100 * share:.0f} % of the variance)" for number, share in enumerate(shares, 1)]
     found = [Projection("principal components", titles, components)]
@@ -105,7 +104,6 @@ def project(vectors: np.ndarray) -> list[Projection]:
         perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
         with threadpool_limits(1):  # threads that race add up in another order each time
             method = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED, max_iter=TSNE_STEPS)
-            # scikit-learn gives tables where a notebook has asked it to
             points = np.asarray(method.fit_transform(vectors.astype(np.float32)))
         titles = ["dimension 1 (no unit: only who is near whom counts)", "dimension 2"]
         found.append(Projection("t-SNE", titles, points))

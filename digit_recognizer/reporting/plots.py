@@ -362,7 +362,6 @@ def plot_calibration(table: "pd.DataFrame") -> "Figure":
         table["low"], table["rows"], table["high"] - table["low"], align="edge", color=HELD_OUT_COLOUR, ec="white"
     )
     below.set(xlabel="probability of the prediction", ylabel="rows", yscale="log")
-    below.yaxis.set_major_formatter(lambda rows, _: f"{rows:,g}")
     below.set_ylim(bottom=0.5)  # where a bar of one row can be seen
     below.yaxis.set_major_formatter("{x:,.0f}")
     for panel in (axes, below):

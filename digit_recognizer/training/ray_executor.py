@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 import digit_recognizer
 from digit_recognizer.backend import import_keras, list_switches
 from digit_recognizer.console import print_line, raise_if_interrupted
-from digit_recognizer.errors import InputError, LostError, require
+from digit_recognizer.errors import LONGEST_REASON, InputError, LostError, require
 from digit_recognizer.io import lock_folder
 from digit_recognizer.training.executors import Executor, bind_cores, count_threads, list_cores
 
@@ -35,7 +35,6 @@ WAIT_SECONDS = 15.0
 RETRY_SECONDS = 0.05
 CONNECT_SECONDS = 5.0
 LONGEST_SOCKET_FOLDER = 30  # bytes
-LONGEST_REASON = 200  # characters, of a message
 HEAD_SECONDS = 20.0  # without an answer until the head counts as lost; after 60, Ray ends this process silently
 
 

@@ -279,7 +279,7 @@ def format_next_command(path: Path) -> str:
     submission = metrics.get("submission")
     if submission is None or metrics["ineligible"] is not None or config.get("subcommand") == "train":
         return format_command("report", path)
-    if os.path.exists(folder / "test_labels.csv"):  # noqa: PTH110  # Path.exists raises at a name that is too long
+    if os.path.exists(folder / "test_labels.csv"):  # noqa: PTH110 (Path.exists raises at a name that is too long)
         return format_command("score", submission, *place)
     return format_command("submit", submission, "-m", Path(submission).stem, *place)
 

@@ -16,6 +16,7 @@ import numpy as np
 from digit_recognizer.backend import keras_defaults
 from digit_recognizer.config import RunConfig
 from digit_recognizer.console import open_bar
+from digit_recognizer.data.augmentation import warp_images
 from digit_recognizer.data.splits import draw_stratified_rows
 from digit_recognizer.models import load_model_module
 from digit_recognizer.training import device_epochs
@@ -296,21 +297,10 @@ def make_versions(inputs: np.ndarray, tta: int) -> Iterator[np.ndarray]:
     yield inputs
     for shift_px in SHIFTS_PX[1 : 5 if tta == 11 else tta]:
         yield shift_images(inputs, *shift_px)
+    centre = np.full(2, (inputs.shape[1] - 1) / 2)
     for linear in LINEAR_MAPS if tta == 11 else ():
-        yield warp_images(inputs, linear)
-
-
-def warp_images(images: np.ndarray, linear: Sequence[Sequence[float]]) -> np.ndarray:
-    """Map uint8 images (n, side, side, 1) about their centre by a matrix of 2 x 2, from x, y to x, y in px."""
-    import cv2
-
-    side_px = images.shape[1]
-    centre = np.full(2, (side_px - 1) / 2)
-    matrix = np.column_stack([linear, centre - np.array(linear) @ centre])
-    warped = np.empty(images.shape, np.uint8)
-    for source, target in zip(images[..., 0], warped[..., 0], strict=True):
-        target[:] = cv2.warpAffine(source, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR)
-    return warped
+        matrix = np.column_stack([linear, centre - np.array(linear) @ centre])
+        yield warp_images(inputs[..., 0], np.broadcast_to(matrix, (len(inputs), 2, 3)))[..., None]
 
 
 def shift_images(images: np.ndarray, down_px: int, right_px: int) -> np.ndarray:

@@ -235,20 +235,26 @@ def compare_with_paper(pixels: np.ndarray, paper: np.ndarray) -> tuple[np.ndarra
     return difference / np.maximum(paper, DARKEST_PAPER), -difference / np.maximum(255 - paper, MIN_HEADROOM)
 
 
-def estimate_shade_from_corners(pixels: np.ndarray) -> float | None:
-    """The shade of the paper where ink covers too much for a median: that of all four corners.
-
-    None where they differ, or there are not two shades (Otsu 1979, by his measure of separation).
-    """
+def _separate_shades(pixels: np.ndarray, least_between: float) -> np.ndarray | None:
+    """Which pixels are light, bool; None unless two shades have so much of the variance between them (Otsu 1979)."""
     import cv2
 
     threshold, _ = cv2.threshold(pixels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    light = pixels > threshold
+    light: np.ndarray = pixels > threshold
     share = float(light.mean())
     if not 0 < share < 1:
         return None
     apart = float(pixels[light].mean()) - float(pixels[~light].mean())
-    if share * (1 - share) * apart**2 < WELL_SEPARATED * float(pixels.var()):
+    return light if share * (1 - share) * apart**2 >= least_between * float(pixels.var()) else None
+
+
+def estimate_shade_from_corners(pixels: np.ndarray) -> float | None:
+    """The shade of the paper where ink covers too much for a median: that of all four corners.
+
+    None where they differ, or there are not two shades.
+    """
+    light = _separate_shades(pixels, WELL_SEPARATED)
+    if light is None:
         return None
     rows, columns = (max(1, round(CORNER_SHARE * side)) for side in pixels.shape)
     corners = [
@@ -267,15 +273,8 @@ def estimate_shade_from_border(pixels: np.ndarray) -> float | None:
     """
     import cv2
 
-    if min(pixels.shape) < 3:
-        return None
-    threshold, _ = cv2.threshold(pixels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    light = pixels > threshold
-    share = float(light.mean())
-    if not 0 < share < 1:
-        return None
-    apart = float(pixels[light].mean()) - float(pixels[~light].mean())
-    if share * (1 - share) * apart**2 < CUT_SEPARATED * float(pixels.var()):
+    light = _separate_shades(pixels, CUT_SEPARATED)
+    if light is None or min(pixels.shape) < 3:
         return None
     sides = [light[0], light[-1], light[:, 0], light[:, -1]]
     is_light = bool(np.concatenate(sides).mean() >= 0.5)
