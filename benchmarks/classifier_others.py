@@ -49,7 +49,7 @@ def draw_other(kind: str, digits: np.ndarray, foreign: np.ndarray, rng: np.rando
 def looks_like_one(image: np.ndarray) -> bool:
     """Whether a random shape is an upright bar, which is a digit, or nothing at all."""
     columns, rows = ((image[..., 0] > 60).any(axis=axis).sum() for axis in (0, 1))
-    return bool(columns < 0.45 * rows or rows == 0)
+    return bool(columns < 0.55 * rows or rows == 0)
 
 
 def enlarge(image: np.ndarray) -> np.ndarray:

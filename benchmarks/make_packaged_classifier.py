@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from safetensors.numpy import save_file
 
-from benchmarks.classifier_digits import EUROPEAN, draw_european, print_text, vary_digit
+from benchmarks.classifier_digits import SHARES, draw_digit, print_text, vary_digit
 from benchmarks.classifier_others import KINDS, draw_other
 from digit_recognizer.competition.submissions import find_commit
 from digit_recognizer.data.augmentation import POLICIES, build_augment
@@ -35,7 +35,7 @@ from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.trainer import Trainer, TrainingSession, compile_model, predict_probabilities
 
 NO_DIGIT = 10
-VARIANTS, EUROPEANS, PRINTED = 3, 12_000, 6_000  # per row; in all; in all
+VARIANTS, DRAWN, PRINTED = 3, 30_000, 6_000  # per row; in all; in all
 OTHERS = dict(zip(KINDS, (18_000, 4_000, 6_000, 14_000, 8_000, 6_000, 14_000), strict=True))
 CHUNK = 2_000
 
@@ -51,9 +51,9 @@ def make_chunk(task: tuple[str, np.ndarray, np.ndarray, list[int]]) -> tuple[np.
             if position == len(images):
                 break
             image, label = vary_digit(images[position], rng), int(labels[position])
-        elif kind == "european":
-            label = int(rng.choice(list(EUROPEAN)))
-            image = draw_european(label, rng)
+        elif kind == "drawn":
+            label = int(rng.choice(10, p=SHARES))
+            image = draw_digit(label, rng)
         elif kind == "printed":
             label = int(rng.integers(10))
             image = print_text(str(label), rng)
@@ -74,7 +74,7 @@ def make_pool(
         for start in range(0, len(images), CHUNK):
             place = np.s_[start : start + CHUNK]
             tasks.append(("variant", images[place], labels[place], [seed, len(tasks)]))
-    for kind, count in {"european": EUROPEANS, "printed": PRINTED, **OTHERS}.items():
+    for kind, count in {"drawn": DRAWN, "printed": PRINTED, **OTHERS}.items():
         source = foreign if kind == "foreign" else images[: 4 * CHUNK]
         for _ in range(max(1, round(share * count / CHUNK))):
             tasks.append((kind, source, labels[:0], [seed, len(tasks)]))
