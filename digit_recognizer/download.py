@@ -22,7 +22,7 @@ class DownloadArguments:
     source: Annotated[str, Positional("SOURCE")]
     """kaggle (needs an account and accepted rules), sample (bundled digits, no network), mnist, fashion-mnist, kmnist
     (the published files, no account), or a path: a zip or folder of CSV, idx or npz files, packed or
-    not, or an mnist.npz."""
+    not, an mnist.npz, or a folder of pictures with train/0/…, test/0/…"""
     input_dir: Path = Path("input")
     """Folder to write to."""
     overwrite: bool = False

@@ -29,9 +29,12 @@ from typing import Any
 import numpy as np
 from conftest import write_labels, write_tiny_data
 from corpus import within_bounds
+from drawn_letters import write_letters
 from sweep_records import make_grid, make_records
 
 from digit_recognizer.__main__ import import_command
+from digit_recognizer.competition.submissions import Provenance, write_submission
+from digit_recognizer.competition.submit import COLUMNS
 from digit_recognizer.config import RunConfig
 from digit_recognizer.console import clean_lines
 from digit_recognizer.errors import InputError
@@ -41,7 +44,14 @@ from digit_recognizer.sweeps.trials import append_trial, load_trials
 
 MOST_BYTES, MOST_SECONDS = 1 << 30, 60
 SECRET = "a secret that no log may hold"
-RUN = ("runs/one", "runs/two", "runs/both", "runs/stopped", "runs/letters", "runs/sweep")
+STUDY = """title = "Some study"
+seeds = 2
+input_dir = "data"
+fixed.model = "narrow"
+[[grid]]
+model_args.dropout = [0.3, 0.5, 0.7]
+batch_size = [40, 150]
+"""
 
 
 def lean_towards(labels: np.ndarray, sure: float) -> np.ndarray:
@@ -99,6 +109,12 @@ def build_place(folder: Path) -> None:
         append_trial(sweep / "trials.jsonl", record)
     header = "configuration,models,choices,accuracy,lowest,highest,trials\n"
     (sweep / "ensembles.csv").write_text(header + "a=1,1,2,0.9,0.8,0.95,a b\na=1,2,1,0.9,0.9,0.9,a b\n")
+    (folder / "some-study.toml").write_text(STUDY)
+    note = Provenance(model="dense", test_sha256=hashes["test_sha256"], train_sha256=None, oof_accuracy=0.9,
+                      ineligible=None)  # fmt: skip
+    write_submission(folder / "submissions" / "mine.csv", answers[::-1], len(answers), note)
+    ledger = [",".join(COLUMNS), ",".join("" for _ in COLUMNS)]
+    (folder / "submissions" / "ledger.csv").write_text("\n".join([*ledger, ""]))
     outside = folder / "outside"
     (outside / "pictures").mkdir(parents=True)
     for name in ("secret.txt", "pictures/label_errors.csv", "pictures/fold0.safetensors", "metrics.json"):
@@ -122,6 +138,21 @@ def build_transfer(run: Path) -> None:
     (run / "metrics.json").write_text(json.dumps(metrics))
     rows = [f"{n}.png,{'abc'[n % 3]},{'abc'[n % 2]},0.9{n},{n:064d}" for n in range(9)]
     (run / "predictions.csv").write_text("\n".join(["file,label,predicted,probability,sha256", *rows, ""]))
+
+
+def write_models(folder: Path) -> None:
+    """Models of the first run, which have learned nothing, a transfer of them to three letters, and a picture."""
+    from digit_recognizer.models import build_model
+    from digit_recognizer.training.run import find_fold_weights
+    from digit_recognizer.training.weights import pack_weights
+    from digit_recognizer.transfer_learning.training import transfer
+
+    shutil.rmtree(folder / "runs" / "letters")
+    for fold in (0, 1):
+        find_fold_weights(folder / "runs" / "one", fold).write_bytes(pack_weights(build_model("dense")))
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        write_letters(Path("letters"), 3, seed=0)
+        transfer("runs/one", "letters", run_dir="runs/letters", seeds=1, copies=2, epochs=1)
 
 
 def write_state(run: Path) -> None:
@@ -314,14 +345,30 @@ def spoil(rng: random.Random, run: Path, outside: Path) -> str:
 
 COMMANDS: dict[str, list[tuple[str, ...]]] = {
     "one": [("runs",), ("runs", "--json"), ("compare", "runs/one", "runs/two"), ("ensemble", "runs/one", "runs/two"),
-            ("cv", "--resume", "runs/one"), ("score", "mine.csv", "--input-dir", "data"), ("load",)],
-    "both": [("runs", "--csv"), ("compare", "runs/two", "runs/both"), ("ensemble", "runs/both", "runs/two"), ("load",)],
-    "stopped": [("runs",), ("state",), ("compare", "runs/stopped", "runs/two")],
-    "letters": [("runs",), ("compare", "runs/letters", "runs/two"), ("letters",)],
+            ("cv", "--resume", "runs/one"), ("score", "mine.csv", "--input-dir", "data"), ("load",), ("app",)],
+    "both": [("runs", "--csv"), ("compare", "runs/two", "runs/both"), ("ensemble", "runs/both", "runs/two"), ("load",),
+             ("app",)],
+    "stopped": [("runs",), ("state",), ("compare", "runs/stopped", "runs/two"), ("app",)],
+    "letters": [("runs",), ("compare", "runs/letters", "runs/two"), ("letters",), ("app",)],
     "sweep": [("trials",)],
+    "submissions": [("score", "submissions/mine.csv", "--input-dir", "data"), ("submissions",),
+                    ("submit", "submissions/mine.csv", "--dry-run")],
 }  # fmt: skip
-DRAWING = {"one": ("report", "runs/one"), "both": ("examine", "runs/both")}  # a second each
-NEED_KERAS = ("cv", "state", "letters", "report", "examine")
+PICTURE = "letters/ring/0.png"
+SLOW = {  # a second each
+    "one": [("report", "runs/one"), ("predict", PICTURE, "--run", "runs/one"),
+            ("predict", "--csv", "data/test.csv", "--run", "runs/one", "--output", "out.csv"),
+            ("transfer", "runs/one", "--images", "letters", "--run-dir", "out", "--seeds", "1", "--copies", "2",
+             "--epochs", "1")],
+    "both": [("examine", "runs/both"), ("predict", PICTURE, "--run", "runs/both")],
+    "stopped": [("predict", PICTURE, "--run", "runs/stopped"), ("transfer", "runs/stopped", "--images", "letters")],
+    "letters": [("predict", PICTURE, "--run", "runs/letters"), ("examine", "runs/letters"),
+                ("transfer", "runs/letters", "--images", "letters")],
+    "sweep": [("page",)],
+}  # fmt: skip
+NEED_KERAS = ("cv", "state", "letters", "report", "examine", "predict", "transfer", "app", "page")
+PLACES = {"submissions": "submissions"}  # where a folder is, if not in runs/
+VIEWS = ("start", "runs", "run?name={0}", "compare?one={0}&other=two", "compare?one=two&other={0}")  # of the app
 
 
 def read_whole_run(name: str) -> None:
@@ -337,9 +384,28 @@ def read_whole_run(name: str) -> None:
     run.load_run_config(path, "cv", "train")
 
 
+def show_views(run: str) -> None:
+    """What the app shows of a run; an answer of 500 is a defect."""
+    from starlette.testclient import TestClient
+
+    from digit_recognizer.app.server import build_app
+
+    for view in VIEWS:  # no `with`: nothing is warmed up
+        answer = TestClient(build_app(Path("runs")), "http://localhost").get(f"/api/{view.format(run)}")
+        print(json.dumps(answer.json())[:10_000])
+        if answer.status_code not in (200, 422):
+            raise AssertionError(f"{view}: {answer.status_code} {answer.text[:500]}")
+
+
 def call(command: tuple[str, ...], run: str, folder: Path) -> None:
     if command[0] == "load":
         read_whole_run(run)
+    elif command[0] == "app":
+        show_views(run)
+    elif command[0] == "page":
+        from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
+
+        sweep(SweepConfig(Path("some-study.toml"), folder, page_only=True))
     elif command[0] == "trials":
         load_trials(folder / "trials.jsonl")
         load_ensembles(folder / "ensembles.csv")
@@ -360,7 +426,7 @@ def try_command(command: tuple[str, ...], run: str, folder: Path) -> str | None:
     more = ("--submission", "out.csv", "--run-dir", "out") if command[0] == "ensemble" else ()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            if command[0] in ("load", "trials", "letters", "state"):
+            if command[0] in ("load", "trials", "letters", "state", "app", "page"):
                 try:
                     call(command, run, folder)
                 except InputError as error:
@@ -372,7 +438,7 @@ def try_command(command: tuple[str, ...], run: str, folder: Path) -> str | None:
     except BaseException:
         return traceback.format_exc()
     shown = out.getvalue() + err.getvalue()
-    if SECRET in shown:
+    if SECRET in shown and run != "submissions":  # which are the reader's own, links too
         return f"it shows what is outside: {shown}"
     if not all(mark.isprintable() or mark == "\n" for mark in shown):
         return f"it shows control characters: {shown[:500]!r}"
@@ -400,11 +466,11 @@ def run_cases(folder: Path, numbers: range, seed: int, with_keras: bool, report:
         shutil.copytree(healthy, place)
         os.chdir(place)
         run = rng.choice(list(COMMANDS))
-        target = place / "runs" / run
+        target = place / PLACES.get(run, f"runs/{run}")
         done = [spoil(rng, target, place / "outside") for _ in range(rng.choice((1, 1, 2, 3)))]
         outside = [take_snapshot(place / name) for name in ("outside", "data")]
         commands = rng.sample(COMMANDS[run], min(2, len(COMMANDS[run])))
-        commands += [DRAWING[run]] if run in DRAWING and number % 20 == 0 else []
+        commands += [rng.choice(SLOW[run])] if run in SLOW and number % 10 == 0 else []
         for command in commands:
             if command[0] in NEED_KERAS and not with_keras:
                 continue
@@ -435,6 +501,7 @@ def prepare(folder: Path, with_keras: bool) -> None:
     (folder / "healthy").mkdir(parents=True)
     build_place(folder / "healthy")
     if with_keras:
+        write_models(folder / "healthy")
         write_state(folder / "healthy" / "runs" / "stopped")
 
 
@@ -444,10 +511,10 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--with-keras", action="store_true", help="also --resume, report, examine and checkpoints")
+    parser.add_argument("--with-keras", action="store_true", help="also models, checkpoints, drawings and the app")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="mutated-folders-"))
-    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    os.environ |= {"XDG_CACHE_HOME": str(folder / "cache"), "HOME": str(folder), "KAGGLE_CONFIG_DIR": str(folder)}
     prepare(folder, chosen.with_keras)
     started = time.perf_counter()
     numbers = range(chosen.first, chosen.first + chosen.cases)

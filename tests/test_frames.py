@@ -53,12 +53,34 @@ def test_a_table_in_memory_has_the_content_and_the_hash_of_its_csv(folder):
     for source in (pd.read_csv(folder / "test.csv"), IMAGES, str(folder / "test.csv"), test):
         table = read_test_table(source)
         assert table.sha256 == test.sha256 and np.array_equal(table.images[..., 0], IMAGES)
-    assert read_train_table(sources[2]).notes == ("the columns of train stand in another order",)
+    assert read_train_table(sources[2]).notes == ("its columns stand in another order",)
 
 
 def test_pixels_counted_from_1_are_taken_with_a_note():
     table = read_test_table(make_frame(labels=False).set_axis([f"pixel{k + 1}" for k in range(784)], axis=1))
     assert np.array_equal(table.images[..., 0], IMAGES) and "pixel1 to pixel784" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("label", "rename", "note"),
+    [
+        ("Label", lambda k: f"pixel{k}", "its labels are named Label"),
+        ("class", lambda k: f"{k // 28 + 1}x{k % 28 + 1}", "its pixels are named 1x1 to 28x28"),
+        ("target", lambda k: k, "its pixels are named 0 to 783"),
+    ],
+)
+def test_a_frame_may_have_the_names_that_a_file_may_have(label, rename, note):
+    frame = make_frame().set_axis([label, *map(rename, range(784))], axis=1)
+    for form in (frame, frame[[*frame.columns[1:], label]], frame.reset_index()):
+        table = read_train_table(form)
+        assert np.array_equal(table.images[..., 0], IMAGES) and table.labels.tolist() == LABELS.tolist()
+        assert note in table.notes
+    with expect_error("table.extra_column", column=label):
+        read_test_table(frame)
+
+
+def test_images_in_the_order_of_pytorch_are_taken():
+    assert np.array_equal(read_test_table(IMAGES[:, None]).images[..., 0], IMAGES)
 
 
 def set_cell(row, column, value, kind=object):
@@ -90,7 +112,7 @@ def set_cell(row, column, value, kind=object):
         ("table.no_rows", (IMAGES[:0], LABELS[:0]), {"path": "train"}),
         ("table.missing_column", make_frame().drop(columns="pixel44"), {"column": "pixel44"}),
         ("table.missing_column", make_frame(labels=False), {"column": "label"}),
-        ("table.extra_column", make_frame().reset_index(), {"column": "index"}),
+        ("table.extra_column", make_frame().assign(row=1), {"column": "row"}),
         ("table.train_form", IMAGES, {"received": "ndarray"}),
         ("table.train_form", None, {"received": "NoneType"}),
     ],

@@ -1,5 +1,7 @@
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import expect_error
@@ -55,9 +57,11 @@ def test_entries_of_one_moment_are_told_apart_by_their_bytes():
     assert load_ledger() == [FIRST, other]
 
 
-def test_a_folder_in_the_ledgers_place_is_refused():
-    LEDGER.mkdir(parents=True)
-    with expect_error("submission.ledger", path=LEDGER):
+@pytest.mark.parametrize(("put", "code"), [(Path.mkdir, "io.folder"), (os.mkfifo, "io.not_regular")])
+def test_a_folder_or_a_pipe_in_the_ledgers_place_is_refused(put, code):
+    LEDGER.parent.mkdir()
+    put(LEDGER)
+    with expect_error(code, path=LEDGER):
         load_ledger()
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_labels, write_table
+from conftest import expect_error, write_labels, write_table
 
 from digit_recognizer.config import RunConfig
-from digit_recognizer.data.dataset import load_dataset, load_test
+from digit_recognizer.data.dataset import load_dataset, load_test, load_train, make_dataset
 from digit_recognizer.data.frames import read_images, read_test_table, read_train_table
-from digit_recognizer.data.pixels import PIXELS, SAMPLED_ROWS, compare_means, harmonize
+from digit_recognizer.data.pixels import PIXELS, SAMPLED_ROWS, check_labels, compare_means, harmonize
 from digit_recognizer.data.sources import build_sample
 from digit_recognizer.io import find_cache_dir
 
@@ -148,6 +148,73 @@ def test_fractions_are_scaled(sample, name):
     with pytest.warns(UserWarning) as warned:
         assert np.array_equal(read_images(values.reshape(-1, 28, 28)), table.pixels)
     assert tuple(str(one.message) for one in warned) == table.mended
+
+
+STANDARDIZED = {
+    "one mean, one deviation": lambda pixels: (pixels / 255 - 0.1307) / 0.3081,
+    "single precision": lambda pixels: ((pixels / 255 - 0.1307) / 0.3081).astype(np.float32),
+    "less the mean": lambda pixels: pixels - 33.318421,
+    "of fractions less a half": lambda pixels: pixels / 255 - 0.5,
+    "three decimals": lambda pixels: np.round((pixels / 255 - 0.1307) / 0.3081, 3),
+    "dark on light": lambda pixels: (1 - pixels / 255 - 0.8693) / 0.3081,
+    "whole, from -128": lambda pixels: pixels.astype(int) - 128,
+}
+
+
+@pytest.mark.parametrize("name", STANDARDIZED)
+def test_standardized_pixels_are_brought_back(sample, name, tmp_path):
+    values = STANDARDIZED[name](sample.train_pixels[:60])
+    table = read_train_table((values, sample.train_labels[:60]))
+    assert np.array_equal(table.pixels, sample.train_pixels[:60]) and "standardized" in table.mended[0]
+    if values.dtype.kind == "f":
+        path = tmp_path / "train.csv"
+        frame = pd.DataFrame(values, columns=[f"pixel{k}" for k in range(PIXELS)])
+        frame.assign(label=sample.train_labels[:60]).to_csv(path, index=False)
+        assert np.array_equal(load_train(path).pixels, table.pixels) and load_train(path).mended == table.mended
+
+
+def test_standardized_black_and_white_is_brought_back(sample):
+    black = sample.train_pixels[:60] > 127
+    values = (black - black.mean()) / black.std()
+    assert np.array_equal(read_test_table(values).pixels, black * 255)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pixels: (pixels - pixels.mean(axis=0)) / np.maximum(pixels.std(axis=0), 1),  # each pixel by itself
+        lambda pixels: (pixels - pixels.mean(axis=1, keepdims=True)) / pixels.std(axis=1, keepdims=True),
+        lambda pixels: np.where(np.arange(PIXELS) == 99, -1, pixels.astype(int)),  # a column that is wrong
+    ],
+)
+def test_other_negative_numbers_are_refused(sample, change):
+    with expect_error("table.pixel_range"):
+        read_test_table(change(sample.test_pixels))
+
+
+def test_pixels_with_fractions_are_rounded(sample, tmp_path):
+    values = sample.test_pixels + np.where((sample.test_pixels > 0) & (sample.test_pixels < 255), 0.3, 0)
+    path = tmp_path / "test.csv"
+    pd.DataFrame(values, columns=[f"pixel{k}" for k in range(PIXELS)]).to_csv(path, index=False)
+    for table in (read_test_table(values), load_test(path)):
+        assert np.array_equal(table.pixels, sample.test_pixels) and "rounded" in table.mended[0]
+
+
+def test_labels_that_do_not_fit_are_named(sample):
+    pixels, labels = sample.train_pixels, sample.train_labels
+    assert check_labels(pixels, labels, digits=True) is None
+    assert "mean image" in check_labels(pixels, np.random.default_rng(0).permutation(labels), digits=True)
+    assert "mean image" in check_labels(pixels, np.roll(labels, 1), digits=False)
+    assert "shifted" in check_labels(pixels, (labels + 1) % 10, digits=True)
+    assert check_labels(pixels, (labels + 1) % 10, digits=False) is None  # classes of other names
+    assert check_labels(pixels[:100], labels[99::-1], digits=True) is None  # too few to tell
+
+
+def test_a_run_says_that_labels_do_not_fit(sample):
+    pixels, labels = sample.train_pixels[:300], sample.train_labels[:300]
+    for given, says in ((labels, False), ((labels + 1) % 10, True)):
+        dataset = make_dataset(RunConfig(), read_train_table((pixels, given)))
+        assert any("do labels" in note or "most labels" in note for note in dataset.notes) == says
 
 
 def test_black_and_white_in_memory_is_scaled(sample):

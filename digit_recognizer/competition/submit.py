@@ -11,6 +11,8 @@ spreadsheet. It is written whole or not at all.
 """
 
 import dataclasses
+import io
+import os
 import re
 import shutil
 import tempfile
@@ -42,13 +44,21 @@ from digit_recognizer.competition.submissions import (
 from digit_recognizer.console import format_command, make_printable, print_line, print_next
 from digit_recognizer.data.csv import load_labels, open_table
 from digit_recognizer.errors import InputError
-from digit_recognizer.io import FORMULA_STARTS, check_writable_folder, hash_file, lock_folder, write_csv
+from digit_recognizer.io import (
+    FORMULA_STARTS,
+    check_writable_folder,
+    hash_file,
+    lock_folder,
+    read_bytes,
+    write_csv,
+)
 from digit_recognizer.records import SubmissionEntry, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEDGER = Path("submissions/ledger.csv")
+MOST_LEDGER_BYTES = 1 << 24  # of tens of thousands of submissions
 SENDING, PENDING, COMPLETE, ERROR = STATUSES = ("sending", "pending", "complete", "error")
 MESSAGE_LENGTH = 500
 POLL_SECONDS = 3
@@ -411,14 +421,15 @@ def load_ledger() -> list[Entry]:
     """
     import pandas as pd
 
+    if not os.path.lexists(LEDGER):
+        return []
+    content = io.BytesIO(read_bytes(LEDGER, MOST_LEDGER_BYTES))
     try:
         frame = pd.read_csv(
-            LEDGER, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig"
+            content, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig"
         )  # spreadsheets write a byte order mark
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not a table
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
+    except ValueError as error:  # not UTF-8, or not a table
+        reason = " ".join(str(error).split())[:100]
         raise InputError("submission.ledger", path=LEDGER, received=reason) from error
     if frame.iloc[0].tolist() != COLUMNS:
         raise InputError("submission.ledger_columns", path=LEDGER, columns=",".join(COLUMNS))

@@ -16,7 +16,7 @@ import re
 import shlex
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import BufferedReader
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
 IMAGE_SIDE_PX = 28
 PIXELS = IMAGE_SIDE_PX**2
 CLASSES = 10
+PICTURE_FOLDERS = ("train", "training", "trainingSet", "0")  # in place of tables
 DOWNLOAD = "python -m digit_recognizer.download"
 SHOWN_CHARACTERS = 40  # of a bad cell or name
 LINE_LIMIT_BYTES = 1 << 16  # 785 quoted three-digit cells take under 5 kB: a longer line is no row of this table
 LABELS_LIMIT_BYTES = 1 << 28  # hundreds of times the competition's rows
+LEAVE_OUT = "Leave out the step that scaled them."
 LONGEST_ROW_BYTES = 4 * (PIXELS + 1)  # three digits and a comma, 785 times
 
 
@@ -90,7 +92,13 @@ def read_pixel_csv(path: Path, with_labels: bool) -> CsvContent:
                 pixels, labels, notes = _read_decimals(path, file, header, digest)
         except (pa.ArrowInvalid, _BadBlockError) as error:
             _check_unchanged(path, before, os.fstat(file.fileno()))
-            find_first_fault(path, header)
+            try:
+                find_first_fault(path, header)
+            except InputError as fault:
+                standardized = header.decimals and fault.code == "csv.pixel_range" and fault.received[0] == "-"
+                if standardized:
+                    fault.with_remedy(LEAVE_OUT)
+                raise
             raise InputError("csv.unreadable", path=path, received=" ".join(str(error).split())[:200]) from error
         _check_unchanged(path, before, os.fstat(file.fileno()))
     if labels is not None and labels.size and labels.max() >= CLASSES:
@@ -142,6 +150,9 @@ def open_table(path: Path) -> BufferedReader:
     except InputError as error:
         if error.code != "io.missing" or path.name not in ("train.csv", "test.csv", "sample_submission.csv"):
             raise
+        if any((path.parent / name).is_dir() for name in PICTURE_FOLDERS):
+            place = shlex.quote(str(path.parent))
+            raise InputError("data.pictures_only", path=path.parent, command=f"{DOWNLOAD} {place}") from None
         folder = "" if path.parent == Path("input") else f" --input-dir {shlex.quote(str(path.parent))}"
         raise InputError("data.missing", path=path, command=f"{DOWNLOAD} kaggle{folder}") from None
 
@@ -249,14 +260,10 @@ def read_header(path: Path, file: BufferedReader, with_labels: bool) -> Header:
         header = _name_columns(path, file, names, raw, lines)
         if header is not None:
             return header
-    label = next((name for name in LABEL_NAMES if name in names), None)
+    form, label, expected = choose_names(names)
     if with_labels and label is None:
         raise InputError("csv.label_column", path=path, line=lines, column="label")
     counts = Counter(names)
-    forms = {form: [name(k) for k in range(PIXELS)] for form, name in PIXEL_NAMES.items()}
-    # the form to which a damaged header comes nearest; of two, the first
-    form = max(forms, key=lambda form: sum(name in counts for name in forms[form]))
-    expected = forms[form] if label is None else [label, *forms[form]]
     known = {*expected, *ROW_INDEX_NAMES}
     faults = {
         "csv.repeated_column": [name for name in counts if counts[name] > 1],
@@ -266,16 +273,36 @@ def read_header(path: Path, file: BufferedReader, with_labels: bool) -> Header:
     for code, found in faults.items():
         if found:
             raise InputError(code, path=path, line=lines, column=_shorten(found[0]), expected=len(expected))
-    indexes = [name for name in names if name in ROW_INDEX_NAMES]
     notes = ["it begins with a byte order mark"] * raw.startswith(UTF8_MARK)
     notes += ["its lines end with CRLF"] * raw.endswith(b"\r\n")
-    notes += [f"its pixels are named {form}"] * (form != next(iter(forms)))
-    notes += [f"its labels are named {label}"] * (label not in (None, "label"))
-    notes += [f"its row index, the column {name!r}, was left out" for name in indexes]
-    notes += ["its columns stand in another order"] * ([name for name in names if name not in indexes] != expected)
+    notes += describe_names(names, form, label, expected)
     at = {name: position for position, name in enumerate(names)}
     label_at = None if label is None else at[label]
-    return Header(names, label_at, tuple(at[name] for name in forms[form]), raw, lines, tuple(notes))
+    return Header(names, label_at, tuple(at[name] for name in expected[-PIXELS:]), raw, lines, tuple(notes))
+
+
+def choose_names(names: Sequence[str]) -> tuple[str, str | None, list[str]]:
+    """How a table names its columns.
+
+    Returns:
+        The form of its pixels' names to which it comes nearest, a key of `PIXEL_NAMES`; the name of its labels, None
+        where there are none; and the columns that it should have, the pixels last.
+    """
+    label = next((name for name in LABEL_NAMES if name in names), None)
+    present = set(names)
+    forms = {form: [name(k) for k in range(PIXELS)] for form, name in PIXEL_NAMES.items()}
+    # the form to which a damaged header comes nearest; of two, the first
+    form = max(forms, key=lambda form: sum(name in present for name in forms[form]))
+    return form, label, forms[form] if label is None else [label, *forms[form]]
+
+
+def describe_names(names: Sequence[str], form: str, label: str | None, expected: list[str]) -> list[str]:
+    """How columns that were accepted depart from Kaggle's, one phrase each; arguments as `choose_names` has them."""
+    indexes = [name for name in names if name in ROW_INDEX_NAMES]
+    notes = [f"its pixels are named {form}"] * (form != next(iter(PIXEL_NAMES)))
+    notes += [f"its labels are named {label}"] * (label not in (None, "label"))
+    notes += [f"its row index, the column {name!r}, was left out" for name in indexes]
+    return notes + ["its columns stand in another order"] * ([n for n in names if n not in indexes] != expected)
 
 
 def _name_columns(path: Path, file: BufferedReader, names: tuple[str, ...], raw: bytes, lines: int) -> Header | None:
@@ -378,11 +405,16 @@ def _read_decimals(
     if labels is not None and not (np.isin(labels, np.arange(CLASSES))).all():
         raise _BadBlockError("a label is no whole number")
     labels = None if labels is None else labels.astype(np.int64)
-    if (np.floor(values) == values).all() and values.size and values.min() >= 0 and values.max() <= 255:
-        return values.astype(np.uint8), labels, ("its numbers are written as decimals",)
     scaled = scale_fractions(values) if values.size else None
+    if (
+        scaled is None
+        and values.size
+        and (np.floor(values) == values).all()
+        and 0 <= values.min() <= values.max() < 256
+    ):
+        return values.astype(np.uint8), labels, ("its numbers are written as decimals",)
     if scaled is None:
-        raise _BadBlockError("its numbers are neither whole nor from 0 to 1")
+        raise _BadBlockError("its numbers have another range")
     return scaled[0], labels, (scaled[1],)
 
 

@@ -17,7 +17,7 @@ from digit_recognizer.console import print_line, show_status
 from digit_recognizer.data.augmentation import POLICIES
 from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX, PIXELS, CsvContent, load_labels, read_pixel_csv
 from digit_recognizer.data.labels import DIGITS, MNIST, LabelSet, is_mnist, load_label_set
-from digit_recognizer.data.pixels import FRACTIONS, compare_means, harmonize
+from digit_recognizer.data.pixels import FRACTIONS, check_labels, compare_means, harmonize
 from digit_recognizer.data.splits import (
     count_duplicates,
     draw_stratified_rows,
@@ -269,6 +269,9 @@ def make_dataset(
             "or resized. They lie in several folds, so the out-of-fold accuracy is too high: train on the originals"
         )
     test_pixels = np.empty((0, PIXELS), np.uint8) if test is None else test.pixels
+    of_digits = label_set.key in (DIGITS.key, MNIST.key)
+    if doubt := check_labels(train.pixels, train.labels, digits=of_digits):
+        notes.append(f"{train.path.name}: {doubt}")
     if test is not None and (difference := compare_means(train.pixels, test_pixels)):
         notes.append(difference)
     tables = [table for table in (train, test) if table is not None]

@@ -7,12 +7,21 @@ read from Kaggle's test.csv has the hash of that file, and a submission made fro
 import hashlib
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, Union
 
 import numpy as np
 
-from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX, PIXELS
+from digit_recognizer.data.csv import (
+    CLASSES,
+    IMAGE_SIDE_PX,
+    LEAVE_OUT,
+    PIXELS,
+    ROW_INDEX_NAMES,
+    choose_names,
+    describe_names,
+)
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
 from digit_recognizer.data.pixels import harmonize, scale_fractions
 from digit_recognizer.errors import InputError
@@ -28,9 +37,11 @@ def read_train_table(source: TableSource) -> TrainTable:
     """Take a labelled table in any of its forms.
 
     Args:
-        source: what `load_train` gives; the path of a train.csv; a DataFrame with the columns of train.csv; or a pair
-            (images, labels). Images are an array (n, 784), (n, 28, 28) or (n, 28, 28, 1) of whole numbers from 0 =
-            paper to 255 = ink, or a DataFrame of pixel columns. Labels are whole numbers from 0 to 9.
+        source: what `load_train` gives; the path of a train.csv; a DataFrame with the columns of a
+            train.csv, by any of the names that a file may have; or a pair (images, labels). Images are an array
+            (n, 784), (n, 28, 28), (n, 28, 28, 1) or (n, 1, 28, 28) of numbers from 0 = paper to 255 = ink, or a
+            DataFrame of pixel columns. Numbers of another range are scaled, with a note. Labels are whole numbers
+            from 0 to 9.
 
     Raises:
         InputError: naming row (from 0) and column of the first fault.
@@ -47,8 +58,9 @@ def read_train_table(source: TableSource) -> TrainTable:
         images, labels = source
         pixels, notes, scaled = _read_pixels(images, "train")
     elif _is_frame(source):
-        pixels, notes, scaled = _read_pixels(source, "train", label="label")
-        labels = source["label"]
+        columns, label, named = _arrange_columns(list(source.columns), "train", labelled=True)
+        pixels, notes, scaled = _read_pixels(source[columns].to_numpy(), "train", columns)
+        labels, notes = source[label], (*named, *notes)
     else:
         raise InputError("table.train_form", received=_describe(source))
     labels = _read_labels(labels, len(pixels))
@@ -132,17 +144,19 @@ def _describe(source: Any) -> str:
 
 
 def _read_pixels(
-    source: Any, name: str, label: str | None = None
+    source: Any, name: str, columns: Sequence[Any] = ()
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """Pixels uint8 (n, 784), how they departed from Kaggle's form, and how they were scaled; `label` is left out."""
+    """Pixels uint8 (n, 784), how they departed from Kaggle's form, and how they were scaled.
+
+    `columns` are the names of an array's columns, for messages.
+    """
     notes: tuple[str, ...] = ()
-    columns = [f"pixel{k}" for k in range(PIXELS)]
-    if _is_frame(source) and (label or list(source.columns) != list(range(PIXELS))):  # or an array's own numbers
-        columns, notes = _arrange_columns(list(source.columns), name, label)
+    if _is_frame(source) and list(source.columns) != list(range(PIXELS)):  # or an array's own numbers
+        columns, _, notes = _arrange_columns(list(source.columns), name, labelled=False)
         source = source[columns].to_numpy()
     values = np.asarray(source)
-    if values.ndim == 4 and values.shape[3] == 1:
-        values = values[..., 0]
+    if values.ndim == 4 and 1 in (values.shape[1], values.shape[3]):  # PyTorch's order or Keras'
+        values = values[:, 0] if values.shape[1] == 1 else values[..., 0]
     if values.ndim == 3 and values.shape[1:] == (IMAGE_SIDE_PX, IMAGE_SIDE_PX):
         values = values.reshape(len(values), PIXELS)
     if values.ndim != 2 or values.shape[1] != PIXELS:
@@ -150,26 +164,30 @@ def _read_pixels(
     if not len(values):
         raise InputError("table.no_rows", path=name)
     if values.dtype != np.uint8:
-        if values.dtype.kind == "f" and not (np.floor(values) == values).all() and (scaled := scale_fractions(values)):
+        numbers = _to_numbers(values) if values.dtype.kind == "O" else values
+        if numbers.dtype.kind in "if" and (scaled := scale_fractions(numbers)):
             return scaled[0], notes, (scaled[1],)
-        values = _to_bytes(values, name, [str(column) for column in columns])
+        names = columns or [f"pixel{k}" for k in range(PIXELS)]
+        values = _to_bytes(values, name, [str(column) for column in names])
     return np.ascontiguousarray(values), notes, ()
 
 
-def _arrange_columns(names: list[Any], name: str, label: str | None) -> tuple[list[Any], tuple[str, ...]]:
-    """The pixel columns in the order of the pixels."""
+def _arrange_columns(names: list[Any], name: str, *, labelled: bool) -> tuple[list[Any], Any, tuple[str, ...]]:
+    """The pixel columns in the order of the pixels, the label column (None without labels), and notes."""
     texts = [str(one) for one in names]
-    first = 1 if "pixel784" in texts and "pixel0" not in texts else 0
-    wanted = [f"pixel{k + first}" for k in range(PIXELS)]
-    expected = ([label] if label else []) + wanted
+    form, label, expected = choose_names(texts)
+    if labelled and label is None:
+        raise InputError("table.missing_column", path=name, column="label", expected=PIXELS + 1)
+    if not labelled and label is not None:
+        raise InputError("table.extra_column", path=name, column=label, expected=PIXELS)
     if missing := [one for one in expected if one not in texts]:
         raise InputError("table.missing_column", path=name, column=missing[0], expected=len(expected))
-    if extra := [one for n, one in enumerate(texts) if one not in expected or one in texts[:n]]:
+    known = {*expected, *ROW_INDEX_NAMES}
+    if extra := [one for n, one in enumerate(texts) if one not in known or one in texts[:n]]:
         raise InputError("table.extra_column", path=name, column=extra[0][:40], expected=len(expected))
-    notes = [f"the pixels of {name} are named pixel1 to pixel{PIXELS}"] * first
-    notes += [f"the columns of {name} stand in another order"] * (texts != expected)
     at = dict(zip(texts, names, strict=True))
-    return [at[one] for one in wanted], tuple(notes)
+    notes = describe_names(texts, form, label, expected)
+    return [at[one] for one in expected[-PIXELS:]], None if label is None else at[label], tuple(notes)
 
 
 def _to_bytes(values: np.ndarray, name: str, columns: list[str]) -> np.ndarray:
@@ -181,7 +199,7 @@ def _to_bytes(values: np.ndarray, name: str, columns: list[str]) -> np.ndarray:
             row, column = (int(place) for place in np.argwhere(~valid)[0])
             error = _refuse_cell("table.pixel_range", name, start + row, columns[column], values[start + row, column])
             negative = values.dtype.kind == "f" and values.min() < 0
-            raise error.with_remedy("Leave out the step that scaled them.") if negative else error
+            raise error.with_remedy(LEAVE_OUT) if negative else error
         result[start : start + ROWS_AT_ONCE] = block
     return result
 

@@ -97,23 +97,54 @@ def harmonize(pixels: np.ndarray) -> Harmonized:
     return Harmonized(pixels, tuple(mended), tuple(doubts))
 
 
-FRACTIONS = ("pixels of 0 to 1: scaled by 255", "pixels of -1 to 1: scaled to 0 to 255")
+FRACTIONS = (
+    "pixels of 0 to 1: scaled by 255",
+    "pixels of -1 to 1: scaled to 0 to 255",
+    "standardized pixels: brought back to whole numbers from 0 on",
+    "pixels with fractions: rounded",
+)
+# Standardized pixels keep their even steps, here within a quarter of one. Paper is 50 % of Fashion-MNIST's pixels, 81 %
+# of MNIST's, and a cell that is wrong by itself is neither.
+LEAST_PAPER, MOST_OFF = 0.1, 0.25
+LEAST_FRACTIONS = 0.02  # of all pixels: resized images have them at every edge, a mistyped cell is alone
 
 
 def scale_fractions(values: np.ndarray) -> tuple[np.ndarray, str] | None:
-    """Take numbers from 0 to 1, or from -1 to 1, as pixels.
+    """Take numbers of another range than 0 to 255, or with fractions, as pixels.
+
+    They are fractions from 0 to 1; numbers from -1 to 1; standardized (all less one mean, by one standard deviation);
+    or from 0 to 255 with fractions, as after resizing.
 
     Args:
-        values: float (n, 784).
+        values: numbers of any type, (n, 784).
 
     Returns:
-        uint8 (n, 784), and a phrase on what was done; None for numbers of any other range, and NaN.
+        uint8 (n, 784), and a phrase on what was done; None for whole pixels, numbers of any other range, and NaN.
     """
     low, high = values.min(), values.max()
-    if low >= 0 and 0 < high <= 1:
+    whole = values.dtype.kind != "f" or bool((np.floor(values) == values).all())
+    if not whole and low >= 0 and 0 < high <= 1:
         return np.rint(values * 255).astype(np.uint8), FRACTIONS[0]
-    if low == -1 and high == 1:
+    if not whole and low == -1 and high == 1:
         return np.rint((values + 1) * 127.5).astype(np.uint8), FRACTIONS[1]
+    if low < 0 and np.isfinite(high) and (steps := _count_steps(values, float(low), float(high))) is not None:
+        return steps, FRACTIONS[2]
+    if not whole and low >= 0 and high <= 255 and (np.floor(values) != values).mean() >= LEAST_FRACTIONS:
+        return np.rint(values).astype(np.uint8), FRACTIONS[3]
+    return None
+
+
+def _count_steps(values: np.ndarray, low: float, high: float) -> np.ndarray | None:
+    """How many even steps each value is above the lowest, uint8; None if there are no such steps, or over 255."""
+    if max((values == low).mean(), (values == high).mean()) < LEAST_PAPER:
+        return None
+    levels = np.unique(values[:SAMPLED_ROWS].astype(np.float64))
+    if not 1 < len(levels) <= 256:
+        return None
+    for count in (255, round((high - low) / float(np.diff(levels).min()))):
+        steps = (values.astype(np.float64) - low) * (count / (high - low))
+        if count <= 255 and np.abs(steps - np.rint(steps)).max() <= MOST_OFF:
+            return np.rint(steps).astype(np.uint8)
     return None
 
 
@@ -133,6 +164,41 @@ def compare_means(train: np.ndarray, test: np.ndarray) -> str | None:
     if distance <= LARGEST_CHANCE * by_chance or share <= LARGEST_SHARE:
         return None
     return f"the mean test image is {share:.0%} away from the mean training image: are both prepared alike?"
+
+
+LEAST_DISTINCT, FEWEST_LABELLED = 1.5, 200
+
+
+def check_labels(pixels: np.ndarray, labels: np.ndarray, *, digits: bool) -> str | None:
+    """One phrase where labels do not fit their images; else None.
+
+    Args:
+        pixels: uint8 (n, 784), upright.
+        labels: int64 (n,), 0 to 9.
+        digits: whether the labels are digits.
+
+    Two things are noticed. Labels that were shuffled or moved by rows leave every class with one mean image: what the
+    classes' means explain, by what chance would, is 1. (Of 200 rows of MNIST it is 5, of all 42,000 it is 900.) And
+    labels that were counted from another number: the mean images look like other digits.
+    """
+    some = slice(None, None, -(-len(pixels) // 10_000))
+    pixels, labels = pixels[some].astype(np.float32), labels[some]
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(labels) < FEWEST_LABELLED or len(classes) < 2:
+        return None
+    means = np.stack([pixels[labels == label].mean(axis=0) for label in classes])
+    total = np.square(pixels - pixels.mean(axis=0)).sum()
+    between = (counts * np.square(means - pixels.mean(axis=0)).sum(axis=1)).sum()
+    distinct = between / (len(classes) - 1) / max((total - between) / (len(labels) - len(classes)), 1e-9)
+    if distinct < LEAST_DISTINCT:
+        return "the classes have one and the same mean image: do the labels stand beside their images?"
+    pooled = _pool(means)
+    looks = (_normalize(pooled.reshape(len(means), -1)) @ _unpack_digits().T).argmax(axis=1)
+    likeness, _ = _correlate(_pool(pixels[:SAMPLED_ROWS]), _unpack_digits())
+    if digits and likeness >= LEAST_CORRELATION and (looks != classes).mean() > 0.5:
+        label, look = next((label, look) for label, look in zip(classes, looks, strict=True) if label != look)
+        return f"most labels are not what their images look like ({label} looks like {look}): are they shifted?"
+    return None
 
 
 def _average(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -157,15 +223,23 @@ def _find_view(pixels: np.ndarray) -> str | None:
     if len(pixels) < FEWEST_ROWS:
         return None
     some = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), SAMPLED_ROWS)).astype(int)]
-    pooled = some.reshape(-1, POOLED_SIDE, 2, POOLED_SIDE, 2).mean(axis=(2, 4), dtype=np.float32)
-    packed = np.frombuffer(zlib.decompress(base64.b85decode("".join(UPRIGHT_DIGITS))), np.uint8)
-    upright = _normalize(np.stack([packed >> 4, packed & 15], axis=1).reshape(10, -1).astype(np.float32))
+    pooled, upright = _pool(some), _unpack_digits()
     as_they_are, _ = _correlate(pooled, upright)
     found = {view: _correlate(turn(pooled), upright) for view, turn in VIEWS.items()}
     best = max(found, key=lambda view: found[view])
     correlation, digits = found[best]
     is_better = correlation >= max(LEAST_CORRELATION, as_they_are + LEAST_GAIN)
     return best if is_better and digits >= FEWEST_DIGITS else None
+
+
+def _pool(pixels: np.ndarray) -> np.ndarray:
+    """Images float32 (n, 14, 14) of pixels (n, 784)."""
+    return pixels.reshape(-1, POOLED_SIDE, 2, POOLED_SIDE, 2).mean(axis=(2, 4), dtype=np.float32)
+
+
+def _unpack_digits() -> np.ndarray:
+    packed = np.frombuffer(zlib.decompress(base64.b85decode("".join(UPRIGHT_DIGITS))), np.uint8)
+    return _normalize(np.stack([packed >> 4, packed & 15], axis=1).reshape(10, -1).astype(np.float32))
 
 
 def _correlate(images: np.ndarray, upright: np.ndarray) -> tuple[float, int]:

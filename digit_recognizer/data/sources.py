@@ -1,4 +1,4 @@
-"""Where data comes from: Kaggle's zip, published sets, a folder or file of CSV, idx or npz, or the sample.
+"""Where data comes from: Kaggle's zip, published sets, a folder or file of CSV, idx, npz or pictures, or the sample.
 
 All become the same CSV files.
 
@@ -36,10 +36,12 @@ from digit_recognizer.data.labels import (
     FASHION,
     KUZUSHIJI,
     MNIST,
+    OTHER,
     LabelSet,
     is_mnist,
     load_label_set,
 )
+from digit_recognizer.data.pictures import PictureFolders, find_picture_folders, load_picture_set
 from digit_recognizer.errors import InputError, WriteError, suggest
 from digit_recognizer.io import (
     check_free_disk,
@@ -56,6 +58,7 @@ from digit_recognizer.io import (
     write_csv,
     write_json,
 )
+from digit_recognizer.vision.class_folders import ENDINGS
 
 TRAIN, TEST, SUBMISSION, TEST_LABELS = "train.csv", "test.csv", "sample_submission.csv", "test_labels.csv"
 NEEDED = (TRAIN, TEST)
@@ -84,7 +87,8 @@ def download(
 
     Args:
         source: `sample`; `mnist`, `fashion-mnist` or `kmnist`, which are downloaded; or a path: the competition's zip,
-            a folder or zip of CSV, idx or npz files, or an .npz file.
+            a folder or zip of CSV, idx or npz files, an .npz file, or a folder of pictures, see
+            `digit_recognizer.data.pictures`.
         input_dir: made if need be.
         overwrite: whether existing files that differ may be replaced.
         name: what the source is called in the result; by default as it was asked for.
@@ -156,9 +160,21 @@ def _stage(staging: Path, source: str) -> tuple[str, ...]:
         for file in files:
             if kind := OTHER_FORMATS.get(file.suffix.lower()):
                 raise InputError("data.other_format", path=file, received=kind)
+        if found := find_picture_folders(path):
+            return _write_pictures(staging, path, found)
     notes = _write_image_set(staging, load_image_files(path))
     _copy_files(path, staging, (CLASS_NAMES,))
     return notes
+
+
+def _write_pictures(staging: Path, folder: Path, found: PictureFolders) -> tuple[str, ...]:
+    train, test, names, notes = load_picture_set(found, folder)
+    if names:
+        write_json(staging / CLASS_NAMES, {"label_set": OTHER, "names": names})
+    else:
+        _copy_files(folder, staging, (CLASS_NAMES,))
+    notes += ("rows are in the order of the files' names",)
+    return _write_image_set(staging, ImageSet(*train, *test, notes))
 
 
 # ---- files as people have them: by other names, packed, or in folders
@@ -271,6 +287,8 @@ def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
         wanted = {name: [member for member in members if _is_member(member.filename, name)] for name in KNOWN}
         if not any(wanted[name] for name in NEEDED) and (notes := _extract_others(path, archive, staging)) is not None:
             return notes
+        if not any(wanted.values()) and any(member.filename.lower().endswith(ENDINGS) for member in members):
+            raise InputError("data.zip_of_pictures", path=path)
         for name, found in wanted.items():
             if len(found) > 1:
                 raise InputError("data.duplicate", path=path, received=name)

@@ -24,12 +24,20 @@ from digit_recognizer.competition.submissions import (
 from digit_recognizer.config import Preprocess
 from digit_recognizer.console import make_printable, open_bar, print_line
 from digit_recognizer.data.augmentation import preprocess_images
-from digit_recognizer.data.dataset import load_test, pixels_to_images
+from digit_recognizer.data.dataset import load_test, load_train, pixels_to_images
 from digit_recognizer.data.labels import DIGITS, MNIST, parse_label_set
+from digit_recognizer.data.pixels import compare_means
 from digit_recognizer.errors import InputError, explain_defect, require
 from digit_recognizer.io import check_writable_folder, numpy_defaults, write_atomically, write_csv
 from digit_recognizer.records import METRICS
-from digit_recognizer.training.run import LABEL_SET, check_probabilities, load_metrics, load_run, read_result
+from digit_recognizer.training.run import (
+    LABEL_SET,
+    check_probabilities,
+    find_input_dir,
+    load_metrics,
+    load_run,
+    read_result,
+)
 from digit_recognizer.training.transfers import ClassifierName, is_transfer, load_transfer
 from digit_recognizer.vision.class_folders import ENDINGS, list_pictures
 from digit_recognizer.vision.ink import find_ink
@@ -617,7 +625,7 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
         raise InputError("predict.table_needs_output")
     check_new_submission_path(output, None, "--output")
     finished, test = load_run(run), load_test(table)
-    for note in test.notes:
+    for note in (*test.notes, *_compare_with_training(run, finished.metrics["train_sha256"], test.pixels)):
         print_line(f"note: {table}: {note}")
     import_keras()
     from digit_recognizer.training.trainer import predict_probabilities
@@ -645,3 +653,13 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
     print_line(f"{output}: {len(images)} labels by the mean of {len(trained.models)} models of {run}")
     if provenance.ineligible:
         print_line(f"INELIGIBLE FOR THE COMPETITION: {provenance.ineligible}")
+
+
+def _compare_with_training(run: Path, train_sha256: str, pixels: np.ndarray) -> list[str]:
+    """What a table's mean image says of how unlike the run's training rows it was prepared, where those are at hand."""
+    try:
+        train = load_train(find_input_dir(run) / "train.csv", cache=True)
+    except InputError:
+        return []
+    difference = compare_means(train.pixels, pixels) if train.sha256 == train_sha256 else None
+    return [] if difference is None else [difference]
