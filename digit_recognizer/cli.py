@@ -94,6 +94,8 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
             with raise_on_signals():
                 main(arguments)
                 sys.stdout.flush()
+                if defects.left_out:
+                    raise InputError("photos.left_out", received=len(defects.left_out))
         except BrokenPipeError:
             if is_output_read():  # it was another pipe, which is a defect
                 raise
@@ -117,13 +119,20 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
 
 
 class _DefectCounter(logging.Handler):
-    """Counts the unforeseen errors that cost one item of several; if it `shows` them, with their tracebacks."""
+    """Counts the unforeseen errors that cost one item of several; if it `shows` them, with their tracebacks.
+
+    `left_out` are the notes on items that could not be read.
+    """
 
     def __init__(self, *, shows: bool) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self.shows, self.count = shows, 0
+        self.left_out: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.ERROR:
+            self.left_out.add(record.getMessage())
+            return
         self.count += 1
         if self.shows:
             print("\n".join(map(make_printable, self.format(record).splitlines())), file=sys.stderr)

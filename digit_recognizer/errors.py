@@ -130,6 +130,15 @@ def explain_defect(error: Exception, path: Path | str) -> InputError:
     return found
 
 
+def leave_out(error: InputError) -> str:
+    """What is said of a picture or folder that cannot be read, while the others are used.
+
+    The command that reads them does its work with the others, and then ends with exit code 2.
+    """
+    LOGGER.warning("left out: %s", error)
+    return f"left out: {error}"
+
+
 def require(package: str, extra: str) -> Any:
     """Import a package that not every installation has.
 

@@ -129,15 +129,31 @@ def test_names_are_compared_in_nfc_and_folders_of_one_name_are_one_class(folder,
     assert find_classes(folder, "--images").counts == {"cross": 2, "h\u00e4kchen": 4, "ring": 2}
 
 
-def test_pictures_lie_deep_and_a_folder_that_cannot_be_read_is_told(folder, monkeypatch):
-    list_entries = Path.iterdir
+@pytest.fixture
+def locked(monkeypatch):
+    """The names of folders that cannot be listed."""
+    names, list_entries = {"hook"}, Path.iterdir
 
     def refuse(path):
-        if path.name == "hook":
+        if path.name in names:
             raise PermissionError(13, "Permission denied", str(path))
         return list_entries(path)
 
     monkeypatch.setattr(Path, "iterdir", refuse)
+    return names
+
+
+def test_a_class_that_cannot_be_listed_costs_itself(folder, locked):
+    found = find_classes(folder, "--images")
+    assert found.counts == {"cross": 2, "ring": 2} and str(folder / "hook") in found.notes[0]
+    with expect_error("io.unreadable", path=folder / "hook"):  # of which another folder has taught a model
+        find_classes(folder, "--test", ("cross", "hook", "ring"))
+    locked.add("ring")
+    with expect_error("io.unreadable"):  # one class is none
+        find_classes(folder, "--images")
+
+
+def test_pictures_lie_deep_and_a_folder_that_cannot_be_read_is_told(folder, locked):
     (folder / "loop").symlink_to(folder)
     found = list_pictures(folder, deep=True)
     assert [path.parent.name for path in found.pictures] == ["cross", "cross", "ring", "ring"]

@@ -15,7 +15,7 @@ from digit_recognizer import cli, cv, train
 from digit_recognizer.__main__ import COMMANDS, import_command
 from digit_recognizer.__main__ import main as program
 from digit_recognizer.cli import command, parse_run_config
-from digit_recognizer.errors import InputError, explain_defect
+from digit_recognizer.errors import InputError, explain_defect, leave_out
 from digit_recognizer.models import list_models, load_preset, load_smoke
 
 PACKAGE = Path(digit_recognizer.__file__).parent
@@ -231,3 +231,14 @@ def test_an_unforeseen_error_is_counted_and_its_traceback_shown_for_debug_alone(
 
     assert main([]) == 1 and capsys.readouterr().err == ""
     assert main(["--debug"]) == 1 and "IndexError: nobody foresaw that" in capsys.readouterr().err
+
+
+def test_what_was_left_out_counts_in_the_exit_code(capsys):
+    @command
+    def main(arguments):
+        for name in ("a.png", "b.png", "a.png"):
+            print(leave_out(InputError("photos.empty", path=name)))
+
+    assert main([]) == 2
+    done = capsys.readouterr()
+    assert done.out.count("left out: ") == 3 and " 2 " in done.err and done.err.count("\n") == 1

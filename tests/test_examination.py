@@ -213,3 +213,15 @@ def test_further_runs_count_where_confusions_repeat(examined, run, tmp_path):
     fours = int((labels == 4).sum())
     assert f"4 as 9 ({fours} rows)" in section.figures[0].alt  # the matrix is of the first run,
     assert section.table[1][2] == str(2 * fours) and "all 3 runs" in words  # the table of all
+
+
+def test_an_unforeseen_error_in_confusions_or_model_costs_that_section(examined, run, monkeypatch):
+    def fail(*_):
+        raise IndexError("nobody foresaw that")
+
+    monkeypatch.setattr(module, "describe_confusions", fail)
+    monkeypatch.setattr(module, "describe_model", fail)
+    found = examine_run(run, examined / "data")
+    left_out = [one.title for one in found.sections if one.paragraphs and "nobody foresaw" in one.paragraphs[0]]
+    assert left_out == ["Confusions", "One model"] and (run / "examination" / "label_errors.csv").exists()
+    assert str(found).count("left out") == 2

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import expect_error, write_tiny_data
+from conftest import expect_error, write_table, write_tiny_data
 from paper import CELL_PX, write_page
 from PIL import Image
 
 from digit_recognizer import cv
 from digit_recognizer.competition.submissions import load_submission
+from digit_recognizer.data.dataset import load_test
 from digit_recognizer.data.labels import FASHION
 from digit_recognizer.data.sources import build_sample
 from digit_recognizer.io import read_json, write_json
@@ -340,6 +341,16 @@ def test_another_test_csv_is_predicted_and_its_submission_ineligible(trained, tm
     assert len(submission.labels) == 10
     assert submission.provenance is not None and "were not compared" in submission.provenance.ineligible
     assert "INELIGIBLE" in capsys.readouterr().out
+
+
+def test_a_table_unlike_the_runs_training_images_is_named(trained, tmp_path, capsys):
+    plain = load_test(trained / "data" / "test.csv").pixels
+    for name, inked in (("plain", 0), ("half", 392)):
+        pixels = np.resize(plain, (60, 784))
+        pixels[:, :inked] = 255
+        table = write_table(tmp_path / f"{name}.csv", pixels)
+        assert run("--csv", table, "--run", trained / "run", "--output", f"{name}-out.csv") == 0
+        assert ("mean test image" in capsys.readouterr().out) == (inked > 0)
 
 
 def test_models_that_predict_unlike_the_run_are_refused(trained, tmp_path):

@@ -45,6 +45,7 @@ from digit_recognizer.reporting.html import (
     build_table,
     describe_safely,
     escape_html,
+    leave_section_out,
 )
 from digit_recognizer.reporting.model_report import ModelRequest, describe_model
 from digit_recognizer.reporting.run_report import (
@@ -142,8 +143,18 @@ def examine_run(
                 raise
             model_note = f"left out: {error}"
             of_model = [] if is_ensemble else [Section("One model", (model_note,))]
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # no model may cost the rest
+            of_model, model_note = [leave_section_out("One model", path, error)], "left out, see the report"
         bar.update(3)  # the model takes longest
-        confusions, confused = describe_confusions(runs, labels, staging)
+        try:
+            confusions, confused = describe_confusions(runs, labels, staging)
+            repeated = format_pairs(confusions, names)
+        except (InputError, OSError):
+            raise
+        except Exception as error:
+            confused, repeated = leave_section_out("Confusions", path, error), "left out, see the report"
         parts = describe_safely("Score", path, describe_score, run, labels, staging)
         parts += describe_safely("Calibration", path, describe_calibration, run, labels, staging)
         if is_ensemble:
@@ -162,7 +173,7 @@ def examine_run(
     facts = (
         ("examination", f"{folder}: figures and {LABEL_ERRORS}"),
         ("accuracy", f"{run.score.oof_accuracy:.5f} of {run.held_out.sum():,} held-out rows"),
-        ("repeated confusions", format_pairs(confusions, names)),
+        ("repeated confusions", repeated),
         ("suspected label errors", f"{len(errors):,}"),
         ("model", model_note),
     )

@@ -62,8 +62,13 @@ def describe_safely(
     except (InputError, OSError):
         raise
     except Exception as error:  # no figure may cost the others
-        return [Section(title, (f"Left out: {explain_defect(error, path)}",))]
+        return [leave_section_out(title, path, error)]
     return found if isinstance(found, list) else [found]
+
+
+def leave_section_out(title: str, path: Path, error: Exception) -> Section:
+    """The section that stands in the place of one which an unforeseen error has cost."""
+    return Section(title, (f"Left out: {explain_defect(error, path)}",))
 
 
 STYLE = Path(__file__).with_name("report.css")

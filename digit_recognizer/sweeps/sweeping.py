@@ -212,8 +212,9 @@ def _start_or_resume(dataset: Dataset, task: TrialTask, path: Path, callback: Pr
         except UnusableRunError as error:  # a trial is never half of one version and half of another
             print_line(f"note: {path} is started again: {error}")
             callback.val_curve, callback.train_curve = [], []
-    if path.exists():
+    if path.is_dir():
         shutil.rmtree(path)
+    path.unlink(missing_ok=True)  # a file in its place
     config = task.config.replace(run_dir=path)
     if dataset.has_all_test_rows:
         config = config.replace(submission=path / "submission.csv")

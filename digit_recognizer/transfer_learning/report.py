@@ -15,7 +15,7 @@ from digit_recognizer.io import guard_cell, hash_file, make_folder, open_staging
 from digit_recognizer.records import METRICS
 from digit_recognizer.reporting.embedding import Examples
 from digit_recognizer.reporting.examination import Examination, choose_folder, publish
-from digit_recognizer.reporting.html import FigureFile, Section, build_facts, describe_safely
+from digit_recognizer.reporting.html import FigureFile, Section, build_facts, describe_safely, leave_section_out
 from digit_recognizer.reporting.model_report import (
     ModelRequest,
     describe_network,
@@ -73,6 +73,10 @@ def examine_transfer(path: Path, output: Path | None = None, request: ModelReque
                 raise
             model_note = f"left out: {error}"
             of_model = [Section("The model", (model_note,))]
+        except OSError:
+            raise
+        except Exception as error:  # no model may cost the rest
+            of_model, model_note = [leave_section_out("The model", path, error)], "left out, see the report"
         sections = publish(staging, folder, [*describe_results(transfer, staging), *of_model])
     title = f"{transfer.base}: {len(transfer.classes)} new classes"
     if pictures is not None:

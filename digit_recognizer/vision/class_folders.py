@@ -1,7 +1,7 @@
 """Folders of pictures: which of their files are pictures; and pictures sorted by hand, in a folder per class.
 
 One rule for all of them: what a system puts there is passed over, what is no picture is counted in a note, and a
-picture that cannot be read is named and costs itself alone.
+picture or folder that cannot be read is named and costs itself alone; the command then ends with exit code 2.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from digit_recognizer.console import track
-from digit_recognizer.errors import InputError, explain_defect
+from digit_recognizer.errors import InputError, explain_defect, leave_out
 from digit_recognizer.io import is_visible
 
 MIN_CLASSES, MAX_CLASSES = 2, 1000
@@ -149,6 +149,7 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
     """Find the pictures of a folder without reading any, by the rule of `list_pictures`.
 
     Files beside the folders are not used, with a note. Two folders whose names differ by Unicode form are one class.
+    A class whose folder cannot be listed is left out, with a note, unless too few are left or `classes` names it.
 
     Args:
         path: a folder of 2 to 1000 folders.
@@ -178,16 +179,18 @@ def find_classes(path: Path, flag: str, classes: tuple[str, ...] | None = None) 
         names = wanted
     others = [entry for entry in entries if not entry.is_dir()]
     notes = _describe_unused("files in no class's folder are not used", others)
+    listed = {name: [list_pictures(place, deep=False) for place in folders[name]] for name in names}
+    faults = {name: one.unreadable[0] for name, found in listed.items() for one in found if one.unreadable}
+    if faults and (classes is not None or len(names) - len(faults) < MIN_CLASSES):
+        raise next(iter(faults.values()))
+    notes += tuple(map(leave_out, faults.values()))
+    names = tuple(name for name in names if name not in faults)
     files: list[Path] = []
     counts = []
     unused: list[Path] = []
     for name in names:
-        found = [list_pictures(place, deep=False) for place in folders[name]]
-        pictures = [picture for one in found for picture in one.pictures]
-        for one in found:
-            if one.unreadable:
-                raise one.unreadable[0]
-            unused += one.others
+        pictures = [picture for one in listed[name] for picture in one.pictures]
+        unused += [other for one in listed[name] for other in one.others]
         if not pictures:
             raise InputError("photos.empty_class", path=folders[name][0])
         files += pictures
@@ -240,7 +243,7 @@ def load_pictures(found: ClassFolder, load: LoadImage, label: str, *, keep: bool
 
 
 def _describe_faults(faults: Iterable[InputError]) -> list[str]:
-    notes = [f"a picture is left out: {error}" for error in faults]
+    notes = [leave_out(error) for error in faults]
     if len(notes) > MAX_NAMED:
         notes[MAX_NAMED:] = [f"{len(notes) - MAX_NAMED:,} more pictures are left out"]
     return notes
