@@ -4,6 +4,7 @@
 # PYTHON=python3.12 make … chooses the interpreter.
 
 PYTHON ?= python3
+unexport PYTHONDONTWRITEBYTECODE  # without compiled files each process takes 15 s for Keras, not 6
 BIN := .venv/bin
 SAMPLE := input/sample
 
@@ -21,7 +22,7 @@ test: .venv/installed-test
 test-fast: .venv/installed-test
 	$(BIN)/python -m pytest -m fast
 
-test-all: lint
+test-all: lint .venv/installed-docs
 	$(BIN)/python -m pytest -m ""
 
 lint: .venv/installed-test

@@ -88,7 +88,7 @@ def test_every_imported_package_is_declared_and_optional_ones_wait_until_needed(
 def test_all_names_every_extra_and_the_tests_need_all():
     [everything] = EXTRAS["all"]
     assert everything.extras == set(FOR_USERS)
-    assert any(one.name == PACKAGE.name and one.extras == {"all", "docs"} for one in EXTRAS["test"])
+    assert any(one.name == PACKAGE.name and one.extras == {"all"} for one in EXTRAS["test"])
 
 
 def test_the_floors_that_ci_installs_are_those_of_setup_cfg():
