@@ -30,9 +30,26 @@ def run(data, path, callbacks=(), **settings):
     return run_cross_validation(config, callbacks=callbacks)
 
 
+class Count(keras.callbacks.Callback):
+    """The batches of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.seen.append(self.params["steps"])
+
+
 @pytest.fixture(scope="module")
-def refitted(data, tmp_path_factory):
-    return run(data, tmp_path_factory.mktemp("refitted") / "run", **REFITS)
+def counted(data, tmp_path_factory):
+    count = Count()
+    return run(data, tmp_path_factory.mktemp("refitted") / "run", [count], **REFITS), count.seen
+
+
+@pytest.fixture(scope="module")
+def refitted(counted):
+    return counted[0]
 
 
 def test_refits_predict_the_test_rows_and_leave_the_score_as_it_was(data, refitted, tmp_path):
@@ -47,14 +64,8 @@ def test_refits_predict_the_test_rows_and_leave_the_score_as_it_was(data, refitt
     assert mean == pytest.approx(refitted.test_probabilities, abs=1e-5)
 
 
-def test_a_refit_sees_every_row(data, tmp_path):
-    class Count(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            seen.append(self.params["steps"])
-
-    seen = []
-    run(data, tmp_path / "run", [Count()], refit=1)
-    assert seen == [2, 2] * 2 + [3, 3]  # batches of 20 of the 30 rows outside a fold, and of all 60
+def test_a_refit_sees_every_row(counted):
+    assert counted[1] == [2, 2] * 2 + [3, 3] * 2  # batches of 20 of the 30 rows outside a fold, and of all 60
 
 
 def test_what_the_accuracy_is_of_is_told_with_the_result_and_the_submission(refitted):
