@@ -26,28 +26,6 @@ def start_cv(*arguments, backend):
     return start([sys.executable, "-m", "digit_recognizer.cv", *map(str, arguments)], backend)
 
 
-SHOW_SETTINGS = """
-import os, sys
-from digit_recognizer.backend import import_keras
-config = import_keras().config
-print(config.backend(), config.floatx(), config.epsilon(), config.image_data_format())
-print(config.max_epochs(), config.max_steps_per_epoch(), config.is_nnx_enabled())
-print(os.environ["KERAS_MAX_EPOCHS"], sys.modules["keras.src.backend.config"].keras_home() == os.environ["KERAS_HOME"])
-"""
-
-
-def test_keras_json_and_keras_variables_are_not_followed(tmp_path):
-    ambient = {"backend": "theano", "floatx": "float8", "epsilon": 1, "image_data_format": "channels_first"}
-    (tmp_path / "keras.json").write_text(json.dumps({**ambient, "nnx_enabled": True}))
-    variables = {"KERAS_BACKEND": "", "KERAS_MAX_EPOCHS": "many", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
-    path = os.pathsep.join(sys.path)
-    environment = {**os.environ, **variables, "KERAS_NNX_ENABLED": "1", "KERAS_HOME": str(tmp_path), "PYTHONPATH": path}
-    done = subprocess.run([sys.executable, "-c", SHOW_SETTINGS], env=environment, capture_output=True, text=True)
-    assert done.stderr == ""
-    defaults = ["tensorflow float32 1e-07 channels_last", "None None False"]
-    assert done.stdout.splitlines() == [*defaults, "many True"], "the variables and the folder are left as they were"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "sent", "code"), [("tensorflow", signal.SIGTERM, 143), ("jax", signal.SIGKILL, -9)]

@@ -1,5 +1,6 @@
 """What users install: a wheel and a source archive with everything in them and nothing else."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -58,14 +59,33 @@ def test_wheel_and_source_archive_build_and_hold_the_whole_package(tmp_path):
     assert not [name for name in archived - tracked if name.startswith(("input/", "runs/"))]
 
 
-def test_without_any_extra_a_model_is_trained_and_a_kernel_is_built(tiny_dir):
+SHOW_SETTINGS = """
+import os
+config = sys.modules["keras"].config
+print(config.backend(), config.floatx(), config.epsilon(), config.image_data_format())
+print(config.max_epochs(), config.max_steps_per_epoch(), config.is_nnx_enabled())
+print(os.environ["KERAS_MAX_EPOCHS"], sys.modules["keras.src.backend.config"].keras_home() == os.environ["KERAS_HOME"])
+"""
+
+
+def test_without_extras_and_whatever_keras_json_says_a_model_is_trained(tiny_dir, tmp_path):
+    ambient = {"backend": "theano", "floatx": "float8", "epsilon": 1, "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps({**ambient, "nnx_enabled": True}))
+    variables = {"KERAS_BACKEND": "", "KERAS_MAX_EPOCHS": "many", "KERAS_MAX_STEPS_PER_EPOCH": "1"}
     cv_arguments = ["--smoke", "--model", "dense", "--input-dir", str(tiny_dir), "--run-dir", "run"]
     finished = run_without_extras(
         f"assert call('cv', *{cv_arguments}) == 0\nassert call('kernel', 'notebook') == 0\n"
-        f"assert not set({OPTIONAL}) & set(sys.modules)"
+        f"assert not set({OPTIONAL}) & set(sys.modules)\n{SHOW_SETTINGS}",
+        **variables,
+        KERAS_NNX_ENABLED="1",
+        KERAS_HOME=str(tmp_path),
     )
     assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == "", "no messages of the backend"
     assert Path("run/metrics.json").exists() and Path("kernels/notebook-champion").is_dir()
+    defaults = ["tensorflow float32 1e-07 channels_last", "None None False"]
+    wanted = [*defaults, "many True"]
+    assert finished.stdout.splitlines()[-3:] == wanted, "the variables and the folder are left as they were"
 
 
 def test_an_augmentation_whose_package_is_missing_starts_no_run(tiny_dir, monkeypatch):

@@ -1,5 +1,6 @@
 """A process in which no optional package can be imported, as after an installation without extras."""
 
+import os
 import subprocess
 import sys
 
@@ -24,6 +25,8 @@ def call(name, *arguments):
 """
 
 
-def run_without_extras(script):
-    """Run a script in a process in which no optional package can be imported."""
-    return subprocess.run([sys.executable, "-c", HIDE + script], capture_output=True, text=True, timeout=120)
+def run_without_extras(script, **variables):
+    """Run a script in a process in which no optional package can be imported; with these environment variables."""
+    environment = {**os.environ, **variables}
+    command = [sys.executable, "-c", HIDE + script]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
