@@ -70,6 +70,7 @@ def test_unfreezing_from_a_layer_without_trainable_weights_is_refused(name):
     assert (known[0], known[-1]) == ("stem_conv", "block2_second_conv")
 
 
+@pytest.mark.compiled  # 160 steps
 def test_a_linear_head_takes_features_as_they_are_though_trained_on_standardized():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 40)

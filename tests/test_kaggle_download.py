@@ -19,10 +19,20 @@ NAMES = ["sample_submission.csv", "test.csv", "train.csv"]
 @pytest.fixture
 def small(kaggle, tmp_path, monkeypatch):
     """The server with a zip of few rows, which is all that the competition has then."""
-    kaggle.archive = tmp_path / "small.zip"
-    write_competition_zip(kaggle.archive, 60, 20)
-    monkeypatch.setattr(client, "TRAIN_ROWS", 60)
-    monkeypatch.setattr(client, "TEST_ROWS", 20)
+    return shrink(kaggle, tmp_path, monkeypatch, 60, 20)
+
+
+@pytest.fixture
+def middling(kaggle, tmp_path, monkeypatch):
+    """The same with as many rows as take several of the client's chunks of 1 MB, even what is left after a half."""
+    return shrink(kaggle, tmp_path, monkeypatch, 20_000, 1_000)
+
+
+def shrink(kaggle, folder, monkeypatch, train_rows, test_rows):
+    kaggle.archive = folder / "small.zip"
+    write_competition_zip(kaggle.archive, train_rows, test_rows)
+    monkeypatch.setattr(client, "TRAIN_ROWS", train_rows)
+    monkeypatch.setattr(client, "TEST_ROWS", test_rows)
     return kaggle
 
 
@@ -71,24 +81,24 @@ def test_without_a_network_the_browser_is_named(small, capsys, monkeypatch, faul
     assert list_names() is None
 
 
-def test_a_connection_that_is_cut_is_resumed(kaggle):
-    kaggle.orders["GET"] = ["part", "part"]
+def test_a_connection_that_is_cut_is_resumed(middling):
+    middling.orders["GET"] = ["part", "part"]
     assert download.main(["kaggle"]) == 0
-    ranges = [body[1] for name, body in kaggle.requests if name == "GET"]
+    ranges = [body[1] for name, body in middling.requests if name == "GET"]
     assert ranges[0] is None
     assert all(span and span != "bytes=0-" for span in ranges[1:])
     assert list_names() == NAMES
 
 
-def test_what_was_downloaded_before_the_network_failed_is_kept_and_used(kaggle, capsys):
-    kaggle.orders["GET"] = ["part"]
-    kaggle.kept["GET"] = "cut"
+def test_what_was_downloaded_before_the_network_failed_is_kept_and_used(middling, capsys):
+    middling.orders["GET"] = ["part"]
+    middling.kept["GET"] = "cut"
     assert download.main(["kaggle"]) == 2
     assert one_line(capsys)
     assert list_names() == [PARTIAL]
-    kaggle.kept.clear()
+    middling.kept.clear()
     assert download.main(["kaggle"]) == 0
-    assert kaggle.requests[-1][1][1].startswith("bytes=")
+    assert middling.requests[-1][1][1].startswith("bytes=")
     assert list_names() == NAMES
 
 
