@@ -8,6 +8,7 @@ from digit_recognizer import examine as door
 from digit_recognizer.data.dataset import load_train
 from digit_recognizer.reporting.error_report import find_label_errors, plot_label_errors
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 TRAIN, TEST = np.arange(60) % 10, np.full((20, 10), 0.1)
 
 

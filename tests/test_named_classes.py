@@ -20,6 +20,7 @@ from digit_recognizer.reporting.examination import examine_run
 from digit_recognizer.training.cross_validation import run_cross_validation
 from digit_recognizer.training.run import load_run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 LABELS = np.arange(40) % 10
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 28, 28, 1), dtype=np.uint8)
 

@@ -34,6 +34,7 @@ from digit_recognizer.sweeps.sweeping import (
 from digit_recognizer.sweeps.trials import TRIALS, Trial, load_trials
 from digit_recognizer.training.cross_validation import run_cross_validation
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 GRID = STUDY.replace("split_seed = 0\n", "").replace("[4]", "[4, 8]")
 
 

@@ -25,6 +25,7 @@ from digit_recognizer.transfer_learning.training import split_pictures
 from digit_recognizer.vision.class_folders import ClassFolder
 
 transfer = import_command("transfer")  # the package has a function of that name
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")
