@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cv2
 import keras
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from benchmarks.classifier_digits import SHARES, draw_digit, print_text, vary_digit
 from benchmarks.classifier_others import KINDS, draw_other
@@ -100,6 +100,8 @@ def main() -> None:
     parser.add_argument("--input-dir", type=Path, default=Path("input"))
     parser.add_argument("--foreign-dir", type=Path, default=Path("input/kmnist"))
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--learning-rate", type=float, help="instead of the champion's")
+    parser.add_argument("--start", type=Path, help="a classifier.safetensors to train on from, instead of from scratch")
     parser.add_argument("--output", type=Path, default=Path("runs/classifier"))
     chosen = parser.parse_args()
     commit = str(find_commit())  # now: the code may have moved on by the end
@@ -124,10 +126,14 @@ def main() -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     keras.utils.set_random_seed(0)
     model = build_model("champion", classes=NO_DIGIT + 1)
+    if chosen.start:
+        arrays = load_file(chosen.start)
+        model.set_weights([arrays[weight.path] for weight in model.weights])
     targets = np.eye(NO_DIGIT + 1, dtype=np.float32)[y]
     augment = build_augment(POLICIES["affine"])
     batches = TrainingBatches(x[None], targets, np.arange(len(x)), config.batch_size, 0, augment)
-    compile_model(model, len(batches), config, epochs=chosen.epochs, learning_rate=config.learning_rate)
+    learning_rate = chosen.learning_rate or config.learning_rate
+    compile_model(model, len(batches), config, epochs=chosen.epochs, learning_rate=learning_rate)
 
     log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch + 1, logs, flush=True))
     Trainer(model, config, TrainingSession([log])).fit(batches, epochs=chosen.epochs)
@@ -141,7 +147,12 @@ def main() -> None:
     right = probabilities.argmax(axis=1) == held_y
     digits = held_y < NO_DIGIT
     facts = {
-        "command": "python -m benchmarks.make_packaged_classifier",
+        "command": "python -m benchmarks.make_packaged_classifier"
+        + (
+            f" --start {chosen.start.name} --epochs {chosen.epochs} --learning-rate {learning_rate}"
+            * bool(chosen.start)
+        ),
+        "start": hash_file(chosen.start) if chosen.start else "",
         "commit": commit,
         "rows": str(len(held_out) - rows),
         "images": str(len(x)),
