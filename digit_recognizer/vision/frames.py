@@ -15,15 +15,16 @@ FEWEST_KEYS, MIN_SINGLE = 3, 0.06  # so many small sheets are keys; of the pictu
 SLIMMEST = 0.2  # a sheet's sides: between ruled lines are longer strips
 SHEET_CONTRAST = 20  # of 255, between the sheet and the table on three sides at least
 RING_SHARE = 0.04  # of a sheet's shorter side: where its shade is measured, and what is cut off from its edges
-BEYOND = (-0.06, -0.18)  # of that side: a printed line ends before, the next key begins after
+BEYOND = (-0.05, -0.09)  # of that side: a printed line ends before, the next key begins after
 BEYOND_PX = 8.0  # at the least, the farther of them: a ruled line, with its blur, beside a narrow strip of paper
-MIN_WRITING, MAX_WRITING = 0.003, 0.35  # of a sheet's area: an inked bar has none, an inked ring has more
+MIN_WRITING, MAX_WRITING = 0.003, 0.42  # of a sheet's area: an inked bar has none, an inked ring has more
 WRITING_CONTRAST = 25  # of 255, between a sheet and what is written on it
 ALIKE = 0.3  # of the largest sheet's area: smaller ones are no neighbours of it
 MIN_BOX_PX = 14  # of a printed box, inside
 THICKEST_LINE = 0.18  # of the box's shorter side
 THICKEST_LINES = 0.6  # of the area of all boxes; around the hole of a 0 is more ink
 THICKEST_SPANNING = 0.25  # the same of lines from edge to edge: between keys the case is broader
+TALLEST_SQUARE = 0.6  # of the picture's height: a square of squared paper; a cell cut out along its row is taller
 LINE_BLUR_PX = 2  # beside a printed line
 MOST_INK = 0.6  # of the box around connected lines: more is no frame
 MIN_FRAME = 0.5  # of the hull of connected lines that boxes fill: the loop of a digit is a part of it only
@@ -184,7 +185,7 @@ def find_printed_lines(edge: np.ndarray, spanning: bool = False) -> np.ndarray:
 
     Args:
         edge: bool (height, width), ink or printed line.
-        spanning: also those that go from one edge of the picture to the other, as the lines of ruled paper do.
+        spanning: also those that go to all four edges of the picture, as the lines of squared paper do.
 
     Returns:
         bool (height, width), true on printed lines and their blur; strokes that cross them are cut.
@@ -194,26 +195,29 @@ def find_printed_lines(edge: np.ndarray, spanning: bool = False) -> np.ndarray:
     count, parts, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     for number in range(1, count):
         x, y, width, height, area = boxes[number].tolist()
-        spans = width == edge.shape[1] or height == edge.shape[0]
-        if (spans and not spanning) or max(width, height) < 2 * MIN_BOX_PX or area > MOST_INK * width * height:
+        across, down = width == edge.shape[1], height == edge.shape[0]
+        spans = across or down
+        if max(width, height) < 2 * MIN_BOX_PX or area > MOST_INK * width * height:
             continue
         place = np.s_[y : y + height, x : x + width]
         part = np.pad((parts[place] == number).astype(np.uint8), 1)
-        lines = _find_box_lines(part, THICKEST_SPANNING if spans else THICKEST_LINES)
-        if lines is None:
+        squared = across and down and not spanning  # or a row of cells along all four edges
+        tallest = TALLEST_SQUARE * height if squared else 0.0
+        lines = _find_box_lines(part, THICKEST_SPANNING if spans else THICKEST_LINES, tallest)
+        if lines is None and not squared:
             lines = _find_comb_lines(part)
         if lines is not None:
             found[place] |= lines[1:-1, 1:-1] > 0
     return found
 
 
-def _find_box_lines(part: np.ndarray, thickest_lines: float) -> np.ndarray | None:
-    """Of connected ink, what lies around its rectangular holes; None if these are not most of it."""
+def _find_box_lines(part: np.ndarray, thickest_lines: float, tallest: float) -> np.ndarray | None:
+    """Of connected ink, what lies around its rectangular holes taller than that; None if these are not most of it."""
     outlines, hierarchy = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     hulls, thickest = [], 0.0
     for outline, (*_, parent) in zip(outlines, hierarchy[0], strict=True):
         quad = find_corners(outline) if parent >= 0 else None
-        if quad is None or min(measure_sides(quad)) < MIN_BOX_PX:
+        if quad is None or min(measure_sides(quad)) < MIN_BOX_PX or np.ptp(quad[:, 1]) < tallest:
             continue
         hulls.append(cv2.convexHull(outline))
         thickest = max(thickest, THICKEST_LINE * min(measure_sides(quad)))

@@ -120,6 +120,8 @@ def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
 
     A drawing on a flat ground has such a margin as well, and is not touched: its box has no paper but the margin's.
     """
+    if max(pixels.shape) <= SCAN_PX:  # its margins are paper
+        return 0, 0, pixels
     bars = [_measure_bar(lines) for lines in (pixels, pixels[::-1], pixels.T, pixels.T[::-1])]
     for outside in {shade for shade, thick, _ in bars if thick}:
         top, bottom, left, right = (
@@ -219,6 +221,7 @@ MIDDLE = 128  # of 255: the shade to which the paper is levelled for the median
 DARKEST_PAPER = 60  # of 255: below it the share of light is noise
 MIN_HEADROOM = 128  # of 255, above the paper: what is lighter than light paper is grain
 CUT_SLACK, MIN_WHOLE = 0.02, 0.8  # of a side: the margin that is left; of the ink: its largest piece
+MIN_WHOLE_SCANNED, MOST_RULED = 0.5, 0.3  # of the ink: the same of small scans, which are broken; ruled lines
 CUT_SEPARATED = 0.7  # of the variance, as below: small scans have many shades between
 THICKEST_STROKE = 0.42  # of the longer side of the ink: shadows have 0.48 and more, strokes 0.34 and less
 THICKEST_SCANNED = 0.5  # the same of small scans, whose strokes are few px thick
@@ -284,13 +287,14 @@ def estimate_shade_from_border(pixels: np.ndarray) -> float | None:
     tall, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
     if height - tall > CUT_SLACK * height + 1 and width - wide > CUT_SLACK * width + 1:
         return None
-    if max(height, width) > SCAN_PX and find_ruled_lines(ink, ink.astype(np.float32)).any():
+    scanned = max(height, width) <= SCAN_PX
+    if not scanned and find_ruled_lines(ink, ink.astype(np.float32)).sum() > MOST_RULED * ink.sum():
         return None  # blank paper with lines
     areas = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
-    if areas.max() < MIN_WHOLE * areas.sum():
+    if areas.max() < (MIN_WHOLE_SCANNED if scanned else MIN_WHOLE) * areas.sum():
         return None
     depth = cv2.distanceTransform(np.pad(ink, 1).astype(np.uint8), cv2.DIST_L2, 3)
-    thickest = THICKEST_STROKE if max(height, width) > SCAN_PX else THICKEST_SCANNED
+    thickest = THICKEST_SCANNED if scanned else THICKEST_STROKE
     if 2 * float(depth.max()) > thickest * max(tall, wide):
         return None
     return float(np.median(pixels[light == is_light]))

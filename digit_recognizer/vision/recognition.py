@@ -279,12 +279,13 @@ SURE_MENDED = 0.9  # the same for a digit that was split off or joined: a letter
 MAX_GLYPHS = 1000  # of a picture; more is no handwriting
 MAX_AT_ONCE = 32  # pictures in memory
 TURNS = (1, 2, 3)  # quarter turns counterclockwise that are tried where a page may be turned
-FEWEST_TURNED, MOST_UPRIGHT = 4, 0.5  # glyphs of a page, and the share of sure digits up to which it may be turned
-LEAST_LOOKS_TURNED, LEAST_TURNED = 0.7, 0.85  # the same share once turned: to say that it looks so, and to read it so
+FEWEST_TURNED, MOST_UPRIGHT = 4, 0.6  # glyphs of a page, and the share of sure digits up to which it may be turned
+LEAST_LOOKS_TURNED, LEAST_TURNED = 0.7, 0.8  # the same share once turned: to say that it looks so, and to read it so
 FEWEST_KINDS = 3  # of digits on a turned page: the rests of ruled lines look like many a 1
-LEAST_LEAD = 0.15  # before the same share of the second best turn
+LEAST_LEAD, LEAST_LOG = 1.0, -3.0  # of log-likelihood before the second best turn; and the least that a glyph adds
 PHOTOGRAPHS_AT_ONCE = 16  # the backbone's feature maps of so many take 1 GB
 MAX_ROUNDS = 3  # of splitting: four digits that touch
+NARROWEST_THREE = 1.5  # width by height of three digits that touch: two of them are no digit
 THREADS = 2  # decoding and filtering leave Python, so that threads run side by side
 RANKED = 3  # classes shown with their probabilities
 
@@ -400,13 +401,15 @@ def _turn_page(picture: PicturePrediction, classifier: Classifier) -> PicturePre
     pages = [find_glyphs(find_ink(np.ascontiguousarray(np.rot90(pixels, turns))))[:MAX_GLYPHS] for turns in TURNS]
     turned = _classify_and_mend(pages, classifier)
     shares = [_measure_sure(glyphs) if len(glyphs) >= FEWEST_TURNED else 0.0 for glyphs in turned]
-    best = int(np.argmax(shares))
+    likelihoods = [_measure_likelihood(glyphs) for glyphs in turned]
+    best = max(range(len(TURNS)), key=lambda turn: (shares[turn] >= LEAST_LOOKS_TURNED, likelihoods[turn]))
     kinds = {one.digit for one in turned[best]} - {None}
     ones = sum(one.digit == 1 for one in turned[best])
     if shares[best] < LEAST_LOOKS_TURNED or len(kinds) < FEWEST_KINDS or 2 * ones > len(turned[best]):
         return picture
     note = f"it looks turned by {90 * TURNS[best]} degrees clockwise"
-    if shares[best] < LEAST_TURNED or shares[best] - sorted(shares)[-2] < LEAST_LEAD:  # on its head much is a digit too
+    others = [likelihoods[turn] for turn, share in enumerate(shares) if turn != best and share >= LEAST_LOOKS_TURNED]
+    if shares[best] < LEAST_TURNED or likelihoods[best] - max(others, default=-np.inf) < LEAST_LEAD:
         return replace(picture, notes=(*picture.notes, note))
     glyphs = tuple(replace(one, glyph=_turn_back(one.glyph, TURNS[best], *pixels.shape)) for one in turned[best])
     return replace(picture, glyphs=glyphs, notes=(*picture.notes, f"{note}, and is read as if turned back"))
@@ -415,6 +418,12 @@ def _turn_page(picture: PicturePrediction, classifier: Classifier) -> PicturePre
 def _measure_sure(glyphs: Sequence[GlyphPrediction]) -> float:
     """Which share of the glyphs are digits for sure."""
     return float(np.mean([one.digit is not None for one in glyphs])) if glyphs else 0.0
+
+
+def _measure_likelihood(glyphs: Sequence[GlyphPrediction]) -> float:
+    """The log-likelihood of a page: the sum of its glyphs' logarithms, none of which weighs more than `LEAST_LOG`."""
+    digits = [max(float(one.probabilities[one.most_likely]), 1e-12) for one in glyphs]
+    return float(np.maximum(np.log(digits), LEAST_LOG).sum()) if digits else -np.inf
 
 
 def _turn_back(glyph: Glyph, turns: int, height: int, width: int) -> Glyph:
@@ -496,10 +505,14 @@ def _propose_joins(found: list[GlyphPrediction]) -> Iterator[Proposal]:
 
 
 def _propose_splits(found: list[GlyphPrediction]) -> Iterator[Proposal]:
-    """A glyph that is no digit for sure may be two digits that touch."""
+    """A glyph that is no digit for sure may be two digits that touch, or three if it is wide."""
     for place, one in enumerate(found):
-        for pair in list_splits(one.glyph) if one.digit is None else ():
-            yield range(place, place + 1), list(pair)
+        height, width = one.glyph.strength.shape
+        for left, right in list_splits(one.glyph) if one.digit is None else ():
+            yield range(place, place + 1), [left, right]
+            if width >= NARROWEST_THREE * height:
+                yield from ((range(place, place + 1), [*pair, right]) for pair in list_splits(left))
+                yield from ((range(place, place + 1), [left, *pair]) for pair in list_splits(right))
 
 
 def _mend(
