@@ -2,6 +2,7 @@
 
     python -m benchmarks.forms                     # a Markdown table by kind of picture
     python -m benchmarks.forms --scikit-learn      # 8x8 pictures of single digits by other writers
+    python -m benchmarks.forms --scans             # single digits as other collections keep them
 
 The digits are rows of train.csv that the packaged classifier was not trained on. `--seed` makes other pictures: seeds
 from 100 on were looked at while the code was mended, the default was not. `--keep FOLDER` keeps the pictures. Of
@@ -25,9 +26,11 @@ from benchmarks.handwriting import load_held_out
 from digit_recognizer.backend import import_keras
 from digit_recognizer.vision.recognition import Classifier, load_classifier, predict_pictures
 
-PER_KIND = 25
+PER_KIND, PER_SCAN = 25, 100
 Digits = list[np.ndarray]
 Rng = np.random.Generator
+Draw = Callable[[Digits, Rng], np.ndarray]
+Kinds = dict[str, tuple[Draw, tuple[int, int]]]  # how to draw one, and the fewest and most digits on it
 
 
 def write(page: np.ndarray, image: np.ndarray, x: float, y: float, height: float, ink: float = 35) -> None:
@@ -210,7 +213,7 @@ def draw_number(digits: Digits, rng: Rng) -> np.ndarray:
     return photograph(page, rng)
 
 
-KINDS: dict[str, tuple[Callable[[Digits, Rng], np.ndarray], tuple[int, int]]] = {
+KINDS: Kinds = {
     "sheet on a table": (draw_sheet, (2, 4)),
     "boxes": (draw_boxes, (1, 5)),
     "closed comb": (draw_comb, (3, 6)),
@@ -226,16 +229,66 @@ KINDS: dict[str, tuple[Callable[[Digits, Rng], np.ndarray], tuple[int, int]]] = 
 }
 
 
-def make_pictures(folder: Path, images: np.ndarray, labels: np.ndarray, seed: int) -> list[tuple[str, Path, list[int]]]:
+def scan(
+    side: int, *, filled: bool = False, stretched: bool = False, black_and_white: bool = False, pen: int = 0
+) -> Draw:
+    """One digit in a square of so many px, with a margin or filling it; the pen is thicker or thinner by px of 480."""
+
+    def draw(digits: Digits, rng: Rng) -> np.ndarray:
+        page = np.zeros((480, 480), np.float32)
+        write(page, digits[0], 240, 240, 400, 255)
+        if pen:
+            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (abs(pen),) * 2)
+            page = cv2.dilate(page, kernel) if pen > 0 else cv2.erode(page, kernel)
+        rows, columns = (np.flatnonzero((page > 128).any(axis=axis)) for axis in (1, 0))
+        cut = page[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) else page
+        inner = side if filled else round(side * rng.uniform(0.6, 0.85))
+        height, width = np.array(cut.shape) * inner / max(cut.shape)
+        if stretched and 2 * width > height:  # a bar stays one
+            height = width = inner
+        size = (max(2, round(width)), max(2, round(height)))
+        small = np.zeros((side, side), np.float32)
+        top, left = (side - size[1]) // 2, (side - size[0]) // 2
+        small[top : top + size[1], left : left + size[0]] = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
+        small = np.where(small > 110, 255, 0) if black_and_white else small + rng.normal(0, 4, small.shape)
+        return 255 - to_uint8(small) if rng.random() < 0.5 else to_uint8(small)
+
+    return draw
+
+
+def draw_note(digits: Digits, rng: Rng) -> np.ndarray:
+    """A photograph of 128 px of one digit, in a thick pen or a thin one."""
+    page = np.full((128, 128), rng.uniform(150, 250), np.float32)
+    write(
+        page, digits[0], 64 + rng.uniform(-10, 10), 64 + rng.uniform(-10, 10), rng.uniform(50, 90), rng.uniform(20, 90)
+    )
+    return photograph(page, rng, 5)
+
+
+SCANS: Kinds = {
+    "16 px, grey, to the edges": (scan(16, filled=True), (1, 1)),
+    "16 px, two shades, stretched": (scan(16, filled=True, stretched=True, black_and_white=True), (1, 1)),
+    "20 px, grey": (scan(20), (1, 1)),
+    "28 px, thick pen": (scan(28, pen=35), (1, 1)),
+    "28 px, thin pen": (scan(28, pen=-15), (1, 1)),
+    "32 px, two shades": (scan(32, black_and_white=True), (1, 1)),
+    "32 px, two shades, thin pen": (scan(32, black_and_white=True, pen=-15), (1, 1)),
+    "photograph of 128 px": (draw_note, (1, 1)),
+}
+
+
+def make_pictures(
+    folder: Path, images: np.ndarray, labels: np.ndarray, seed: int, kinds: Kinds, per_kind: int
+) -> list[tuple[str, Path, list[int]]]:
     """Render all kinds: kind, file and the digits on it."""
     made = []
-    for number, (kind, (draw, (fewest, most))) in enumerate(KINDS.items()):
+    for number, (kind, (draw, (fewest, most))) in enumerate(kinds.items()):
         rng = np.random.default_rng([seed, number])
-        for count in range(PER_KIND):
+        for count in range(per_kind):
             digits = int(rng.integers(fewest, most + 1))
             digits += digits % 2 if fewest >= 6 else 0
             rows = rng.integers(len(images), size=digits)
-            path = folder / f"{kind.replace(' ', '_')}_{count:02d}.png"
+            path = folder / f"{kind.replace(' ', '_').replace(',', '')}_{count:02d}.png"
             Image.fromarray(draw([images[row] for row in rows], rng)).save(path)
             made.append((kind, path, labels[rows].tolist()))
     return made
@@ -249,9 +302,8 @@ def judge(read: list[int | None], wanted: list[int]) -> str:
     return "refused" if all(digit in rest for digit in read if digit is not None) else "wrong"
 
 
-def read_forms(classifier: Classifier, folder: Path, input_dir: Path, seed: int, verbose: bool) -> None:
-    made = make_pictures(folder, *load_held_out(input_dir), seed)
-    counts = {kind: Counter[str]() for kind in (*KINDS, "all")}
+def read_rendered(made: list[tuple[str, Path, list[int]]], classifier: Classifier, verbose: bool) -> None:
+    counts = {kind: Counter[str]() for kind in (*dict.fromkeys(kind for kind, *_ in made), "all")}
     pictures = predict_pictures([path for _, path, _ in made], classifier)
     for (kind, path, wanted), picture in zip(made, pictures, strict=True):
         read = [glyph.digit for glyph in picture.glyphs]
@@ -288,6 +340,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scikit-learn", action="store_true")
     parser.add_argument("--half", type=int, default=1, choices=(0, 1))
+    parser.add_argument("--scans", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--input-dir", type=Path, default=Path("input"))
     parser.add_argument("--keep", type=Path)
@@ -302,7 +355,9 @@ def main() -> None:
         if chosen.scikit_learn:
             read_scikit_learn(classifier, folder, chosen.half, chosen.verbose)
         else:
-            read_forms(classifier, folder, chosen.input_dir, chosen.seed, chosen.verbose)
+            kinds, per_kind = (SCANS, PER_SCAN) if chosen.scans else (KINDS, PER_KIND)
+            made = make_pictures(folder, *load_held_out(chosen.input_dir), chosen.seed, kinds, per_kind)
+            read_rendered(made, classifier, chosen.verbose)
 
 
 if __name__ == "__main__":

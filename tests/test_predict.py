@@ -122,6 +122,16 @@ def test_a_glyph_that_is_no_digit_is_split_where_both_halves_are(tmp_path):
     assert left.x + left.width <= right.x + 1
 
 
+def test_a_wide_glyph_is_split_in_three_where_two_are_no_digit(tmp_path):
+    """Three bars on one line: two of them are as wide as a digit that the model does not know."""
+    page = np.full((200, 400), 255, np.uint8)
+    page[40:160, 50:62] = page[40:160, 137:149] = page[40:160, 224:236] = page[156:160, 62:224] = 0
+    Image.fromarray(page).save(tmp_path / "tied.png")
+    model = FakeModel(lambda width: make_probabilities(1) if width < 15 else make_probabilities(NO_DIGIT))
+    (picture,) = predict_pictures([tmp_path / "tied.png"], Classifier((model,)))
+    assert [glyph.digit for glyph in picture.glyphs] == [1, 1, 1]
+
+
 def test_neighbours_that_are_no_digits_are_joined_where_they_make_one(tmp_path):
     page = np.full((200, 200), 255, np.uint8)
     page[40:160, 70:82] = page[40:160, 105:117] = 0

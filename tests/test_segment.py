@@ -230,6 +230,25 @@ def test_lines_of_boxes_tables_and_combs_are_no_ink(digits):
     assert len(find_glyphs(find_ink(comb))) == 4
 
 
+@pytest.mark.parametrize("gap", [14, 40])
+def test_keys_are_found_however_close_they_stand(digits, gap):
+    side = CELL_PX + gap
+    case = np.full((side + gap, 4 * side + gap), 230, np.uint8)
+    for number, digit in enumerate(digits[:4]):
+        key = 255 - lay_out(digit[None], 1, Conditions())
+        place = case[gap : gap + CELL_PX, gap + number * side : gap + number * side + CELL_PX]
+        place[:] = key[:CELL_PX, :CELL_PX]
+    assert flatten_sheets(case)[0] is not case
+    assert len(find_glyphs(find_ink(case))) == 4
+
+
+def test_a_small_scan_is_not_cut_as_if_bars_stood_beside_it():
+    scan = np.zeros((8, 8), np.uint8)
+    scan[:, 3:5] = np.array([[175, 143], [175, 223], [175, 207], [239, 207]] * 2)
+    (glyph,) = find_glyphs(find_ink(scan))
+    assert (glyph.x, glyph.width, glyph.height) == pytest.approx((3, 2, 8), abs=1)
+
+
 def test_an_empty_box_is_nothing_written():
     assert (
         find_glyphs(find_ink(draw((40, 44, 40, 160), (156, 160, 40, 160), (40, 160, 40, 44), (40, 160, 156, 160))))
