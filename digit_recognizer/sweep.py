@@ -53,14 +53,17 @@ def main(arguments: list[str]) -> None:
 def _run_worker(arguments: list[str]) -> int:
     """The exit code of a worker process, negative if a signal ended it."""
     command = [sys.executable, "-m", "digit_recognizer.sweep", *arguments]
-    # a session of its own: Ctrl-C reaches this process alone, which passes it on once
+    # a session of its own: Ctrl-C reaches this process alone, which passes it on once; Windows has none, and sends it
+    # to both
+    sessions = hasattr(os, "setsid")
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, env={**os.environ, WORKER: "1"}, start_new_session=True
+        command, stdin=subprocess.PIPE, env={**os.environ, WORKER: "1"}, start_new_session=sessions
     ) as worker:
         try:
             return worker.wait()
         except KeyboardInterrupt as stop:
-            worker.send_signal(signal.SIGTERM if isinstance(stop, TerminatedError) else signal.SIGINT)
+            if sessions:
+                worker.send_signal(signal.SIGTERM if isinstance(stop, TerminatedError) else signal.SIGINT)
             return worker.wait()
 
 

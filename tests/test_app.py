@@ -8,10 +8,12 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import windows_rules
 from browser import Browser, find_browser
 from conftest import expect_error
 from PIL import Image, ImageDraw
@@ -63,6 +65,14 @@ def test_a_drawing_is_read_with_boxes_images_and_probabilities(client):
     assert seven["box"][0] < 216 < 432 < seven["box"][0] + seven["box"][2] < one["box"][0]
     assert sum(seven["probabilities"]) == pytest.approx(1, abs=0.01) and seven["probabilities"][7] > 0.9
     assert answer["notes"] == []
+
+
+def test_a_picture_is_received_and_kept_under_windows_rules(client, folder, monkeypatch):
+    assert client.post("/api/read", content=draw(*SEVEN)).json()["text"] == "7"  # all is loaded
+    windows_rules.apply(monkeypatch)
+    assert client.post("/api/read", content=draw(*SEVEN)).json()["text"] == "7"
+    kept = client.post("/api/collect?label=windows", content=draw(*SEVEN)).json()["kept"]
+    assert [path.name for path in (folder / "kept" / "windows").iterdir()] == [Path(kept).name]
 
 
 def test_blank_paper_and_a_run_of_ones_own_are_read_as_well(client):

@@ -8,6 +8,7 @@ import tempfile
 import types
 
 import pytest
+import windows_rules
 from conftest import expect_error
 from resuming import configure
 
@@ -187,3 +188,9 @@ def test_a_long_folder_of_temporary_files_gets_a_short_one_for_sockets(monkeypat
     assert find_socket_folder() is None
     monkeypatch.setattr(tempfile, "tempdir", "/scratch/of/a/batch/queue/job_1355700/node/tmp")
     assert len(find_socket_folder() or "x" * 99) < 31
+
+
+def test_a_system_that_cannot_bind_processes_is_one_line(monkeypatch):
+    windows_rules.apply(monkeypatch)
+    with expect_error("machines.cannot_bind"), ray_executor.claim_cores(1):
+        pass

@@ -1,5 +1,6 @@
 """Sweeps: every trial once, whatever stops them, and nothing of other data or other versions mixed in."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -29,6 +31,7 @@ from digit_recognizer.sweeps.sweeping import (
     TrialProgress,
     TrialTask,
     execute_trial,
+    measure_memory,
     sweep,
 )
 from digit_recognizer.sweeps.trials import TRIALS, Trial, load_trials
@@ -431,6 +434,41 @@ def test_a_worker_says_by_its_exit_code_whether_it_must_be_replaced(study, monke
 def test_a_worker_is_a_process_of_the_same_command(capfd):
     assert command._run_worker(["--help"]) == 0
     assert "digit_recognizer.sweep STUDY" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("sessions", [True, False])
+def test_ctrl_c_is_passed_on_where_a_worker_has_a_session_of_its_own(sessions, monkeypatch):
+    """Windows has no sessions, knows no signals of other processes, and sends Ctrl-C to the worker itself."""
+    sent, waits = [], iter([KeyboardInterrupt(), 130])
+
+    class Worker(contextlib.nullcontext):
+        send_signal = sent.append
+
+        def wait(self):
+            if isinstance(answer := next(waits), KeyboardInterrupt):
+                raise answer
+            return answer
+
+    def start(_, **options):
+        assert options["start_new_session"] == sessions
+        worker = Worker()
+        worker.enter_result = worker
+        return worker
+
+    if not sessions:
+        monkeypatch.delattr(os, "setsid")
+    monkeypatch.setattr(command.subprocess, "Popen", start)
+    assert command._run_worker([]) == 130 and sent == [signal.SIGINT] * sessions
+
+
+def test_memory_is_unknown_on_windows(monkeypatch):
+    def refuse(path, **_):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert measure_memory() > 0
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert measure_memory() == 0
 
 
 @pytest.mark.slow

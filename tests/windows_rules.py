@@ -2,7 +2,7 @@
 
 Refused are: replacing, renaming or removing a file that this process has open; syncing a file that is open for reading
 alone; opening a folder; changing a mode; names that Windows keeps for devices, forbids, or would shorten. Missing are
-fcntl, select.poll, the cores of a process and user ids. Line ends of text files are CRLF.
+fcntl, resource, select.poll, sessions, the cores of a process and user ids. Line ends of text files are CRLF.
 """
 
 import errno
@@ -21,7 +21,8 @@ import pytest
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]|[. ]$')
 SYSTEM = ("/proc/", "/dev/", "/sys/")
-MISSING = ("getuid", "geteuid", "getgid", "sched_getaffinity", "sched_setaffinity", "fchmod", "chown", "mkfifo")
+MISSING = ("getuid", "geteuid", "getgid", "sched_getaffinity", "sched_setaffinity", "fchmod", "chown", "mkfifo",
+           "setsid")  # fmt: skip
 
 
 def apply(patch: pytest.MonkeyPatch) -> None:
@@ -93,7 +94,8 @@ def apply(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("builtins.open", open_text)
     patch.setattr(shutil, "_use_fd_functions", False)  # those of folders, which are not opened
     patch.setattr(tempfile, "TemporaryFile", tempfile.NamedTemporaryFile)  # one without a name is Linux' own
-    patch.setitem(sys.modules, "fcntl", None)
+    for name in ("fcntl", "resource"):
+        patch.setitem(sys.modules, name, None)
     patch.delattr(select, "poll")
     for name in MISSING:
         patch.delattr(os, name, raising=False)

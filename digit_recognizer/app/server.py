@@ -402,15 +402,16 @@ class _Server:
             return self.loaded[key]
 
     async def _handle_upload(self, request: Request, work: Callable[[Path], Any]) -> Any:
-        """Receive a picture into a temporary file, and work on it in a thread.
+        """Receive a picture into a temporary file, which is closed then, and work on it in a thread.
 
         Raises:
             InputError: if it is too large, or no picture; it names the picture, not the file.
         """
-        with tempfile.NamedTemporaryFile(prefix="digit-recognizer-app-") as file:
-            path = Path(file.name)
+        with tempfile.TemporaryDirectory(prefix="digit-recognizer-app-", ignore_cleanup_errors=True) as folder:
+            path = Path(folder) / "picture"
             try:
-                size = await _receive(request, MOST_BYTES, file)
+                with path.open("wb") as file:
+                    size = await _receive(request, MOST_BYTES, file)
                 async with self.small:
                     pixels = await asyncio.to_thread(_count_pixels, path)
                 async with self.small if size <= SMALL_BYTES and pixels <= SMALL_PIXELS else self.large:

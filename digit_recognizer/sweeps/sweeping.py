@@ -14,7 +14,6 @@ import io
 import itertools
 import math
 import os
-import resource
 import shutil
 import sys
 import tempfile
@@ -448,10 +447,17 @@ class TrialProgress:
 
 
 def measure_memory() -> int:
-    """Bytes of memory that this process holds now or, where the system does not say, the most that it has held."""
+    """Bytes of memory that this process holds now or, where the system does not say, the most that it has held.
+
+    0 on Windows, which says neither to Python: no worker is replaced there.
+    """
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
     except OSError:
+        try:
+            import resource
+        except ImportError:
+            return 0
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024

@@ -207,7 +207,7 @@ def claim_cores(count: int, folder: Path | None = None) -> Iterator[None]:
         InputError: if this process may use fewer, or the system cannot bind processes.
     """
     cores = list_cores(count)
-    folder = folder or Path(tempfile.gettempdir()) / f"digit-recognizer-cores-{os.getuid()}"
+    folder = folder or Path(tempfile.gettempdir()) / f"digit-recognizer-cores-{os.getuid()}"  # Windows cannot bind
     folder.mkdir(exist_ok=True)
     while True:
         with contextlib.ExitStack() as held:
