@@ -232,7 +232,8 @@ def try_form(name: str, tables: Tables, learner: Learner) -> list[str]:
         folder = Path(temporary)
         FORMS[name](folder, tables)
         raw = read_raw(folder)
-        before = "–" if raw is None else f"{learner.score(*raw, tables.truth):.3f}"
+        lost_a_row = raw is not None and len(raw[2]) != len(tables.truth)  # a row of numbers was taken for names
+        before = "–" if raw is None or lost_a_row else f"{learner.score(*raw, tables.truth):.3f}"
         try:
             train, test = load_train(folder / "train.csv"), load_test(folder / "test.csv")
         except InputError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from digit_recognizer.console import show_status
-from digit_recognizer.errors import LONGEST_REASON, InputError, require
+from digit_recognizer.errors import LONGEST_REASON, InputError, import_matplotlib, require
 
 BACKENDS = ("tensorflow", "jax")  # the first is the default
 # Environment variables of the libraries that compute, by how they begin: each may change a format, a kernel or the
@@ -89,6 +89,8 @@ def import_keras() -> Any:
     backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
     _check_backend(backend)
     with show_status("starting Keras"):
+        with contextlib.suppress(ImportError):  # Keras imports it, if it is there
+            import_matplotlib()
         sys.stderr.flush()
         kept, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
         try:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import importlib.util
 import logging
 import os
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-MATPLOTLIB_BACKEND = "MPLBACKEND"
+MATPLOTLIB_BACKEND, MATPLOTLIB_SETTINGS = "MPLBACKEND", "MATPLOTLIBRC"
 LONGEST_REASON = 200  # characters
 MESSAGES = Path(__file__).with_name("messages.toml")
 # where no code of the reader's is; frozen modules have no file
@@ -155,6 +156,8 @@ def require(package: str, extra: str) -> Any:
     """
     try:
         with _without_notebook_backend():
+            if package.startswith("matplotlib"):
+                import_matplotlib()
             return importlib.import_module(package)
     except ImportError as error:
         missing = (error.name or package).partition(".")[0]
@@ -162,6 +165,28 @@ def require(package: str, extra: str) -> Any:
     except Exception as error:  # whatever a package makes of a file or a variable that it reads when it starts
         reason = " ".join(str(error).split())[:LONGEST_REASON]
         raise InputError("install.broken", package=package, reason=f"{type(error).__name__}: {reason}") from error
+
+
+def import_matplotlib() -> None:
+    """Import Matplotlib, though the matplotlibrc that somebody has is not UTF-8: then its own, with its line about it.
+
+    Figures are drawn under its defaults whatever such a file says. Keras imports it, too.
+    """
+    try:
+        importlib.import_module("matplotlib")
+    except UnicodeDecodeError:
+        found = importlib.util.find_spec("matplotlib")
+        for half in [name for name in sys.modules if name.startswith("matplotlib.")]:
+            del sys.modules[half]  # of the import that failed
+        before = os.environ.pop(MATPLOTLIB_SETTINGS, None)
+        if found is not None and found.origin is not None:
+            os.environ[MATPLOTLIB_SETTINGS] = str(Path(found.origin).with_name("mpl-data"))
+        try:
+            importlib.import_module("matplotlib")
+        finally:
+            os.environ.pop(MATPLOTLIB_SETTINGS, None)
+            if before is not None:
+                os.environ[MATPLOTLIB_SETTINGS] = before
 
 
 @contextlib.contextmanager

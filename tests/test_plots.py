@@ -37,14 +37,17 @@ def test_a_matplotlibrc_or_a_notebooks_style_changes_no_figure(tmp_path):
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "ambient.png").read_bytes()
 
 
-def test_the_backend_of_a_notebook_that_is_not_installed_here_is_ignored():
+def test_a_backend_and_a_matplotlibrc_that_cannot_be_read_are_ignored(tmp_path):
+    (tmp_path / "rc").write_bytes(b"# caf\xe9\nfont.size: 12\n")
+    ambient = {"MPLBACKEND": "module://no_such_module.backend", "MATPLOTLIBRC": str(tmp_path / "rc")}
     code = (
-        "import os; from digit_recognizer.errors import require; require('matplotlib.figure', 'report'); "
-        "print(os.environ['MPLBACKEND'])"
+        "import os; from digit_recognizer.errors import require; require('matplotlib.figure', 'report').Figure(); "
+        "print(os.environ['MPLBACKEND'], os.environ['MATPLOTLIBRC'])"
     )
-    ambient = {**os.environ, "MPLBACKEND": "module://no_such_module.backend", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code], env=ambient, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("module://no_such_module.backend\n", "")
+    everything = {**os.environ, **ambient, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=everything, capture_output=True, text=True)
+    assert done.stdout.split() == list(ambient.values())
+    assert done.stderr.count("\n") == 1 and str(tmp_path / "rc") in done.stderr  # Matplotlib's own line
 
 
 def list_epochs(losses_of_fold):

@@ -102,6 +102,14 @@ ACCEPTED |= {
 }
 
 
+def test_without_a_header_labels_may_be_the_last_column(tmp_path, cells):
+    rows = [[label, "0", *pixels[1:-1], "0"] for label, *pixels in cells[1:]]
+    first = load_train(write(tmp_path, join(rows)))
+    last = load_train(write(tmp_path, join([*pixels, label] for label, *pixels in rows)))
+    assert np.array_equal(first.labels, last.labels) and np.array_equal(first.pixels, last.pixels)
+    assert "its labels are the last column" in last.notes
+
+
 @pytest.mark.parametrize(
     ("code", "place", "spoil"),
     [

@@ -306,7 +306,7 @@ def describe_names(names: Sequence[str], form: str, label: str | None, expected:
 
 
 def _name_columns(path: Path, file: BufferedReader, names: tuple[str, ...], raw: bytes, lines: int) -> Header | None:
-    """The header that a file of bare rows lacks: perhaps a label, then the pixels; None if this is a header of numbers.
+    """The header that a file of bare rows lacks: perhaps a label, first or last; None if this is a header of numbers.
 
     Raises:
         InputError: if the number of cells leaves a doubt.
@@ -318,9 +318,20 @@ def _name_columns(path: Path, file: BufferedReader, names: tuple[str, ...], raw:
         raise InputError("csv.no_header", path=path, line=lines)
     file.seek(0)
     pixels = tuple(f"pixel{k}" for k in range(PIXELS))
-    notes = ("it has no header", *["its lines end with CRLF"] * raw.endswith(b"\r\n"))
+    notes = ["it has no header", *["its lines end with CRLF"] * raw.endswith(b"\r\n")]
+    if label and _is_label_last(file):
+        notes.append("its labels are the last column")
+        return Header((*pixels, "label"), PIXELS, tuple(range(PIXELS)), b"", 0, tuple(notes))
     at = range(label, label + PIXELS)
-    return Header(("label",) * label + pixels, 0 if label else None, tuple(at), b"", 0, notes)
+    return Header(("label",) * label + pixels, 0 if label else None, tuple(at), b"", 0, tuple(notes))
+
+
+def _is_label_last(file: BufferedReader) -> bool:
+    """Whether the first rows begin with one value, as a corner of paper does, and end with several that are labels."""
+    lines = [line.strip(b"\r\n").split(b",") for line in file.read(BLOCK_BYTES).splitlines()[:-1]]
+    file.seek(0)
+    first, last = ({line[end] for line in lines} for end in (0, -1))
+    return len(first) == 1 < len(last) and last <= {label.encode() for label in LABEL_TEXTS}
 
 
 def read_names(path: Path, file: BufferedReader) -> tuple[tuple[str, ...], bytes, int]:
