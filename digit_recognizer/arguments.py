@@ -182,6 +182,8 @@ def _spell(argument: str) -> str:
 def _read_value(kind: Any, text: str) -> Any:
     if typing.get_origin(kind) is typing.Literal:
         return {str(choice): choice for choice in typing.get_args(kind)}[text]
+    if kind is Path and not text:  # a shell's variable that is not set; it would be the current folder
+        raise ValueError
     return expand_path(text) if kind is Path else kind(text)
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "digit_recognizer"
 DEFECT_CODE, INPUT_CODE = 1, 2
+BINARIES = (".so", ".pyd", ".dylib")  # of packages; what they need of the system may be missing
 BROKEN_PIPE_CODE = 141  # as a shell counts SIGPIPE
 # entries of a run's config.json that are not taken over by another run
 NOT_TAKEN_OVER = ("subcommand", "command", "run_dir", "submission", "in_python")
@@ -102,8 +103,8 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
             close_bars()
             silence_output()
             return BROKEN_PIPE_CODE
-        except (InputError, OSError, KeyboardInterrupt) as error:
-            if debug or isinstance(error, io.UnsupportedOperation):  # which is a defect
+        except (InputError, OSError, KeyboardInterrupt, ImportError, MemoryError) as error:
+            if debug or _is_defect(error):
                 raise
             close_bars()
             message, code = _explain(error)
@@ -138,6 +139,12 @@ class _DefectCounter(logging.Handler):
             print("\n".join(map(make_printable, self.format(record).splitlines())), file=sys.stderr)
 
 
+def _is_defect(error: BaseException) -> bool:
+    """Whether an error of a kind that users can mend is one of this package all the same."""
+    is_ours = isinstance(error, ImportError) and not str(error.path).endswith(BINARIES)
+    return is_ours or isinstance(error, io.UnsupportedOperation)
+
+
 def _explain(error: BaseException) -> tuple[str, int]:
     """The line that is printed about an error or an interrupt, and the exit code."""
     if isinstance(error, KeyboardInterrupt):
@@ -149,6 +156,11 @@ def _explain(error: BaseException) -> tuple[str, int]:
             error = InputError("cli.os_error_somewhere", received=reason.rstrip("."))
         else:
             error = InputError("cli.os_error", path=error.filename, received=reason)
+    reason = " ".join(str(error).split())[:LONGEST_REASON]
+    if isinstance(error, ImportError):  # a library of the system that OpenCV needs, say, is not installed
+        error = InputError("install.broken", package=error.name, reason=reason)
+    if isinstance(error, MemoryError):
+        error = InputError("cli.memory", received=reason or type(error).__name__)
     return str(error), INPUT_CODE
 
 

@@ -44,6 +44,7 @@ pytestmark = pytest.mark.fast
         ("transfer", "runs/a", "required", {"column": "--images"}),
         ("transfer", "runs/a --image letters", "flag_unknown", {"hint": " Did you mean --images?"}),
         ("examine", "runs/a --row 1 x", "value", {"column": "--row", "received": "'1 x'"}),
+        ("cv", "--input-dir=", "value", {"column": "--input-dir", "received": "''"}),
         ("completion", "fish", "value", {"column": "SHELL", "expected": "bash or zsh"}),
     ],
 )

@@ -242,3 +242,24 @@ def test_what_was_left_out_counts_in_the_exit_code(capsys):
     assert main([]) == 2
     done = capsys.readouterr()
     assert done.out.count("left out: ") == 3 and " 2 " in done.err and done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError("Unable to allocate 9 GiB"), 2),
+        (ImportError("libGL.so.1: cannot open shared object file", name="cv2", path="/x/cv2.abi3.so"), 2),
+        (ImportError("cannot import name", name="mine", path="/x/mine.py"), None),
+        (ModuleNotFoundError("No module named 'mine'", name="mine"), None),
+    ],
+)
+def test_an_error_of_the_machine_is_one_line_and_one_of_the_code_is_not(error, code, capsys):
+    @command
+    def main(arguments):
+        raise error
+
+    if code is None:
+        with pytest.raises(ImportError):
+            main([])
+    else:
+        assert main([]) == code and capsys.readouterr().err.count("\n") == 1

@@ -155,8 +155,9 @@ def test_a_folder_of_nothing_known_is_refused(tmp_path, target):
 
 
 def test_a_source_that_is_not_there_leaves_no_folder_behind(tmp_path, target):
-    with refused(target, "data.no_source", received=tmp_path / "nowhere"):
-        download(str(tmp_path / "nowhere"), target)
+    for source in (str(tmp_path / "nowhere"), ""):  # "" is a shell's variable that is not set
+        with refused(target, "data.no_source"):
+            download(source, target)
     assert not target.exists()
 
 

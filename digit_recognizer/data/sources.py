@@ -103,7 +103,7 @@ def download(
         WriteError: if the files cannot be written.
     """
     source = str(expand_path(source)) if source.startswith("~") else source
-    if source not in ("sample", *PUBLISHED) and not Path(source).exists():
+    if not source or (source not in ("sample", *PUBLISHED) and not Path(source).exists()):
         raise InputError("data.no_source", received=source, hint=suggest(source, ["kaggle", "sample", *PUBLISHED]))
     if os.path.lexists(input_dir) and not input_dir.is_dir():
         raise InputError("io.not_folder", path=input_dir)
