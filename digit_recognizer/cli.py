@@ -11,7 +11,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -92,7 +93,7 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
         try:
             if any("\0" in argument for argument in arguments):
                 raise InputError("cli.nul_byte")
-            with raise_on_signals():
+            with raise_on_signals(), _warnings_are_no_errors():
                 main(arguments)
                 sys.stdout.flush()
                 if defects.left_out:
@@ -117,6 +118,18 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
         return DEFECT_CODE if defects.count else 0
 
     return run
+
+
+@contextlib.contextmanager
+def _warnings_are_no_errors() -> Iterator[None]:
+    """Inside, no warning is an error, though PYTHONWARNINGS or -W says so: Keras and others warn in every run."""
+    if not any(option.startswith("e") for option in sys.warnoptions):
+        yield
+        return
+    with warnings.catch_warnings():
+        vars(warnings)["filters"] = [one for one in warnings.filters if one[0] != "error"]
+        warnings.simplefilter("default", append=True)  # what holds without filters; it makes the others count
+        yield
 
 
 class _DefectCounter(logging.Handler):

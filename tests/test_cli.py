@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -263,3 +264,15 @@ def test_an_error_of_the_machine_is_one_line_and_one_of_the_code_is_not(error, c
             main([])
     else:
         assert main([]) == code and capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_warning_is_no_error_of_a_command_whatever_pythonwarnings_says(monkeypatch, recwarn):
+    @command
+    def main(arguments):
+        warnings.warn("of a library", DeprecationWarning, stacklevel=1)
+
+    warnings.simplefilter("error")
+    monkeypatch.setattr(sys, "warnoptions", ["error"])
+    assert main([]) == 0
+    with pytest.raises(DeprecationWarning):
+        warnings.warn("of a notebook", DeprecationWarning, stacklevel=1)
