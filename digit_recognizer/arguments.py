@@ -135,7 +135,7 @@ def parse_arguments(
         parser = _build_parser(flags, groups, brief="--help" not in arguments)
         names = [f"[{one.metavar}]" if one.default is not MISSING else one.metavar for one in flags if not one.names]
         parser.usage = " ".join([f"python -m digit_recognizer.{subcommand}", *names, "[FLAGS]"])
-        parser.description = inspect.cleandoc(kind.__doc__ or "") if description is None else description
+        parser.description = read_docstring(kind) if description is None else description
         print_line(parser.format_help().rstrip())
         raise SystemExit(0)
     typed, unknown = read_arguments(kind, arguments)
@@ -284,6 +284,12 @@ def _read_docstrings(kind: type) -> dict[str, str]:
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
                 found[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
     return found
+
+
+def read_docstring(kind: type) -> str:
+    """The docstring of a dataclass, from its source: `python -OO` drops it, and the signature takes its place."""
+    code = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    return ast.get_docstring(typing.cast(ast.ClassDef, code.body[0])) or ""
 
 
 def _name_value(kind: Any) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from digit_recognizer.arguments import Positional
+from digit_recognizer.arguments import Positional, read_docstring
 from digit_recognizer.cli import command, parse_arguments
 from digit_recognizer.competition.kernels import (
     BuildArguments,
@@ -52,7 +52,7 @@ ARGUMENTS = {
     "output": OutputArguments,
 }
 USAGE = "usage: python -m digit_recognizer.kernel ACTION …; ACTION --help shows its flags.\n\n" + "\n".join(
-    f"  {name:<10}{str(kind.__doc__).splitlines()[0]}" for name, kind in ARGUMENTS.items()
+    f"  {name:<10}{read_docstring(kind).splitlines()[0]}" for name, kind in ARGUMENTS.items()
 )
 
 

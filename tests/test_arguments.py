@@ -296,3 +296,13 @@ def test_a_table_is_text_json_or_csv(capsys):
     assert capsys.readouterr().out.splitlines()[1] == "a,10000,0.5,runs/a"
     with expect_error("cli.two_formats"):
         parse_arguments(OutputArguments, "runs", ["--json", "--csv"])
+
+
+def test_help_is_the_same_without_docstrings():
+    """As python -OO has it, or PYTHONOPTIMIZE=2."""
+    command = ["-m", "digit_recognizer.predict", "--help"]
+    shown = [
+        subprocess.run([sys.executable, *flags, *command], capture_output=True, text=True).stdout
+        for flags in ([], ["-OO"])
+    ]
+    assert shown[0] == shown[1] and "Find and classify the digits" in shown[0]
