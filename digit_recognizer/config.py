@@ -215,6 +215,11 @@ class RunConfig:
         return self.refit_preprocess[(number - self.folds) % len(self.refit_preprocess)]
 
     @property
+    def refits(self) -> range:
+        """The numbers of the models fitted on all rows: they go on after those of the folds."""
+        return range(self.folds, self.folds + self.refit)
+
+    @property
     def all_preprocessing(self) -> list[Preprocess]:
         """Each preprocessing that a model of the run takes, once."""
         return list(dict.fromkeys(self.choose_preprocessing(number) for number in range(self.folds + self.refit)))

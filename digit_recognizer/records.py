@@ -84,6 +84,7 @@ class RunMetrics(SubmissionEntry, total=False):
     training_seconds: Seconds
     single_split: bool
     refit: Annotated[int, between(0, 1000)]
+    temperature: Annotated[float, between(0.05, 20)]
     untrained_accuracy: Share | None
     precision: NumberFormat
     classes: dict[str, Any]

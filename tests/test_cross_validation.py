@@ -12,6 +12,7 @@ from digit_recognizer import cv, train
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import DivergedError, InputError
+from digit_recognizer.evaluation.calibration import apply_temperature, calibrate
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.io import hash_file
 from digit_recognizer.training import cross_validation
@@ -54,13 +55,14 @@ def test_out_of_fold_rows_are_predicted_by_the_model_that_did_not_see_them(finis
     folds = np.load(result.run_dir / "folds.npy")
     images = pixels_to_images(load_train(data / "train.csv").pixels) / np.float32(255)
     test_images = pixels_to_images(load_test(data / "test.csv").pixels) / np.float32(255)
-    test = np.zeros((20, 10))
+    oof, test = np.zeros((60, 10), np.float32), np.zeros((20, 10))
     for fold in range(3):
         model = keras.saving.load_model(result.run_dir / "models" / f"fold{fold}.keras")
-        again = model.predict(images[folds == fold], verbose=0)
-        assert again == pytest.approx(result.oof_probabilities[folds == fold], abs=1e-5)
+        oof[folds == fold] = model.predict(images[folds == fold], verbose=0)
         test += model.predict(test_images, verbose=0) / 3
-    assert test == pytest.approx(result.test_probabilities, abs=1e-5)
+    oof, temperature = calibrate(oof, np.arange(60) % 10, folds >= 0)
+    assert oof == pytest.approx(result.oof_probabilities, abs=1e-4)
+    assert apply_temperature(test, temperature) == pytest.approx(result.test_probabilities, abs=1e-4)
 
 
 def test_a_run_folder_holds_all_that_its_docstring_names(finished):

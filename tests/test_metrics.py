@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from digit_recognizer.evaluation.metrics import (
-    compute_accuracy_interval,
+from digit_recognizer.evaluation.calibration import (
+    apply_temperature,
+    calibrate,
     compute_calibration_error,
-    find_most_frequent_confusion,
+    find_temperature,
     tabulate_calibration,
 )
+from digit_recognizer.evaluation.metrics import compute_accuracy_interval, find_most_frequent_confusion
 
 
 def test_accuracy_interval_agrees_with_published_values():
@@ -66,3 +68,42 @@ def test_the_bins_of_the_calibration_add_up_to_its_error():
     assert table["confidence"].between(table["low"], table["high"]).all()
     error = (table["rows"] * (table["accuracy"] - table["confidence"]).abs()).sum() / 500
     assert error == pytest.approx(compute_calibration_error(probabilities, labels))
+
+
+def draw_predictions(rows, temperature):
+    """Probabilities that are calibrated once divided by a temperature, and labels drawn of them."""
+    rng = np.random.default_rng(0)
+    honest = rng.dirichlet(np.full(10, 0.2), rows)
+    labels = (honest.cumsum(axis=1) > rng.random((rows, 1))).argmax(axis=1)
+    return apply_temperature(honest, 1 / temperature), labels
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_that_was_applied_is_found_again(temperature):
+    probabilities, labels = draw_predictions(20_000, temperature)
+    assert find_temperature(probabilities, labels) == pytest.approx(temperature, rel=0.03)
+
+
+def test_few_rows_without_an_error_do_not_make_predictions_certain():
+    assert find_temperature(np.tile([0.9, 0.1], (5, 1)), np.zeros(5, int)) > 0.3
+
+
+def test_calibration_changes_no_class_and_no_row_that_was_never_held_out():
+    probabilities, labels = draw_predictions(5_000, 0.5)
+    held_out = np.arange(len(labels)) % 2 == 0
+    oof = np.where(held_out[:, None], probabilities, np.nan)
+    calibrated, temperature = calibrate(oof, labels, held_out)
+    assert temperature == pytest.approx(0.5, rel=0.05)
+    assert np.isnan(calibrated[~held_out]).all()
+    assert (calibrated[held_out].argmax(axis=1) == probabilities[held_out].argmax(axis=1)).all()
+    assert compute_calibration_error(probabilities[held_out], labels[held_out]) > 0.05
+    assert compute_calibration_error(calibrated[held_out], labels[held_out]) < 0.02
+
+
+def test_a_row_takes_no_part_in_its_own_temperature():
+    probabilities, labels = draw_predictions(50, 1)
+    other_label = labels.copy()
+    other_label[7] = (labels[7] + 1) % 10
+    rows = np.ones(50, bool)
+    before, after = (calibrate(probabilities, drawn, rows)[0] for drawn in (labels, other_label))
+    assert np.array_equal(before[7], after[7]) and not np.array_equal(before[8], after[8])

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from digit_recognizer.evaluation.metrics import count_confusions, tabulate_calibration
+from digit_recognizer.evaluation.calibration import tabulate_calibration
+from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.reporting import plots
 
 RNG = np.random.default_rng(0)

@@ -157,8 +157,8 @@ def test_several_models_are_averaged_and_images_preprocessed_as_in_their_run():
     images = np.zeros((1, 28, 28, 1), np.uint8)
     images[0, 4:24, 13:15] = 255  # a bar, which widening makes a block
     models = (FakeModel(lambda width: make_probabilities(1)), FakeModel(lambda width: make_probabilities(width % 10)))
-    plain = Classifier(models).predict(images)
-    widened = Classifier(models, preprocess="widen").predict(images)
+    plain = Classifier(models, ("none", "none")).predict(images)
+    widened = Classifier(models, ("widen", "widen")).predict(images)
     assert plain.sum() == pytest.approx(1) and plain[0, 1] == pytest.approx(0.5) and plain[0, 2] == pytest.approx(0.5)
     assert widened[0, 2] == pytest.approx(0, abs=1e-6) and widened[0, 1] >= 0.5
 

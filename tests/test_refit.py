@@ -11,8 +11,10 @@ from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, load_train, pixels_to_images
+from digit_recognizer.evaluation.calibration import apply_temperature
 from digit_recognizer.reporting.run_report import load_examined_run, load_history
 from digit_recognizer.training.cross_validation import resume, run_cross_validation
+from digit_recognizer.training.weights import load_fold_models, load_submitted_models
 
 REFITS = {"refit": 2, "refit_preprocess": ("none", "deskew")}
 
@@ -61,7 +63,15 @@ def test_refits_predict_the_test_rows_and_leave_the_score_as_it_was(data, refitt
     for number, preprocess in enumerate(REFITS["refit_preprocess"]):
         model = keras.saving.load_model(refitted.run_dir / "models" / f"refit{number}.keras")
         mean += model.predict(preprocess_images(images, preprocess) / np.float32(255), verbose=0) / 2
-    assert mean == pytest.approx(refitted.test_probabilities, abs=1e-5)
+    temperature = json.loads((refitted.run_dir / "metrics.json").read_text())["temperature"]
+    assert apply_temperature(mean, temperature) == pytest.approx(refitted.test_probabilities, abs=1e-5)
+
+
+def test_other_tables_are_predicted_by_the_models_that_are_submitted(data, refitted):
+    images = pixels_to_images(load_test(data / "test.csv").pixels)
+    predicted = load_submitted_models(refitted.run_dir).predict(images)
+    assert predicted == pytest.approx(refitted.test_probabilities, abs=1e-5)
+    assert len(load_fold_models(refitted.run_dir).models) == 2
 
 
 def test_a_refit_sees_every_row(counted):

@@ -1,20 +1,17 @@
-"""What predictions are judged by: accuracy with its interval, calibration, confusions, and the paired comparison."""
+"""What predictions are judged by: accuracy with its interval, confusions, and the paired comparison."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from digit_recognizer.console import show_as_text
 from digit_recognizer.data.labels import DIGITS
-
-if TYPE_CHECKING:
-    import pandas as pd
+from digit_recognizer.evaluation.calibration import compute_calibration_error
 
 CONFIDENCE = 0.95
-CALIBRATION_BINS = 15  # the usual number since Guo et al. 2017
 
 
 @dataclass(frozen=True)
@@ -163,53 +160,6 @@ def compute_accuracy_interval(correct: int, rows: int) -> tuple[float, float]:
     low = betaincinv(correct, rows - correct + 1, tail) if correct else 0.0
     high = betaincinv(correct + 1, rows - correct, 1 - tail) if correct < rows else 1.0
     return float(low), float(high)
-
-
-def tabulate_calibration(probabilities: np.ndarray, labels: np.ndarray) -> "pd.DataFrame":
-    """Compare how sure predictions are with how often they are right, in equal bins of the probability.
-
-    Arguments as of `compute_calibration_error`, whose bins these are.
-
-    Returns:
-        A row per bin that holds predictions, in ascending order: low and high, its ends; rows, how many it holds;
-        confidence, their mean probability; accuracy, the share that is right.
-    """
-    import pandas as pd
-
-    confidence = probabilities.max(axis=1)
-    frame = pd.DataFrame({
-        "bin": _find_bins(confidence),
-        "confidence": confidence.astype(np.float64),
-        "accuracy": (probabilities.argmax(axis=1) == labels).astype(np.float64),
-    })  # fmt: skip
-    table = frame.groupby("bin").agg(
-        rows=("bin", "size"), confidence=("confidence", "mean"), accuracy=("accuracy", "mean")
-    )
-    ends = {"low": table.index / CALIBRATION_BINS, "high": (table.index + 1) / CALIBRATION_BINS}
-    return pd.DataFrame(ends, index=table.index).join(table).reset_index(drop=True)
-
-
-def _find_bins(confidence: np.ndarray) -> np.ndarray:
-    bins: np.ndarray = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    return bins
-
-
-def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Expected calibration error (Guo et al. 2017): mean gap between confidence and accuracy over equal-width bins.
-
-    Args:
-        probabilities: float (n, classes), rows sum to 1.
-        labels: int (n,).
-
-    Returns:
-        0 for a model that is right just as often as it claims; at most 1.
-    """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    gaps = np.bincount(
-        _find_bins(confidence), weights=right - confidence.astype(np.float64), minlength=CALIBRATION_BINS
-    )
-    return float(np.abs(gaps).sum() / len(labels))
 
 
 def count_confusions(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:

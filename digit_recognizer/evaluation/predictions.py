@@ -27,6 +27,7 @@ from digit_recognizer.data.frames import TableSource, read_test_table, read_trai
 from digit_recognizer.data.labels import DIGITS, load_label_set
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
+from digit_recognizer.evaluation.calibration import apply_temperature, calibrate
 from digit_recognizer.evaluation.metrics import Comparison, Score, compare_predictions, evaluate
 from digit_recognizer.io import numpy_defaults, remove_claimed, write_json, write_text
 from digit_recognizer.records import CONFIG, METRICS
@@ -406,6 +407,10 @@ def ensemble(
     predicted = combine([member.test for member in loaded], method, weights)
     held_out = find_held_out_rows(oof)
     fold_of_row = np.where(held_out, 0, -1).astype(np.int16)
+    temperature = None
+    if table is not None and held_out.any() and method != "vote":  # shares of votes stay what they are
+        oof, temperature = calibrate(oof, table.labels, held_out)
+        predicted = apply_temperature(predicted, temperature)
     with _open_run(config) as run:
         found = score = None
         if table is not None and held_out.any():
@@ -431,7 +436,8 @@ def ensemble(
         write_text(run.path / LOG, clean_lines(f"{result}\n"))
         metrics = _describe_metrics(result, found, provenance, time.perf_counter() - started)
         classes = {} if label_set == DIGITS else {LABEL_SET: label_set.to_json()}
-        write_json(run.path / METRICS, {**metrics, **classes})
+        calibration = {} if temperature is None else {"temperature": temperature}
+        write_json(run.path / METRICS, {**metrics, **calibration, **classes})
         write_submission(path, predicted.argmax(axis=1), rows or len(predicted), provenance)
     return result
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from digit_recognizer.data.dataset import TrainTable, load_test
 from digit_recognizer.errors import InputError
-from digit_recognizer.evaluation.metrics import CONFIDENCE, Score, count_confusions, evaluate, tabulate_calibration
+from digit_recognizer.evaluation.calibration import tabulate_calibration
+from digit_recognizer.evaluation.metrics import CONFIDENCE, Score, count_confusions, evaluate
 from digit_recognizer.evaluation.predictions import load_run_for
 from digit_recognizer.reporting.html import Section
 from digit_recognizer.reporting.plots import (
@@ -154,8 +155,11 @@ def describe_calibration(run: ExaminedRun, labels: np.ndarray, folder: Path) -> 
         f"The expected calibration error is {run.score.calibration_error:.4f}: the mean distance of the predicted "
         f"probability from the share that is right. Predictions are {verdict}, by {abs(gap):.4f} on average."
     )
-    if gap < 0 and (smoothing := run.config.get("label_smoothing")):
-        words += f" Label smoothing, here {smoothing:g}, lowers them on purpose."
+    if temperature := run.metrics.get("temperature"):
+        words += (
+            f" They are calibrated: the logarithms of what the models say are divided by {temperature:.2f}, the "
+            "temperature, which is chosen for each row on others."
+        )
     table = [("probability", "rows", "mean probability", "share that is right", "difference")]
     for one in found.itertuples():
         shares = (f"{one.confidence:.4f}", f"{one.accuracy:.4f}", f"{one.accuracy - one.confidence:+.4f}")

@@ -55,6 +55,7 @@ from digit_recognizer.errors import (
     WriteError,
     reading_its_own_files,
 )
+from digit_recognizer.evaluation.calibration import apply_temperature, calibrate
 from digit_recognizer.evaluation.metrics import Score, evaluate
 from digit_recognizer.io import (
     check_free_disk,
@@ -398,14 +399,9 @@ class CVSetup:
         return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
 
     @property
-    def refits(self) -> list[int]:
-        """The numbers of the models fitted on all rows: they go on after those of the folds."""
-        return list(range(self.config.folds, self.config.folds + self.config.refit))
-
-    @property
-    def submitted(self) -> list[int]:
+    def submitted(self) -> Sequence[int]:
         """The models whose average is submitted."""
-        return self.refits or self.folds
+        return self.config.refits or self.folds
 
 
 @dataclass(frozen=True)
@@ -446,7 +442,7 @@ def train_folds(
     """
     config, state = setup.config, run.state
     epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
-    unfinished = [*setup.folds, *setup.refits][state.finished_folds :]
+    unfinished = [*setup.folds, *config.refits][state.finished_folds :]
     sessions = [TrainingSession(fold=fold) for fold in unfinished]
     if sessions:  # only the first of these folds can have been interrupted
         sessions[0] = replace(sessions[0], resume_from=state.training)
@@ -557,15 +553,17 @@ def _finalize(run: Run, setup: CVSetup, dataset: Dataset, trackers: Trackers) ->
     state = run.state
     if not np.isfinite(state.oof[setup.fold_of_row >= 0]).all():  # it counts a fold as finished that is not
         raise UnusableRunError("run.state_of_another_model")
-    run.write_array("oof_probabilities", state.oof)
-    run.write_array("test_probabilities", state.test)
-    score = evaluate(state.oof, dataset.labels, setup.fold_of_row, dataset.class_names)
-    metrics = collect_metrics(run, setup, dataset, score)
+    oof, temperature = calibrate(state.oof, dataset.labels, setup.fold_of_row >= 0)
+    test = apply_temperature(state.test, temperature)
+    run.write_array("oof_probabilities", oof)
+    run.write_array("test_probabilities", test)
+    score = evaluate(oof, dataset.labels, setup.fold_of_row, dataset.class_names)
+    metrics = {**collect_metrics(run, setup, dataset, score), "temperature": temperature}
     if dataset.has_all_test_rows:
         provenance = make_provenance(run.path, run.command, setup.environment["commit"], metrics)
-        metrics["submission"] = str(write_run_submission(run, setup.config, dataset, provenance))
+        metrics["submission"] = str(write_run_submission(run, setup.config, dataset, provenance, test))
     metrics["elapsed_seconds"] = run.elapsed_seconds
-    result = read_result(FinishedRun(run.path, metrics, state.oof, state.test, setup.fold_of_row, dataset.labels))
+    result = read_result(FinishedRun(run.path, metrics, oof, test, setup.fold_of_row, dataset.labels))
     run.log(format_result(result))
     trackers.log_result(metrics)  # before metrics.json, so that a run killed in between logs it again
     write_json(run.path / METRICS, metrics)
@@ -603,8 +601,13 @@ def explain_ineligible(config: RunConfig, dataset: Dataset) -> str | None:
     return dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
 
 
-def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenance: Provenance) -> Path:
-    """Write the submission. The checkpoint names its path first, so that a resumed run recognizes its own file."""
+def write_run_submission(
+    run: Run, config: RunConfig, dataset: Dataset, provenance: Provenance, probabilities: np.ndarray
+) -> Path:
+    """Write the submission of test probabilities.
+
+    The checkpoint names its path first, so that a resumed run recognizes its own file.
+    """
     state = run.state
     if state.submission and is_own_place(run.path, Path(state.submission), config.submission):
         path = Path(state.submission)
@@ -620,7 +623,7 @@ def write_run_submission(run: Run, config: RunConfig, dataset: Dataset, provenan
             state.submission = str(path)
             run.save_checkpoint()
         try:
-            write_submission(path, state.test.argmax(axis=1), dataset.test_row_count, provenance)
+            write_submission(path, probabilities.argmax(axis=1), dataset.test_row_count, provenance)
             return path
         except FileExistsError:  # it was free before training
             taken, path = path, find_free_path(path.parent, path.stem, *SUFFIXES)

@@ -6,7 +6,7 @@ runs/<time>-<model>/
     folds.npy                 int16 (n,): the fold in which each row was held out; -1 for never (`train`)
     labels.npy                int8 (n,): the labels of the rows, by which the probabilities are scored when read again
     history.csv               one line per fold and epoch: fold, epoch, loss, accuracy, val_loss, …, lr, seconds
-    oof_probabilities.npy     float32 (n, classes); NaN in rows that were never held out (`train`)
+    oof_probabilities.npy     float32 (n, classes), calibrated; NaN in rows that were never held out (`train`)
     test_probabilities.npy    float32 (m, classes), mean over the models that are submitted: the folds' or the refits
     metrics.json              the score, its interval, hashes of the data, seconds, names of classes other than digits
     models/fold<k>.safetensors  the weights of the trained models; of those fitted on all rows: refit<k>
@@ -14,8 +14,8 @@ runs/<time>-<model>/
     log.txt                   what was printed
     .lock                     empty; held by the process at work, it keeps a second one out
 
-`ensemble` leaves config.json, folds.npy (0 or -1), labels.npy, both arrays of probabilities (float64), metrics.json and
-log.txt.
+`ensemble` leaves config.json, folds.npy (0 or -1), labels.npy, both arrays of probabilities (float64 of a vote),
+metrics.json and log.txt.
 A run of a model's file has a copy of it, which config.json names and from then on the run uses. `train` adds
 learning_curves.png, `--tensorboard` a folder tensorboard/ of event files, and MLflow, where it is in use,
 mlflow.json with the run's id there. A run under way also has state.safetensors and the generation before it (see
@@ -506,6 +506,7 @@ class CVResult:
         untrained_accuracy: of that model on the holdout before its first step; None of a cross-validation.
         labels: int64 (n,) of the training rows; None of a run that was read without its data.
         refit: how many models fitted on all rows make the submission; 0: the folds' models make it.
+        temperature: what the logarithms of all its probabilities were divided by, to calibrate them; 1 of an older run.
 
     Example:
         >>> result = dr.cross_validate("dense", "input/train.csv", "input/test.csv", folds=2, epochs=1)
@@ -525,6 +526,7 @@ class CVResult:
     untrained_accuracy: float | None = None
     labels: np.ndarray | None = field(default=None, repr=False)
     refit: int = 0
+    temperature: float = 1.0
 
     _repr_pretty_ = show_as_text
 
@@ -666,4 +668,5 @@ def read_result(run: FinishedRun, labels: np.ndarray | None = None) -> CVResult:
         untrained_accuracy=metrics.get("untrained_accuracy"),
         labels=labels,
         refit=metrics.get("refit", 0),
+        temperature=metrics.get("temperature", 1.0),
     )

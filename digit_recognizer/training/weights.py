@@ -21,12 +21,15 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from digit_recognizer.config import FUNCTION, RunConfig
+from digit_recognizer.config import FUNCTION, Preprocess, RunConfig
+from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.errors import InputError, WriteError
+from digit_recognizer.evaluation.calibration import apply_temperature
 from digit_recognizer.io import read_bytes
 from digit_recognizer.models import construct_model, read_options
 from digit_recognizer.training.hardware import precision_policy
-from digit_recognizer.training.run import METRICS, find_fold_weights, load_metrics, load_run_config
+from digit_recognizer.training.run import METRICS, find_weights, load_metrics, load_run_config
+from digit_recognizer.training.trainer import predict_probabilities
 
 HEADER_BYTES_PER_ARRAY = 512  # name, dtype, shape and place of an array in the header; ours take about 100
 
@@ -153,22 +156,41 @@ def _hash_arrays(arrays: dict[str, np.ndarray]) -> str:
 
 
 @dataclass(frozen=True)
-class FoldModels:
+class TrainedModels:
     """Trained models of a run.
 
     Attributes:
-        models: uncompiled, from float32 (n, 28, 28, 1) in [0, 1] to probabilities (n, 10); one per fold, in order.
-        config: of the run. Its `preprocess` must be applied to every image first.
+        models: uncompiled, from float32 (n, 28, 28, 1) in [0, 1] to probabilities (n, 10), in order.
+        preprocessing: what is done to every image first, for each model.
+        temperature: what the logarithms of their mean probabilities are divided by, so that they are calibrated.
+        config: of the run.
         precision: in which they were trained and predict: float32, bfloat16 or float16.
     """
 
     models: tuple[keras.Model, ...]
+    preprocessing: tuple[Preprocess, ...]
+    temperature: float
     config: RunConfig
     precision: str
 
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Predict images as the run predicts test rows.
 
-def load_fold_models(path: Path | str, folds: Sequence[int] | None = None) -> FoldModels:
-    """Build the models of a finished run of cv or train, and load their weights.
+        Args:
+            images: uint8 (n, 28, 28, 1), 0 = paper, 255 = ink.
+
+        Returns:
+            float32 (n, 10), the calibrated mean over the models; rows sum to 1.
+        """
+        each = [
+            predict_probabilities(model, preprocess_images(images, preprocess), self.config.tta)
+            for model, preprocess in zip(self.models, self.preprocessing, strict=True)
+        ]
+        return apply_temperature(np.mean(each, axis=0), self.temperature)
+
+
+def load_fold_models(path: Path | str, folds: Sequence[int] | None = None) -> TrainedModels:
+    """Build the models of the folds of a finished run of cv or train, and load their weights.
 
     Args:
         path: the run folder.
@@ -184,21 +206,47 @@ def load_fold_models(path: Path | str, folds: Sequence[int] | None = None) -> Fo
         True
     """
     path = Path(path).expanduser()
+    config, metrics = _read_run(path)
+    return _load_models(path, config, metrics, _list_folds(config, metrics) if folds is None else folds)
+
+
+def load_submitted_models(path: Path | str) -> TrainedModels:
+    """Build the models whose mean a finished run submits: those fitted on all rows, or else those of the folds.
+
+    Arguments and errors as of `load_fold_models`.
+    """
+    path = Path(path).expanduser()
+    config, metrics = _read_run(path)
+    return _load_models(path, config, metrics, config.refits or _list_folds(config, metrics))
+
+
+def _read_run(path: Path) -> tuple[RunConfig, dict[str, Any]]:
     config, _ = load_run_config(path, "cv", "train")
     metrics = load_metrics(path)
     if "precision" not in metrics:
         raise InputError("run.metric_missing", path=path / METRICS, column="precision")
-    if folds is None:
-        folds = range(1 if metrics.get("single_split") else config.folds)
-    files = [find_fold_weights(path, fold) for fold in folds]
+    return config, metrics
+
+
+def _list_folds(config: RunConfig, metrics: dict[str, Any]) -> Sequence[int]:
+    return range(1 if metrics.get("single_split") else config.folds)
+
+
+def _load_models(path: Path, config: RunConfig, metrics: dict[str, Any], numbers: Sequence[int]) -> TrainedModels:
+    """Load models by their numbers: of folds and, from `config.folds` on, of those fitted on all rows."""
+    files = [find_weights(path, number, config) for number in numbers]
     if missing := next((file for file in files if not file.is_file()), None):
         raise InputError("run.fold_model_missing", path=missing)
-    return FoldModels(
-        tuple(_load_fold_model(config, metrics["precision"], file) for file in files), config, metrics["precision"]
+    return TrainedModels(
+        models=tuple(_load_model(config, metrics["precision"], file) for file in files),
+        preprocessing=tuple(config.choose_preprocessing(number) for number in numbers),
+        temperature=metrics.get("temperature", 1.0),
+        config=config,
+        precision=metrics["precision"],
     )
 
 
-def _load_fold_model(config: RunConfig, precision: str, weights: Path) -> keras.Model:
+def _load_model(config: RunConfig, precision: str, weights: Path) -> keras.Model:
     """A model of the run with the weights of a file, in the precision in which the run made its predictions."""
     options: dict[str, Any] = read_options(config.model, config.model_args)
     with precision_policy(precision):

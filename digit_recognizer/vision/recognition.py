@@ -28,6 +28,7 @@ from digit_recognizer.data.dataset import load_test, load_train, pixels_to_image
 from digit_recognizer.data.labels import DIGITS, MNIST, parse_label_set
 from digit_recognizer.data.pixels import compare_means
 from digit_recognizer.errors import InputError, explain_defect, require
+from digit_recognizer.evaluation.calibration import apply_temperature
 from digit_recognizer.io import check_writable_folder, numpy_defaults, write_atomically, write_csv
 from digit_recognizer.records import METRICS
 from digit_recognizer.training.run import (
@@ -199,13 +200,13 @@ class Classifier:
 
     Attributes:
         models: from float32 (n, 28, 28, 1) in [0, 1] to probabilities of the classes, and perhaps of none of them.
-        preprocess: what is done to every image first, as in the run that the models come from.
-        temperature: what the logarithms of probabilities are divided by, so that they are calibrated.
+        preprocessing: what is done to every image first, for each model, as in the run that they come from.
+        temperature: what the logarithms of their mean probabilities are divided by, so that they are calibrated.
         names: of the classes: ten digits, or letters.
     """
 
     models: "tuple[keras.Model | NeighbourModel, ...]"
-    preprocess: Preprocess = "none"
+    preprocessing: tuple[Preprocess, ...] = ("none",)
     temperature: float = 1.0
     names: tuple[str, ...] = DIGITS.names
 
@@ -221,15 +222,14 @@ class Classifier:
             float32 (n, classes + 1), rows sum to 1: the classes, then none of them (no digit), which is 0 where the
             models do not know it.
         """
-        padded = np.zeros((-(-len(images) // BATCH) * BATCH, *images.shape[1:]), np.float32)
-        padded[: len(images)] = preprocess_images(images, self.preprocess).astype(np.float32) / 255
-        total = np.zeros((len(images), len(self.names) + 1))
-        for model in self.models:
+        each = []
+        for model, preprocess in zip(self.models, self.preprocessing, strict=True):
+            padded = np.zeros((-(-len(images) // BATCH) * BATCH, *images.shape[1:]), np.float32)
+            padded[: len(images)] = preprocess_images(images, preprocess).astype(np.float32) / 255
             batches = [model.predict_on_batch(batch) for batch in np.split(padded, len(padded) // BATCH)]
-            found = np.concatenate(batches)[: len(images)].astype(np.float64)
-            calibrated = np.maximum(found, 1e-12) ** (1 / self.temperature)
-            total[:, : found.shape[1]] += calibrated / calibrated.sum(axis=1, keepdims=True)
-        return (total / max(1, len(self.models))).astype(np.float32)
+            each.append(np.concatenate(batches)[: len(images)])
+        found = apply_temperature(np.mean(each, axis=0), self.temperature)
+        return np.pad(found, ((0, 0), (0, len(self.names) + 1 - found.shape[1])))
 
 
 def load_classifier(run: Path | None, classifier: ClassifierName | None = None) -> "Classifier | PhotographClassifier":
@@ -260,16 +260,16 @@ def load_classifier(run: Path | None, classifier: ClassifierName | None = None) 
         if transfer.of_photographs:
             return transferred.load_photograph_classifier(transfer, chosen)
         letters = transferred.load_letter_classifier(transfer, chosen)
-        return Classifier((letters,), transfer.preprocess, names=transfer.classes)
+        return Classifier((letters,), (transfer.preprocess,), names=transfer.classes)
     metrics = load_metrics(run)
     label_set = parse_label_set(metrics[LABEL_SET], run / METRICS) if LABEL_SET in metrics else DIGITS
     if label_set.key not in (DIGITS.key, MNIST.key):  # clothes or kana would be shown as digits
         raise InputError("predict.not_digits", path=run, received=label_set.key)
     import_keras()
-    from digit_recognizer.training.weights import load_fold_models
+    from digit_recognizer.training.weights import load_submitted_models
 
-    trained = load_fold_models(run)
-    return Classifier(trained.models, trained.config.preprocess)
+    trained = load_submitted_models(run)
+    return Classifier(trained.models, trained.preprocessing, trained.temperature)
 
 
 # Predict pictures: find the glyphs, classify them, split what touches and join what is broken.
@@ -641,14 +641,12 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
     for note in (*test.notes, *_compare_with_training(run, finished.metrics["train_sha256"], test.pixels)):
         print_line(f"note: {table}: {note}")
     import_keras()
-    from digit_recognizer.training.trainer import predict_probabilities
-    from digit_recognizer.training.weights import load_fold_models
+    from digit_recognizer.training.weights import load_submitted_models
 
     result = read_result(finished)
-    trained = load_fold_models(run)
-    images = preprocess_images(pixels_to_images(test.pixels), trained.config.preprocess)
-    each = [predict_probabilities(model, images, trained.config.tta) for model in trained.models]
-    probabilities = np.mean(each, axis=0)
+    trained = load_submitted_models(run)
+    images = pixels_to_images(test.pixels)
+    probabilities = trained.predict(images)
     check_probabilities(run / "models", probabilities)
     own = finished.metrics["test_sha256"] == test.sha256
     kept = finished.test_probabilities
