@@ -29,6 +29,7 @@ LAYERS = {
     "records": 0,
     "data": 1,
     "competition": 1,
+    "evaluation.calibration": 1,
     "evaluation.metrics": 1,
     "vision": 1,
     "models": 2,

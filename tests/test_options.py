@@ -50,8 +50,8 @@ def test_a_wrong_pair_is_refused(pairs, code):
 
 
 def test_a_model_without_options_takes_none():
-    with expect_error("models.option_unknown", received="a=1", help="--model champion has no options"):
-        read_options("champion", ("a=1",))
+    with expect_error("models.option_unknown", received="a=1", help="--model baseline has no options"):
+        read_options("baseline", ("a=1",))
 
 
 @pytest.mark.parametrize(

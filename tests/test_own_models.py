@@ -88,10 +88,8 @@ def test_a_file_is_a_model_in_the_shell_and_resumes_from_its_copy(mine, tiny_dir
     # a run predicts with the code that it was trained with, wherever it lies
     shutil.rmtree(mine.parent)
     shutil.move("whole", "elsewhere")
-    models = dr.load_fold_models(Path("elsewhere")).models
-    images = dr.load_test(tiny_dir / "test.csv").images / np.float32(255)
-    mean = np.mean([model.predict(images, verbose=0) for model in models], axis=0)
-    assert mean == pytest.approx(np.load("elsewhere/test_probabilities.npy"), abs=1e-5)
+    predicted = dr.load_fold_models(Path("elsewhere")).predict(dr.load_test(tiny_dir / "test.csv").images)
+    assert predicted == pytest.approx(np.load("elsewhere/test_probabilities.npy"), abs=1e-5)
     # but not the code of somebody else, until it is named
     (find_cache_dir() / "models.json").unlink()
     _own._named.clear(), _own._modules.clear()

@@ -10,25 +10,28 @@ cores.
 from typing import Any
 
 from digit_recognizer.models.champion import PRESET as CHAMPION_PRESET
+from digit_recognizer.models.champion import Options
 
 PRESET: dict[str, Any] = CHAMPION_PRESET
 
 
-def build(input_shape: tuple[int, int, int], classes: int) -> Any:
+def build(input_shape: tuple[int, int, int], classes: int, options: Options) -> Any:
     """Build the residual model."""
     import keras
+    from keras import layers
 
     from digit_recognizer.models._blocks import conv_bn_relu, global_average_and_max_pool, softmax_output
 
     inputs = keras.Input(input_shape, name="images")
-    # stem: 28 px to 12
-    outputs = conv_bn_relu(inputs, 32, 5, "stem", padding="valid", downsample="pool")
-    # block 1: 12 px
+    outputs = layers.Cropping2D(options.crop_px, name="crop")(inputs) if options.crop_px else inputs
+    # stem: 28 px to 12, or 24 px to 10
+    outputs = conv_bn_relu(outputs, 32, 5, "stem", padding="valid", downsample="pool")
+    # block 1: 12 px, or 10
     outputs = _add_residual(outputs, "block1_residual")
-    # block 2: 12 px to 6
+    # block 2: to 6 px, or 5
     outputs = conv_bn_relu(outputs, 64, 3, "block2", downsample="pool")
     outputs = _add_residual(outputs, "block2_residual")
-    # block 3: 6 px
+    # block 3
     outputs = conv_bn_relu(outputs, 128, 3, "block3")
     outputs = _add_residual(outputs, "block3_residual")
     # head
