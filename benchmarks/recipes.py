@@ -86,7 +86,7 @@ def train_once(config: RunConfig, folder: Path) -> Evaluated:
     fingerprint = take_fingerprint(config, dataset)
     environment = json.dumps([fingerprint, hash_file(Path(__file__))])
     key = hashlib.sha256(environment.encode()).hexdigest()[:16]
-    path = folder / f"{config.model}-{key}.npz"
+    path = folder / f"{config.model_name}-{key}.npz"
     if path.exists():
         with np.load(path) as kept:
             return Evaluated(kept["rows"], kept["wrong"], float(kept["seconds"]))

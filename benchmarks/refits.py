@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import digit_recognizer as dr
-from digit_recognizer.data.dataset import load_train, pixels_to_images
+from digit_recognizer.data.dataset import TrainTable, load_train, pixels_to_images
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.evaluation.calibration import apply_temperature, compute_calibration_error
 from digit_recognizer.evaluation.metrics import compare_predictions
@@ -65,7 +65,7 @@ def main() -> None:
     print(f"calibration error of {REFITS} refits with the temperatures of the folds ({temperatures}): {error:.5f}")
 
 
-def predict_other_half(chosen: argparse.Namespace, train: dr.TrainTable, is_test: np.ndarray, half: int) -> tuple:
+def predict_other_half(chosen: argparse.Namespace, train: TrainTable, is_test: np.ndarray, half: int) -> tuple:
     """Probabilities (models, versions, rows, classes) of one half by models of the other; temperature; seconds."""
     from digit_recognizer.data.augmentation import preprocess_images
     from digit_recognizer.training.trainer import make_versions, predict_probabilities
