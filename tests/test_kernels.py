@@ -125,6 +125,9 @@ def test_a_notebook_of_another_model_shows_its_file():
     cells = nbformat.read(folder / "notebook.ipynb", as_version=4).cells
     (code,) = [cell.source for cell in cells if "def build_model" in cell.source]
     assert "class Options" in code and "def build(" in code and "conv_bn_relu" not in code
+    namespace = {"__name__": "cell"}
+    exec(code, namespace)
+    assert namespace["build_model"]().count_params() == 21_840
     (settings,) = [cell.source for cell in cells if cell.source.startswith("FOLDS")]
     assert 'OPTIMIZER, LEARNING_RATE, WEIGHT_DECAY = "muon"' in settings
     assert "digit_recognizer/models/_blocks.py" in read_package(folder)
