@@ -42,7 +42,7 @@ SUBMISSIONS: dict[str, tuple[str, Callable[[], object], Expected]] = {
     "folder": ("one.csv", lambda: Path("one.csv").mkdir(), EXISTS),
     "FIFO": ("pipe.csv", lambda: os.mkfifo("pipe.csv"), EXISTS),
     "/dev/full": ("/dev/full", nothing, SUFFIX),
-    "nameless": ("", nothing, SUFFIX),
+    "nameless": ("", nothing, expect("cli.value")),
     "no .csv": ("new.txt", nothing, SUFFIX),
     "below a file": ("mine.csv/new.csv", nothing, NO_FOLDER),
     "far below a file": ("mine.csv/a/b/new.csv", nothing, NO_FOLDER),

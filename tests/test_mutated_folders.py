@@ -156,7 +156,7 @@ def test_an_ineligible_submission_copied_without_its_note_is_known_again(place):
     assert "no run in runs/ made these rows" in _describe_unknown(copy)
     note = Provenance(model="m", command="c", commit=None, train_sha256=None, test_sha256=None, oof_accuracy=None,
                       ineligible="a leak")  # fmt: skip
-    write_submission(Path("submissions/mine.csv"), labels, len(labels), note)
+    write_submission(Path("submissions/leaked.csv"), labels, len(labels), note)
     assert load_submission(copy).provenance.ineligible == "a leak"
 
 

@@ -257,14 +257,13 @@ def describe_recipe(model: str) -> dict[str, Any]:
     names = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "label_smoothing", "tta")
     return {
         **{name: getattr(config, name) for name in names},
-        "tta": min(config.tta, 9),  # shifts alone: the maps of 11 would take a page to show
         "model": model,
         "options": f", Options({', '.join(config.model_args)})" if hasattr(module, "Options") else "",
         "augment": config.augmentation != "none",
         "optimizer_words": {"muon": "Muon, which treats a convolution as a matrix"}.get(
             config.optimizer, config.optimizer.capitalize()
         ),
-        "tta_words": f"{min(config.tta, 9)} times, moved by up to a pixel, and the mean counts" if config.tta > 1 else "once",
+        "tta_words": f"{config.tta} times, moved by up to a pixel, and the mean counts" if config.tta > 1 else "once",
         "model_text": "\n\n".join(text for text in paragraphs if text.startswith("Expect") or text == paragraphs[0]),
         "model_code": re.sub(r'^""".*?"""\n+', "", code, count=1, flags=re.DOTALL).strip(),
         "other": model != CHAMPION,

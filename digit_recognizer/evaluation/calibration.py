@@ -54,7 +54,7 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
     """Divide the logarithms of probabilities by a temperature; float32 (n, classes), rows sum to 1.
 
     Example:
-        >>> apply_temperature(np.array([[0.8, 0.2]]), 0.5).round(2).tolist()
+        >>> apply_temperature(np.array([[0.8, 0.2]]), 0.5).astype(float).round(2).tolist()
         [[0.94, 0.06]]
     """
     scaled = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST)) / temperature

@@ -81,7 +81,8 @@ def format_recipe(model: str) -> str:
     """
     defaults = RunConfig()
     changes = {name: value for name, value in load_preset(model).items() if value != getattr(defaults, name)}
-    return " ".join(f"{flag(name)} {value}" for name, value in changes.items())
+    texts = {name: " ".join(value) if isinstance(value, tuple) else value for name, value in changes.items()}
+    return " ".join(f"{flag(name)} {text}" for name, text in texts.items())
 
 
 if __name__ == "__main__":
