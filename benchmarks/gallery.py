@@ -23,7 +23,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
-from digit_recognizer.models import build_model, list_models
+from digit_recognizer.models import build_config, build_model, list_models, read_options
 from digit_recognizer.models.__main__ import load_results
 from digit_recognizer.reporting.plots import (
     ACCENT_COLOUR,
@@ -147,7 +147,8 @@ def list_blocks(model: Any) -> list[Block]:
 
 def draw_architecture(name: str, path: Path) -> int:
     """Draw the boxes of a model; returns its number of parameters."""
-    model = build_model(name, **WITHOUT_TRAINING.get(name, {}))
+    options = read_options(name, build_config(name).model_args)
+    model = build_model(name, **options, **WITHOUT_TRAINING.get(name, {}))
     blocks = list_blocks(model)
     figure = open_figure(WIDTH_INCHES, ROW_INCHES * (len(blocks) + 0.7))
     figure.set_layout_engine("none")
