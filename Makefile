@@ -1,5 +1,5 @@
 # make demo: from nothing to a cross-validated score and a submission, on bundled digits; installs no extra.
-# make test: what every change must pass, 7 minutes on 2 cores. make test-all: also the slow tests and the type checks.
+# make test: what every change must pass: 6 minutes on 2 cores, one of them to install. make test-all: also the slow tests and the type checks.
 # make docs: the site of docs/ in site/; a warning is an error. make figures: the pictures of README and docs, 10 minutes.
 # PYTHON=python3.12 make … chooses the interpreter.
 
