@@ -100,6 +100,12 @@ def test_calibration_changes_no_class_and_no_row_that_was_never_held_out():
     assert compute_calibration_error(calibrated[held_out], labels[held_out]) < 0.02
 
 
+@pytest.mark.parametrize("temperature", [0.05, 20.0])
+def test_classes_that_are_nearly_as_probable_keep_their_order(temperature):
+    almost = np.float32([[0.0, 0.49999997, 0.50000003], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]])
+    assert apply_temperature(almost, temperature).argmax(axis=1).tolist() == [2, 1, 2]
+
+
 def test_a_row_takes_no_part_in_its_own_temperature():
     probabilities, labels = draw_predictions(50, 1)
     other_label = labels.copy()

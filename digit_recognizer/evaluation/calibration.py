@@ -53,13 +53,19 @@ def find_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Divide the logarithms of probabilities by a temperature; float32 (n, classes), rows sum to 1.
 
+    The most probable class stays the most probable one, also where two become equal in float32.
+
     Example:
         >>> apply_temperature(np.array([[0.8, 0.2]]), 0.5).astype(float).round(2).tolist()
         [[0.94, 0.06]]
     """
     scaled = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST)) / temperature
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    found: np.ndarray = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    winners = probabilities.argmax(axis=1)
+    tied = np.flatnonzero(found.argmax(axis=1) != winners)
+    found[tied, winners[tied]] = np.nextafter(found[tied].max(axis=1), np.float32(1))
+    return found
 
 
 def calibrate(oof: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, float]:
