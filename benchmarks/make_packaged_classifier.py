@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--learning-rate", type=float, help="instead of the champion's")
     parser.add_argument("--start", type=Path, help="a classifier.safetensors to train on from, instead of from scratch")
+    parser.add_argument("--keep", type=float, default=0, help="share of the weights of --start in the mean of both")
     parser.add_argument("--output", type=Path, default=Path("runs/classifier"))
     chosen = parser.parse_args()
     commit = str(find_commit())  # now: the code may have moved on by the end
@@ -141,6 +142,9 @@ def main() -> None:
     keras.config.set_dtype_policy("float32")
     trained = build_model("champion", classes=NO_DIGIT + 1)
     trained.set_weights(model.get_weights())
+    if chosen.start and chosen.keep:
+        means = [chosen.keep * arrays[weight.path] + (1 - chosen.keep) * np.array(weight) for weight in trained.weights]
+        trained.set_weights(means)
     probabilities = predict_probabilities(trained, held_x)
     temperature = fit_temperature(probabilities, held_y)
     rows = int(held_out.sum())
@@ -150,7 +154,7 @@ def main() -> None:
         "command": "python -m benchmarks.make_packaged_classifier"
         + (
             f" --start {chosen.start.name} --epochs {chosen.epochs} --learning-rate {learning_rate}"
-            * bool(chosen.start)
+            f" --keep {chosen.keep:g}" * bool(chosen.start)
         ),
         "start": hash_file(chosen.start) if chosen.start else "",
         "commit": commit,

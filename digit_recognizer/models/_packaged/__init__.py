@@ -21,7 +21,7 @@ WEIGHTS = Path(__file__).with_name("champion.safetensors")
 CLASSIFIER_WEIGHTS = Path(__file__).with_name("classifier.safetensors")
 CARD = Path(__file__).with_name("MODEL_CARD.md")
 WEIGHTS_SHA256 = "965067f3c6b162e72dc59f86049d968d1e7d1704117d737a06c5cd20b61d371a"
-CLASSIFIER_SHA256 = "327c70195450d968696ebf30772f6264277cf97e6bdc34941646c9e4aad68f79"
+CLASSIFIER_SHA256 = "ee0c31918cc92c68a5138ba24d5e7ae182f9f9243d08f88eb3567ee3b076fbea"
 
 
 def load_pretrained() -> "keras.Model":
