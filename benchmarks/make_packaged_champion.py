@@ -1,6 +1,6 @@
 """Make the packaged champion from a champion run: the model of its first fold.
 
-    python -m digit_recognizer.cv --model champion --run-dir runs/champion
+    python -m digit_recognizer.cv --model champion --model-args crop_px=0 --epochs 16 --run-dir runs/champion
     python benchmarks/make_packaged_champion.py runs/champion
 
 The first fold was chosen before any was measured: the accuracy of the best of five would be too high. The accuracy in
@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from digit_recognizer.data.dataset import load_dataset
 from digit_recognizer.io import hash_file, read_json, write_atomically
-from digit_recognizer.models import build_model
+from digit_recognizer.models import build_model, read_options
 from digit_recognizer.models._packaged import ARCHITECTURE, WEIGHTS
 from digit_recognizer.training.run import load_config, load_run_config
 from digit_recognizer.training.trainer import predict_probabilities
@@ -33,6 +33,8 @@ def main() -> None:
     config, _ = load_run_config(path, "cv")
     if config.model != ARCHITECTURE:
         raise SystemExit(f"{path} is of {config.model}; the packaged model is a {ARCHITECTURE}.")
+    if read_options(config.model, config.model_args).get("crop_px"):
+        raise SystemExit(f"{path} is of a cropped champion; the packaged one sees all 28 px.")
     environment = read_json(path / "environment.json")
     dataset = load_dataset(config)
     if config.preprocess != "none" or dataset.train_sha256 != environment["fingerprint"]["train.csv"]:

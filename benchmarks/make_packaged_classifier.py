@@ -29,6 +29,7 @@ from digit_recognizer.competition.submissions import find_commit
 from digit_recognizer.data.augmentation import POLICIES, build_augment
 from digit_recognizer.data.dataset import load_dataset, load_train, pixels_to_images
 from digit_recognizer.data.splits import assign_folds
+from digit_recognizer.evaluation.calibration import find_temperature
 from digit_recognizer.io import hash_file, write_atomically
 from digit_recognizer.models import build_config, build_model
 from digit_recognizer.models._packaged import CLASSIFIER_WEIGHTS
@@ -85,16 +86,6 @@ def make_pool(
     return np.concatenate(made), np.concatenate([labels, *(chunk[1] for chunk in chunks)])
 
 
-def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature with the least cross-entropy (Guo, Pleiss, Sun and Weinberger 2017, section 4.2)."""
-    losses = {}
-    for temperature in np.arange(0.2, 1.5, 0.05):
-        sharpened = np.maximum(probabilities.astype(float), 1e-12) ** (1 / temperature)
-        own = sharpened[np.arange(len(labels)), labels] / sharpened.sum(axis=1)
-        losses[float(temperature)] = -np.log(np.maximum(own, 1e-12)).mean()
-    return min(losses, key=lambda temperature: losses[temperature])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input-dir", type=Path, default=Path("input"))
@@ -146,7 +137,7 @@ def main() -> None:
         means = [chosen.keep * arrays[weight.path] + (1 - chosen.keep) * np.array(weight) for weight in trained.weights]
         trained.set_weights(means)
     probabilities = predict_probabilities(trained, held_x)
-    temperature = fit_temperature(probabilities, held_y)
+    temperature = find_temperature(probabilities, held_y)
     rows = int(held_out.sum())
     right = probabilities.argmax(axis=1) == held_y
     digits = held_y < NO_DIGIT
