@@ -28,23 +28,24 @@ _bars: "weakref.WeakSet[tqdm[Any]]" = weakref.WeakSet()
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM, as a batch queue or a container sends it: the process ends as tidily as by Ctrl-C."""
+    """SIGTERM, as a batch queue sends it, or SIGHUP, as a closed terminal does: it ends as tidily as by Ctrl-C."""
 
 
 @contextlib.contextmanager
 def raise_on_signals() -> Iterator[None]:
-    """Inside, SIGINT raises KeyboardInterrupt and SIGTERM `TerminatedError`; the handlers of before are restored."""
+    """Inside, SIGINT raises KeyboardInterrupt, SIGTERM and SIGHUP `TerminatedError`; then the old handlers are back."""
 
     def interrupt(number: int, frame: object) -> None:
-        _pending.append(TerminatedError() if number == signal.SIGTERM else KeyboardInterrupt())
+        _pending.append(KeyboardInterrupt() if number == signal.SIGINT else TerminatedError())
         raise _pending[-1]
 
     if threading.current_thread() is not threading.main_thread():  # only there may they be set
         yield
         return
     _pending.clear()
-    # a shell's background job ignores Ctrl-C, and must keep ignoring it
-    wanted = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
+    signals = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])  # not on Windows
+    # a shell's background job ignores Ctrl-C, and one of nohup SIGHUP; they must keep ignoring it
+    wanted = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in wanted}
     try:
         yield

@@ -149,6 +149,7 @@ def test_resume_takes_the_flags_of_machines_alone():
     [
         (signal.SIGINT, 130, "test_cli: interrupted; resume with: that\n"),
         (signal.SIGTERM, 143, "test_cli: terminated; resume with: that\n"),
+        (signal.SIGHUP, 143, "test_cli: terminated; resume with: that\n"),  # the terminal was closed
     ],
 )
 def test_signals_end_a_command_in_one_line_with_the_shells_exit_code(sent, code, line, capsys):
