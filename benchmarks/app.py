@@ -40,7 +40,7 @@ from browser import Browser  # noqa: E402 (a module of the tests: its folder is 
 
 PARTS = ("latency", "digits", "uploads", "visitors", "soak")
 STROKES, DIGITS, VISITORS, READS = 100, 200, 8, 25
-MOST_MS, LEAST_RIGHT, MOST_GROWTH_MB = 150, 0.98, 150
+MAX_MS, MIN_RIGHT, MAX_GROWTH_MB = 150, 0.98, 150
 MB = 1 << 20
 JSON = {"content-type": "application/json"}
 
@@ -198,7 +198,7 @@ def measure_latency(app: App, rounds: int = 3) -> bool:
         lowest = min(lowest, most)
         load = f"{os.getloadavg()[0]:.1f}"
         print(f"| {number + 1} | {median:.0f} | {most:.0f} | {max(waits):.0f} | {load} |", flush=True)
-    return bool(lowest <= MOST_MS)
+    return bool(lowest <= MAX_MS)
 
 
 def measure_digits(app: App, pictures: Path) -> bool:
@@ -223,7 +223,7 @@ def measure_digits(app: App, pictures: Path) -> bool:
             ImageDraw.Draw(sheet).text((at[0] + 4, at[1] + 236), f"{drawing.digit} is read as {found!r}", fill=0)
         sheet.save(pictures / "wrong.png")
         print(f"{pictures / 'wrong.png'} shows the others.")
-    return share >= LEAST_RIGHT
+    return share >= MIN_RIGHT
 
 
 # Hostile uploads
@@ -383,7 +383,7 @@ def measure_uploads(app: App) -> bool:
         f"\n{len(good) + len(attacks)} uploads and requests; afterwards the app {'reads on' if alive else 'is DEAD'}. "
         f"Memory: {before:.0f} MB before, {app.read_memory('VmHWM'):.0f} MB at most, {grown:+.0f} MB afterwards."
     )
-    return well and alive and grown <= MOST_GROWTH_MB
+    return well and alive and grown <= MAX_GROWTH_MB
 
 
 # Many visitors, and an hour
@@ -473,7 +473,7 @@ def soak(app: App, minutes: float) -> bool:
         visitor.join()
     print(f"\nProcessor time of a reading: {processor:.0f} ms before, {measure_processor_ms(app):.0f} ms afterwards.")
     print(f"{drawn} digits drawn, {sent} uploads, {len(failures)} without an answer {failures[:3]}.")
-    return not failures and memory[-1] - memory[1] <= MOST_GROWTH_MB
+    return not failures and memory[-1] - memory[1] <= MAX_GROWTH_MB
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from digit_recognizer.models import list_models
 
-MOST_SECONDS = 30
+MAX_SECONDS = 30
 
 
 def main() -> int:
@@ -29,9 +29,9 @@ def main() -> int:
     for name in arguments.models:
         wall, processor = time_smoke_run(name, arguments.input_dir)
         print(f"| `{name}` | {wall:.0f} | {processor:.0f} |", flush=True)
-        if wall > MOST_SECONDS:
+        if wall > MAX_SECONDS:
             slow.append(name)
-    print(f"\nslower than {MOST_SECONDS} s: {', '.join(slow) or 'none'}")
+    print(f"\nslower than {MAX_SECONDS} s: {', '.join(slow) or 'none'}")
     return 1 if slow else 0
 
 

@@ -23,8 +23,8 @@ from digit_recognizer.console import print_line
 from digit_recognizer.errors import InputError, suggest
 
 Arguments = TypeVar("Arguments")
-MOST_COLUMNS = 100
-MOST_RECEIVED = 60  # characters of what was typed, in a message
+MAX_COLUMNS = 100
+MAX_RECEIVED = 60  # characters of what was typed, in a message
 METAVARS = {int: "N", float: "X", Path: "PATH"}
 ALL_IN_ONE: Mapping[str, Sequence[str]] = {"flags": ()}
 
@@ -188,7 +188,7 @@ def _read_value(kind: Any, text: str) -> Any:
 
 
 def _shorten(text: str) -> str:
-    return repr(text if len(text) <= MOST_RECEIVED else f"{text[:MOST_RECEIVED]}…")
+    return repr(text if len(text) <= MAX_RECEIVED else f"{text[:MAX_RECEIVED]}…")
 
 
 # ---- flags and their help
@@ -225,7 +225,7 @@ def _build_parser(
     flags: Sequence[Flag], groups: Mapping[str, Sequence[str]] = ALL_IN_ONE, *, brief: bool = False
 ) -> argparse.ArgumentParser:
     """A parser of the flags, in groups, if brief in the first alone; it also shows positional arguments."""
-    width = min(shutil.get_terminal_size().columns, MOST_COLUMNS) - 2
+    width = min(shutil.get_terminal_size().columns, MAX_COLUMNS) - 2
     parser = argparse.ArgumentParser(
         add_help=False,
         allow_abbrev=False,

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 JSON_LIMIT_BYTES = 1 << 22  # ours have a few kB; of lists alone this much takes 100 MB of memory
-MOST_JSON_VALUES, DEEPEST_JSON = 200_000, 20  # a transfer to 1,000 classes with ten seeds has 30,000 values
-MOST_ARRAY_BYTES = 1 << 28  # float64 probabilities of ten classes for 3,300,000 rows: four times EMNIST
+MAX_JSON_VALUES, DEEPEST_JSON = 200_000, 20  # a transfer to 1,000 classes with ten seeds has 30,000 values
+MAX_ARRAY_BYTES = 1 << 28  # float64 probabilities of ten classes for 3,300,000 rows: four times EMNIST
 TOML_LIMIT_BYTES = 1 << 20
 TOML_PROBLEMS = {  # what Python's reader says -> what somebody who writes such a file can mend
     r"'\\n'|^Unterminated|^Expected (\"'\"|'\"')": "a quote is not closed",
@@ -144,8 +144,8 @@ def parse_json(text: bytes) -> Any:
     level, count, depth = [content], 0, 0
     while level:
         count, depth = count + len(level), depth + 1
-        if count > MOST_JSON_VALUES or depth > DEEPEST_JSON:
-            raise ValueError(f"it holds more than {MOST_JSON_VALUES:,} values, or {DEEPEST_JSON} levels of them")
+        if count > MAX_JSON_VALUES or depth > DEEPEST_JSON:
+            raise ValueError(f"it holds more than {MAX_JSON_VALUES:,} values, or {DEEPEST_JSON} levels of them")
         if any(isinstance(value, str) and "\0" in value for value in level):
             raise ValueError("a text in it has a NUL character")  # which no path may have
         nested = (value for value in level if isinstance(value, (dict, list)))
@@ -194,8 +194,8 @@ def load_npy(path: Path) -> np.ndarray:
             all that memory), or holds anything but numbers.
     """
     with open_regular_file(path) as file:
-        if os.fstat(file.fileno()).st_size > MOST_ARRAY_BYTES:
-            raise InputError("io.too_long", path=path, limit=MOST_ARRAY_BYTES)
+        if os.fstat(file.fileno()).st_size > MAX_ARRAY_BYTES:
+            raise InputError("io.too_long", path=path, limit=MAX_ARRAY_BYTES)
         return read_npy(path, file, os.fstat(file.fileno()).st_size)
 
 

@@ -1,6 +1,6 @@
 """`python -m digit_recognizer.sweep STUDY`: run a study of many runs, and write a page of their results.
 
-The trials run in a worker process, which is replaced when it has grown: see `MOST_GROWTH_BYTES` in sweeps/sweeping.py.
+The trials run in a worker process, which is replaced when it has grown: see `MAX_GROWTH_BYTES` in sweeps/sweeping.py.
 """
 
 import os
@@ -74,9 +74,9 @@ def _run_batch(chosen: SweepArguments) -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     with open_executor(chosen) as executor:
         import_keras()
-        from digit_recognizer.sweeps.sweeping import MOST_GROWTH_BYTES, sweep
+        from digit_recognizer.sweeps.sweeping import MAX_GROWTH_BYTES, sweep
 
-        records = sweep(chosen, executor, MOST_GROWTH_BYTES)
+        records = sweep(chosen, executor, MAX_GROWTH_BYTES)
     sys.exit(GROWN if records is None else 0)
 
 

@@ -29,7 +29,7 @@ ENSEMBLE = ("ensemble", "one", "two", "--input-dir", "data", "--submission", "ou
 DOWNLOAD = ("download", "data", "--input-dir", "new")
 TERABYTE = 1 << 40
 LONGEST_SECONDS = 20
-MOST_BYTES = 2 << 30  # of addresses, on top of what the libraries hold; what is read to no end fails there
+MAX_BYTES = 2 << 30  # of addresses, on top of what the libraries hold; what is read to no end fails there
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def spoil_with(thing: Callable[[str], object], path: str) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def within_bounds(seconds: int = LONGEST_SECONDS, most_bytes: int = MOST_BYTES) -> Iterator[None]:
+def within_bounds(seconds: int = LONGEST_SECONDS, max_bytes: int = MAX_BYTES) -> Iterator[None]:
     """Fail, where the system can enforce it, instead of waiting for ever or filling the machine's memory.
 
     pytest's failure is no Exception, so that no command takes it for a user's error.
@@ -190,7 +190,7 @@ def within_bounds(seconds: int = LONGEST_SECONDS, most_bytes: int = MOST_BYTES) 
     before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"no answer in {seconds} s"))
     limits = resource.getrlimit(resource.RLIMIT_AS)
     held_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held_bytes + most_bytes, limits[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (held_bytes + max_bytes, limits[1]))
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield

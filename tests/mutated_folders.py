@@ -42,7 +42,7 @@ from digit_recognizer.io import hash_file
 from digit_recognizer.sweeps.ensembles import load_ensembles
 from digit_recognizer.sweeps.trials import append_trial, load_trials
 
-MOST_BYTES, MOST_SECONDS = 1 << 30, 60
+MAX_BYTES, MAX_SECONDS = 1 << 30, 60
 SECRET = "a secret that no log may hold"
 STUDY = """title = "Some study"
 seeds = 2
@@ -475,7 +475,7 @@ def run_cases(folder: Path, numbers: range, seed: int, with_keras: bool, report:
             if command[0] in NEED_KERAS and not with_keras:
                 continue
             started = time.perf_counter()
-            with within_bounds(MOST_SECONDS, MOST_BYTES):
+            with within_bounds(MAX_SECONDS, MAX_BYTES):
                 fault = try_command(command, run, target)
             counts["commands"] += 1
             counts["slowest, ms"] = max(counts["slowest, ms"], round(1000 * (time.perf_counter() - started)))

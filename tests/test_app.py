@@ -323,7 +323,7 @@ def connect(address):
 
 
 def test_answers_do_not_wait_for_the_next_packet_and_idle_connections_are_closed(address, monkeypatch):
-    monkeypatch.setattr(server, "MOST_SECONDS", 0.3)
+    monkeypatch.setattr(server, "MAX_SECONDS", 0.3)
     with open_socket("127.0.0.1", 0) as listening:
         assert listening.proto == socket.IPPROTO_TCP  # by which asyncio knows where to set TCP_NODELAY
     with connect(address) as silent, connect(address) as asking:

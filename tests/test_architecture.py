@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "digit_recognizer"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-MOST_PARAMETERS = 7
+MAX_PARAMETERS = 7
 LONGEST_TEST_NAME = 80
 
 # A module may import from its own layer and from those below it. An entry holds for all modules of a package.
@@ -117,7 +117,7 @@ def test_no_function_has_more_than_seven_parameters(path):
         if isinstance(node, ast.FunctionDef):
             arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
             count = len([argument for argument in arguments if argument.arg not in ("self", "cls")])
-            assert count <= MOST_PARAMETERS, f"{path.name}:{node.lineno} {node.name} takes {count} parameters"
+            assert count <= MAX_PARAMETERS, f"{path.name}:{node.lineno} {node.name} takes {count} parameters"
 
 
 @pytest.mark.parametrize("path", [*MODULES, *PAGES], ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -6,7 +6,7 @@ import pytest
 
 from digit_recognizer.reporting import plots
 from digit_recognizer.reporting.embedding import (
-    MOST_IMAGES,
+    MAX_IMAGES,
     Examples,
     Projection,
     choose_rows,
@@ -32,7 +32,7 @@ LETTERS = Examples(IMAGES, CLASSES, ["file"] * 60, ["alpha", "beta", "3"])
 def test_all_of_few_rows_are_chosen_and_of_many_always_the_same():
     assert choose_rows(7).tolist() == list(range(7))
     rows = choose_rows(10_000)
-    assert len(set(rows)) == len(rows) == MOST_IMAGES == 2000
+    assert len(set(rows)) == len(rows) == MAX_IMAGES == 2000
     assert (np.diff(rows) > 0).all() and rows[-1] < 10_000 and rows[-1] > 9_900
     assert np.array_equal(rows, choose_rows(10_000))
 

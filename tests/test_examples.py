@@ -12,7 +12,7 @@ spec = importlib.util.spec_from_file_location("build_examples", ROOT / "examples
 build = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(build)
 
-MOST_LINES = 22  # of a cell
+MAX_LINES = 22  # of a cell
 KERNEL = build.KERNEL.relative_to(ROOT)
 COMMITTED = [*(Path("examples", f"{name}.ipynb") for name in build.NAMES), KERNEL]
 
@@ -57,7 +57,7 @@ def test_a_notebook_opens_with_what_it_shows_and_a_table_of_contents(path):
     if path != KERNEL:
         assert f"colab.research.google.com/github/{build.REPOSITORY}/blob/main/{path}" in first
         assert f"kaggle.com/kernels/welcome?src=https://github.com/{build.REPOSITORY}/blob/main/{path}" in first
-    assert max(len(c.source.splitlines()) for c in notebook.cells if c.cell_type == "code") <= MOST_LINES
+    assert max(len(c.source.splitlines()) for c in notebook.cells if c.cell_type == "code") <= MAX_LINES
 
 
 @pytest.mark.fast

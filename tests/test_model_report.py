@@ -171,7 +171,7 @@ def test_a_model_whose_training_diverged_is_refused(tmp_path):
 
 
 def test_of_many_images_some_are_embedded_and_their_rows_match(monkeypatch, tmp_path):
-    monkeypatch.setattr(embedding, "MOST_IMAGES", 8)
+    monkeypatch.setattr(embedding, "MAX_IMAGES", 8)
     calls, plot_distances = [], embedding.plot_distances
 
     def record(embedded, distances):

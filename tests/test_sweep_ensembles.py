@@ -7,7 +7,7 @@ from conftest import expect_error
 
 from digit_recognizer.sweeps.ensembles import (
     COLUMNS,
-    MOST_CHOICES,
+    MAX_CHOICES,
     choose_members,
     evaluate_ensembles,
     load_ensembles,
@@ -81,7 +81,7 @@ def test_a_damaged_folder_costs_its_own_model_alone(tmp_path, capsys):
 
 def test_of_many_models_none_is_chosen_more_often_than_by_chance():
     chosen = choose_members(30, 3)
-    assert len(set(chosen)) == MOST_CHOICES and all(len(set(one)) == 3 for one in chosen)
+    assert len(set(chosen)) == MAX_CHOICES and all(len(set(one)) == 3 for one in chosen)
     times = np.bincount(np.concatenate(chosen), minlength=30)
     assert times.min() >= 1 and times.max() <= 25, "each in 10 of 100 in the mean"
     assert choose_members(4, 2) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]

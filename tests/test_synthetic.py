@@ -32,7 +32,7 @@ def draw_bars(count):
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    monkeypatch.setattr(synthetic, "LEAST_STEPS", 60)
+    monkeypatch.setattr(synthetic, "MIN_STEPS", 60)
 
 
 def test_an_autoencoder_has_an_encoder_and_a_decoder():
@@ -110,7 +110,7 @@ def test_digits_are_made_from_training_rows_alone(tiny_dir, monkeypatch):
 
 @pytest.mark.slow
 def test_a_run_with_synthetic_digits_is_resumed_exactly(tiny_dir, monkeypatch):
-    monkeypatch.setattr(synthetic, "LEAST_STEPS", 5)
+    monkeypatch.setattr(synthetic, "MIN_STEPS", 5)
     recipe = {"model": "padded", "epochs": 2, "batch_size": 20, "synthetic_ratio": 1.0}
     whole, stopped = (configure(tiny_dir, name, recipe) for name in ("whole", "stopped"))
     run_cross_validation(whole, single_split=True)

@@ -7,7 +7,7 @@ const MARKS = { unsure: '?', 'no digit': '–' }
 const OCCLUSION_PAUSE_MS = 350  // what the model looked at is computed when the pen rests
 const SPEECH_PAUSE_MS = 700  // a screen reader is told the answer, and not each thought on the way to it
 const STEP_PX = 8  // of the pen under the arrow keys
-const MOST_SIDE_PX = 1600  // of a picture on the screen
+const MAX_SIDE_PX = 1600  // of a picture on the screen
 
 const strokes = []  // each: { width, points }
 let picture = null  // a Blob that was opened in place of a drawing
@@ -177,7 +177,7 @@ async function openPicture(blob) {
   openTab('read')
   strokes.length = 0
   picture = blob
-  picture.scale = Math.min(1, MOST_SIDE_PX / Math.max(bitmap.width, bitmap.height))
+  picture.scale = Math.min(1, MAX_SIDE_PX / Math.max(bitmap.width, bitmap.height))
   resize(Math.round(bitmap.width * picture.scale), Math.round(bitmap.height * picture.scale))
   pen.drawImage(bitmap, 0, 0, drawing.width, drawing.height)
   shown = null

@@ -2,8 +2,8 @@
 
 Starlette answers and uvicorn listens; both together are 1 MB. Gradio and Streamlit were weighed: see docs/app.md.
 
-What visitors send is not trusted. An upload has at most `MOST_BYTES` and `MOST_PIXELS` and must arrive within
-`MOST_SECONDS`; large ones are read one at a time, so that they do not hold up the drawings of others. Another site's
+What visitors send is not trusted. An upload has at most `MAX_BYTES` and `MAX_PIXELS` and must arrive within
+`MAX_SECONDS`; large ones are read one at a time, so that they do not hold up the drawings of others. Another site's
 page cannot make a visitor's browser send anything, and the page itself loads nothing from elsewhere.
 """
 
@@ -68,16 +68,16 @@ from digit_recognizer.vision.segment import normalize
 FILES = Path(__file__).parent
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PACKAGED = "packaged classifier"
-MOST_BYTES = 1 << 24  # of an upload; a phone's photograph has 3 to 12 MB
-MOST_PIXELS = 60_000_000  # phones make 12 to 50 million
+MAX_BYTES = 1 << 24  # of an upload; a phone's photograph has 3 to 12 MB
+MAX_PIXELS = 60_000_000  # phones make 12 to 50 million
 SMALL_BYTES, SMALL_PIXELS = 1 << 18, 1_000_000  # what the page itself sends of a drawing has a tenth of both
-MOST_SECONDS = 20  # for an upload to arrive, and for the header of a request
-MOST_REQUESTS = 100  # at once; the next one is answered by 503
+MAX_SECONDS = 20  # for an upload to arrive, and for the header of a request
+MAX_REQUESTS = 100  # at once; the next one is answered by 503
 END_SECONDS = 3  # after Ctrl-C, for requests that are being answered
-MOST_GLYPHS = 200  # in an answer
-MOST_LOADED = 3  # classifiers in memory
+MAX_GLYPHS = 200  # in an answer
+MAX_LOADED = 3  # classifiers in memory
 SMALL_BATCH = 8  # images: 3 ms on 2 cores, where 64 take 13
-MOST_COLLECTED = 10_000  # drawings in one class
+MAX_COLLECTED = 10_000  # drawings in one class
 SHOWN_ROWS = 24  # images of a run or a comparison
 SIDE_PX = 28
 PAPER = 0  # covers an image to see what the model looks at; grey on a glyph makes it no digit
@@ -151,7 +151,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 def build_server(app: Starlette) -> uvicorn.Server:
     """What serves the app on the socket that its `run` is given."""
     config = uvicorn.Config(app, http=_Connection, ws="none", log_level="warning")
-    config.limit_concurrency, config.timeout_graceful_shutdown = MOST_REQUESTS, END_SECONDS
+    config.limit_concurrency, config.timeout_graceful_shutdown = MAX_REQUESTS, END_SECONDS
     return uvicorn.Server(config)
 
 
@@ -160,11 +160,11 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.loop.call_later(MOST_SECONDS, self._hang_up_if_idle, None)
+        self.loop.call_later(MAX_SECONDS, self._hang_up_if_idle, None)
 
     def _hang_up_if_idle(self, last: Any) -> None:
         if self.cycle is not last or (last is not None and not last.response_complete):
-            self.loop.call_later(MOST_SECONDS, self._hang_up_if_idle, self.cycle)
+            self.loop.call_later(MAX_SECONDS, self._hang_up_if_idle, self.cycle)
         else:
             self.transport.close()
 
@@ -265,7 +265,7 @@ class _Server:
         if picture.error is not None:
             raise picture.error
         return {
-            "glyphs": [_describe_glyph(one, classifier) for one in picture.glyphs[:MOST_GLYPHS]],
+            "glyphs": [_describe_glyph(one, classifier) for one in picture.glyphs[:MAX_GLYPHS]],
             "text": _join_lines(picture),
             "names": [*classifier.names, "no digit"] if _knows_no_digit(classifier) else list(classifier.names),
             "notes": list(picture.notes),
@@ -397,7 +397,7 @@ class _Server:
                     for value in (0, 1):  # compiles it for a small batch and a whole one
                         classifier.predict(np.full((SMALL_BATCH, SIDE_PX, SIDE_PX, 1), value, np.uint8))
                 self.loaded[key] = classifier
-                while len(self.loaded) > MOST_LOADED:
+                while len(self.loaded) > MAX_LOADED:
                     del self.loaded[next(iter(self.loaded))]
             return self.loaded[key]
 
@@ -411,7 +411,7 @@ class _Server:
             path = Path(folder) / "picture"
             try:
                 with path.open("wb") as file:
-                    size = await _receive(request, MOST_BYTES, file)
+                    size = await _receive(request, MAX_BYTES, file)
                 async with self.small:
                     pixels = await asyncio.to_thread(_count_pixels, path)
                 async with self.small if size <= SMALL_BYTES and pixels <= SMALL_PIXELS else self.large:
@@ -422,7 +422,7 @@ class _Server:
                 raise
 
 
-async def _receive(request: Request, most_bytes: int, file: IO[bytes]) -> int:
+async def _receive(request: Request, max_bytes: int, file: IO[bytes]) -> int:
     """Write the body of a request to a file, and count its bytes.
 
     Raises:
@@ -430,14 +430,14 @@ async def _receive(request: Request, most_bytes: int, file: IO[bytes]) -> int:
     """
     size = 0
     try:
-        async with asyncio.timeout(MOST_SECONDS):
+        async with asyncio.timeout(MAX_SECONDS):
             async for part in request.stream():
                 size += len(part)
-                if size > most_bytes:
-                    raise InputError("app.too_large", received=most_bytes >> 20)
+                if size > max_bytes:
+                    raise InputError("app.too_large", received=max_bytes >> 20)
                 file.write(part)
     except TimeoutError:
-        raise InputError("app.too_slow", received=MOST_SECONDS) from None
+        raise InputError("app.too_slow", received=MAX_SECONDS) from None
     file.flush()
     return size
 
@@ -445,8 +445,8 @@ async def _receive(request: Request, most_bytes: int, file: IO[bytes]) -> int:
 def _count_pixels(path: Path) -> int:
     with open_picture(path) as image:
         pixels: int = image.width * image.height
-    if pixels > MOST_PIXELS:
-        raise InputError("app.too_many_pixels", received=pixels // 1_000_000, highest=MOST_PIXELS // 1_000_000)
+    if pixels > MAX_PIXELS:
+        raise InputError("app.too_many_pixels", received=pixels // 1_000_000, highest=MAX_PIXELS // 1_000_000)
     return pixels
 
 
@@ -456,8 +456,8 @@ def _keep(path: Path, folder: Path) -> Path:
 
     pixels = load_photograph(path).pixels
     folder.mkdir(parents=True, exist_ok=True)
-    if sum(1 for _ in folder.iterdir()) >= MOST_COLLECTED:
-        raise InputError("app.folder_full", path=folder, highest=MOST_COLLECTED)
+    if sum(1 for _ in folder.iterdir()) >= MAX_COLLECTED:
+        raise InputError("app.folder_full", path=folder, highest=MAX_COLLECTED)
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{hash_file(path)[:6]}"
     while True:
         kept = find_free_path(folder, name, ".png")

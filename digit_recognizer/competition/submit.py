@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEDGER = Path("submissions/ledger.csv")
-MOST_LEDGER_BYTES = 1 << 24  # of tens of thousands of submissions
+MAX_LEDGER_BYTES = 1 << 24  # of tens of thousands of submissions
 SENDING, PENDING, COMPLETE, ERROR = STATUSES = ("sending", "pending", "complete", "error")
 MESSAGE_LENGTH = 500
 POLL_SECONDS = 3
@@ -423,7 +423,7 @@ def load_ledger() -> list[Entry]:
 
     if not os.path.lexists(LEDGER):
         return []
-    content = io.BytesIO(read_bytes(LEDGER, MOST_LEDGER_BYTES))
+    content = io.BytesIO(read_bytes(LEDGER, MAX_LEDGER_BYTES))
     try:
         frame = pd.read_csv(
             content, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig"

@@ -415,7 +415,7 @@ def find_competition_data(inputs: Path) -> Path:
 # 0.77 s (medians of five).
 
 FORMAT_VERSION = 3
-MOST_HASHED_BYTES = 1 << 31  # EMNIST's largest table has 0.7 GB; a sparse file of a terabyte would be read for an hour
+MAX_HASHED_BYTES = 1 << 31  # EMNIST's largest table has 0.7 GB; a sparse file of a terabyte would be read for an hour
 
 
 def _load(path: Path, cache: bool, with_labels: bool) -> CsvContent:
@@ -442,7 +442,7 @@ def _load(path: Path, cache: bool, with_labels: bool) -> CsvContent:
 def _load_cached(path: Path, folder: Path, with_labels: bool) -> CsvContent | None:
     """The cached content of a CSV; None where the CSV must be read: never cached, or the cache is damaged."""
     try:
-        if path.stat().st_size > MOST_HASHED_BYTES:
+        if path.stat().st_size > MAX_HASHED_BYTES:
             return None
         sha256 = hash_file(path)
         cache_path = folder / f"{FORMAT_VERSION}-{sha256}.npz"

@@ -33,7 +33,7 @@ UPRIGHT_DIGITS = (
 # 0.36. Other views of digits have 0.03 (the sample, turned by 180 degrees) to 0.23 less; Fashion-MNIST and KMNIST gain
 # 0.01 at most. Fewer than 50 rows, where chance could do as much, are left as they are, and so are rows that look like
 # fewer than six digits: the sample's 2 looks like a 5 in a mirror.
-LEAST_CORRELATION, LEAST_GAIN, FEWEST_ROWS, FEWEST_DIGITS = 0.65, 0.02, 50, 6
+MIN_CORRELATION, MIN_GAIN, MIN_ROWS, MIN_DIGITS = 0.65, 0.02, 50, 6
 VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "transposed images, as in EMNIST: transposed back": lambda images: images.transpose(0, 2, 1),
     "images turned by 90 degrees to the right: turned back": lambda images: np.rot90(images, 1, (1, 2)),
@@ -105,8 +105,8 @@ FRACTIONS = (
 )
 # Standardized pixels keep their even steps, here within a quarter of one. Paper is 50 % of Fashion-MNIST's pixels, 81 %
 # of MNIST's, and a cell that is wrong by itself is neither.
-LEAST_PAPER, MOST_OFF = 0.1, 0.25
-LEAST_FRACTIONS = 0.02  # of all pixels: resized images have them at every edge, a mistyped cell is alone
+MIN_PAPER, MAX_OFF = 0.1, 0.25
+MIN_FRACTIONS = 0.02  # of all pixels: resized images have them at every edge, a mistyped cell is alone
 
 
 def scale_fractions(values: np.ndarray) -> tuple[np.ndarray, str] | None:
@@ -129,21 +129,21 @@ def scale_fractions(values: np.ndarray) -> tuple[np.ndarray, str] | None:
         return np.rint((values + 1) * 127.5).astype(np.uint8), FRACTIONS[1]
     if low < 0 and np.isfinite(high) and (steps := _count_steps(values, float(low), float(high))) is not None:
         return steps, FRACTIONS[2]
-    if not whole and low >= 0 and high <= 255 and (np.floor(values) != values).mean() >= LEAST_FRACTIONS:
+    if not whole and low >= 0 and high <= 255 and (np.floor(values) != values).mean() >= MIN_FRACTIONS:
         return np.rint(values).astype(np.uint8), FRACTIONS[3]
     return None
 
 
 def _count_steps(values: np.ndarray, low: float, high: float) -> np.ndarray | None:
     """How many even steps each value is above the lowest, uint8; None if there are no such steps, or over 255."""
-    if max((values == low).mean(), (values == high).mean()) < LEAST_PAPER:
+    if max((values == low).mean(), (values == high).mean()) < MIN_PAPER:
         return None
     levels = np.unique(values[:SAMPLED_ROWS].astype(np.float64))
     if not 1 < len(levels) <= 256:
         return None
     for count in (255, round((high - low) / float(np.diff(levels).min()))):
         steps = (values.astype(np.float64) - low) * (count / (high - low))
-        if count <= 255 and np.abs(steps - np.rint(steps)).max() <= MOST_OFF:
+        if count <= 255 and np.abs(steps - np.rint(steps)).max() <= MAX_OFF:
             return np.rint(steps).astype(np.uint8)
     return None
 
@@ -155,7 +155,7 @@ def compare_means(train: np.ndarray, test: np.ndarray) -> str | None:
         train: uint8 (n, 784), at least one row.
         test: uint8 (m, 784), at least one row.
     """
-    if min(len(train), len(test)) < FEWEST_ROWS:
+    if min(len(train), len(test)) < MIN_ROWS:
         return None
     means, variances = zip(*(_average(pixels) for pixels in (train, test)), strict=True)
     distance = np.square(means[0] - means[1]).sum()
@@ -166,7 +166,7 @@ def compare_means(train: np.ndarray, test: np.ndarray) -> str | None:
     return f"the mean test image is {share:.0%} away from the mean training image: are both prepared alike?"
 
 
-LEAST_DISTINCT, FEWEST_LABELLED = 1.5, 200
+MIN_DISTINCT, MIN_LABELLED = 1.5, 200
 
 
 def check_labels(pixels: np.ndarray, labels: np.ndarray, *, digits: bool) -> str | None:
@@ -184,18 +184,18 @@ def check_labels(pixels: np.ndarray, labels: np.ndarray, *, digits: bool) -> str
     some = slice(None, None, -(-len(pixels) // 10_000))
     pixels, labels = pixels[some].astype(np.float32), labels[some]
     classes, counts = np.unique(labels, return_counts=True)
-    if len(labels) < FEWEST_LABELLED or len(classes) < 2:
+    if len(labels) < MIN_LABELLED or len(classes) < 2:
         return None
     means = np.stack([pixels[labels == label].mean(axis=0) for label in classes])
     total = np.square(pixels - pixels.mean(axis=0)).sum()
     between = (counts * np.square(means - pixels.mean(axis=0)).sum(axis=1)).sum()
     distinct = between / (len(classes) - 1) / max((total - between) / (len(labels) - len(classes)), 1e-9)
-    if distinct < LEAST_DISTINCT:
+    if distinct < MIN_DISTINCT:
         return "the classes have one and the same mean image: do the labels stand beside their images?"
     pooled = _pool(means)
     looks = (_normalize(pooled.reshape(len(means), -1)) @ _unpack_digits().T).argmax(axis=1)
     likeness, _ = _correlate(_pool(pixels[:SAMPLED_ROWS]), _unpack_digits())
-    if digits and likeness >= LEAST_CORRELATION and (looks != classes).mean() > 0.5:
+    if digits and likeness >= MIN_CORRELATION and (looks != classes).mean() > 0.5:
         label, look = next((label, look) for label, look in zip(classes, looks, strict=True) if label != look)
         return f"most labels are not what their images look like ({label} looks like {look}): are they shifted?"
     return None
@@ -220,7 +220,7 @@ def _find_dark_on_light(pixels: np.ndarray) -> np.ndarray:
 
 def _find_view(pixels: np.ndarray) -> str | None:
     """Which of `VIEWS` makes digits upright; None if they are, or are no digits, or too few."""
-    if len(pixels) < FEWEST_ROWS:
+    if len(pixels) < MIN_ROWS:
         return None
     some = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), SAMPLED_ROWS)).astype(int)]
     pooled, upright = _pool(some), _unpack_digits()
@@ -228,8 +228,8 @@ def _find_view(pixels: np.ndarray) -> str | None:
     found = {view: _correlate(turn(pooled), upright) for view, turn in VIEWS.items()}
     best = max(found, key=lambda view: found[view])
     correlation, digits = found[best]
-    is_better = correlation >= max(LEAST_CORRELATION, as_they_are + LEAST_GAIN)
-    return best if is_better and digits >= FEWEST_DIGITS else None
+    is_better = correlation >= max(MIN_CORRELATION, as_they_are + MIN_GAIN)
+    return best if is_better and digits >= MIN_DIGITS else None
 
 
 def _pool(pixels: np.ndarray) -> np.ndarray:

@@ -179,7 +179,7 @@ def _write_pictures(staging: Path, folder: Path, found: PictureFolders) -> tuple
 
 # ---- files as people have them: by other names, packed, or in folders
 
-DEEPEST, MOST_FILES = 3, 10_000  # `MNIST/raw/…` in a folder
+DEEPEST, MAX_FILES = 3, 10_000  # `MNIST/raw/…` in a folder
 OTHER_FORMATS = {
     ".mat": "a MATLAB file (scipy.io.loadmat reads it)",
     ".arff": "an ARFF file (scipy.io.arff.loadarff reads it)",
@@ -203,9 +203,9 @@ def list_files(folder: Path, depth: int = DEEPEST) -> list[Path]:
     entries = sorted((entry for entry in folder.iterdir() if is_visible(entry.name)), key=lambda entry: entry.name)
     files = [entry for entry in entries if not entry.is_dir()]  # a pipe is refused by whoever opens it
     for entry in entries:
-        if depth > 1 and len(files) < MOST_FILES and entry.is_dir() and not entry.is_symlink():
+        if depth > 1 and len(files) < MAX_FILES and entry.is_dir() and not entry.is_symlink():
             files += list_files(entry, depth - 1)
-    return files[:MOST_FILES]
+    return files[:MAX_FILES]
 
 
 def _unpack_table(folder: Path, staging: Path, name: str, found: list[Path]) -> str:
@@ -255,7 +255,7 @@ def load_npz_set(path: Path) -> "ImageSet":
     Raises:
         InputError: if arrays are missing, damaged or do not fit.
     """
-    arrays = load_npz(path, 2 * MOST_IMAGES * PIXELS)
+    arrays = load_npz(path, 2 * MAX_IMAGES * PIXELS)
     if missing := [name for name in ("x_train", "y_train", "x_test") if name not in arrays]:
         raise InputError("data.incomplete", path=path, received=f"array {missing[0]}")
     train, test = _check_images(path, arrays["x_train"]), _check_images(path, arrays["x_test"])
@@ -436,7 +436,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 # ---- image files of the MNIST family, as their makers publish them: idx, gzipped or not, and KMNIST's .npz
 
-MOST_IMAGES = 1_000_000  # EMNIST, the largest of the family, has 814,255; a header claiming more is damaged or a bomb
+MAX_IMAGES = 1_000_000  # EMNIST, the largest of the family, has 814,255; a header claiming more is damaged or a bomb
 IDX_UBYTE = 8  # the type code of unsigned bytes in an idx file's third byte
 FIRST = "(-first(?P<first>[0-9]+))?"  # of a file's name where only the first N rows are at hand
 EMNIST = "(emnist-(digits|mnist)-)?"
@@ -530,7 +530,7 @@ def load_idx(path: Path) -> np.ndarray:
             if magic[:3] != bytes((0, 0, IDX_UBYTE)) or magic[3:] not in (b"\1", b"\3"):
                 raise ValueError(f"it begins with {magic.hex(' ') or 'nothing'}, not as an idx file of bytes")
             shape = struct.unpack(f">{magic[3]}I", file.read(4 * magic[3]))
-            if shape[0] > MOST_IMAGES or shape[1:] not in ((), (IMAGE_SIDE_PX, IMAGE_SIDE_PX)):
+            if shape[0] > MAX_IMAGES or shape[1:] not in ((), (IMAGE_SIDE_PX, IMAGE_SIDE_PX)):
                 raise InputError("data.other_array", path=path, received=f"uint8 {shape}")
             size = int(np.prod(shape))
             content = file.read(size + 1)
@@ -541,7 +541,7 @@ def load_idx(path: Path) -> np.ndarray:
 
 def _load_one_array(path: Path) -> np.ndarray:
     """The one array of an .npz file."""
-    arrays = load_npz(path, MOST_IMAGES * PIXELS)
+    arrays = load_npz(path, MAX_IMAGES * PIXELS)
     if list(arrays) != ["arr_0"]:
         raise InputError("data.damaged", path=path, received="it must hold the array arr_0 and nothing else")
     return arrays["arr_0"]

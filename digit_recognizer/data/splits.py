@@ -35,7 +35,7 @@ BLOCK_ROWS, BLOCK_COLUMNS = 256, 4096  # 4 MiB of bounds at a time; more leave t
 FLOAT32_SLACK = 1e-3  # rounding by 1e-6 in the squares of the lengths left out is 1e-3 in their roots
 CENTRE_PX = 14  # where MNIST's preprocessing puts the centre of mass, to the nearest whole pixel
 NORMAL_SPREAD_PX = (3.8, 5.2)  # standard deviations of a digit's ink, across and down: about those of MNIST's digits
-MOST_STRETCH = 1.5  # to get there
+MAX_STRETCH = 1.5  # to get there
 NARROWEST_SPREAD_PX = 2.2  # across: 1s are narrower, and resemble each other too much to tell copies
 COPY_DISTANCE = 0.15  # between normalized images: of the 42,000 rows that are not narrow, 0.2 % have another so near
 AUGMENTED_SAMPLE = 1000
@@ -269,7 +269,7 @@ def _normalize(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         slant, down = ink["mu11"] / ink["mu02"], (ink["mu02"] / ink["m00"]) ** 0.5
         spreads[row] = across = max(ink["mu20"] - slant * ink["mu11"], 0) ** 0.5 / ink["m00"] ** 0.5
         wanted = np.divide(NORMAL_SPREAD_PX, (max(across, 1e-3), down))
-        stretch_x, stretch_y = np.clip(wanted, 1 / MOST_STRETCH, MOST_STRETCH)
+        stretch_x, stretch_y = np.clip(wanted, 1 / MAX_STRETCH, MAX_STRETCH)
         linear = np.array([[stretch_x, -stretch_x * slant], [0, stretch_y]])
         shift = centre - linear @ np.array([ink["m10"], ink["m01"]]) / ink["m00"]
         matrices[row] = np.column_stack([linear, shift])

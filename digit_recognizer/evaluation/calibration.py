@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CALIBRATION_BINS = 15  # the usual number since Guo et al. 2017
 PARTS = 5  # of the rows; each is scaled by the temperature that the other four have
 SMALLEST = 1e-12  # a probability of 0 has no logarithm
-MOST_LOG_TEMPERATURE = math.log(20)
+MAX_LOG_TEMPERATURE = math.log(20)
 
 
 def find_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -46,7 +46,7 @@ def find_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
         sums = np.log(np.exp(scaled - highest[:, None]).sum(axis=1)) + highest
         return float((sums - scaled[rows, labels]).sum() + log_temperature**2 / 2)
 
-    bounds = (-MOST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE)
+    bounds = (-MAX_LOG_TEMPERATURE, MAX_LOG_TEMPERATURE)
     return math.exp(minimize_scalar(measure_loss, bounds=bounds, method="bounded").x)
 
 

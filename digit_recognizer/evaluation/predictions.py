@@ -214,7 +214,7 @@ def _compare_transfers(one: Path, other: Path) -> RunComparison:
 
 METHODS = ("mean", "weighted", "vote")
 WEIGHT_FOLDS = 5  # the weights of a row are chosen without its fold
-MOST_WEIGHT_STEPS, WEIGHT_TOLERANCE = 1000, 1e-6
+MAX_WEIGHT_STEPS, WEIGHT_TOLERANCE = 1000, 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -509,7 +509,7 @@ def choose_weights(members: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     likelihoods = np.maximum(members[:, np.arange(len(labels)), labels].astype(np.float64), 1e-12)
     weights = np.full(len(members), 1 / len(members))
-    for _ in range(MOST_WEIGHT_STEPS):
+    for _ in range(MAX_WEIGHT_STEPS):
         shares = weights[:, None] * likelihoods
         before, weights = weights, (shares / shares.sum(axis=0)).mean(axis=1)
         if np.abs(weights - before).max() < WEIGHT_TOLERANCE:

@@ -73,10 +73,10 @@ def _load_official_weights(model: "keras.Model", backbone: Backbone, path: Path)
     import h5py
 
     layers = [layer for layer in model.layers if layer.weights]
-    most_bytes = 4 * sum(math.prod(weight.shape) for weight in model.weights) + HEADER_BYTES_PER_LAYER * len(
+    max_bytes = 4 * sum(math.prod(weight.shape) for weight in model.weights) + HEADER_BYTES_PER_LAYER * len(
         model.layers
     )
-    content = read_bytes(path, most_bytes)
+    content = read_bytes(path, max_bytes)
     if path.name == backbone.file and hashlib.md5(content).hexdigest() != backbone.md5:
         raise InputError("models.official_hash", path=path, other=backbone.md5)
     try:

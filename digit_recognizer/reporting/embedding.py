@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SEED = 0  # the same figures for the same model
-MOST_IMAGES = 2000  # more would take long
+MAX_IMAGES = 2000  # more would take long
 STARTS = 10  # of k-means, of which the best counts
 PERPLEXITY = 30  # of t-SNE: about as many neighbours does it try to keep for each image
 TSNE_STEPS = 500  # half of scikit-learn's: the groups stand by then, and the wait is halved
-FEWEST_FOR_TSNE = 10  # different images
-MOST_THUMBNAILS = 150  # more would hide each other
+MIN_FOR_TSNE = 10  # different images
+MAX_THUMBNAILS = 150  # more would hide each other
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Distances(NamedTuple):
 
 def choose_rows(count: int) -> np.ndarray:
     """At most 2,000 of `count` rows, drawn by a fixed seed, in ascending order."""
-    if count <= MOST_IMAGES:
+    if count <= MAX_IMAGES:
         return np.arange(count)
-    return np.sort(np.random.default_rng(SEED).choice(count, MOST_IMAGES, replace=False))
+    return np.sort(np.random.default_rng(SEED).choice(count, MAX_IMAGES, replace=False))
 
 
 def project(vectors: np.ndarray) -> list[Projection]:
@@ -100,7 +100,7 @@ def project(vectors: np.ndarray) -> list[Projection]:
     shares[:kept] = np.nan_to_num(pca.explained_variance_ratio_)
     titles = [f"component {number} ({100 * share:.0f} % of the variance)" for number, share in enumerate(shares, 1)]
     found = [Projection("principal components", titles, components)]
-    if len(np.unique(vectors, axis=0)) >= FEWEST_FOR_TSNE:
+    if len(np.unique(vectors, axis=0)) >= MIN_FOR_TSNE:
         perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
         with threadpool_limits(1):  # threads that race add up in another order each time
             method = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED, max_iter=TSNE_STEPS)
@@ -181,7 +181,7 @@ def plot_embedding(examples: Examples, projections: Sequence[Projection], thumbn
     """
     figure = open_figure(WIDTH, 5 * len(projections))
     panels = figure.subplots(len(projections), squeeze=False)[:, 0]
-    small = thumbnails and len(examples.images) <= MOST_THUMBNAILS
+    small = thumbnails and len(examples.images) <= MAX_THUMBNAILS
     for axes, projection in zip(panels, projections, strict=True):
         (_draw_thumbnails if small else _draw_marks)(axes, projection.points, examples)
         axes.set(title=projection.title, xlabel=projection.axis_titles[0], ylabel=projection.axis_titles[1])

@@ -35,7 +35,7 @@ SHOWN_PAIRS, SHOWN_ROWS = 15, 10  # in tables that one reads through
 # Confusions: which class is predicted as which, and which pairs are no accident of one model
 
 CHANCE = 0.05  # probability that only luck raises a pair above its share, in one model
-LEAST_ROWS = 2  # one wrong row is no habit
+MIN_ROWS = 2  # one wrong row is no habit
 FAILED_SHARE = 0.5  # of a class's rows: the seed report kuzushiji-sweeps saw whole classes lost, others half right
 
 
@@ -85,7 +85,7 @@ def find_repeated_confusions(counts: np.ndarray) -> RepeatedConfusions:
     of_label = counts.sum(axis=2)  # (models, classes)
     shares = of_label / of_label.sum(axis=1, keepdims=True) / (classes - 1)
     chances = binom.sf(errors - 1, errors.sum(axis=(1, 2))[:, None, None], shares[:, :, None])
-    models = ((chances < CHANCE) & (errors >= LEAST_ROWS)).sum(axis=0)
+    models = ((chances < CHANCE) & (errors >= MIN_ROWS)).sum(axis=0)
     rows = errors.sum(axis=0)
     label, prediction = np.nonzero(models)
     pairs = pd.DataFrame(

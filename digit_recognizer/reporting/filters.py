@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-MOST_MAPS, MOST_EFFECTS = 64, 16  # drawn: more would be too small to see
+MAX_MAPS, MAX_EFFECTS = 64, 16  # drawn: more would be too small to see
 COLUMNS, EFFECT_COLUMNS = 8, 4
 NUMBER_SHARE, GAP_SHARE = 0.3, 0.1  # of a picture: left above it for its number, and to its right
-LEAST_PX = 12  # smaller pictures are enlarged, so that these shares need not be whole pixels
+MIN_PX = 12  # smaller pictures are enlarged, so that these shares need not be whole pixels
 MOSTLY = 0.5  # of a filter's variation: then it is a gradient more than anything else
 ROUNDING = 1e-4  # of the largest activation: float32 keeps seven figures, of which sums of many terms lose some
 PICTURE_RANK = 3  # height, width, channels
@@ -127,7 +127,7 @@ def plot_maps(pictures: np.ndarray, title: str, quantity: str) -> "Figure":
 
     `quantity` says what the numbers are, such as weight.
     """
-    pictures = pictures[:MOST_MAPS]
+    pictures = pictures[:MAX_MAPS]
     columns = min(COLUMNS, len(pictures))
     rows = -(-len(pictures) // columns)
     inches = WIDTH / COLUMNS  # of a picture
@@ -145,8 +145,8 @@ def plot_filter_effects(
     filters: np.ndarray, effects: tuple[np.ndarray, np.ndarray], image: np.ndarray, name: str
 ) -> "Figure":
     """Draw an image, a layer's first 16 filters, and what cv2.filter2D and the model make of the image with each."""
-    answers = [part[:MOST_EFFECTS] for part in effects]
-    filters = filters[:MOST_EFFECTS]
+    answers = [part[:MAX_EFFECTS] for part in effects]
+    filters = filters[:MAX_EFFECTS]
     rows = -(-len(filters) // EFFECT_COLUMNS)
     weights, responses = choose_colours(filters), choose_colours(*answers)
     figure = open_figure(WIDTH, 2 + 1.2 * rows)
@@ -177,7 +177,7 @@ def plot_units(activations: np.ndarray, title: str) -> "Figure":
 
 
 def _draw_tiles(axes: "Axes", pictures: np.ndarray, columns: int, colours: "ScalarMappable") -> None:
-    times = -(-LEAST_PX // min(pictures.shape[1:]))
+    times = -(-MIN_PX // min(pictures.shape[1:]))
     pictures = pictures.astype(np.float32).repeat(times, axis=1).repeat(times, axis=2)
     above, right = (round(share * pictures.shape[1]) for share in (NUMBER_SHARE, GAP_SHARE))
     sheet, corners = tile(pictures, columns, above, right, np.nan)

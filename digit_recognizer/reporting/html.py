@@ -75,7 +75,7 @@ STYLE = Path(__file__).with_name("report.css")
 GENERATOR = '<meta name="generator" content="digit_recognizer report">'  # by which a report is known again
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 PNG_SIZE = 16  # where a PNG has its width and height in px: after its signature, and its first chunk's length and kind
-SCALE, LEAST_SCALE = 0.575, 0.32  # of a figure, and on a phone, where it scrolls if it would have to be smaller
+SCALE, MIN_SCALE = 0.575, 0.32  # of a figure, and on a phone, where it scrolls if it would have to be smaller
 SHORT_CELL = 24  # characters
 CODE = re.compile("`([^`]+)`")  # as study files and docs mark it
 PERCENT = re.compile(r"(?<=\d) %")  # which must not begin a line
@@ -167,7 +167,7 @@ def _build_figure(name: str, figure: FigureFile) -> str:
         f'<div id="place-{name}" style="max-width: {SCALE * width:.0f}px"><figure id="figure-{name}">'
         f'<a class="card" href="#figure-{name}" title="Show it large">'
         f'<img src="data:image/png;base64,{source}" alt="{alt}" width="{width}" height="{height}"'
-        f' style="--least: {LEAST_SCALE * width:.0f}px"></a>'
+        f' style="--least: {MIN_SCALE * width:.0f}px"></a>'
         f'<figcaption>{caption}</figcaption><a class="close" href="#place-{name}">Close</a></figure></div>'
     )
 

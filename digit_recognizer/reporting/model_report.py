@@ -211,7 +211,7 @@ def _describe_outputs(examples: Examples, probabilities: np.ndarray, folder: Pat
 
 GREY = 128
 PATCH_PX, STEP_PX = 5, 2  # a stroke is 2 to 4 px wide
-LEAST_CHANGE = 0.01  # where nothing changes, rounding must not be blown up to a picture
+MIN_CHANGE = 0.01  # where nothing changes, rounding must not be blown up to a picture
 COLUMNS = 3
 SALIENCY_RIGHT, SALIENCY_WRONG = 3, 3  # a row of the figure for each
 
@@ -267,7 +267,7 @@ def plot_saliency(images: np.ndarray, titles: Sequence[str], saliencies: Sequenc
     lines = -(-len(images) // COLUMNS)
     figure = open_figure(WIDTH, 0.9 + 2.1 * lines)
     panels = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
-    colours = choose_colours(*(saliency.changes for saliency in saliencies), np.array([-LEAST_CHANGE]))
+    colours = choose_colours(*(saliency.changes for saliency in saliencies), np.array([-MIN_CHANGE]))
     for axes in panels[len(images) :]:
         axes.set_axis_off()
     for axes, image, title, saliency in zip(panels, images, titles, saliencies, strict=False):

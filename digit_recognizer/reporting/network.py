@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import keras
 
 BATCH_SIZE = 256
-MOST_NAMES = 60  # in an error: resnet152v2 has hundreds of layers
+MAX_NAMES = 60  # in an error: resnet152v2 has hundreds of layers
 EMBEDDING = "embedding"
 
 
@@ -52,8 +52,8 @@ class Network:
             InputError: if there is none.
         """
         if name not in self.calls:
-            more = len(self.calls) - MOST_NAMES
-            names = ", ".join(list(self.calls)[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+            more = len(self.calls) - MAX_NAMES
+            names = ", ".join(list(self.calls)[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
             raise InputError("report.layer", received=name, model=self.model.name, names=names)
         return self.calls[name]
 

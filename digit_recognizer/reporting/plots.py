@@ -236,7 +236,7 @@ def format_range(values: Sequence[float]) -> str:
 
 # Confusion matrix
 
-MOST_CONFUSED = 20  # classes in a confusion matrix; of more, names and numbers could not be read
+MAX_CONFUSED = 20  # classes in a confusion matrix; of more, names and numbers could not be read
 
 
 @default_style()
@@ -264,9 +264,9 @@ def plot_confusion_matrix(
     whole = np.issubdtype(counts.dtype, np.integer)
     title = f"errors: {errors.sum():,.{0 if whole else 1}f} of {counts.sum():,.0f} {unit}{note}"
     chosen = np.arange(len(counts))
-    if len(chosen) > MOST_CONFUSED:
-        title += f"\nthe {MOST_CONFUSED} of {len(chosen)} classes with most errors"
-        chosen = np.sort(np.argsort(-(errors.sum(axis=0) + errors.sum(axis=1)), kind="stable")[:MOST_CONFUSED])
+    if len(chosen) > MAX_CONFUSED:
+        title += f"\nthe {MAX_CONFUSED} of {len(chosen)} classes with most errors"
+        chosen = np.sort(np.argsort(-(errors.sum(axis=0) + errors.sum(axis=1)), kind="stable")[:MAX_CONFUSED])
     cells, shown = counts[np.ix_(chosen, chosen)], errors[np.ix_(chosen, chosen)]
     side = max(WIDTH, 1 + 0.4 * len(chosen) + (not are_short(names)))
     figure = open_figure(side, side)

@@ -27,7 +27,7 @@ from digit_recognizer.sweeps.study import Configuration, Study
 from digit_recognizer.sweeps.trials import LIMIT_BYTES, TRIALS_DIR, TrialRecord, group_by_configuration
 
 ENSEMBLES = "ensembles.csv"
-MOST_CHOICES = 100
+MAX_CHOICES = 100
 COLUMNS = ["configuration", "models", "choices", "accuracy", "lowest", "highest", "trials"]
 
 
@@ -94,12 +94,12 @@ def _join(*scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose_members(models: int, count: int) -> list[tuple[int, ...]]:
-    """All ways to take so many of the models; of more than `MOST_CHOICES` as many drawn evenly, each once."""
-    if count == 1 or math.comb(models, count) <= MOST_CHOICES:
+    """All ways to take so many of the models; of more than `MAX_CHOICES` as many drawn evenly, each once."""
+    if count == 1 or math.comb(models, count) <= MAX_CHOICES:
         return list(itertools.combinations(range(models), count))
     random = np.random.default_rng(0)
     drawn: dict[tuple[int, ...], None] = {}
-    while len(drawn) < MOST_CHOICES:
+    while len(drawn) < MAX_CHOICES:
         drawn.setdefault(tuple(sorted(random.choice(models, count, replace=False).tolist())))
     return list(drawn)
 

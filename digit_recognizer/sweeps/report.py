@@ -33,7 +33,7 @@ from digit_recognizer.reporting.plots import (
     shorten,
 )
 from digit_recognizer.sweeps import statistics
-from digit_recognizer.sweeps.ensembles import ENSEMBLES, MOST_CHOICES, load_ensembles, merge_ensembles
+from digit_recognizer.sweeps.ensembles import ENSEMBLES, MAX_CHOICES, load_ensembles, merge_ensembles
 from digit_recognizer.sweeps.statistics import ACCURACY, SEED, Effect, Summary, find_resolution
 from digit_recognizer.sweeps.study import (
     SET_BY_SWEEP,
@@ -55,12 +55,12 @@ if TYPE_CHECKING:
 
 PAGE, TABLE, FIGURES = "page.html", "results.csv", "figures"
 CSV_START = "trial,"  # by which our table is recognized
-MOST_ROWS = 24  # of a table of results; of more configurations the best and the worst, or nobody would read them
+MAX_ROWS = 24  # of a table of results; of more configurations the best and the worst, or nobody would read them
 BEST_ROWS, WORST_ROWS = 10, 5
-MOST_CURVES, BEST_CURVES = 8, 4  # panels of learning curves; of more configurations the best, the median and the worst
-MOST_PAIRS = 12  # of confused classes
-MOST_INTERACTIONS = 6  # in the table, unless more are significant
-MOST_ENSEMBLES = 8  # configurations, and columns
+MAX_CURVES, BEST_CURVES = 8, 4  # panels of learning curves; of more configurations the best, the median and the worst
+MAX_PAIRS = 12  # of confused classes
+MAX_INTERACTIONS = 6  # in the table, unless more are significant
+MAX_ENSEMBLES = 8  # configurations, and columns
 CHOICES = {"grid": "every combination of the grids", "random": "random draws", "tpe": "TPE search"}
 NOT_SHOWN = (*SET_BY_SWEEP, "tensorboard", "model_args", "limit_test")
 
@@ -258,7 +258,7 @@ def build_table(study: Study, summaries: Sequence[Summary]) -> pd.DataFrame:
 
 def choose_rows(study: Study, summaries: Sequence[Summary]) -> list[Summary]:
     """The configurations of a table, ranked; of many the best, the worst and those of the seed report."""
-    if len(summaries) <= MOST_ROWS:
+    if len(summaries) <= MAX_ROWS:
         return list(summaries)
     done = [one for one in summaries if one.done]
     between = range(BEST_ROWS, len(done) - WORST_ROWS)
@@ -338,7 +338,7 @@ def describe_interactions(results: Results) -> Section | None:
             "at the second": show_points(one.at_value),
             **show_effect(one.change, "interacts" if one.change.significant else one.change.verdict, "difference"),
         }
-        for one in found[: max(MOST_INTERACTIONS, significant)]
+        for one in found[: max(MAX_INTERACTIONS, significant)]
     ]
     words = f"{significant} of {len(found)} pairs of parameters interact; the intervals hold at 95 % for all together."
     return Section("Interactions", (words,), table=pd.DataFrame(rows))
@@ -364,7 +364,7 @@ def describe_learning_curves(results: Results) -> Section | None:
     chosen = [one for one in ranked if max(len(record.val_curve) for record in one.done) > 1]
     if not chosen:
         return None
-    if len(chosen) > MOST_CURVES:
+    if len(chosen) > MAX_CURVES:
         chosen = [*chosen[:BEST_CURVES], chosen[len(chosen) // 2], chosen[-1]]
     rows, curves, plateaus = [], [], {}
     for one in chosen:
@@ -391,7 +391,7 @@ def describe_learning_curves(results: Results) -> Section | None:
     )
     words = (
         "Gains end at the first epoch whose gain to the end is not significant; undecided means that more than "
-        f"{100 * statistics.LEAST_SHARE:g} % of the errors may still be gained."
+        f"{100 * statistics.MIN_SHARE:g} % of the errors may still be gained."
     )
     return Section("Learning curves", (words,), figures, pd.DataFrame(rows))
 
@@ -418,7 +418,7 @@ def describe_confusions(results: Results) -> Section | None:
             "more than its share in": f"{pair.models} of {seeds} seeds",
             "verdict": "not tested" if seeds == 1 else "in every seed" if pair.models == seeds else "not in every seed",
         }
-        for pair in find_repeated_confusions(counts).pairs.head(MOST_PAIRS).itertuples()
+        for pair in find_repeated_confusions(counts).pairs.head(MAX_PAIRS).itertuples()
     ]
     words = "These pairs take more of the errors than their share; by chance a pair does so in one seed of twenty."
     return Section("Confusions", (words,), figures, pd.DataFrame(rows))
@@ -441,16 +441,16 @@ def describe_ensembles(results: Results) -> Section | None:
     trials = {one.name: label_configuration(results.study, one.configuration) for one in results.records}
     scores = scores.assign(configuration=scores.trials.str.split().str[0].map(trials))
     wide = scores.pivot(index="configuration", columns="models", values="accuracy")
-    wide = wide.loc[scores.configuration.unique()].sort_values(1, ascending=False, kind="stable")[:MOST_ENSEMBLES]
+    wide = wide.loc[scores.configuration.unique()].sort_values(1, ascending=False, kind="stable")[:MAX_ENSEMBLES]
     figure = plot_ensembles(scores[scores.configuration.isin(wide.index)])
     caption = "Accuracy of the mean of so many models; bars from the worst to the best choice."
     fewer = 1 - (1 - wide.ffill(axis=1).iloc[:, -1]) / (1 - wide[1])
-    table = wide[wide.columns[: MOST_ENSEMBLES - 1].union(wide.columns[-1:])]
+    table = wide[wide.columns[: MAX_ENSEMBLES - 1].union(wide.columns[-1:])]
     table = table.map("{:.5f}".format).replace("nan", "").rename(columns="{} models".format)
     table = table.assign(**{"fewer errors": fewer.map(lambda share: f"{100 * share:.0f} %")}).reset_index()
     words = (
         "Each number is the mean over all choices of so many models that hold out the same rows, or over "
-        f"{MOST_CHOICES} choices; choices share models, so other models may differ by more than the bars."
+        f"{MAX_CHOICES} choices; choices share models, so other models may differ by more than the bars."
     )
     return Section("Ensembles", (words,), results.draw("ensembles", figure, caption), table)
 
@@ -578,7 +578,7 @@ def list_cautions(study: Study, configurations: Sequence[Configuration]) -> list
 # their labels can be read on a phone.
 
 JITTER = 0.022  # of the axis, to either side: equal points would hide one another
-LEAST_MARGIN = 1e-3  # values that are all but equal must not look far apart
+MIN_MARGIN = 1e-3  # values that are all but equal must not look far apart
 LOG_FROM = 30  # times the lowest value: on an even axis the lower ones would lie on one another
 NAME_LETTERS = 24
 MARKERS = "osD^vP*X"
@@ -637,7 +637,7 @@ def plot_parameter(study: Study, records: Sequence[TrialRecord], parameter: str)
             *zip(*((locate(value), accuracy) for value, accuracy in sorted(reported, key=str)), strict=True), "D",
             color=ACCENT_COLOUR, fillstyle="none", markersize=7, markeredgewidth=1.6, label="the seed report", zorder=4,
         )  # fmt: skip
-    margin = max(0.04 * np.ptp(axes.dataLim.intervaly), LEAST_MARGIN)
+    margin = max(0.04 * np.ptp(axes.dataLim.intervaly), MIN_MARGIN)
     axes.set_ylim(axes.dataLim.y0 - margin, axes.dataLim.y1 + margin)
     if log:
         axes.set_xscale("log")

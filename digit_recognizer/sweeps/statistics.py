@@ -96,7 +96,7 @@ def summarize(study: Study, records: Sequence[TrialRecord]) -> list[Summary]:
 
 ERROR_RATE = 0.05  # of all comparisons of one parameter together, if none of its values differ
 SEED_SHARE = 0.5  # of the fullest seed's pairs: a seed that has just started would leave too few pairs to all
-MOST_PAIRED = 4  # values of a parameter: of more, all pairs would leave each too little of the 5 %
+MAX_PAIRED = 4  # values of a parameter: of more, all pairs would leave each too little of the 5 %
 
 BETTER, WORSE, NO_EFFECT, NOT_TESTED = "better", "worse", "no significant effect", "not tested"
 
@@ -174,7 +174,7 @@ def list_comparisons(study: Study, parameter: str) -> list[tuple[Value, Value]]:
     wanted = [(value, reference) for value in values if value != reference and reference is not None]
     wanted += [(ordered[-1], ordered[0])] if len(values) > 1 and are_numbers(values) else []
     wanted += [(claim.high, claim.low) for claim in study.claims if claim.parameter == parameter]
-    if len(values) <= MOST_PAIRED:
+    if len(values) <= MAX_PAIRED:
         wanted += [(later, earlier) for earlier, later in itertools.combinations(ordered, 2)]
     listed: dict[frozenset[Value], tuple[Value, Value]] = {}
     for pair in wanted:
@@ -309,7 +309,7 @@ def measure_interactions(study: Study, records: Sequence[TrialRecord]) -> list[I
 
 # Importance: how much of the variance of the configurations' accuracies each parameter explains.
 
-LEAST_CONFIGURATIONS = 20  # a forest over fewer mostly learns their noise
+MIN_CONFIGURATIONS = 20  # a forest over fewer mostly learns their noise
 FOREST_SEED = 0
 
 
@@ -328,7 +328,7 @@ def measure_importance(study: Study, summaries: Sequence[Summary]) -> dict[str, 
     values: dict[str, list[Any]] = {name: [one.configuration.get(name) for one in done] for name in study.parameters}
     values = {name: found for name, found in values.items() if None not in found and len(set(found)) > 1}
     one_seed = study.method != "grid" and all(len(one.done) == 1 for one in done)
-    if len(done) < LEAST_CONFIGURATIONS or len(values) < 2 or one_seed or len({one.mean for one in done}) == 1:
+    if len(done) < MIN_CONFIGURATIONS or len(values) < 2 or one_seed or len({one.mean for one in done}) == 1:
         return {}
     import optuna
 
@@ -352,7 +352,7 @@ def measure_importance(study: Study, summaries: Sequence[Summary]) -> dict[str, 
 
 # Plateaus: the epoch from which on further training gains nothing significant.
 
-LEAST_SHARE = 0.1  # of the errors left: a gain that matters to whoever asks when to stop, at 0.98 as at 0.8
+MIN_SHARE = 0.1  # of the errors left: a gain that matters to whoever asks when to stop, at 0.98 as at 0.8
 LAST_PART = 10  # the last tenth of the epochs stands for the result of training
 
 
@@ -416,7 +416,7 @@ def find_plateau(curves: Sequence[Sequence[float]], resolution: float = 0.0) -> 
     gain, low, high = (float(all_[ended[0]]) for all_ in (gains, gains - reach, gains + reach))
     accuracy = float(means[:, -1].mean())
     noise = math.sqrt(accuracy * (1 - accuracy) * resolution)  # a binomial's, as resolution is 1 / rows
-    undecided = high > max(LEAST_SHARE * (1 - accuracy), 2 * noise)
+    undecided = high > max(MIN_SHARE * (1 - accuracy), 2 * noise)
     return Plateau(int(ended[0]) + 1, gain, low, high, excess, undecided)
 
 

@@ -229,7 +229,7 @@ def are_numbers(values: Sequence[Value]) -> bool:
 # against RunConfig.
 
 STUDY_FILE = "study.toml"
-MOST_CONFIGURATIONS = 100_000
+MAX_CONFIGURATIONS = 100_000
 SET_BY_SWEEP = ("run_dir", "input_dir", "submission", "seed", "smoke")
 
 Table = dict[str, Any]
@@ -390,8 +390,8 @@ def _check_parameters(study: Study) -> None:
     is_grid = study.method == "grid"
     if bool(study.grids) != is_grid or bool(study.ranges) == is_grid:
         raise InputError("sweep.grid_or_search", received=study.method, needed="[[grid]]" if is_grid else "[search]")
-    if (count := sum(math.prod(map(len, grid.values())) for grid in study.grids)) > MOST_CONFIGURATIONS:
-        raise InputError("sweep.too_many", received=count, most=MOST_CONFIGURATIONS)
+    if (count := sum(math.prod(map(len, grid.values())) for grid in study.grids)) > MAX_CONFIGURATIONS:
+        raise InputError("sweep.too_many", received=count, most=MAX_CONFIGURATIONS)
     if not is_grid and study.trials is None and study.minutes is None:
         raise InputError("sweep.endless")
     samples = study.configurations

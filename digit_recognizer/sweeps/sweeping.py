@@ -73,7 +73,7 @@ from digit_recognizer.training.run import HISTORY, CVResult, load_history, load_
 # TensorFlow 2.21 keeps the variables of every model that was trained for as long as its process lives, some 120 MB of
 # a model of seven million parameters. No reference of ours holds them: a bare `fit` on plain arrays, its model deleted
 # and the garbage collected, leaves the same. So a process that has grown by this much ends, and a new one resumes.
-MOST_GROWTH_BYTES = 3 << 30
+MAX_GROWTH_BYTES = 3 << 30
 MODELS = "models"  # not kept: `train` with the same flags makes them again
 
 
@@ -273,14 +273,14 @@ def describe_environment(dataset: Dataset, task: TrialTask, path: Path) -> dict[
 
 
 def sweep(
-    config: SweepConfig, executor: Executor | None = None, most_growth_bytes: int | None = None
+    config: SweepConfig, executor: Executor | None = None, max_growth_bytes: int | None = None
 ) -> list[TrialRecord] | None:
     """Run what is left of a study, and write its page.
 
     Args:
         config: what to do.
         executor: runs the trials; None stands for this process.
-        most_growth_bytes: of this process's memory, after which the sweep stops between two trials, to be called again
+        max_growth_bytes: of this process's memory, after which the sweep stops between two trials, to be called again
             in a new process; None for no limit.
 
     Returns:
@@ -301,7 +301,7 @@ def sweep(
     check_results(folder)
     lock = claim_folder(folder)
     try:
-        if not config.page_only and not _Sweep(study, folder, executor or Executor()).run(most_growth_bytes):
+        if not config.page_only and not _Sweep(study, folder, executor or Executor()).run(max_growth_bytes):
             return None
         records = load_trials(folder / TRIALS)
         if records and not select_records(study, records):
@@ -328,11 +328,11 @@ class _Sweep:
         self.precisions: dict[str, str] = {}
         self.datasets: dict[tuple[int, int], Dataset] = {}
 
-    def run(self, most_growth_bytes: int | None) -> bool:
+    def run(self, max_growth_bytes: int | None) -> bool:
         """Run all trials that are left, each added to the table as it ends; False if memory stopped it before."""
-        study, most_bytes = self.study, math.inf
-        if most_growth_bytes is not None and self.executor.is_local:
-            most_bytes = measure_memory() + most_growth_bytes
+        study, max_bytes = self.study, math.inf
+        if max_growth_bytes is not None and self.executor.is_local:
+            max_bytes = measure_memory() + max_growth_bytes
         if self.records:
             count = len(select_records(study, self.records))
             print_line(f"{self.folder / TRIALS} holds {count} trials that have ended; they are not run again")
@@ -341,7 +341,7 @@ class _Sweep:
         with progress.bar:
             while wave := find_next_trials(study, self.records):
                 shared = self._share_data(wave)
-                in_time = itertools.takewhile(lambda _: not (progress.is_over() or measure_memory() > most_bytes), wave)
+                in_time = itertools.takewhile(lambda _: not (progress.is_over() or measure_memory() > max_bytes), wave)
                 tasks = (self._prepare(trial) for trial in in_time)
                 for _, (record, files) in self.executor.map_as_finished(execute_trial, tasks, shared):
                     for name, content in files.items():
@@ -350,7 +350,7 @@ class _Sweep:
                     append_trial(self.folder / TRIALS, record)
                     self.records.append(record)
                     progress.report(record)
-                if measure_memory() > most_bytes:
+                if measure_memory() > max_bytes:
                     return False
                 if progress.is_over():
                     print_line(f"the study's {study.minutes:g} minutes are spent")

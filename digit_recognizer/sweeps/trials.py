@@ -192,8 +192,8 @@ def group_by_configuration(records: Sequence[TrialRecord]) -> list[tuple[Configu
 
 # that have ended before one is pruned for being below their median (Golovin et al. 2017, section 3.2.2)
 STARTUP_TRIALS = 5
-MOST_GROUPS = 10_000  # a search whose only end is time ends here all the same
-MOST_IDLE_GROUPS = 20  # in a row without a new configuration: of few choices all have been tried
+MAX_GROUPS = 10_000  # a search whose only end is time ends here all the same
+MAX_IDLE_GROUPS = 20  # in a row without a new configuration: of few choices all have been tried
 
 
 def find_next_trials(study: Study, records: Sequence[TrialRecord]) -> list[Trial]:
@@ -244,9 +244,9 @@ def _iterate_groups(study: Study, ended: Mapping[str, TrialRecord]) -> Iterator[
         yield from (all_of_them[start : start + size] for start in range(0, len(all_of_them), size))
         return
     known: list[Configuration] = []
-    left = max(1, study.trials // study.seeds) if study.trials is not None else MOST_GROUPS * study.at_once
+    left = max(1, study.trials // study.seeds) if study.trials is not None else MAX_GROUPS * study.at_once
     idle = 0
-    for number in range(MOST_GROUPS):
+    for number in range(MAX_GROUPS):
         suggested = _suggest(study, number, min(study.at_once, left), known, ended)
         left -= len(suggested)
         # where choices are few, they are drawn again
@@ -254,7 +254,7 @@ def _iterate_groups(study: Study, ended: Mapping[str, TrialRecord]) -> Iterator[
         yield new
         known += new
         idle = 0 if new else idle + 1
-        if left <= 0 or idle == MOST_IDLE_GROUPS:
+        if left <= 0 or idle == MAX_IDLE_GROUPS:
             return
 
 

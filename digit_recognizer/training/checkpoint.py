@@ -151,7 +151,7 @@ def save_checkpoint(folder: Path, state: RunState) -> None:
 
 
 def load_checkpoint(
-    folder: Path, run: str, most_bytes: int = 1 << 32, rows: tuple[int, int] | None = None
+    folder: Path, run: str, max_bytes: int = 1 << 32, rows: tuple[int, int] | None = None
 ) -> tuple[RunState | None, list[str]]:
     """Read a run's state, or the generation before it where the newest is damaged or another run's.
 
@@ -160,7 +160,7 @@ def load_checkpoint(
     Args:
         folder: of the run.
         run: whose state it must be.
-        most_bytes: a longer file is not read.
+        max_bytes: a longer file is not read.
         rows: for training and for test, which its probabilities must have; None leaves that unchecked.
 
     Returns:
@@ -172,7 +172,7 @@ def load_checkpoint(
         if not os.path.lexists(path):
             continue
         try:
-            state = unpack_state(read_bytes(path, most_bytes))
+            state = unpack_state(read_bytes(path, max_bytes))
             if state.run != run or (rows is not None and (len(state.oof), len(state.test)) != rows):
                 raise ValueError("it belongs to another run")
             return state, complaints

@@ -318,7 +318,7 @@ def _train_and_score(
     """Train the folds that are not finished, and finalize the run."""
     environment = record_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
-    restore_checkpoint(run, dataset, environment["run"], most_bytes=estimate_bytes(config, dataset))
+    restore_checkpoint(run, dataset, environment["run"], max_bytes=estimate_bytes(config, dataset))
     log_run_start(run, config, dataset, precision)
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
@@ -336,10 +336,10 @@ def _train_and_score(
     return result
 
 
-def restore_checkpoint(run: Run, dataset: Dataset, run_id: str, most_bytes: int) -> None:
+def restore_checkpoint(run: Run, dataset: Dataset, run_id: str, max_bytes: int) -> None:
     """Set `run.state` to what an interrupted session has saved; to an empty one if there is no checkpoint."""
     rows = len(dataset.labels), len(dataset.test_images)
-    state, warnings = load_checkpoint(run.path, run_id, most_bytes, rows)
+    state, warnings = load_checkpoint(run.path, run_id, max_bytes, rows)
     for note in (*dataset.notes, *warnings):
         run.log(f"note: {note}")
     if state is None:

@@ -91,7 +91,7 @@ HISTORY_COLUMNS = (  # of history.csv, after fold and epoch (from 1)
 ENSEMBLE = "ensemble"  # the command and the model of a run that combines others
 LABEL_SET = "classes"  # in metrics.json, the names of the classes; digits have no such entry
 SUM_TOLERANCE = 0.01  # float16 rounds each of ten probabilities by up to 5e-4
-MOST_HISTORY_BYTES = 1 << 24  # a thousand epochs of ten folds have 1 MB
+MAX_HISTORY_BYTES = 1 << 24  # a thousand epochs of ten folds have 1 MB
 
 
 class Run:
@@ -425,7 +425,7 @@ def load_history(path: Path) -> "pandas.DataFrame":
     """
     import pandas as pd
 
-    content = read_bytes(path / HISTORY, MOST_HISTORY_BYTES)
+    content = read_bytes(path / HISTORY, MAX_HISTORY_BYTES)
     try:
         return pd.read_csv(io.BytesIO(content))
     except ValueError as error:  # pandas' own errors too

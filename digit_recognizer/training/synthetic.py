@@ -22,7 +22,7 @@ CODE_UNITS = 32  # a twenty-fourth of the pixels
 ENCODER_FILTERS = (32, 64)
 DECODER_FILTERS = (32, 16)  # half as many as in the encoder: at 28 px they cost the most
 EPOCHS = 5
-LEAST_STEPS = 600  # few rows get more epochs: after 600 gradient steps digits are nearly as sharp as written ones
+MIN_STEPS = 600  # few rows get more epochs: after 600 gradient steps digits are nearly as sharp as written ones
 BATCH_SIZE = 128
 LEARNING_RATE = 2e-3
 NEIGHBOURS = 5  # as in SMOTE: near enough that what lies between is of the class
@@ -74,7 +74,7 @@ def train_autoencoder(images: np.ndarray, seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     model = build_autoencoder(images.shape[1:])
     batches = TrainingBatches(images[None], scale_images(images), np.arange(len(images)), BATCH_SIZE, seed)
-    epochs = max(EPOCHS, -(-LEAST_STEPS // len(batches)))
+    epochs = max(EPOCHS, -(-MIN_STEPS // len(batches)))
     schedule = build_schedule("one-cycle", LEARNING_RATE, epochs * len(batches))
     model.compile(keras.optimizers.Adam(schedule), keras.losses.BinaryCrossentropy())
     order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start_epoch(epoch))

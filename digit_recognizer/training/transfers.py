@@ -22,7 +22,7 @@ SUBCOMMAND = "transfer"
 WEIGHTS, NEIGHBOURS = "transferred.safetensors", "neighbours.safetensors"  # in models/
 PREDICTIONS = "predictions.csv"
 PREDICTION_COLUMNS = ["file", "label", "predicted", "probability", "sha256"]
-MOST_TABLE_BYTES = 1 << 26  # 100,000 pictures with long names have 20 MB
+MAX_TABLE_BYTES = 1 << 26  # 100,000 pictures with long names have 20 MB
 PHOTOGRAPHS = "resnet152v2"
 
 ClassifierName = Literal["model", "neighbours"]
@@ -106,7 +106,7 @@ def load_transfer_predictions(folder: Path) -> "pd.DataFrame":
     path = folder / PREDICTIONS
     if not path.exists():
         raise InputError("transfer.not_evaluated", path=folder)
-    content = read_bytes(path, MOST_TABLE_BYTES)
+    content = read_bytes(path, MAX_TABLE_BYTES)
     texts = [name for name in PREDICTION_COLUMNS if name != "probability"]
     try:
         table = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(texts, str), keep_default_na=False)

@@ -55,13 +55,13 @@ def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
     return save(arrays, {"sha256": _hash_arrays(arrays)})
 
 
-def load_arrays(path: Path, most_bytes: int) -> dict[str, np.ndarray]:
+def load_arrays(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
     """Read what `pack_arrays` made: arrays by name.
 
     Raises:
         InputError: if the file is missing, not a regular file, too large or damaged.
     """
-    content = read_bytes(path, most_bytes)
+    content = read_bytes(path, max_bytes)
     try:
         arrays = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])

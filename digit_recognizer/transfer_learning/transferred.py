@@ -20,7 +20,7 @@ from digit_recognizer.transfer_learning.config import MAX_COPIES
 from digit_recognizer.transfer_learning.heads import NeighbourClassifier, cut_head, replace_head
 from digit_recognizer.vision.class_folders import MAX_FILES
 
-MOST_EMBEDDINGS = MAX_COPIES + MAX_FILES
+MAX_EMBEDDINGS = MAX_COPIES + MAX_FILES
 
 
 class NeighbourModel(NamedTuple):
@@ -105,7 +105,7 @@ def _load_neighbours(transfer: FinishedTransfer, width: int) -> NeighbourClassif
     path = transfer.path / "models" / NEIGHBOURS
     if not path.is_file():
         raise InputError("transfer.no_neighbours", path=transfer.path)
-    arrays = load_arrays(path, MOST_EMBEDDINGS * (4 * width + 8) + 4 * HEADER_BYTES_PER_ARRAY)
+    arrays = load_arrays(path, MAX_EMBEDDINGS * (4 * width + 8) + 4 * HEADER_BYTES_PER_ARRAY)
     nothing = np.zeros(0)
     embeddings, labels = arrays.get("embeddings", nothing), arrays.get("labels", nothing)
     kinds = (str(embeddings.dtype), str(labels.dtype), embeddings.shape, labels.shape)

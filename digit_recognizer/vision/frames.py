@@ -11,7 +11,7 @@ CORNER_TOLERANCE = 0.04  # of a hull's outline: corners so flat are none
 MIN_FILL = 0.88  # of four corners' area that the hull fills: a rounded box 0.95, an ellipse 0.64
 MIN_SOLID = 0.6  # of the hull's area that the outline encloses: writing that touches a line takes a bite
 MIN_SHEET, MAX_SHEET = 0.004, 0.97  # of the picture's area: a key, and a sheet that leaves a table to be seen
-FEWEST_KEYS, MIN_SINGLE = 3, 0.06  # so many small sheets are keys; of the picture's area, if there are fewer
+MIN_KEYS, MIN_SINGLE = 3, 0.06  # so many small sheets are keys; of the picture's area, if there are fewer
 SLIMMEST = 0.2  # a sheet's sides: between ruled lines are longer strips
 SHEET_CONTRAST = 20  # of 255, between the sheet and the table on three sides at least
 RING_SHARE = 0.04  # of a sheet's shorter side: where its shade is measured, and what is cut off from its edges
@@ -26,7 +26,7 @@ THICKEST_LINES = 0.6  # of the area of all boxes; around the hole of a 0 is more
 THICKEST_SPANNING = 0.25  # the same of lines from edge to edge: between keys the case is broader
 TALLEST_SQUARE = 0.6  # of the picture's height: a square of squared paper; a cell cut out along its row is taller
 LINE_BLUR_PX = 2  # beside a printed line
-MOST_INK = 0.6  # of the box around connected lines: more is no frame
+MAX_INK = 0.6  # of the box around connected lines: more is no frame
 MIN_FRAME = 0.5  # of the hull of connected lines that boxes fill: the loop of a digit is a part of it only
 SQUARE_CORNER = 0.35  # of a right angle's sine: 20 degrees more or less
 FLATTEST, STRAIGHT_PX, STRAIGHT_SHARE = 2.0, 2.5, 0.85  # width by height of an open comb; its lower edge is straight
@@ -109,7 +109,7 @@ def _find_sheets(pixels: np.ndarray) -> list[np.ndarray]:
                 found = [quad if _contains(quad, other) else other for other in found]
     areas = [cv2.contourArea(quad) for quad in found]
     alike = [quad / scale for quad, area in zip(found, areas, strict=True) if area > ALIKE * max(areas)]
-    return alike if len(alike) >= FEWEST_KEYS or sum(areas) > MIN_SINGLE * small.size else []
+    return alike if len(alike) >= MIN_KEYS or sum(areas) > MIN_SINGLE * small.size else []
 
 
 def _contains(quad: np.ndarray, other: np.ndarray) -> bool:
@@ -197,7 +197,7 @@ def find_printed_lines(edge: np.ndarray, spanning: bool = False) -> np.ndarray:
         x, y, width, height, area = boxes[number].tolist()
         across, down = width == edge.shape[1], height == edge.shape[0]
         spans = across or down
-        if max(width, height) < 2 * MIN_BOX_PX or area > MOST_INK * width * height:
+        if max(width, height) < 2 * MIN_BOX_PX or area > MAX_INK * width * height:
             continue
         place = np.s_[y : y + height, x : x + width]
         part = np.pad((parts[place] == number).astype(np.uint8), 1)

@@ -221,7 +221,7 @@ MIDDLE = 128  # of 255: the shade to which the paper is levelled for the median
 DARKEST_PAPER = 60  # of 255: below it the share of light is noise
 MIN_HEADROOM = 128  # of 255, above the paper: what is lighter than light paper is grain
 CUT_SLACK, MIN_WHOLE = 0.02, 0.8  # of a side: the margin that is left; of the ink: its largest piece
-MIN_WHOLE_SCANNED, MOST_RULED = 0.5, 0.3  # of the ink: the same of small scans, which are broken; ruled lines
+MIN_WHOLE_SCANNED, MAX_RULED = 0.5, 0.3  # of the ink: the same of small scans, which are broken; ruled lines
 CUT_SEPARATED = 0.7  # of the variance, as below: small scans have many shades between
 THICKEST_STROKE = 0.42  # of the longer side of the ink: shadows have 0.48 and more, strokes 0.34 and less
 THICKEST_SCANNED = 0.5  # the same of small scans, whose strokes are few px thick
@@ -288,7 +288,7 @@ def estimate_shade_from_border(pixels: np.ndarray) -> float | None:
     if height - tall > CUT_SLACK * height + 1 and width - wide > CUT_SLACK * width + 1:
         return None
     scanned = max(height, width) <= SCAN_PX
-    if not scanned and find_ruled_lines(ink, ink.astype(np.float32)).sum() > MOST_RULED * ink.sum():
+    if not scanned and find_ruled_lines(ink, ink.astype(np.float32)).sum() > MAX_RULED * ink.sum():
         return None  # blank paper with lines
     areas = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
     if areas.max() < (MIN_WHOLE_SCANNED if scanned else MIN_WHOLE) * areas.sum():

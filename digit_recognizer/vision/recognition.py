@@ -279,10 +279,10 @@ SURE_MENDED = 0.9  # the same for a digit that was split off or joined: a letter
 MAX_GLYPHS = 1000  # of a picture; more is no handwriting
 MAX_AT_ONCE = 32  # pictures in memory
 TURNS = (1, 2, 3)  # quarter turns counterclockwise that are tried where a page may be turned
-FEWEST_TURNED, MOST_UPRIGHT = 4, 0.6  # glyphs of a page, and the share of sure digits up to which it may be turned
-LEAST_LOOKS_TURNED, LEAST_TURNED = 0.7, 0.8  # the same share once turned: to say that it looks so, and to read it so
-FEWEST_KINDS = 3  # of digits on a turned page: the rests of ruled lines look like many a 1
-LEAST_LEAD, LEAST_LOG = 1.0, -3.0  # of log-likelihood before the second best turn; and the least that a glyph adds
+MIN_TURNED_GLYPHS, MAX_UPRIGHT = 4, 0.6  # of a page; and the share of sure digits up to which it may be turned
+MIN_LOOKS_TURNED, MIN_READ_TURNED = 0.7, 0.8  # the same share once turned: to say that it looks so, and to read it so
+MIN_KINDS = 3  # of digits on a turned page: the rests of ruled lines look like many a 1
+MIN_LEAD, MIN_LOG = 1.0, -3.0  # of log-likelihood before the second best turn; and the least that a glyph adds
 PHOTOGRAPHS_AT_ONCE = 16  # the backbone's feature maps of so many take 1 GB
 MAX_ROUNDS = 3  # of splitting: four digits that touch
 NARROWEST_THREE = 1.5  # width by height of three digits that touch: two of them are no digit
@@ -395,21 +395,21 @@ def _classify_loaded(
 def _turn_page(picture: PicturePrediction, classifier: Classifier) -> PicturePrediction:
     """Read a page that lies on its side, or on its head, as it should lie, if nearly all of it are digits then."""
     upright = _measure_sure(picture.glyphs)
-    if not classifier.of_digits or len(picture.glyphs) < FEWEST_TURNED or upright > MOST_UPRIGHT:
+    if not classifier.of_digits or len(picture.glyphs) < MIN_TURNED_GLYPHS or upright > MAX_UPRIGHT:
         return picture
     pixels = load_photograph(picture.path).pixels
     pages = [find_glyphs(find_ink(np.ascontiguousarray(np.rot90(pixels, turns))))[:MAX_GLYPHS] for turns in TURNS]
     turned = _classify_and_mend(pages, classifier)
-    shares = [_measure_sure(glyphs) if len(glyphs) >= FEWEST_TURNED else 0.0 for glyphs in turned]
+    shares = [_measure_sure(glyphs) if len(glyphs) >= MIN_TURNED_GLYPHS else 0.0 for glyphs in turned]
     likelihoods = [_measure_likelihood(glyphs) for glyphs in turned]
-    best = max(range(len(TURNS)), key=lambda turn: (shares[turn] >= LEAST_LOOKS_TURNED, likelihoods[turn]))
+    best = max(range(len(TURNS)), key=lambda turn: (shares[turn] >= MIN_LOOKS_TURNED, likelihoods[turn]))
     kinds = {one.digit for one in turned[best]} - {None}
     ones = sum(one.digit == 1 for one in turned[best])
-    if shares[best] < LEAST_LOOKS_TURNED or len(kinds) < FEWEST_KINDS or 2 * ones > len(turned[best]):
+    if shares[best] < MIN_LOOKS_TURNED or len(kinds) < MIN_KINDS or 2 * ones > len(turned[best]):
         return picture
     note = f"it looks turned by {90 * TURNS[best]} degrees clockwise"
-    others = [likelihoods[turn] for turn, share in enumerate(shares) if turn != best and share >= LEAST_LOOKS_TURNED]
-    if shares[best] < LEAST_TURNED or likelihoods[best] - max(others, default=-np.inf) < LEAST_LEAD:
+    others = [likelihoods[turn] for turn, share in enumerate(shares) if turn != best and share >= MIN_LOOKS_TURNED]
+    if shares[best] < MIN_READ_TURNED or likelihoods[best] - max(others, default=-np.inf) < MIN_LEAD:
         return replace(picture, notes=(*picture.notes, note))
     glyphs = tuple(replace(one, glyph=_turn_back(one.glyph, TURNS[best], *pixels.shape)) for one in turned[best])
     return replace(picture, glyphs=glyphs, notes=(*picture.notes, f"{note}, and is read as if turned back"))
@@ -421,9 +421,9 @@ def _measure_sure(glyphs: Sequence[GlyphPrediction]) -> float:
 
 
 def _measure_likelihood(glyphs: Sequence[GlyphPrediction]) -> float:
-    """The log-likelihood of a page: the sum of its glyphs' logarithms, none of which weighs more than `LEAST_LOG`."""
+    """The log-likelihood of a page: the sum of its glyphs' logarithms, none of which weighs more than `MIN_LOG`."""
     digits = [max(float(one.probabilities[one.most_likely]), 1e-12) for one in glyphs]
-    return float(np.maximum(np.log(digits), LEAST_LOG).sum()) if digits else -np.inf
+    return float(np.maximum(np.log(digits), MIN_LOG).sum()) if digits else -np.inf
 
 
 def _turn_back(glyph: Glyph, turns: int, height: int, width: int) -> Glyph:
