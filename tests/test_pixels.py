@@ -8,7 +8,7 @@ from conftest import expect_error, write_labels, write_table
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.dataset import load_dataset, load_test, load_train, make_dataset
 from digit_recognizer.data.frames import read_images, read_test_table, read_train_table
-from digit_recognizer.data.pixels import PIXELS, SAMPLED_ROWS, check_labels, compare_means, harmonize
+from digit_recognizer.data.pixels import PIXELS, SAMPLED_ROWS, check_labels, compare_means, correct_pixels
 from digit_recognizer.data.sources import build_sample
 from digit_recognizer.io import find_cache_dir
 
@@ -43,7 +43,7 @@ CHANGES = {
 def test_pixels_of_another_meaning_are_mended(sample, name, rows):
     change, word, tolerance = CHANGES[name]
     plain = sample.train_pixels[:rows]
-    found = harmonize(change(plain))
+    found = correct_pixels(change(plain))
     assert len(found.mended) == 1 and word in found.mended[0] and not found.doubts
     assert np.abs(found.pixels.astype(int) - plain).max() <= tolerance
     assert found.pixels.flags.c_contiguous and found.pixels.dtype == np.uint8
@@ -52,43 +52,43 @@ def test_pixels_of_another_meaning_are_mended(sample, name, rows):
 def test_several_departures_at_once_are_mended(sample):
     black = (sample.train_pixels > 127).astype(np.uint8)
     images = 1 - black.reshape(-1, 28, 28).transpose(0, 2, 1)
-    found = harmonize(np.ascontiguousarray(images).reshape(-1, PIXELS))
+    found = correct_pixels(np.ascontiguousarray(images).reshape(-1, PIXELS))
     assert np.array_equal(found.pixels, black * 255) and len(found.mended) == 3
 
 
 def test_plain_tables_are_not_touched_however_few_their_rows(sample):
     pixels = sample.train_pixels
     for rows in (pixels, sample.test_pixels, *np.split(pixels, 26), *(pixels[n : n + 1] for n in range(100))):
-        found = harmonize(rows)
+        found = correct_pixels(rows)
         assert found.pixels is rows and found.mended == found.doubts == ()
 
 
 def test_a_table_of_one_class_is_not_turned(sample):
     for label in range(10):
-        assert harmonize(sample.train_pixels[sample.train_labels == label]).mended == ()
+        assert correct_pixels(sample.train_pixels[sample.train_labels == label]).mended == ()
 
 
 def test_rows_of_one_value_say_nothing():
     for value in (0, 1, 255):
-        assert harmonize(np.full((3, PIXELS), value, np.uint8)).mended == ()
+        assert correct_pixels(np.full((3, PIXELS), value, np.uint8)).mended == ()
 
 
 def test_random_pixels_are_left_alone():
     pixels = np.random.default_rng(0).integers(0, 256, (SAMPLED_ROWS + 1, PIXELS), dtype=np.uint8)
-    assert harmonize(pixels).pixels is pixels
+    assert correct_pixels(pixels).pixels is pixels
 
 
 def test_rows_that_are_exchanged_among_others_are_inverted_alone(sample):
     pixels = sample.test_pixels.copy()
     pixels[[3, 40]] = 255 - pixels[[3, 40]]
-    found = harmonize(pixels)
+    found = correct_pixels(pixels)
     assert np.array_equal(found.pixels, sample.test_pixels) and "2 of 497" in found.mended[0]
 
 
 def test_rows_of_another_scale_among_others_are_a_doubt(sample):
     pixels = sample.test_pixels.copy()
     pixels[:5] //= 255
-    found = harmonize(pixels)
+    found = correct_pixels(pixels)
     assert found.pixels is pixels and "5 of 497" in found.doubts[0]
 
 

@@ -40,7 +40,7 @@ DOWNLOAD = "python -m digit_recognizer.download"
 SHOWN_CHARACTERS = 40  # of a bad cell or name
 LINE_LIMIT_BYTES = 1 << 16  # 785 quoted three-digit cells take under 5 kB: a longer line is no row of this table
 LABELS_LIMIT_BYTES = 1 << 28  # hundreds of times the competition's rows
-LEAVE_OUT = "Leave out the step that scaled them."
+UNSCALED_REMEDY = "Leave out the step that scaled them."
 LONGEST_ROW_BYTES = 4 * (PIXELS + 1)  # three digits and a comma, 785 times
 
 
@@ -97,7 +97,7 @@ def read_pixel_csv(path: Path, with_labels: bool) -> CsvContent:
             except InputError as fault:
                 standardized = header.decimals and fault.code == "csv.pixel_range" and fault.received[0] == "-"
                 if standardized:
-                    fault.with_remedy(LEAVE_OUT)
+                    fault.with_remedy(UNSCALED_REMEDY)
                 raise
             raise InputError("csv.unreadable", path=path, received=" ".join(str(error).split())[:200]) from error
         _check_unchanged(path, before, os.fstat(file.fileno()))
@@ -257,7 +257,7 @@ def read_header(path: Path, file: BufferedReader, with_labels: bool) -> Header:
     check_text(path, file)
     names, raw, lines = read_names(path, file)
     if any(names) and all(name.replace(".", "", 1).isdigit() for name in names if name):
-        header = _name_columns(path, file, names, raw, lines)
+        header = _make_header(path, file, names, raw, lines)
         if header is not None:
             return header
     form, label, expected = choose_names(names)
@@ -305,8 +305,10 @@ def describe_names(names: Sequence[str], form: str, label: str | None, expected:
     return notes + ["its columns stand in another order"] * ([n for n in names if n not in indexes] != expected)
 
 
-def _name_columns(path: Path, file: BufferedReader, names: tuple[str, ...], raw: bytes, lines: int) -> Header | None:
-    """The header that a file of bare rows lacks: perhaps a label, first or last; None if this is a header of numbers.
+def _make_header(path: Path, file: BufferedReader, names: tuple[str, ...], raw: bytes, lines: int) -> Header | None:
+    """A header for a file whose first line is a row already; None if that line is a header of numbers.
+
+    A label may be the first cell or the last.
 
     Raises:
         InputError: if the number of cells leaves a doubt.
@@ -587,7 +589,7 @@ def _read_cell(path: Path, line: int, column: str, cell: str, *, is_label: bool)
 
 
 def _is_whole_decimal(cell: str) -> bool:
-    """Whether this is a whole number from 0 to 9, or 255, with a point and zeros behind it."""
+    """Whether this is a whole number from 0 to 255 with a decimal point, and nothing but zeros after it."""
     digits, point, zeros = cell.strip(" \t").partition(".")
     return (
         bool(point)

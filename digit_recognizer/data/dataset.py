@@ -17,7 +17,7 @@ from digit_recognizer.console import print_line, show_status
 from digit_recognizer.data.augmentation import POLICIES
 from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX, PIXELS, CsvContent, load_labels, read_pixel_csv
 from digit_recognizer.data.labels import DIGITS, MNIST, LabelSet, is_mnist, load_label_set
-from digit_recognizer.data.pixels import FRACTIONS, check_labels, compare_means, harmonize
+from digit_recognizer.data.pixels import FRACTIONS, check_labels, compare_means, correct_pixels
 from digit_recognizer.data.splits import (
     count_duplicates,
     draw_stratified_rows,
@@ -52,8 +52,8 @@ class TestTable:
             make.
         path: the CSV file. Of a table from memory: what messages call it, such as train.
         notes: departures from Kaggle's own form that were accepted, and trouble with the cache; one phrase each.
-        mended: those of `notes` that tell of pixels with another meaning, see `digit_recognizer.data.pixels`.
-        labels_aside: int64 (n,), 0 to 9: labels that a test.csv held; nothing but `download` looks at them.
+        mended: those of `notes` on pixels that were corrected (inverted, turned, rescaled …) by `data.pixels`.
+        labels_aside: int64 (n,), 0 to 9: the labels of a test.csv that has some; only `download` uses them.
     """
 
     __test__ = False  # no test case, whatever pytest makes of the name
@@ -117,7 +117,7 @@ def load_train(path: Path | str, *, cache: bool = False) -> TrainTable:
     assert labels is not None
     if (labels == labels[0]).all():
         raise InputError("data.one_class", path=path, received=labels[0])
-    found = harmonize(loaded.pixels)
+    found = correct_pixels(loaded.pixels)
     notes = (*loaded.notes, *found.mended, *found.doubts)
     mended = (*(note for note in loaded.notes if note in FRACTIONS), *found.mended)
     return TrainTable(found.pixels, loaded.sha256, path, notes, mended, labels=labels)
@@ -132,7 +132,7 @@ def load_test(path: Path | str, *, cache: bool = False) -> TestTable:
     """
     path = expand_path(path)
     loaded = _load(path, cache, with_labels=False)
-    found = harmonize(loaded.pixels)
+    found = correct_pixels(loaded.pixels)
     aside = ("its labels were set aside",) if loaded.labels is not None else ()
     notes = (*loaded.notes, *aside, *found.mended, *found.doubts)
     mended = (*(note for note in loaded.notes if note in FRACTIONS), *found.mended)
@@ -182,7 +182,7 @@ class Dataset:
         shared_test_rows: rows of test.csv whose pixels also occur in train.csv; those that nearly occur count too
             where they are more than chance.
         notes: departures from Kaggle's form, repeated rows and absent classes; one phrase each.
-        mended: what was changed in pixels of another meaning; one phrase each, with the table's name.
+        mended: how pixels were corrected (inverted, turned, rescaled …); one phrase each, with the table's name.
         label_set: the names of the classes, and what may be done to their images.
     """
 
@@ -370,7 +370,7 @@ def find_data(folder: Path | str = "input") -> Path:
         The folder that holds train.csv and test.csv.
 
     Raises:
-        InputError: if the sample cannot be written, or, inside a kernel, which does not carry it, is not there.
+        InputError: if the sample cannot be written, or, inside a Kaggle kernel, which does not carry it, is not there.
 
     Example:
         >>> dr.find_data().name

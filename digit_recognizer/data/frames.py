@@ -16,14 +16,14 @@ import numpy as np
 from digit_recognizer.data.csv import (
     CLASSES,
     IMAGE_SIDE_PX,
-    LEAVE_OUT,
     PIXELS,
     ROW_INDEX_NAMES,
+    UNSCALED_REMEDY,
     choose_names,
     describe_names,
 )
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
-from digit_recognizer.data.pixels import harmonize, scale_fractions
+from digit_recognizer.data.pixels import correct_pixels, scale_fractions
 from digit_recognizer.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def read_train_table(source: TableSource) -> TrainTable:
     labels = _read_labels(labels, len(pixels))
     if (labels == labels[0]).all():
         raise InputError("data.one_class", path="train", received=labels[0])
-    found = harmonize(pixels)
+    found = correct_pixels(pixels)
     mended, sha256 = (*scaled, *found.mended), hash_as_csv(pixels, labels)
     return TrainTable(found.pixels, sha256, Path("train"), (*notes, *mended, *found.doubts), mended, labels=labels)
 
@@ -88,7 +88,7 @@ def read_test_table(source: TableSource) -> TestTable:
     if not (_is_frame(source) or isinstance(source, np.ndarray)):
         raise InputError("table.test_form", received=_describe(source))
     pixels, notes, scaled = _read_pixels(source, "test")
-    found = harmonize(pixels)
+    found = correct_pixels(pixels)
     mended = (*scaled, *found.mended)
     return TestTable(found.pixels, hash_as_csv(pixels), Path("test"), (*notes, *mended, *found.doubts), mended)
 
@@ -107,7 +107,7 @@ def read_images(images: Any) -> np.ndarray:
         np.uint8(255)
     """
     pixels, _, scaled = _read_pixels(images, "images")
-    found = harmonize(pixels)
+    found = correct_pixels(pixels)
     for note in (*scaled, *found.mended, *found.doubts):
         warnings.warn(note, stacklevel=3)  # of whoever passed them to a method of `DigitClassifier`
     return found.pixels
@@ -199,7 +199,7 @@ def _to_bytes(values: np.ndarray, name: str, columns: list[str]) -> np.ndarray:
             row, column = (int(place) for place in np.argwhere(~valid)[0])
             error = _refuse_cell("table.pixel_range", name, start + row, columns[column], values[start + row, column])
             negative = values.dtype.kind == "f" and values.min() < 0
-            raise error.with_remedy(LEAVE_OUT) if negative else error
+            raise error.with_remedy(UNSCALED_REMEDY) if negative else error
         result[start : start + ROWS_AT_ONCE] = block
     return result
 

@@ -1,8 +1,10 @@
-"""What pixels mean: 0 = paper and 255 = ink, upright. Tables of another meaning are noticed by their values and mended.
+"""The competition's convention for pixels: 0 = paper and 255 = ink, upright.
 
-Every way of loading goes through `harmonize`: CSV files, idx and npz files, DataFrames and arrays. Plain tables come
-back as they are. The limits below were set on MNIST's 70,000 images, Fashion-MNIST, KMNIST and the bundled sample: none
-of their 160,000 rows is touched, alone or in a table.
+Tables in another convention (inverted, turned, rescaled …) are recognized by their values and corrected.
+
+Every way of loading goes through `correct_pixels`: CSV files, idx and npz files, DataFrames and arrays. Plain tables
+come back as they are. The limits below were set on MNIST's 70,000 images, Fashion-MNIST, KMNIST and the bundled sample:
+none of their 160,000 rows is touched, alone or in a table.
 """
 
 import base64
@@ -49,15 +51,15 @@ VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 # Two random halves of MNIST, Fashion-MNIST or the sample: 0.6 to 2 times the squared distance that chance explains;
 # all of KMNIST's training and test rows, from other books: 27 times, but the distance is 12 % of the mean image. Rows
 # at 60 % of the scale: 40 %; binary for grey ones: 25 to 70 %; moved by 2 pixels: 25 to 47 %.
-LARGEST_CHANCE, LARGEST_SHARE = 8, 0.2
+MAX_CHANCE_RATIO, MAX_MEAN_DIFFERENCE = 8, 0.2
 
 
 @dataclass(frozen=True)
-class Harmonized:
-    """Pixels in the competition's meaning.
+class CorrectedPixels:
+    """Pixels in the competition's convention.
 
     Attributes:
-        pixels: uint8 (n, 784), C-contiguous; the same memory where nothing was mended.
+        pixels: uint8 (n, 784), C-contiguous; the same memory where nothing was changed.
         mended: what was changed, one phrase each.
         doubts: what looks odd and was left as it is, one phrase each.
     """
@@ -67,7 +69,7 @@ class Harmonized:
     doubts: tuple[str, ...] = ()
 
 
-def harmonize(pixels: np.ndarray) -> Harmonized:
+def correct_pixels(pixels: np.ndarray) -> CorrectedPixels:
     """Bring pixels to 0 = paper, 255 = ink, upright.
 
     Args:
@@ -94,7 +96,7 @@ def harmonize(pixels: np.ndarray) -> Harmonized:
         images = VIEWS[view](pixels.reshape(-1, SIDE_PX, SIDE_PX))
         pixels = np.ascontiguousarray(images).reshape(-1, PIXELS)
         mended.append(view)
-    return Harmonized(pixels, tuple(mended), tuple(doubts))
+    return CorrectedPixels(pixels, tuple(mended), tuple(doubts))
 
 
 FRACTIONS = (
@@ -149,7 +151,7 @@ def _count_steps(values: np.ndarray, low: float, high: float) -> np.ndarray | No
 
 
 def compare_means(train: np.ndarray, test: np.ndarray) -> str | None:
-    """One phrase where the mean images of two tables differ by more than chance and taste explain; else None.
+    """One phrase where the mean images of two tables differ by more than chance or other writers explain; else None.
 
     Args:
         train: uint8 (n, 784), at least one row.
@@ -161,12 +163,12 @@ def compare_means(train: np.ndarray, test: np.ndarray) -> str | None:
     distance = np.square(means[0] - means[1]).sum()
     by_chance = variances[0].sum() / len(train) + variances[1].sum() / len(test)
     share = float(np.sqrt(distance / max(np.square(means[0]).sum(), 1e-9)))
-    if distance <= LARGEST_CHANCE * by_chance or share <= LARGEST_SHARE:
+    if distance <= MAX_CHANCE_RATIO * by_chance or share <= MAX_MEAN_DIFFERENCE:
         return None
     return f"the mean test image is {share:.0%} away from the mean training image: are both prepared alike?"
 
 
-MIN_DISTINCT, MIN_LABELLED = 1.5, 200
+MIN_F, MIN_LABELLED = 1.5, 200
 
 
 def check_labels(pixels: np.ndarray, labels: np.ndarray, *, digits: bool) -> str | None:
@@ -177,9 +179,9 @@ def check_labels(pixels: np.ndarray, labels: np.ndarray, *, digits: bool) -> str
         labels: int64 (n,), 0 to 9.
         digits: whether the labels are digits.
 
-    Two things are noticed. Labels that were shuffled or moved by rows leave every class with one mean image: what the
-    classes' means explain, by what chance would, is 1. (Of 200 rows of MNIST it is 5, of all 42,000 it is 900.) And
-    labels that were counted from another number: the mean images look like other digits.
+    Two things are noticed. Labels that were shuffled or moved by rows leave every class with one mean image: the F
+    statistic of a one-way analysis of variance, summed over pixels, is then 1. (Of 200 rows of MNIST it is 5, of all
+    42,000 it is 900.) And labels that were counted from another number: the mean images look like other digits.
     """
     some = slice(None, None, -(-len(pixels) // 10_000))
     pixels, labels = pixels[some].astype(np.float32), labels[some]
@@ -189,8 +191,8 @@ def check_labels(pixels: np.ndarray, labels: np.ndarray, *, digits: bool) -> str
     means = np.stack([pixels[labels == label].mean(axis=0) for label in classes])
     total = np.square(pixels - pixels.mean(axis=0)).sum()
     between = (counts * np.square(means - pixels.mean(axis=0)).sum(axis=1)).sum()
-    distinct = between / (len(classes) - 1) / max((total - between) / (len(labels) - len(classes)), 1e-9)
-    if distinct < MIN_DISTINCT:
+    f_statistic = between / (len(classes) - 1) / max((total - between) / (len(labels) - len(classes)), 1e-9)
+    if f_statistic < MIN_F:
         return "the classes have one and the same mean image: do the labels stand beside their images?"
     pooled = _pool(means)
     looks = (_normalize(pooled.reshape(len(means), -1)) @ _unpack_digits().T).argmax(axis=1)
