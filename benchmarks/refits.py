@@ -68,7 +68,7 @@ def main() -> None:
 def predict_other_half(chosen: argparse.Namespace, train: TrainTable, is_test: np.ndarray, half: int) -> tuple:
     """Probabilities (models, versions, rows, classes) of one half by models of the other; temperature; seconds."""
     from digit_recognizer.data.augmentation import preprocess_images
-    from digit_recognizer.training.trainer import make_versions, predict_probabilities
+    from digit_recognizer.training.trainer import make_tta_versions, predict_probabilities
     from digit_recognizer.training.weights import load_fold_models, load_submitted_models
 
     images, labels = pixels_to_images(train.pixels), train.labels
@@ -86,7 +86,7 @@ def predict_other_half(chosen: argparse.Namespace, train: TrainTable, is_test: n
     for trained in (load_fold_models(result.run_dir), load_submitted_models(result.run_dir)):
         for model, preprocess in zip(trained.models, trained.preprocessing, strict=True):
             versions = []
-            for number, version in enumerate(make_versions(preprocess_images(images[is_test], preprocess), 11)):
+            for number, version in enumerate(make_tta_versions(preprocess_images(images[is_test], preprocess), 11)):
                 started = time.perf_counter()
                 versions.append(predict_probabilities(model, version))
                 seconds[number] += time.perf_counter() - started

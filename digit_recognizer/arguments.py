@@ -84,25 +84,25 @@ class Flag:
         shown = " ".join(map(str, self.default)) if isinstance(self.default, tuple) else self.default
         return f"{self.meaning} (default: {shown})"
 
-    def read(self, typed: Any) -> Any:
-        """The value, from the texts that were typed; True or False of a switch stays what it is.
+    def read(self, texts: Any) -> Any:
+        """The value, from the texts on the command line; True or False of a switch stays what it is.
 
         Raises:
             InputError: if there are too few or too many, or one is of another type.
         """
         if self.kind is bool:
-            return typed
+            return texts
         origin, kinds = typing.get_origin(self.kind), typing.get_args(self.kind)
         several, any_number = origin in (tuple, list), origin is list or ... in kinds
         wanted, expected = len(kinds) if several else 1, describe_type(self.kind)
-        if len(typed) < wanted and not any_number:
+        if len(texts) < wanted and not any_number:
             raise InputError("cli.incomplete", column=self.label, expected=expected)
-        if len(typed) > wanted and not any_number:
-            raise InputError("cli.extra", received=_shorten(typed[wanted]))
+        if len(texts) > wanted and not any_number:
+            raise InputError("cli.extra", received=_shorten(texts[wanted]))
         try:
-            values = [_read_value(kinds[0] if several else self.kind, text) for text in typed]
+            values = [_read_value(kinds[0] if several else self.kind, text) for text in texts]
         except (ValueError, KeyError):
-            received = _shorten(" ".join(typed))
+            received = _shorten(" ".join(texts))
             raise InputError("cli.value", column=self.label, expected=expected, received=received) from None
         return origin(values) if origin and several else values[0]
 
@@ -138,7 +138,7 @@ def parse_arguments(
         parser.description = read_docstring(kind) if description is None else description
         print_line(parser.format_help().rstrip())
         raise SystemExit(0)
-    typed, unknown = read_arguments(kind, arguments)
+    given, unknown = read_arguments(kind, arguments)
     if unknown and unknown[0].startswith("-"):
         received, known = unknown[0].partition("=")[0], [name for one in flags for name in one.names]
         hint = suggest(received, [*known, "--help", "--debug"])
@@ -146,9 +146,9 @@ def parse_arguments(
     if unknown:
         raise InputError("cli.extra", received=_shorten(unknown[0]))
     for one in flags:
-        if one.default is MISSING and one.field not in typed:
+        if one.default is MISSING and one.field not in given:
             raise InputError("cli.required", column=one.label, meaning=one.meaning)
-    return kind(**{**defaults, **typed})
+    return kind(**{**defaults, **given})
 
 
 def read_arguments(kind: type, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

@@ -253,13 +253,13 @@ def parse_run_config(subcommand: str, arguments: list[str], description: str) ->
     """
     from digit_recognizer.models import describe_options
 
-    typed, _ = read_arguments(RunArguments, arguments)  # first, because the defaults depend on them, --help's too
+    given, _ = read_arguments(RunArguments, arguments)  # first, because the defaults depend on them, --help's too
     defaults: dict[str, Any] = {}
-    if "resume" not in typed:
-        defaults = vars(_find_defaults(typed))
+    if "resume" not in given:
+        defaults = vars(_find_defaults(given))
     else:  # the run has its own settings
         allowed = [*(field.name for field in fields(ExecutorConfig)), "allow_inexact", "submission"]
-        refused = typed.keys() - {*allowed, "resume"}
+        refused = given.keys() - {*allowed, "resume"}
         if labels := [one.label for one in list_flags(RunArguments) if one.field in refused]:
             raise InputError("cli.not_with_resume", column=labels[0], flags=", ".join(map(flag, allowed)))
     options = describe_options(defaults.get("model", RunConfig.model))
@@ -267,20 +267,20 @@ def parse_run_config(subcommand: str, arguments: list[str], description: str) ->
     return parse_arguments(RunArguments, subcommand, arguments, defaults, description, RUN_GROUPS)
 
 
-def _find_defaults(typed: dict[str, Any]) -> RunArguments:
-    """The values of flags that were not typed: from the model's recipe, `SMOKE` and the file for `--config`."""
+def _find_defaults(given: dict[str, Any]) -> RunArguments:
+    """The values of flags that are not `given`: from the model's recipe, `SMOKE` and the file for `--config`."""
     from digit_recognizer.models import build_config, load_preset, load_smoke, register_model
 
-    path, settings = typed.get("config_file"), dict[str, Any]()
-    if "model" in typed:
-        load_preset(register_model(typed["model"]))  # here, so that the message does not blame the file below
+    path, settings = given.get("config_file"), dict[str, Any]()
+    if "model" in given:
+        load_preset(register_model(given["model"]))  # here, so that the message does not blame the file below
     if path is not None:
         settings = load_settings(path)
     try:
-        model = register_model(typed["model"]) if "model" in typed else str(settings.get("model", RunConfig.model))
+        model = register_model(given["model"]) if "model" in given else str(settings.get("model", RunConfig.model))
         smoke = settings.pop("smoke", False)
-        smoke = typed.get("smoke", smoke)
-        if typed.get("smoke"):
+        smoke = given.get("smoke", smoke)
+        if given.get("smoke"):
             settings |= {**SMOKE, **load_smoke(model)}
         executor = {field.name: settings.pop(field.name) for field in fields(ExecutorConfig) if field.name in settings}
         config = build_config(model, smoke, **{**settings, "model": model})

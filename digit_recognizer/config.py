@@ -203,26 +203,26 @@ class RunConfig:
         """What the model is called in file names and tables: its name, without the folder of its file."""
         return name_model(self.model)
 
-    def choose_preprocessing(self, number: int) -> Preprocess:
-        """The preprocessing of a model: of a fold, or, from `folds` on, of one that is fitted on all rows.
+    def choose_preprocessing(self, fold: int) -> Preprocess:
+        """The preprocessing of a fold's model; refits are numbered after the folds, from `folds` on.
 
         Example:
             >>> RunConfig(folds=5, refit=2, refit_preprocess=("deskew", "none")).choose_preprocessing(6)
             'none'
         """
-        if number < self.folds or not self.refit_preprocess:
+        if fold < self.folds or not self.refit_preprocess:
             return self.preprocess
-        return self.refit_preprocess[(number - self.folds) % len(self.refit_preprocess)]
+        return self.refit_preprocess[(fold - self.folds) % len(self.refit_preprocess)]
 
     @property
     def refits(self) -> range:
-        """The numbers of the models fitted on all rows: they go on after those of the folds."""
+        """The fold numbers of the models fitted on all rows: they follow those of the folds."""
         return range(self.folds, self.folds + self.refit)
 
     @property
     def all_preprocessing(self) -> list[Preprocess]:
         """Each preprocessing that a model of the run takes, once."""
-        return list(dict.fromkeys(self.choose_preprocessing(number) for number in range(self.folds + self.refit)))
+        return list(dict.fromkeys(self.choose_preprocessing(fold) for fold in range(self.folds + self.refit)))
 
     @property
     def needs_validation(self) -> bool:
@@ -254,8 +254,8 @@ def read_fields(kind: type, content: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def is_own_model(model: str) -> bool:
-    """Whether a model is not one of this package, but the path of a file, or a Python function."""
+def is_user_model(model: str) -> bool:
+    """Whether a model is the user's: the path of a file or a Python function, and none of this package."""
     return model.endswith(".py") or model.startswith(FUNCTION)
 
 

@@ -230,8 +230,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def reading_its_own_files() -> Iterator[None]:
-    """Turn every InputError raised inside into an UnusableRunError: the file at fault is the run's own."""
+def reraise_as_unusable_run() -> Iterator[None]:
+    """Turn every InputError raised inside into an UnusableRunError: there a run reads its own files."""
     try:
         yield
     except InputError as error:

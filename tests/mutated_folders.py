@@ -265,7 +265,7 @@ def change_state(rng: random.Random, path: Path) -> None:
     """Another entry of a checkpoint, whose checksum is made to fit."""
     from safetensors.numpy import load, save
 
-    from digit_recognizer.training.checkpoint import UNSIGNED, _sign
+    from digit_recognizer.training.checkpoint import NO_CHECKSUM, _compute_checksum
 
     content = path.read_bytes()
     try:
@@ -278,9 +278,9 @@ def change_state(rng: random.Random, path: Path) -> None:
         arrays[name] = rng.choice((arrays[name].astype(np.float64), arrays[name][:-1].copy(), np.zeros(3, np.int8)))
     else:
         described = change_json(rng, described)
-    unsigned = save(arrays, {"state": json.dumps(described), "sha256": UNSIGNED})
-    place, signature = _sign(unsigned)
-    path.write_bytes(unsigned[: place.start] + signature + unsigned[place.stop :])
+    unfinished = save(arrays, {"state": json.dumps(described), "sha256": NO_CHECKSUM})
+    place, checksum = _compute_checksum(unfinished)
+    path.write_bytes(unfinished[: place.start] + checksum + unfinished[place.stop :])
 
 
 def put_thing(rng: random.Random, path: Path, outside: Path) -> None:

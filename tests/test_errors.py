@@ -8,7 +8,7 @@ import pytest
 from conftest import expect_error
 
 from digit_recognizer import errors
-from digit_recognizer.errors import InputError, UnusableRunError, load_messages, reading_its_own_files, require
+from digit_recognizer.errors import InputError, UnusableRunError, load_messages, require, reraise_as_unusable_run
 
 pytestmark = pytest.mark.fast
 
@@ -66,7 +66,7 @@ def test_an_error_prints_its_wording_and_remedy():
 
 
 def test_errors_of_a_runs_own_files_make_it_unusable():
-    with pytest.raises(UnusableRunError) as caught, reading_its_own_files():
+    with pytest.raises(UnusableRunError) as caught, reraise_as_unusable_run():
         raise InputError("run.unfinished", path="runs/a")
     assert caught.value.code == "run.unfinished" and caught.value.path == "runs/a"
 

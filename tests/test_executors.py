@@ -33,8 +33,8 @@ class Backwards:
 
     is_local = False
 
-    def map_as_finished(self, function, tasks, shared):
-        yield from reversed(list(Executor().map_as_finished(function, tasks, shared)))
+    def map_as_completed(self, function, tasks, shared):
+        yield from reversed(list(Executor().map_as_completed(function, tasks, shared)))
 
 
 @pytest.mark.parametrize("executor", [Executor(), Backwards()])
@@ -48,7 +48,7 @@ class Lost:
 
     is_local = False
 
-    def map_as_finished(self, function, tasks, shared):
+    def map_as_completed(self, function, tasks, shared):
         raise LostError("machines.head_lost", received="127.0.0.1:9")
 
 

@@ -58,7 +58,7 @@ def test_a_file_that_imports_keras_does_so_without_its_notes(first_line, times, 
     imports = []
     monkeypatch.setattr(_own, "import_keras", lambda: imports.append("quietly"))
     mine.write_text(f"{first_line}\n{MINE}")
-    _own.load_own_module(_own.register_model(mine))
+    _own.load_user_module(_own.register_model(mine))
     assert len(imports) == times
 
 

@@ -93,7 +93,7 @@ def test_a_task_has_its_cores_and_the_drivers_variables(cluster, monkeypatch):
 
 def test_tasks_are_taken_as_the_cluster_has_capacity(cluster):
     taken = []
-    results = cluster.map_as_finished(eval, (taken.append(n) or {"n": n} for n in range(100)), "n")
+    results = cluster.map_as_completed(eval, (taken.append(n) or {"n": n} for n in range(100)), "n")
     next(results)
     assert len(taken) <= cluster.count_slots() + 3
     assert sorted(result for _, result in results) == sorted({*range(100)} - {0}) and len(taken) == 100

@@ -12,7 +12,7 @@ from digit_recognizer.training.trainer import (
     SHIFTS_PX,
     Trainer,
     TrainingSession,
-    make_versions,
+    make_tta_versions,
     predict_probabilities,
     shift_images,
 )
@@ -113,13 +113,13 @@ def test_test_time_augmentation_averages_shifted_versions(copies):
 
 def test_eleven_versions_are_shifted_turned_scaled_and_slanted():
     model, _ = fit(RunConfig(), epochs=1)
-    versions = list(make_versions(IMAGES, 11))
+    versions = list(make_tta_versions(IMAGES, 11))
     expected = np.mean([predict_probabilities(model, version) for version in versions], axis=0)
     assert predict_probabilities(model, IMAGES, 11) == pytest.approx(expected, rel=1e-5)
     assert [version.dtype == np.uint8 and version.shape == IMAGES.shape for version in versions] == [True] * 11
     stroke = np.zeros((1, 28, 28, 1), np.uint8)
     stroke[0, 4:24, 13:15] = 255  # upright, 20 px by 2
-    moments = [cv2.moments(version[0, ..., 0]) for version in make_versions(stroke, 11)]
+    moments = [cv2.moments(version[0, ..., 0]) for version in make_tta_versions(stroke, 11)]
     heights = np.sqrt([one["mu02"] / one["m00"] for one in moments])
     slants = np.array([one["mu11"] / one["mu02"] for one in moments])
     tan = np.tan(np.deg2rad(7))

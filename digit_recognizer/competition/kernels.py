@@ -43,7 +43,7 @@ from digit_recognizer.competition.client import (
     quote,
 )
 from digit_recognizer.competition.submissions import COMMIT, PACKAGE, find_commit
-from digit_recognizer.config import is_own_model
+from digit_recognizer.config import is_user_model
 from digit_recognizer.errors import MESSAGES, InputError
 from digit_recognizer.io import check_writable_folder, open_staging_folder, read_json, write_json, write_text
 from digit_recognizer.models import build_config, load_model_module
@@ -304,7 +304,7 @@ def _name_version(model: str, commit: str) -> dict[str, Any]:
 
 def _list_weights(model: str) -> list[str]:
     """The data set with a pretrained model's weights; of other models none."""
-    if is_own_model(model):
+    if is_user_model(model):
         raise InputError("kernel.own_model", path=model)
     source = getattr(load_model_module(model), "WEIGHTS_SOURCE", None)
     return [source] if source else []

@@ -38,7 +38,7 @@ SUFFIXES = (".csv", ".csv.json")  # of a submission and of its provenance
 SMOKE_INELIGIBLE = "it is from a smoke run"
 PRETRAINED_INELIGIBLE = "its model contains the packaged one, which has seen digits of Kaggle's test.csv"
 PACKAGE = Path(__file__).resolve().parents[1]
-COMMIT = "COMMIT"  # a file in the package that names its commit where there is no checkout: inside a kernel
+COMMIT = "COMMIT"  # a file in the package that names its commit where there is no checkout: inside a Kaggle kernel
 
 
 # Provenance: the command, the commit, and the file that holds them
@@ -158,17 +158,17 @@ def find_provenance(labels: np.ndarray, folder: Path) -> Provenance | None:
 
     Args:
         labels: int64 (n,), of the submission.
-        folder: where it is. Notes are looked for there, in submissions/ and in runs/, and runs in runs/.
+        folder: where it is. Provenance is looked for there, in submissions/ and in runs/, and runs in runs/.
 
     Returns:
         One that says why it is ineligible, if there is one; None if there is none.
     """
     sha256 = hashlib.sha256(_format(labels).encode()).hexdigest()
-    notes = [note for place in (folder, SUBMISSIONS, *RUNS.glob("*/")) for note in place.glob("*.csv.json")]
+    files = [file for place in (folder, SUBMISSIONS, *RUNS.glob("*/")) for file in place.glob("*.csv.json")]
     found: list[Provenance] = []
-    for note in notes:
+    for file in files:
         with contextlib.suppress(InputError, OSError):
-            found += [one for one in [read_provenance(note)] if one.submission_sha256 == sha256]
+            found += [one for one in [read_provenance(file)] if one.submission_sha256 == sha256]
     for path in RUNS.glob(f"*/{METRICS}"):
         with contextlib.suppress(InputError, OSError):
             probabilities = load_npy(path.with_name("test_probabilities.npy"))

@@ -34,7 +34,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from digit_recognizer.backend import import_keras, keras_defaults
-from digit_recognizer.config import FUNCTION, SMOKE, RunConfig, is_own_model
+from digit_recognizer.config import FUNCTION, SMOKE, RunConfig, is_user_model
 from digit_recognizer.errors import InputError, suggest
 from digit_recognizer.io import find_cache_dir, lock_folder, read_bytes, read_json, write_json
 
@@ -95,8 +95,8 @@ def load_model_module(name: str) -> ModuleType:
     Raises:
         InputError: if no model has that name, or its file cannot be used.
     """
-    if is_own_model(name):
-        return load_own_module(name)
+    if is_user_model(name):
+        return load_user_module(name)
     if name not in list_models():
         known = list_models()
         raise InputError("models.unknown", received=name, known=", ".join(known), hint=suggest(name, known))
@@ -128,7 +128,7 @@ def build_config(name: str, /, smoke: bool = False, **changes: Any) -> RunConfig
     """The configuration of a run of a model: the defaults, its preset, the smoke run's settings, then `changes`.
 
     Args:
-        name: of the model; a file of one's own must have been named to `build_model` before.
+        name: of the model; a user's file must have been named to `build_model` before.
         smoke: whether this is a smoke run.
         **changes: fields of `RunConfig`. `model_args` may be a dict, and numbers may be NumPy's.
 
@@ -276,7 +276,7 @@ def check_kernel_size(shape: Sequence[int | None], kernel_px: int, layer: str) -
         raise InputError("models.kernel_too_large", layer=layer, received=kernel_px, side=side_px)
 
 
-# Models of one's own: files and functions
+# Users' models: files and functions
 
 
 def register_model(model: str | Path | Builder) -> str:
@@ -307,7 +307,7 @@ def register_model(model: str | Path | Builder) -> str:
     return str(path)
 
 
-def load_own_module(model: str) -> ModuleType:
+def load_user_module(model: str) -> ModuleType:
     """The module of a model's file, or one made of a function.
 
     Args:
@@ -332,12 +332,12 @@ def load_own_module(model: str) -> ModuleType:
 
 
 def describe_source(model: str) -> str:
-    """The Python source of a model of one's own, for a fingerprint.
+    """The Python source of a user's model, for a fingerprint.
 
     A function's holds also the functions and classes of its module which it uses, and the values of constants.
     """
     if model.startswith(FUNCTION):
-        load_own_module(model)
+        load_user_module(model)
         return _describe_function(_functions[model], set())
     return read_bytes(Path(model), LIMIT_BYTES).decode("utf-8-sig")
 

@@ -13,7 +13,7 @@ from digit_recognizer.config import Preprocess
 from digit_recognizer.console import make_printable, print_line
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import TrainTable
-from digit_recognizer.errors import InputError, reading_its_own_files
+from digit_recognizer.errors import InputError, reraise_as_unusable_run
 from digit_recognizer.io import is_visible
 from digit_recognizer.reporting.embedding import Examples, describe_embedding
 from digit_recognizer.reporting.filters import describe_feature_maps, describe_filters
@@ -96,7 +96,7 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
     import_keras()  # nothing before this needs it
     from digit_recognizer.training.weights import load_fold_models
 
-    with reading_its_own_files():
+    with reraise_as_unusable_run():
         network = open_network(load_fold_models(run.path, [fold]).models[0])
     preprocess = cast("Preprocess", run.config["preprocess"])  # read and checked with the model
 

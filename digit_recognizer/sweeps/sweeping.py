@@ -40,7 +40,7 @@ from digit_recognizer.errors import (
     UnusableRunError,
     WriteError,
     explain_defect,
-    reading_its_own_files,
+    reraise_as_unusable_run,
 )
 from digit_recognizer.evaluation.metrics import count_confusions
 from digit_recognizer.io import LOCK, check_writable_folder, claim_folder, write_atomically
@@ -223,7 +223,7 @@ def _start_or_resume(dataset: Dataset, task: TrialTask, path: Path, callback: Pr
 
 def _resume(config: RunConfig, dataset: Dataset, path: Path, callback: PruningCallback) -> CVResult:
     """Finish a trial's run, or read it again if it has finished."""
-    with reading_its_own_files():
+    with reraise_as_unusable_run():
         started_with, _ = load_run_config(path, "train")
     # an automatic precision was resolved when the run was started
     if differing := compare_settings(started_with, config, ignored=["precision"]):
@@ -343,7 +343,7 @@ class _Sweep:
                 shared = self._share_data(wave)
                 in_time = itertools.takewhile(lambda _: not (progress.is_over() or measure_memory() > max_bytes), wave)
                 tasks = (self._prepare(trial) for trial in in_time)
-                for _, (record, files) in self.executor.map_as_finished(execute_trial, tasks, shared):
+                for _, (record, files) in self.executor.map_as_completed(execute_trial, tasks, shared):
                     for name, content in files.items():
                         with write_atomically(self.folder / TRIALS_DIR / record.name / name) as temporary:
                             temporary.write_bytes(content)

@@ -14,7 +14,7 @@ from digit_recognizer.data.augmentation import Augment
 
 
 def scale_images(images: np.ndarray) -> np.ndarray:
-    """uint8 images, 255 = full ink, to float32 in [0, 1]: the min-max scaling of `digit-nets`."""
+    """uint8 images, 255 = full ink, to float32 in [0, 1]."""
     return images.astype(np.float32) * np.float32(1 / 255)
 
 

@@ -34,7 +34,7 @@ class Progress(keras.callbacks.Callback):
     Args:
         log: prints a line and keeps it.
         epochs_left: of all models that are to be trained, together.
-        folds: of a cross-validation; None where `named` names the models.
+        folds: of a cross-validation; None where `with_name` names the models.
     """
 
     def __init__(self, log: Callable[[str], None], epochs_left: int, folds: int | None = None) -> None:
@@ -76,8 +76,8 @@ class Progress(keras.callbacks.Callback):
             f"{self._eta(now)}"
         )
 
-    def named(self, name: str) -> "Progress":
-        """The same progress, about the next model."""
+    def with_name(self, name: str) -> "Progress":
+        """Itself, with the name that the lines of the next model begin with."""
         self.name = name
         return self
 
@@ -214,7 +214,7 @@ def open_trackers(config: RunConfig, run: Run, commit: str | None) -> Trackers:
 
 
 def _load_tracking(config: RunConfig) -> Any:
-    """The module of the trackers, if one is asked for; by name: nobody pays for it else, nor must a kernel carry it."""
+    """The module of the trackers if one is asked for; imported by name, since Kaggle kernels do not carry it."""
     asked = config.tensorboard or os.environ.get(ADDRESS)
     return importlib.import_module("digit_recognizer.training.tracking") if asked else None
 

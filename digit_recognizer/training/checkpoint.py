@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from digit_recognizer.training.trainer import Trainer
 
 STATE, PREVIOUS = "state.safetensors", "state-previous.safetensors"
-SIGNATURE, UNSIGNED = '"sha256":"', "0" * 64  # before the hash in the header; what stands in its place to be hashed
+CHECKSUM_KEY = '"sha256":"'  # in the header, before the checksum
+NO_CHECKSUM = "0" * 64  # stands in its place while it is computed
 COUNTERS = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
@@ -113,7 +114,7 @@ class RunState:
     Attributes:
         run: identifies the run, as environment.json has it.
         oof: float32 (n, classes); NaN in rows that no model has predicted so far.
-        test: float32 (m, classes): sum over the finished folds, each divided by the number of folds.
+        test: float32 (m, classes): sum over the finished models that are submitted, each divided by their number.
         finished_folds: how many.
         history: one entry per epoch of the finished folds, as in history.csv.
         elapsed_seconds: of all sessions so far.
@@ -202,9 +203,9 @@ def pack_state(state: RunState) -> bytes:
             arrays |= {f"{name}.{number}": array for number, array in enumerate(training[name])}
             training[name] = len(training[name])
     contiguous = {name: np.array(array, order="C") for name, array in arrays.items()}  # it would save views wrongly
-    unsigned = save(contiguous, {"state": json.dumps(described), "sha256": UNSIGNED})
-    place, signature = _sign(unsigned)
-    return unsigned[: place.start] + signature + unsigned[place.stop :]
+    unfinished = save(contiguous, {"state": json.dumps(described), "sha256": NO_CHECKSUM})
+    place, checksum = _compute_checksum(unfinished)
+    return unfinished[: place.start] + checksum + unfinished[place.stop :]
 
 
 def unpack_state(content: bytes) -> RunState:
@@ -215,8 +216,8 @@ def unpack_state(content: bytes) -> RunState:
     """
     from safetensors.numpy import load
 
-    place, signature = _sign(content)
-    if content[place] != signature:
+    place, checksum = _compute_checksum(content)
+    if content[place] != checksum:
         raise ValueError("its SHA-256 does not match")
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     described, arrays = parse_json(header["__metadata__"]["state"].encode()), load(content)
@@ -312,8 +313,9 @@ def _insert_weights(model: keras.Model, changing: list[np.ndarray]) -> list[np.n
     return [keras.ops.convert_to_numpy(weight) if id(weight) in frozen else next(saved) for weight in model.weights]
 
 
-def _sign(content: bytes) -> tuple[slice, bytes]:
-    """Where the hash of a file stands in it, and what it must be; nonsense, and so another, if it is nowhere."""
-    start = content.find(SIGNATURE.encode()) + len(SIGNATURE)
-    stop = start + len(UNSIGNED)
-    return slice(start, stop), hashlib.sha256(content[:start] + UNSIGNED.encode() + content[stop:]).hexdigest().encode()
+def _compute_checksum(content: bytes) -> tuple[slice, bytes]:
+    """The bytes of a file that hold its SHA-256, and what they must be; of a file without one, they never are that."""
+    start = content.find(CHECKSUM_KEY.encode()) + len(CHECKSUM_KEY)
+    stop = start + len(NO_CHECKSUM)
+    sha256 = hashlib.sha256(content[:start] + NO_CHECKSUM.encode() + content[stop:]).hexdigest()
+    return slice(start, stop), sha256.encode()

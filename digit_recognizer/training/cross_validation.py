@@ -33,7 +33,7 @@ from digit_recognizer.competition.submissions import (
     choose_submission_path,
     write_submission,
 )
-from digit_recognizer.config import Preprocess, RunConfig, is_own_model
+from digit_recognizer.config import Preprocess, RunConfig, is_user_model
 from digit_recognizer.console import make_printable, print_line
 from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.dataset import (
@@ -53,7 +53,7 @@ from digit_recognizer.errors import (
     LostError,
     UnusableRunError,
     WriteError,
-    reading_its_own_files,
+    reraise_as_unusable_run,
 )
 from digit_recognizer.evaluation.calibration import apply_temperature, calibrate
 from digit_recognizer.evaluation.metrics import Score, evaluate
@@ -266,7 +266,7 @@ def run_cross_validation(
 
 def check_trainable(config: RunConfig, executor: Executor) -> None:
     """Refuse what cannot be trained, before anything is loaded or written."""
-    if is_own_model(config.model) and not executor.is_local:
+    if is_user_model(config.model) and not executor.is_local:
         raise InputError("machines.own_model", received=config.model_name)
     check_model_flags(config)
     check_trackers(config)
@@ -323,7 +323,7 @@ def _train_and_score(
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
         replay(run.state.all_history, callbacks)
-        inputs = {
+        inputs = {  # make_inputs(dataset, config), where the executor trains
             preprocess: run_task(
                 executor, make_inputs, config.replace(precision=precision, preprocess=preprocess), shared=dataset
             )
@@ -394,14 +394,14 @@ class CVSetup:
     environment: dict[str, Any]
 
     @property
-    def folds(self) -> list[int]:
-        """The folds that are held out, in their order."""
+    def held_out_folds(self) -> list[int]:
+        """The folds that are held out, in ascending order; `train` has one."""
         return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
 
     @property
-    def submitted(self) -> Sequence[int]:
-        """The models whose average is submitted."""
-        return self.config.refits or self.folds
+    def submitted_models(self) -> Sequence[int]:
+        """The fold numbers of the models whose average is submitted: of the refits, if there are any."""
+        return self.config.refits or self.held_out_folds
 
 
 @dataclass(frozen=True)
@@ -442,7 +442,7 @@ def train_folds(
     """
     config, state = setup.config, run.state
     epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
-    unfinished = [*setup.folds, *config.refits][state.finished_folds :]
+    unfinished = [*setup.held_out_folds, *config.refits][state.finished_folds :]
     sessions = [TrainingSession(fold=fold) for fold in unfinished]
     if sessions:  # only the first of these folds can have been interrupted
         sessions[0] = replace(sessions[0], resume_from=state.training)
@@ -462,7 +462,7 @@ def train_folds(
             record_differences(run, setup.environment, fold, result.differences)
             save_fold(run, setup, fold, result)
             line = f"fitted on all {len(setup.labels):,} rows"
-            if fold in setup.folds:
+            if fold in setup.held_out_folds:
                 correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
                 line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum():,} of {len(correct):,} rows wrong)"
             skipped = epochs_per_fold - len(result.history)
@@ -477,8 +477,8 @@ def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
 
     Args:
         setup: what the folds share.
-        session: the fold, its callbacks, and the state from which it is resumed. The number of a refit is no row's
-            fold, so that it is trained on all rows, and holds none out.
+        session: the fold, its callbacks, and the state from which it is resumed. Refits are numbered after the folds:
+            no row is in such a fold, so that all rows are training rows and none is held out.
 
     Raises:
         DivergedError: if predictions are not finite.
@@ -494,7 +494,7 @@ def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
         seconds = trainer.seconds  # of training alone, so it is read before the predictions
         result = FoldResult(
             oof=trainer.predict(images[held_out], config.tta),
-            test=trainer.predict(inputs.test if fold in setup.submitted else inputs.test[:0], config.tta),
+            test=trainer.predict(inputs.test if fold in setup.submitted_models else inputs.test[:0], config.tta),
             files={".keras": export_keras(model), ".safetensors": pack_weights(model)},
             history=trainer.history,
             seconds=seconds,
@@ -522,11 +522,11 @@ def train_fold_remotely(setup: CVSetup, session: TrainingSession) -> FoldResult:
 def save_fold(run: Run, setup: CVSetup, fold: int, result: FoldResult) -> None:
     """Add a fold's predictions to the run's, write its model and the history, and count it as finished."""
     state = run.state
-    if fold in setup.folds:
+    if fold in setup.held_out_folds:
         state.oof[setup.fold_of_row == fold] = result.oof
         state.untrained_accuracy = result.untrained_accuracy
-    if fold in setup.submitted:
-        state.test += result.test / len(setup.submitted)
+    if fold in setup.submitted_models:
+        state.test += result.test / len(setup.submitted_models)
     state.history += result.history
     state.training_seconds += result.seconds
     weights = find_weights(run.path, fold, setup.config)
@@ -596,7 +596,7 @@ def collect_metrics(run: Run, setup: CVSetup, dataset: Dataset, score: Score) ->
 
 def explain_ineligible(config: RunConfig, dataset: Dataset) -> str | None:
     """Why the run's submission must not enter the competition; None if it may."""
-    if is_own_model(config.model) and has_seen_test_rows(build_fresh_model(config)):
+    if is_user_model(config.model) and has_seen_test_rows(build_fresh_model(config)):
         return PRETRAINED_INELIGIBLE
     return dataset.ineligible or (SMOKE_INELIGIBLE if config.smoke else None)
 
@@ -609,7 +609,7 @@ def write_run_submission(
     The checkpoint names its path first, so that a resumed run recognizes its own file.
     """
     state = run.state
-    if state.submission and is_own_place(run.path, Path(state.submission), config.submission):
+    if state.submission and may_write_submission(run.path, Path(state.submission), config.submission):
         path = Path(state.submission)
     elif config.submission is not None:
         path = config.submission
@@ -630,8 +630,8 @@ def write_run_submission(
             run.log(f"another command has written {taken} meanwhile, so this run's submission is {path}")
 
 
-def is_own_place(run_dir: Path, place: Path | None, named: Path | None = None) -> bool:
-    """Whether a run may write its submission there: in its folder, in submissions/, or beside the one `named` to it."""
+def may_write_submission(run_dir: Path, place: Path | None, named: Path | None = None) -> bool:
+    """Whether a run may write there: in its own folder, in submissions/, or beside the file `named` by --submission."""
     folders = [run_dir, SUBMISSIONS, *([named.parent] if named else [])]
     return place is None or os.path.realpath(place.parent) in map(os.path.realpath, folders)
 
@@ -681,7 +681,7 @@ def resume(
     """
     started = time.perf_counter()
     executor = executor or Executor()
-    with reading_its_own_files():
+    with reraise_as_unusable_run():
         needs_call = load_config(path, subcommand).get(IN_PYTHON)
     if (path / METRICS).exists():
         return show_finished(path, subcommand, dataset)
@@ -697,7 +697,7 @@ def resume(
                 if error.code != "submission.exists":  # it may be this run's own; then it is equal
                     raise
             config = config.replace(submission=submission)
-        elif not is_own_place(path, config.submission):
+        elif not may_write_submission(path, config.submission):
             run.log(f"note: {config.submission} is not written: it is outside the run. Name it anew by --submission.")
             config = config.replace(submission=path / "submission.csv")
         check_trainable(config, executor)
@@ -708,7 +708,7 @@ def resume(
 
 def show_finished(path: Path, subcommand: str, dataset: Dataset | None) -> CVResult:
     """Print the result of a finished run; a data set that is passed must be the one that it was made with."""
-    with reading_its_own_files():
+    with reraise_as_unusable_run():
         run = load_run(path)
         result = read_result(run, find_labels(run) if dataset is None else dataset.labels)
     if dataset is not None:

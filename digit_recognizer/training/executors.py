@@ -58,7 +58,7 @@ class Executor:
     is_local = True
     """Whether tasks run in this process, and so can report their progress."""
 
-    def map_as_finished(
+    def map_as_completed(
         self, function: Callable[[Shared, Task], Result], tasks: Iterable[Task], shared: Shared
     ) -> Iterator[tuple[int, Result]]:
         """Run the tasks; yield each one's number, from 0, and its result as soon as it is there.
@@ -107,11 +107,11 @@ def map_in_order(
 ) -> Iterator[Result]:
     """Yield the results in the order of the tasks, each as soon as it and all before it are there.
 
-    Results that come early are kept in memory. Arguments and errors as in `Executor.map_as_finished`.
+    Results that come early are kept in memory. Arguments and errors as in `Executor.map_as_completed`.
     """
     early: dict[int, Result] = {}
     due = 0
-    for number, result in executor.map_as_finished(function, tasks, shared):
+    for number, result in executor.map_as_completed(function, tasks, shared):
         early[number] = result
         while due in early:
             yield early.pop(due)

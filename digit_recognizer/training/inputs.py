@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from digit_recognizer.config import RunConfig, flag, is_own_model
+from digit_recognizer.config import RunConfig, flag, is_user_model
 from digit_recognizer.console import open_bar
 from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment, preprocess_images
 from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX
@@ -129,7 +129,7 @@ def load_features(
     """
     if cache_dir is None:
         return compute_features(lower, images, version, batch_size, label)
-    path = cache_dir / f"features-{_hash_origin(lower, images, version, batch_size)}.npy"
+    path = cache_dir / f"features-{_hash_dependencies(lower, images, version, batch_size)}.npy"
     if _is_intact(path):
         kept: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         if (kept.dtype, kept.shape) == (np.float32, (len(images), *lower.output_shape[1:])) and np.isfinite(kept).all():
@@ -172,7 +172,9 @@ def compute_features(
     return features
 
 
-def _hash_origin(lower: keras.Model, images: np.ndarray, version: AugmentedVersion | None, batch_size: int) -> str:
+def _hash_dependencies(
+    lower: keras.Model, images: np.ndarray, version: AugmentedVersion | None, batch_size: int
+) -> str:
     """Hash all that the features follow from: images, augmentation, layers, weights, precision and backend."""
     facts = {
         "version": version and [version.number, version.name, version.seed, batch_size],
@@ -207,7 +209,7 @@ def build_fresh_model(config: RunConfig, classes: int = CLASSES) -> keras.Model:
 
 def count_parameters(model: str, model_args: tuple[str, ...]) -> int:
     """The number of parameters of a model with these options; one of the package is built once for all calls."""
-    if is_own_model(model):  # its code may change between two calls
+    if is_user_model(model):  # its code may change between two calls
         return _count_parameters.__wrapped__(model, model_args)
     return _count_parameters(model, model_args)
 
@@ -231,19 +233,19 @@ def check_model_flags(config: RunConfig, classes: int = CLASSES) -> None:
 
     Raises:
         InputError: as `check_flag_combinations`; for options with which no model can be built; for missing weights; for
-            a model of one's own that is none.
+            a user's model that is none.
     """
     check_flag_combinations(config)
-    if is_own_model(config.model):
-        check_own_model(config, classes)
+    if is_user_model(config.model):
+        check_user_model(config, classes)
     elif hasattr(load_model_module(config.model), "split_backbone"):
         build_fresh_model(config)
     elif read_options(config.model, config.model_args):
         count_parameters(config.model, config.model_args)
 
 
-def check_own_model(config: RunConfig, classes: int = CLASSES) -> None:
-    """Refuse a model of one's own that cannot be trained and evaluated as ours are, by a batch of noise.
+def check_user_model(config: RunConfig, classes: int = CLASSES) -> None:
+    """Refuse a user's model that cannot be trained and evaluated as ours are, by a batch of noise.
 
     Args:
         config: names the model.

@@ -11,7 +11,7 @@ import keras
 from keras import KerasTensor, ops
 from keras.optimizers.schedules import LearningRateSchedule, PiecewiseConstantDecay
 
-STEP_DROPS = 5  # `journal` lowers the learning rate in steps: halved five times at equal distances, to 1/32
+STEP_DROPS = 5  # of the schedule "step", which the model `journal` uses: halved five times at equal distances, to 1/32
 WARMUP_SHARE = 0.25  # of all steps; short warm-up and long decay suit short training (Smith and Topin 2018)
 WARMUP_START = 0.04  # of the peak; their divisor of 25
 FINAL_SHARE = 1e-4  # of the peak, so that the last steps only average out noise

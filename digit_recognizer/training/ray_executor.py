@@ -111,7 +111,7 @@ class RayExecutor(Executor):
     def __init__(self, cpus: int, gpus: float) -> None:
         self.cpus, self.gpus = cpus, gpus
 
-    def map_as_finished(
+    def map_as_completed(
         self, function: Callable[[Any, Any], Any], tasks: Iterable[Any], shared: Any
     ) -> Iterator[tuple[int, Any]]:
         """See `Executor`; as many tasks run as the cluster has capacity for, and a few more wait there."""

@@ -22,9 +22,9 @@ import numpy as np
 from digit_recognizer import __version__
 from digit_recognizer.backend import list_switches
 from digit_recognizer.competition.submissions import find_commit
-from digit_recognizer.config import RunConfig, flag, is_own_model
+from digit_recognizer.config import RunConfig, flag, is_user_model
 from digit_recognizer.data.dataset import Dataset
-from digit_recognizer.errors import InputError, UnusableRunError, reading_its_own_files
+from digit_recognizer.errors import InputError, UnusableRunError, reraise_as_unusable_run
 from digit_recognizer.io import hash_file, load_npy, write_json
 from digit_recognizer.models import describe_source
 from digit_recognizer.records import Environment, read_record
@@ -106,7 +106,7 @@ def describe_machine(_: None, config: RunConfig) -> dict[str, Any]:
     check_devices(config)
     return {
         "weights file": hash_file(Path(config.weights)) if Path(config.weights).is_file() else None,
-        "code": (hash_source if is_own_model(config.model) else hash_code)(config.model),
+        "code": (hash_source if is_user_model(config.model) else hash_code)(config.model),
         "python": platform.python_version(),
         **{name: _find_version(name) for name in PACKAGES},
         "threads": count_threads(),
@@ -149,7 +149,7 @@ def join_differences(differences: list[str]) -> str:
 
 
 def hash_source(model: str) -> str:
-    """The SHA-256 of a model of one's own and of the package's code; comments and docstrings do not count."""
+    """The SHA-256 of a user's model and of the package's code; comments and docstrings do not count."""
     source = describe_source(model)
     with contextlib.suppress(SyntaxError):  # a lambda within a call is no whole statement: its text counts
         source = _dump_code(source)
@@ -165,7 +165,7 @@ def compare_settings(then: RunConfig, now: RunConfig, ignored: Sequence[str] = (
         ignored: further fields that do not count.
     """
     old, new = then.to_json(), now.to_json()
-    if is_own_model(then.model) and is_own_model(now.model):
+    if is_user_model(then.model) and is_user_model(now.model):
         old["model"], new["model"] = ((one.model_name, hash_source(one.model)) for one in (then, now))
     skipped = (*PATH_FIELDS, *ignored)
     return [flag(name) for name in old if name not in skipped and old[name] != new[name]]
@@ -231,7 +231,7 @@ def record_environment(
         InputError: if the run asks for more devices than there are.
     """
     path = run.path / ENVIRONMENT
-    with reading_its_own_files():
+    with reraise_as_unusable_run():
         recorded = load_environment(run.path) if path.exists() else None
     precision = config.precision
     if recorded is not None and precision == "auto":
@@ -248,7 +248,7 @@ def record_environment(
                 raise UnusableRunError(code, path=run.path, differences=join_differences(differences))
         inexact = [*recorded["resumed_with_differences"], *differences]
         folds = run.path / "folds.npy"
-        with reading_its_own_files():
+        with reraise_as_unusable_run():
             if folds.exists() and not np.array_equal(load_npy(folds), fold_of_row):
                 raise InputError("run.other_folds", path=folds)
     # a checkpoint of other folds is another run's, whoever put it there; so is one without the record of its start
@@ -281,7 +281,7 @@ def check_finished(path: Path, subcommand: str, dataset: Dataset) -> None:
         UnusableRunError: naming what differs, or the damaged file.
         InputError: if the run asks for more devices than there are.
     """
-    with reading_its_own_files():
+    with reraise_as_unusable_run():
         config, _ = load_run_config(path, subcommand)
         then = load_environment(path)["fingerprint"]
     machine = describe_machine(None, config.replace(precision=then["precision"]))

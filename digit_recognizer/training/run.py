@@ -55,7 +55,7 @@ from digit_recognizer.data.csv import CLASSES
 from digit_recognizer.data.dataset import load_train
 from digit_recognizer.data.labels import DIGITS, LabelSet, parse_label_set
 from digit_recognizer.data.splits import draw_stratified_rows
-from digit_recognizer.errors import LOGGER, InputError, reading_its_own_files
+from digit_recognizer.errors import LOGGER, InputError, reraise_as_unusable_run
 from digit_recognizer.evaluation.metrics import UNKNOWN_SCORE, Score, evaluate
 from digit_recognizer.io import (
     LOCK,
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
 
 LOG, HISTORY, ENVIRONMENT = "log.txt", "history.csv", "environment.json"
 FOLDS, LABELS = "folds.npy", "labels.npy"
-IN_PYTHON = "in_python"  # in the config.json of a run that a call started: its `needs_call`, see `Run`
+IN_PYTHON = "in_python"  # key in the config.json of runs that a Python call started; its value is `Run.needs_call`
 HISTORY_COLUMNS = (  # of history.csv, after fold and epoch (from 1)
     *("loss", "accuracy", "val_loss", "val_accuracy", "holdout_loss", "holdout_accuracy"),
     *("lr", "seconds"),
@@ -184,7 +184,7 @@ class Run:
             UnusableRunError: if there is no run in it, another command started it, or its configuration cannot be read.
             InputError: if another process is at work in it.
         """
-        with reading_its_own_files():
+        with reraise_as_unusable_run():
             content = load_config(path, subcommand)
             config, command = load_run_config(path, subcommand)
         lock = claim_folder(path)
@@ -230,9 +230,9 @@ class Run:
     def log(self, text: str) -> None:
         """Print a line, and keep it in log.txt."""
         print_line(text)
-        self.keep(text)
+        self.append_log(text)
 
-    def keep(self, text: str) -> None:
+    def append_log(self, text: str) -> None:
         """Add a text to log.txt without printing it."""
         self._log_text += clean_lines(text) + "\n"
         write_text(self.path / LOG, self._log_text)
@@ -257,7 +257,7 @@ class _DefectLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(InputError):  # a full disk ends the run where it matters
-            self.run.keep(self.format(record))
+            self.run.append_log(self.format(record))
 
 
 def format_resume_command(path: Path, subcommand: str, submission: Path | None = None) -> str:
@@ -398,15 +398,15 @@ def locate_model(path: Path, model: str) -> str:
 
 
 def find_fold_weights(path: Path, fold: int) -> Path:
-    """Where the weights of a fold's model are, or would be; folds count from 0."""
+    """The path of a fold's weights, whether they are there or not; folds count from 0."""
     return path / "models" / f"fold{fold}.safetensors"
 
 
-def find_weights(path: Path, number: int, config: RunConfig) -> Path:
-    """Where the weights of a run's model are: of a fold or, from `config.folds` on, of one fitted on all rows."""
-    if number < config.folds:
-        return find_fold_weights(path, number)
-    return path / "models" / f"refit{number - config.folds}.safetensors"
+def find_weights(path: Path, fold: int, config: RunConfig) -> Path:
+    """The path of a model's weights, of a fold or of a refit; refits are numbered after the folds."""
+    if fold < config.folds:
+        return find_fold_weights(path, fold)
+    return path / "models" / f"refit{fold - config.folds}.safetensors"
 
 
 def find_input_dir(*paths: Path) -> Path:
@@ -506,7 +506,8 @@ class CVResult:
         untrained_accuracy: of that model on the holdout before its first step; None of a cross-validation.
         labels: int64 (n,) of the training rows; None of a run that was read without its data.
         refit: how many models fitted on all rows make the submission; 0: the folds' models make it.
-        temperature: what the logarithms of all its probabilities were divided by, to calibrate them; 1 of an older run.
+        temperature: what the logarithms of the test probabilities were divided by, to calibrate them (those out of fold
+            by temperatures of other rows, see `calibrate`); 1 of an older run.
 
     Example:
         >>> result = dr.cross_validate("dense", "input/train.csv", "input/test.csv", folds=2, epochs=1)

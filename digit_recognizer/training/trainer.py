@@ -274,7 +274,7 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) 
     total = np.zeros((len(inputs), model.output_shape[-1]), np.float32)
     steps = -(-len(inputs) // batch_size)
     with open_bar("predicting", tta * steps) as bar:
-        for number, version in enumerate(make_versions(inputs, tta) if count else ()):
+        for number, version in enumerate(make_tta_versions(inputs, tta) if count else ()):
 
             def show_batch(batch: int, logs: Any, before: int = number * steps) -> None:
                 bar.update(before + batch + 1 - bar.n)
@@ -285,13 +285,13 @@ def predict_probabilities(model: keras.Model, inputs: np.ndarray, tta: int = 1) 
     return total[:count]
 
 
-def make_versions(inputs: np.ndarray, tta: int) -> Iterator[np.ndarray]:
+def make_tta_versions(inputs: np.ndarray, tta: int) -> Iterator[np.ndarray]:
     """The versions of images that `predict_probabilities` averages, one after the other.
 
     Example:
         >>> images = np.zeros((1, 28, 28, 1), np.uint8)
         >>> images[0, 14, 14] = 255
-        >>> [int(version.argmax() - images.argmax()) for version in make_versions(images, 5)]
+        >>> [int(version.argmax() - images.argmax()) for version in make_tta_versions(images, 5)]
         [0, 1, -1, 28, -28]
     """
     yield inputs

@@ -233,7 +233,7 @@ def _list_folds(config: RunConfig, metrics: dict[str, Any]) -> Sequence[int]:
 
 
 def _load_models(path: Path, config: RunConfig, metrics: dict[str, Any], numbers: Sequence[int]) -> TrainedModels:
-    """Load models by their numbers: of folds and, from `config.folds` on, of those fitted on all rows."""
+    """Load the models of some folds and refits; refits are numbered after the folds."""
     files = [find_weights(path, number, config) for number in numbers]
     if missing := next((file for file in files if not file.is_file()), None):
         raise InputError("run.fold_model_missing", path=missing)

@@ -246,7 +246,7 @@ class TransferRun:
             self.history.append({"seed": seed, "part": part, "epoch": epoch + 1, **values})
 
         name = f"seed {seed}" + (f" {part}" if part.startswith("fold") else "")
-        return [keras.callbacks.LambdaCallback(on_epoch_end=add_epoch), self.progress.named(name)]
+        return [keras.callbacks.LambdaCallback(on_epoch_end=add_epoch), self.progress.with_name(name)]
 
     def save(self, model: keras.Model, embeddings: np.ndarray | None, labels: np.ndarray) -> None:
         """Write a model, in place of the one before: weights, a copy for plain Keras, and what neighbours need.
