@@ -20,7 +20,6 @@ from digit_recognizer.models import _packaged
 from digit_recognizer.predict import main as predict_command
 from digit_recognizer.vision import recognition
 from digit_recognizer.vision.recognition import (
-    NO_DIGIT,
     Classifier,
     GlyphPrediction,
     PicturePrediction,
@@ -32,6 +31,8 @@ from digit_recognizer.vision.recognition import (
     write_annotation,
 )
 from digit_recognizer.vision.segment import Glyph
+
+NO_DIGIT = 10  # the column after those of the digits
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ are a version's output, if it ends before Kaggle's time limit.
 """
 
 import contextlib
-import inspect
 import os
 import shlex
 import shutil
@@ -90,10 +89,6 @@ class Session:
         train = load_train(self.config.input_dir / "train.csv")
         samples = plot_samples(pixels_to_images(train.pixels), train.labels)
         return self._save({"class_counts": plot_class_counts(train.labels), "samples": samples})
-
-    def read_model(self) -> str:
-        """The source of the model's file."""
-        return inspect.getsource(load_model_module(self.config.model))
 
     def cross_validate(self) -> CVResult | None:
         """Cross-validate, or resume where an attached earlier version ran out of time.

@@ -190,7 +190,6 @@ def _check_outputs(output: Path | None, show: Path | None) -> None:
 
 # Classify: from 28x28 images to probabilities, with one model or the mean of several.
 
-NO_DIGIT = len(DIGITS.names)  # the column after those of the digits
 BATCH = 64  # always so many images at once: another number would have the model traced anew
 
 
