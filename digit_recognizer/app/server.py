@@ -46,7 +46,7 @@ from digit_recognizer.evaluation.predictions import compare
 from digit_recognizer.io import find_free_path, hash_file, is_visible, write_atomically
 from digit_recognizer.reporting.model_report import compute_saliency
 from digit_recognizer.reporting.run_report import ExaminedRun, load_examined_run, load_history
-from digit_recognizer.training.run import find_input_dir
+from digit_recognizer.training.run import HISTORY, find_input_dir
 from digit_recognizer.training.transfers import (
     PREDICTIONS,
     FinishedTransfer,
@@ -325,7 +325,7 @@ class _Server:
         rows = np.flatnonzero(run.held_out)
         of_label = run.oof_probabilities[rows, train.labels[rows]]
         hardest = rows[np.argsort(of_label, kind="stable")][:SHOWN_ROWS]
-        history = load_history(run) if _has_history(run) else pd.DataFrame()
+        history = load_history(run) if (run.path / HISTORY).is_file() else pd.DataFrame()
         curves = history.reindex(columns=["fold", "epoch", "accuracy", "val_accuracy"])
         return {
             "accuracy": run.score.oof_accuracy,
@@ -519,10 +519,6 @@ def _describe_row(row: int, train: TrainTable, run: ExaminedRun) -> dict[str, An
         "probability": round(float(run.oof_probabilities[row, label]), 4),
         "image": _encode(pixels_to_images(train.pixels[[row]])[0]),
     }
-
-
-def _has_history(run: ExaminedRun) -> bool:
-    return (run.path / "history.csv").is_file()
 
 
 def _encode(image: np.ndarray) -> str:
