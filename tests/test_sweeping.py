@@ -406,7 +406,7 @@ def test_a_process_that_has_grown_stops_between_two_trials(study, tmp_path, monk
     monkeypatch.setattr(sweeping, "execute_trial", execute)
     monkeypatch.setattr(sweeping, "measure_memory", lambda: len(load_trials(table)))
     config = SweepConfig(study, tmp_path / "sweep")
-    assert sweep(config, most_growth_bytes=1) is None and len(load_trials(table)) == 2
+    assert sweep(config, max_growth_bytes=1) is None and len(load_trials(table)) == 2
     assert len(sweep(config)) == 4, "without a limit it runs all"
 
 
