@@ -115,8 +115,10 @@ FLAGS: dict[tuple[str, ...], Expected] = {
     **{(flag, "-1"): TOO_LOW for flag in ("--epochs", "--folds", "--batch-size", "--limit-train", "--limit-test")},
     **{(flag, "0"): TOO_LOW for flag in ("--epochs", "--folds", "--batch-size")},
     **{("--learning-rate", value): BETWEEN for value in ("nan", "inf", "0", "-0.1", "1e999", "1")},
-    **{("--validation-fraction", value): BETWEEN for value in ("nan", "1", "0", "-inf")},
-    **{("--model", value): MODEL for value in ("lenet", "../baseline", "", "a\nb", "__init__", "baseline.py")},
+    **{("--validation-fraction", value): BETWEEN for value in ("nan", "1", "0", "-0.5")},
+    ("--validation-fraction", "-inf"): INCOMPLETE,
+    **{("--model", value): MODEL for value in ("lenet", "../baseline", "", "a\nb", "__init__")},
+    ("--model", "baseline.py"): expect("io.missing"),
     **{("--model", "narrow", "--model-args", value): UNKNOWN_OPTION for value in ("dropot=0.3", "a\nb", "")},
     **{
         ("--model", "narrow", "--model-args", value): NOT_FINITE
@@ -204,7 +206,7 @@ TARGETS: dict[str, tuple[str, Callable[[], object], Expected]] = {
 }
 SOURCES = {"missing": "gone", "looped": "link", "an escape": "\x1b", "two lines": "a\nb", "a number": "-1"}
 SCORED: dict[str, tuple[str, Expected]] = {
-    "nameless": ("", expect("io.folder", path=".")),
+    "nameless": ("", expect("cli.value")),
     "a run": ("one", expect("io.folder", path="one")),
     "two lines": ("a\nb", expect("io.missing", path="a\nb")),
     "too long": (LONG, expect("io.unreadable", path=LONG)),

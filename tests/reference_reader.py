@@ -2,7 +2,8 @@
 
 Leniencies, all of them deliberate: a byte order mark; CRLF for LF, cut off after CR at the very end; blank lines; whole
 cells in quotes; spaces and tabs around names and numbers; zeros before a number; columns of a train or test file in any
-order; pixel1 to pixel784 for pixel0 to pixel783; an index column without a name; labels of a test file; no header.
+order; pixel1 to pixel784 for pixel0 to pixel783; an index column without a name; labels of a test file, or by another
+of their usual names; no header.
 """
 
 import csv
@@ -20,10 +21,17 @@ class RefusedError(ValueError):
 def read_reference(content: bytes, with_labels: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels uint8 (n, 784) and labels int64 (n,) of a train (`with_labels`) or test file."""
     names, *rows = read_rows(content)
-    if len(names) == 784 + with_labels and all(name.isdigit() for name in names):
-        names, rows = [*["label"] * with_labels, *(f"pixel{k}" for k in range(784))], [names, *rows]
+    if is_row(names):
+        demand(len(names) in (784, 785), "columns")
+        rows = [names, *rows]
+        firsts, lasts = ({row[end] for row in rows if row} for end in (0, -1))
+        is_last = len(names) == 785 and len(firsts) == 1 < len(lasts) and lasts <= set(map(str, range(10)))
+        label, pixels = ["label"] * (len(names) - 784), [f"pixel{k}" for k in range(784)]
+        names = [*pixels, *label] if is_last else [*label, *pixels]
     first = 1 if "pixel784" in names and "pixel0" not in names else 0
     pixels = [f"pixel{k + first}" for k in range(784)]
+    named = [name for name in ("label", "Label", "labels", "class", "target") if name in names][:1]
+    names = ["label" if [name] == named else name for name in names]
     demand(not with_labels or "label" in names, "label")
     demand(
         sorted(set(names) - {"", "Unnamed: 0", "index"}) == sorted({*pixels, *["label"] * ("label" in names)}),
@@ -43,6 +51,12 @@ def read_reference(content: bytes, with_labels: bool) -> tuple[np.ndarray, np.nd
     labels = np.array([row["label"] for row in table])
     demand(len(set(labels.tolist())) > 1, "two classes")
     return found, labels
+
+
+def is_row(names: list[str]) -> bool:
+    """Whether the first line is a row, of a file without a header; names 0 to 783 are a header."""
+    numbers = any(names) and all(name.replace(".", "", 1).isdigit() for name in names if name)
+    return numbers and not ("0" in names and len(set(names)) == len(names))
 
 
 def read_label_reference(content: bytes) -> np.ndarray:

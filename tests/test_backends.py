@@ -49,6 +49,7 @@ def test_either_backend_trains_and_resumes_after_a_signal(backend, sent, code, t
     _, error = running.communicate(timeout=240)
     assert running.returncode == code, error
     command = [sys.executable, "-m", "digit_recognizer.cv", "--resume", str(stopped)]
+    command += ["--submission", str(tmp_path / "stopped.csv")]  # a place outside the run is named anew
     if sent == signal.SIGTERM:
         assert error.startswith("cv: terminated; resume with: ") and error.count("\n") == 1
         command = shlex.split(error.split("resume with: ")[1])  # what was printed can be typed

@@ -149,7 +149,8 @@ def test_a_mutated_idx_file_is_read_whole_or_refused(content, packed, folder):
     path = folder / "images"
     path.write_bytes(gzip.compress(content, 1) if packed else content)
     images = load_or_refuse(load_idx, path)
-    assert images is None or (images.tobytes() == content[16:] and images.shape[1:] == (28, 28))
+    if images is not None:  # the labels' file is one of bytes too, with a number less in its header
+        assert images.shape[1:] in ((), (28, 28)) and images.tobytes() == content[4 + 4 * images.ndim :]
 
 
 @ci

@@ -348,6 +348,13 @@ def test_the_cache_of_a_table_keeps_what_the_table_holds(train):
         load_train(train.with_name("bare.csv"), cache=True)
 
 
+def test_bare_rows_without_labels_are_no_train_table(train):
+    train.write_text("\n".join([",".join(["7"] * 784)] * 3) + "\n")
+    assert load_test(train).notes == ("it has no header",)
+    with expect_error("csv.label_column", path=train, line=1):
+        load_train(train)
+
+
 def test_a_removed_csv_is_not_served_from_its_cache(train):
     load_train(train, cache=True)
     train.unlink()

@@ -10,6 +10,7 @@ from conftest import expect_error
 
 from digit_recognizer import cv
 from digit_recognizer.data.dataset import load_test, pixels_to_images
+from digit_recognizer.evaluation.calibration import apply_temperature
 
 BASE = ["--model", "vgg16", "--weights", "none", "--smoke", "--precision", "float32"]
 
@@ -33,6 +34,7 @@ def test_a_smoke_run_reuses_its_features_and_leaves_whole_nets(tiny_dir, tmp_pat
     images = pixels_to_images(load_test(tiny_dir / "test.csv").pixels) / np.float32(255)
     nets = [keras.saving.load_model(tmp_path / "first" / "models" / f"fold{fold}.keras") for fold in range(2)]
     mean = np.mean([net.predict(images, verbose=0) for net in nets], axis=0)
+    mean = apply_temperature(mean, json.loads((tmp_path / "first" / "metrics.json").read_text())["temperature"])
     assert mean == pytest.approx(np.load(tmp_path / "first" / "test_probabilities.npy"), abs=1e-5)
     assert len((tmp_path / "first" / "submission.csv").read_text().splitlines()) == 21
 

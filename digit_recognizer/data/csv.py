@@ -259,10 +259,10 @@ def read_header(path: Path, file: BufferedReader, with_labels: bool) -> Header:
     if any(names) and all(name.replace(".", "", 1).isdigit() for name in names if name):
         header = _make_header(path, file, names, raw, lines)
         if header is not None:
+            _check_label(path, lines, with_labels=with_labels, has_labels=header.label_at is not None)
             return header
     form, label, expected = choose_names(names)
-    if with_labels and label is None:
-        raise InputError("csv.label_column", path=path, line=lines, column="label")
+    _check_label(path, lines, with_labels=with_labels, has_labels=label is not None)
     counts = Counter(names)
     known = {*expected, *ROW_INDEX_NAMES}
     faults = {
@@ -279,6 +279,11 @@ def read_header(path: Path, file: BufferedReader, with_labels: bool) -> Header:
     at = {name: position for position, name in enumerate(names)}
     label_at = None if label is None else at[label]
     return Header(names, label_at, tuple(at[name] for name in expected[-PIXELS:]), raw, lines, tuple(notes))
+
+
+def _check_label(path: Path, line: int, *, with_labels: bool, has_labels: bool) -> None:
+    if with_labels and not has_labels:
+        raise InputError("csv.label_column", path=path, line=line, column="label")
 
 
 def choose_names(names: Sequence[str]) -> tuple[str, str | None, list[str]]:
