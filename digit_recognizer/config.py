@@ -21,7 +21,7 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 HIGHEST_SEED = 2**32 - 1
 MAX_SYNTHETIC_RATIO = 10  # of all 42,000 rows that takes 300 MB
-LOWER_BOUNDS = {
+LOWER_BOUNDS: dict[str, int] = {
     "folds": 2,
     "epochs": 1,
     "batch_size": 1,
@@ -33,7 +33,7 @@ LOWER_BOUNDS = {
     "limit_test": 0,
     "refit": 0,
 }
-UPPER_BOUNDS = {  # far above any use; a folder from elsewhere may hold any number
+UPPER_BOUNDS: dict[str, int] = {  # far above any use; a folder from elsewhere may hold any number
     "folds": 1000,
     "epochs": 100_000,
     "batch_size": 1_000_000,

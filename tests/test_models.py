@@ -293,7 +293,7 @@ def test_the_readmes_example_of_a_model_is_one(tmp_path, monkeypatch):
 
 
 def test_a_file_put_into_models_is_a_model_with_options(tmp_path, monkeypatch):
-    (tmp_path / "linear.py").write_text(
+    (tmp_path / "of_this_test.py").write_text(
         "from dataclasses import dataclass\n"
         "from digit_recognizer.models import option\n"
         "PRESET = {'epochs': 7}\n"
@@ -304,11 +304,11 @@ def test_a_file_put_into_models_is_a_model_with_options(tmp_path, monkeypatch):
         "    import keras\n"
         "    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(),\n"
         "                             keras.layers.Dense(options.units),\n"
-        "                             keras.layers.Dense(classes, activation='softmax')], name='linear')\n"
+        "                             keras.layers.Dense(classes, activation='softmax')], name='of_this_test')\n"
     )
     monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
-    assert "linear" in list_models()
-    assert parse_run_config("cv", ["--model", "linear"], "").epochs == 7
-    assert build_model("linear", units=2).count_params() == 785 * 2 + 3 * 10
+    assert "of_this_test" in list_models()
+    assert parse_run_config("cv", ["--model", "of_this_test"], "").epochs == 7
+    assert build_model("of_this_test", units=2).count_params() == 785 * 2 + 3 * 10
     with expect_error("models.option_range", option="units", received=10, lowest=1, highest=9):
-        build_model("linear", units=10)
+        build_model("of_this_test", units=10)
