@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, NoReturn
 from digit_recognizer.errors import InputError, suggest
 
 Preprocess = Literal["none", "deskew", "widen"]
-Augmentation = Literal["none", "affine", "flip", "elastic", "cutout", "all"]
+Augmentation = Literal["none", "affine", "flip", "clothes", "elastic", "cutout", "all"]
 Schedule = Literal["constant", "step", "cosine", "one-cycle", "plateau"]
 Optimizer = Literal["adam", "adagrad", "muon"]
-TestTimeAugmentation = Literal[1, 5, 9, 11]
+TestTimeAugmentation = Literal[1, 2, 5, 9, 10, 11]
+MIRRORED = 2, 10  # values of tta that take mirror images too
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 HIGHEST_SEED = 2**32 - 1
@@ -107,7 +108,8 @@ class RunConfig:
     """Preprocessing of the models of --refit, in turn (default: --preprocess)."""
     augmentation: Augmentation = "affine"
     """Random changes of every training image in every epoch: affine (shift, size, turn, slant), elastic, cutout, or all
-    three; they suit handwriting, kana as well as digits. affine hurts on clothes; flip is for clothes alone."""
+    three suit handwriting, kana as well as digits; flip, and clothes, which also covers a part of some images with
+    noise, are for clothes alone."""
     synthetic_ratio: float = 0.0
     """Synthetic digits per training digit, decoded by an autoencoder between the codes of similar ones (0: none)."""
     patience: int = 0
@@ -116,7 +118,8 @@ class RunConfig:
     """Share of the training rows set aside for early stopping and plateau; never the fold that is scored."""
     tta: TestTimeAugmentation = 1
     """Test-time augmentation: average predictions over 5 or 9 versions of each image, shifted by up to a pixel, or over
-    11: shifted, turned, larger, smaller and slanted (1: the image alone)."""
+    11: shifted, turned, larger, smaller and slanted (1: the image alone). For clothes alone: 2, the image and its
+    mirror image, and 10, five shifts of both."""
     precision: Precision = "auto"
     """Number format of the layers; auto takes what ran a convolution fastest, measured once per machine and backend."""
     devices: int = 1

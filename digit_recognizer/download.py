@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> None:
     else:
         print(download(chosen.source, chosen.input_dir, chosen.overwrite))
     place = [] if chosen.input_dir == Path("input") else ["--input-dir", chosen.input_dir]
-    flip = ["--augmentation", "flip"] if load_label_set(chosen.input_dir).can_mirror else []
-    print_next(format_command("cv", "--model", "champion", *flip, *place))
+    clothes = ["--augmentation", "clothes"] if load_label_set(chosen.input_dir).can_mirror else []
+    print_next(format_command("cv", "--model", "champion", *clothes, *place))
 
 
 if __name__ == "__main__":

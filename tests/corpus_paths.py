@@ -147,7 +147,7 @@ FLAGS: dict[tuple[str, ...], Expected] = {
             ("--schedule", ""),
             ("--precision", "float8"),
             ("--optimizer", "sgd"),
-            ("--tta", "2"),
+            ("--tta", "3"),
         ],
         VALUE,
     ),

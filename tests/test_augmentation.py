@@ -1,19 +1,22 @@
-from pathlib import Path
+from contextlib import nullcontext
 
 import cv2
 import numpy as np
 import pytest
 from conftest import expect_error
 
+from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import (
     POLICIES,
     Affine,
     Cutout,
     Elastic,
+    Erasing,
     Policy,
     build_albumentations,
     build_augment,
     draw_affine_matrices,
+    erase_rectangles,
 )
 from digit_recognizer.data.dataset import check_augmentation
 from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, LabelSet
@@ -128,11 +131,36 @@ def test_what_never_mirrors_draws_what_it_always_drew():
 @pytest.mark.parametrize("label_set", [DIGITS, KUZUSHIJI, LabelSet("other", FASHION.names)], ids=lambda one: one.key)
 def test_nothing_but_clothes_is_mirrored(label_set):
     for name in POLICIES:
-        check_augmentation(name, FASHION, Path("clothes"))
-        if name != "flip":
-            check_augmentation(name, label_set, Path("input"))
-    with expect_error("data.mirrored", path="input", received="flip", label_set=label_set.key):
-        check_augmentation("flip", label_set, Path("input"))
+        config = RunConfig(augmentation=name)
+        check_augmentation(config, FASHION)
+        with expect_refusal(config, label_set) if name in ("flip", "clothes") else nullcontext():
+            check_augmentation(config, label_set)
+    for tta in (2, 10):
+        check_augmentation(RunConfig(tta=tta), FASHION)
+        with expect_error("data.mirrored", path="input", column="--tta", received=tta):
+            check_augmentation(RunConfig(tta=tta), label_set)
+
+
+def expect_refusal(config, label_set):
+    return expect_error(
+        "data.mirrored", path="input", column="--augmentation", received=config.augmentation, label_set=label_set.key
+    )
+
+
+def test_half_of_the_clothes_are_covered_in_part():
+    images = np.zeros((4000, 28, 28), np.uint8)
+    erasing = Erasing(probability=0.5, smallest=0.02, largest=0.2, most_oblong=3.3)
+    covered = erase_rectangles(images, erasing, np.random.default_rng(0)) > 0
+    assert not images.any(), "the images given stay as they are"
+    erased = covered.any((1, 2))
+    assert abs(erased.mean() - 0.5) < 4.5 * 0.5 / np.sqrt(len(images))
+    heights, widths = covered[erased].any(axis=2).sum(axis=1), covered[erased].any(axis=1).sum(axis=1)
+    share = heights * widths / 28**2
+    assert 0.01 < share.min() < 0.03 and 0.19 < share.max() < 0.22  # rounded to whole pixels
+    assert (np.maximum(heights, widths) <= 5 * np.minimum(heights, widths)).all()
+    assert (covered[erased].sum((1, 2)) > 0.95 * heights * widths).mean() > 0.95, "noise is rarely 0"
+    places = covered.mean(axis=0)
+    assert places[10:18, 10:18].mean() > 2 * places[0].mean() > 0, "anywhere, and oftener in the middle"
 
 
 def test_no_policy_is_no_function():

@@ -127,6 +127,16 @@ def test_eleven_versions_are_shifted_turned_scaled_and_slanted():
     assert heights[7:9] / heights[0] == pytest.approx([1.08, 1 / 1.08], abs=0.01)
 
 
+@pytest.mark.parametrize("tta", [2, 10])
+def test_mirror_images_double_the_versions(tta):
+    plain, versions = list(make_versions(IMAGES, tta // 2)), list(make_versions(IMAGES, tta))
+    assert np.array_equal(versions[::2], plain)
+    assert np.array_equal(versions[1::2], [version[:, :, ::-1] for version in plain])
+    model, _ = fit(RunConfig(), epochs=1)
+    expected = np.mean([predict_probabilities(model, version) for version in versions], axis=0)
+    assert predict_probabilities(model, IMAGES, tta) == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_second_phase_counts_on():
     model = build()
     trainer = Trainer(model, RunConfig())

@@ -8,7 +8,7 @@ digit; clothes may be, and have a policy of their own.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,20 +108,34 @@ class Cutout:
 
 
 @dataclass(frozen=True)
+class Erasing:
+    """A rectangle of noise laid over some of the images (Zhong et al. 2017, arXiv 1708.04896)."""
+
+    probability: float = 0.5
+    smallest: float = 0.02  # share of the image's area
+    largest: float = 0.2  # theirs is 0.4, for 300 epochs
+    most_oblong: float = 3.3  # its longer side by its shorter one
+
+
+@dataclass(frozen=True)
 class Policy:
     """What is done to a training image; None leaves a step out. Steps happen in the order of the fields."""
 
     affine: Affine | None = None
     elastic: Elastic | None = None
     cutout: Cutout | None = None
+    erasing: Erasing | None = None
 
+
+# of clothes: they fill their frame upright, so that nothing is turned or scaled, and no grey level interpolated; a
+# shift of 2 px cuts them off, and cost accuracy beside 1
+MIRROR = Affine(rotation_deg=0.0, scale=0.0, shear_deg=0.0, shift_px=1, mirrored=0.5)
 
 POLICIES: dict[str, Policy] = {
     "none": Policy(),
     "affine": Policy(affine=Affine()),
-    # of clothes: they fill their frame upright, so that nothing is turned or scaled, and no grey level interpolated; a
-    # shift of 2 px cuts them off, and cost accuracy beside 1
-    "flip": Policy(affine=Affine(rotation_deg=0.0, scale=0.0, shear_deg=0.0, shift_px=1, mirrored=0.5)),
+    "flip": Policy(affine=MIRROR),
+    "clothes": Policy(affine=MIRROR, erasing=Erasing()),
     "elastic": Policy(elastic=Elastic()),
     "cutout": Policy(cutout=Cutout()),
     "all": Policy(affine=Affine(), elastic=Elastic(), cutout=Cutout()),
@@ -140,6 +154,9 @@ def build_augment(policy: Policy) -> Augment | None:
     """
     if policy == Policy():
         return None
+    if erasing := policy.erasing:
+        before = build_augment(replace(policy, erasing=None)) or (lambda images, rng: images)
+        return lambda images, rng: erase_rectangles(before(images, rng), erasing, rng)
     if policy.affine and policy == Policy(affine=policy.affine):
         return BatchedAffine(policy.affine)
     return build_albumentations(policy)
@@ -196,6 +213,25 @@ class BatchedAffine:
         maps = draw_affine_matrices(self.affine, count, side_px, rng)
         linear = np.linalg.inv(maps[:, :, :2])
         return np.concatenate([linear, -linear @ maps[:, :, 2:]], axis=2).astype(np.float32)
+
+
+def erase_rectangles(images: np.ndarray, erasing: Erasing, rng: np.random.Generator) -> np.ndarray:
+    """Lay a rectangle of noise over some of the uint8 images (n, height, width); those given stay as they are."""
+    count, height, width = images.shape
+    area = rng.uniform(erasing.smallest, erasing.largest, count) * height * width
+    aspect = np.exp(rng.uniform(-1, 1, count) * np.log(erasing.most_oblong))
+    erased = rng.random(count) < erasing.probability
+
+    def draw_span(length: np.ndarray, side_px: int) -> np.ndarray:
+        """Which rows, or columns, are covered: bool (n, side_px)."""
+        length = np.clip(np.rint(length), 1, side_px)
+        first = np.floor(rng.random(count) * (side_px - length + 1))
+        place = np.arange(side_px)
+        return (place >= first[:, None]) & (place < (first + length)[:, None])
+
+    rows, columns = draw_span(np.sqrt(area * aspect), height), draw_span(np.sqrt(area / aspect), width)
+    covered = (rows & erased[:, None])[:, :, None] & columns[:, None, :]
+    return np.where(covered, rng.integers(0, 256, images.shape, np.uint8), images)
 
 
 def build_albumentations(policy: Policy) -> Augment:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digit_recognizer.config import RunConfig, expand_path, matches_type
+from digit_recognizer.config import MIRRORED, RunConfig, expand_path, flag, matches_type
 from digit_recognizer.console import print_line, show_status
 from digit_recognizer.data.augmentation import POLICIES
 from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX, PIXELS, CsvContent, load_labels, read_pixel_csv
@@ -222,7 +222,7 @@ def load_dataset(config: RunConfig) -> Dataset:
             turn an image into one of another class.
     """
     folder: Path = config.input_dir
-    check_augmentation(config.augmentation, load_label_set(folder), folder)  # before the tables are read
+    check_augmentation(config, load_label_set(folder))  # before the tables are read
     train = load_train(folder / "train.csv", cache=True)
     test = load_test(folder / "test.csv", cache=True)
     label_set = load_label_set(folder, test.sha256)
@@ -340,20 +340,25 @@ def _explain_leak(shared: int, test_rows: int, label_set: LabelSet) -> str | Non
     return f"{shared:,} of {test_rows:,} test rows are among the training rows, the same or nearly, with their labels"
 
 
-def check_augmentation(name: str, label_set: LabelSet, folder: Path) -> None:
-    """Refuse an augmentation that would turn an image into one of another class, or of none.
+def check_augmentation(config: RunConfig, label_set: LabelSet) -> None:
+    """Refuse an augmentation, in training or at test time, that would turn an image into one of another class, or none.
 
     Args:
-        name: of the augmentation.
-        label_set: of the images.
-        folder: of the images, for the message.
+        config: of the run.
+        label_set: of its images.
 
     Raises:
         InputError: if it mirrors images that must not be mirrored.
     """
-    affine = POLICIES[name].affine
-    if affine and affine.mirrored and not label_set.can_mirror:
-        raise InputError("data.mirrored", path=folder, received=name, label_set=label_set.key)
+    if label_set.can_mirror:
+        return
+    affine = POLICIES[config.augmentation].affine
+    for mirrors, name in ((affine and affine.mirrored, "augmentation"), (config.tta in MIRRORED, "tta")):
+        if mirrors:
+            received = getattr(config, name)
+            raise InputError(
+                "data.mirrored", path=config.input_dir, column=flag(name), received=received, label_set=label_set.key
+            )
 
 
 # ---- finding the tables

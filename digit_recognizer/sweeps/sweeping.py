@@ -374,7 +374,7 @@ class _Sweep:
         configs = [self.study.build_config(trial.configuration, trial.seed) for trial in wave]
         for config in configs:  # not a trial's own fault, which would stay in the table for good
             check_flag_combinations(config)
-            check_augmentation(config.augmentation, self._load(config).label_set, config.input_dir)
+            check_augmentation(config, self._load(config).label_set)
         for config in {(config.folds, config.limit_train): config for config in configs}.values():
             dataset = self._load(config)
             assign_folds(dataset.labels, config.folds, 0, dataset.groups)

@@ -177,7 +177,7 @@ def cross_validate(
     input_dir = _find_common_folder(train_table, test_table)
     label_set = load_label_set(input_dir, test_table.sha256) if input_dir and test_table else DIGITS
     config = build_config(name, smoke, run_dir=folder, input_dir=input_dir or Path("input"), **settings)
-    check_augmentation(config.augmentation, label_set, config.input_dir)
+    check_augmentation(config, label_set)
     dataset = make_dataset(config, train_table, test_table, label_set)
     if folder is not None and (folder / CONFIG).exists():
         subcommand = "train" if single_split else "cv"
