@@ -41,8 +41,7 @@ def main(arguments: list[str]) -> None:
     else:
         print(download(chosen.source, chosen.input_dir, chosen.overwrite))
     place = [] if chosen.input_dir == Path("input") else ["--input-dir", chosen.input_dir]
-    clothes = ["--augmentation", "clothes"] if load_label_set(chosen.input_dir).can_mirror else []
-    print_next(format_command("cv", "--model", "champion", *clothes, *place))
+    print_next(format_command("cv", *load_label_set(chosen.input_dir).recipe.split(), *place))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from digit_recognizer.models import build_model, list_models, list_options, load
 
 OPTIONS = {
     "champion": {"crop_px": 0},
-    "residual": {"crop_px": 0, "width": 1},
+    "residual": {"crop_px": 0},
     "narrow": {"dropout": 0.5, "kernel_px": 5},
     "resnet": {"blocks": 1},
     "dense": {"layers": 2, "units": 8},

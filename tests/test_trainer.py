@@ -129,7 +129,7 @@ def test_eleven_versions_are_shifted_turned_scaled_and_slanted():
 
 @pytest.mark.parametrize("tta", [2, 10])
 def test_mirror_images_double_the_versions(tta):
-    plain, versions = list(make_versions(IMAGES, tta // 2)), list(make_versions(IMAGES, tta))
+    plain, versions = list(make_tta_versions(IMAGES, tta // 2)), list(make_tta_versions(IMAGES, tta))
     assert np.array_equal(versions[::2], plain)
     assert np.array_equal(versions[1::2], [version[:, :, ::-1] for version in plain])
     model, _ = fit(RunConfig(), epochs=1)

@@ -294,11 +294,11 @@ def make_tta_versions(inputs: np.ndarray, tta: int) -> Iterator[np.ndarray]:
         >>> images[0, 14, 14] = 255
         >>> [int(version.argmax() - images.argmax()) for version in make_tta_versions(images, 5)]
         [0, 1, -1, 28, -28]
-        >>> [int(version.argmax() - images.argmax()) for version in make_versions(images, 2)]  # column 14 becomes 13
+        >>> [int(version.argmax() - images.argmax()) for version in make_tta_versions(images, 2)]
         [0, -1]
     """
     if tta in MIRRORED:
-        for version in make_versions(inputs, tta // 2):
+        for version in make_tta_versions(inputs, tta // 2):
             yield version
             yield version[:, :, ::-1]
         return
