@@ -67,7 +67,7 @@ class RunConfig:
 
     model: str = "baseline"
     """Architecture: alexnet, baseline, champion, convolutional, dense, journal, lenet5, narrow, padded, residual,
-    resnet, vgg16, wide, or the path of a model's file (path/to/mine.py)."""
+    resnet, resnet9, vgg16, wide, or the path of a model's file (path/to/mine.py)."""
     model_args: tuple[str, ...] = ()
     """Arguments of the model, such as dropout=0.3 kernel_px=4; --help with --model lists them."""
     input_dir: Path = Path("input")

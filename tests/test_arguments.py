@@ -229,7 +229,7 @@ def test_bash_completes_commands_flags_models_and_files(tmp_path):
         "cv --schedule o": "one-cycle",
         "kernel pu": "push",
         "kernel build --ow": "--owner",
-        "kernel build re": "residual resnet",
+        "kernel build re": "residual resnet resnet9",
         "submit --no": "--no-wait",
         "predict dig": "",  # so that bash itself completes files
         'cv --resume ""': "",

@@ -123,7 +123,7 @@ TABLES = {
 PARAMETERS = {
     **{"baseline": 85_386, "padded": 4_843, "champion": 281_514, "residual": 290_858, "narrow": 21_840},
     **{"wide": 600_810, "journal": 225_034, "dense": 6_442, "lenet5": 61_706, "alexnet": 2_342_330},
-    **{"resnet": 75_482, "convolutional": 117_426},
+    **{"resnet": 75_482, "resnet9": 1_650_346, "convolutional": 117_426},
 }
 # fashion-filters, part 4: convolutions, filters, kernel_px, dense_layers, dense_units.
 GRID = list(itertools.product((2, 3, 4), (34, 64, 128), (3, 5), (2, 3, 4), (50, 100, 400)))

@@ -14,6 +14,7 @@ OPTIONS = {
     "residual": {"crop_px": 0},
     "narrow": {"dropout": 0.5, "kernel_px": 5},
     "resnet": {"blocks": 1},
+    "resnet9": {"width": 32},
     "dense": {"layers": 2, "units": 8},
     "convolutional": {
         **{"convolutions": 3, "filters": 34, "kernel_px": 3, "dense_layers": 2, "dense_units": 100, "dropout": 0.5}
