@@ -220,7 +220,7 @@ def erase_rectangles(images: np.ndarray, erasing: Erasing, rng: np.random.Genera
     count, height, width = images.shape
     area = rng.uniform(erasing.smallest, erasing.largest, count) * height * width
     aspect = np.exp(rng.uniform(-1, 1, count) * np.log(erasing.most_oblong))
-    erased = rng.random(count) < erasing.probability
+    erased = np.less(rng.random(count), erasing.probability)
 
     def draw_span(length: np.ndarray, side_px: int) -> np.ndarray:
         """Which rows, or columns, are covered: bool (n, side_px)."""
