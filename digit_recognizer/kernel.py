@@ -16,6 +16,7 @@ from digit_recognizer.competition.kernels import (
     push,
     report_status,
 )
+from digit_recognizer.console import format_command, print_line, print_next
 from digit_recognizer.errors import InputError, suggest
 from digit_recognizer.io import find_free_path
 
@@ -69,7 +70,8 @@ def main(arguments: list[str]) -> None:
     chosen: NotebookArguments | PushArguments = parse_arguments(ARGUMENTS[action], f"kernel {action}", others)
     if isinstance(chosen, NotebookArguments):
         folder = build_script(chosen) if isinstance(chosen, BuildArguments) else build_notebook(chosen)
-        print(f"{folder} holds a kernel of {chosen.model}. Push it: python -m digit_recognizer.kernel push {folder}")
+        print_line(f"{folder} holds a kernel of {chosen.model}.")
+        print_next(format_command("kernel", "push", folder))
     elif isinstance(chosen, StatusArguments):
         print(report_status(chosen.folder, chosen.wait))
     elif isinstance(chosen, OutputArguments):

@@ -158,6 +158,11 @@ def test_a_pretrained_model_attaches_its_weights_and_a_resumed_kernel_itself(cap
     assert "kernel push kernels/vgg16" in capsys.readouterr().out
 
 
+def test_the_next_step_is_quoted(capsys):
+    assert build("dense", "--output-dir", "my kernel") == 0
+    assert capsys.readouterr().out.endswith("digit_recognizer.kernel push 'my kernel'\n")
+
+
 def test_a_mistake_is_one_line_and_exit_code_2(capsys):
     for arguments in [["bild"], ["build", "nothing"], ["push", "nowhere"]]:
         assert kernel.main(arguments) == 2

@@ -93,7 +93,7 @@ class NotebookArguments:
     output_dir: Path | None = None
     """Folder to write (default: the kernel's own under kernels/)."""
     overwrite: bool = False
-    """Replace a kernel that is there, with what was edited in it."""
+    """Replace a kernel that is there; edits of it are lost."""
 
 
 @dataclass(frozen=True)
