@@ -666,8 +666,8 @@ def _claim(temporary: Path, path: Path) -> None:
     """Give a finished file its name, unless the name is taken."""
     try:
         os.link(temporary, path)
-    except FileExistsError:
-        raise
+    except FileExistsError as error:  # it names the temporary file, of which nobody knows
+        raise FileExistsError(error.errno, error.strerror, str(path)) from None
     except OSError:  # a file system without links: the name is claimed empty and then filled
         path.touch(exist_ok=False)
         rename(temporary, path)

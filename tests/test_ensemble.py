@@ -78,6 +78,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(members, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_name_that_another_ensemble_took_meanwhile_is_left_to_it(members, monkeypatch):
+    taken, free = Path("taken.csv"), Path("free.csv")
+    taken.write_text("theirs")
+    places = iter([taken, free])
+    monkeypatch.setattr(predictions, "choose_submission_path", lambda *_: next(places))
+    result = ensemble(members)
+    assert result.submission == free and taken.read_text() == "theirs"
+    assert load_submission(result.submission).provenance.model == "ensemble"
+    assert json.loads((result.run_dir / "metrics.json").read_text())["submission"] == str(result.submission)
+
+
 def test_submissions_of_others_join_by_vote_without_a_score(members, tmp_path):
     theirs = write_labels(tmp_path / "theirs.csv", TEST)
     result = ensemble([theirs, *members[:2]], "vote", None, OUT)

@@ -90,8 +90,9 @@ def test_of_two_writers_one_gets_the_name(tmp_path):
     with write_atomically(path, exclusive=True) as mine:
         mine.write_text("mine")
         path.write_text("theirs")
-        with pytest.raises(FileExistsError), write_atomically(path, exclusive=True) as third:
+        with pytest.raises(FileExistsError) as caught, write_atomically(path, exclusive=True) as third:
             third.write_text("third")
+        assert caught.value.filename == str(path)
         path.unlink()
     assert path.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [path]

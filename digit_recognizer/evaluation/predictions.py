@@ -419,7 +419,6 @@ def ensemble(
         name = ENSEMBLE if score is None else f"{ENSEMBLE}-{score.accuracy:.5f}"
         path = config.submission or choose_submission_path(name, data, ineligible)
         chosen = None if weights is None else weights.tolist()
-        result = EnsembleResult(paths, path, score, ineligible, run.path, chosen)
         provenance = Provenance(
             model=ENSEMBLE,
             train_sha256=None if table is None else table.sha256,
@@ -433,13 +432,20 @@ def ensemble(
             run.write_array("labels", table.labels.astype(np.int8))
         run.write_array("oof_probabilities", oof)
         run.write_array("test_probabilities", predicted)
-        write_text(run.path / LOG, clean_lines(f"{result}\n"))
-        metrics = _describe_metrics(result, found, provenance, time.perf_counter() - started)
         classes = {} if label_set == DIGITS else {LABEL_SET: label_set.to_json()}
         calibration = {} if temperature is None else {"temperature": temperature}
-        write_json(run.path / METRICS, {**metrics, **calibration, **classes})
-        write_submission(path, predicted.argmax(axis=1), rows or len(predicted), provenance)
-    return result
+        while True:
+            result = EnsembleResult(paths, path, score, ineligible, run.path, chosen)
+            write_text(run.path / LOG, clean_lines(f"{result}\n"))
+            metrics = _describe_metrics(result, found, provenance, time.perf_counter() - started)
+            write_json(run.path / METRICS, {**metrics, **calibration, **classes})
+            try:
+                write_submission(path, predicted.argmax(axis=1), rows or len(predicted), provenance)
+                return result
+            except FileExistsError:  # another command took the name meanwhile
+                if config.submission is not None:
+                    raise
+                path = choose_submission_path(name, data, ineligible)
 
 
 @contextlib.contextmanager
