@@ -93,6 +93,7 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
         try:
             if any("\0" in argument for argument in arguments):
                 raise InputError("cli.nul_byte")
+            _check_current_folder()
             with raise_on_signals(), _warnings_are_no_errors():
                 main(arguments)
                 sys.stdout.flush()
@@ -118,6 +119,14 @@ def command(main: Callable[[list[str]], None]) -> Callable[..., int]:
         return DEFECT_CODE if defects.count else 0
 
     return run
+
+
+def _check_current_folder() -> None:
+    """Refuse to work in a folder that was removed: nothing is found or written there."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise InputError("cli.no_folder") from None
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import tomllib
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -138,6 +139,14 @@ def leave_out(error: InputError) -> str:
     """
     LOGGER.warning("left out: %s", error)
     return f"left out: {error}"
+
+
+def warn_caller(note: str) -> None:
+    """Warn at the reader's own line, however many calls of this package and of libraries lead here from it."""
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(note, stacklevel=level)
 
 
 def require(package: str, extra: str) -> Any:

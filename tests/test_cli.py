@@ -101,6 +101,15 @@ def test_an_error_of_a_library_that_is_a_text_alone_is_one_line(capsys):
     assert "validate_socket_filename failed: 107 bytes" in line
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder that a process is in")
+def test_a_current_folder_that_was_removed_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert COMMAND_MODULES["runs"].main([]) == 2
+    assert capsys.readouterr().err == f"runs: {InputError('cli.no_folder')}\n"
+
+
 def test_an_error_that_nobody_reads_keeps_its_code(monkeypatch):
     @command
     def main(arguments):

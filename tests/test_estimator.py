@@ -127,8 +127,9 @@ def test_what_it_cannot_be_trained_on_is_named(code, settings, change, data):
 
 
 def test_pixels_from_0_to_1_are_read_as_those_from_0_to_255(fitted, data):
-    with pytest.warns(UserWarning, match="255"):
+    with pytest.warns(UserWarning, match="255") as warned:
         scaled = fitted.predict_proba(data[0] / 255)
+    assert warned[0].filename == __file__  # the reader's own line
     np.testing.assert_array_equal(scaled, fitted.predict_proba(data[0]))
 
 

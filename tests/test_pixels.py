@@ -148,6 +148,7 @@ def test_fractions_are_scaled(sample, name):
     with pytest.warns(UserWarning) as warned:
         assert np.array_equal(read_images(values.reshape(-1, 28, 28)), table.pixels)
     assert tuple(str(one.message) for one in warned) == table.mended
+    assert {one.filename for one in warned} == {__file__}
 
 
 STANDARDIZED = {

@@ -6,7 +6,6 @@ read from Kaggle's test.csv has the hash of that file, and a submission made fro
 
 import hashlib
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, Union
@@ -24,7 +23,7 @@ from digit_recognizer.data.csv import (
 )
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
 from digit_recognizer.data.pixels import correct_pixels, scale_fractions
-from digit_recognizer.errors import InputError
+from digit_recognizer.errors import InputError, warn_caller
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +108,7 @@ def read_images(images: Any) -> np.ndarray:
     pixels, _, scaled = _read_pixels(images, "images")
     found = correct_pixels(pixels)
     for note in (*scaled, *found.mended, *found.doubts):
-        warnings.warn(note, stacklevel=3)  # of whoever passed them to a method of `DigitClassifier`
+        warn_caller(note)
     return found.pixels
 
 
