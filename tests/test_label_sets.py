@@ -7,10 +7,11 @@ from conftest import expect_error
 from image_sets import draw_image_set, write_idx_folder, write_npz_folder, zip_folder
 
 from digit_recognizer import download as download_command
+from digit_recognizer.cli import parse_run_config
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data import labels, sources
-from digit_recognizer.data.dataset import load_dataset
-from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, load_label_set
+from digit_recognizer.data.dataset import check_augmentation, load_dataset
+from digit_recognizer.data.labels import DIGITS, FASHION, KUZUSHIJI, LABEL_SETS, load_label_set
 from digit_recognizer.data.sources import download
 from digit_recognizer.io import hash_file, install_file
 
@@ -174,3 +175,8 @@ def test_clothes_that_are_alike_are_not_taken_for_copies_of_one_image(tmp_path, 
     assert load_dataset(config).groups[:4].tolist() == [0, 1, 0, 2]
     (tmp_path / "clothes" / "classes.json").unlink()
     assert load_dataset(config).groups[:4].tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("label_set", LABEL_SETS.values(), ids=list(LABEL_SETS))
+def test_a_data_set_has_a_recipe_that_cv_takes(label_set):
+    check_augmentation(parse_run_config("cv", label_set.recipe.split(), ""), label_set)
