@@ -295,13 +295,19 @@ def matches_type(value: Any, kind: Any) -> bool:
 
 
 def describe_type(kind: Any) -> str:
-    """The type of a field, in words."""
+    """The type of a field, in words.
+
+    Example:
+        >>> describe_type(tuple[int, ...]), describe_type(tuple[Literal["none", "deskew"], ...])
+        ('a list of whole numbers', 'a list of none or deskew')
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         *first, last = map(str, arguments)
         return f"{', '.join(first)} or {last}"
     if origin in (tuple, list):
-        several = f"{describe_type(arguments[0]).removeprefix('a ')}s"
+        one = describe_type(arguments[0])
+        several = one if typing.get_origin(arguments[0]) is Literal else f"{one.removeprefix('a ')}s"
         return f"a list of {several}" if origin is list or ... in arguments else f"{len(arguments)} {several}"
     if origin is dict:
         return "a table"
