@@ -333,6 +333,28 @@ def test_answers_do_not_wait_for_the_next_packet_and_idle_connections_are_closed
         assert asking.recv(100).startswith(b"HTTP/1.1 200")
 
 
+def test_a_server_that_ends_while_it_works_prints_no_traceback(monkeypatch, capsys):
+    begun = threading.Event()
+
+    async def work(scope, receive, send):
+        if scope["type"] == "http":
+            begun.set()
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(server, "END_SECONDS", 1)
+    listening = open_socket("127.0.0.1", 0)
+    serving = build_server(work)
+    thread = threading.Thread(target=serving.run, args=([listening],), daemon=True)
+    thread.start()
+    with connect(f"http://127.0.0.1:{listening.getsockname()[1]}") as visitor:
+        visitor.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert begun.wait(20)
+        serving.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.skipif(find_browser() is None, reason="there is no Chromium")
 def test_the_page_reads_what_is_drawn_typed_and_uploaded_and_shows_runs(address, tmp_path):
     text = "document.getElementById('answer').textContent"

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import io
 import json
+import logging
 import os
 import re
 import socket
@@ -152,7 +153,13 @@ def build_server(app: Starlette) -> uvicorn.Server:
     """What serves the app on the socket that its `run` is given."""
     config = uvicorn.Config(app, http=_Connection, ws="none", log_level="warning")
     config.limit_concurrency, config.timeout_graceful_shutdown = MAX_REQUESTS, END_SECONDS
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     return uvicorn.Server(config)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Whether a record is not about a request that was cut off as the server ended: each would print a traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 class _Connection(H11Protocol):
