@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     else:
         print(download(chosen.source, chosen.input_dir, chosen.overwrite))
     place = [] if chosen.input_dir == Path("input") else ["--input-dir", chosen.input_dir]
-    print_next(format_command("cv", *load_label_set(chosen.input_dir).recipe.split(), *place))
+    print_next(format_command(*load_label_set(chosen.input_dir).recipe.split(), *place))
 
 
 if __name__ == "__main__":

@@ -178,5 +178,6 @@ def test_clothes_that_are_alike_are_not_taken_for_copies_of_one_image(tmp_path, 
 
 
 @pytest.mark.parametrize("label_set", LABEL_SETS.values(), ids=list(LABEL_SETS))
-def test_a_data_set_has_a_recipe_that_cv_takes(label_set):
-    check_augmentation(parse_run_config("cv", label_set.recipe.split(), ""), label_set)
+def test_a_data_set_has_a_recipe_that_can_be_typed(label_set):
+    name, *flags = label_set.recipe.split()
+    check_augmentation(parse_run_config(name, flags, ""), label_set)

@@ -43,7 +43,7 @@ class LabelSet:
         can_mirror: whether an image and its mirror image are of one class.
         near_distance: below which two images count as copies of one, see `digit_recognizer.data.splits`.
         holds_competition: whether the images are those of the competition's test.csv, with their labels.
-        recipe: flags of `cv` and `train` that suit the images.
+        recipe: command and flags that suit the images.
     """
 
     key: str
@@ -52,7 +52,7 @@ class LabelSet:
     can_mirror: bool = False
     near_distance: float = NEAR_DISTANCE
     holds_competition: bool = False
-    recipe: str = "--model champion"
+    recipe: str = "cv --model champion"
 
     def to_json(self) -> dict[str, Any]:
         """What `parse_label_set` reads."""
@@ -67,13 +67,13 @@ FASHION = LabelSet(
     ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     can_mirror=True,
     near_distance=NEAR_DISTANCE_OF_CLOTHES,
-    recipe="--model resnet9 --augmentation clothes --epochs 20 --tta 10",
+    recipe="train --model resnet9 --folds 20 --augmentation clothes --epochs 20 --tta 10",
 )
 # Clanuwat et al. 2018: the hiragana お き す つ な は ま や れ を
 KUZUSHIJI = LabelSet(
     "kuzushiji",
     ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-    recipe="--model resnet9 --epochs 60",
+    recipe="train --model resnet9 --folds 20 --epochs 60",
 )
 LABEL_SETS = {label_set.key: label_set for label_set in (DIGITS, MNIST, FASHION, KUZUSHIJI)}
 
