@@ -727,6 +727,8 @@ def _is_abandoned(temporary: Path) -> bool:
 
 
 def _explain(path: Path, error: OSError) -> WriteError:
+    if path.parent.name.startswith(TEMPORARY):  # a staging folder, which nobody knows: where the file was to go
+        path = path.parents[1] / path.name
     reason = error.strerror or str(error) or type(error).__name__
     return WriteError("io.unwritable", path=path, received=reason)
 

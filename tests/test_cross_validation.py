@@ -251,6 +251,14 @@ def test_errors_are_found_before_training_and_nothing_is_lost(tiny_dir, tmp_path
     assert [path for path in sorted(tmp_path.rglob("*")) if ".cache" not in str(path)] == before
 
 
+def test_a_folder_that_holds_a_run_says_how_it_is_resumed(finished, monkeypatch):
+    data, result = finished
+    last_first = sorted(result.run_dir.iterdir(), reverse=True)
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(last_first))  # the system lists config.json anywhere
+    with expect_error("run.exists", path=result.run_dir):
+        run_cross_validation(configure(data, run_dir=result.run_dir, submission=result.run_dir / "again.csv"))
+
+
 def test_diverged_training_never_becomes_a_submission(tiny_dir, tmp_path, monkeypatch):
     nan = lambda self, inputs, tta=1: np.full((len(inputs), 10), np.nan, np.float32)  # noqa: E731
     monkeypatch.setattr(Trainer, "predict", nan)

@@ -59,6 +59,10 @@ def test_a_wording_is_one_short_line(code):
     assert "\n" not in text and len(text) < 300
 
 
+def test_an_unknown_model_is_told_without_a_flag():
+    assert "--" not in load_messages()["models.unknown"]  # `kernel build MODEL` and Python take it by position
+
+
 def test_an_error_prints_its_wording_and_remedy():
     error = InputError("csv.pixel_range", path="train.csv", line=7, column="pixel3", received="256")
     assert str(error).startswith("train.csv, line 7, column pixel3: ") and "256" in str(error)

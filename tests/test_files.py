@@ -154,6 +154,16 @@ def test_a_disk_that_fails_costs_nothing_that_was_there(step, code, tmp_path, mo
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_is_told_of_the_file_and_not_of_the_folder_where_it_waits(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, files.open_staging_folder(tmp_path) as staging:
+        patch.setattr(os, "fsync", fail)
+        with expect_error("io.unwritable", WriteError, path=tmp_path / "figure.png"):
+            write_text(staging / "figure.png", "")
+
+
 def test_the_next_write_removes_what_a_killed_writer_left_and_nothing_else(tmp_path):
     script = (
         "import os, sys, pathlib\n"

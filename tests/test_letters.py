@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -191,6 +192,22 @@ def test_where_nothing_can_be_held_out_the_accuracy_is_unknown(place, tmp_path, 
     rows = read_predictions(tmp_path / "more")
     assert {row["label"] for row in rows} == {"'=1+1", "hook"}
     assert {row["file"][:2] for row in rows} == {"'=", "ho"}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "full")])
+def test_a_transfer_that_ends_early_leaves_no_folder_and_can_be_repeated(error, place, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(letter_transfer.TransferRun, "save", Mock(side_effect=error))
+        assert run(place, tmp_path / "out", test=False) in (2, 130)
+    assert not list(tmp_path.iterdir())
+    assert run(place, tmp_path / "out", test=False) == 0
+
+
+def test_a_disk_without_room_for_figures_leaves_a_finished_transfer(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("digit_recognizer.transfer_learning.results.describe_results", Mock(side_effect=OSError(28)))
+    assert run(place, tmp_path / "out") == 2
+    assert f"{read_metrics(tmp_path / 'out')['kept_accuracy']:.5f}" in capsys.readouterr().out
+    assert f"{read_metrics(tmp_path / 'out')['kept_accuracy']:.5f}" in (tmp_path / "out" / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,12 @@ def test_a_run_of_tables_in_memory_is_resumed_by_its_call(folder):
     assert row.isna()["resume"] and "run_dir='runs/stopped'" in row.note and row.model == "mine"
 
 
+def test_an_unfinished_transfer_is_removed_before_it_is_repeated(folder):
+    config = json.loads((folder / "stopped/config.json").read_text())
+    (folder / "stopped/config.json").write_text(json.dumps({**config, "subcommand": "transfer"}))
+    assert dr.runs().iloc[2].note == "remove it and repeat: c"
+
+
 def test_a_run_of_another_version_is_not_promised_to_resume(folder):
     config = json.loads((folder / "stopped/config.json").read_text())
     (folder / "stopped/config.json").write_text(json.dumps({**config, "net": []}))

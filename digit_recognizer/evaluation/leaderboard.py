@@ -121,7 +121,7 @@ def _read_run(path: Path) -> dict[str, Any]:
         return {**row, "state": RUNNING}
     row["state"] = UNFINISHED
     if subcommand not in ("cv", "train"):
-        return {**row, "note": f"repeat it: {config['command']}" if config.get("command") else None}
+        return {**row, "note": f"remove it and repeat: {config['command']}" if config.get("command") else None}
     if config.get("in_python"):  # its tables or its model are in no file
         return {**row, "note": f"repeat its call of cross_validate with run_dir={str(path)!r}"}
     try:

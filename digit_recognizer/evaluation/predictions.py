@@ -29,7 +29,7 @@ from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.calibration import apply_temperature, calibrate
 from digit_recognizer.evaluation.metrics import Comparison, Score, compare_predictions, evaluate
-from digit_recognizer.io import numpy_defaults, remove_claimed, write_json, write_text
+from digit_recognizer.io import numpy_defaults, write_json, write_text
 from digit_recognizer.records import CONFIG, METRICS
 from digit_recognizer.training.run import (
     ENSEMBLE,
@@ -411,7 +411,7 @@ def ensemble(
     if table is not None and held_out.any() and method != "vote":  # shares of votes stay what they are
         oof, temperature = calibrate(oof, table.labels, held_out)
         predicted = apply_temperature(predicted, temperature)
-    with _open_run(config) as run:
+    with Run.create(config, ENSEMBLE) as run, run.removed_on_failure():
         found = score = None
         if table is not None and held_out.any():
             found = evaluate(oof, table.labels, fold_of_row, label_set.names)
@@ -446,23 +446,6 @@ def ensemble(
                 if config.submission is not None:
                     raise
                 path = choose_submission_path(name, data, ineligible)
-
-
-@contextlib.contextmanager
-def _open_run(config: EnsembleConfig) -> Iterator[Run]:
-    """Make the run folder. What fails inside leaves none: an ensemble is not resumed but repeated, in seconds.
-
-    Raises:
-        InputError: if the folder cannot be made, or is not empty.
-    """
-    is_new = config.run_dir is None or not os.path.lexists(config.run_dir)
-    with Run.create(config, ENSEMBLE) as run:
-        try:
-            yield run
-        except BaseException:
-            if is_new:
-                remove_claimed(run.path)
-            raise
 
 
 def combine(members: Sequence[np.ndarray], method: str, weights: np.ndarray | None = None) -> np.ndarray:

@@ -27,6 +27,7 @@ import io
 import logging
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,7 @@ class Run:
         command: the command line, or the call, that started it.
         is_call: whether a call from Python started it.
         needs_call: whether only the same call can resume it, because its tables or its model are in no file.
+        is_new: whether its folder was made for it.
         submission: the file named for it; None if none was.
         state: what is finished so far, as the checkpoint holds it; set before anything is trained.
 
@@ -115,7 +117,7 @@ class Run:
 
     def __init__(self, path: Path, subcommand: str = "cv", command: str = "", lock: FileLock | None = None) -> None:
         self.path, self.subcommand, self.command, self.lock = path, subcommand, command, lock
-        self.is_call = self.needs_call = False
+        self.is_call = self.needs_call = self.is_new = False
         self.submission: Path | None = None
         self.started, self.earlier_seconds = time.perf_counter(), 0.0
         log = path / LOG
@@ -148,10 +150,12 @@ class Run:
                 raise InputError("run.folder_unwritable", path=path, reason=error.strerror) from error
             lock = None if _find_content(path) else claim_folder(path)
             # looked for again under the lock: of two runs that find the folder empty, one gets it
+            if subcommand in ("cv", "train") and (path / CONFIG).exists():  # those resume what is there
+                raise InputError("run.exists", path=path)
             if (taken := _find_content(path)) is not None:
-                raise InputError("run.exists" if taken == CONFIG else "run.folder_not_empty", path=path, received=taken)
+                raise InputError("run.folder_not_empty", path=path, received=taken)
             run = cls(path, subcommand, call or format_command_line(), lock)
-            run.is_call, run.needs_call = bool(call), needs_call
+            run.is_call, run.needs_call, run.is_new = bool(call), needs_call, is_new
             run.submission = config.submission if isinstance(config, RunConfig) else None
             try:
                 run._write_config(config)
@@ -206,6 +210,16 @@ class Run:
         LOGGER.removeHandler(self._defects)
         if self.lock is not None:
             self.lock.release()
+
+    @contextlib.contextmanager
+    def removed_on_failure(self) -> Iterator[None]:
+        """Inside, what fails or is interrupted leaves no folder: for work that is not resumed but repeated."""
+        try:
+            yield
+        except BaseException:
+            if self.is_new:
+                remove_claimed(self.path)
+            raise
 
     @property
     def elapsed_seconds(self) -> float:

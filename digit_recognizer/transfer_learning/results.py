@@ -261,10 +261,8 @@ class TransferRun:
             with write_atomically(self.folder.path / "models" / name) as temporary:
                 temporary.write_bytes(content)
 
-    def finish(
-        self, evaluation: Evaluation | None, choice: Choice, validation: dict[str, Any] | None
-    ) -> TransferResult:
-        """Write history, predictions, metrics.json and figures.
+    def finish(self, evaluation: Evaluation | None, choice: Choice, validation: dict[str, Any] | None) -> None:
+        """Write history, predictions and metrics.json.
 
         Without an evaluation no picture could be held out; without a validation nothing was chosen.
         """
@@ -294,8 +292,12 @@ class TransferRun:
             evaluation.write_predictions(path / PREDICTIONS)
         metrics["elapsed_seconds"] = self.folder.elapsed_seconds
         write_json(path / METRICS, metrics)
+
+    def describe(self) -> TransferResult:
+        """Log the result, then draw its figures: the transfer is finished, even if a disk has no room for them."""
+        path = self.folder.path
         transfer = load_transfer(path)
-        describe_results(transfer, path)
         self.folder.log(format_results(transfer))
+        describe_results(transfer, path)
         print_next(format_command("predict", "PICTURE", "--run", path))
-        return TransferResult(transfer, None if evaluation is None else load_transfer_predictions(transfer.path))
+        return TransferResult(transfer, load_transfer_predictions(path) if (path / PREDICTIONS).exists() else None)

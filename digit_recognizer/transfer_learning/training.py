@@ -149,8 +149,10 @@ def run_transfer(config: TransferConfig) -> TransferResult:
             train, config.test, lambda path: preprocess_images(load_letter(path)[None], base.preprocess)[0]
         )
     with Run.create(config, "transfer") as folder:
-        run = TransferRun(config, folder, data, model, base)
-        return run.finish(*evaluate(PhotographTrainer(run) if of_photographs else LetterTrainer(run)))
+        with folder.removed_on_failure():
+            run = TransferRun(config, folder, data, model, base)
+            run.finish(*evaluate(PhotographTrainer(run) if of_photographs else LetterTrainer(run)))
+        return run.describe()
 
 
 def open_base_model(run: str) -> tuple[keras.Model, BaseModel]:
