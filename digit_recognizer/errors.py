@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-MATPLOTLIB_BACKEND, MATPLOTLIB_SETTINGS = "MPLBACKEND", "MATPLOTLIBRC"
+MATPLOTLIB_BACKEND = "MPLBACKEND"
 LONGEST_REASON = 200  # characters
 MESSAGES = Path(__file__).with_name("messages.toml")
 # where no code of the reader's is; frozen modules have no file
@@ -177,25 +177,20 @@ def require(package: str, extra: str) -> Any:
 
 
 def import_matplotlib() -> None:
-    """Import Matplotlib, though the matplotlibrc that somebody has is not UTF-8: then its own, with its line about it.
+    """Import Matplotlib, though a matplotlibrc cannot be read: then its own, with its line about that.
 
     Figures are drawn under its defaults whatever such a file says. Keras imports it, too.
     """
     try:
         importlib.import_module("matplotlib")
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, OSError):
         found = importlib.util.find_spec("matplotlib")
         for half in [name for name in sys.modules if name.startswith("matplotlib.")]:
             del sys.modules[half]  # of the import that failed
-        before = os.environ.pop(MATPLOTLIB_SETTINGS, None)
-        if found is not None and found.origin is not None:
-            os.environ[MATPLOTLIB_SETTINGS] = str(Path(found.origin).with_name("mpl-data"))
-        try:
+        if found is None or found.origin is None:
+            raise
+        with contextlib.chdir(Path(found.origin).with_name("mpl-data")):  # the file of the current folder comes first
             importlib.import_module("matplotlib")
-        finally:
-            os.environ.pop(MATPLOTLIB_SETTINGS, None)
-            if before is not None:
-                os.environ[MATPLOTLIB_SETTINGS] = before
 
 
 @contextlib.contextmanager

@@ -51,6 +51,15 @@ def test_a_backend_and_a_matplotlibrc_that_cannot_be_read_are_ignored(tmp_path):
     assert done.stderr.count("\n") == 1 and str(tmp_path / "rc") in done.stderr  # Matplotlib's own line
 
 
+def test_a_matplotlibrc_of_the_current_folder_that_cannot_be_read_is_ignored(tmp_path):
+    (tmp_path / "matplotlibrc").write_bytes(b"# caf\xe9\n")
+    code = "import os; from digit_recognizer.errors import import_matplotlib; import_matplotlib(); print(os.getcwd())"
+    ambient = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    ambient.pop("MATPLOTLIBRC", None)
+    done = subprocess.run([sys.executable, "-c", code], env=ambient, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split() == [str(tmp_path)] and done.stderr.count("\n") == 1, done.stderr
+
+
 def list_epochs(losses_of_fold):
     return [
         {"fold": fold, "epoch": epoch, "loss": loss, "accuracy": 1 - loss / 10, "lr": 0.1}

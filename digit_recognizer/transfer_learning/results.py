@@ -294,7 +294,7 @@ class TransferRun:
         write_json(path / METRICS, metrics)
 
     def describe(self) -> TransferResult:
-        """Log the result, then draw its figures: the transfer is finished, even if a disk has no room for them."""
+        """Log the result, then draw its figures: on a disk that is full by then, the transfer is finished."""
         path = self.folder.path
         transfer = load_transfer(path)
         self.folder.log(format_results(transfer))
