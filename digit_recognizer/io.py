@@ -405,7 +405,7 @@ def check_writable_folder(folder: Path) -> None:
     """
     there = _find_existing(folder)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise InputError("io.unwritable_folder", path=folder, other=there)
+        raise InputError("io.unwritable_folder", path=folder, other=there.absolute())  # "." says little
 
 
 RECOGNIZING_BYTES = 4096  # within which our files name their maker

@@ -197,11 +197,15 @@ def test_temporaries_of_another_machine_or_container_are_left_for_a_day(tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {fresh.name, f"{files.TEMPORARY}{there}-{2**22 + 1}-a"}
 
 
-def test_places_are_checked_without_leaving_a_trace(tmp_path):
+def test_places_are_checked_without_leaving_a_trace(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     check_writable_folder(tmp_path / "not" / "yet")
     with expect_error("io.unwritable_folder", path=tmp_path / "file" / "below", other=tmp_path / "file"):
         check_writable_folder(tmp_path / "file" / "below")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with expect_error("io.unwritable_folder", path=".", other=tmp_path):
+        check_writable_folder(tmp_path.relative_to(tmp_path))
     check_free_disk(tmp_path / "not" / "yet", 1)
     with expect_error("io.disk_full", needed=1 << 60):
         check_free_disk(tmp_path / "not" / "yet", 1 << 60)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import expect_error, write_table
+from scipy import sparse
 
 from digit_recognizer.data.dataset import load_test, load_train
 from digit_recognizer.data.frames import read_images, read_test_table, read_train_table
@@ -42,6 +43,7 @@ def test_a_table_in_memory_has_the_content_and_the_hash_of_its_csv(folder):
         (IMAGES[..., None].astype(float), pd.Series(LABELS).astype(str)),
         (make_frame(object, labels=False), LABELS.reshape(-1, 1)),
         (pd.DataFrame(IMAGES.reshape(12, 784)), LABELS.tolist()),
+        (sparse.csr_matrix(IMAGES.reshape(12, 784)), LABELS),  # as of load_svmlight_file
         folder / "train.csv",
         train,
     ]
@@ -50,7 +52,13 @@ def test_a_table_in_memory_has_the_content_and_the_hash_of_its_csv(folder):
         assert table.pixels.dtype == np.uint8 and np.array_equal(table.pixels, IMAGES.reshape(12, 784))
         assert table.labels.dtype == np.int64 and np.array_equal(table.labels, LABELS)
         assert table.sha256 == train.sha256
-    for source in (pd.read_csv(folder / "test.csv"), IMAGES, str(folder / "test.csv"), test):
+    for source in (
+        pd.read_csv(folder / "test.csv"),
+        IMAGES,
+        sparse.csr_matrix(IMAGES.reshape(12, 784)),
+        str(folder / "test.csv"),
+        test,
+    ):
         table = read_test_table(source)
         assert table.sha256 == test.sha256 and np.array_equal(table.images[..., 0], IMAGES)
     assert read_train_table(sources[2]).notes == ("its columns stand in another order",)

@@ -39,8 +39,8 @@ def read_train_table(source: TableSource) -> TrainTable:
         source: what `load_train` gives; the path of a train.csv; a DataFrame with the columns of a
             train.csv, by any of the names that a file may have; or a pair (images, labels). Images are an array
             (n, 784), (n, 28, 28), (n, 28, 28, 1) or (n, 1, 28, 28) of numbers from 0 = paper to 255 = ink, or a
-            DataFrame of pixel columns. Numbers of another range are scaled, with a note. Labels are whole numbers
-            from 0 to 9.
+            DataFrame of pixel columns, or a sparse matrix. Numbers of another range are scaled, with a note. Labels are
+            whole numbers from 0 to 9.
 
     Raises:
         InputError: naming row (from 0) and column of the first fault.
@@ -84,7 +84,7 @@ def read_test_table(source: TableSource) -> TestTable:
         return source
     if isinstance(source, (str, os.PathLike)):
         return load_test(Path(source).expanduser(), cache=True)
-    if not (_is_frame(source) or isinstance(source, np.ndarray)):
+    if not (_is_frame(source) or _is_sparse(source) or isinstance(source, np.ndarray)):
         raise InputError("table.test_form", received=_describe(source))
     pixels, notes, scaled = _read_pixels(source, "test")
     found = correct_pixels(pixels)
@@ -136,6 +136,11 @@ def _is_frame(source: Any) -> TypeGuard["pd.DataFrame"]:
     return hasattr(source, "columns") and hasattr(source, "to_numpy")
 
 
+def _is_sparse(source: Any) -> bool:
+    """Whether this is SciPy's sparse matrix of images, as `sklearn.datasets.load_svmlight_file` gives MNIST."""
+    return hasattr(source, "toarray") and np.shape(source)[1:] == (PIXELS,)
+
+
 def _describe(source: Any) -> str:
     if isinstance(source, TestTable):
         return "a table with labels" if isinstance(source, TrainTable) else "a table without labels"
@@ -153,7 +158,7 @@ def _read_pixels(
     if _is_frame(source) and list(source.columns) != list(range(PIXELS)):  # or an array's own numbers
         columns, _, notes = _arrange_columns(list(source.columns), name, labelled=False)
         source = source[columns].to_numpy()
-    values = np.asarray(source)
+    values = source.toarray() if _is_sparse(source) else np.asarray(source)
     if values.ndim == 4 and 1 in (values.shape[1], values.shape[3]):  # PyTorch's order or Keras'
         values = values[:, 0] if values.shape[1] == 1 else values[..., 0]
     if values.ndim == 3 and values.shape[1:] == (IMAGE_SIDE_PX, IMAGE_SIDE_PX):
