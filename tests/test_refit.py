@@ -1,11 +1,12 @@
 """Models fitted on all rows after the folds: what is submitted, what is scored, and how such a run resumes."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
-from conftest import write_tiny_data
+from conftest import expect_error, write_tiny_data
 
 from digit_recognizer.competition.submissions import load_submission
 from digit_recognizer.config import RunConfig
@@ -72,6 +73,14 @@ def test_other_tables_are_predicted_by_the_models_that_are_submitted(data, refit
     predicted = load_submitted_models(refitted.run_dir).predict(images)
     assert predicted == pytest.approx(refitted.test_probabilities, abs=1e-5)
     assert len(load_fold_models(refitted.run_dir).models) == 2
+
+
+def test_a_refit_that_was_deleted_is_named_and_the_folds_models_still_open(refitted, tmp_path):
+    copy = shutil.copytree(refitted.run_dir, tmp_path / "run")
+    (copy / "models" / "refit1.safetensors").unlink()
+    with expect_error("run.fold_model_missing", path=copy / "models" / "refit1.safetensors"):
+        load_submitted_models(copy)
+    assert len(load_fold_models(copy).models) == 2
 
 
 def test_a_refit_sees_every_row(counted):
