@@ -161,6 +161,15 @@ def test_what_is_not_there_is_refused_and_leaves_nothing(examined, run, tmp_path
     assert not (run / "examination").exists() and not (tmp_path / "new").exists()
 
 
+def test_data_that_the_run_names_and_that_is_elsewhere_can_be_passed(run):
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "input_dir": "gone"}))
+    for arguments, remedied in (([], True), (["--input-dir", "gone"], False)):
+        with expect_error("data.missing", path="gone/train.csv") as caught:
+            door.main([str(run), *arguments, "--debug"])
+        assert ("--input-dir" in caught.value.remedy) == remedied
+
+
 def test_a_run_without_models_shows_the_rest(examined, run):
     shutil.rmtree(run / "models")
     found = examine_run(run, examined / "data")

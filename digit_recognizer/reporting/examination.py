@@ -123,8 +123,13 @@ def examine_run(
     for each in (path, *others):
         load_metrics(each)  # a mistyped folder is refused before data is looked for
     folder = choose_folder(path, output)
-    input_dir = input_dir or find_input_dir(path)
-    train = load_train(input_dir / "train.csv", cache=True)
+    named, input_dir = input_dir, input_dir or find_input_dir(path)
+    try:
+        train = load_train(input_dir / "train.csv", cache=True)
+    except InputError as error:
+        if named is not None or error.code != "data.missing":
+            raise
+        raise error.with_remedy("If it is in another folder now, pass --input-dir.") from None
     runs = [load_examined_run(each, train) for each in (path, *others)]
     for number, one in enumerate(runs):
         for other in runs[:number]:
