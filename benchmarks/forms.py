@@ -5,7 +5,7 @@
     python -m benchmarks.forms --scans             # single digits as other collections keep them
 
 The digits are rows of train.csv that the packaged classifier was not trained on. `--seed` makes other pictures: seeds
-1 to 5, and those from 100 on, were looked at while the code was mended, the default was not. `--keep FOLDER` keeps the
+1 to 5, and those from 100 to 300, were looked at while the code was mended, the default was not. `--keep FOLDER` keeps the
 pictures. Of scikit-learn's digits, `--half 0` are those that were looked at while mending, `--half 1` (the default) the
 others.
 """
@@ -15,6 +15,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from difflib import SequenceMatcher
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -303,19 +304,29 @@ def judge(read: list[int | None], wanted: list[int]) -> str:
     return "refused" if all(digit in rest for digit in read if digit is not None) else "wrong"
 
 
+def count_digits(read: list[int | None], wanted: list[int]) -> Counter[str]:
+    """How many digits of a picture are read right, and how many are read that are not there."""
+    right = sum(block.size for block in SequenceMatcher(None, read, wanted, autojunk=False).get_matching_blocks())
+    return Counter(there=len(wanted), right=right, wrong=sum(digit is not None for digit in read) - right)
+
+
 def read_rendered(made: list[tuple[str, Path, list[int]]], classifier: Classifier, verbose: bool) -> None:
     counts = {kind: Counter[str]() for kind in (*dict.fromkeys(kind for kind, *_ in made), "all")}
+    digits = Counter[str]()
     pictures = predict_pictures([path for _, path, _ in made], classifier)
     for (kind, path, wanted), picture in zip(made, pictures, strict=True):
         read = [glyph.digit for glyph in picture.glyphs]
         word = judge(read, wanted)
         counts[kind][word] += 1
         counts["all"][word] += 1
+        digits += count_digits(read, wanted)
         if verbose and word != "right":
             print(f"  {path.name}: {wanted} read as {read}")
     print("| kind | right | refused in part | a wrong digit |\n|---|---|---|---|")
     for kind, found in counts.items():
         print(f"| {kind} | {found['right']} of {sum(found.values())} | {found['refused']} | {found['wrong']} |")
+    shares = ", ".join(f"{digits[word]:,} ({digits[word] / digits['there']:.2%}) {word}" for word in ("right", "wrong"))
+    print(f"\nOf {digits['there']:,} digits: {shares}")
 
 
 def read_scikit_learn(classifier: Classifier, folder: Path, half: int, verbose: bool) -> None:

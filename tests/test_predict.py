@@ -143,6 +143,27 @@ def test_neighbours_that_are_no_digits_are_joined_where_they_make_one(tmp_path):
     assert picture.glyphs[0].glyph.width == pytest.approx(47, abs=4)
 
 
+def test_halves_above_each_other_are_joined_on_the_line_of_their_neighbours(tmp_path):
+    page = np.full((200, 260), 255, np.uint8)
+    page[40:160, 60:72] = page[40:160, 180:192] = 0
+    page[40:93, 120:132] = page[107:160, 120:132] = 0  # the second of three bars is broken
+    Image.fromarray(page).save(tmp_path / "broken.png")
+    model = FakeModel(lambda width: make_probabilities(1) if width < 5 else make_probabilities(NO_DIGIT))
+    (picture,) = predict_pictures([tmp_path / "broken.png"], Classifier((model,)))
+    assert [glyph.digit for glyph in picture.glyphs] == [1, 1, 1]
+    assert [glyph.glyph.height for glyph in picture.glyphs] == pytest.approx([120] * 3, abs=4)
+
+
+def test_an_underlined_digit_is_not_joined_with_the_line_below_it(tmp_path):
+    page = np.full((240, 260), 255, np.uint8)
+    page[40:160, 60:72] = page[40:160, 120:132] = page[40:160, 180:192] = page[185:195, 105:147] = 0
+    Image.fromarray(page).save(tmp_path / "underlined.png")
+    verdicts = {True: make_probabilities(1), False: make_probabilities(NO_DIGIT)}
+    model = FakeModel(lambda width: make_probabilities(2) if 5 <= width < 15 else verdicts[width < 5])
+    (picture,) = predict_pictures([tmp_path / "underlined.png"], Classifier((model,)))
+    assert [glyph.digit for glyph in picture.glyphs] == [1, 1, 1, None]
+
+
 def test_what_can_be_neither_split_nor_joined_stays_no_digit(tmp_path):
     page = np.full((200, 200), 255, np.uint8)
     page[90:110, 30:170] = 0
@@ -379,6 +400,19 @@ def test_a_run_on_other_classes_than_digits_does_not_classify_pictures(trained, 
     write_json(finished / "metrics.json", metrics | {"classes": FASHION.to_json()})
     with expect_error("predict.not_digits", path=finished, received="fashion"):
         run(page, "--run", finished, "--debug")
+
+
+def make_reading(*digits: tuple[int, float]) -> list[GlyphPrediction]:
+    glyph = Glyph(np.ones((2, 2), np.float32), 0, 0, 2, 2)
+    return [GlyphPrediction(glyph, make_probabilities(digit, sure)) for digit, sure in digits]
+
+
+def test_of_two_readings_of_a_page_the_surer_is_the_likelier():
+    """Where both are nearly sure, as of 6 and 9, the square root tells them apart; one bad glyph does not decide."""
+    sure, nearly = make_reading(*[(9, 0.999)] * 8), make_reading(*[(6, 0.97)] * 8)
+    assert recognition._measure_likelihood(sure) - recognition._measure_likelihood(nearly) > recognition.MIN_LEAD
+    blotted = make_reading(*[(9, 0.999)] * 7, (NO_DIGIT, 1.0))
+    assert recognition._measure_likelihood(blotted) > recognition._measure_likelihood(sure) + recognition.MIN_LOG - 0.1
 
 
 @pytest.mark.parametrize("turns", [1, 3])

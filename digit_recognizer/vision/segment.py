@@ -164,14 +164,17 @@ def _cut_out(ink: Ink, components: np.ndarray, part: _Part, line: int, *, small:
 
 
 def join_glyphs(one: Glyph, other: Glyph) -> Glyph | None:
-    """One glyph of two neighbours that stand close enough to be its halves; None if they do not."""
-    if one.line != other.line:
-        return None
+    """One glyph of two that stand close enough, beside each other or one above the other; None if they do not."""
     left, top = min(one.x, other.x), min(one.y, other.y)
     right, bottom = max(one.x + one.width, other.x + other.width), max(one.y + one.height, other.y + other.height)
     taller = max(one.height, other.height)
-    gap = max(one.x, other.x) - min(one.x + one.width, other.x + other.width)
-    if gap > WIDEST_GAP * taller or bottom - top > TALLEST_WHOLE * taller or right - left > WIDEST_WHOLE * taller:
+    across = max(one.x, other.x) - min(one.x + one.width, other.x + other.width)  # negative where they overlap
+    down = max(one.y, other.y) - min(one.y + one.height, other.y + other.height)
+    if one.line != other.line:
+        is_whole = -across >= OVERLAP * min(one.width, other.width) and down <= WIDEST_GAP * taller
+    else:
+        is_whole = across <= WIDEST_GAP * taller and bottom - top <= TALLEST_WHOLE * taller
+    if not is_whole or right - left > WIDEST_WHOLE * max(taller, bottom - top):
         return None
     scale = max(part.strength.shape[0] / part.height for part in (one, other))
     size = [max(1, round(side * scale)) + 1 for side in (bottom - top, right - left)]
@@ -180,7 +183,7 @@ def join_glyphs(one: Glyph, other: Glyph) -> Glyph | None:
         row, column = round((part.y - top) * scale), round((part.x - left) * scale)
         place = strength[row : row + part.strength.shape[0], column : column + part.strength.shape[1]]
         np.maximum(place, part.strength[: place.shape[0], : place.shape[1]], out=place)
-    return Glyph(strength, left, top, right - left, bottom - top, one.line)
+    return Glyph(strength, left, top, right - left, bottom - top, min(one.line, other.line))
 
 
 def list_splits(glyph: Glyph) -> list[tuple[Glyph, Glyph]]:
