@@ -433,20 +433,25 @@ def measure_processor_ms(app: App) -> float:
 
 
 def soak(app: App, minutes: float) -> bool:
-    """Draw, upload and send rubbish for some time: memory and latency of each tenth."""
+    """Draw, upload and send rubbish for some time: memory and latency of each tenth.
+
+    Memory is read between two uploads: while a large picture is read, it is up to 0.8 GB more.
+    """
     print(f"\n## {minutes:g} minutes of drawings, photographs and rubbish\n")
     print("| minutes | requests | pen-up to bars, median, ms | 95th percentile | memory, MB |\n|---|---|---|---|---|")
     uploads = [content for content, _ in make_uploads().values() if len(content) < MB]
     started, stop = time.monotonic(), threading.Event()
     sent = drawn = 0
     failures: list[str] = []
+    uploading = threading.Lock()
     processor = measure_processor_ms(app)
 
     def visit() -> None:
         nonlocal sent
         while not stop.wait(0.5):
             try:
-                status, _ = app.post(uploads[sent % len(uploads)])
+                with uploading:
+                    status, _ = app.post(uploads[sent % len(uploads)])
             except OSError as error:
                 failures.append(str(error))
                 continue
@@ -464,7 +469,8 @@ def soak(app: App, minutes: float) -> bool:
                 while time.monotonic() - started < 60 * minutes * tenth / 10:
                     waits += draw(browser, draw_digit(drawn % 10, np.random.default_rng([9, drawn])))
                     drawn += 1
-                memory.append(app.read_memory())
+                with uploading:
+                    memory.append(app.read_memory())
                 median, most = np.percentile(waits, [50, 95])
                 cells = (f"{minutes * tenth / 10:g}", sent, f"{median:.0f}", f"{most:.0f}", f"{memory[-1]:.0f}")
                 print(f"| {' | '.join(map(str, cells))} |", flush=True)

@@ -1,6 +1,7 @@
 """The app: what its server answers to friends and strangers, and its page in a real browser."""
 
 import asyncio
+import contextlib
 import io
 import json
 import shutil
@@ -331,6 +332,36 @@ def test_answers_do_not_wait_for_the_next_packet_and_idle_connections_are_closed
         asking.sendall(b"GET /app.css HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert silent.recv(100) == b""
         assert asking.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_a_picture_whose_sender_left_while_it_waited_is_not_read(address, monkeypatch):
+    begun, go_on, read = threading.Semaphore(0), threading.Event(), []
+
+    def wait(self, path, name):
+        read.append(path)
+        begun.release()
+        assert go_on.wait(20)
+        return {"text": "7"}
+
+    monkeypatch.setattr(server._Server, "_read", wait)
+    picture = draw([(300, 100), (300, 400)])
+    head = f"POST /api/read HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        first = [stack.enter_context(connect(address)) for _ in range(4)]
+        for visitor in first:  # as many as are read at once
+            visitor.sendall(head + picture)
+            assert begun.acquire(timeout=20)
+        leaving = stack.enter_context(connect(address))
+        leaving.sendall(head + picture)
+        staying = stack.enter_context(connect(address))
+        staying.sendall(head + picture)
+        time.sleep(0.3)
+        leaving.close()
+        time.sleep(0.3)
+        go_on.set()
+        for visitor in (*first, staying):
+            assert visitor.recv(100).startswith(b"HTTP/1.1 200")
+    assert len(read) == 5
 
 
 def test_a_server_that_ends_while_it_works_prints_no_traceback(monkeypatch, capsys):

@@ -305,7 +305,7 @@ class _Server:
         if not CLASS_NAME.fullmatch(label) or not label.isprintable() or not is_visible(label):
             raise InputError("app.label", received=repr(label))
         folder = self.collect / label
-        kept = await self._handle_upload(request, lambda path: _keep(path, folder))
+        kept = await self._handle_upload(request, lambda path: _keep(path, folder), even_if_left=True)
         return JSONResponse({"kept": str(kept)})
 
     # Runs
@@ -408,11 +408,17 @@ class _Server:
                     del self.loaded[next(iter(self.loaded))]
             return self.loaded[key]
 
-    async def _handle_upload(self, request: Request, work: Callable[[Path], Any]) -> Any:
+    async def _handle_upload(self, request: Request, work: Callable[[Path], Any], *, even_if_left: bool = False) -> Any:
         """Receive a picture into a temporary file, which is closed then, and work on it in a thread.
+
+        Args:
+            request: whose body is the picture.
+            work: what is done with the file.
+            even_if_left: work on it although the visitor left while others were served.
 
         Raises:
             InputError: if it is too large, or no picture; it names the picture, not the file.
+            ClientDisconnect: if the visitor left.
         """
         with tempfile.TemporaryDirectory(prefix="digit-recognizer-app-", ignore_cleanup_errors=True) as folder:
             path = Path(folder) / "picture"
@@ -422,6 +428,9 @@ class _Server:
                 async with self.small:
                     pixels = await asyncio.to_thread(_count_pixels, path)
                 async with self.small if size <= SMALL_BYTES and pixels <= SMALL_PIXELS else self.large:
+                    # one who lost patience and sends again would otherwise lengthen the queue for ever
+                    if not even_if_left and await request.is_disconnected():
+                        raise ClientDisconnect
                     return await asyncio.to_thread(work, path)
             except InputError as error:
                 if error.path == path:
