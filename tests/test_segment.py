@@ -2,6 +2,7 @@
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 from conftest import expect_error
@@ -9,7 +10,7 @@ from paper import CELL_PX, Conditions, lay_out
 from PIL import Image
 
 from digit_recognizer.data.sources import build_sample
-from digit_recognizer.vision.frames import flatten_sheets
+from digit_recognizer.vision.frames import find_printed_lines, flatten_sheets
 from digit_recognizer.vision.ink import estimate_shade_from_border, find_ink
 from digit_recognizer.vision.segment import Glyph, find_glyphs, join_glyphs, list_splits, load_letter, normalize
 
@@ -247,6 +248,21 @@ def test_a_small_scan_is_not_cut_as_if_bars_stood_beside_it():
     scan[:, 3:5] = np.array([[175, 143], [175, 223], [175, 207], [239, 207]] * 2)
     (glyph,) = find_glyphs(find_ink(scan))
     assert (glyph.x, glyph.width, glyph.height) == pytest.approx((3, 2, 8), abs=1)
+
+
+def test_a_box_of_thick_lines_is_no_ink():
+    box = np.zeros((120, 120), bool)
+    box[16:104, 16:104] = True
+    box[29:91, 29:91] = False  # nearly as much line as paper within
+    assert find_printed_lines(box)[20:24, 20:100].any()
+
+
+def test_a_box_whose_digit_touches_it_is_no_ink():
+    box = np.zeros((120, 120), np.uint8)
+    cv2.rectangle(box, (14, 14), (105, 105), 1, 4)
+    cv2.ellipse(box, (50, 60), (33, 27), 0, 0, 360, 1, 7)
+    found = find_printed_lines(box > 0)
+    assert found[14, 20:100].all() and not found[55:65, 80:95].any()
 
 
 def test_an_empty_box_is_nothing_written():

@@ -9,7 +9,7 @@ import numpy as np
 LONGEST_PX = 640  # of the longer side while looking for sheets
 CORNER_TOLERANCE = 0.04  # of a hull's outline: corners so flat are none
 MIN_FILL = 0.88  # of four corners' area that the hull fills: a rounded box 0.95, an ellipse 0.64
-MIN_SOLID = 0.6  # of the hull's area that the outline encloses: writing that touches a line takes a bite
+MIN_SOLID = 0.5  # of the hull's area that the outline encloses: writing that touches a line takes a bite
 MIN_SHEET, MAX_SHEET = 0.004, 0.97  # of the picture's area: a key, and a sheet that leaves a table to be seen
 MIN_KEYS, MIN_SINGLE = 3, 0.06  # so many small sheets are keys; of the picture's area, if there are fewer
 SLIMMEST = 0.2  # a sheet's sides: between ruled lines are longer strips
@@ -23,6 +23,7 @@ ALIKE = 0.3  # of the largest sheet's area: smaller ones are no neighbours of it
 MIN_BOX_PX = 14  # of a printed box, inside
 THICKEST_LINE = 0.18  # of the box's shorter side
 THICKEST_LINES = 0.6  # of the area of all boxes; around the hole of a 0 is more ink
+THICKEST_SQUARE, MIN_SQUARE = 0.9, 0.8  # the same of one box, its sides at least so alike: a printed 0 is narrower
 THICKEST_SPANNING = 0.25  # the same of lines from edge to edge: between keys the case is broader
 TALLEST_SQUARE = 0.6  # of the picture's height: a square of squared paper; a cell cut out along its row is taller
 LINE_BLUR_PX = 2  # beside a printed line
@@ -214,10 +215,12 @@ def find_printed_lines(edge: np.ndarray, spanning: bool = False) -> np.ndarray:
 def _find_box_lines(part: np.ndarray, thickest_lines: float, tallest: float) -> np.ndarray | None:
     """Of connected ink, what lies around its rectangular holes taller than that; None if these are not most of it."""
     outlines, hierarchy = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    hulls, thickest = [], 0.0
+    hulls, thickest, shapes = [], 0.0, []
     for outline, (*_, parent) in zip(outlines, hierarchy[0], strict=True):
-        quad = find_corners(outline) if parent >= 0 else None
-        if quad is None or min(measure_sides(quad)) < MIN_BOX_PX or np.ptp(quad[:, 1]) < tallest:
+        quad = find_corners(outline)
+        if quad is not None:
+            shapes.append(min(measure_sides(quad)) / max(measure_sides(quad)))
+        if parent < 0 or quad is None or min(measure_sides(quad)) < MIN_BOX_PX or np.ptp(quad[:, 1]) < tallest:
             continue
         hulls.append(cv2.convexHull(outline))
         thickest = max(thickest, THICKEST_LINE * min(measure_sides(quad)))
@@ -231,6 +234,8 @@ def _find_box_lines(part: np.ndarray, thickest_lines: float, tallest: float) -> 
     frame = cv2.convexHull(np.concatenate(outlines))
     if cv2.contourArea(all_hull) < MIN_FRAME * cv2.contourArea(frame) or (near & part).sum() < 0.5 * part.sum():
         return None
+    if len(hulls) == 1 and len(shapes) >= 2 and min(shapes) > MIN_SQUARE:  # inside and outside
+        thickest_lines = max(thickest_lines, THICKEST_SQUARE)
     if lines.sum() > thickest_lines * inside.sum():  # thick: a loop of ink
         return None
     return cv2.dilate(lines, np.ones((2 * LINE_BLUR_PX + 1,) * 2, np.uint8))

@@ -276,7 +276,7 @@ def load_classifier(run: Path | None, classifier: ClassifierName | None = None) 
 
 SURE = 0.6  # from this probability on a digit counts as one
 SURE_MENDED = 0.9  # the same for a digit that was split off or joined: a letter has halves that look like digits
-TALLEST_JOINED = 1.1  # in digits of the picture, of two halves above each other: an underlined 7 is no 2
+TALLEST_HALF, TALLEST_JOINED = 0.8, 1.3  # in digits of the picture, of halves above each other: an underlined 7 is no 2
 MAX_GLYPHS = 1000  # of a picture; more is no handwriting
 MAX_AT_ONCE = 32  # pictures in memory
 TURNS = (1, 2, 3)  # quarter turns counterclockwise that are tried where a page may be turned
@@ -523,7 +523,9 @@ def _propose_joins(found: list[GlyphPrediction]) -> Iterator[Proposal]:
                     yield tuple(sorted((place, other))), [joined]
                 continue
             digits = [k for k, glyph in enumerate(found) if glyph.digit is not None and k != other]
-            if digits and joined.height <= TALLEST_JOINED * np.median(sizes[digits, 1]):
+            height = float(np.median(sizes[digits, 1])) if digits else 0.0
+            taller = max(sizes[place, 1], sizes[other, 1])
+            if taller <= TALLEST_HALF * height and joined.height <= TALLEST_JOINED * height:
                 # it stands on the longer line: its other half was taken for a line of its own
                 yield tuple(sorted((place, other), key=lambda k: (-lines[found[k].glyph.line], k))), [joined]
 

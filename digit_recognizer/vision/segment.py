@@ -17,7 +17,7 @@ OVERLAP = 0.25  # of the narrower part's width: parts above each other may be on
 TALLEST_WHOLE = 1.4  # if together they are not taller than this, in sizes of the larger
 SAME_LINE = 0.35  # of the lower glyph: so much beside the last glyph of a line, it follows that
 MIN_GLYPH = 0.3  # of a glyph's size: less is a comma, or a glyph of another size
-WIDEST_GAP, WIDEST_WHOLE = 0.3, 1.2  # of the taller of two halves: their gap, and the width of the whole
+WIDEST_GAP, WIDEST_WHOLE = 0.3, 1.4  # of the taller of two halves: their gap, and the width of the whole
 NARROWEST_PAIR, MIN_HALF = 0.75, 0.12  # of a glyph's height: the width of a pair, and of half of one
 THICKEST_TIE = 0.3  # of the height: digits that touch share one stroke, no thicker, in a column; a letter has more
 MAX_SPLITS, INK_STEP = 3, 0.05  # ways to split; share of the height by which columns differ in ink
@@ -171,7 +171,8 @@ def join_glyphs(one: Glyph, other: Glyph) -> Glyph | None:
     across = max(one.x, other.x) - min(one.x + one.width, other.x + other.width)  # negative where they overlap
     down = max(one.y, other.y) - min(one.y + one.height, other.y + other.height)
     if one.line != other.line:
-        is_whole = -across >= OVERLAP * min(one.width, other.width) and down <= WIDEST_GAP * taller
+        reach = WIDEST_GAP * max(taller, one.width, other.width)
+        is_whole = -across >= OVERLAP * min(one.width, other.width) and down <= reach
     else:
         is_whole = across <= WIDEST_GAP * taller and bottom - top <= TALLEST_WHOLE * taller
     if not is_whole or right - left > WIDEST_WHOLE * max(taller, bottom - top):
