@@ -128,7 +128,12 @@ def test_images_are_marked_by_their_class_and_long_names_have_a_legend():
         assert len({marks.get_paths()[0].vertices.shape for marks in axes.collections}) == 3  # three forms
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["alpha", "beta", "3"]
     assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes] == [one.axis_titles for one in POINTS]
-    assert not plot_embedding(dataclasses.replace(LETTERS, class_names=["0", "1", "2"]), POINTS).legends
+    of_digits = plot_embedding(dataclasses.replace(LETTERS, class_names=["0", "1", "2"]), POINTS)
+    assert not of_digits.legends
+    for marks in of_digits.axes[0].collections:  # a digit is taller than wide; a formula's source is not
+        box = marks.get_paths()[0].get_extents()
+        assert box.height > 1.2 * box.width
+        assert (box.x0 + box.x1, box.y0 + box.y1) == pytest.approx((0, 0), abs=1e-6)
 
 
 @pytest.mark.parametrize("names", [["$x_{1}^2$", "$\\x$", "a\\b"], ["--", "_x", "α β"]])

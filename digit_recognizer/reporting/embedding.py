@@ -228,13 +228,19 @@ def format_ssd(number: float) -> str:
 
 
 def _draw_marks(axes: "Axes", points: np.ndarray, examples: Examples) -> None:
+    from matplotlib.textpath import TextPath
+    from matplotlib.transforms import Affine2D
+
     short = are_short(examples.class_names)
     for number, name in enumerate(examples.class_names):
         x, y = points[examples.labels == number].T
         letters = "".join(filter(str.isalnum, name if short else "")) or str(number)  # a name is no formula
         area = (MARK_POINTS * max(1.0, 0.7 * len(letters))) ** 2
         colour = CLASS_COLOURS[number % len(CLASS_COLOURS)]
-        axes.scatter(x, y, s=area, marker=rf"$\mathrm{{{letters}}}$", color=colour, linewidths=0)
+        outline = TextPath((0, 0), letters)
+        (left, bottom), (right, top) = outline.get_extents().get_points()
+        marker = outline.transformed(Affine2D().translate(-(left + right) / 2, -(bottom + top) / 2))
+        axes.scatter(x, y, s=area, marker=marker, color=colour, linewidths=0)
 
 
 def _draw_thumbnails(axes: "Axes", points: np.ndarray, examples: Examples) -> None:

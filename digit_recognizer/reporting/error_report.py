@@ -129,8 +129,8 @@ def describe_confusions(
     framed[found.repeated["label"], found.repeated["prediction"]] = True
     counts = found.counts[: len(runs[0].folds)].sum(axis=0)
     words = (
-        f"Repeated is a pair that takes more than its share of the errors in most of {models} models; by chance "
-        f"{found.expected_by_chance:.2f} pairs would, at most."
+        f"A pair is repeated if it takes more than its share of the errors in most of {models} models, one per fold. "
+        f"Chance alone would repeat at most {found.expected_by_chance:.2f} pairs."
         if models > 1
         else "One model cannot show which confusions repeat: name further runs of the same rows with --with."
     )

@@ -109,6 +109,8 @@ def describe_model(run: ExaminedRun, train: TrainTable, request: ModelRequest, f
     words = f"The model of fold {fold} is shown its {held_out.sum():,} held-out rows, in the order of train.csv."
     if preprocess != "none":
         words += f" Images are preprocessed as in the run ({preprocess})."
+    if run.metrics.get("temperature"):
+        words += " Probabilities here are this model's own; those of the run are calibrated, and differ."
     for row in asked[~held_out[asked]]:
         elsewhere = f"; fold {run.fold_of_row[row]} held it out" if run.fold_of_row[row] >= 0 else ""
         words += f" The model WAS TRAINED on row {row + 1:,}{elsewhere}: its saliency is no test."

@@ -197,7 +197,8 @@ def _draw_curves(axes: "Axes", frame: "pd.DataFrame", metric: str) -> None:
     """Draw the curves of some models into one panel, accuracy as the error."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-    axes.set_yscale("log")  # before the lines: it decides what of them the panel must show
+    # before the lines: it decides what of them the panel must show; 0 is a gap, not a fall to the bottom
+    axes.set_yscale("log", nonpositive="mask")
     labels = {"training": "training set", "line": "held out", "end": "held out, after the last epoch"}
     for model in _split_models(frame):
         for kind, column in (("training", metric), ("line", f"val_{metric}")):

@@ -195,10 +195,9 @@ def _describe_choice(transfer: FinishedTransfer) -> Section:
     validation = metrics.get("validation")
     if validation is None:
         return Section("What was chosen", (f"{kept} There were too few pictures to choose by.",))
-    words = (
-        f"{kept} They were chosen by {validation['pictures']:,} {validation['what']}; these play no part in the "
-        "accuracy that they choose."
-    )
+    words = f"{kept} Both were chosen by {validation['pictures']:,} {validation['what']}, never by evaluated pictures."
+    if validation["accuracy"]["mean"] == validation["nearest_neighbours"]["mean"]:
+        words += " The two classifiers tie there; the output layer is kept then."
     names = {"accuracy": "output layer", "nearest_neighbours": "nearest neighbours"}
     found = {f"{title}, validation": validation[name] for name, title in names.items()}
     names["nearest_class_mean"] = "nearest class mean"
