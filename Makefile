@@ -13,6 +13,7 @@ SAMPLE := input/sample
 demo: .venv/installed
 	$(BIN)/python -m digit_recognizer.download sample --input-dir $(SAMPLE)
 	$(BIN)/python -m digit_recognizer.cv --model baseline --input-dir $(SAMPLE) --epochs 60 --batch-size 64
+	@echo "For the competition's own data: . .venv/bin/activate, then python -m digit_recognizer.download kaggle"
 
 test: .venv/installed-test
 	$(BIN)/ruff check .

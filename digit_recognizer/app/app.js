@@ -526,6 +526,6 @@ try {
   const { classifiers, collect } = await ask('api/start')
   $('classifier').append(...classifiers.slice(1).map((name) => element('option', {}, name)))
   $('keep').hidden = !collect
-  if (collect) $('keep').append(element('p', { class: 'quiet' }, `Drawings you keep go to ${collect}, into a folder per label. Nothing else is kept.`))
+  if (collect) $('keep').append(element('p', { class: 'quiet' }, `Drawings you keep go to the folder ${collect}, each label into its own. Nothing else is kept.`))
 } catch (error) { showError(error) }
 show()

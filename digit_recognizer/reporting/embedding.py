@@ -284,7 +284,7 @@ def describe_embedding(
     prefix = "new_classes_" if new_classes else ""
     points, matrix = plot_embedding(examples, projections, thumbnails=new_classes), plot_distances(examples, distances)
     caption = f"{len(rows):,} images by {' and '.join(projection.title for projection in projections)}."
-    ssd = "Mean SSD from the images of each class (down) to the prototype of each class (across)."
+    ssd = "Mean SSD from the images of each class (down) to the prototype of each class (across). Dark: near."
     figures = (
         draw_figure(points, folder / f"{prefix}embedding.png", caption),
         draw_figure(matrix, folder / f"{prefix}embedding_ssd.png", ssd),

@@ -206,7 +206,8 @@ def describe_filters(network: Network, examples: Examples, folder: Path) -> list
     filters, image, name = read_filters(call), examples.images[0], examples.names[0]
     shares, chance = measure_gradients(filters)
     sentence = (
-        f"Mostly a gradient, as Sobel's are: {(shares > MOSTLY).sum()} of {len(filters)} filters. A gradient explains "
+        "A filter that finds edges is a gradient: its weights rise from one side to the other, as Sobel's do. "
+        f"{(shares > MOSTLY).sum()} of these {len(filters)} filters are mostly that. A gradient explains "
         f"{100 * shares.mean():.0f} % of a filter's variation on average, {100 * chance:.0f} % in random filters."
     )
     caption = f"The filters of {call.name}. Blue: positive weights. Orange: negative weights. White: 0."
@@ -260,5 +261,6 @@ def describe_feature_maps(network: Network, layer: str | None, examples: Example
         above = f"{100 * (maps > 0).mean():.0f} %"
         row = (call.name, type(call.layer).__name__, f"{len(maps):,} {kind}", f"{maps.min():.2f}", f"{maps.max():.2f}")
         table.append((*row, above, f"{silent:,}"))
-    sentence = "A map or unit that is never above 0 takes no part in this prediction where a rectifier follows."
+    sentence = "Each map shows where its filter responds; above it is the filter's number. " if convolutions else ""
+    sentence += "A map or unit that is never above 0 takes no part in this prediction where a rectifier follows."
     return Section("Feature maps", (sentence,), tuple(figures), tuple(table))

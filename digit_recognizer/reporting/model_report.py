@@ -301,7 +301,10 @@ def _describe_saliency(network: Network, examples: Examples, folder: Path) -> Se
             name, names[predicted], f"{probability:.3f}", names[label], f"{max(float(-changes.min()), 0.0):.3f}",
             f"{right:.0f} px from the left, {down:.0f} px from the top", f"{max(float(changes.max()), 0.0):.3f}",
         ))  # fmt: skip
-    sentence = f"Orange: the probability of the prediction drops where a patch of {PATCH_PX} × {PATCH_PX} px covers it."
+    sentence = (
+        f"Orange: the probability of the prediction drops where a patch of {PATCH_PX} × {PATCH_PX} px covers it. "
+        "Blank paper can be orange, too: there another class would have ink."
+    )
     caption = "Examples in outline, over the change in the probability of the prediction: orange falls, blue rises."
     figure = draw_figure(plot_saliency(examples.images, titles, saliencies), folder / "saliency.png", caption)
     return Section("Saliency", (sentence,), (figure,), tuple(table))
