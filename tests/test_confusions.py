@@ -29,7 +29,7 @@ def test_a_pair_that_takes_most_errors_of_every_model_is_repeated():
     assert (pair.label, pair.prediction, pair.rows, pair.models) == (4, 9, 27, 3)
     assert pair.share == pytest.approx(27 / 300)
     assert len(found.pairs) == 1  # one error of 2 as 0 in each model is chance
-    assert format_pairs(found, "0123456789") == "4 as 9 (3 of 3 models)"
+    assert format_pairs(found, "0123456789") == "4 as 9 (3 of 3 fold models)"
 
 
 def test_an_accident_of_one_model_is_listed_but_not_repeated():

@@ -102,12 +102,12 @@ def find_repeated_confusions(counts: np.ndarray) -> RepeatedConfusions:
 
 
 def format_pairs(found: RepeatedConfusions, names: Sequence[str]) -> str:
-    """The repeated pairs as one phrase: `4 as 9 (5 of 5 models)`."""
+    """The repeated pairs as one phrase: `4 as 9 (5 of 5 fold models)`."""
     models = len(found.counts)
     if models == 1:
         return "unknown: one model cannot show what repeats"
     pairs = [
-        f"{names[pair.label]} as {names[pair.prediction]} ({pair.models} of {models} models)"
+        f"{names[pair.label]} as {names[pair.prediction]} ({pair.models} of {models} fold models)"
         for pair in found.repeated.head(4).itertuples()
     ]
     more = len(found.repeated) - len(pairs)
