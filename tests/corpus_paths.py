@@ -73,7 +73,7 @@ def give(command: tuple[str, ...], flag: str, value: str) -> tuple[str, ...]:
 
 NO_RUN_DIR = expect("run.folder_unwritable", path="{}")
 RUN_DIRS: dict[str, tuple[str, Callable[[], object], Expected]] = {
-    "full folder": ("one", nothing, expect("run.folder_not_empty", path="one")),
+    "full folder": ("one", nothing, expect("run.exists", path="one")),
     "data": ("data", nothing, expect("run.folder_not_empty", path="data")),
     "file": ("mine.csv", nothing, expect("run.folder_is_a_file", path="mine.csv")),
     "below a file": ("mine.csv/run", nothing, NO_RUN_DIR),
