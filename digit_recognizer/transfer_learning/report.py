@@ -197,7 +197,7 @@ def _describe_choice(transfer: FinishedTransfer) -> Section:
         return Section("What was chosen", (f"{kept} There were too few pictures to choose by.",))
     words = f"{kept} Both were chosen by {validation['pictures']:,} {validation['what']}, never by evaluated pictures."
     if validation["accuracy"]["mean"] == validation["nearest_neighbours"]["mean"]:
-        words += " The two classifiers tie there; the output layer is kept then."
+        words += " The two classifiers tie, so the output layer is kept."
     names = {"accuracy": "output layer", "nearest_neighbours": "nearest neighbours"}
     found = {f"{title}, validation": validation[name] for name, title in names.items()}
     names["nearest_class_mean"] = "nearest class mean"

@@ -218,12 +218,14 @@ def _find_box_lines(part: np.ndarray, thickest_lines: float, tallest: float) -> 
     hulls, thickest, shapes = [], 0.0, []
     for outline, (*_, parent) in zip(outlines, hierarchy[0], strict=True):
         quad = find_corners(outline)
-        if quad is not None:
-            shapes.append(min(measure_sides(quad)) / max(measure_sides(quad)))
-        if parent < 0 or quad is None or min(measure_sides(quad)) < MIN_BOX_PX or np.ptp(quad[:, 1]) < tallest:
+        if quad is None:
+            continue
+        shorter, longer = sorted(measure_sides(quad))
+        shapes.append(shorter / longer)
+        if parent < 0 or shorter < MIN_BOX_PX or np.ptp(quad[:, 1]) < tallest:
             continue
         hulls.append(cv2.convexHull(outline))
-        thickest = max(thickest, THICKEST_LINE * min(measure_sides(quad)))
+        thickest = max(thickest, THICKEST_LINE * shorter)
     if not hulls:
         return None
     inside = np.zeros_like(part)

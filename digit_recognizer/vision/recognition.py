@@ -515,7 +515,9 @@ def _propose_joins(found: list[GlyphPrediction]) -> Iterator[Proposal]:
         distances = np.abs(2 * (corners - corners[place]) + sizes - sizes[place])  # of the centres, doubled
         reach = sizes + sizes[place] + np.maximum(sizes[:, 1:], one.glyph.height)
         for other in np.flatnonzero((distances <= reach).all(axis=1)).tolist():
-            joined = join_glyphs(one.glyph, found[other].glyph) if other != place else None
+            if other == place or (other < place and found[other].digit is None):  # itself, or a pair that was proposed
+                continue
+            joined = join_glyphs(one.glyph, found[other].glyph)
             if joined is None:
                 continue
             if one.glyph.line == found[other].glyph.line:
