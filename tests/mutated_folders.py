@@ -319,11 +319,11 @@ def spoil(rng: random.Random, run: Path, outside: Path) -> str:
         put_thing(rng, path, outside)
         return f"{path.name}: something else"
     if path.suffix == ".json" and rng.random() < 0.8:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):  # spoilt before, by nesting
             path.write_text(json.dumps(change_json(rng, json.loads(path.read_text()))), errors="surrogatepass")
             return f"{path.name}: an entry"
     if path.suffix == ".jsonl" and rng.random() < 0.8:
-        with contextlib.suppress(ValueError, IndexError):
+        with contextlib.suppress(ValueError, IndexError, RecursionError):
             lines = path.read_text().splitlines()
             number = rng.randrange(len(lines))
             lines[number] = json.dumps(change_json(rng, json.loads(lines[number])))
