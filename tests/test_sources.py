@@ -257,6 +257,14 @@ def test_the_summary_counts_classes_and_is_one_paragraph(idx_dir, target):
     assert "\n" not in text
 
 
+@pytest.mark.parametrize("name", ["train.csv", "mnist_test.csv.gz", "digits.csv"])
+def test_one_table_is_answered_with_the_folder_of_both(name, tmp_path, target):
+    path = tmp_path / name
+    path.write_bytes(b"label,pixel0\n")
+    with refused(target, "data.one_table", path=path, folder=tmp_path):
+        download(str(path), target)
+
+
 # ---- the zip
 
 

@@ -146,6 +146,8 @@ def _stage(staging: Path, source: str) -> tuple[str, ...]:
     if path.suffix.lower() == ".npz":
         return _write_image_set(staging, load_npz_set(path))
     if not path.is_dir():
+        if path.is_file() and (name_table(path.name) or path.suffix.lower() == ".csv"):
+            raise InputError("data.one_table", path=path, folder=path.parent)
         return _extract_zip(path, staging)
     files = list_files(path)
     tables = {name: [file for file in files if name_table(file.name) == name] for name in KNOWN}
