@@ -45,7 +45,8 @@ UPPER_BOUNDS: dict[str, int] = {  # far above any use; a folder from elsewhere m
     "refit": 1000,
 }
 
-SINCE_0_3 = ("refit", "refit_preprocess")  # the config.json of an older run lacks them: it used their defaults
+# the config.json of an older run lacks them: it used their defaults
+SINCE_0_3 = ("refit", "refit_preprocess", "small_share")
 
 FUNCTION = "function:"  # before the name of a model that a Python function builds
 
@@ -102,6 +103,9 @@ class RunConfig:
     schedule: Schedule = "one-cycle"
     """How the learning rate changes: constant; step (halved five times); cosine (falls); one-cycle (rises, then falls);
     plateau (lowered when the validation loss stops falling)."""
+    small_share: float = 0.0
+    """Share of the epochs, the first ones, that see images of 20 px instead of 28, which takes half the time: for
+    models that take any size. None do where a validation set steers training."""
     preprocess: Preprocess = "none"
     """Applied once to every image, test images too: models that see other images make other errors (for ensembles)."""
     refit_preprocess: tuple[Preprocess, ...] = ()
@@ -168,7 +172,7 @@ class RunConfig:
         for name in ("learning_rate", "unfreeze_learning_rate", "validation_fraction"):
             if not 0 < getattr(self, name) < 1:
                 self._refuse("config.not_between_0_and_1", name)
-        for name in ("weight_decay", "label_smoothing"):
+        for name in ("weight_decay", "label_smoothing", "small_share"):
             if not 0 <= getattr(self, name) < 1:
                 self._refuse("config.not_from_0_to_below_1", name)
         if self.batch_size % self.devices:
@@ -226,6 +230,16 @@ class RunConfig:
     def all_preprocessing(self) -> list[Preprocess]:
         """Each preprocessing that a model of the run takes, once."""
         return list(dict.fromkeys(self.choose_preprocessing(fold) for fold in range(self.folds + self.refit)))
+
+    @property
+    def small_epochs(self) -> int:
+        """How many epochs, the first ones, see small images; all see whole ones where validation compares epochs.
+
+        Example:
+            >>> RunConfig(epochs=12, small_share=0.75).small_epochs
+            9
+        """
+        return 0 if self.needs_validation else int(self.small_share * self.epochs)
 
     @property
     def needs_validation(self) -> bool:

@@ -47,6 +47,24 @@ def test_an_epoch_can_be_repeated_without_those_before_it():
     assert np.array_equal(batches[2][0], again[2][0])
 
 
+def test_the_first_epochs_give_small_images_of_the_same_rows():
+    images = np.zeros((1, 8, 28, 28, 1), np.uint8)
+    images[:, :, 7:21, :14] = 255
+    small, whole = (
+        TrainingBatches(images, np.eye(8, dtype=np.float32), np.arange(8), 4, 1, small_epochs=n) for n in (2, 0)
+    )
+    for epoch in range(3):
+        small.start_epoch(epoch)
+        whole.start_epoch(epoch)
+        (pixels, targets), (expected, expected_targets) = small[0], whole[0]
+        assert np.array_equal(targets, expected_targets)
+        if epoch == 2:
+            assert np.array_equal(pixels, expected)
+        else:
+            assert pixels.shape == (4, 20, 20, 1) and pixels.dtype == np.float32
+            assert (pixels[:, 5:15, :10] == 1).all() and pixels.sum() == 4 * 10 * 10, "five pixels stand for seven"
+
+
 def test_keras_asks_for_a_new_order_in_each_epoch():
     asked = []
 

@@ -17,14 +17,14 @@ on_jax = pytest.mark.skipif(
 CONFIG = RunConfig(epochs=3, learning_rate=0.01, optimizer="muon")
 
 
-def build():
+def build(flat=True):
     """A small model that compiles fast, with a kernel of Muon's, Adam's variables and moving averages."""
-    inputs = outputs = keras.Input((28, 28, 1), name="images")
+    inputs = outputs = keras.Input((28, 28, 1) if flat else (None, None, 1), name="images")
     for layer in (
         keras.layers.Conv2D(8, 5, 2, name="first"),
         keras.layers.BatchNormalization(),
         keras.layers.Conv2D(8, 3, 2, activation="relu", name="second"),
-        keras.layers.Flatten(),
+        keras.layers.Flatten() if flat else keras.layers.GlobalAveragePooling2D(),
         keras.layers.Dense(10, "softmax", name="probabilities", dtype="float32"),
     ):
         outputs = layer(outputs)
@@ -40,15 +40,14 @@ def make_images(count=150):
     return images, labels
 
 
-def fit(on_device, monkeypatch, augment=None, seed=0, device="cpu"):
+def fit(on_device, monkeypatch, augment=None, seed=0, device="cpu", small_epochs=0):
     images, labels = make_images()
     targets = np.eye(10, dtype=np.float32)[labels]
     keras.utils.set_random_seed(seed)
-    batches = TrainingBatches(
-        images[None], targets, np.arange(20, 150), 32, 5, augment
-    )  # four full batches, and two rows
+    # four full batches, and two rows
+    batches = TrainingBatches(images[None], targets, np.arange(20, 150), 32, 5, augment, small_epochs)
     states = []
-    trainer = Trainer(build(), CONFIG, TrainingSession(save=states.append))
+    trainer = Trainer(build(flat=not small_epochs), CONFIG, TrainingSession(save=states.append))
     with monkeypatch.context() as patch:
         patch.setattr("jax.default_backend", lambda: device)
         if not on_device:
@@ -117,6 +116,16 @@ def test_training_on_the_device_equals_that_of_keras(augment, device, monkeypatc
     assert np.abs(predict_probabilities(ours, images[:20]) - expected).max() < (1e-3 if augment is None else 0.1)
     assert [len(state.optimizer) for state in our_states] == [len(state.optimizer) for state in their_states]
     assert our_states[-1].optimizer[0] == 3 * 5, "the optimizer has counted every batch"
+
+
+@on_jax
+def test_small_images_of_the_first_epochs_equal_those_of_keras(monkeypatch):
+    ours, our_history, _ = fit(True, monkeypatch, small_epochs=2)
+    theirs, their_history, _ = fit(False, monkeypatch, small_epochs=2)
+    losses = [[epoch["loss"] for epoch in history] for history in (our_history, their_history)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01), "OpenCV and JAX shrink images nearly alike"
+    images, _ = make_images()
+    assert np.abs(predict_probabilities(ours, images[:20]) - predict_probabilities(theirs, images[:20])).max() < 0.05
 
 
 @on_jax

@@ -13,9 +13,11 @@ from resuming import StopAfterSaving
 import digit_recognizer as dr
 from digit_recognizer import cv
 from digit_recognizer import models as _own
+from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import find_cache_dir
 from digit_recognizer.models import build_config
+from digit_recognizer.training.inputs import check_model_flags, take_any_size
 from digit_recognizer.training.reproducibility import hash_source
 
 MINE = """
@@ -203,3 +205,24 @@ def test_a_file_starts_from_its_recipe_and_a_missing_one_is_named(mine):
     with pytest.raises(InputError) as caught:
         build_config("narrow", lr=0.1)
     assert "learning_rate" in str(caught.value)
+
+
+def test_a_model_of_any_size_shares_its_layers():
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(10, "softmax")]
+    model = keras.Sequential([keras.Input((28, 28, 1)), *layers])
+    flexible = take_any_size(RunConfig(), model)
+    assert flexible(np.zeros((2, 20, 20, 1))).shape == flexible(np.zeros((2, 28, 28, 1))).shape == (2, 10)
+    assert [id(weight) for weight in flexible.weights] == [id(weight) for weight in model.weights]
+    too_deep = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Conv2D(4, 24), *layers[1:]])
+    for one in (make_model()(), too_deep):
+        with expect_error("training.needs_any_size", column="--small-share"):
+            take_any_size(RunConfig(), one)
+
+
+@pytest.mark.parametrize(
+    ("code", "settings"),
+    [("needs_any_size", {"model": "baseline"}), ("needs_images", {"model": "vgg16", "weights": "none"})],
+)
+def test_small_images_are_refused_before_the_data_is_read(code, settings):
+    with expect_error(f"training.{code}", column="--small-share"):
+        check_model_flags(RunConfig(small_share=0.5, **settings))

@@ -194,6 +194,19 @@ def warp_images(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     return warped
 
 
+SMALL_PX = 20  # side of small images: the champion, which crops 2 px, then takes 0.4 of the time
+
+
+def shrink_images(images: np.ndarray) -> np.ndarray:
+    """Images uint8 (n, side, side) at the size of the first epochs: uint8 (n, SMALL_PX, SMALL_PX), means of areas."""
+    import cv2
+
+    small = np.empty((len(images), SMALL_PX, SMALL_PX), np.uint8)
+    for source, target in zip(images, small, strict=True):
+        cv2.resize(source, (SMALL_PX, SMALL_PX), dst=target, interpolation=cv2.INTER_AREA)
+    return small
+
+
 @dataclass(frozen=True)
 class BatchedAffine:
     """The batched engine: all matrices of a batch at once, then one OpenCV warp per image."""

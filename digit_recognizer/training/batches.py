@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from digit_recognizer.data.augmentation import Augment
+from digit_recognizer.data.augmentation import Augment, shrink_images
 
 
 def scale_images(images: np.ndarray) -> np.ndarray:
@@ -53,6 +53,7 @@ class TrainingBatches(keras.utils.PyDataset):
         batch_size: the last batch holds what is left.
         seed: with the epoch it decides order, augmentation and choice of versions.
         augment: applied to images of one channel; None for features.
+        small_epochs: how many epochs, the first ones, give images of `SMALL_PX`.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class TrainingBatches(keras.utils.PyDataset):
         batch_size: int,
         seed: int,
         augment: Augment | None = None,
+        small_epochs: int = 0,
     ) -> None:
         super().__init__()
         self.inputs, self.targets, self.rows = inputs, targets, rows
-        self.batch_size, self.seed, self.augment = batch_size, seed, augment
+        self.batch_size, self.seed, self.augment, self.small_epochs = batch_size, seed, augment, small_epochs
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
@@ -87,6 +89,8 @@ class TrainingBatches(keras.utils.PyDataset):
         batch = self.inputs[0 if len(self.inputs) == 1 else rng.integers(len(self.inputs), size=len(rows)), rows]
         if self.augment is not None:
             batch = self.augment(batch[..., 0], rng)[..., None]
+        if self.epoch < self.small_epochs:
+            batch = shrink_images(batch[..., 0])[..., None]
         return (scale_images(batch) if batch.dtype == np.uint8 else batch), self.targets[rows]
 
 
@@ -108,7 +112,11 @@ def to_tf_data(batches: PredictionBatches | TrainingBatches) -> Any:
         return batches
     import tensorflow as tf
 
-    signature = tuple(tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in batches[0])
+    sizes_change = isinstance(batches, TrainingBatches) and batches.small_epochs > 0
+    signature = tuple(
+        tf.TensorSpec((None, *((None, None, 1) if sizes_change and part.ndim == 4 else part.shape[1:])), part.dtype)
+        for part in batches[0]
+    )
     # an iterator keeps the dataset alive, and that its batches: so there is a method when it is asked for
     draw: Any = weakref.WeakMethod(batches.__getitem__)
     count = len(batches)

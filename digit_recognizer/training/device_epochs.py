@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from digit_recognizer.data.augmentation import BatchedAffine
+from digit_recognizer.data.augmentation import SMALL_PX, BatchedAffine
 from digit_recognizer.training.batches import TrainingBatches
 from digit_recognizer.training.hardware import count_devices
 
@@ -51,7 +51,8 @@ def fit_epochs(
     listeners = keras.callbacks.CallbackList(callbacks, model=model, epochs=last)
     if not model.optimizer.built:  # a resumed one is built, and float16's loss scaling would lose its state
         model.optimizer.build(model.trainable_variables)
-    model.test_on_batch(np.zeros((1, *model.input_shape[1:])), np.zeros((1, model.output_shape[-1])))  # builds metrics
+    shape = batches.inputs.shape[2:]
+    model.test_on_batch(np.zeros((1, *shape)), np.zeros((1, model.output_shape[-1])))  # builds metrics
     images, targets = jax.device_put((batches.inputs[0, ..., 0], batches.targets))
     run = _find_program(model)
     model.stop_training = False
@@ -60,8 +61,9 @@ def fit_epochs(
         listeners.on_epoch_begin(epoch)
         model.reset_metrics()
         state: State = tuple([variable.value for variable in group] for group in _group_variables(model))
+        side_px = SMALL_PX if epoch < batches.small_epochs else images.shape[1]
         for rows, maps in _draw_epoch(batches):
-            state = run(state, images, targets, rows, maps)
+            state = run(state, images, targets, rows, maps, side_px)
         _put_state(model, state)
         listeners.on_epoch_end(epoch, {name: float(value) for name, value in model.get_metrics_result().items()})
         if model.stop_training:
@@ -75,16 +77,18 @@ def _find_program(model: keras.Model) -> Callable[..., State]:
 
     key = _describe(model)
 
-    def run(state: State, images: Any, targets: Any, rows: Any, maps: Any) -> State:
+    def run(state: State, images: Any, targets: Any, rows: Any, maps: Any, side_px: int) -> State:
         def step(state: State, batch: tuple[Any, Any]) -> tuple[State, None]:
             chosen, inverse_maps = batch
             inputs = warp(images[chosen].astype("float32"), inverse_maps) / 255
+            if side_px != inputs.shape[1]:
+                inputs = jax.image.resize(inputs, (len(chosen), side_px, side_px), "linear")
             return model.train_step(state, (inputs[..., None], targets[chosen]))[1], None
 
         alone = len(rows) == 1
         return step(state, (rows[0], maps[0]))[0] if alone else jax.lax.scan(step, state, (rows, maps))[0]
 
-    return _programs.setdefault(key, jax.jit(run, donate_argnums=0))
+    return _programs.setdefault(key, jax.jit(run, donate_argnums=0, static_argnums=5))
 
 
 def _describe(model: keras.Model) -> str:

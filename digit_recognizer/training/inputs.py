@@ -20,7 +20,7 @@ import numpy as np
 
 from digit_recognizer.config import RunConfig, flag, is_user_model
 from digit_recognizer.console import open_bar
-from digit_recognizer.data.augmentation import POLICIES, Augment, build_augment, preprocess_images
+from digit_recognizer.data.augmentation import POLICIES, SMALL_PX, Augment, build_augment, preprocess_images
 from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX
 from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError
@@ -223,9 +223,28 @@ def _count_parameters(model: str, model_args: tuple[str, ...]) -> int:
 def select_trainable_model(config: RunConfig, model: keras.Model, inputs: Inputs) -> keras.Model:
     """The part of `model` that takes `inputs`; it shares the model's layers, so training it trains the model."""
     if not inputs.from_backbone:
-        return model
+        return take_any_size(config, model) if config.small_epochs else model
     part: keras.Model = load_model_module(config.model).split_backbone(model, config.unfreeze).upper
     return part
+
+
+def take_any_size(config: RunConfig, model: keras.Model) -> keras.Model:
+    """The layers of `model` as a model that takes images of any size.
+
+    Raises:
+        InputError: if small images do not pass its layers: a dense one after a flattened image knows one size only.
+    """
+
+    def share_layers(side_px: int | None) -> keras.Model:
+        images = keras.Input((side_px, side_px, 1))
+        shared: keras.Model = keras.models.clone_model(model, input_tensors=images, clone_function=lambda layer: layer)
+        return shared
+
+    try:
+        share_layers(SMALL_PX)
+        return share_layers(None)
+    except (ValueError, TypeError) as error:
+        raise InputError("training.needs_any_size", column=flag("small_share"), model=config.model_name) from error
 
 
 def check_model_flags(config: RunConfig, classes: int = CLASSES) -> None:
@@ -242,6 +261,8 @@ def check_model_flags(config: RunConfig, classes: int = CLASSES) -> None:
         build_fresh_model(config)
     elif read_options(config.model, config.model_args):
         count_parameters(config.model, config.model_args)
+    if config.small_epochs:
+        take_any_size(config, build_fresh_model(config, classes))
 
 
 def check_user_model(config: RunConfig, classes: int = CLASSES) -> None:
@@ -320,7 +341,7 @@ def check_flag_combinations(config: RunConfig) -> None:
     if config.unfreeze is not None and config.unfreeze not in module.BLOCKS:
         raise InputError("training.unfreeze", received=config.unfreeze, blocks=", ".join(module.BLOCKS))
     # a backbone has made features of the images as they are
-    for name in ("tta", "preprocess", "refit_preprocess", "synthetic_ratio"):
+    for name in ("tta", "preprocess", "refit_preprocess", "synthetic_ratio", "small_share"):
         if (value := getattr(config, name)) != getattr(RunConfig, name):
             raise InputError("training.needs_images", column=flag(name), received=value, model=config.model_name)
     if (config.augmentation == "none") != (config.cached_augmentations == 1):

@@ -237,7 +237,8 @@ def make_batches(
         targets = np.concatenate([targets[rows], np.eye(targets.shape[1], dtype=targets.dtype)[digits.labels]])
         rows = np.arange(len(targets))
     seed = derive_seed(config.seed, "fit", fold)
-    return TrainingBatches(train, targets, rows, config.batch_size, seed, inputs.augment), validation
+    batches = TrainingBatches(train, targets, rows, config.batch_size, seed, inputs.augment, config.small_epochs)
+    return batches, validation
 
 
 def compile_model(
