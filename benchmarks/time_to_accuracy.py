@@ -107,13 +107,14 @@ def build_contenders(input_dir: Path, champion_epochs: Sequence[int], precision:
     """Champion, once for each target, and the two rivals."""
     from digit_recognizer.data.augmentation import POLICIES, build_augment
     from digit_recognizer.models import build_model
+    from digit_recognizer.training.inputs import build_fresh_model
 
     champion = RunConfig(model="champion", input_dir=input_dir, precision=precision, **load_preset("champion"))
     contenders = [
         Contender(
             f"champion in {epochs}",
             champion.replace(epochs=epochs),
-            lambda: build_model("champion"),
+            lambda: build_fresh_model(champion),
             build_augment(POLICIES[champion.augmentation]),
         )
         for epochs in champion_epochs
