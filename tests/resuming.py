@@ -12,8 +12,9 @@ RECIPES = {
         "model": "padded", "epochs": 2, "schedule": "plateau", "patience": 1, "batch_size": 10,
         "learning_rate": 0.3, "validation_fraction": 0.3,
     },
-    "muon, weight decay, label smoothing, test-time augmentation": {
+    "muon, weight decay, label smoothing, test-time augmentation, small images": {
         "model": "champion", **load_preset("champion"), "epochs": 2, "batch_size": 20, "precision": "bfloat16",
+        "small_share": 0.5,
     },
     "fine-tuning": {
         "model": "vgg16", "weights": "none", "augmentation": "none", "epochs": 1, "unfreeze": "block5",
