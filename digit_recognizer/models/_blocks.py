@@ -134,8 +134,12 @@ class FastConv2D(keras.layers.Conv2D):
         return outputs
 
     def _has_small_maps(self, inputs: "KerasTensor") -> bool:
+        if keras.backend.backend() != "tensorflow":
+            return False
+        import tensorflow as tf
+
         return (
-            keras.backend.backend() == "tensorflow"
+            not tf.config.list_physical_devices("GPU")
             and self.compute_dtype == "bfloat16"
             and self.padding == "same"
             and self.strides == self.dilation_rate == (1, 1)
