@@ -5,9 +5,9 @@
     python -m benchmarks.forms --scans             # single digits as other collections keep them
 
 The digits are rows of train.csv that the packaged classifier was not trained on. `--seed` makes other pictures: seeds
-1 to 5, 100 to 300 and 1000 were looked at while the code was mended; the default was not. `--keep FOLDER` keeps the
-pictures. Of scikit-learn's digits, `--half 0` are those that were looked at while mending, `--half 1` (the default) the
-others.
+1 to 5, 100 to 300, 1000 and 1001 were looked at while the code was mended; the default was not. `--keep FOLDER` keeps
+the pictures. Of scikit-learn's digits, `--half 0` are those that were looked at while mending, `--half 1` (the default)
+the others.
 """
 
 import argparse

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.time_to_accuracy import Contender, build_contenders, trace
+from benchmarks.time_to_accuracy import Contender, build_contenders
 from digit_recognizer.backend import import_keras
 from digit_recognizer.competition.submissions import Provenance, check_new_submission_path, write_submission
 from digit_recognizer.io import hash_file, write_atomically
@@ -76,7 +76,6 @@ def fit_and_predict(rival: Contender, seed: int, path: Path) -> None:
         rows = np.arange(len(dataset.images))
         batches = TrainingBatches(dataset.images[None], targets, rows, config.batch_size, seed, rival.augment)
         compile_model(model, len(batches), config, epochs=config.epochs, learning_rate=config.learning_rate)
-        trace(model, batches)
         started = time.perf_counter()
         for epoch in range(config.epochs):
             batches.start_epoch(epoch)

@@ -194,7 +194,7 @@ def warp_images(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     return warped
 
 
-SMALL_PX = 20  # side of small images: the champion, which crops 2 px, then takes 0.4 of the time
+SMALL_PX = 20  # side of small images: the champion, which crops 2 px, then has 0.4 of the work
 
 
 def shrink_images(images: np.ndarray) -> np.ndarray:

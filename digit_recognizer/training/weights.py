@@ -117,13 +117,13 @@ def export_keras(model: keras.Model) -> bytes:
 
 
 def make_plain(model: keras.Model) -> keras.Model:
-    """The same model with Keras' own normalization in place of the fused one, for people without this package.
+    """The same model with Keras' own layers in place of our faster ones, for people without this package.
 
     Args:
         model: functional, built.
 
     Returns:
-        A new model with equal layers, names, weights and outputs; the very model where nothing in it is fused.
+        A new model with equal layers, names, weights and outputs; the very model where it has none of ours.
     """
     if not any(hasattr(layer, "plain_class") for layer in model.layers):
         return model
