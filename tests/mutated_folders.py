@@ -164,7 +164,7 @@ def write_state(run: Path) -> None:
     counters = {"EarlyStopping": {"wait": 1, "best": 0.5}}
     training = TrainingState(0, 1, False, counters, [{**epochs[0], "fold": 1}], 1.5, None, arrays, arrays, [])
     oof = np.full((60, 10), np.nan, np.float32)
-    state = RunState("mine", oof, np.zeros((20, 10), np.float32), 1, epochs, 2.5, 1.5, None, None, training)
+    state = RunState("mine", oof, np.zeros((20, 10), np.float32), 1, epochs, 2.5, 1.5, None, None, {1: training})
     (run / "state.safetensors").write_bytes(pack_state(state))
 
 

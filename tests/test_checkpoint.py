@@ -1,6 +1,7 @@
 """The state file itself: what goes in comes out, and nothing that was damaged does."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def make_state(epoch=3):
         test=rng.random((4, 10), np.float32),
         finished_folds=1,
         history=[{"fold": 0, "epoch": 1, "loss": 0.1}],
-        training=training,
+        trainings={1: training, 2: replace(training, epoch=7, model=training.model[:1])},
     )
 
 
@@ -50,14 +51,14 @@ def assert_equal(one, other):
         assert getattr(one, name) == getattr(other, name)
     np.testing.assert_array_equal(one.oof, other.oof)
     np.testing.assert_array_equal(one.test, other.test)
-    if one.training is None or other.training is None:
-        assert one.training is other.training
-        return
-    for name in ("phase", "epoch", "stopped", "counters", "history", "seconds", "untrained_accuracy"):
-        assert getattr(one.training, name) == getattr(other.training, name)
-    for name in ("model", "optimizer", "best_weights"):
-        pairs = zip(getattr(one.training, name), getattr(other.training, name), strict=True)
-        assert all(a.dtype == b.dtype and a.shape == b.shape and (a == b).all() for a, b in pairs)
+    assert one.trainings.keys() == other.trainings.keys()
+    for fold, training in one.trainings.items():
+        same = other.trainings[fold]
+        for name in ("phase", "epoch", "stopped", "counters", "history", "seconds", "untrained_accuracy"):
+            assert getattr(training, name) == getattr(same, name)
+        for name in ("model", "optimizer", "best_weights"):
+            pairs = zip(getattr(training, name), getattr(same, name), strict=True)
+            assert all(a.dtype == b.dtype and a.shape == b.shape and (a == b).all() for a, b in pairs)
 
 
 def test_what_goes_in_comes_out(tmp_path):
@@ -77,7 +78,7 @@ def test_the_file_is_plain_safetensors(tmp_path):
     save_checkpoint(tmp_path, make_state())
     with safe_open(tmp_path / STATE, "numpy") as file:
         assert set(file.metadata()) == {"state", "sha256"}
-        np.testing.assert_array_equal(file.get_tensor("model.1"), [1, 2**32 - 1])
+        np.testing.assert_array_equal(file.get_tensor("1.model.1"), [1, 2**32 - 1])
 
 
 def test_every_flipped_byte_is_noticed():
@@ -105,10 +106,10 @@ def test_appended_bytes_are_noticed():
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before(tmp_path):
     save_checkpoint(tmp_path, make_state(1))
     save_checkpoint(tmp_path, make_state(2))
-    assert load_checkpoint(tmp_path, "mine")[0].training.epoch == 2
+    assert load_checkpoint(tmp_path, "mine")[0].trainings[1].epoch == 2
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-1])
     loaded, complaints = load_checkpoint(tmp_path, "mine")
-    assert loaded.training.epoch == 1
+    assert loaded.trainings[1].epoch == 1
     assert len(complaints) == 1 and STATE in complaints[0] and "\n" not in complaints[0]
     (tmp_path / PREVIOUS).write_bytes(b"")
     loaded, complaints = load_checkpoint(tmp_path, "mine")
@@ -121,7 +122,7 @@ def test_a_writer_killed_between_the_two_renames_leaves_the_generation_before(tm
     save_checkpoint(tmp_path, make_state(2))
     (tmp_path / STATE).replace(tmp_path / PREVIOUS)  # what the first rename does
     loaded, complaints = load_checkpoint(tmp_path, "mine")
-    assert loaded.training.epoch == 2 and complaints == []
+    assert loaded.trainings[1].epoch == 2 and complaints == []
 
 
 def test_a_failed_save_leaves_both_generations(tmp_path):

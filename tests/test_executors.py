@@ -28,12 +28,12 @@ from digit_recognizer.training.executors import (
 )
 
 
-class Backwards:
+class Backwards(Executor):
     """Finishes the last task first."""
 
     is_local = False
 
-    def map_as_completed(self, function, tasks, shared):
+    def map_as_completed(self, function, tasks, shared, on_report=None):
         yield from reversed(list(Executor().map_as_completed(function, tasks, shared)))
 
 
@@ -43,12 +43,12 @@ def test_results_come_in_the_order_of_the_tasks(executor):
     assert run_task(executor, pow, 3, 2) == 8
 
 
-class Lost:
+class Lost(Executor):
     """Machines that are gone before they have done anything."""
 
     is_local = False
 
-    def map_as_completed(self, function, tasks, shared):
+    def map_as_completed(self, function, tasks, shared, on_report=None):
         raise LostError("machines.head_lost", received="127.0.0.1:9")
 
 

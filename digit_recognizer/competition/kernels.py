@@ -65,6 +65,7 @@ CALLED_BY_NOTEBOOK = (
 )
 LEFT_OUT = [  # imported only inside functions that a kernel never calls, or with arguments that it never passes
     "digit_recognizer.training.ray_executor",
+    "digit_recognizer.training.process_executor",
     "digit_recognizer.data.sources",
 ]
 LEFT_OUT_OF_NOTEBOOK = [*LEFT_OUT, "digit_recognizer.data.frames"]

@@ -39,7 +39,13 @@ COUNTERS = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
 }
+LONGEST_FOLD = 4  # digits of a fold's number
 ARRAY_LISTS = ("model", "optimizer", "best_weights")
+
+
+def are_folds(trainings: dict[str, Any]) -> bool:
+    """Whether the keys are numbers of folds, as JSON has them."""
+    return all(name.isascii() and name.isdigit() and len(name) <= LONGEST_FOLD for name in trainings)
 
 
 def are_counters(counters: dict[str, dict[str, float]]) -> bool:
@@ -75,7 +81,7 @@ class StateEntries(TypedDict):
     training_seconds: Seconds
     submission: str | None
     untrained_accuracy: Share | None
-    training: TrainingEntries | None
+    trainings: Annotated[dict[str, TrainingEntries], are_folds]
 
 
 @dataclass
@@ -121,7 +127,7 @@ class RunState:
         training_seconds: of the finished folds.
         submission: the file that this run is about to write; None before that.
         untrained_accuracy: of `train`'s model on its holdout before the first step.
-        training: the state of the fold under way; None between folds.
+        trainings: by fold, the state of those under way, and of those that wait for an earlier one to be kept.
     """
 
     run: str
@@ -133,12 +139,16 @@ class RunState:
     training_seconds: float = 0.0
     submission: str | None = None
     untrained_accuracy: float | None = None
-    training: TrainingState | None = None
+    trainings: dict[int, TrainingState] = field(default_factory=dict)
 
     @property
     def all_history(self) -> list[dict[str, Any]]:
-        """The epochs of the finished folds and of the fold under way."""
-        return [*self.history, *(self.training.history if self.training else [])]
+        """The epochs of the finished folds and of those under way."""
+        return [*self.history, *(row for training in self.trainings.values() for row in training.history)]
+
+    def count_epochs(self, fold: int) -> int:
+        """How many epochs of a fold under way are finished; 0 of another."""
+        return self.trainings[fold].epoch if fold in self.trainings else 0
 
 
 def save_checkpoint(folder: Path, state: RunState) -> None:
@@ -197,10 +207,10 @@ def pack_state(state: RunState) -> bytes:
 
     described = dict(vars(state))
     arrays = {"oof": described.pop("oof"), "test": described.pop("test")}
-    if state.training is not None:
-        described["training"] = training = dict(vars(state.training))
+    described["trainings"] = {str(fold): dict(vars(training)) for fold, training in state.trainings.items()}
+    for fold, training in described["trainings"].items():
         for name in ARRAY_LISTS:
-            arrays |= {f"{name}.{number}": array for number, array in enumerate(training[name])}
+            arrays |= {f"{fold}.{name}.{number}": array for number, array in enumerate(training[name])}
             training[name] = len(training[name])
     contiguous = {name: np.array(array, order="C") for name, array in arrays.items()}  # it would save views wrongly
     unfinished = save(contiguous, {"state": json.dumps(described), "sha256": NO_CHECKSUM})
@@ -226,11 +236,11 @@ def unpack_state(content: bytes) -> RunState:
     try:
         if any((arrays[name].dtype, arrays[name].shape[1:]) != (np.float32, (CLASSES,)) for name in ("oof", "test")):
             raise ValueError("its probabilities are none")
-        training = described.pop("training")
-        if training is not None:
-            training |= {name: [arrays[f"{name}.{n}"] for n in range(training[name])] for name in ARRAY_LISTS}
-            training = TrainingState(**training)
-        return RunState(oof=arrays["oof"], test=arrays["test"], training=training, **described)
+        trainings = {}
+        for fold, entries in described.pop("trainings").items():
+            lists = {name: [arrays[f"{fold}.{name}.{n}"] for n in range(entries[name])] for name in ARRAY_LISTS}
+            trainings[int(fold)] = TrainingState(**{**entries, **lists})
+        return RunState(oof=arrays["oof"], test=arrays["test"], trainings=trainings, **described)
     except (KeyError, TypeError) as error:
         raise ValueError("another version of this package wrote it") from error
 

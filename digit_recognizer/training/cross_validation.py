@@ -3,9 +3,9 @@
 The file reads from top to bottom. `cross_validate` is the call from Python: it makes a configuration and a data set of
 settings and tables. `run_cross_validation`, which the commands call too, loads and splits the data and makes the run
 folder. `_train_and_score` trains the folds that are not finished: `train_fold` trains a model without one fold and
-predicts that fold, here or on another machine. With `refit`, more models are then fitted on all rows, as if they were
-folds that hold nothing out. `_finalize` scores, writes the submission and, last of all, metrics.json. `resume` brings
-an interrupted run onto the same path.
+predicts that fold, here, in another process or on another machine. With `refit`, more models are then fitted on all
+rows, as if they were folds that hold nothing out. `_finalize` scores, writes the submission and, last of all,
+metrics.json. `resume` brings an interrupted run onto the same path.
 
 An interrupted run is resumed from its last finished epoch and ends byte for byte as if it had not been interrupted:
 what it needs is in its checkpoint (`digit_recognizer.training.checkpoint`), and everything else follows from its
@@ -13,6 +13,8 @@ configuration.
 """
 
 import contextlib
+import functools
+import itertools
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -65,7 +67,7 @@ from digit_recognizer.io import (
     write_atomically,
     write_json,
 )
-from digit_recognizer.models import Builder, build_config, register_model
+from digit_recognizer.models import Builder, build_config, load_model_module, register_model
 from digit_recognizer.records import CONFIG, METRICS
 from digit_recognizer.training.callbacks import (
     Progress,
@@ -75,8 +77,8 @@ from digit_recognizer.training.callbacks import (
     list_callbacks,
     open_trackers,
 )
-from digit_recognizer.training.checkpoint import RunState, load_checkpoint, remove_checkpoint
-from digit_recognizer.training.executors import Executor, map_in_order, run_task
+from digit_recognizer.training.checkpoint import RunState, TrainingState, load_checkpoint, remove_checkpoint
+from digit_recognizer.training.executors import Executor, map_in_order, report, run_task
 from digit_recognizer.training.hardware import data_parallel, precision_policy
 from digit_recognizer.training.inputs import (
     Inputs,
@@ -255,13 +257,27 @@ def run_cross_validation(
         check_new_submission_path(config.submission, config.input_dir)
     dataset = dataset or load_dataset(config)
     fold_of_row = assign_held_out_folds(config, dataset, single_split)
-    check_outputs(config, dataset, is_call=call is not None)
     subcommand = "train" if single_split else "cv"
-    with Run.create(config, subcommand, call, needs_call=needs_call) as run, add_resume_hint(run):
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(choose_executor(executor, config, dataset, subcommand))
+        check_outputs(config, dataset, executor, is_call=call is not None)
+        run = stack.enter_context(Run.create(config, subcommand, call, needs_call=needs_call))
+        stack.enter_context(add_resume_hint(run))
         run.started = started
         # a model's file may be edited while the run trains: what counts is the copy in the run's folder
         config = config.replace(model=locate_model(run.path, config.model))
         return _train_and_score(run, config, dataset, fold_of_row, executor, callbacks)
+
+
+def choose_executor(
+    executor: Executor, config: RunConfig, dataset: Dataset, subcommand: str
+) -> contextlib.AbstractContextManager[Executor]:
+    """The executor that suits a run: where none was named, long work of several models goes to processes."""
+    # a user's model is known in this process alone, and a backbone's features take all cores at once
+    if is_user_model(config.model) or hasattr(load_model_module(config.model), "split_backbone"):
+        return contextlib.nullcontext(executor)
+    models = (1 if subcommand == "train" else config.folds) + config.refit
+    return executor.choose(models, images=models * config.epochs * len(dataset.labels))
 
 
 def check_trainable(config: RunConfig, executor: Executor) -> None:
@@ -281,13 +297,14 @@ def assign_held_out_folds(config: RunConfig, dataset: Dataset, single_split: boo
     return fold_of_row
 
 
-def check_outputs(config: RunConfig, dataset: Dataset, *, is_call: bool) -> None:
+def check_outputs(config: RunConfig, dataset: Dataset, executor: Executor, *, is_call: bool) -> None:
     """Refuse, before any training, a submission that cannot be written, or a disk that is too full for the run."""
     if config.submission is not None and not dataset.has_all_test_rows:
         raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.test_row_count)
     if config.submission is None and dataset.has_all_test_rows and not keeps_submission(config, is_call=is_call):
         check_writable_folder(SUBMISSIONS)
-    check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset))
+    at_once = min(executor.count_slots(), config.folds + config.refit)
+    check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset, at_once))
 
 
 def keeps_submission(config: RunConfig, *, is_call: bool) -> bool:
@@ -295,15 +312,15 @@ def keeps_submission(config: RunConfig, *, is_call: bool) -> bool:
     return config.smoke or config.limit_train > 0 or is_call
 
 
-def estimate_bytes(config: RunConfig, dataset: Dataset) -> int:
-    """Disk space that a run may take at most."""
+def estimate_bytes(config: RunConfig, dataset: Dataset, at_once: int) -> int:
+    """Disk space that a run may take at most while it trains so many models at once."""
     parameters = count_parameters(config.model, config.model_args)
     probabilities = 4 * CLASSES * (len(dataset.labels) + len(dataset.test_images))
     models = 2 * 4 * parameters * (config.folds + config.refit)  # as safetensors and as .keras
-    return models + BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
+    return models + at_once * BYTES_PER_PARAMETER * parameters + 4 * probabilities + SPARE_BYTES
 
 
-# One run: the folds that are not finished are trained, one after the other
+# One run: the folds that are not finished are trained, one after the other or side by side
 
 
 def _train_and_score(
@@ -318,7 +335,7 @@ def _train_and_score(
     """Train the folds that are not finished, and finalize the run."""
     environment = record_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
-    restore_checkpoint(run, dataset, environment["run"], max_bytes=estimate_bytes(config, dataset))
+    restore_checkpoint(run, config, dataset, environment["run"])
     log_run_start(run, config, dataset, precision)
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
@@ -336,9 +353,10 @@ def _train_and_score(
     return result
 
 
-def restore_checkpoint(run: Run, dataset: Dataset, run_id: str, max_bytes: int) -> None:
+def restore_checkpoint(run: Run, config: RunConfig, dataset: Dataset, run_id: str) -> None:
     """Set `run.state` to what an interrupted session has saved; to an empty one if there is no checkpoint."""
     rows = len(dataset.labels), len(dataset.test_images)
+    max_bytes = estimate_bytes(config, dataset, config.folds + config.refit)
     state, warnings = load_checkpoint(run.path, run_id, max_bytes, rows)
     for note in (*dataset.notes, *warnings):
         run.log(f"note: {note}")
@@ -350,8 +368,11 @@ def restore_checkpoint(run: Run, dataset: Dataset, run_id: str, max_bytes: int) 
         )
         return
     run.state, run.earlier_seconds = state, state.elapsed_seconds
-    epochs = state.training.epoch if state.training else 0
-    run.log(f"resuming: folds finished: {state.finished_folds}, epochs finished in the next fold: {epochs}")
+    under_way = "".join(
+        f"; {format_fold(fold, config.folds)} after epoch {training.epoch}"
+        for fold, training in state.trainings.items()
+    )
+    run.log(f"resuming: models finished: {state.finished_folds}{under_way}")
 
 
 def log_run_start(run: Run, config: RunConfig, dataset: Dataset, precision: str) -> None:
@@ -399,6 +420,16 @@ class CVSetup:
         return [int(fold) for fold in np.unique(self.fold_of_row[self.fold_of_row >= 0])]
 
     @property
+    def training_order(self) -> list[int]:
+        """The fold numbers of all models in the order of their training: folds and refits take turns.
+
+        So two models side by side end together: a refit sees all rows, a fold four of five, and there are usually
+        five folds and four refits.
+        """
+        turns = itertools.zip_longest(self.held_out_folds, self.config.refits)
+        return [fold for turn in turns for fold in turn if fold is not None]
+
+    @property
     def submitted_models(self) -> Sequence[int]:
         """The fold numbers of the models whose average is submitted: of the refits, if there are any."""
         return self.config.refits or self.held_out_folds
@@ -442,21 +473,35 @@ def train_folds(
     """
     config, state = setup.config, run.state
     epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
-    unfinished = [*setup.held_out_folds, *config.refits][state.finished_folds :]
-    sessions = [TrainingSession(fold=fold) for fold in unfinished]
-    if sessions:  # only the first of these folds can have been interrupted
-        sessions[0] = replace(sessions[0], resume_from=state.training)
-    resumed_epochs = state.training.epoch if state.training else 0
+    unfinished = setup.training_order[state.finished_folds :]
+    sessions = [TrainingSession(fold=fold, resume_from=state.trainings.get(fold)) for fold in unfinished]
+    resumed_epochs = sum(training.epoch for training in state.trainings.values())
+
+    def keep(fold: int, training: TrainingState) -> None:
+        state.trainings[fold] = training
+        run.save_checkpoint()
+
     with Progress(run.log, epochs_per_fold * len(unfinished) - resumed_epochs, config.folds) as progress:
+        progress.set_params({"epochs": epochs_per_fold})
+        watching = [progress, trackers, *callbacks]
+
+        def hear(number: int, training: TrainingState) -> None:  # of an epoch in another process
+            fold = unfinished[number]
+            known = state.count_epochs(fold)
+            keep(fold, training)
+            replay(training.history[known:], watching)
+
         train = train_fold if executor.is_local else train_fold_remotely
-        if executor.is_local:  # another process can call nothing here: its epochs are logged when the fold comes back
-            watching = [progress, trackers, *callbacks]
-            sessions = [replace(session, callbacks=watching, save=run.save_checkpoint) for session in sessions]
-        results = map_in_order(executor, train, sessions, setup)  # a generator: a fold is trained when it is asked for
-        for session, result in zip(sessions, results, strict=True):
-            fold, unlogged = session.fold, []
-            if not executor.is_local:
-                unlogged = result.history[session.resume_from.epoch if session.resume_from else 0 :]
+        if executor.is_local:
+            sessions = [
+                replace(session, callbacks=watching, save=functools.partial(keep, session.fold)) for session in sessions
+            ]
+        # a generator: a fold is trained when it is asked for
+        results = map_in_order(executor, train, sessions, setup, hear)
+        for fold, result in zip(unfinished, results, strict=True):
+            unlogged = []
+            if not executor.is_local:  # a machine of a cluster tells nothing before its fold is finished
+                unlogged = result.history[state.count_epochs(fold) :]
                 trackers.log_epochs(unlogged)
                 replay(unlogged, callbacks)
             record_differences(run, setup.environment, fold, result.differences)
@@ -508,13 +553,15 @@ def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
 def train_fold_remotely(setup: CVSetup, session: TrainingSession) -> FoldResult:
     """`train_fold` in another process, perhaps on another machine, if the run's fingerprint holds there.
 
+    After each epoch it reports its state.
+
     Raises:
         InputError: if it differs in a field that must match.
     """
     fingerprint = setup.environment["fingerprint"]
     differences = compare_machines(fingerprint, setup.config)
     with precision_policy(fingerprint["precision"]):
-        result = train_fold(setup, session)
+        result = train_fold(setup, replace(session, save=report))
     result.differences.extend(differences)
     return result
 
@@ -529,11 +576,12 @@ def save_fold(run: Run, setup: CVSetup, fold: int, result: FoldResult) -> None:
         state.test += result.test / len(setup.submitted_models)
     state.history += result.history
     state.training_seconds += result.seconds
+    state.trainings.pop(fold, None)
     weights = find_weights(run.path, fold, setup.config)
     for suffix, content in result.files.items():
         with write_atomically(weights.with_suffix(suffix)) as temporary:
             temporary.write_bytes(content)
-    run.write_history(state.history)
+    run.write_history(sorted(state.history, key=lambda row: int(row["fold"])))
     state.finished_folds += 1
     run.save_checkpoint()
 
@@ -688,7 +736,7 @@ def resume(
     if needs_call and dataset is None:
         raise InputError("run.started_in_python", path=path)
     run, config = Run.reopen(path, subcommand)
-    with run, add_resume_hint(run):
+    with run, add_resume_hint(run), contextlib.ExitStack() as stack:
         run.started = started
         if submission is not None:
             try:
@@ -703,6 +751,7 @@ def resume(
         check_trainable(config, executor)
         dataset = dataset or load_dataset(config)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
+        executor = stack.enter_context(choose_executor(executor, config, dataset, subcommand))
         return _train_and_score(run, config, dataset, fold_of_row, executor, callbacks, allow_inexact)
 
 

@@ -1,8 +1,8 @@
-"""Where tasks run: in this process, or on the machines of a Ray cluster. No result depends on the choice.
+"""Where tasks run: in this process, in several of this machine, or on a Ray cluster. No result depends on the choice.
 
 A task is the argument of one call, such as a fold. The function, at the top level of a module, is called with what all
 tasks share and with the task: `function(shared, task)`. It returns all that it found, and writes nothing: so it can run
-on any machine, and again if that machine is lost.
+on any machine, and again if that machine is lost. In between it may `report` to whoever gave the task.
 """
 
 import contextlib
@@ -20,6 +20,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Shared = TypeVar("Shared")
 
+# below so many images trained on, all epochs and models together, starting processes takes longer than it saves
+LONG_WORK = 1_000_000
 # the cores that this process may use, before it is bound to some of them
 ALLOWED_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -28,12 +30,13 @@ ALLOWED_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinit
 class ExecutorConfig:
     """Where the work is done, one task per fold. Results depend on the threads of a task, not on the machine."""
 
-    executor: Literal["local", "ray"] = "local"
-    """local: one task after the other, in this process. ray: as many at once as a Ray cluster has capacity for."""
+    executor: Literal["local", "processes", "ray"] | None = None
+    """local: one task after the other, in this process. processes: side by side, as many as there are cores. ray: on a
+    Ray cluster (default: processes for a long cv on a processor under Linux, else local)."""
     ray_address: str | None = None
     """The cluster, as host:port, or auto for the one that this machine is part of (default: a new one, here)."""
     task_cpus: int | None = None
-    """Cores, and so threads, of a task (default: all of this machine's if local, 1 if ray)."""
+    """Cores, and so threads, of a task (default: all of this machine's if local, else 1)."""
     task_gpus: float = 0.0
     """GPUs of a task on Ray, or the share of one."""
 
@@ -47,7 +50,7 @@ class ExecutorConfig:
             raise InputError("config.too_low", column="--task-cpus", received=self.task_cpus, lowest=1)
         if not 0 <= self.task_gpus < float("inf"):
             raise InputError("config.too_low", column="--task-gpus", received=self.task_gpus, lowest=0)
-        if self.executor == "local" and (self.ray_address is not None or self.task_gpus):
+        if self.executor != "ray" and (self.ray_address is not None or self.task_gpus):
             name = "--task-gpus" if self.ray_address is None else "--ray-address"
             raise InputError("machines.needs_ray", column=name)
 
@@ -56,10 +59,22 @@ class Executor:
     """Runs tasks one after the other, in this process; `open_executor` may give one that runs them elsewhere."""
 
     is_local = True
-    """Whether tasks run in this process, and so can report their progress."""
+    """Whether tasks run in this process, so that they can call what is here."""
+
+    def choose(self, models: int, images: int) -> contextlib.AbstractContextManager["Executor"]:
+        """The executor for a run of so many models, trained on so many images in all epochs: this one."""
+        return contextlib.nullcontext(self)
+
+    def count_slots(self) -> int:
+        """How many tasks can run at once."""
+        return 1
 
     def map_as_completed(
-        self, function: Callable[[Shared, Task], Result], tasks: Iterable[Task], shared: Shared
+        self,
+        function: Callable[[Shared, Task], Result],
+        tasks: Iterable[Task],
+        shared: Shared,
+        on_report: Callable[[int, Any], None] | None = None,
     ) -> Iterator[tuple[int, Result]]:
         """Run the tasks; yield each one's number, from 0, and its result as soon as it is there.
 
@@ -67,12 +82,50 @@ class Executor:
             function: at the top level of a module of this package, or of another that every machine has.
             tasks: small; taken only when one can start, so that later ones may follow from earlier results.
             shared: sent to each machine once.
+            on_report: called with the task's number and what it reports, where tasks run in other processes of this
+                machine.
 
         Raises:
             InputError: that a task raised. Any other exception of a task is raised as well. Both end the other tasks.
         """
         for number, task in enumerate(tasks):
             yield number, function(shared, task)
+
+
+class DefaultExecutor(Executor):
+    """What a command has if no executor is named: long work of several models goes to processes, else it is local."""
+
+    def choose(self, models: int, images: int) -> contextlib.AbstractContextManager[Executor]:
+        """See `Executor`."""
+        import keras
+
+        on_processor = all(device.startswith("cpu") for device in keras.distribution.list_devices())
+        is_measured = keras.config.backend() == "tensorflow" and on_processor  # others were not tried
+        if models == 1 or images < LONG_WORK or not is_measured or len(ALLOWED_CORES) == 1:
+            return contextlib.nullcontext(self)
+        return _open_processes(1)
+
+
+_reporter: list[Callable[[Any], None]] = []
+
+
+def set_reporter(reporter: Callable[[Any], None]) -> None:
+    """Name what `report` calls in this process."""
+    _reporter[:] = [reporter]
+
+
+def report(content: Any) -> None:
+    """Tell whoever gave the task that is running something of it; nothing happens where nobody can listen."""
+    for reporter in _reporter:
+        reporter(content)
+
+
+def _open_processes(cpus: int) -> contextlib.AbstractContextManager[Executor]:
+    # loaded by name, since Kaggle kernels do not carry it
+    opened: contextlib.AbstractContextManager[Executor] = importlib.import_module(
+        "digit_recognizer.training.process_executor"
+    ).ProcessExecutor(cpus)
+    return opened
 
 
 @contextlib.contextmanager
@@ -95,6 +148,13 @@ def open_executor(config: ExecutorConfig) -> Iterator[Executor]:
         with ray_executor.open_ray(config.ray_address, config.task_cpus or 1, config.task_gpus) as executor:
             yield executor
         return
+    if config.executor == "processes":
+        with _open_processes(config.task_cpus or 1) as processes:
+            yield processes
+        return
+    if config.executor is None and config.task_cpus is None:
+        yield DefaultExecutor()
+        return
     if config.task_cpus is not None and config.task_cpus != count_threads():
         if "keras" in sys.modules:
             raise InputError("machines.keras_is_imported")
@@ -103,7 +163,11 @@ def open_executor(config: ExecutorConfig) -> Iterator[Executor]:
 
 
 def map_in_order(
-    executor: Executor, function: Callable[[Shared, Task], Result], tasks: Iterable[Task], shared: Shared
+    executor: Executor,
+    function: Callable[[Shared, Task], Result],
+    tasks: Iterable[Task],
+    shared: Shared,
+    on_report: Callable[[int, Any], None] | None = None,
 ) -> Iterator[Result]:
     """Yield the results in the order of the tasks, each as soon as it and all before it are there.
 
@@ -111,7 +175,7 @@ def map_in_order(
     """
     early: dict[int, Result] = {}
     due = 0
-    for number, result in executor.map_as_completed(function, tasks, shared):
+    for number, result in executor.map_as_completed(function, tasks, shared, on_report):
         early[number] = result
         while due in early:
             yield early.pop(due)

@@ -112,7 +112,11 @@ class RayExecutor(Executor):
         self.cpus, self.gpus = cpus, gpus
 
     def map_as_completed(
-        self, function: Callable[[Any, Any], Any], tasks: Iterable[Any], shared: Any
+        self,
+        function: Callable[[Any, Any], Any],
+        tasks: Iterable[Any],
+        shared: Any,
+        on_report: Callable[[int, Any], None] | None = None,
     ) -> Iterator[tuple[int, Any]]:
         """See `Executor`; as many tasks run as the cluster has capacity for, and a few more wait there."""
         import ray

@@ -46,11 +46,13 @@ CODE = ("data/*.py", "models/__init__.py", "models/_*.py", "training/*.py")
 OTHER_CODE = {
     "data/sources.py",  # downloads; what it has written counts by its hash
     *("training/callbacks.py", "training/executors.py", "training/ray_executor.py"),
+    "training/process_executor.py",
     *("training/run.py", "training/tracking.py"),
     "models/__main__.py",  # lists models
 }
 PATH_FIELDS = ("input_dir", "run_dir", "submission", "tensorboard")  # where files are changes no number
 TOLERATED = ("processor",)  # between the machines of one run
+MAY_DIFFER_WHEN_READ = (*TOLERATED, "threads")  # a finished run was trained by other processes than this one
 ESSENTIAL = ("train.csv", "test.csv", "--model", "--limit-train", "--limit-test")  # other rows, other shapes
 SHOWN_DIFFERENCES = 3
 
@@ -270,7 +272,7 @@ def record_environment(
 def check_finished(path: Path, subcommand: str, dataset: Dataset) -> None:
     """Refuse a finished run that was made with other data, code or versions than those at hand.
 
-    The processor may be another: that of a machine of a cluster, say.
+    The processor and the threads may be others: those of a machine of a cluster, say.
 
     Args:
         path: its folder.
@@ -286,7 +288,7 @@ def check_finished(path: Path, subcommand: str, dataset: Dataset) -> None:
         then = load_environment(path)["fingerprint"]
     machine = describe_machine(None, config.replace(precision=then["precision"]))
     now = take_fingerprint(config, dataset, machine)
-    if differences := compare_fingerprints(then, now, ignored=TOLERATED):
+    if differences := compare_fingerprints(then, now, ignored=MAY_DIFFER_WHEN_READ):
         raise UnusableRunError("run.finished_otherwise", path=path, differences=join_differences(differences))
 
 

@@ -80,7 +80,7 @@ from digit_recognizer.records import CONFIG, METRICS, Config, Environment, RunMe
 if TYPE_CHECKING:
     import pandas
 
-    from digit_recognizer.training.checkpoint import RunState, TrainingState
+    from digit_recognizer.training.checkpoint import RunState
 
 LOG, HISTORY, ENVIRONMENT = "log.txt", "history.csv", "environment.json"
 FOLDS, LABELS = "folds.npy", "labels.npy"
@@ -233,11 +233,11 @@ class Run:
             return f"the same call of cross_validate with run_dir={str(self.path)!r}"
         return format_resume_command(self.path, self.subcommand, self.submission)
 
-    def save_checkpoint(self, training: "TrainingState | None" = None) -> None:
-        """Write the checkpoint: what is finished, and the training of the fold under way."""
+    def save_checkpoint(self) -> None:
+        """Write the checkpoint: what is finished, and the training of the folds under way."""
         from digit_recognizer.training.checkpoint import save_checkpoint
 
-        self.state.training, self.state.elapsed_seconds = training, self.elapsed_seconds
+        self.state.elapsed_seconds = self.elapsed_seconds
         save_checkpoint(self.path, self.state)
         raise_if_interrupted()
 

@@ -1,0 +1,199 @@
+"""Tasks side by side on this machine, each in a process of its own with cores of its own.
+
+A model of a few hundred thousand weights keeps one core busy, but hardly two: its steps are short, and threads wait for
+each other (docs/speed.md has figures). So two models on a core each are trained sooner than one after the other on
+both. And a task has the same number of threads on every machine, so results do not depend on how many cores there are.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from digit_recognizer.backend import import_keras
+from digit_recognizer.console import raise_if_interrupted, silence_output
+from digit_recognizer.errors import LostError
+from digit_recognizer.training import executors
+from digit_recognizer.training.executors import Executor, list_cores
+
+BYTES_PER_TASK = 3 << 29  # 1.5 GiB: training the champion on 42,000 rows takes at most 1.2, libraries included
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+WAIT_SECONDS = 1.0
+
+
+class ProcessExecutor(Executor):
+    """Runs as many tasks at once as cores and memory allow; see `Executor`. Use it as a context.
+
+    Processes are started when there is a task for them, and are kept for further ones.
+
+    Args:
+        cpus: cores of a task.
+
+    Raises:
+        InputError: if this process may use fewer, or the system cannot bind processes.
+
+    Example:
+        >>> with ProcessExecutor(cpus=1) as executor:
+        ...     sorted(result for _, result in executor.map_as_completed(pow, [1, 2, 3], 2))
+        [2, 4, 8]
+    """
+
+    is_local = False
+
+    def __init__(self, cpus: int) -> None:
+        list_cores(cpus)
+        self.cpus = cpus
+        cores = executors.ALLOWED_CORES
+        slots = max(1, min(len(cores) // cpus, find_memory() // BYTES_PER_TASK))
+        self.free_cores = [cores[slot * cpus : (slot + 1) * cpus] for slot in range(slots)]
+        self.idle: list[_Worker] = []
+
+    def __enter__(self) -> "ProcessExecutor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.idle:
+            worker.stop()
+
+    def count_slots(self) -> int:
+        """How many tasks can run at once."""
+        return len(self.free_cores) + len(self.idle)
+
+    def map_as_completed(
+        self,
+        function: Callable[[Any, Any], Any],
+        tasks: Iterable[Any],
+        shared: Any,
+        on_report: Callable[[int, Any], None] | None = None,
+    ) -> Iterator[tuple[int, Any]]:
+        """See `Executor`; `on_report` is called here, with what running tasks `report`."""
+        content = pickle.dumps(shared)
+        waiting, running = enumerate(tasks), dict[Connection, tuple[_Worker, int]]()
+        have_shared: set[_Worker] = set()
+        try:
+            while True:
+                while (self.idle or self.free_cores) and (following := next(waiting, None)):
+                    number, task = following
+                    worker = self.idle.pop() if self.idle else _Worker(self.free_cores.pop(0))
+                    running[worker.connection] = (worker, number)
+                    worker.start(function, task, None if worker in have_shared else content)
+                    have_shared.add(worker)
+                if not running:
+                    return
+                for connection in wait(list(running), WAIT_SECONDS):
+                    assert isinstance(connection, Connection)
+                    worker, number = running[connection]
+                    kind, message = worker.receive()
+                    if kind == "report":
+                        if on_report is not None:
+                            on_report(number, message)
+                        continue
+                    del running[connection]
+                    self.idle.append(worker)
+                    if kind == "error":
+                        raise message
+                    yield number, message
+                raise_if_interrupted()
+        finally:
+            for worker, _ in running.values():  # its task is not finished
+                worker.stop()
+                self.free_cores.append(worker.cores)
+
+
+class _Worker:
+    """A process that runs one task after another on these cores."""
+
+    def __init__(self, cores: list[int]) -> None:
+        self.cores = cores
+        context = multiprocessing.get_context("spawn")  # a fork would copy the threads of a backend, which breaks them
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=run_tasks, args=(theirs,), daemon=True)
+        with _inherited(cores):
+            self.process.start()
+        theirs.close()  # so that the end of the process is the end of the connection
+
+    def start(self, function: Callable[[Any, Any], Any], task: Any, shared: bytes | None) -> None:
+        """Begin a task; `shared` None stands for that of the task before."""
+        with self._lost_if_dead():
+            if shared is not None:
+                self.connection.send_bytes(b"shared" + shared)
+            self.connection.send_bytes(pickle.dumps((function, task)))
+
+    def receive(self) -> tuple[str, Any]:
+        """The next message: report, result or error, and its content.
+
+        Raises:
+            LostError: if the process has ended.
+        """
+        with self._lost_if_dead():
+            message: tuple[str, Any] = self.connection.recv()
+            return message
+
+    def stop(self) -> None:
+        """End the process at once, whatever it does."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+    @contextlib.contextmanager
+    def _lost_if_dead(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, ConnectionError) as error:
+            self.process.join()
+            code, cpus = self.process.exitcode, len(self.cores)
+            raise LostError("machines.process_lost", received=code, cpus=cpus) from error
+
+
+def run_tasks(connection: Connection) -> None:
+    """What a worker's process does: run tasks, and send reports and results, until the other end is closed."""
+    silence_output()  # the process that started it prints what is to be seen
+    import_keras()
+    executors.set_reporter(lambda content: connection.send(("report", content)))
+    shared: Any = None
+    while True:
+        try:
+            message = connection.recv_bytes()
+            if message.startswith(b"shared"):
+                shared = pickle.loads(message[len(b"shared") :])
+                message = connection.recv_bytes()
+            function, task = pickle.loads(message)
+            answer = ("result", function(shared, task))
+        except (EOFError, ConnectionError):
+            return
+        except Exception as error:  # whatever it is, it is raised where the task was given
+            error.add_note(traceback.format_exc())
+            answer = ("error", error)
+        connection.send(answer)
+
+
+def find_memory() -> int:
+    """Bytes of memory that this machine, or its container, has; without a limit that is known, 16 GiB."""
+    limits = [16 << 30]
+    with contextlib.suppress(OSError, ValueError):
+        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(limits)
+
+
+@contextlib.contextmanager
+def _inherited(cores: list[int]) -> Iterator[None]:
+    """Inside, a process that is started has these cores from its first instruction, and ignores Ctrl-C.
+
+    Ctrl-C reaches all processes of a terminal, and this one decides what becomes of the others. A process has the cores
+    and the blocked signals of the thread that starts it.
+    """
+    before, blocked = os.sched_getaffinity(0), signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

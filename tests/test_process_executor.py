@@ -1,0 +1,201 @@
+"""Runs and sweeps in processes side by side on this machine."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import expect_error
+from resuming import RECIPES, StopAfterSaving, configure, hash_results
+
+from digit_recognizer.config import RunConfig
+from digit_recognizer.errors import LostError
+from digit_recognizer.io import hash_file
+from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
+from digit_recognizer.training import executors, process_executor
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
+from digit_recognizer.training.executors import (
+    DefaultExecutor,
+    Executor,
+    ExecutorConfig,
+    count_threads,
+    map_in_order,
+    open_executor,
+    run_task,
+)
+from digit_recognizer.training.process_executor import ProcessExecutor
+from digit_recognizer.training.reproducibility import compare_machines, describe_machine
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind processes")
+
+RECIPE = {**RECIPES["dropout, augmentation, one cycle"], "refit": 1}
+NAME_CORES = "__import__('os').sched_getaffinity(0)"
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with open_executor(ExecutorConfig(executor="processes")) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def like_here():
+    """Tasks have as many cores as this process has threads, so that runs there must equal runs here."""
+    with open_executor(ExecutorConfig(executor="processes", task_cpus=count_threads())) as executor:
+        yield executor
+
+
+def test_tasks_run_side_by_side_on_cores_of_their_own(processes):
+    wait = f"(sorted({NAME_CORES}), __import__('time').sleep(0.5))[0]"
+    cores = list(map_in_order(processes, eval, [{}] * processes.count_slots(), wait))
+    assert all(len(own) == 1 for own in cores)
+    assert sorted(core for own in cores for core in own) == executors.ALLOWED_CORES[: len(cores)]
+
+
+def test_results_come_in_the_order_of_the_tasks_and_workers_are_kept(processes):
+    assert list(map_in_order(processes, pow, [3, 1, 2, 5], 10)) == [1000, 10, 100, 100_000]
+    before = [worker.process.pid for worker in processes.idle]
+    assert run_task(processes, pow, 3, 2) == 8
+    assert sorted(before) == sorted(worker.process.pid for worker in processes.idle)
+
+
+def test_workers_have_the_environment_of_this_process_but_for_threads(processes):
+    config = RunConfig(precision="float32")
+    fingerprint = run_task(processes, describe_machine, config)
+    assert fingerprint == {**describe_machine(None, config), "threads": 1}
+
+
+def test_an_error_of_a_task_is_raised_here_and_the_executor_stays_usable(processes):
+    fingerprint = run_task(processes, describe_machine, config := RunConfig(precision="float32"))
+    with expect_error("machines.different"):
+        run_task(processes, compare_machines, config, {**fingerprint, "keras": "2.0"})
+    with pytest.raises(ZeroDivisionError) as raised:
+        run_task(processes, eval, {}, "1 / 0")
+    assert "Traceback" in raised.value.__notes__[0]
+    assert run_task(processes, pow, 3, 2) == 8
+
+
+def test_a_process_that_dies_is_one_line(processes):
+    with expect_error("machines.process_lost", LostError, received=-9, cpus=1):
+        run_task(processes, eval, {}, "__import__('os').kill(__import__('os').getpid(), 9)")
+    assert run_task(processes, pow, 3, 2) == 8
+
+
+def test_processes_ignore_ctrl_c_because_this_one_ends_them(processes):
+    send = "[__import__('os').kill(__import__('os').getpid(), n) for n in (2, 15)]"
+    assert run_task(processes, eval, {}, send) == [None, None]
+
+
+@pytest.mark.compiled  # as the workers compile
+def test_a_run_in_processes_equals_a_local_one_to_the_byte(like_here, tiny_dir):
+    here, there = (configure(tiny_dir, name, RECIPE) for name in ("here", "there"))
+    run_cross_validation(here)
+    run_cross_validation(there, executor=like_here)
+    assert hash_results(there) == hash_results(here)
+    names = ("fold0.safetensors", "fold1.safetensors", "refit0.safetensors")
+    weights = [[hash_file(run.run_dir / "models" / name) for name in names] for run in (here, there)]
+    assert weights[0] == weights[1]
+    histories = [pd.read_csv(run.run_dir / "history.csv").drop(columns="seconds") for run in (here, there)]
+    assert histories[0].equals(histories[1])
+    assert histories[0]["fold"].tolist() == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.compiled
+def test_a_run_that_is_stopped_with_two_models_under_way_is_resumed_exactly(processes, tiny_dir, monkeypatch):
+    whole, stopped = (configure(tiny_dir, name, RECIPE) for name in ("whole", "stopped"))
+    run_cross_validation(whole, executor=processes)
+
+    def resume_there():
+        resume(stopped.run_dir, "cv", executor=processes)
+
+    with monkeypatch.context() as patch:
+        StopAfterSaving(patch, saves=2)
+        for start in (lambda: run_cross_validation(stopped, executor=processes), resume_there):
+            with pytest.raises(KeyboardInterrupt, match="--resume"):
+                start()
+    resume_there()
+    assert hash_results(stopped) == hash_results(whole)
+
+
+def test_every_epoch_is_logged_and_seen_by_callbacks_as_it_ends(processes, tiny_dir):
+    import keras
+
+    seen, config = [], configure(tiny_dir, "run", RECIPE)
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((logs["fold"], epoch)))
+    run_cross_validation(config, executor=processes, callbacks=[note])
+    assert sorted(seen) == [(fold, epoch) for fold in (0, 1, 2) for epoch in (0, 1)]
+    log = (config.run_dir / "log.txt").read_text()
+    assert all(log.count(f"{name}  epoch") == 2 for name in ("fold 0 [1/2]", "fold 1 [2/2]", "refit 0"))
+
+
+@pytest.mark.slow
+def test_a_sweep_in_processes_equals_a_local_one(like_here, tiny_dir, tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(
+        'title = "Small"\nseeds = 2\ninput_dir = "tiny"\n[fixed]\nmodel = "dense"\nepochs = 2\nfolds = 2\n'
+        "batch_size = 10\n[[grid]]\nmodel_args.units = [4, 8]\n"
+    )
+    here = sweep(SweepConfig(path, tmp_path / "here"))
+    there = sweep(SweepConfig(path, tmp_path / "there"), like_here)
+    assert [replace(one, seconds=0) for one in sorted(there, key=str)] == [
+        replace(one, seconds=0) for one in sorted(here, key=str)
+    ]
+
+
+ORPHAN = """
+import os
+from digit_recognizer.training.process_executor import ProcessExecutor
+if __name__ == "__main__":
+    executor = ProcessExecutor(cpus=1)
+    list(executor.map_as_completed(eval, [{}], "None"))
+    print(executor.idle[0].process.pid, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_no_process_outlives_the_one_that_started_it(tmp_path):
+    script = tmp_path / "orphan.py"
+    script.write_text(ORPHAN)
+    output = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120).stdout
+    path = f"/proc/{output.split()[-1]}"
+    for _ in range(100):
+        if not Path(path).exists():
+            return
+        time.sleep(0.1)
+    pytest.fail("it is still there")
+
+
+def test_only_long_work_of_several_models_goes_to_processes_by_default(monkeypatch):
+    monkeypatch.setattr(executors, "ALLOWED_CORES", [0, 1])
+    default, opened = DefaultExecutor(), []
+    monkeypatch.setattr(executors, "_open_processes", lambda cpus: opened.append(cpus))
+    for models, images in ((1, 10**9), (9, executors.LONG_WORK - 1)):
+        with default.choose(models, images) as chosen:
+            assert chosen is default and chosen.is_local
+    assert opened == []
+    default.choose(2, executors.LONG_WORK)
+    assert opened == [1]
+    monkeypatch.setattr(executors, "ALLOWED_CORES", [0])
+    default.choose(2, executors.LONG_WORK)
+    assert opened == [1]
+
+
+def test_an_executor_that_was_named_stays(monkeypatch):
+    executor = Executor()
+    with executor.choose(9, 10**9) as chosen:
+        assert chosen is executor
+
+
+def test_little_memory_allows_fewer_tasks_at_once(monkeypatch):
+    monkeypatch.setattr(executors, "ALLOWED_CORES", [0, 1, 2, 3])
+    for gib, slots in ((16, 4), (4, 2), (1, 1)):
+        monkeypatch.setattr(process_executor, "find_memory", lambda gib=gib: gib << 30)
+        assert ProcessExecutor(cpus=1).count_slots() == slots
+
+
+def test_memory_is_that_of_the_machine_or_less():
+    assert 1 << 28 < process_executor.find_memory() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
