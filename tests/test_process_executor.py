@@ -86,8 +86,8 @@ def test_a_process_that_dies_is_one_line(processes):
 
 
 def test_processes_ignore_ctrl_c_because_this_one_ends_them(processes):
-    send = "[__import__('os').kill(__import__('os').getpid(), n) for n in (2, 15)]"
-    assert run_task(processes, eval, {}, send) == [None, None]
+    send = "[__import__('os').kill(__import__('os').getpid(), n) for n in (1, 2, 15)]"
+    assert run_task(processes, eval, {}, send) == [None, None, None]
 
 
 @pytest.mark.compiled  # as the workers compile
@@ -149,11 +149,10 @@ def test_a_sweep_in_processes_equals_a_local_one(like_here, tiny_dir, tmp_path):
 ORPHAN = """
 import os
 from digit_recognizer.training.process_executor import ProcessExecutor
-if __name__ == "__main__":
-    executor = ProcessExecutor(cpus=1)
-    list(executor.map_as_completed(eval, [{}], "None"))
-    print(executor.idle[0].process.pid, flush=True)
-    os.kill(os.getpid(), 9)
+executor = ProcessExecutor(cpus=1)
+list(executor.map_as_completed(eval, [{}], "None"))
+print(executor.idle[0].process.pid, flush=True)
+os.kill(os.getpid(), 9)
 """
 
 

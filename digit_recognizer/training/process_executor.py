@@ -6,24 +6,24 @@ both. And a task has the same number of threads on every machine, so results do 
 """
 
 import contextlib
-import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any
 
 from digit_recognizer.backend import import_keras
-from digit_recognizer.console import raise_if_interrupted, silence_output
+from digit_recognizer.console import raise_if_interrupted
 from digit_recognizer.errors import LostError
 from digit_recognizer.training import executors
 from digit_recognizer.training.executors import Executor, list_cores
 
 BYTES_PER_TASK = 3 << 29  # 1.5 GiB: training the champion on 42,000 rows takes at most 1.2, libraries included
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 WAIT_SECONDS = 1.0
 
 
@@ -53,17 +53,18 @@ class ProcessExecutor(Executor):
         slots = max(1, min(len(cores) // cpus, find_memory() // BYTES_PER_TASK))
         self.free_cores = [cores[slot * cpus : (slot + 1) * cpus] for slot in range(slots)]
         self.idle: list[_Worker] = []
+        self.busy: list[_Worker] = []
 
     def __enter__(self) -> "ProcessExecutor":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self.idle:
+        for worker in [*self.idle, *self.busy]:  # busy ones too: an error may keep their generator open until later
             worker.stop()
 
     def count_slots(self) -> int:
         """How many tasks can run at once."""
-        return len(self.free_cores) + len(self.idle)
+        return len(self.free_cores) + len(self.idle) + len(self.busy)
 
     def map_as_completed(
         self,
@@ -81,6 +82,7 @@ class ProcessExecutor(Executor):
                 while (self.idle or self.free_cores) and (following := next(waiting, None)):
                     number, task = following
                     worker = self.idle.pop() if self.idle else _Worker(self.free_cores.pop(0))
+                    self.busy.append(worker)
                     running[worker.connection] = (worker, number)
                     worker.start(function, task, None if worker in have_shared else content)
                     have_shared.add(worker)
@@ -95,6 +97,7 @@ class ProcessExecutor(Executor):
                             on_report(number, message)
                         continue
                     del running[connection]
+                    self.busy.remove(worker)
                     self.idle.append(worker)
                     if kind == "error":
                         raise message
@@ -103,6 +106,7 @@ class ProcessExecutor(Executor):
         finally:
             for worker, _ in running.values():  # its task is not finished
                 worker.stop()
+                self.busy.remove(worker)
                 self.free_cores.append(worker.cores)
 
 
@@ -111,11 +115,17 @@ class _Worker:
 
     def __init__(self, cores: list[int]) -> None:
         self.cores = cores
-        context = multiprocessing.get_context("spawn")  # a fork would copy the threads of a backend, which breaks them
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=run_tasks, args=(theirs,), daemon=True)
+        self.connection, theirs = Pipe()
+        # no fork, which would copy the threads of a backend; no multiprocessing, which would run a user's script again
+        code = f"import sys; sys.path[:] = {sys.path}; from {__name__} import run_tasks; run_tasks({theirs.fileno()})"
         with _inherited(cores):
-            self.process.start()
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # the process that started it prints what is to be seen
+                stderr=subprocess.DEVNULL,
+            )
         theirs.close()  # so that the end of the process is the end of the connection
 
     def start(self, function: Callable[[Any, Any], Any], task: Any, shared: bytes | None) -> None:
@@ -138,7 +148,7 @@ class _Worker:
     def stop(self) -> None:
         """End the process at once, whatever it does."""
         self.process.kill()
-        self.process.join()
+        self.process.wait()
         self.connection.close()
 
     @contextlib.contextmanager
@@ -146,14 +156,17 @@ class _Worker:
         try:
             yield
         except (EOFError, ConnectionError) as error:
-            self.process.join()
-            code, cpus = self.process.exitcode, len(self.cores)
+            code, cpus = self.process.wait(), len(self.cores)
             raise LostError("machines.process_lost", received=code, cpus=cpus) from error
 
 
-def run_tasks(connection: Connection) -> None:
-    """What a worker's process does: run tasks, and send reports and results, until the other end is closed."""
-    silence_output()  # the process that started it prints what is to be seen
+def run_tasks(number: int) -> None:
+    """What a worker's process does: run tasks, and send reports and results, until the other end is closed.
+
+    Args:
+        number: the file descriptor of its end of the connection.
+    """
+    connection = Connection(number)
     import_keras()
     executors.set_reporter(lambda content: connection.send(("report", content)))
     shared: Any = None
@@ -185,12 +198,13 @@ def find_memory() -> int:
 
 @contextlib.contextmanager
 def _inherited(cores: list[int]) -> Iterator[None]:
-    """Inside, a process that is started has these cores from its first instruction, and ignores Ctrl-C.
+    """Inside, a process that is started has these cores from its first instruction, and ignores Ctrl-C and the like.
 
-    Ctrl-C reaches all processes of a terminal, and this one decides what becomes of the others. A process has the cores
+    They reach all processes of a terminal, and this one decides what becomes of the others. A process has the cores
     and the blocked signals of the thread that starts it.
     """
-    before, blocked = os.sched_getaffinity(0), signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = os.sched_getaffinity(0)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     os.sched_setaffinity(0, cores)
     try:
         yield
