@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import pandas as pd
 import pytest
 from conftest import expect_error
@@ -17,7 +19,7 @@ from digit_recognizer.errors import LostError
 from digit_recognizer.io import hash_file
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training import executors, process_executor
-from digit_recognizer.training.cross_validation import resume, run_cross_validation
+from digit_recognizer.training.cross_validation import cross_validate, resume, run_cross_validation
 from digit_recognizer.training.executors import (
     DefaultExecutor,
     Executor,
@@ -122,8 +124,6 @@ def test_a_run_that_is_stopped_with_two_models_under_way_is_resumed_exactly(proc
 
 
 def test_every_epoch_is_logged_and_seen_by_callbacks_as_it_ends(processes, tiny_dir):
-    import keras
-
     seen, config = [], configure(tiny_dir, "run", RECIPE)
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((logs["fold"], epoch)))
     run_cross_validation(config, executor=processes, callbacks=[note])
@@ -180,6 +180,18 @@ def test_only_long_work_of_several_models_goes_to_processes_by_default(monkeypat
     assert opened == [1]
     monkeypatch.setattr(executors, "ALLOWED_CORES", [0])
     default.choose(2, executors.LONG_WORK)
+    assert opened == [1]
+
+
+def test_python_does_as_the_command_but_stays_here_with_callbacks(monkeypatch, tiny_dir):
+    monkeypatch.setattr(executors, "ALLOWED_CORES", [0, 1])
+    monkeypatch.setattr(executors, "LONG_WORK", 1)
+    opened, settings = [], {"folds": 2, "epochs": 1, "precision": "float32"}
+    monkeypatch.setattr(executors, "_open_processes", lambda cpus: opened.append(cpus) or nullcontext(Executor()))
+    cross_validate("dense", tiny_dir / "train.csv", run_dir=tiny_dir.parent / "one", **settings)
+    assert opened == [1]
+    callback = keras.callbacks.Callback()
+    cross_validate("dense", tiny_dir / "train.csv", run_dir=tiny_dir.parent / "two", callbacks=callback, **settings)
     assert opened == [1]
 
 

@@ -78,7 +78,7 @@ from digit_recognizer.training.callbacks import (
     open_trackers,
 )
 from digit_recognizer.training.checkpoint import RunState, TrainingState, load_checkpoint, remove_checkpoint
-from digit_recognizer.training.executors import Executor, map_in_order, report, run_task
+from digit_recognizer.training.executors import DefaultExecutor, Executor, map_in_order, report, run_task
 from digit_recognizer.training.hardware import data_parallel, precision_policy
 from digit_recognizer.training.inputs import (
     Inputs,
@@ -149,7 +149,8 @@ def cross_validate(
             epochs trained earlier or by another process, only `on_epoch_end` is called, and `model` is not set.
         run_dir: the run's folder; None: runs/<time>-<model>. If it holds an interrupted run of the same call, that run
             is resumed; one that has finished is read again.
-        executor: trains the folds; None stands for this process.
+        executor: trains the folds; None does as the command `cv`: long work goes to processes side by side. But with
+            callbacks None stands for this process, where they have `model`.
         **settings: fields of `RunConfig`, such as folds, epochs, seed, augmentation or tta; `model_args` may be a dict.
 
     Returns:
@@ -171,6 +172,7 @@ def cross_validate(
     if test is None and settings.get("submission") is not None:
         raise InputError("run.submission_without_test", received=settings["submission"])
     callbacks = list_callbacks(callbacks)
+    executor = executor or (Executor() if callbacks else DefaultExecutor())
     call = _format_call(model, settings, single_split)
     name, smoke = register_model(model), settings.pop("smoke", False)
     folder = None if run_dir is None else Path(run_dir).expanduser()
