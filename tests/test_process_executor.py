@@ -78,6 +78,8 @@ def test_an_error_of_a_task_is_raised_here_and_the_executor_stays_usable(process
     with pytest.raises(ZeroDivisionError) as raised:
         run_task(processes, eval, {}, "1 / 0")
     assert "Traceback" in raised.value.__notes__[0]
+    with pytest.raises(RuntimeError, match="lambda"):  # it holds what cannot be sent
+        run_task(processes, eval, {}, "(_ for _ in ()).throw(ValueError(lambda: 'lambda'))")
     assert run_task(processes, pow, 3, 2) == 8
 
 
@@ -85,6 +87,21 @@ def test_a_process_that_dies_is_one_line(processes):
     with expect_error("machines.process_lost", LostError, received=-9, cpus=1):
         run_task(processes, eval, {}, "__import__('os').kill(__import__('os').getpid(), 9)")
     assert run_task(processes, pow, 3, 2) == 8
+
+
+def test_a_process_that_dies_in_the_middle_of_a_message_is_lost_too(processes):
+    large = "__import__('digit_recognizer.training.executors', fromlist=['x']).report(bytes(30_000_000))"
+    results = processes.map_as_completed(eval, [{}], large, lambda number, content: None)
+    receive = process_executor._Worker.receive
+
+    def receive_late(worker):
+        worker.process.kill()  # the message has begun, and is larger than the buffer
+        worker.process.wait()
+        return receive(worker)
+
+    with pytest.MonkeyPatch.context() as patch, expect_error("machines.process_lost", LostError, received=-9):
+        patch.setattr(process_executor._Worker, "receive", receive_late)
+        list(results)
 
 
 def test_processes_ignore_ctrl_c_because_this_one_ends_them(processes):
@@ -117,7 +134,7 @@ def test_a_run_that_is_stopped_with_two_models_under_way_is_resumed_exactly(proc
     with monkeypatch.context() as patch:
         StopAfterSaving(patch, saves=2)
         for start in (lambda: run_cross_validation(stopped, executor=processes), resume_there):
-            with pytest.raises(KeyboardInterrupt, match="--resume"):
+            with pytest.raises(KeyboardInterrupt, match=r"--resume .* --executor processes"):
                 start()
     resume_there()
     assert hash_results(stopped) == hash_results(whole)

@@ -335,6 +335,7 @@ def _train_and_score(
     allow_inexact: bool = False,
 ) -> CVResult:
     """Train the folds that are not finished, and finalize the run."""
+    run.executor_flags = executor.flags
     environment = record_environment(run, config, dataset, fold_of_row, allow_inexact, executor)
     precision = environment["fingerprint"]["precision"]
     restore_checkpoint(run, config, dataset, environment["run"])

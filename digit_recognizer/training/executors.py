@@ -10,10 +10,11 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from digit_recognizer.config import flag
 from digit_recognizer.errors import InputError
 
 Task = TypeVar("Task")
@@ -54,12 +55,19 @@ class ExecutorConfig:
             name = "--task-gpus" if self.ray_address is None else "--ray-address"
             raise InputError("machines.needs_ray", column=name)
 
+    def list_flags(self) -> tuple[str, ...]:
+        """The flags that differ from their defaults."""
+        named = {field.name: getattr(self, field.name) for field in fields(ExecutorConfig)}
+        return tuple(part for name, value in named.items() if value for part in (flag(name), str(value)))
+
 
 class Executor:
     """Runs tasks one after the other, in this process; `open_executor` may give one that runs them elsewhere."""
 
     is_local = True
     """Whether tasks run in this process, so that they can call what is here."""
+    flags: tuple[str, ...] = ()
+    """What a command must be given to have this executor again; empty if it is the default."""
 
     def choose(self, models: int, images: int) -> contextlib.AbstractContextManager["Executor"]:
         """The executor for a run of so many models, trained on so many images in all epochs: this one."""
@@ -146,10 +154,12 @@ def open_executor(config: ExecutorConfig) -> Iterator[Executor]:
         # loaded by name, so that nobody who runs here must have Ray, or read its module
         ray_executor = importlib.import_module("digit_recognizer.training.ray_executor")
         with ray_executor.open_ray(config.ray_address, config.task_cpus or 1, config.task_gpus) as executor:
+            executor.flags = config.list_flags()
             yield executor
         return
     if config.executor == "processes":
         with _open_processes(config.task_cpus or 1) as processes:
+            processes.flags = config.list_flags()
             yield processes
         return
     if config.executor is None and config.task_cpus is None:
@@ -159,7 +169,9 @@ def open_executor(config: ExecutorConfig) -> Iterator[Executor]:
         if "keras" in sys.modules:
             raise InputError("machines.keras_is_imported")
         bind_cores(list_cores(config.task_cpus)[: config.task_cpus])
-    yield Executor()
+    local = Executor()
+    local.flags = config.list_flags()
+    yield local
 
 
 def map_in_order(

@@ -125,6 +125,7 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # the process that started it prints what is to be seen
                 stderr=subprocess.DEVNULL,
+                env={name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},  # Keras warns
             )
         theirs.close()  # so that the end of the process is the end of the connection
 
@@ -155,7 +156,8 @@ class _Worker:
     def _lost_if_dead(self) -> Iterator[None]:
         try:
             yield
-        except (EOFError, ConnectionError) as error:
+        except (EOFError, OSError) as error:  # OSError too: of a message that is cut off
+            self.process.kill()
             code, cpus = self.process.wait(), len(self.cores)
             raise LostError("machines.process_lost", received=code, cpus=cpus) from error
 
@@ -182,8 +184,16 @@ def run_tasks(number: int) -> None:
             return
         except Exception as error:  # whatever it is, it is raised where the task was given
             error.add_note(traceback.format_exc())
-            answer = ("error", error)
+            answer = ("error", error if _can_be_sent(error) else RuntimeError(traceback.format_exc()))
         connection.send(answer)
+
+
+def _can_be_sent(error: Exception) -> bool:
+    """Whether an exception arrives as it is: some classes cannot be made anew from their message."""
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:  # whatever a foreign class raises
+        return False
 
 
 def find_memory() -> int:

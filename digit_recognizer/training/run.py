@@ -106,6 +106,7 @@ class Run:
         needs_call: whether only the same call can resume it, because its tables or its model are in no file.
         is_new: whether its folder was made for it.
         submission: the file named for it; None if none was.
+        executor_flags: that name its executor on the command line.
         state: what is finished so far, as the checkpoint holds it; set before anything is trained.
 
     Example:
@@ -119,6 +120,7 @@ class Run:
         self.path, self.subcommand, self.command, self.lock = path, subcommand, command, lock
         self.is_call = self.needs_call = self.is_new = False
         self.submission: Path | None = None
+        self.executor_flags: tuple[str, ...] = ()
         self.started, self.earlier_seconds = time.perf_counter(), 0.0
         log = path / LOG
         self._log_text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
@@ -231,7 +233,7 @@ class Run:
         """What to type in order to resume the run."""
         if self.needs_call:
             return f"the same call of cross_validate with run_dir={str(self.path)!r}"
-        return format_resume_command(self.path, self.subcommand, self.submission)
+        return format_resume_command(self.path, self.subcommand, self.submission, self.executor_flags)
 
     def save_checkpoint(self) -> None:
         """Write the checkpoint: what is finished, and the training of the folds under way."""
@@ -274,9 +276,12 @@ class _DefectLog(logging.Handler):
             self.run.append_log(self.format(record))
 
 
-def format_resume_command(path: Path, subcommand: str, submission: Path | None = None) -> str:
-    """What to type in order to resume a run of cv or train, with the submission that was named for it."""
-    return format_command(subcommand, "--resume", path, *(["--submission", submission] if submission else []))
+def format_resume_command(
+    path: Path, subcommand: str, submission: Path | None = None, executor_flags: tuple[str, ...] = ()
+) -> str:
+    """What to type in order to resume a run of cv or train, with the submission and executor that were named for it."""
+    place = ["--submission", submission] if submission else []
+    return format_command(subcommand, "--resume", path, *place, *executor_flags)
 
 
 def format_next_command(path: Path) -> str:
