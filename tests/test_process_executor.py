@@ -109,6 +109,7 @@ def test_processes_ignore_ctrl_c_because_this_one_ends_them(processes):
     assert run_task(processes, eval, {}, send) == [None, None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.compiled  # as the workers compile
 def test_a_run_in_processes_equals_a_local_one_to_the_byte(like_here, tiny_dir):
     here, there = (configure(tiny_dir, name, RECIPE) for name in ("here", "there"))
@@ -173,6 +174,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.slow
 def test_no_process_outlives_the_one_that_started_it(tmp_path):
     script = tmp_path / "orphan.py"
     script.write_text(ORPHAN)

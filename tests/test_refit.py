@@ -84,7 +84,7 @@ def test_a_refit_that_was_deleted_is_named_and_the_folds_models_still_open(refit
 
 
 def test_a_refit_sees_every_row(counted):
-    assert counted[1] == [2, 2] * 2 + [3, 3] * 2  # batches of 20 of the 30 rows outside a fold, and of all 60
+    assert counted[1] == ([2, 2] + [3, 3]) * 2  # batches of 20 of the 30 rows outside a fold, and of all 60
 
 
 def test_what_the_accuracy_is_of_is_told_with_the_result_and_the_submission(refitted):

@@ -179,7 +179,7 @@ def test_a_single_split_is_resumed_with_its_curve(tiny_dir, monkeypatch):
         StopAfterSaving(patch)
         run_cross_validation(stopped, single_split=True)
     own = json.loads((stopped.run_dir / "environment.json").read_text())["run"]
-    assert load_checkpoint(stopped.run_dir, own)[0].training.epoch == 1
+    assert load_checkpoint(stopped.run_dir, own)[0].trainings[0].epoch == 1
     assert train.main(["--resume", str(stopped.run_dir)]) == 0
     assert hash_results(stopped) == hash_results(whole)
     assert read_history(stopped) == read_history(whole) and "val_loss" in read_history(stopped)[0]
