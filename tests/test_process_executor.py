@@ -78,6 +78,8 @@ def test_an_error_of_a_task_is_raised_here_and_the_executor_stays_usable(process
     with pytest.raises(ZeroDivisionError) as raised:
         run_task(processes, eval, {}, "1 / 0")
     assert "Traceback" in raised.value.__notes__[0]
+    with pytest.raises(EOFError):  # one of its own, and not the end of the connection
+        run_task(processes, eval, {}, "(_ for _ in ()).throw(EOFError())")
     with pytest.raises(RuntimeError, match="lambda"):  # it holds what cannot be sent
         run_task(processes, eval, {}, "(_ for _ in ()).throw(ValueError(lambda: 'lambda'))")
     assert run_task(processes, pow, 3, 2) == 8
@@ -190,23 +192,39 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path):
 def test_only_long_work_of_several_models_goes_to_processes_by_default(monkeypatch):
     monkeypatch.setattr(executors, "ALLOWED_CORES", [0, 1])
     default, opened = DefaultExecutor(), []
-    monkeypatch.setattr(executors, "_open_processes", lambda cpus: opened.append(cpus))
+    two = ProcessExecutor(cpus=1)
+    monkeypatch.setattr(two, "count_slots", lambda: 2)
+    monkeypatch.setattr(executors, "_open_processes", lambda cpus: opened.append(cpus) or two)
     for models, images in ((1, 10**9), (9, executors.LONG_WORK - 1)):
         with default.choose(models, images) as chosen:
             assert chosen is default and chosen.is_local
     assert opened == []
-    default.choose(2, executors.LONG_WORK)
-    assert opened == [1]
-    monkeypatch.setattr(executors, "ALLOWED_CORES", [0])
-    default.choose(2, executors.LONG_WORK)
-    assert opened == [1]
+    assert default.choose(2, executors.LONG_WORK) is two and opened == [1]
+    monkeypatch.setattr(two, "count_slots", lambda: 1)  # there is memory for one model
+    with default.choose(2, executors.LONG_WORK) as chosen:
+        assert chosen is default
+    for cores in ([0], []):  # none are known where processes cannot be bound
+        monkeypatch.setattr(executors, "ALLOWED_CORES", cores)
+        with default.choose(2, executors.LONG_WORK) as chosen:
+            assert chosen is default
+    assert opened == [1, 1]
+
+
+class Here(Executor, nullcontext):
+    """Seems to have room for two tasks, and runs them in this process."""
+
+    def __enter__(self):
+        return self
+
+    def count_slots(self):
+        return 2
 
 
 def test_python_does_as_the_command_but_stays_here_with_callbacks(monkeypatch, tiny_dir):
     monkeypatch.setattr(executors, "ALLOWED_CORES", [0, 1])
     monkeypatch.setattr(executors, "LONG_WORK", 1)
     opened, settings = [], {"folds": 2, "epochs": 1, "precision": "float32"}
-    monkeypatch.setattr(executors, "_open_processes", lambda cpus: opened.append(cpus) or nullcontext(Executor()))
+    monkeypatch.setattr(executors, "_open_processes", lambda cpus: opened.append(cpus) or Here())
     cross_validate("dense", tiny_dir / "train.csv", run_dir=tiny_dir.parent / "one", **settings)
     assert opened == [1]
     callback = keras.callbacks.Callback()
@@ -222,7 +240,7 @@ def test_an_executor_that_was_named_stays(monkeypatch):
 
 def test_little_memory_allows_fewer_tasks_at_once(monkeypatch):
     monkeypatch.setattr(executors, "ALLOWED_CORES", [0, 1, 2, 3])
-    for gib, slots in ((16, 4), (4, 2), (1, 1)):
+    for gib, slots in ((16, 4), (6, 3), (4, 1), (1, 1)):
         monkeypatch.setattr(process_executor, "find_memory", lambda gib=gib: gib << 30)
         assert ProcessExecutor(cpus=1).count_slots() == slots
 

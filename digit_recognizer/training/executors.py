@@ -12,10 +12,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from digit_recognizer.config import flag
 from digit_recognizer.errors import InputError
+
+if TYPE_CHECKING:
+    from digit_recognizer.training.process_executor import ProcessExecutor
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -109,9 +112,10 @@ class DefaultExecutor(Executor):
 
         on_processor = all(device.startswith("cpu") for device in keras.distribution.list_devices())
         is_measured = keras.config.backend() == "tensorflow" and on_processor  # others were not tried
-        if models == 1 or images < LONG_WORK or not is_measured or len(ALLOWED_CORES) == 1:
+        if models == 1 or images < LONG_WORK or not is_measured or len(ALLOWED_CORES) < 2:
             return contextlib.nullcontext(self)
-        return _open_processes(1)
+        processes = _open_processes(1)
+        return processes if processes.count_slots() > 1 else contextlib.nullcontext(self)  # memory for one model only
 
 
 _reporter: list[Callable[[Any], None]] = []
@@ -128,11 +132,10 @@ def report(content: Any) -> None:
         reporter(content)
 
 
-def _open_processes(cpus: int) -> contextlib.AbstractContextManager[Executor]:
+def _open_processes(cpus: int) -> "ProcessExecutor":
     # loaded by name, since Kaggle kernels do not carry it
-    opened: contextlib.AbstractContextManager[Executor] = importlib.import_module(
-        "digit_recognizer.training.process_executor"
-    ).ProcessExecutor(cpus)
+    module = importlib.import_module("digit_recognizer.training.process_executor")
+    opened: ProcessExecutor = module.ProcessExecutor(cpus)
     return opened
 
 

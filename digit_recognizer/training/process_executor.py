@@ -1,8 +1,7 @@
 """Tasks side by side on this machine, each in a process of its own with cores of its own.
 
-A model of a few hundred thousand weights keeps one core busy, but hardly two: its steps are short, and threads wait for
-each other (docs/speed.md has figures). So two models on a core each are trained sooner than one after the other on
-both. And a task has the same number of threads on every machine, so results do not depend on how many cores there are.
+Two models on a core each are trained sooner than one after the other on both (docs/speed.md has figures). And a task
+has the same number of threads on every machine, so results do not depend on how many cores there are.
 """
 
 import contextlib
@@ -23,7 +22,7 @@ from digit_recognizer.errors import LostError
 from digit_recognizer.training import executors
 from digit_recognizer.training.executors import Executor, list_cores
 
-BYTES_PER_TASK = 3 << 29  # 1.5 GiB: training the champion on 42,000 rows takes at most 1.2, libraries included
+BYTES_PER_PROCESS = 3 << 29  # 1.5 GiB: training the champion on 42,000 rows takes at most 1.2, libraries included
 WAIT_SECONDS = 1.0
 
 
@@ -48,9 +47,8 @@ class ProcessExecutor(Executor):
 
     def __init__(self, cpus: int) -> None:
         list_cores(cpus)
-        self.cpus = cpus
         cores = executors.ALLOWED_CORES
-        slots = max(1, min(len(cores) // cpus, find_memory() // BYTES_PER_TASK))
+        slots = max(1, min(len(cores) // cpus, find_memory() // BYTES_PER_PROCESS - 1))  # this process takes one share
         self.free_cores = [cores[slot * cpus : (slot + 1) * cpus] for slot in range(slots)]
         self.idle: list[_Worker] = []
         self.busy: list[_Worker] = []
@@ -132,9 +130,7 @@ class _Worker:
     def start(self, function: Callable[[Any, Any], Any], task: Any, shared: bytes | None) -> None:
         """Begin a task; `shared` None stands for that of the task before."""
         with self._lost_if_dead():
-            if shared is not None:
-                self.connection.send_bytes(b"shared" + shared)
-            self.connection.send_bytes(pickle.dumps((function, task)))
+            self.connection.send((function, task, shared))
 
     def receive(self) -> tuple[str, Any]:
         """The next message: report, result or error, and its content.
@@ -169,19 +165,18 @@ def run_tasks(number: int) -> None:
         number: the file descriptor of its end of the connection.
     """
     connection = Connection(number)
-    import_keras()
     executors.set_reporter(lambda content: connection.send(("report", content)))
     shared: Any = None
     while True:
         try:
-            message = connection.recv_bytes()
-            if message.startswith(b"shared"):
-                shared = pickle.loads(message[len(b"shared") :])
-                message = connection.recv_bytes()
-            function, task = pickle.loads(message)
-            answer = ("result", function(shared, task))
-        except (EOFError, ConnectionError):
+            function, task, content = connection.recv()
+        except EOFError:
             return
+        try:
+            import_keras()
+            if content is not None:
+                shared = pickle.loads(content)
+            answer = ("result", function(shared, task))
         except Exception as error:  # whatever it is, it is raised where the task was given
             error.add_note(traceback.format_exc())
             answer = ("error", error if _can_be_sent(error) else RuntimeError(traceback.format_exc()))
