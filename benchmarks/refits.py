@@ -6,6 +6,11 @@ Half of train.csv stands for the training set, the other half for the test set; 
 runs on a half. Each of its nine models predicts every version of each image of the other half. So all rows are
 predicted by models that never saw them, and every way to average models and versions is compared on equal rows by the
 exact McNemar test. The runs are kept in --folder, and read again if they are there.
+
+    python benchmarks/refits.py --input-dir input --folder runs/scratch --refit-epochs 0
+    python benchmarks/refits.py --input-dir input --folder runs/refits --against runs/scratch
+
+compares the submitted probabilities of two such folders, by errors and by log loss.
 """
 
 import argparse
@@ -44,6 +49,8 @@ def main() -> None:
     parser.add_argument("--input-dir", type=Path, default=Path("input"))
     parser.add_argument("--folder", type=Path, default=Path("runs/refits"))
     parser.add_argument("--refit-preprocess", nargs="+", default=["none", "deskew"])
+    parser.add_argument("--refit-epochs", type=int, help="as of cv; default: the recipe's")
+    parser.add_argument("--against", type=Path, help="another such folder, to compare with")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     train = load_train(chosen.input_dir / "train.csv")
@@ -63,6 +70,22 @@ def main() -> None:
     temperatures = ", ".join(f"{temperature:.3f}" for _, temperature, _ in parts)
     error = compute_calibration_error(calibrated, labels)
     print(f"calibration error of {REFITS} refits with the temperatures of the folds ({temperatures}): {error:.5f}")
+    if chosen.against is not None:
+        compare_folders(chosen.folder, chosen.against, labels)
+
+
+def compare_folders(folder: Path, other: Path, labels: np.ndarray) -> None:
+    """Print errors and log loss of the submitted probabilities of both, and whether they differ by more than chance."""
+    right, losses = [], []
+    for path in (folder, other):
+        submitted = np.concatenate([np.load(path / f"half{half}" / "test_probabilities.npy") for half in (0, 1)])
+        losses.append(-np.log(np.maximum(submitted[np.arange(len(labels)), labels], 1e-12)))
+        right.append(submitted.argmax(axis=1) == labels)
+        print(f"{path}: {(~right[-1]).sum()} errors, log loss {losses[-1].mean():.5f}")
+    found, differences = compare_predictions(*right), losses[0] - losses[1]
+    error = differences.std() / np.sqrt(len(labels))
+    print(f"only one right: {found.only_one} and {found.only_other}, p = {found.p_value:.3g}")
+    print(f"log loss higher by {differences.mean():.5f}, standard error {error:.5f}")
 
 
 def predict_other_half(chosen: argparse.Namespace, train: TrainTable, is_test: np.ndarray, half: int) -> tuple:
@@ -73,6 +96,7 @@ def predict_other_half(chosen: argparse.Namespace, train: TrainTable, is_test: n
 
     images, labels = pixels_to_images(train.pixels), train.labels
     is_training, is_test = is_test, ~is_test
+    continued = {} if chosen.refit_epochs is None else {"refit_epochs": chosen.refit_epochs}
     result = dr.cross_validate(
         chosen.model,
         (images[is_training], labels[is_training]),
@@ -81,6 +105,7 @@ def predict_other_half(chosen: argparse.Namespace, train: TrainTable, is_test: n
         seed=chosen.seed + half,
         refit=REFITS,
         refit_preprocess=tuple(chosen.refit_preprocess),
+        **continued,
     )
     predicted, seconds = [], np.zeros(11)
     for trained in (load_fold_models(result.run_dir), load_submitted_models(result.run_dir)):

@@ -52,6 +52,7 @@ RUN_GROUPS = {  # title -> fields, in the help of cv and train
         "epochs",
         "folds",
         "refit",
+        "refit_epochs",
         "seed",
         "input_dir",
         "run_dir",

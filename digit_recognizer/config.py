@@ -33,6 +33,7 @@ LOWER_BOUNDS: dict[str, int] = {
     "limit_train": 0,
     "limit_test": 0,
     "refit": 0,
+    "refit_epochs": 0,
 }
 UPPER_BOUNDS: dict[str, int] = {  # far above any use; a folder from elsewhere may hold any number
     "folds": 1000,
@@ -43,10 +44,15 @@ UPPER_BOUNDS: dict[str, int] = {  # far above any use; a folder from elsewhere m
     "unfreeze_epochs": 100_000,
     "cached_augmentations": 1000,
     "refit": 1000,
+    "refit_epochs": 100_000,
 }
 
 # the config.json of an older run lacks them: it used their defaults
-SINCE_0_3 = ("refit", "refit_preprocess", "small_share")
+SINCE_0_3 = ("refit", "refit_epochs", "refit_preprocess", "small_share")
+
+# the peak of a refit's learning rate, if it continues a trained model, as a share of --learning-rate: of 1, 1/2 and 1/4
+# the log loss was lowest with 1/2, and errors were 149, 146 and 150 (docs/what-was-tried.md)
+CONTINUED_RATE = 0.5
 
 FUNCTION = "function:"  # before the name of a model that a Python function builds
 
@@ -86,6 +92,9 @@ class RunConfig:
     """Passes over the training set; the last epoch's model counts, unless early stopping is on."""
     refit: int = 0
     """After the folds, fit N more models on all rows; the submission is then their average (0: that of the folds')."""
+    refit_epochs: int = 0
+    """A refit continues the model of a fold for N epochs, at half the learning rate (0: it is trained from
+    scratch for --epochs, as it always is with early stopping, plateau or --unfreeze)."""
     seed: int = 0
     """All randomness derives from it: folds, initial weights, order of rows, augmentation, dropout."""
     split_seed: int | None = None
@@ -221,6 +230,27 @@ class RunConfig:
         if fold < self.folds or not self.refit_preprocess:
             return self.preprocess
         return self.refit_preprocess[(fold - self.folds) % len(self.refit_preprocess)]
+
+    @property
+    def continues_folds(self) -> bool:
+        """Whether refits continue the models of folds; not where rows that those were trained on would stop them."""
+        return self.refit_epochs > 0 and not self.needs_validation and self.unfreeze is None
+
+    def configure_fold(self, fold: int) -> "RunConfig":
+        """How a fold's model is trained; refits are numbered after the folds.
+
+        Example:
+            >>> RunConfig(folds=5, epochs=12, refit=2, refit_epochs=4).configure_fold(6).epochs
+            4
+        """
+        if fold < self.folds or not self.continues_folds:
+            return self
+        rate = CONTINUED_RATE * self.learning_rate
+        return self.replace(epochs=self.refit_epochs, learning_rate=rate, small_share=0.0)
+
+    def count_epochs(self, fold: int) -> int:
+        """How many epochs a fold's model is trained, unless early stopping ends it."""
+        return self.configure_fold(fold).epochs + (self.unfreeze_epochs if self.unfreeze else 0)
 
     @property
     def refits(self) -> range:

@@ -14,7 +14,8 @@ from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, load_train, pixels_to_images
 from digit_recognizer.evaluation.calibration import apply_temperature
 from digit_recognizer.reporting.run_report import load_examined_run, load_history
-from digit_recognizer.training.cross_validation import resume, run_cross_validation
+from digit_recognizer.training.cross_validation import CVSetup, resume, run_cross_validation
+from digit_recognizer.training.executors import Executor
 from digit_recognizer.training.weights import load_fold_models, load_submitted_models
 
 REFITS = {"refit": 2, "refit_preprocess": ("none", "deskew")}
@@ -25,12 +26,12 @@ def data(tmp_path_factory):
     return write_tiny_data(tmp_path_factory.mktemp("refit") / "tiny")
 
 
-def run(data, path, callbacks=(), **settings):
+def run(data, path, callbacks=(), executor=None, **settings):
     config = RunConfig(
         model="dense", model_args=("layers=1", "units=16"), learning_rate=0.01, epochs=2, folds=2, batch_size=20,
         precision="float32", input_dir=data, run_dir=path, submission=path.with_suffix(".csv"), **settings,
     )  # fmt: skip
-    return run_cross_validation(config, callbacks=callbacks)
+    return run_cross_validation(config, callbacks=callbacks, executor=executor)
 
 
 class Count(keras.callbacks.Callback):
@@ -87,6 +88,64 @@ def test_a_refit_sees_every_row(counted):
     assert counted[1] == ([2, 2] + [3, 3]) * 2  # batches of 20 of the 30 rows outside a fold, and of all 60
 
 
+@pytest.fixture(scope="module")
+def continued(data, tmp_path_factory):
+    return run(data, tmp_path_factory.mktemp("continued") / "run", refit_epochs=1, **REFITS)
+
+
+def test_a_refit_continues_the_model_of_a_fold(refitted, continued):
+    assert continued.history.groupby("fold")["epoch"].max().to_dict() == {0: 2, 1: 2, 2: 1, 3: 1}
+    assert np.array_equal(continued.oof_probabilities, refitted.oof_probabilities)
+    assert not np.array_equal(continued.test_probabilities, refitted.test_probabilities)
+
+    def load(result, name):
+        return keras.saving.load_model(result.run_dir / "models" / f"{name}.keras").weights[0].numpy()
+
+    for number in (0, 1):
+        start, fresh = load(continued, f"fold{number}"), load(refitted, f"refit{number}")
+        changes = np.abs(load(continued, f"refit{number}") - start)
+        assert 0 < changes.max() < np.abs(fresh - start).max() / 4
+
+
+@pytest.mark.parametrize("settings", [{"patience": 3}, {"schedule": "plateau"}, {"unfreeze": "block5"}])
+def test_with_validation_rows_or_a_backbone_to_tune_a_refit_begins_from_scratch(settings):
+    config = RunConfig(refit=1, refit_epochs=1, epochs=2, **settings)
+    assert config.configure_fold(5) == config
+    assert CVSetup(config, {}, np.zeros(5), np.arange(5), False, {}).find_continued(5) is None
+
+
+def test_a_refit_waits_for_the_model_that_it_continues(data, continued, tmp_path):
+    taken = []
+
+    class Greedy(Executor):
+        """Takes every task that can start before it runs one."""
+
+        def map_as_completed(self, function, tasks, shared, on_report=None):
+            tasks, waiting, done = iter(tasks), [], 0
+            while True:
+                while (task := next(tasks, None)) is not None:
+                    waiting.append(task)
+                    taken.append((getattr(task, "fold", None), done))
+                if not waiting:
+                    return
+                yield done, function(shared, waiting.pop(0))
+                done += 1
+
+    result = run(data, tmp_path / "run", executor=Greedy(), refit_epochs=1, **REFITS)
+    assert taken[-4:] == [(0, 0), (1, 0), (2, 1), (3, 2)]  # the number of a model, and how many were finished
+    assert np.array_equal(result.test_probabilities, continued.test_probabilities)
+
+
+def test_a_refit_whose_model_was_damaged_is_refused_with_its_file(data, tmp_path):
+    class Damage(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if logs["fold"] == 1:
+                (tmp_path / "run" / "models" / "fold0.safetensors").write_bytes(b"no weights")
+
+    with expect_error("models.weights_damaged", path=tmp_path / "run" / "models" / "fold0.safetensors"):
+        run(data, tmp_path / "run", [Damage()], refit_epochs=1, **REFITS)
+
+
 def test_what_the_accuracy_is_of_is_told_with_the_result_and_the_submission(refitted):
     assert json.loads((refitted.run_dir / "metrics.json").read_text())["refit"] == refitted.refit == 2
     assert "2 models fitted on all rows" in str(refitted)
@@ -99,15 +158,18 @@ def test_learning_curves_are_those_of_the_folds(data, refitted):
     assert sorted(set(refitted.history["fold"])) == [0, 1, 2, 3]
 
 
-def test_a_run_interrupted_in_its_second_refit_ends_with_the_same_bytes(data, refitted, tmp_path):
+@pytest.mark.parametrize(("whole", "settings"), [("refitted", {}), ("continued", {"refit_epochs": 1})])
+def test_a_run_interrupted_in_its_second_refit_ends_with_the_same_bytes(data, whole, settings, request, tmp_path):
+    whole = request.getfixturevalue(whole)
+
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             if logs["fold"] == 3:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(data, tmp_path / "run", [Interrupt()], **REFITS)
+        run(data, tmp_path / "run", [Interrupt()], **settings, **REFITS)
     resumed = resume(tmp_path / "run", "cv")
-    assert np.array_equal(resumed.test_probabilities, refitted.test_probabilities)
+    assert np.array_equal(resumed.test_probabilities, whole.test_probabilities)
     for file in ("refit0.safetensors", "refit1.safetensors", "fold1.safetensors"):
-        assert (resumed.run_dir / "models" / file).read_bytes() == (refitted.run_dir / "models" / file).read_bytes()
+        assert (resumed.run_dir / "models" / file).read_bytes() == (whole.run_dir / "models" / file).read_bytes()

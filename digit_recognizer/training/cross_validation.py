@@ -4,8 +4,8 @@ The file reads from top to bottom. `cross_validate` is the call from Python: it 
 settings and tables. `run_cross_validation`, which the commands call too, loads and splits the data and makes the run
 folder. `_train_and_score` trains the folds that are not finished: `train_fold` trains a model without one fold and
 predicts that fold, here, in another process or on another machine. With `refit`, more models are then fitted on all
-rows, as if they were folds that hold nothing out. `_finalize` scores, writes the submission and, last of all,
-metrics.json. `resume` brings an interrupted run onto the same path.
+rows, as if they were folds that hold nothing out; they may continue the folds' models. `_finalize` scores, writes the
+submission and, last of all, metrics.json. `resume` brings an interrupted run onto the same path.
 
 An interrupted run is resumed from its last finished epoch and ends byte for byte as if it had not been interrupted:
 what it needs is in its checkpoint (`digit_recognizer.training.checkpoint`), and everything else follows from its
@@ -113,7 +113,7 @@ from digit_recognizer.training.run import (
     read_result,
 )
 from digit_recognizer.training.trainer import TrainingSession, train_model
-from digit_recognizer.training.weights import export_keras, pack_weights
+from digit_recognizer.training.weights import export_keras, pack_weights, read_weights
 
 # 4 bytes; weight, Adam's two moments, best weight; two checkpoints that are kept, and the one being written
 BYTES_PER_PARAMETER = 4 * 4 * 3
@@ -278,8 +278,8 @@ def choose_executor(
     # a user's model is known in this process alone, and a backbone's features take all cores at once
     if is_user_model(config.model) or hasattr(load_model_module(config.model), "split_backbone"):
         return contextlib.nullcontext(executor)
-    models = (1 if subcommand == "train" else config.folds) + config.refit
-    return executor.choose(models, images=models * config.epochs * len(dataset.labels))
+    models = [*range(1 if subcommand == "train" else config.folds), *config.refits]
+    return executor.choose(len(models), images=sum(map(config.count_epochs, models)) * len(dataset.labels))
 
 
 def check_trainable(config: RunConfig, executor: Executor) -> None:
@@ -424,13 +424,21 @@ class CVSetup:
 
     @property
     def training_order(self) -> list[int]:
-        """The fold numbers of all models in the order of their training: folds and refits take turns.
+        """The fold numbers of all models in the order of their training.
 
-        So two models side by side end together: a refit sees all rows, a fold four of five, and there are usually
-        five folds and four refits.
+        Refits that continue the folds' models come after them. Otherwise both take turns, so that two models side by
+        side end together: a refit sees all rows, a fold four of five, and there are usually five folds and four refits.
         """
+        if self.config.continues_folds:
+            return [*self.held_out_folds, *self.config.refits]
         turns = itertools.zip_longest(self.held_out_folds, self.config.refits)
         return [fold for turn in turns for fold in turn if fold is not None]
+
+    def find_continued(self, fold: int) -> int | None:
+        """The fold whose model this one continues: refits take the folds in turn; None begins from scratch."""
+        if fold not in self.config.refits or not self.config.continues_folds:
+            return None
+        return self.held_out_folds[(fold - self.config.folds) % len(self.held_out_folds)]
 
     @property
     def submitted_models(self) -> Sequence[int]:
@@ -472,34 +480,42 @@ def train_folds(
     """Train the folds that are not finished, each from where an interrupted session left it, and keep their results.
 
     Raises:
-        InputError: if training diverges, or a machine differs in a field that must match.
+        InputError: if training diverges, a machine differs in a field that must match, or the model that a refit
+            continues is missing or damaged.
     """
     config, state = setup.config, run.state
-    epochs_per_fold = config.epochs + (config.unfreeze_epochs if config.unfreeze else 0)
     unfinished = setup.training_order[state.finished_folds :]
-    sessions = [TrainingSession(fold=fold, resume_from=state.trainings.get(fold)) for fold in unfinished]
     resumed_epochs = sum(training.epoch for training in state.trainings.values())
+    epochs_left = sum(map(config.count_epochs, unfinished)) - resumed_epochs
 
     def keep(fold: int, training: TrainingState) -> None:
         state.trainings[fold] = training
         run.save_checkpoint()
 
-    with Progress(run.log, epochs_per_fold * len(unfinished) - resumed_epochs, config.folds) as progress:
-        progress.set_params({"epochs": epochs_per_fold})
+    with Progress(run.log, epochs_left, config.folds) as progress:
         watching = [progress, trackers, *callbacks]
 
         def hear(number: int, training: TrainingState) -> None:  # of an epoch in another process
             fold = unfinished[number]
             known = state.count_epochs(fold)
             keep(fold, training)
+            progress.set_params({"epochs": config.count_epochs(fold)})
             replay(training.history[known:], watching)
 
+        def prepare_sessions() -> Iterator[TrainingSession | None]:
+            for fold in unfinished:
+                weights = None
+                if (continued := setup.find_continued(fold)) is not None:
+                    while continued in setup.training_order[state.finished_folds :]:
+                        yield None  # its model is still in training
+                    weights = read_weights(find_weights(run.path, continued, config))
+                session = TrainingSession(fold=fold, resume_from=state.trainings.get(fold), initial_weights=weights)
+                if executor.is_local:
+                    session = replace(session, callbacks=watching, save=functools.partial(keep, fold))
+                yield session
+
         train = train_fold if executor.is_local else train_fold_remotely
-        if executor.is_local:
-            sessions = [
-                replace(session, callbacks=watching, save=functools.partial(keep, session.fold)) for session in sessions
-            ]
-        # a generator: a fold is trained when it is asked for
+        sessions = prepare_sessions()  # a generator, and so are the results: a fold is trained when it is asked for
         results = map_in_order(executor, train, sessions, setup, hear)
         for fold, result in zip(unfinished, results, strict=True):
             unlogged = []
@@ -513,7 +529,7 @@ def train_folds(
             if fold in setup.held_out_folds:
                 correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
                 line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum():,} of {len(correct):,} rows wrong)"
-            skipped = epochs_per_fold - len(result.history)
+            skipped = config.count_epochs(fold) - len(result.history)
             progress.end_fold(f"{format_fold(fold, config.folds)}  {line}", skipped, len(unlogged))
 
 
@@ -521,17 +537,17 @@ def train_folds(
 
 
 def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
-    """Train a fresh model on the rows outside a fold; predict the held-out rows and the test rows.
+    """Train a model on the rows outside a fold; predict the held-out rows and the test rows.
 
     Args:
         setup: what the folds share.
-        session: the fold, its callbacks, and the state from which it is resumed. Refits are numbered after the folds:
-            no row is in such a fold, so that all rows are training rows and none is held out.
+        session: the fold, its callbacks, the weights to begin with, and the state from which it is resumed. Refits are
+            numbered after the folds: no row is in such a fold, so that all rows are training rows and none is held out.
 
     Raises:
         DivergedError: if predictions are not finite.
     """
-    fold, config = session.fold, setup.config
+    fold, config = session.fold, setup.config.configure_fold(session.fold)
     inputs = setup.inputs[config.choose_preprocessing(fold)]
     images = inputs.train[0]  # the first version is unaugmented
     targets = np.eye(CLASSES, dtype=np.float32)[setup.labels]

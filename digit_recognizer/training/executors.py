@@ -83,7 +83,7 @@ class Executor:
     def map_as_completed(
         self,
         function: Callable[[Shared, Task], Result],
-        tasks: Iterable[Task],
+        tasks: Iterable[Task | None],
         shared: Shared,
         on_report: Callable[[int, Any], None] | None = None,
     ) -> Iterator[tuple[int, Result]]:
@@ -91,7 +91,8 @@ class Executor:
 
         Args:
             function: at the top level of a module of this package, or of another that every machine has.
-            tasks: small; taken only when one can start, so that later ones may follow from earlier results.
+            tasks: small; taken only when one can start, so that later ones may follow from earlier results. None says
+                that no other can start before one more result is there.
             shared: sent to each machine once.
             on_report: called with the task's number and what it reports, where tasks run in other processes of this
                 machine.
@@ -99,7 +100,7 @@ class Executor:
         Raises:
             InputError: that a task raised. Any other exception of a task is raised as well. Both end the other tasks.
         """
-        for number, task in enumerate(tasks):
+        for number, task in enumerate(task for task in tasks if task is not None):
             yield number, function(shared, task)
 
 
@@ -180,7 +181,7 @@ def open_executor(config: ExecutorConfig) -> Iterator[Executor]:
 def map_in_order(
     executor: Executor,
     function: Callable[[Shared, Task], Result],
-    tasks: Iterable[Task],
+    tasks: Iterable[Task | None],
     shared: Shared,
     on_report: Callable[[int, Any], None] | None = None,
 ) -> Iterator[Result]:

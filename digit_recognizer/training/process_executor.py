@@ -5,6 +5,7 @@ has the same number of threads on every machine, so results do not depend on how
 """
 
 import contextlib
+import itertools
 import os
 import pickle
 import signal
@@ -73,12 +74,13 @@ class ProcessExecutor(Executor):
     ) -> Iterator[tuple[int, Any]]:
         """See `Executor`; `on_report` is called here, with what running tasks `report`."""
         content = pickle.dumps(shared)
-        waiting, running = enumerate(tasks), dict[Connection, tuple[_Worker, int]]()
+        waiting, numbers = iter(tasks), itertools.count()
+        running = dict[Connection, tuple[_Worker, int]]()
         have_shared: set[_Worker] = set()
         try:
             while True:
-                while (self.idle or self.free_cores) and (following := next(waiting, None)):
-                    number, task = following
+                while (self.idle or self.free_cores) and (task := next(waiting, None)) is not None:
+                    number = next(numbers)
                     worker = self.idle.pop() if self.idle else _Worker(self.free_cores.pop(0))
                     self.busy.append(worker)
                     running[worker.connection] = (worker, number)

@@ -6,6 +6,7 @@ another; that costs time and changes no result.
 """
 
 import contextlib
+import itertools
 import logging
 import os
 import pickle
@@ -127,14 +128,13 @@ class RayExecutor(Executor):
         mlflow = [name for name in os.environ if name.startswith("MLFLOW_") and name != "MLFLOW_RUN_ID"]
         variables = {name: os.environ.get(name) for name in (*FORWARDED_VARIABLES, *mlflow)} | list_switches()
         common = [ray.put(shared)]  # in a list: Ray would unpack it, and so import Keras, before cores are claimed
-        waiting = enumerate(tasks)
+        waiting, numbers = iter(tasks), itertools.count()
         running: dict[Any, int] = {}
         try:
             while True:
-                while len(running) < self.count_slots() + SPARE_TASKS and (following := next(waiting, None)):
-                    number, task = following
+                while len(running) < self.count_slots() + SPARE_TASKS and (task := next(waiting, None)) is not None:
                     content = pickle.dumps((function, task))
-                    running[remote.remote(content, common, self.cpus, variables)] = number
+                    running[remote.remote(content, common, self.cpus, variables)] = next(numbers)
                 if not running:
                     return
                 finished, _ = ray.wait(list(running), timeout=WAIT_SECONDS)

@@ -56,12 +56,14 @@ class TrainingSession:
         resume_from: the state that an interrupted session saved last; None starts from scratch.
         save: called with the state after every epoch; None saves nothing.
         fold: the fold that is held out; it is named in the logs, and seeds derive from it.
+        initial_weights: to begin with, in the order of `model.weights`; None takes random ones.
     """
 
     callbacks: Sequence[keras.callbacks.Callback] = ()
     resume_from: TrainingState | None = None
     save: Callable[[TrainingState], None] | None = None
     fold: int = 0
+    initial_weights: Sequence[np.ndarray] | None = None
 
 
 class Trainer:
@@ -183,15 +185,15 @@ def train_model(
     holdout: Holdout | None = None,
     session: TrainingSession = TrainingSession(),
 ) -> tuple[Trainer, keras.Model]:
-    """Build a fresh model and train it on some rows, in all phases of the configuration.
+    """Build a model and train it on some rows, in all phases of the configuration.
 
     Args:
-        config: of the run.
+        config: of this model.
         inputs: of all rows.
         targets: float32 one-hot labels (n, classes) of all training rows.
         rows: int (m,), the rows to train on; see `make_batches` for what becomes of them.
         holdout: held-out rows, evaluated after every epoch; None evaluates none.
-        session: callbacks, and how to resume; seeds derive from its fold.
+        session: callbacks, where training begins, and how to resume; seeds derive from its fold.
 
     Returns:
         The trainer, and the whole model, which takes images. `trainer.model` takes `inputs`: it is the same model or,
@@ -201,6 +203,8 @@ def train_model(
     # no keras.backend.clear_session(): it would also forget the precision policy
     keras.utils.set_random_seed(batches.seed)
     model = build_fresh_model(config, targets.shape[1])  # fresh: a reused model has already seen these rows
+    if session.initial_weights is not None:
+        model.set_weights(session.initial_weights)
     trainer = Trainer(select_trainable_model(config, model, inputs), config, session)
     trainer.fit(
         batches, epochs=config.epochs, learning_rate=config.learning_rate, validation=validation, holdout=holdout
