@@ -154,6 +154,7 @@ class Environment(TypedDict, total=False):
     commit: Required[Line | None]
     platform: str
     fingerprint: Required[Fingerprint]
+    executor: list[Line]
     resumed_with_differences: Required[list[str]]
 
 

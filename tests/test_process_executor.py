@@ -14,6 +14,7 @@ import pytest
 from conftest import expect_error
 from resuming import RECIPES, StopAfterSaving, configure, hash_results
 
+from digit_recognizer import runs
 from digit_recognizer.config import RunConfig
 from digit_recognizer.errors import LostError
 from digit_recognizer.io import hash_file
@@ -139,6 +140,7 @@ def test_a_run_that_is_stopped_with_two_models_under_way_is_resumed_exactly(proc
         for start in (lambda: run_cross_validation(stopped, executor=processes), resume_there):
             with pytest.raises(KeyboardInterrupt, match=r"--resume .* --executor processes"):
                 start()
+            assert runs(stopped.run_dir.parent)["resume"].dropna().item().endswith("stopped --executor processes")
     resume_there()
     assert hash_results(stopped) == hash_results(whole)
 

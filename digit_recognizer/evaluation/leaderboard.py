@@ -8,8 +8,9 @@ from digit_recognizer.config import name_model
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, evaluate
 from digit_recognizer.io import is_claimed
-from digit_recognizer.records import CONFIG, METRICS, TransferSummary, read_record
+from digit_recognizer.records import CONFIG, METRICS, Environment, TransferSummary, read_record
 from digit_recognizer.training.run import (
+    ENVIRONMENT,
     find_labels,
     format_resume_command,
     load_config,
@@ -126,9 +127,10 @@ def _read_run(path: Path) -> dict[str, Any]:
         return {**row, "note": f"repeat its call of cross_validate with run_dir={str(path)!r}"}
     try:
         load_run_config(path, subcommand)
+        started = read_record(path / ENVIRONMENT, Environment) if (path / ENVIRONMENT).exists() else {}
     except InputError as error:  # of another version: that it can be resumed must not be promised
         return {**row, "note": str(error)}
-    return {**row, "resume": format_resume_command(path, subcommand)}
+    return {**row, "resume": format_resume_command(path, subcommand, executor_flags=tuple(started.get("executor", ())))}
 
 
 def _read_score(path: Path) -> dict[str, Any]:

@@ -225,7 +225,8 @@ def record_environment(
         executor: of the run; the environment is that of the process that trains its models.
 
     Returns:
-        The content of environment.json: run, digit_recognizer, commit, platform, fingerprint, resumed_with_differences.
+        The content of environment.json: run, digit_recognizer, commit, platform, fingerprint, executor (its flags),
+        resumed_with_differences.
 
     Raises:
         UnusableRunError: for a difference that is not accepted, or that would have models evaluated on rows that they
@@ -261,6 +262,7 @@ def record_environment(
         "commit": find_commit() if recorded is None else recorded["commit"],
         "platform": platform.platform(),
         "fingerprint": fingerprint,
+        "executor": list(executor.flags),
         "resumed_with_differences": inexact,
     }
     run.write_array("folds", fold_of_row)

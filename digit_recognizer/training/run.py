@@ -2,7 +2,7 @@
 
 runs/<time>-<model>/
     config.json               every field of the configuration, and the command
-    environment.json          versions, machine, commit, precision: the fingerprint that resuming compares
+    environment.json          versions, machine, commit, precision: what resuming compares; flags of the executor
     folds.npy                 int16 (n,): the fold in which each row was held out; -1 for never (`train`)
     labels.npy                int8 (n,): the labels of the rows, by which the probabilities are scored when read again
     history.csv               one line per fold and epoch: fold, epoch, loss, accuracy, val_loss, …, lr, seconds
