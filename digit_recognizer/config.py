@@ -34,6 +34,7 @@ LOWER_BOUNDS: dict[str, int] = {
     "limit_test": 0,
     "refit": 0,
     "refit_epochs": 0,
+    "small_epochs": 0,
 }
 UPPER_BOUNDS: dict[str, int] = {  # far above any use; a folder from elsewhere may hold any number
     "folds": 1000,
@@ -45,10 +46,11 @@ UPPER_BOUNDS: dict[str, int] = {  # far above any use; a folder from elsewhere m
     "cached_augmentations": 1000,
     "refit": 1000,
     "refit_epochs": 100_000,
+    "small_epochs": 100_000,
 }
 
 # the config.json of an older run lacks them: it used their defaults
-SINCE_0_3 = ("refit", "refit_epochs", "refit_preprocess", "small_share")
+SINCE_0_3 = ("refit", "refit_epochs", "refit_preprocess", "small_epochs")
 
 # the peak of a refit's learning rate, if it continues a trained model, as a share of --learning-rate: of 1, 1/2 and 1/4
 # the log loss was lowest with 1/2, and errors were 149, 146 and 150 (docs/what-was-tried.md)
@@ -112,10 +114,9 @@ class RunConfig:
     schedule: Schedule = "one-cycle"
     """How the learning rate changes: constant; step (halved five times); cosine (falls); one-cycle (rises, then falls);
     plateau (lowered when the validation loss stops falling)."""
-    small_share: float = 0.0
-    """Share of the epochs, from the first on, in which images are shrunk from 28 px to 20. Such an epoch takes half the
-    time, but errors grow by a few per cent. For models that take any size. Nothing is shrunk with early stopping or
-    plateau."""
+    small_epochs: int = 0
+    """The first N epochs see images shrunk from 28 px to 20, in half the time; with half of all epochs, errors grow by
+    a few per cent. For models that take any size."""
     preprocess: Preprocess = "none"
     """Applied once to every image, test images too: models that see other images make other errors (for ensembles)."""
     refit_preprocess: tuple[Preprocess, ...] = ()
@@ -182,9 +183,11 @@ class RunConfig:
         for name in ("learning_rate", "unfreeze_learning_rate", "validation_fraction"):
             if not 0 < getattr(self, name) < 1:
                 self._refuse("config.not_between_0_and_1", name)
-        for name in ("weight_decay", "label_smoothing", "small_share"):
+        for name in ("weight_decay", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 self._refuse("config.not_from_0_to_below_1", name)
+        if self.small_epochs and self.needs_validation:
+            self._refuse("config.small_epochs_with_validation", "small_epochs")
         if self.batch_size % self.devices:
             self._refuse("config.batch_per_device", "batch_size", devices=self.devices)
         if self.devices > 1 and self.synthetic_ratio:
@@ -246,7 +249,7 @@ class RunConfig:
         if fold < self.folds or not self.continues_folds:
             return self
         rate = CONTINUED_RATE * self.learning_rate
-        return self.replace(epochs=self.refit_epochs, learning_rate=rate, small_share=0.0)
+        return self.replace(epochs=self.refit_epochs, learning_rate=rate, small_epochs=0)
 
     def count_epochs(self, fold: int) -> int:
         """How many epochs a fold's model is trained, unless early stopping ends it."""
@@ -261,16 +264,6 @@ class RunConfig:
     def all_preprocessing(self) -> list[Preprocess]:
         """Each preprocessing that a model of the run takes, once."""
         return list(dict.fromkeys(self.choose_preprocessing(fold) for fold in range(self.folds + self.refit)))
-
-    @property
-    def small_epochs(self) -> int:
-        """How many epochs, the first ones, see small images; all see whole ones where validation compares epochs.
-
-        Example:
-            >>> RunConfig(epochs=12, small_share=0.75).small_epochs
-            9
-        """
-        return 0 if self.needs_validation else int(self.small_share * self.epochs)
 
     @property
     def needs_validation(self) -> bool:

@@ -14,7 +14,7 @@ RECIPES = {
     },
     "muon, weight decay, label smoothing, test-time augmentation, small images": {
         "model": "champion", **load_preset("champion"), "epochs": 2, "batch_size": 20, "precision": "bfloat16",
-        "small_share": 0.5,
+        "small_epochs": 1,
     },
     "fine-tuning": {
         "model": "vgg16", "weights": "none", "augmentation": "none", "epochs": 1, "unfreeze": "block5",

@@ -45,6 +45,8 @@ def test_configuration_is_frozen():
         ("patience", -1),
         ("unfreeze_epochs", 0),
         ("limit_test", -1),
+        ("refit_epochs", -1),
+        ("small_epochs", -1),
         ("seed", 2**32),
         ("split_seed", -1),
         ("split_seed", 2**32),
@@ -55,6 +57,12 @@ def test_a_value_that_no_run_can_have_is_refused_by_its_flag(field, value):
         RunConfig(**{field: value})
     error = caught.value
     assert error.code.startswith("config.") and error.column == flag(field) and str(error.received) == str(value)
+
+
+@pytest.mark.parametrize("settings", [{"patience": 2}, {"schedule": "plateau"}])
+def test_epochs_that_validation_compares_see_images_of_one_size(settings):
+    with expect_error("config.small_epochs_with_validation", column="--small-epochs"):
+        RunConfig(small_epochs=1, **settings)
 
 
 def test_a_configuration_comes_back_from_json():

@@ -215,7 +215,7 @@ def test_a_model_of_any_size_shares_its_layers():
     assert [id(weight) for weight in flexible.weights] == [id(weight) for weight in model.weights]
     too_deep = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Conv2D(4, 24), *layers[1:]])
     for one in (make_model()(), too_deep):
-        with expect_error("training.needs_any_size", column="--small-share"):
+        with expect_error("training.needs_any_size", column="--small-epochs"):
             take_any_size(RunConfig(), one)
 
 
@@ -224,5 +224,5 @@ def test_a_model_of_any_size_shares_its_layers():
     [("needs_any_size", {"model": "baseline"}), ("needs_images", {"model": "vgg16", "weights": "none"})],
 )
 def test_small_images_are_refused_before_the_data_is_read(code, settings):
-    with expect_error(f"training.{code}", column="--small-share"):
-        check_model_flags(RunConfig(small_share=0.5, **settings))
+    with expect_error(f"training.{code}", column="--small-epochs"):
+        check_model_flags(RunConfig(small_epochs=1, **settings))

@@ -244,7 +244,7 @@ def take_any_size(config: RunConfig, model: keras.Model) -> keras.Model:
         share_layers(SMALL_PX)
         return share_layers(None)
     except (ValueError, TypeError) as error:
-        raise InputError("training.needs_any_size", column=flag("small_share"), model=config.model_name) from error
+        raise InputError("training.needs_any_size", column=flag("small_epochs"), model=config.model_name) from error
 
 
 def check_model_flags(config: RunConfig, classes: int = CLASSES) -> None:
@@ -341,7 +341,7 @@ def check_flag_combinations(config: RunConfig) -> None:
     if config.unfreeze is not None and config.unfreeze not in module.BLOCKS:
         raise InputError("training.unfreeze", received=config.unfreeze, blocks=", ".join(module.BLOCKS))
     # a backbone has made features of the images as they are
-    for name in ("tta", "preprocess", "refit_preprocess", "synthetic_ratio", "small_share"):
+    for name in ("tta", "preprocess", "refit_preprocess", "synthetic_ratio", "small_epochs"):
         if (value := getattr(config, name)) != getattr(RunConfig, name):
             raise InputError("training.needs_images", column=flag(name), received=value, model=config.model_name)
     if (config.augmentation == "none") != (config.cached_augmentations == 1):
