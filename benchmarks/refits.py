@@ -10,7 +10,8 @@ exact McNemar test. The runs are kept in --folder, and read again if they are th
     python benchmarks/refits.py --input-dir input --folder runs/scratch --refit-epochs 0
     python benchmarks/refits.py --input-dir input --folder runs/refits --against runs/scratch
 
-compares the submitted probabilities of two such folders, by errors and by log loss.
+compares the submitted probabilities of two such folders, by errors and by log loss, each with the temperature that
+suits it best on these rows.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import numpy as np
 import digit_recognizer as dr
 from digit_recognizer.data.dataset import TrainTable, load_train, pixels_to_images
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
-from digit_recognizer.evaluation.calibration import apply_temperature, compute_calibration_error
+from digit_recognizer.evaluation.calibration import apply_temperature, compute_calibration_error, find_temperature
 from digit_recognizer.evaluation.metrics import compare_predictions
 
 FOLDS, REFITS = 5, 4
@@ -79,7 +80,8 @@ def compare_folders(folder: Path, other: Path, labels: np.ndarray) -> None:
     right, losses = [], []
     for path in (folder, other):
         submitted = np.concatenate([np.load(path / f"half{half}" / "test_probabilities.npy") for half in (0, 1)])
-        losses.append(-np.log(np.maximum(submitted[np.arange(len(labels)), labels], 1e-12)))
+        calibrated = apply_temperature(submitted, find_temperature(submitted, labels))
+        losses.append(-np.log(np.maximum(calibrated[np.arange(len(labels)), labels], 1e-12)))
         right.append(submitted.argmax(axis=1) == labels)
         print(f"{path}: {(~right[-1]).sum()} errors, log loss {losses[-1].mean():.5f}")
     found, differences = compare_predictions(*right), losses[0] - losses[1]

@@ -95,8 +95,8 @@ class RunConfig:
     refit: int = 0
     """After the folds, fit N more models on all rows; the submission is then their average (0: that of the folds')."""
     refit_epochs: int = 0
-    """A refit continues the model of a fold for N epochs, at half the learning rate (0: it is trained from
-    scratch for --epochs, as it always is with early stopping, plateau or --unfreeze)."""
+    """Each refit continues the model of a fold, the next one in turn, for N epochs at half the learning rate. 0: from
+    scratch, for --epochs, as always with early stopping, plateau or --unfreeze."""
     seed: int = 0
     """All randomness derives from it: folds, initial weights, order of rows, augmentation, dropout."""
     split_seed: int | None = None
@@ -236,7 +236,7 @@ class RunConfig:
 
     @property
     def continues_folds(self) -> bool:
-        """Whether refits continue the models of folds; not where rows that those were trained on would stop them."""
+        """Whether refits continue the models of folds: not with a validation set, since a fold has seen its rows."""
         return self.refit_epochs > 0 and not self.needs_validation and self.unfreeze is None
 
     def configure_fold(self, fold: int) -> "RunConfig":

@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> None:
         "cv",
         arguments,
         "Cross-validate: train a fresh model per fold, score every row with the model that was not trained on it, and "
-        "write a submission from the average of the models.",
+        "write a submission from the average of the fold models, or of those of --refit.",
     )
     from digit_recognizer.training.run import format_next_command
 

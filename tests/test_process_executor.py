@@ -16,7 +16,7 @@ from resuming import RECIPES, StopAfterSaving, configure, hash_results
 
 from digit_recognizer import runs
 from digit_recognizer.config import RunConfig
-from digit_recognizer.errors import LostError
+from digit_recognizer.errors import LostError, UnusableRunError
 from digit_recognizer.io import hash_file
 from digit_recognizer.sweeps.sweeping import SweepConfig, sweep
 from digit_recognizer.training import executors, process_executor
@@ -141,6 +141,10 @@ def test_a_run_that_is_stopped_with_two_models_under_way_is_resumed_exactly(proc
             with pytest.raises(KeyboardInterrupt, match=r"--resume .* --executor processes"):
                 start()
             assert runs(stopped.run_dir.parent)["resume"].dropna().item().endswith("stopped --executor processes")
+    if count_threads() > 1:  # on one core both executors have a thread
+        with pytest.raises(UnusableRunError) as refused:
+            resume(stopped.run_dir, "cv")
+        assert refused.value.details["differences"].startswith("--executor processes then; threads: 1 then")
     resume_there()
     assert hash_results(stopped) == hash_results(whole)
 

@@ -16,7 +16,7 @@ from digit_recognizer.evaluation.calibration import apply_temperature
 from digit_recognizer.reporting.run_report import load_examined_run, load_history
 from digit_recognizer.training.cross_validation import CVSetup, resume, run_cross_validation
 from digit_recognizer.training.executors import Executor
-from digit_recognizer.training.weights import load_fold_models, load_submitted_models
+from digit_recognizer.training.weights import load_fold_models, load_submitted_models, pack_weights
 
 REFITS = {"refit": 2, "refit_preprocess": ("none", "deskew")}
 
@@ -136,14 +136,24 @@ def test_a_refit_waits_for_the_model_that_it_continues(data, continued, tmp_path
     assert np.array_equal(result.test_probabilities, continued.test_probabilities)
 
 
-def test_a_refit_whose_model_was_damaged_is_refused_with_its_file(data, tmp_path):
-    class Damage(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            if logs["fold"] == 1:
-                (tmp_path / "run" / "models" / "fold0.safetensors").write_bytes(b"no weights")
+@pytest.mark.parametrize(
+    "code", ["models.weights_damaged", "models.weights_of_another_model", "run.fold_model_missing"]
+)
+def test_a_refit_is_not_trained_where_the_model_that_it_continues_is_lost(data, code, tmp_path):
+    path = tmp_path / "run" / "models" / "fold0.safetensors"
 
-    with expect_error("models.weights_damaged", path=tmp_path / "run" / "models" / "fold0.safetensors"):
-        run(data, tmp_path / "run", [Damage()], refit_epochs=1, **REFITS)
+    class Lose(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if logs["fold"] == 1 and epoch == 0:
+                path.unlink()
+                if code.endswith("damaged"):
+                    path.write_bytes(b"no weights")
+                elif code.endswith("another_model"):
+                    other = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+                    path.write_bytes(pack_weights(other))
+
+    with expect_error(code, path=path):
+        run(data, tmp_path / "run", [Lose()], refit_epochs=1, **REFITS)
 
 
 def test_what_the_accuracy_is_of_is_told_with_the_result_and_the_submission(refitted):

@@ -113,7 +113,7 @@ from digit_recognizer.training.run import (
     read_result,
 )
 from digit_recognizer.training.trainer import TrainingSession, train_model
-from digit_recognizer.training.weights import export_keras, pack_weights, read_weights
+from digit_recognizer.training.weights import export_keras, load_weights, pack_weights
 
 # 4 bytes; weight, Adam's two moments, best weight; two checkpoints that are kept, and the one being written
 BYTES_PER_PARAMETER = 4 * 4 * 3
@@ -504,12 +504,12 @@ def train_folds(
 
         def prepare_sessions() -> Iterator[TrainingSession | None]:
             for fold in unfinished:
-                weights = None
-                if (continued := setup.find_continued(fold)) is not None:
+                session = TrainingSession(fold=fold, resume_from=state.trainings.get(fold))
+                if session.resume_from is None and (continued := setup.find_continued(fold)) is not None:
+                    # a fold counts as finished below, before its executor asks for the next session
                     while continued in setup.training_order[state.finished_folds :]:
-                        yield None  # its model is still in training
-                    weights = read_weights(find_weights(run.path, continued, config))
-                session = TrainingSession(fold=fold, resume_from=state.trainings.get(fold), initial_weights=weights)
+                        yield None
+                    session = replace(session, initial_weights=read_weights(run, setup, continued))
                 if executor.is_local:
                     session = replace(session, callbacks=watching, save=functools.partial(keep, fold))
                 yield session
@@ -519,7 +519,7 @@ def train_folds(
         results = map_in_order(executor, train, sessions, setup, hear)
         for fold, result in zip(unfinished, results, strict=True):
             unlogged = []
-            if not executor.is_local:  # a machine of a cluster tells nothing before its fold is finished
+            if not executor.is_local:  # what was not reported: a cluster says nothing before a fold is finished
                 unlogged = result.history[state.count_epochs(fold) :]
                 trackers.log_epochs(unlogged)
                 replay(unlogged, callbacks)
@@ -603,6 +603,21 @@ def save_fold(run: Run, setup: CVSetup, fold: int, result: FoldResult) -> None:
     run.write_history(sorted(state.history, key=lambda row: int(row["fold"])))
     state.finished_folds += 1
     run.save_checkpoint()
+
+
+def read_weights(run: Run, setup: CVSetup, fold: int) -> list[np.ndarray]:
+    """The weights of a fold that is finished, in the order of `model.weights`.
+
+    Raises:
+        InputError: if the file is missing, damaged or of another model.
+    """
+    path = find_weights(run.path, fold, setup.config)
+    if not path.is_file():
+        raise InputError("run.fold_model_missing", path=path)
+    model = build_fresh_model(setup.config, CLASSES)
+    load_weights(model, path)
+    weights: list[np.ndarray] = model.get_weights()
+    return weights
 
 
 def replay(history: Sequence[dict[str, Any]], callbacks: Sequence[keras.callbacks.Callback]) -> None:

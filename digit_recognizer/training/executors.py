@@ -35,7 +35,7 @@ class ExecutorConfig:
     """Where the work is done, one task per fold. Results depend on the threads of a task, not on the machine."""
 
     executor: Literal["local", "processes", "ray"] | None = None
-    """local: one task after the other, in this process. processes: side by side, as many as there are cores. ray: on a
+    """local: one model after the other, in this process. processes: side by side, as many as there are cores. ray: on a
     Ray cluster (default: processes for a long cv on a processor under Linux, else local)."""
     ray_address: str | None = None
     """The cluster, as host:port, or auto for the one that this machine is part of (default: a new one, here)."""

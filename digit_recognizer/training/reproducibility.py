@@ -247,6 +247,8 @@ def record_environment(
         if differences := compare_fingerprints(then, fingerprint):
             other_data = any(then.get(name) != fingerprint[name] for name in ESSENTIAL)
             if other_data or not allow_inexact:
+                if (used := recorded.get("executor", [])) != list(executor.flags):
+                    differences.insert(0, f"{' '.join(used) or 'no --executor'} then")
                 code = "run.other_data" if other_data else "run.other_environment"
                 raise UnusableRunError(code, path=run.path, differences=join_differences(differences))
         inexact = [*recorded["resumed_with_differences"], *differences]

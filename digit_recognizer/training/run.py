@@ -650,7 +650,9 @@ def format_result(result: CVResult) -> str:
         ("submission", str(result.submission_path or f"none, because {reason}")),
     ]
     if result.refit:
-        rows.append(("predicted by", f"{result.refit} models fitted on all rows; the accuracy is of the folds' models"))
+        models = "model" if result.refit == 1 else "models"
+        held_out = "the model that held rows out" if result.single_split else "the folds' models"
+        rows.append(("predicted by", f"{result.refit} {models} fitted on all rows; the accuracy is of {held_out}"))
     if result.ineligible:
         rows.append(("INELIGIBLE", result.ineligible))
     return "\n" + "\n".join(f"  {name:<28}{value}" for name, value in rows)

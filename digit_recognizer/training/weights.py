@@ -31,7 +31,6 @@ from digit_recognizer.training.hardware import precision_policy
 from digit_recognizer.training.run import METRICS, find_weights, load_metrics, load_run_config
 from digit_recognizer.training.trainer import predict_probabilities
 
-MAX_WEIGHTS_BYTES = 1 << 32  # of a model whose size is not known
 HEADER_BYTES_PER_ARRAY = 512  # name, dtype, shape and place of an array in the header; ours take about 100
 
 
@@ -73,16 +72,6 @@ def load_arrays(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
     if checksum != _hash_arrays(arrays):
         raise InputError("models.weights_damaged", path=path, reason="its checksum is wrong")
     return arrays
-
-
-def read_weights(path: Path) -> list[np.ndarray]:
-    """The weights that `pack_weights` has put into a file of this process' own run, in the order of `model.weights`.
-
-    Raises:
-        InputError: if the file is missing, not a regular file or damaged.
-    """
-    arrays = load_arrays(path, MAX_WEIGHTS_BYTES)
-    return [arrays[name] for name in sorted(arrays)]
 
 
 def load_weights(model: keras.Model, path: Path) -> None:

@@ -689,7 +689,8 @@ def _predict_table(table: Path, run: Path | None, output: Path | None) -> None:
         run=str(run),
     )
     write_submission(output, probabilities.argmax(axis=1), len(images), provenance)
-    print_line(f"{output}: {len(images)} labels by the mean of {len(trained.models)} models of {run}")
+    models = "one model" if len(trained.models) == 1 else f"the mean of {len(trained.models)} models"
+    print_line(f"{output}: {len(images)} labels by {models} of {run}")
     if provenance.ineligible:
         print_line(f"INELIGIBLE FOR THE COMPETITION: {provenance.ineligible}")
 
