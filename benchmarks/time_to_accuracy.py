@@ -5,12 +5,12 @@
 All are trained on the same four fifths of train.csv and evaluated on the other 8,398 rows, fold 0 of seed 0, which no
 recipe was chosen on. How the champion's epochs were chosen elsewhere is in docs/speed.md. A schedule reaches a
 target if its LAST epoch reaches it in the mean of all seeds: the first crossing of a noisy curve is luck. The champion
-has a schedule of its own for each target. The rivals' learning rates do not depend on the length of training, so each
-of their epochs ends a schedule, and the shortest that reaches the target is taken; one that never gets there has a
-lower bound. Contenders take turns. Importing, building and tracing are timed separately. Results are kept in --folder
-and not computed again by the same code on the same data, so the benchmark may be interrupted between two contenders.
-The whole champion, in 12 epochs, is compared with each rival's last epoch row by row: exact McNemar, seed by seed, and
-for being right in most seeds.
+has a schedule of its own for each target; of "8:4" epochs the first 4 see small images. The rivals' learning rates do
+not depend on the length of training, so each of their epochs ends a schedule, and the shortest that reaches the target
+is taken; one that never gets there has a lower bound. Contenders take turns. Importing, building and tracing are timed
+separately. Results are kept in --folder and not computed again by the same code on the same data, so the benchmark may
+be interrupted between two contenders. The last of the champion's schedules is compared with each rival's last epoch row
+by row: exact McNemar, seed by seed, and for being right in most seeds.
 """
 
 import argparse
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from digit_recognizer.data.dataset import Dataset
 
 TARGETS = (0.990, 0.994, 0.995, 0.996)
-CHAMPION_EPOCHS = (1, 2, 4, 8, 12)  # doubled from the first that fold 1 asks for, to the whole recipe
+CHAMPION_EPOCHS = ("1", "2", "4", "8", "12")  # doubled from the first that fold 1 asks for, to the whole recipe
 DIGIT_NETS_EPOCHS, DEOTTE_EPOCHS = 30, 45
 
 
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=["champion", "digit-nets", "Deotte"], help="contenders' first words"
     )
-    parser.add_argument("--champion-epochs", type=int, nargs="+", default=CHAMPION_EPOCHS)
+    parser.add_argument("--champion-epochs", nargs="+", default=CHAMPION_EPOCHS, help="such as 8, or 8:4")
     parser.add_argument(
         "--fold", type=int, choices=range(5), default=0, help="the fold evaluated; any but 0 for choosing epochs"
     )
@@ -83,7 +83,7 @@ def main() -> None:
     from digit_recognizer.training.reproducibility import take_fingerprint
 
     precision = choose_precision("auto")  # timed once, so that all runs have the same
-    contenders = build_contenders(chosen.input_dir, sorted(set(chosen.champion_epochs)), precision)
+    contenders = build_contenders(chosen.input_dir, chosen.champion_epochs, precision)
     dataset = load_dataset(contenders[0].config)
     contenders = [one for one in contenders if one.name.split()[0] in chosen.only]
     code = hash_file(Path(__file__))
@@ -103,8 +103,8 @@ def main() -> None:
         print(format_comparison(champions[-1], fits[champions[-1]], rival, fits[rival]))
 
 
-def build_contenders(input_dir: Path, champion_epochs: Sequence[int], precision: Any) -> list[Contender]:
-    """Champion, once for each target, and the two rivals."""
+def build_contenders(input_dir: Path, schedules: Sequence[str], precision: Any) -> list[Contender]:
+    """Champion, once for each schedule ("8" epochs, or "8:4", of which 4 are small), and the two rivals."""
     from digit_recognizer.data.augmentation import POLICIES, build_augment
     from digit_recognizer.models import build_model
     from digit_recognizer.training.inputs import build_fresh_model
@@ -112,12 +112,13 @@ def build_contenders(input_dir: Path, champion_epochs: Sequence[int], precision:
     champion = RunConfig(model="champion", input_dir=input_dir, precision=precision, **load_preset("champion"))
     contenders = [
         Contender(
-            f"champion in {epochs}",
-            champion.replace(epochs=epochs),
+            f"champion in {schedule}",
+            champion.replace(epochs=int(epochs), small_epochs=int(small or 0)),
             lambda: build_fresh_model(champion),
             build_augment(POLICIES[champion.augmentation]),
         )
-        for epochs in champion_epochs
+        for schedule in dict.fromkeys(schedules)
+        for epochs, _, small in [schedule.partition(":")]
     ]
     digit_nets = RunConfig(
         input_dir=input_dir,
@@ -172,6 +173,7 @@ def fit(contender: Contender, dataset: "Dataset", seed: int, fold: int) -> dict[
     from digit_recognizer.data.splits import assign_folds
     from digit_recognizer.training.batches import TrainingBatches, to_tf_data
     from digit_recognizer.training.hardware import precision_policy
+    from digit_recognizer.training.inputs import take_any_size
     from digit_recognizer.training.reproducibility import derive_seed
     from digit_recognizer.training.trainer import compile_model, predict_probabilities
 
@@ -181,11 +183,19 @@ def fit(contender: Contender, dataset: "Dataset", seed: int, fold: int) -> dict[
     keras.utils.set_random_seed(seed)
     with precision_policy(config.precision):
         model = contender.build()
+        if config.small_epochs:
+            model = take_any_size(config, model)
         batches = TrainingBatches(
-            dataset.images[None], targets, np.flatnonzero(~held_out), config.batch_size, seed, contender.augment
+            dataset.images[None],
+            targets,
+            np.flatnonzero(~held_out),
+            config.batch_size,
+            seed,
+            contender.augment,
+            config.small_epochs,
         )
         compile_model(model, len(batches), config, epochs=config.epochs, learning_rate=config.learning_rate)
-        tracing = trace(model, batches)
+        tracing = sum(trace(model, batches, epoch) for epoch in {0, config.small_epochs})
         accuracies, seconds = [], []
         every_epoch_counts = config.schedule == "constant"
         for epoch in range(config.epochs):
@@ -212,8 +222,8 @@ def fit(contender: Contender, dataset: "Dataset", seed: int, fold: int) -> dict[
     }
 
 
-def trace(model: "keras.Model", batches: Any) -> float:
-    """Seconds of tracing and compiling the training step; the model is as new afterwards."""
+def trace(model: "keras.Model", batches: Any, epoch: int) -> float:
+    """Seconds of tracing and compiling the training step of an epoch; the model is as new afterwards."""
     import keras
 
     from digit_recognizer.training.batches import to_tf_data
@@ -221,6 +231,7 @@ def trace(model: "keras.Model", batches: Any) -> float:
     model.optimizer.build(model.trainable_variables)
     variables = [*model.variables, *model.optimizer.variables]
     before = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    batches.start_epoch(epoch)
     started = time.perf_counter()
     model.fit(to_tf_data(batches), shuffle=False, verbose=0, steps_per_epoch=8)
     tracing = time.perf_counter() - started
