@@ -1,88 +1,233 @@
-"""The submission of a rival by its own recipe: Deotte's fifteen models, each fitted on all rows of train.csv.
+"""The submission of a rival by its own recipe, each model fitted on all rows of train.csv.
 
-    python benchmarks/rivals.py --input-dir input --submission submissions/rivals/deotte-15.csv
+    python -m benchmarks.rivals deotte --input-dir input
+    python -m benchmarks.rivals doucet --input-dir input
 
-Model and recipe are those of benchmarks/time_to_accuracy.py: 45 epochs each. He averages probabilities; so does this.
-What each model predicts is kept in --folder, so that the benchmark may be stopped and begun again: only the model that
-was being trained is lost. Several may work at once, each on models of its own (--first, --step), if one of them is
-started afterwards to average them all.
+deotte: the mean of fifteen models of 45 epochs (C. Deotte, "25 Million Images! [0.99757] MNIST", Kaggle 2018). doucet:
+one model of 11 epochs (T. Doucet, github.com/ttdoucet/mnist). Both have our normalization and number format, which are
+faster. What a model predicts is kept in --folder, and after each epoch the model itself: the benchmark may be stopped
+and begun again. Several may work at once, each on models of its own (--first, --step), if one of them is started
+afterwards to average them all.
 """
 
 import argparse
 import os
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.time_to_accuracy import Contender, build_contenders
+from benchmarks.time_to_accuracy import DEOTTE_EPOCHS, DEOTTE_JITTER, build_deotte, find_deotte_rate
 from digit_recognizer.backend import import_keras
 from digit_recognizer.competition.submissions import Provenance, check_new_submission_path, write_submission
+from digit_recognizer.config import RunConfig
+from digit_recognizer.data.augmentation import Augment
 from digit_recognizer.io import hash_file, write_atomically
 
-MODELS = 15
+if TYPE_CHECKING:
+    import keras
+
+CROP_PX = 25
+LARGEST_ANGLE_DEG = 10.0
+GRID_NODES = 5  # of a grid of 4 x 4 cells
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A model and recipe.
+
+    Attributes:
+        models: how many are averaged.
+        batch_size: images in a step.
+        epochs: of each model.
+        build: the model, from uint8 images / 255 to probabilities.
+        augment: applied to each training batch.
+        find_rate: the learning rate of a step, by the epochs until then, such as 2.5.
+        beta_2: of Adam.
+        prepare: applied to the test images.
+    """
+
+    models: int
+    batch_size: int
+    epochs: int
+    build: "Callable[[], keras.Model]"
+    augment: Augment
+    find_rate: Callable[[float], float]
+    beta_2: float = 0.999
+    prepare: Callable[[np.ndarray], np.ndarray] = lambda images: images
+
+
+def build_doucet() -> "keras.Model":
+    """T. Doucet's model: residual blocks of 128, 128, 256 and 512 filters, each on normalized inputs."""
+    import keras
+    from keras import layers
+
+    from digit_recognizer.models._blocks import FusedBatchNormalization
+
+    def normalize(tensor: Any) -> Any:
+        return FusedBatchNormalization(momentum=0.9, epsilon=1e-5)(tensor)
+
+    def convolve(tensor: Any, filters: int, side: int = 3) -> Any:
+        return layers.Conv2D(filters, side, padding="same", activation="relu")(tensor)
+
+    def add_residual(tensor: Any) -> Any:
+        tensor = normalize(tensor)
+        return layers.Add()([tensor, convolve(tensor, tensor.shape[-1])])
+
+    def pool(tensor: Any) -> Any:
+        return layers.MaxPooling2D(padding="same")(tensor)
+
+    inputs = keras.Input((28, 28, 1))
+    # each image has mean 0 and variance 1
+    outputs = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, epsilon=1e-6, dtype="float32")(
+        inputs
+    )
+    outputs = add_residual(pool(add_residual(convolve(outputs, 128, 5))))
+    outputs = add_residual(pool(convolve(normalize(outputs), 256)))
+    outputs = add_residual(pool(convolve(normalize(outputs), 512)))
+    outputs = layers.GlobalAveragePooling2D()(normalize(outputs))
+    return keras.Model(inputs, layers.Dense(10, activation="softmax", dtype="float32")(outputs))
+
+
+def crop_and_distort(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """T. Doucet's augmentation: a random crop of 25 px, made 28 px wide, bent by a grid, and turned.
+
+    The inner nodes of the grid move by up to 1 px. A turned image is enlarged until none of its corners is empty, as in
+    his library.
+    """
+    count, side_px = len(images), images.shape[1]
+    angles = np.deg2rad(rng.uniform(-LARGEST_ANGLE_DEG, LARGEST_ANGLE_DEG, count))
+    corners = rng.integers(0, side_px - CROP_PX, (count, 2), endpoint=True)
+    nodes = np.zeros((count, GRID_NODES, GRID_NODES, 2), np.float32)
+    nodes[:, 1:-1, 1:-1] = rng.integers(-1, 1, (count, GRID_NODES - 2, GRID_NODES - 2, 2), endpoint=True)
+    return _sample(images, angles, corners.astype(np.float64), nodes)
+
+
+def crop_centre(images: np.ndarray) -> np.ndarray:
+    """Test images uint8 (n, 28, 28, 1) as he has them: the inner 25 px, made 28 px wide."""
+    count, side_px = len(images), images.shape[1]
+    corners = np.full((count, 2), (side_px - CROP_PX) / 2)
+    nodes = np.zeros((count, GRID_NODES, GRID_NODES, 2), np.float32)
+    return _sample(images[..., 0], np.zeros(count), corners, nodes)[..., None]
+
+
+def _sample(images: np.ndarray, angles: np.ndarray, corners: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Turn by angles in radians, bend by a grid of displacements in px (x, y), and enlarge crops from their corners."""
+    import cv2
+
+    side_px = images.shape[1]
+    centre, step = (side_px - 1) / 2, CROP_PX / side_px
+    y, x = (place - centre for place in np.mgrid[:side_px, :side_px].astype(np.float64))
+    sampled = np.empty(images.shape, np.uint8)
+    for image, target, angle, corner, moves in zip(images, sampled, angles, corners, nodes, strict=True):
+        cos, sin = np.cos(angle), np.sin(angle)
+        enlarged = abs(cos) + abs(sin)
+        turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1) / enlarged + centre
+        bent = turned + cv2.resize(moves, (side_px, side_px), interpolation=cv2.INTER_LINEAR)
+        source = ((bent + 0.5) * step - 0.5 + corner).astype(np.float32)
+        cv2.remap(image, source, None, cv2.INTER_CUBIC, dst=target)
+    return sampled
+
+
+def find_doucet_rate(epoch: float) -> float:
+    """From 4e-4 to a tenth in ten epochs, exponentially, and then to a thousandth of that in one, by a cosine."""
+    if epoch < 10:
+        return float(4e-4 * 0.1 ** (epoch / 10))
+    return float(4e-5 * (1e-3 + (1 - 1e-3) * (1 + np.cos(np.pi * min(epoch - 10, 1))) / 2))
+
+
+RIVALS = {
+    "deotte": Rival(
+        models=15,
+        batch_size=64,
+        epochs=DEOTTE_EPOCHS,
+        build=build_deotte,
+        augment=DEOTTE_JITTER,
+        find_rate=lambda epoch: find_deotte_rate(int(epoch)),
+    ),
+    "doucet": Rival(
+        models=1,
+        batch_size=100,
+        epochs=11,
+        build=build_doucet,
+        augment=crop_and_distort,
+        find_rate=find_doucet_rate,
+        beta_2=0.99,
+        prepare=crop_centre,
+    ),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rival", choices=RIVALS)
     parser.add_argument("--input-dir", type=Path, default=Path("input"))
     parser.add_argument("--folder", type=Path, default=Path("runs/rivals"))
     parser.add_argument("--first", type=int, default=0, help="the first model that is trained here")
     parser.add_argument("--step", type=int, default=1, help="from one model trained here to the next")
-    parser.add_argument("--submission", type=Path, default=Path("submissions/rivals/deotte-15.csv"))
+    parser.add_argument("--submission", type=Path, help="default: submissions/rivals/RIVAL.csv")
     chosen = parser.parse_args()
-    check_new_submission_path(chosen.submission, None, "--submission")
+    submission = chosen.submission or Path("submissions", "rivals", f"{chosen.rival}.csv")
+    check_new_submission_path(submission, None, "--submission")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import_keras()
-    from digit_recognizer.training.hardware import choose_precision
-
-    deotte = build_contenders(chosen.input_dir, [], choose_precision("auto"))[-1]
+    rival = RIVALS[chosen.rival]
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    paths = [chosen.folder / f"deotte-{number}.npy" for number in range(MODELS)]
-    for number in range(chosen.first, MODELS, chosen.step):
+    paths = [chosen.folder / f"{chosen.rival}-{number}.npy" for number in range(rival.models)]
+    for number in range(chosen.first, rival.models, chosen.step):
         if not paths[number].exists():
-            fit_and_predict(deotte, number, paths[number])
+            fit_and_predict(rival, number, chosen.input_dir, paths[number])
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         print(f"not averaged yet: {', '.join(missing)} are missing in {chosen.folder}")
         return
     probabilities = np.mean([np.load(path) for path in paths], axis=0)
     provenance = Provenance(
-        model="deotte",
+        model=chosen.rival,
         train_sha256=hash_file(chosen.input_dir / "train.csv"),
         test_sha256=hash_file(chosen.input_dir / "test.csv"),
         oof_accuracy=None,
         ineligible=None,
     )
-    write_submission(chosen.submission, probabilities.argmax(axis=1), len(probabilities), provenance)
-    print(f"{chosen.submission}: the mean of {MODELS} models")
+    submission.parent.mkdir(parents=True, exist_ok=True)
+    write_submission(submission, probabilities.argmax(axis=1), len(probabilities), provenance)
+    print(f"{submission}: models averaged: {rival.models}")
 
 
-def fit_and_predict(rival: Contender, seed: int, path: Path) -> None:
-    """Train on all rows, and keep what it says of the test rows: float32 (n, 10)."""
+def fit_and_predict(rival: Rival, seed: int, input_dir: Path, path: Path) -> None:
+    """Train on all rows, and keep what the model says of the test rows: float32 (n, 10)."""
     import keras
 
     from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.training.batches import TrainingBatches, to_tf_data
-    from digit_recognizer.training.hardware import precision_policy
-    from digit_recognizer.training.trainer import compile_model, predict_probabilities
+    from digit_recognizer.training.hardware import choose_precision, precision_policy
+    from digit_recognizer.training.trainer import predict_probabilities
 
-    config = rival.config
-    dataset = load_dataset(config)
+    dataset = load_dataset(RunConfig(input_dir=input_dir))
     targets = np.eye(10, dtype=np.float32)[dataset.labels]
     keras.utils.set_random_seed(seed)
-    with precision_policy(config.precision):
+    with precision_policy(choose_precision("auto")):
         model = rival.build()
         rows = np.arange(len(dataset.images))
-        batches = TrainingBatches(dataset.images[None], targets, rows, config.batch_size, seed, rival.augment)
-        compile_model(model, len(batches), config, epochs=config.epochs, learning_rate=config.learning_rate)
-        started = time.perf_counter()
-        for epoch in range(config.epochs):
-            batches.start_epoch(epoch)
-            model.optimizer.learning_rate = rival.rate(epoch) if rival.rate else config.learning_rate
-            model.fit(to_tf_data(batches), shuffle=False, verbose=0)
-            print(f"model {seed}: {epoch + 1} epochs, {time.perf_counter() - started:.0f} s", flush=True)
-        probabilities = predict_probabilities(model, dataset.test_images)
+        batches = TrainingBatches(dataset.images[None], targets, rows, rival.batch_size, seed, rival.augment)
+        model.compile(keras.optimizers.Adam(beta_2=rival.beta_2), "categorical_crossentropy", metrics=["accuracy"])
+
+        class FollowRecipe(keras.callbacks.Callback):
+            """Shuffle before each epoch, and set the learning rate of each step."""
+
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                self.epoch = epoch
+                batches.start_epoch(epoch)
+
+            def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+                self.model.optimizer.learning_rate = rival.find_rate(self.epoch + batch / len(batches))
+
+        backup = keras.callbacks.BackupAndRestore(path.with_suffix(".backup"))
+        data, callbacks = to_tf_data(batches), [FollowRecipe(), backup]
+        model.fit(data, epochs=rival.epochs, callbacks=callbacks, shuffle=False, verbose=2)
+        probabilities = predict_probabilities(model, rival.prepare(dataset.test_images))
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         np.save(file, probabilities)
 
