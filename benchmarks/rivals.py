@@ -12,6 +12,7 @@ afterwards to average them all.
 
 import argparse
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from digit_recognizer.io import hash_file, write_atomically
 if TYPE_CHECKING:
     import keras
 
-CROP_PX = 25
+CROP_PX, TEST_CROP_PX = 25, 24
 LARGEST_ANGLE_DEG = 10.0
 GRID_NODES = 5  # of a grid of 4 x 4 cells
 
@@ -92,42 +93,45 @@ def build_doucet() -> "keras.Model":
 
 
 def crop_and_distort(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """T. Doucet's augmentation: a random crop of 25 px, made 28 px wide, bent by a grid, and turned.
+    """The ranges of T. Doucet's augmentation: a random crop of 25 px, made 28 px wide, bent by a grid, and turned.
 
-    The inner nodes of the grid move by up to 1 px. A turned image is enlarged until none of its corners is empty, as in
-    his library.
+    The inner nodes of the grid, of 4 x 4 cells, move by up to 1 px. A turned image is enlarged until no corner of it is
+    empty. He samples each image three times, and turns by whole degrees.
     """
     count, side_px = len(images), images.shape[1]
     angles = np.deg2rad(rng.uniform(-LARGEST_ANGLE_DEG, LARGEST_ANGLE_DEG, count))
     corners = rng.integers(0, side_px - CROP_PX, (count, 2), endpoint=True)
     nodes = np.zeros((count, GRID_NODES, GRID_NODES, 2), np.float32)
     nodes[:, 1:-1, 1:-1] = rng.integers(-1, 1, (count, GRID_NODES - 2, GRID_NODES - 2, 2), endpoint=True)
-    return _sample(images, angles, corners.astype(np.float64), nodes)
+    return _sample(images, angles, corners, nodes, CROP_PX)
 
 
 def crop_centre(images: np.ndarray) -> np.ndarray:
-    """Test images uint8 (n, 28, 28, 1) as he has them: the inner 25 px, made 28 px wide."""
+    """Test images uint8 (n, 28, 28, 1) as he has them: the inner 24 px, made 28 px wide; his library rounds 25."""
     count, side_px = len(images), images.shape[1]
-    corners = np.full((count, 2), (side_px - CROP_PX) / 2)
+    corners = np.full((count, 2), (side_px - TEST_CROP_PX) // 2)
     nodes = np.zeros((count, GRID_NODES, GRID_NODES, 2), np.float32)
-    return _sample(images[..., 0], np.zeros(count), corners, nodes)[..., None]
+    return _sample(images[..., 0], np.zeros(count), corners, nodes, TEST_CROP_PX)[..., None]
 
 
-def _sample(images: np.ndarray, angles: np.ndarray, corners: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """Turn by angles in radians, bend by a grid of displacements in px (x, y), and enlarge crops from their corners."""
+def _sample(images: np.ndarray, angles: np.ndarray, corners: np.ndarray, nodes: np.ndarray, crop_px: int) -> np.ndarray:
+    """Enlarge crops from their corners (x, y), bend them by the nodes' displacements in px, and turn by radians."""
     import cv2
 
     side_px = images.shape[1]
-    centre, step = (side_px - 1) / 2, CROP_PX / side_px
+    centre, places = (side_px - 1) / 2, np.arange(side_px)
     y, x = (place - centre for place in np.mgrid[:side_px, :side_px].astype(np.float64))
+    # a node's share in the displacement of a pixel falls evenly to 0 at the next node
+    distances = (places + 0.5) * (GRID_NODES - 1) / side_px - np.arange(GRID_NODES)[:, None]
+    shares = np.maximum(0, 1 - np.abs(distances))
+    fields = np.einsum("nabc,ay,bx->nyxc", nodes, shares, shares).astype(np.float32)
     sampled = np.empty(images.shape, np.uint8)
-    for image, target, angle, corner, moves in zip(images, sampled, angles, corners, nodes, strict=True):
+    for image, target, angle, corner, field in zip(images, sampled, angles, corners, fields, strict=True):
         cos, sin = np.cos(angle), np.sin(angle)
-        enlarged = abs(cos) + abs(sin)
-        turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1) / enlarged + centre
-        bent = turned + cv2.resize(moves, (side_px, side_px), interpolation=cv2.INTER_LINEAR)
-        source = ((bent + 0.5) * step - 0.5 + corner).astype(np.float32)
-        cv2.remap(image, source, None, cv2.INTER_CUBIC, dst=target)
+        turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1) / (abs(cos) + abs(sin)) + centre
+        moves = cv2.remap(field, turned.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        source = (turned + moves + 0.5) * crop_px / side_px - 0.5 + corner
+        cv2.remap(image, source.astype(np.float32), None, cv2.INTER_CUBIC, dst=target)
     return sampled
 
 
@@ -224,12 +228,14 @@ def fit_and_predict(rival: Rival, seed: int, input_dir: Path, path: Path) -> Non
             def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
                 self.model.optimizer.learning_rate = rival.find_rate(self.epoch + batch / len(batches))
 
-        backup = keras.callbacks.BackupAndRestore(path.with_suffix(".backup"))
+        backup_dir = path.with_suffix(".backup")
+        backup = keras.callbacks.BackupAndRestore(backup_dir, double_checkpoint=True, delete_checkpoint=False)
         data, callbacks = to_tf_data(batches), [FollowRecipe(), backup]
         model.fit(data, epochs=rival.epochs, callbacks=callbacks, shuffle=False, verbose=2)
         probabilities = predict_probabilities(model, rival.prepare(dataset.test_images))
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         np.save(file, probabilities)
+    shutil.rmtree(backup_dir)
 
 
 if __name__ == "__main__":
