@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def main() -> None:
         for one in contenders:
             environment = json.dumps([take_fingerprint(one.config, dataset), code])
             key = hashlib.sha256(environment.encode()).hexdigest()[:12]
-            path = chosen.folder / f"fold{chosen.fold}-{one.name.replace(' ', '-')}-seed{seed}-{key}.json"
+            path = chosen.folder / f"fold{chosen.fold}-{re.sub('[ :]', '-', one.name)}-seed{seed}-{key}.json"
             if not path.exists():
                 write_json(path, fit(one, dataset, seed, chosen.fold))
             fits[one.name].append(read_json(path))

@@ -52,15 +52,15 @@ UPPER_BOUNDS: dict[str, int] = {  # far above any use; a folder from elsewhere m
 # the config.json of an older run lacks them: it used their defaults
 SINCE_0_3 = ("refit", "refit_epochs", "refit_preprocess", "small_epochs")
 
-# the peak of a refit's learning rate, if it continues a trained model, as a share of --learning-rate: of 1, 1/2 and 1/4
-# the log loss was lowest with 1/2, and errors were 149, 146 and 150 (docs/what-was-tried.md)
+# the peak of a refit's learning rate, if it continues a trained model, as a share of --learning-rate: with 1 the log
+# loss is higher, 1/2 and 1/4 do not differ (docs/what-was-tried.md)
 CONTINUED_RATE = 0.5
 
 FUNCTION = "function:"  # before the name of a model that a Python function builds
 
 # 500 rows hold about fifty of each class, so two folds stay stratified; one epoch of a few steps shows that all runs.
 # All of test.csv is predicted, for a submission that can rehearse the real one, but each image once.
-SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "limit_train": 500, "batch_size": 50, "tta": 1}
+SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "limit_train": 500, "batch_size": 50, "tta": 1, "small_epochs": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,9 @@ class RunConfig:
     refit: int = 0
     """After the folds, fit N more models on all rows; the submission is then their average (0: that of the folds')."""
     refit_epochs: int = 0
-    """Each refit continues the model of a fold, the next one in turn, for N epochs at half the learning rate. 0: from
-    scratch, for --epochs, as always with early stopping, plateau or --unfreeze."""
+    """Each refit continues the model of a fold, the next one in turn (`train` has one only), for N epochs at half the
+    learning rate, but at most for --epochs. 0: from scratch, for --epochs, as always with early stopping, plateau or
+    --unfreeze."""
     seed: int = 0
     """All randomness derives from it: folds, initial weights, order of rows, augmentation, dropout."""
     split_seed: int | None = None
@@ -186,6 +187,8 @@ class RunConfig:
         for name in ("weight_decay", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 self._refuse("config.not_from_0_to_below_1", name)
+        if self.small_epochs >= self.epochs:  # whole images come last: a model is scored on such
+            self._refuse("config.out_of_range", "small_epochs", lowest=0, highest=self.epochs - 1)
         if self.small_epochs and self.needs_validation:
             self._refuse("config.small_epochs_with_validation", "small_epochs")
         if self.batch_size % self.devices:
@@ -249,7 +252,7 @@ class RunConfig:
         if fold < self.folds or not self.continues_folds:
             return self
         rate = CONTINUED_RATE * self.learning_rate
-        return self.replace(epochs=self.refit_epochs, learning_rate=rate, small_epochs=0)
+        return self.replace(epochs=min(self.refit_epochs, self.epochs), learning_rate=rate, small_epochs=0)
 
     def count_epochs(self, fold: int) -> int:
         """How many epochs a fold's model is trained, unless early stopping ends it."""

@@ -25,7 +25,10 @@ from digit_recognizer.training.inputs import build_fresh_model, check_model_flag
 from digit_recognizer.training.trainer import TrainingSession, predict_probabilities, train_model
 
 # fields of RunConfig that are about folds, files or parts of files
-UNUSED = ("folds", "split_seed", "input_dir", "run_dir", "submission", "tensorboard", "limit_train", "limit_test")
+UNUSED = (
+    *("folds", "split_seed", "input_dir", "run_dir", "submission", "tensorboard", "limit_train", "limit_test"),
+    *("refit", "refit_epochs", "refit_preprocess"),
+)
 
 
 class DigitClassifier(ClassifierMixin, BaseEstimator):

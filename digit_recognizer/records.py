@@ -4,6 +4,7 @@ A schema is a `TypedDict`, whose types `config.matches_type` checks, as it does 
 weighed: it would replace none of that, takes 90 ms to import, and no installation needs it so far.
 """
 
+import re
 import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,12 @@ def between(low: float, high: float) -> Callable[[Any], bool]:
 def at_most(count: int) -> Callable[[Any], bool]:
     """The condition that a list has at most so many entries, or a text so many characters."""
     return lambda values: len(values) <= count
+
+
+def name_an_executor(flags: Sequence[str]) -> bool:
+    """The condition that flags say where tasks run: no other flag of a file, nor an address, gets into a command."""
+    pattern = r"(--executor (local|processes|ray))?( ?--task-cpus [0-9]{1,6})?( ?--task-gpus [0-9.]{1,10})?"
+    return re.fullmatch(pattern, " ".join(flags)) is not None
 
 
 def all_differ(values: Sequence[str]) -> bool:
@@ -154,7 +161,7 @@ class Environment(TypedDict, total=False):
     commit: Required[Line | None]
     platform: str
     fingerprint: Required[Fingerprint]
-    executor: list[Line]
+    executor: Annotated[list[Line], name_an_executor]
     resumed_with_differences: Required[list[str]]
 
 

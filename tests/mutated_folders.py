@@ -68,7 +68,8 @@ def build_place(folder: Path) -> None:
     hashes = {f"{name}_sha256": hash_file(data / f"{name}.csv") for name in ("train", "test")}
     environment = {
         "run": f"{'0' * 32}-{'1' * 64}", "digit_recognizer": "0.3.0", "commit": None, "platform": "Linux",
-        "fingerprint": {"precision": "float32", "--epochs": 1}, "resumed_with_differences": [],
+        "fingerprint": {"precision": "float32", "--epochs": 1}, "executor": ["--executor", "local"],
+        "resumed_with_differences": [],
     }  # fmt: skip
     history = "fold,epoch,loss,accuracy,lr,seconds\n" + "".join(
         f"{f},{e},0.{e},0.8{e},0.1,1\n" for f in (0, 1) for e in (1, 2)

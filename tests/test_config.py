@@ -47,6 +47,7 @@ def test_configuration_is_frozen():
         ("limit_test", -1),
         ("refit_epochs", -1),
         ("small_epochs", -1),
+        ("small_epochs", RunConfig.epochs),
         ("seed", 2**32),
         ("split_seed", -1),
         ("split_seed", 2**32),

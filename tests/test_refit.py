@@ -114,6 +114,10 @@ def test_with_validation_rows_or_a_backbone_to_tune_a_refit_begins_from_scratch(
     assert CVSetup(config, {}, np.zeros(5), np.arange(5), False, {}).find_continued(5) is None
 
 
+def test_a_refit_has_no_more_epochs_than_a_fold():
+    assert [RunConfig(epochs=epochs, refit_epochs=4).count_epochs(5) for epochs in (1, 4, 9)] == [1, 4, 4]
+
+
 def test_a_refit_waits_for_the_model_that_it_continues(data, continued, tmp_path):
     taken = []
 

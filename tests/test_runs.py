@@ -79,6 +79,19 @@ def test_an_unfinished_run_has_the_command_that_resumes_it(folder, capsys):
     assert capsys.readouterr().out.splitlines()[-1].endswith("digit_recognizer.cv --resume runs/stopped")
 
 
+def test_an_executor_from_a_folder_is_repeated_but_no_other_flag(folder):
+    entries = {"run": "r", "commit": None, "fingerprint": {"precision": "float32"}, "resumed_with_differences": []}
+
+    def describe(*flags):
+        (folder / "stopped/environment.json").write_text(json.dumps({**entries, "executor": flags}))
+        return dr.runs(folder).iloc[2]
+
+    for flags in ((), ("--executor", "processes", "--task-cpus", "2"), ("--task-cpus", "1")):
+        assert describe(*flags).resume.endswith(" ".join([str(folder / "stopped"), *flags]))
+    for flags in (("--allow-inexact",), ("--executor", "ray", "--ray-address", "h:1"), ("--submission", "/x")):
+        assert describe(*flags).isna()["resume"]
+
+
 def test_runs_of_several_data_sets_are_told_apart(folder, capsys):
     assert command.main([]) == 0
     assert "data" not in capsys.readouterr().out.splitlines()[0].split()

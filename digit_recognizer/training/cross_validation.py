@@ -278,7 +278,9 @@ def choose_executor(
     # a user's model is known in this process alone, and a backbone's features take all cores at once
     if is_user_model(config.model) or hasattr(load_model_module(config.model), "split_backbone"):
         return contextlib.nullcontext(executor)
-    models = [*range(1 if subcommand == "train" else config.folds), *config.refits]
+    if subcommand == "train":  # what follows its one model would wait for it
+        return contextlib.nullcontext(executor)
+    models = [*range(config.folds), *config.refits]
     return executor.choose(len(models), images=sum(map(config.count_epochs, models)) * len(dataset.labels))
 
 

@@ -69,7 +69,7 @@ class Executor:
 
     is_local = True
     """Whether tasks run in this process, so that they can call what is here."""
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ("--executor", "local")
     """What a command must be given to have this executor again; empty if it is the default."""
 
     def choose(self, models: int, images: int) -> contextlib.AbstractContextManager["Executor"]:
@@ -91,7 +91,7 @@ class Executor:
 
         Args:
             function: at the top level of a module of this package, or of another that every machine has.
-            tasks: small; taken only when one can start, so that later ones may follow from earlier results. None says
+            tasks: taken only when one can start, so that later ones may follow from earlier results. None says
                 that no other can start before one more result is there.
             shared: sent to each machine once.
             on_report: called with the task's number and what it reports, where tasks run in other processes of this
@@ -106,6 +106,8 @@ class Executor:
 
 class DefaultExecutor(Executor):
     """What a command has if no executor is named: long work of several models goes to processes, else it is local."""
+
+    flags = ()
 
     def choose(self, models: int, images: int) -> contextlib.AbstractContextManager[Executor]:
         """See `Executor`."""

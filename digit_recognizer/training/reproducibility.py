@@ -241,13 +241,17 @@ def record_environment(
         precision = recorded["fingerprint"]["precision"]
     machine = run_task(executor, describe_machine, config.replace(precision=precision))
     fingerprint = take_fingerprint(config, dataset, machine)
+    flags = list(executor.flags)
+    if "--ray-address" in flags:  # a folder may come from elsewhere, and must not name a cluster here
+        place = flags.index("--ray-address")
+        del flags[place : place + 2]
     inexact: list[str] = []
     if recorded is not None:
         then = recorded["fingerprint"]
         if differences := compare_fingerprints(then, fingerprint):
             other_data = any(then.get(name) != fingerprint[name] for name in ESSENTIAL)
             if other_data or not allow_inexact:
-                if (used := recorded.get("executor", [])) != list(executor.flags):
+                if (used := recorded.get("executor", flags)) != flags:
                     differences.insert(0, f"{' '.join(used) or 'no --executor'} then")
                 code = "run.other_data" if other_data else "run.other_environment"
                 raise UnusableRunError(code, path=run.path, differences=join_differences(differences))
@@ -264,7 +268,7 @@ def record_environment(
         "commit": find_commit() if recorded is None else recorded["commit"],
         "platform": platform.platform(),
         "fingerprint": fingerprint,
-        "executor": list(executor.flags),
+        "executor": flags,
         "resumed_with_differences": inexact,
     }
     run.write_array("folds", fold_of_row)

@@ -53,7 +53,7 @@ class TrainingSession:
     Attributes:
         callbacks: Keras callbacks; their logs hold fold, loss, accuracy, lr, seconds, and val_loss and val_accuracy
             where rows are evaluated.
-        resume_from: the state that an interrupted session saved last; None starts from scratch.
+        resume_from: the state that an interrupted session saved last; None starts anew.
         save: called with the state after every epoch; None saves nothing.
         fold: the fold that is held out; it is named in the logs, and seeds derive from it.
         initial_weights: to begin with, in the order of `model.weights`; None takes random ones.
