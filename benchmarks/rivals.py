@@ -171,13 +171,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/rivals"))
     parser.add_argument("--first", type=int, default=0, help="the first model that is trained here")
     parser.add_argument("--step", type=int, default=1, help="from one model trained here to the next")
-    parser.add_argument("--submission", type=Path, help="default: submissions/rivals/RIVAL.csv")
+    parser.add_argument("--submission", type=Path, help="default: submissions/rivals/RIVAL-MODELS.csv")
     chosen = parser.parse_args()
-    submission = chosen.submission or Path("submissions", "rivals", f"{chosen.rival}.csv")
+    rival = RIVALS[chosen.rival]
+    submission = chosen.submission or Path("submissions", "rivals", f"{chosen.rival}-{rival.models}.csv")
     check_new_submission_path(submission, None, "--submission")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import_keras()
-    rival = RIVALS[chosen.rival]
     chosen.folder.mkdir(parents=True, exist_ok=True)
     paths = [chosen.folder / f"{chosen.rival}-{number}.npy" for number in range(rival.models)]
     for number in range(chosen.first, rival.models, chosen.step):
@@ -189,7 +189,7 @@ def main() -> None:
         return
     probabilities = np.mean([np.load(path) for path in paths], axis=0)
     provenance = Provenance(
-        model=chosen.rival,
+        model=f"{chosen.rival} ({rival.models} fitted on all rows)",
         train_sha256=hash_file(chosen.input_dir / "train.csv"),
         test_sha256=hash_file(chosen.input_dir / "test.csv"),
         oof_accuracy=None,
