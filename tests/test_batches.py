@@ -39,6 +39,18 @@ def test_every_epoch_gives_every_row_once_in_another_order():
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
+@pytest.mark.parametrize(
+    ("rows", "devices", "sizes"),
+    [(12, 1, [6, 6]), (13, 1, [5, 4, 4]), (5, 1, [5]), (14, 2, [6, 4, 4])],
+    ids=["full", "almost full", "one batch", "two devices"],
+)
+def test_no_batch_is_much_smaller_than_the_others(rows, devices, sizes, monkeypatch):
+    monkeypatch.setattr("digit_recognizer.training.batches.count_devices", lambda: devices)
+    batches = TrainingBatches(IMAGES, TARGETS, NUMBERS[:rows], batch_size=6, seed=1)
+    assert [len(batches[index][0]) for index in range(len(batches))] == sizes
+    assert sorted(collect(batches)) == list(range(rows))
+
+
 def test_an_epoch_can_be_repeated_without_those_before_it():
     batches = TrainingBatches(IMAGES, TARGETS, NUMBERS, batch_size=6, seed=1)
     batches.start_epoch(5)

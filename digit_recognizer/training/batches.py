@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from digit_recognizer.data.augmentation import Augment, shrink_images
+from digit_recognizer.training.hardware import count_devices
 
 
 def scale_images(images: np.ndarray) -> np.ndarray:
@@ -43,14 +44,18 @@ class PredictionBatches(keras.utils.PyDataset):
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Some rows in a new order each epoch.
+    """Some rows in a new order each epoch, in batches of nearly equal size.
+
+    What is left after full batches would be a small one, whose statistics batch normalization would then use. On 6,660
+    rows of Kuzushiji-MNIST, in batches of 256, the last had 4: the accuracy of `resnet9` on its training rows fell from
+    0.99 to 0.91 between epochs, and on held-out rows to 0.10.
 
     Args:
         inputs: uint8 images (k, n, height, width, channels) or float32 features (k, n, ...): k versions of every row,
             of which each epoch draws one per row; k = 1 for plain images.
         targets: float32 one-hot labels (n, classes).
         rows: int (m,), the training rows among them.
-        batch_size: the last batch holds what is left.
+        batch_size: the size of the largest batch, at most; like m, a multiple of the devices that share a batch.
         seed: with the epoch it decides order, augmentation and choice of versions.
         augment: applied to images of one channel; None for features.
         small_epochs: how many epochs, the first ones, give images of `SMALL_PX`.
@@ -68,7 +73,11 @@ class TrainingBatches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self.inputs, self.targets, self.rows = inputs, targets, rows
-        self.batch_size, self.seed, self.augment, self.small_epochs = batch_size, seed, augment, small_epochs
+        self.seed, self.augment, self.small_epochs = seed, augment, small_epochs
+        count, devices = -(-len(rows) // batch_size), count_devices()
+        smaller, larger = divmod(len(rows) // devices, count)  # rows for each device; so many batches have one more
+        sizes = devices * (smaller + (np.arange(count) < larger))
+        self.bounds = np.concatenate([[0], sizes.cumsum()])
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
@@ -77,11 +86,11 @@ class TrainingBatches(keras.utils.PyDataset):
         self.order = np.random.default_rng([self.seed, epoch, 0]).permutation(self.rows)
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return len(self.bounds) - 1
 
     def draw_rows(self, index: int) -> tuple[np.ndarray, np.random.Generator]:
         """A batch's rows, and a generator for their augmentation: its own, since batches come in any order."""
-        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        rows = self.order[self.bounds[index] : self.bounds[index + 1]]
         return rows, np.random.default_rng([self.seed, self.epoch, 1 + index])
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
