@@ -103,7 +103,7 @@ class RunConfig:
     split_seed: int | None = None
     """Seed of the folds alone, so that runs with several seeds hold out the same rows (default: --seed)."""
     batch_size: int = 256
-    """Images in one gradient step."""
+    """Images in one gradient step, at most: an epoch is split into batches of nearly equal size."""
     optimizer: Optimizer = "adam"
     """adam; adagrad, which lowers the rate of each weight; or muon, which needs fewer epochs on convolutions."""
     learning_rate: float = 1e-3
