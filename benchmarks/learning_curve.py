@@ -4,7 +4,8 @@
 
 Each seed splits train.csv into tenths. For some of them (--tenths), a model is trained on the five tenths that follow,
 one on six, and so on up to all nine others; each is evaluated on the tenth itself. So all shares of a seed are compared
-on the same rows, and a smaller training set lies within the larger ones. Models are trained side by side, one on each
+on the same rows, and a smaller training set lies within the larger ones. All have equal epochs, and so fewer rows also
+mean fewer steps. Models are trained side by side, one on each
 core. Which rows each had wrong is kept in --folder, and not computed again on the same data by the same package.
 """
 
@@ -73,7 +74,7 @@ def train_on_share(shared: dict[str, Any], task: tuple[int, int, int]) -> Evalua
     config: RunConfig = shared["config"].replace(seed=seed)
     dataset, inputs = shared["dataset"], shared["inputs"]
     environment = json.dumps([take_fingerprint(config, dataset), *task])
-    path = shared["folder"] / f"{config.model}-{hashlib.sha256(environment.encode()).hexdigest()[:16]}.npz"
+    path = shared["folder"] / f"{config.model_name}-{hashlib.sha256(environment.encode()).hexdigest()[:16]}.npz"
     if path.exists():
         with np.load(path) as kept:
             return Evaluated(kept["rows"], kept["wrong"], float(kept["seconds"]))
@@ -91,7 +92,7 @@ def train_on_share(shared: dict[str, Any], task: tuple[int, int, int]) -> Evalua
 
 
 def report_errors(found: dict[tuple[int, int, int], Evaluated], rows: int, csv: Path | None) -> None:
-    """Print the errors of each share, and how sure the difference from the share before is."""
+    """Print the errors of each share, and how sure the differences from the one before and from the smallest are."""
     table = pd.DataFrame([
         {
             "seed": seed,
@@ -103,7 +104,7 @@ def report_errors(found: dict[tuple[int, int, int], Evaluated], rows: int, csv: 
     ]).groupby(["seed", "training_rows"], as_index=False).sum()  # fmt: skip
     if csv is not None:
         table.to_csv(csv, index=False, lineterminator="\n")
-    print(table.pivot_table("wrong", "training_rows", "seed", "sum", margins=True, margins_name="all"))
+    print(table.pivot_table("wrong", "training_rows", "seed", "sum"))
     by_share = {share: [found[key] for key in sorted(found) if key[2] == share] for share in SHARES}
     for share in SHARES[1:]:
         others = sorted({SHARES[0], share - 1})

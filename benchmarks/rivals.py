@@ -41,7 +41,7 @@ class Rival:
 
     Attributes:
         models: how many are averaged.
-        batch_size: images in a step.
+        batch_size: images in a step, at most.
         epochs: of each model.
         build: the model, from uint8 images / 255 to probabilities.
         augment: applied to each training batch.

@@ -42,14 +42,15 @@ def draw(*strokes, size=(720, 480), form="PNG", **options):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, run_templates):
-    """A folder with `runs`: a finished one, an ensemble's other member and a stopped one; never write to it."""
+    """A folder with `runs`: a finished one, a better one and a stopped one; never write to it."""
     folder = tmp_path_factory.mktemp("app")
     for name in ("whole", "run"):
         shutil.copytree(run_templates / name, folder / "runs" / name)
     shutil.copytree(run_templates / "whole", folder / "runs" / "other")
     path = folder / "runs" / "other" / "oof_probabilities.npy"
-    oof = np.load(path)
-    np.save(path, np.roll(oof, 1, axis=1))
+    oof, labels = np.roll(np.load(path), 1, axis=1), np.load(path.with_name("labels.npy"))
+    oof[::2] = np.eye(10)[labels[::2]]  # better than any that is trained for so few steps, and not all right
+    np.save(path, oof)
     return folder
 
 

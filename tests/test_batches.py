@@ -42,7 +42,7 @@ def test_every_epoch_gives_every_row_once_in_another_order():
 @pytest.mark.parametrize(
     ("rows", "devices", "sizes"),
     [(12, 1, [6, 6]), (13, 1, [5, 4, 4]), (5, 1, [5]), (14, 2, [6, 4, 4])],
-    ids=["full", "almost full", "one batch", "two devices"],
+    ids=["full", "one row too many", "one batch", "two devices"],
 )
 def test_no_batch_is_much_smaller_than_the_others(rows, devices, sizes, monkeypatch):
     monkeypatch.setattr("digit_recognizer.training.batches.count_devices", lambda: devices)

@@ -46,16 +46,16 @@ class PredictionBatches(keras.utils.PyDataset):
 class TrainingBatches(keras.utils.PyDataset):
     """Some rows in a new order each epoch, in batches of nearly equal size.
 
-    What is left after full batches would be a small one, whose statistics batch normalization would then use. On 6,660
-    rows of Kuzushiji-MNIST, in batches of 256, the last had 4: the accuracy of `resnet9` on its training rows fell from
-    0.99 to 0.91 between epochs, and on held-out rows to 0.10.
+    The rows left after full batches could be a tiny batch, and batch normalization would take its statistics. With
+    6,660 rows of Kuzushiji-MNIST in batches of 256, the last had 4: within an epoch `resnet9` fell from 0.99 to 0.93 of
+    its training rows right, and to 0.12 of the held-out ones (docs/what-was-tried.md).
 
     Args:
         inputs: uint8 images (k, n, height, width, channels) or float32 features (k, n, ...): k versions of every row,
             of which each epoch draws one per row; k = 1 for plain images.
         targets: float32 one-hot labels (n, classes).
         rows: int (m,), the training rows among them.
-        batch_size: the size of the largest batch, at most; like m, a multiple of the devices that share a batch.
+        batch_size: no batch is larger; it and m are multiples of the devices that share a batch.
         seed: with the epoch it decides order, augmentation and choice of versions.
         augment: applied to images of one channel; None for features.
         small_epochs: how many epochs, the first ones, give images of `SMALL_PX`.
@@ -75,7 +75,8 @@ class TrainingBatches(keras.utils.PyDataset):
         self.inputs, self.targets, self.rows = inputs, targets, rows
         self.seed, self.augment, self.small_epochs = seed, augment, small_epochs
         count, devices = -(-len(rows) // batch_size), count_devices()
-        smaller, larger = divmod(len(rows) // devices, count)  # rows for each device; so many batches have one more
+        # rows for each device in a batch, and how many batches, the first ones, have one more
+        smaller, larger = divmod(len(rows) // devices, count)
         sizes = devices * (smaller + (np.arange(count) < larger))
         self.bounds = np.concatenate([[0], sizes.cumsum()])
         self.start_epoch(0)

@@ -103,7 +103,7 @@ def _describe(model: keras.Model) -> str:
 
 
 def _draw_epoch(batches: TrainingBatches) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The epoch's rows (batches, rows) and maps (batches, rows, 2, 3): the larger batches, then those of one row less.
+    """The epoch's rows (batches, rows) and maps (batches, rows, 2, 3), batches of one size together on an accelerator.
 
     On a CPU each batch stands alone, because XLA has no threaded convolution inside a loop there: with JAX 0.10 an
     epoch of 2,600 images took 140 s instead of 4.

@@ -42,7 +42,7 @@ class TransferConfig:
     epochs: int = 20
     """Passes over all copies for the output layer."""
     batch_size: int = 256
-    """Copies in one gradient step."""
+    """Copies in one gradient step, at most."""
     learning_rate: float = 1e-2
     """Of Adam for the output layer; a cosine schedule lowers it."""
     label_smoothing: float = 0.1
