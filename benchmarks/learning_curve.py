@@ -4,9 +4,9 @@
 
 Each seed splits train.csv into tenths. For some of them (--tenths), a model is trained on the five tenths that follow,
 one on six, and so on up to all nine others; each is evaluated on the tenth itself. So all shares of a seed are compared
-on the same rows, and a smaller training set lies within the larger ones. All have equal epochs, and so fewer rows also
-mean fewer steps. Models are trained side by side, one on each
-core. Which rows each had wrong is kept in --folder, and not computed again on the same data by the same package.
+on the same rows, and a smaller training set lies within the larger ones. All have equal epochs, so that fewer rows also
+mean fewer steps. Models are trained side by side, one on each core. Which rows each had wrong is kept in --folder, and
+not computed again on the same data by the same package.
 """
 
 import argparse
