@@ -26,19 +26,21 @@ def main() -> int:
     from digit_recognizer.training import run as runs
     from digit_recognizer.training.cross_validation import run_cross_validation
 
-    spent = {"checkpoint": [], "log": []}
+    spent = {"capture": [], "write": [], "log": []}
 
     def time_calls(owner, name, kind):
         plain = getattr(owner, name)
 
         def timed(*positional, **named):
             started = time.perf_counter()
-            plain(*positional, **named)
+            result = plain(*positional, **named)
             spent[kind].append(time.perf_counter() - started)
+            return result
 
         setattr(owner, name, timed)
 
-    time_calls(trainer._SaveState, "on_epoch_end", "checkpoint")
+    time_calls(trainer, "capture_state", "capture")
+    time_calls(runs.Run, "save_checkpoint", "write")
     time_calls(runs, "write_text", "log")
     with tempfile.TemporaryDirectory() as name:
         config = RunConfig(
@@ -60,10 +62,12 @@ def main() -> int:
         history = (Path(name) / "run" / "history.csv").read_text().splitlines()
     column = history[0].split(",").index("seconds")
     epochs = [float(line.split(",")[column]) for line in history[1:]]
+    # one checkpoint after each epoch; the ones after them, of the finished model, are of no epoch
+    checkpoints = [captured + written for captured, written in zip(spent["capture"], spent["write"], strict=False)]
     # the first epoch compiles the model: a share of it would be too low
-    shares = [saving / epoch for saving, epoch in zip(spent["checkpoint"][1:], epochs[1:], strict=True)]
+    shares = [saving / epoch for saving, epoch in zip(checkpoints[1:], epochs[1:], strict=True)]
     print(f"\nepoch: {statistics.median(epochs[1:]):.2f} s, median; checkpoint: {max(sizes):,} bytes at most")
-    print(f"saving a checkpoint: {1000 * statistics.median(spent['checkpoint']):.0f} ms median")
+    print(f"saving a checkpoint: {1000 * statistics.median(checkpoints):.0f} ms median")
     print(f"writing the log: {1000 * statistics.median(spent['log']):.0f} ms median, once in 4 s at most")
     print(f"checkpoint as a share of its epoch: {statistics.median(shares):.2%} median, {max(shares):.2%} at most")
     return 0

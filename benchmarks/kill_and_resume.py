@@ -64,7 +64,7 @@ def main() -> int:
         arguments.input_dir = folder / "input"
         command = [sys.executable, "-m", "digit_recognizer.download", "sample", "--input-dir", arguments.input_dir]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # here, it would leave threads that do not fork
-    references = [_read_reference(arguments.reference, folder)] if arguments.reference else None
+    references = [_read_reference(arguments.reference)] if arguments.reference else None
     while kills < arguments.kills:
         if references is None:
             references = [_make_reference(name, flags, arguments.input_dir, folder) for name, flags in RECIPES.items()]
@@ -102,7 +102,7 @@ def _make_reference(name: str, flags: str, input_dir: Path, folder: Path) -> tup
     return name, flags, expected, seconds
 
 
-def _read_reference(run: Path, folder: Path) -> tuple[str, str, dict[str, str], float]:
+def _read_reference(run: Path) -> tuple[str, str, dict[str, str], float]:
     """A finished run as such a reference; its submission is made at another place than it was."""
     config, metrics = (json.loads((run / name).read_text()) for name in ("config.json", "metrics.json"))
     words = shlex.split(config["command"])[3:]

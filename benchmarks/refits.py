@@ -90,14 +90,14 @@ def compare_folders(folder: Path, other: Path, labels: np.ndarray) -> None:
     print(f"log loss higher by {differences.mean():.5f}, standard error {error:.5f}")
 
 
-def predict_other_half(chosen: argparse.Namespace, train: TrainTable, is_test: np.ndarray, half: int) -> tuple:
+def predict_other_half(chosen: argparse.Namespace, train: TrainTable, is_training: np.ndarray, half: int) -> tuple:
     """Probabilities (models, versions, rows, classes) of one half by models of the other; temperature; seconds."""
     from digit_recognizer.data.augmentation import preprocess_images
     from digit_recognizer.training.trainer import make_tta_versions, predict_probabilities
     from digit_recognizer.training.weights import load_fold_models, load_submitted_models
 
     images, labels = pixels_to_images(train.pixels), train.labels
-    is_training, is_test = is_test, ~is_test
+    is_test = ~is_training
     continued = {} if chosen.refit_epochs is None else {"refit_epochs": chosen.refit_epochs}
     result = dr.cross_validate(
         chosen.model,

@@ -157,3 +157,37 @@ def test_editors_see_the_names_that_the_package_exports():
     stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
     seen = {alias.name: node.module for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert seen == {name: f"digit_recognizer.{module}" for name, module in digit_recognizer._MODULES.items()}
+
+
+def find_names(path: Path) -> set[str]:
+    """Names of a module's top level: definitions, assignments and imports, also inside `if` and `try`."""
+    names, nodes = set(), list(parse(path).body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        else:
+            names |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+            nodes += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+    return names
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_a_benchmark_uses_only_names_that_the_package_has(path):
+    """Most benchmarks run for hours, so no test runs them."""
+    modules = {name_of(module): module for module in MODULES}
+    aliases, missing = {}, []
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "") in modules.keys() - {PACKAGE.name}:
+            names = find_names(modules[node.module])
+            for alias in node.names:
+                if (inner := f"{node.module}.{alias.name}") in modules:
+                    aliases[alias.asname or alias.name] = find_names(modules[inner])
+                elif alias.name not in names:
+                    missing.append(inner)
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+            missing += [f"{node.value.id}.{node.attr}"] * (node.attr not in aliases[node.value.id])
+    assert not missing
