@@ -123,7 +123,8 @@ def parse_arguments(
         arguments: without the program's name.
         defaults: by field, where they differ from the dataclass's own.
         description: what the command does, for `--help`; None takes the dataclass's docstring.
-        groups: title -> fields, for `--help`; `-h` shows the first group alone. Others are in the one without fields.
+        groups: title -> fields, for `--help`; `-h` shows the first group alone. Fields that none names are
+            in the one that names none.
 
     Raises:
         InputError: for an unknown flag or a value of the wrong type.

@@ -197,8 +197,9 @@ class RunArguments(RunConfig, ExecutorConfig):
     config_file: Annotated[Path | None, Named("--config")] = None
     """Settings in a TOML file, or a run's config.json; they win over the recipe, and flags over them."""
     resume: Path | None = None
-    """Resume the interrupted run in this folder, with its own settings; only the flags of machines and resuming go
-    with it, and --submission, which a folder from elsewhere cannot name for you."""
+    """Resume the interrupted run in this folder, with its own settings. Beside it there may be --executor,
+    --ray-address, --task-cpus, --task-gpus, --allow-inexact and --submission; a run in a folder from elsewhere needs
+    its --submission again."""
     allow_inexact: bool = False
     """With --resume: go on even if versions, threads or other parts of the environment have changed; the metrics list
     them."""

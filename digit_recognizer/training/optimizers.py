@@ -108,8 +108,8 @@ class Muon(keras.optimizers.Muon):
     def update_step(self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor) -> None:
         """Change one variable by its gradient; rounded in another order than Keras does it.
 
-        The published figures were measured with this order. Keras' gives other last digits, and the champion in
-        bfloat16 then has 0.99660 out of fold in place of 0.99712, which is within its interval.
+        The published figures were measured with this order. Keras' gives other last digits: the champion of 28 px and
+        16 epochs then had 0.99660 out of fold in place of 0.99712, which is within its interval.
         """
         index = self._get_variable_index(variable)
         mean, square = self.momentums[index], self.adam_velocities[index]
