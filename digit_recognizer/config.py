@@ -5,7 +5,9 @@ the model's own file, `digit_recognizer/models/<name>.py`), `SMOKE` with `--smok
 """
 
 import dataclasses
+import json
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -63,8 +65,17 @@ FUNCTION = "function:"  # before the name of a model that a Python function buil
 SMOKE: dict[str, Any] = {"folds": 2, "epochs": 1, "limit_train": 500, "batch_size": 50, "tta": 1, "small_epochs": 0}
 
 
+class Recorded:
+    """A dataclass that a config.json keeps."""
+
+    def to_json(self: Any) -> dict[str, Any]:
+        """Every field as JSON can hold it, in their order: paths as texts."""
+        content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=str))
+        return content
+
+
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(Recorded):
     """What a run of `cv` or `train` does; `python -m digit_recognizer.cv --help` says what every field means.
 
     The same configuration gives the same bytes on the same data, versions, thread count and precision.
@@ -93,11 +104,12 @@ class RunConfig:
     epochs: int = 20
     """Passes over the training set; the last epoch's model counts, unless early stopping is on."""
     refit: int = 0
-    """After the folds, fit N more models on all rows; the submission is then their average (0: that of the folds')."""
+    """After the folds, fit N more models on all rows; the submission is then their average (0: that of the folds'
+    models)."""
     refit_epochs: int = 0
-    """Each refit continues the model of a fold, the next one in turn (`train` has one only), for N epochs at half the
-    learning rate, but at most for --epochs. 0: from scratch, for --epochs, as always with early stopping, plateau or
-    --unfreeze."""
+    """Epochs of each refit, at half the learning rate and at most --epochs: it continues the model of a fold, and the
+    folds take turns (`train` has one only). 0: it starts from scratch and has --epochs, as it always does with early
+    stopping, plateau or --unfreeze."""
     seed: int = 0
     """All randomness derives from it: folds, initial weights, order of rows, augmentation, dropout."""
     split_seed: int | None = None
@@ -116,16 +128,16 @@ class RunConfig:
     """How the learning rate changes: constant; step (halved five times); cosine (falls); one-cycle (rises, then falls);
     plateau (lowered when the validation loss stops falling)."""
     small_epochs: int = 0
-    """The first N epochs see images shrunk from 28 px to 20, in half the time; with half of all epochs, errors grow by
-    a few per cent. For models that take any size."""
+    """The first N epochs see images shrunk from 28 px to 20, which takes half the time. If half of all epochs do,
+    errors grow by a few per cent. For models that take any size."""
     preprocess: Preprocess = "none"
     """Applied once to every image, test images too: models that see other images make other errors (for ensembles)."""
     refit_preprocess: tuple[Preprocess, ...] = ()
     """Preprocessing of the models of --refit, in turn (default: --preprocess)."""
     augmentation: Augmentation = "affine"
-    """Random changes of every training image in every epoch: affine (shift, size, turn, slant), elastic, cutout, or all
-    three suit handwriting, kana as well as digits; flip, and clothes, which also covers a part of some images with
-    noise, are for clothes alone."""
+    """Random changes of every training image in every epoch. For handwriting, kana as well as digits: affine (shift,
+    size, turn, slant), elastic, cutout, or all three (all). For clothes alone: flip, or clothes, which flips too and
+    covers a part of some images with noise."""
     synthetic_ratio: float = 0.0
     """Synthetic digits per training digit, decoded by an autoencoder between the codes of similar ones (0: none)."""
     patience: int = 0
@@ -135,7 +147,7 @@ class RunConfig:
     tta: TestTimeAugmentation = 1
     """Test-time augmentation: average predictions over 5 or 9 versions of each image, shifted by up to a pixel, or over
     11: shifted, turned, larger, smaller and slanted (1: the image alone). For clothes alone: 2, the image and its
-    mirror image, and 10, five shifts of both."""
+    mirror image, and 10, five shifts of each of the two."""
     precision: Precision = "auto"
     """Number format of the layers; auto takes what ran a convolution fastest, measured once per machine and backend."""
     devices: int = 1
@@ -203,11 +215,6 @@ class RunConfig:
         """The same configuration but for the fields named."""
         return dataclasses.replace(self, **changes)
 
-    def to_json(self) -> dict[str, Any]:
-        """Every field as JSON can hold it, in the order above."""
-        fields = dataclasses.asdict(self)
-        return {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
-
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "RunConfig":
         """The configuration that `to_json` gave.
@@ -274,17 +281,28 @@ class RunConfig:
         return self.patience > 0 or self.schedule == "plateau"
 
 
+def check_names(kind: type, names: Iterable[str]) -> None:
+    """Refuse what is no field of a dataclass.
+
+    Raises:
+        InputError: for the first such name, with the field that may be meant.
+    """
+    known = [field.name for field in dataclasses.fields(kind)]
+    for name in names:
+        if name not in known:
+            raise InputError("config.field_unknown", column=name, hint=suggest(name, known))
+
+
 def read_fields(kind: type, content: dict[str, Any]) -> dict[str, Any]:
     """Values of some fields of a dataclass, as JSON or TOML has them.
 
     Raises:
         InputError: if one is unknown, or its value is of another type.
     """
+    check_names(kind, content)
     kinds = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for name, value in content.items():
-        if name not in kinds:
-            raise InputError("config.field_unknown", column=name, hint=suggest(name, kinds))
         wanted = kinds[name]
         if isinstance(value, str) and "\0" in value:
             raise InputError("config.field_has_nul", column=name)

@@ -1,6 +1,5 @@
 """`DigitClassifier`: a model and its recipe as a scikit-learn estimator."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -11,12 +10,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from digit_recognizer.config import RunConfig
+from digit_recognizer.config import RunConfig, check_names
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.csv import PIXELS
 from digit_recognizer.data.dataset import Dataset, pixels_to_images
 from digit_recognizer.data.frames import read_images
-from digit_recognizer.errors import DivergedError, InputError, suggest
+from digit_recognizer.errors import DivergedError, InputError
 from digit_recognizer.io import numpy_defaults
 from digit_recognizer.models import Builder, build_config, register_model
 from digit_recognizer.training.callbacks import Progress, list_callbacks
@@ -77,9 +76,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: if a name is no field of `RunConfig`.
         """
-        known = [field.name for field in dataclasses.fields(RunConfig)]
-        if unknown := [name for name in params if name not in known]:
-            raise InputError("config.field_unknown", column=unknown[0], hint=suggest(unknown[0], known))
+        check_names(RunConfig, params)
         self.model = params.pop("model", self.model)
         self._settings = {**self._settings, **params}
         return self

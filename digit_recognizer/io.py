@@ -439,9 +439,9 @@ def write_text(path: Path, text: str, *, exclusive: bool = False) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def write_json(path: Path, content: Any, *, exclusive: bool = False) -> None:
+def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as indented JSON, atomically; NaN and infinities are refused, as JSON has none."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n", exclusive=exclusive)
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, table: "pd.DataFrame", *, float_format: str | None = None, exclusive: bool = False) -> None:

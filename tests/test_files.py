@@ -103,9 +103,9 @@ def test_without_links_a_name_is_still_given_once(tmp_path, monkeypatch):
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    write_json(tmp_path / "a.json", 1, exclusive=True)
+    write_text(tmp_path / "a.json", "1", exclusive=True)
     with pytest.raises(FileExistsError):
-        write_json(tmp_path / "a.json", 2, exclusive=True)
+        write_text(tmp_path / "a.json", "2", exclusive=True)
     assert read_json(tmp_path / "a.json") == 1
     assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]
 
@@ -275,7 +275,7 @@ def test_a_new_file_whose_name_does_not_reach_the_disk_is_removed(tmp_path, monk
 
     monkeypatch.setattr(files, "_sync_folder", refuse)
     with pytest.raises(WriteError):
-        write_json(tmp_path / "a.json", 1, exclusive=True)
+        write_text(tmp_path / "a.json", "1", exclusive=True)
     assert list(tmp_path.iterdir()) == []
 
 

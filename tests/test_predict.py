@@ -91,7 +91,8 @@ def test_the_packaged_model_separates_digits_from_what_is_none(classifier, sampl
 
 
 def test_its_file_is_small_and_matches_its_model_card():
-    facts, card = _packaged.read_facts(_packaged.CLASSIFIER_WEIGHTS), _packaged.CARD.read_text()
+    facts = _packaged.read_facts(_packaged.CLASSIFIER_WEIGHTS)
+    card = _packaged.WEIGHTS.with_name("MODEL_CARD.md").read_text()
     assert _packaged.CLASSIFIER_WEIGHTS.stat().st_size <= 2_000_000
     assert facts["commit"] in card and facts["command"] in card
     assert f"{facts['held_out_accuracy']} on {int(facts['held_out_rows']):,} rows" in card

@@ -52,7 +52,7 @@ from digit_recognizer.io import (
     read_bytes,
     write_csv,
 )
-from digit_recognizer.records import SubmissionEntry, read_record
+from digit_recognizer.records import CONFIG, METRICS, SubmissionEntry, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,8 +186,8 @@ def find_submission(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    metrics = path / "metrics.json"
-    if (path / "config.json").exists() and not metrics.exists():
+    metrics = path / METRICS
+    if (path / CONFIG).exists() and not metrics.exists():
         raise InputError("run.unfinished", path=path)
     named = read_record(metrics, SubmissionEntry).get("submission") if metrics.exists() else None
     if not is_line(named):
@@ -277,7 +277,7 @@ def _find_earlier(client: Any, sha256: str, *, resolve: bool) -> Entry | None:
 def _describe(path: Path, sha256: str, message: str, submission: Submission, newest: int) -> Entry:
     origin, here = submission.provenance, path.parent / "run"
     run = (origin.run if origin else None) or ""
-    if Path(run).name == "run" and (here / "config.json").is_file():  # both came from a kernel
+    if Path(run).name == "run" and (here / CONFIG).is_file():  # both came from a kernel
         run = _shorten(here)
     return Entry(
         time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -287,7 +287,7 @@ def _extract_zip(path: Path, staging: Path) -> tuple[str, ...]:
     with explain_damage(path), open_regular_file(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         wanted = {name: [member for member in members if _is_member(member.filename, name)] for name in KNOWN}
-        if not any(wanted[name] for name in NEEDED) and (notes := _extract_others(path, archive, staging)) is not None:
+        if not any(wanted[name] for name in NEEDED) and (notes := _extract_others(archive, staging)) is not None:
             return notes
         if not any(wanted.values()) and any(member.filename.lower().endswith(ENDINGS) for member in members):
             raise InputError("data.zip_of_pictures", path=path)
@@ -314,7 +314,7 @@ def _is_member(member: str, name: str) -> bool:
     return last == name and all(is_visible(folder) and folder for folder in folders)
 
 
-def _extract_others(path: Path, archive: zipfile.ZipFile, staging: Path) -> tuple[str, ...] | None:
+def _extract_others(archive: zipfile.ZipFile, staging: Path) -> tuple[str, ...] | None:
     """Take a zip's tables of other names or its image files; None where it holds neither."""
     patterns = [re.compile(pattern) for pattern in ROLES.values()]
     found = [one for one in archive.infolist() if all(map(is_visible, one.filename.rstrip("/").split("/")))]

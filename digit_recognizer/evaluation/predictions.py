@@ -1,11 +1,10 @@
 """The saved predictions of finished runs: checked, compared and combined. Nothing is trained; Keras is not needed."""
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from digit_recognizer.competition.submissions import (
     load_submission,
     write_submission,
 )
-from digit_recognizer.config import expand_path
+from digit_recognizer.config import Recorded, expand_path
 from digit_recognizer.console import clean_lines, show_as_text
 from digit_recognizer.data.csv import CLASSES, load_labels
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
@@ -218,7 +217,7 @@ MAX_WEIGHT_STEPS, WEIGHT_TOLERANCE = 1000, 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnsembleConfig:
+class EnsembleConfig(Recorded):
     """What an ensemble is made of, as its config.json keeps it; attributes as the arguments of `ensemble`."""
 
     members: tuple[Path, ...]
@@ -227,11 +226,6 @@ class EnsembleConfig:
     run_dir: Path | None
     submission: Path | None
     model: str = ENSEMBLE
-
-    def to_json(self) -> dict[str, Any]:
-        """Every field as JSON can hold it."""
-        content: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return content
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ from digit_recognizer.reporting.run_report import (
     describe_training,
     load_examined_run,
 )
-from digit_recognizer.training.run import ENSEMBLE, find_input_dir, load_metrics
+from digit_recognizer.training.run import ENSEMBLE, ENVIRONMENT, find_input_dir, load_metrics
 from digit_recognizer.training.transfers import FinishedTransfer
 
 FOLDER = "examination"
@@ -237,7 +237,7 @@ def publish(staging: Path, folder: Path, sections: Sequence[Section]) -> tuple[S
 
 # The report
 
-REPORT, ENVIRONMENT = "report.html", "environment.json"
+REPORT = "report.html"
 
 
 def check_report_path(target: Path) -> None:

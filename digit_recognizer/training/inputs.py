@@ -336,8 +336,7 @@ def check_flag_combinations(config: RunConfig) -> None:
             if getattr(config, name) != getattr(RunConfig, name):
                 raise InputError("training.needs_backbone", column=flag(name), model=config.model_name)
         return
-    if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
-        raise InputError("training.weights", received=config.weights)
+    check_weights(config.weights)
     if config.unfreeze is not None and config.unfreeze not in module.BLOCKS:
         raise InputError("training.unfreeze", received=config.unfreeze, blocks=", ".join(module.BLOCKS))
     # a backbone has made features of the images as they are
@@ -347,3 +346,13 @@ def check_flag_combinations(config: RunConfig) -> None:
     if (config.augmentation == "none") != (config.cached_augmentations == 1):
         versions, received = config.cached_augmentations, config.augmentation
         raise InputError("training.cached_augmentations", received=received, versions=versions, model=config.model_name)
+
+
+def check_weights(weights: str) -> None:
+    """Refuse what a backbone cannot start from, before it is built: anything but imagenet, none or a file.
+
+    Raises:
+        InputError: says so.
+    """
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise InputError("training.weights", received=weights)

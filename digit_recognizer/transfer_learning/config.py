@@ -1,12 +1,11 @@
 """The flags of `transfer`: the model, the folders, and how the new output layer is trained. Imports no Keras."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from digit_recognizer.arguments import Positional
-from digit_recognizer.config import RunConfig, expand_path, flag
+from digit_recognizer.config import Recorded, RunConfig, expand_path, flag
 from digit_recognizer.errors import InputError
 from digit_recognizer.records import CONFIG
 from digit_recognizer.training.run import find_fold_weights, load_metrics, load_run_config
@@ -19,7 +18,7 @@ MAX_COPIES = 100_000  # of all images together: their embeddings take 100 MB wit
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferConfig:
+class TransferConfig(Recorded):
     """What a transfer does. The defaults are for letters; resnet152v2 has its own (see `choose_defaults`)."""
 
     run: Annotated[str, Positional("RUN")]
@@ -83,10 +82,6 @@ class TransferConfig:
     def model(self) -> str:
         """What a run folder is named after."""
         return "transfer"
-
-    def to_json(self) -> dict[str, Any]:
-        """Every field as JSON can hold it, in the order above."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
 
     def training(self, seed: int) -> RunConfig:
         """How the output layer is trained with one seed, as a configuration of `cv`."""

@@ -1,6 +1,5 @@
 """What `transfer` trains: an output layer for letters, or a head on ResNet152V2's features for colour photographs."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +8,16 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from digit_recognizer.config import check_names
 from digit_recognizer.console import track
 from digit_recognizer.data.augmentation import Affine, BatchedAffine, preprocess_images
 from digit_recognizer.data.splits import assign_folds
-from digit_recognizer.errors import InputError, require, suggest
+from digit_recognizer.errors import InputError, require
 from digit_recognizer.io import check_writable_folder
 from digit_recognizer.models import _resnet152v2 as resnet152v2
 from digit_recognizer.models._packaged import ARCHITECTURE, load_pretrained
 from digit_recognizer.training.batches import scale_images
+from digit_recognizer.training.inputs import check_weights
 from digit_recognizer.training.reproducibility import derive_seed
 from digit_recognizer.training.run import Run
 from digit_recognizer.training.trainer import predict_probabilities
@@ -101,9 +102,7 @@ def transfer(
     """
     require("PIL.Image", "vision")
     require("matplotlib.figure", "vision")  # now, not after the training
-    known = [field.name for field in dataclasses.fields(TransferConfig)]
-    if unknown := [name for name in settings if name not in known]:
-        raise InputError("config.field_unknown", column=unknown[0], hint=suggest(unknown[0], known))
+    check_names(TransferConfig, settings)
     config = TransferConfig(
         run=str(run),
         images=Path(images).expanduser(),
@@ -136,8 +135,7 @@ def run_transfer(config: TransferConfig) -> TransferResult:
     of_photographs = config.run == PHOTOGRAPHS
     keras.utils.set_random_seed(derive_seed(config.seed, "fit"))  # a model draws the seeds of its dropout when built
     if of_photographs:
-        if config.weights not in ("imagenet", "none") and not Path(config.weights).is_file():
-            raise InputError("training.weights", received=config.weights)
+        check_weights(config.weights)
         data = load_data(train, config.test, load_square, keep=False)
         model, base = resnet152v2.build(len(train.classes), config.weights), BaseModel(PHOTOGRAPHS)
     else:

@@ -4,7 +4,6 @@ No file becomes code: the architecture is one of this package's, and weights and
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -13,7 +12,9 @@ import numpy as np
 from digit_recognizer.errors import InputError
 from digit_recognizer.models import _resnet152v2 as resnet152v2
 from digit_recognizer.models import build_model, list_models, read_options
+from digit_recognizer.records import CONFIG
 from digit_recognizer.training.hardware import precision_policy
+from digit_recognizer.training.inputs import check_weights
 from digit_recognizer.training.transfers import NEIGHBOURS, WEIGHTS, ClassifierName, FinishedTransfer
 from digit_recognizer.training.weights import HEADER_BYTES_PER_ARRAY, load_arrays, load_weights
 from digit_recognizer.transfer_learning.config import MAX_COPIES
@@ -88,9 +89,8 @@ def load_photograph_classifier(transfer: FinishedTransfer, classifier: Classifie
     """
     weights = transfer.config.get("weights")
     if not isinstance(weights, str):
-        raise InputError("transfer.damaged", path=transfer.path / "config.json", column="weights")
-    if weights not in ("imagenet", "none") and not Path(weights).is_file():
-        raise InputError("training.weights", received=weights)
+        raise InputError("transfer.damaged", path=transfer.path / CONFIG, column="weights")
+    check_weights(weights)
     lower = resnet152v2.split_backbone(resnet152v2.build(len(transfer.classes), weights)).lower
     if classifier == "neighbours":
         neighbours = _load_neighbours(transfer, int(lower.output_shape[-1]))

@@ -1,8 +1,8 @@
 """The two trained models that travel with the package, for predicting digits without training anything.
 
 Both are champions; the classifier has an eleventh class for what is not a digit. `MODEL_CARD.md` says what they were
-trained on and how accurate they are. `benchmarks/make_packaged_champion.py` takes the one from a
-run, `benchmarks/make_packaged_classifier.py` trains the other.
+trained on and how accurate they are. `benchmarks/make_packaged_champion.py` takes the one from a run,
+`benchmarks/make_packaged_classifier.py` trains the other.
 """
 
 import hashlib
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 ARCHITECTURE = "champion"
 WEIGHTS = Path(__file__).with_name("champion.safetensors")
 CLASSIFIER_WEIGHTS = Path(__file__).with_name("classifier.safetensors")
-CARD = Path(__file__).with_name("MODEL_CARD.md")
 WEIGHTS_SHA256 = "965067f3c6b162e72dc59f86049d968d1e7d1704117d737a06c5cd20b61d371a"
 CLASSIFIER_SHA256 = "ee0c31918cc92c68a5138ba24d5e7ae182f9f9243d08f88eb3567ee3b076fbea"
 
