@@ -18,13 +18,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digit_recognizer.data import sources
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import hash_file
 from digit_recognizer.training.run import Run
 
 # Files that take longest come first, in this order, so that both processes end at about the same time.
 LONGEST = (
-    "test_resume", "test_cross_validation", "test_sweeping", "test_photograph_transfer", "test_models", "test_letters",
+    "test_process_executor", "test_letters", "test_sweeping", "test_resume", "test_cross_validation", "test_ray",
+    "test_models", "test_round_trip", "test_kernel_bundle", "test_sources",
 )  # fmt: skip
 
 
@@ -34,6 +36,18 @@ PIXEL = base64.b64decode(
 
 
 FAST = "fast and not slow"
+
+
+@functools.cache
+def build_sample_once(build=sources.build_sample):
+    """The bundled sample is always the same, and takes a second or two to draw; no test may change it."""
+    sample = build()
+    for array in (sample.train_pixels, sample.train_labels, sample.test_pixels, sample.test_labels):
+        array.flags.writeable = False
+    return sample
+
+
+sources.build_sample = build_sample_once
 
 
 def pytest_configure(config):

@@ -101,11 +101,6 @@ def test_what_kaggle_says_is_shown_without_credentials(service, command, file, t
     assert_no_credentials(tmp_path, out, err)
 
 
-def test_a_submission_leaves_none(command, file, tmp_path):
-    out = finish_well(command("submit", file, "-m", "x"))
-    assert_no_credentials(tmp_path, out)
-
-
 # ---- logging in
 
 

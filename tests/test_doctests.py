@@ -13,6 +13,7 @@ from conftest import write_tiny_data
 import digit_recognizer
 
 PACKAGE = Path(digit_recognizer.__file__).parent
+IN_PROCESSES = "digit_recognizer.training.process_executor"  # its tests start some, which takes seconds
 WITH_EXAMPLES = [
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -49,7 +50,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", WITH_EXAMPLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == IN_PROCESSES)) for name in WITH_EXAMPLES]
+)
 def test_the_examples_of_a_module_run(name, folder, tmp_path):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     module = importlib.import_module(name)

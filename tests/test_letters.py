@@ -198,14 +198,14 @@ def test_a_transfer_that_ends_early_leaves_no_folder_and_can_be_repeated(place, 
     for error, code in ((KeyboardInterrupt, 130), (OSError(28, "full"), 2)):
         with monkeypatch.context() as patch:
             patch.setattr(letter_transfer.TransferRun, "save", Mock(side_effect=error))
-            assert run(place, tmp_path / "out", test=False) == code
+            assert run(place, tmp_path / "out", "--seeds", "1", test=False) == code
         assert not list(tmp_path.iterdir())
-    assert run(place, tmp_path / "out", test=False) == 0
+    assert run(place, tmp_path / "out", "--seeds", "1", test=False) == 0
 
 
 def test_a_disk_without_room_for_figures_leaves_a_finished_transfer(place, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("digit_recognizer.transfer_learning.results.describe_results", Mock(side_effect=OSError(28)))
-    assert run(place, tmp_path / "out") == 2
+    assert run(place, tmp_path / "out", "--seeds", "1") == 2
     assert f"{read_metrics(tmp_path / 'out')['kept_accuracy']:.5f}" in capsys.readouterr().out
     assert f"{read_metrics(tmp_path / 'out')['kept_accuracy']:.5f}" in (tmp_path / "out" / "log.txt").read_text()
 

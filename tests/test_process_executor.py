@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import pandas as pd
 import pytest
-from conftest import expect_error
+from conftest import expect_error, write_tiny_data
 from resuming import RECIPES, StopAfterSaving, configure, hash_results
 
 from digit_recognizer import runs
@@ -52,6 +52,15 @@ def like_here():
         yield executor
 
 
+@pytest.fixture(scope="module")
+def whole(processes, tmp_path_factory):
+    """A run in processes, and the fold and epoch that a callback saw as each epoch ended."""
+    config, seen = configure(write_tiny_data(tmp_path_factory.mktemp("whole") / "tiny"), "run", RECIPE), []
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((logs["fold"], epoch)))
+    run_cross_validation(config, executor=processes, callbacks=[note])
+    return config, seen
+
+
 def test_tasks_run_side_by_side_on_cores_of_their_own(processes):
     wait = f"(sorted({NAME_CORES}), __import__('time').sleep(0.5))[0]"
     cores = list(map_in_order(processes, eval, [{}] * processes.count_slots(), wait))
@@ -86,27 +95,6 @@ def test_an_error_of_a_task_is_raised_here_and_the_executor_stays_usable(process
     assert run_task(processes, pow, 3, 2) == 8
 
 
-def test_a_process_that_dies_is_one_line(processes):
-    with expect_error("machines.process_lost", LostError, received=-9, cpus=1):
-        run_task(processes, eval, {}, "__import__('os').kill(__import__('os').getpid(), 9)")
-    assert run_task(processes, pow, 3, 2) == 8
-
-
-def test_a_process_that_dies_in_the_middle_of_a_message_is_lost_too(processes):
-    large = "__import__('digit_recognizer.training.executors', fromlist=['x']).report(bytes(30_000_000))"
-    results = processes.map_as_completed(eval, [{}], large, lambda number, content: None)
-    receive = process_executor._Worker.receive
-
-    def receive_late(worker):
-        worker.process.kill()  # the message has begun, and is larger than the buffer
-        worker.process.wait()
-        return receive(worker)
-
-    with pytest.MonkeyPatch.context() as patch, expect_error("machines.process_lost", LostError, received=-9):
-        patch.setattr(process_executor._Worker, "receive", receive_late)
-        list(results)
-
-
 def test_processes_ignore_ctrl_c_because_this_one_ends_them(processes):
     send = "[__import__('os').kill(__import__('os').getpid(), n) for n in (1, 2, 15)]"
     assert run_task(processes, eval, {}, send) == [None, None, None]
@@ -128,9 +116,8 @@ def test_a_run_in_processes_equals_a_local_one_to_the_byte(like_here, tiny_dir):
 
 
 @pytest.mark.compiled
-def test_a_run_that_is_stopped_with_two_models_under_way_is_resumed_exactly(processes, tiny_dir, monkeypatch):
-    whole, stopped = (configure(tiny_dir, name, RECIPE) for name in ("whole", "stopped"))
-    run_cross_validation(whole, executor=processes)
+def test_a_run_that_is_stopped_with_two_models_under_way_is_resumed_exactly(processes, whole, tiny_dir, monkeypatch):
+    stopped = configure(tiny_dir, "stopped", RECIPE)
 
     def resume_there():
         resume(stopped.run_dir, "cv", executor=processes)
@@ -146,17 +133,39 @@ def test_a_run_that_is_stopped_with_two_models_under_way_is_resumed_exactly(proc
             resume(stopped.run_dir, "cv")
         assert refused.value.details["differences"].startswith("--executor processes then; threads: 1 then")
     resume_there()
-    assert hash_results(stopped) == hash_results(whole)
+    assert hash_results(stopped) == hash_results(whole[0])
 
 
-def test_every_epoch_is_logged_and_seen_by_callbacks_as_it_ends(processes, tiny_dir):
-    seen, config = [], configure(tiny_dir, "run", RECIPE)
-    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((logs["fold"], epoch)))
-    run_cross_validation(config, executor=processes, callbacks=[note])
+def test_every_epoch_is_logged_and_seen_by_callbacks_as_it_ends(whole):
+    config, seen = whole
     assert sorted(seen) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]
     log = (config.run_dir / "log.txt").read_text()
     lines = [f"{name}  epoch   {epoch}/2" for name in ("fold 0 [1/2]", "fold 1 [2/2]") for epoch in (1, 2)]
     assert all(log.count(line) == 1 for line in [*lines, "refit 0  epoch   1/1"])
+
+
+# The next two end the processes of the module, and what runs there after them waits for new ones.
+
+
+def test_a_process_that_dies_is_one_line(processes):
+    with expect_error("machines.process_lost", LostError, received=-9, cpus=1):
+        run_task(processes, eval, {}, "__import__('os').kill(__import__('os').getpid(), 9)")
+    assert run_task(processes, pow, 3, 2) == 8
+
+
+def test_a_process_that_dies_in_the_middle_of_a_message_is_lost_too(processes):
+    large = "__import__('digit_recognizer.training.executors', fromlist=['x']).report(bytes(30_000_000))"
+    results = processes.map_as_completed(eval, [{}], large, lambda number, content: None)
+    receive = process_executor._Worker.receive
+
+    def receive_late(worker):
+        worker.process.kill()  # the message has begun, and is larger than the buffer
+        worker.process.wait()
+        return receive(worker)
+
+    with pytest.MonkeyPatch.context() as patch, expect_error("machines.process_lost", LostError, received=-9):
+        patch.setattr(process_executor._Worker, "receive", receive_late)
+        list(results)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """A run that was stopped ends byte for byte as the run that was not."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -183,4 +182,3 @@ def test_a_single_split_is_resumed_with_its_curve(tiny_dir, monkeypatch):
     assert train.main(["--resume", str(stopped.run_dir)]) == 0
     assert hash_results(stopped) == hash_results(whole)
     assert read_history(stopped) == read_history(whole) and "val_loss" in read_history(stopped)[0]
-    shutil.rmtree(stopped.run_dir)

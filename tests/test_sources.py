@@ -386,7 +386,7 @@ def test_every_class_is_split_in_the_same_proportion(sample):
 
 
 def test_every_call_draws_the_same_sample(sample):
-    again = build_sample()
+    again = build_sample.__wrapped__()
     np.testing.assert_array_equal(again.train_pixels, sample.train_pixels)
     np.testing.assert_array_equal(again.test_labels, sample.test_labels)
 

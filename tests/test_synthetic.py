@@ -44,6 +44,7 @@ def test_an_autoencoder_has_an_encoder_and_a_decoder():
     assert "autoencoder" not in list_models()
 
 
+@pytest.mark.compiled  # sixty steps take ten seconds, one by one
 def test_an_autoencoder_reproduces_what_a_mean_image_does_not():
     images, _ = draw_bars(256)
     model = train_autoencoder(images, seed=0)
