@@ -96,7 +96,7 @@ class InputError(ValueError):
 
 
 class DivergedError(InputError):
-    """Training ended in predictions that are NaN or infinite."""
+    """Training ended in weights or predictions that are NaN or infinite."""
 
 
 class LostError(InputError):

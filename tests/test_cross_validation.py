@@ -259,9 +259,19 @@ def test_a_folder_that_holds_a_run_says_how_it_is_resumed(finished, monkeypatch)
         run_cross_validation(configure(data, run_dir=result.run_dir, submission=result.run_dir / "again.csv"))
 
 
-def test_diverged_training_never_becomes_a_submission(tiny_dir, tmp_path, monkeypatch):
-    nan = lambda self, inputs, tta=1: np.full((len(inputs), 10), np.nan, np.float32)  # noqa: E731
-    monkeypatch.setattr(Trainer, "predict", nan)
+def predict_nan(self, inputs, tta=1):
+    return np.full((len(inputs), 10), np.nan, np.float32)
+
+
+def predict_by_weights_that_are_nan(self, inputs, tta=1):
+    """As ReLU and pooling do, which turn NaN into 0."""
+    self.model.set_weights([np.full_like(weight, np.nan) for weight in self.model.get_weights()])
+    return np.full((len(inputs), 10), 0.1, np.float32)
+
+
+@pytest.mark.parametrize("predict", [predict_nan, predict_by_weights_that_are_nan])
+def test_diverged_training_never_becomes_a_submission(tiny_dir, tmp_path, monkeypatch, predict):
+    monkeypatch.setattr(Trainer, "predict", predict)
     with expect_error("training.diverged", DivergedError, fold="fold 0 [1/3]"):
         run_cross_validation(configure(tiny_dir, epochs=1, run_dir=tmp_path / "run", submission=tmp_path / "mine.csv"))
     assert not (tmp_path / "mine.csv").exists() and not (tmp_path / "run" / "metrics.json").exists()

@@ -159,7 +159,7 @@ def cross_validate(
 
     Raises:
         InputError: for an unknown setting, or data or a model that cannot be used, before any training.
-        DivergedError: if predictions are NaN.
+        DivergedError: if training ends in weights or predictions that are NaN.
 
     Example:
         >>> train, test = dr.load_train("input/train.csv"), dr.load_test("input/test.csv")
@@ -245,7 +245,7 @@ def run_cross_validation(
 
     Raises:
         InputError: for an invalid configuration or invalid data, before any training.
-        DivergedError: if predictions are NaN.
+        DivergedError: if training ends in weights or predictions that are NaN.
 
     Example:
         >>> result = run_cross_validation(dr.build_config("narrow", epochs=1, folds=2))
@@ -547,7 +547,7 @@ def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
             numbered after the folds: no row is in such a fold, so that all rows are training rows and none is held out.
 
     Raises:
-        DivergedError: if predictions are not finite.
+        DivergedError: if weights or predictions are not finite.
     """
     fold, config = session.fold, setup.config.configure_fold(session.fold)
     inputs = setup.inputs[config.choose_preprocessing(fold)]
@@ -566,7 +566,8 @@ def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
             seconds=seconds,
             untrained_accuracy=trainer.untrained_accuracy,
         )
-    if not (np.isfinite(result.oof).all() and np.isfinite(result.test).all()):
+    # the weights too: ReLU and pooling turn NaN into 0, so that a model of NaN may predict numbers
+    if not all(np.isfinite(part).all() for part in (result.oof, result.test, *model.get_weights())):
         raise DivergedError("training.diverged", fold=format_fold(fold, config.folds))
     return result
 
