@@ -132,6 +132,27 @@ def draw_throughput() -> Axes:
     return axes
 
 
+def draw_learning_curve() -> Axes:
+    """Error rate against training rows: of each seed, and of all together."""
+    frame = pd.read_csv(DATA / "learning_curve.csv")
+    axes = open_axes(7, 3.4)
+    for seed, rows in frame.groupby("seed"):
+        rates = 100 * rows["wrong"] / rows["evaluated_rows"]
+        axes.plot(rows["training_rows"], rates, color="#b9c9da", marker=".", label="one seed" if seed == 0 else None)
+    total = frame.groupby("training_rows", as_index=False).sum()
+    rates = 100 * total["wrong"] / total["evaluated_rows"]
+    axes.plot(total["training_rows"], rates, color=HELD_OUT_COLOUR, marker="o", label="together")
+    for rows, rate, wrong in zip(total["training_rows"], rates, total["wrong"], strict=True):
+        style = {"ha": "center", "fontsize": 8.5, "color": HELD_OUT_COLOUR}
+        axes.annotate(f"{wrong} wrong", (rows, rate), xytext=(0, 9), textcoords="offset points", **style)
+    axes.set(xlabel="training rows", ylabel="held-out rows wrong, %")
+    axes.set(xlim=(19_500, 39_500), ylim=(0, 1.2 * rates.max()))
+    axes.set_xticks(total["training_rows"], [f"{rows:,}" for rows in total["training_rows"]])
+    axes.set_title(f"The champion on {len(total)} shares of train.csv", size=10, loc="left")
+    axes.legend(frameon=False, fontsize=8.5, loc="lower left")
+    return axes
+
+
 def draw_members() -> Axes:
     frame = pd.read_csv(DATA / "members.csv").sort_values("wrong", ascending=False)
     axes = open_axes(7, 2.7)
@@ -274,6 +295,7 @@ FIGURES: dict[str, Callable[[], Axes]] = {
     "recipes": draw_recipes,
     "first-search": draw_first_search,
     "throughput": draw_throughput,
+    "learning-curve": draw_learning_curve,
     "members": draw_members,
     "kills": draw_kills,
     "handwriting": draw_handwriting,
