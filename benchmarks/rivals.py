@@ -8,6 +8,11 @@ one model of 11 epochs (T. Doucet, github.com/ttdoucet/mnist). Both have our nor
 faster. What a model predicts is kept in --folder, and after each epoch the model itself: the benchmark may be stopped
 and begun again. Several may work at once, each on models of its own (--first, --step), if one of them is started
 afterwards to average them all.
+
+    python -m benchmarks.rivals doucet --input-dir input --against runs/champion
+
+fits the rival on the rows outside fold 0 of that run of `cv` only, and compares it with the run's model of fold 0 on
+the rows of this fold: exact McNemar. It writes no submission.
 """
 
 import argparse
@@ -25,10 +30,13 @@ from digit_recognizer.backend import import_keras
 from digit_recognizer.competition.submissions import Provenance, check_new_submission_path, write_submission
 from digit_recognizer.config import RunConfig
 from digit_recognizer.data.augmentation import Augment
+from digit_recognizer.evaluation.metrics import compare_predictions
 from digit_recognizer.io import hash_file, write_atomically
 
 if TYPE_CHECKING:
     import keras
+
+    from digit_recognizer.data.dataset import Dataset
 
 CROP_PX, TEST_CROP_PX = 25, 24
 LARGEST_ANGLE_DEG = 10.0
@@ -172,22 +180,39 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first model that is trained here")
     parser.add_argument("--step", type=int, default=1, help="from one model trained here to the next")
     parser.add_argument("--submission", type=Path, help="default: submissions/rivals/RIVAL-MODELS.csv")
+    parser.add_argument("--against", type=Path, metavar="RUN", help="compare with fold 0 of this run of cv instead")
     chosen = parser.parse_args()
     rival = RIVALS[chosen.rival]
     submission = chosen.submission or Path("submissions", "rivals", f"{chosen.rival}-{rival.models}.csv")
-    check_new_submission_path(submission, None, "--submission")
+    if chosen.against is None:
+        check_new_submission_path(submission, None, "--submission")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import_keras()
+    from digit_recognizer.data.dataset import load_dataset
+
+    dataset = load_dataset(RunConfig(input_dir=chosen.input_dir))
+    held_out, prefix = np.zeros(len(dataset.labels), bool), chosen.rival
+    if chosen.against is not None:
+        folds = chosen.against / "folds.npy"
+        held_out, prefix = np.load(folds) == 0, f"{chosen.rival}-{hash_file(folds)[:8]}"
+    to_predict = dataset.test_images if chosen.against is None else dataset.images[held_out]
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    paths = [chosen.folder / f"{chosen.rival}-{number}.npy" for number in range(rival.models)]
+    paths = [chosen.folder / f"{prefix}-{number}.npy" for number in range(rival.models)]
     for number in range(chosen.first, rival.models, chosen.step):
         if not paths[number].exists():
-            fit_and_predict(rival, number, chosen.input_dir, paths[number])
+            fit_and_predict(rival, number, dataset, np.flatnonzero(~held_out), to_predict, paths[number])
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         print(f"not averaged yet: {', '.join(missing)} are missing in {chosen.folder}")
         return
     probabilities = np.mean([np.load(path) for path in paths], axis=0)
+    if chosen.against is not None:
+        of_run = np.load(chosen.against / "oof_probabilities.npy")[held_out]
+        right, right_of_run = (each.argmax(axis=1) == dataset.labels[held_out] for each in (probabilities, of_run))
+        found = compare_predictions(right, right_of_run)
+        print(f"{found.rows} rows: {chosen.rival} {found.accuracy_one:.5f}, the run {found.accuracy_other:.5f}")
+        print(f"only one right: {found.only_one} and {found.only_other}, p = {found.p_value:.3g}")
+        return
     provenance = Provenance(
         model=f"{chosen.rival} ({rival.models} fitted on all rows)",
         train_sha256=hash_file(chosen.input_dir / "train.csv"),
@@ -200,21 +225,20 @@ def main() -> None:
     print(f"{submission}: models averaged: {rival.models}")
 
 
-def fit_and_predict(rival: Rival, seed: int, input_dir: Path, path: Path) -> None:
-    """Train on all rows, and keep what the model says of the test rows: float32 (n, 10)."""
+def fit_and_predict(
+    rival: Rival, seed: int, dataset: "Dataset", rows: np.ndarray, to_predict: np.ndarray, path: Path
+) -> None:
+    """Train on these rows, and keep what the model says of other images: float32 (n, 10)."""
     import keras
 
-    from digit_recognizer.data.dataset import load_dataset
     from digit_recognizer.training.batches import TrainingBatches, to_tf_data
     from digit_recognizer.training.hardware import choose_precision, precision_policy
     from digit_recognizer.training.trainer import predict_probabilities
 
-    dataset = load_dataset(RunConfig(input_dir=input_dir))
     targets = np.eye(10, dtype=np.float32)[dataset.labels]
     keras.utils.set_random_seed(seed)
     with precision_policy(choose_precision("auto")):
         model = rival.build()
-        rows = np.arange(len(dataset.images))
         batches = TrainingBatches(dataset.images[None], targets, rows, rival.batch_size, seed, rival.augment)
         model.compile(keras.optimizers.Adam(beta_2=rival.beta_2), "categorical_crossentropy", metrics=["accuracy"])
 
@@ -232,7 +256,7 @@ def fit_and_predict(rival: Rival, seed: int, input_dir: Path, path: Path) -> Non
         backup = keras.callbacks.BackupAndRestore(backup_dir, double_checkpoint=True, delete_checkpoint=False)
         data, callbacks = to_tf_data(batches), [FollowRecipe(), backup]
         model.fit(data, epochs=rival.epochs, callbacks=callbacks, shuffle=False, verbose=2)
-        probabilities = predict_probabilities(model, rival.prepare(dataset.test_images))
+        probabilities = predict_probabilities(model, rival.prepare(to_predict))
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         np.save(file, probabilities)
     shutil.rmtree(backup_dir)

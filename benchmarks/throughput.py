@@ -7,7 +7,7 @@ All train on batches of 256 random images. Each contender has a process of its o
 each other's way within one. They take turns, in a new order each round, so that a change in the machine's speed meets
 all of them; medians and pair-by-pair ratios are what to quote. PyTorch runs channels_last under bfloat16 autocast, and
 plain Keras in its default float32. All use Adam; an architecture whose preset has another optimizer is also measured
-with that.
+with that. The champion is cropped to the inner 24 px, as its preset says, in every contender.
 
 The multiplications of an architecture are compared with the processor's own peak: a bfloat16 product of two 4096x4096
 matrices, which takes its turn among the contenders. `vgg16` is trained on features (feature_reuse.py) and not part of
@@ -22,9 +22,11 @@ import statistics
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from digit_recognizer.backend import import_keras
 
@@ -47,7 +49,7 @@ def build_ours(
     import_keras()
     from digit_recognizer.config import RunConfig
     from digit_recognizer.data.augmentation import POLICIES, build_augment
-    from digit_recognizer.models import build_model, load_preset
+    from digit_recognizer.models import load_preset
     from digit_recognizer.training.batches import TrainingBatches
     from digit_recognizer.training.hardware import precision_policy
     from digit_recognizer.training.trainer import Trainer, compile_model
@@ -57,17 +59,24 @@ def build_ours(
     targets = np.eye(CLASSES, dtype=np.float32)[labels]
     batches = TrainingBatches(images[None], targets, np.arange(len(images)), config.batch_size, seed=0, augment=augment)
     with precision_policy(precision):
-        model = build_model(architecture)
+        model = build_of_preset(architecture)
         compile_model(model, len(batches), config, epochs=1000, learning_rate=1e-3)
     return lambda: Trainer(model, config).fit(batches, epochs=1)
 
 
+def build_of_preset(architecture: str) -> "keras.Model":
+    """With the options of the architecture's preset."""
+    from digit_recognizer.models import build_model, load_preset, read_options
+
+    options: dict[str, Any] = read_options(architecture, load_preset(architecture).get("model_args", ()))
+    return build_model(architecture, **options)
+
+
 def build_plain_keras(architecture: str, images: np.ndarray, labels: np.ndarray) -> Epoch:
     import_keras()
-    from digit_recognizer.models import build_model
     from digit_recognizer.training.weights import make_plain
 
-    model = make_plain(build_model(architecture))
+    model = make_plain(build_of_preset(architecture))
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
     scaled, targets = images.astype(np.float32) / 255, np.eye(CLASSES, dtype=np.float32)[labels]
     return lambda: model.fit(scaled, targets, batch_size=256, verbose=0)
@@ -102,7 +111,11 @@ def build_torch_model(architecture: str) -> "nn.Module":
     import torch
     from torch import nn
 
-    from digit_recognizer.models import baseline, padded
+    from digit_recognizer.models import baseline, load_preset, padded, read_options
+
+    class Crop(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return inputs[:, :, crop_px:-crop_px, crop_px:-crop_px]
 
     class Residual(nn.Sequential):
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -118,6 +131,8 @@ def build_torch_model(architecture: str) -> "nn.Module":
 
     stem, head = convolve(1, 32, 5, 0, pool=True), [MeanAndMaximum(), nn.Linear(256, CLASSES)]
     if architecture == "champion":
+        crop_px = read_options("champion", load_preset("champion")["model_args"])["crop_px"]
+        stem = [Crop(), *stem]
         middle = convolve(32, 64) + convolve(64, 64, pool=True) + convolve(64, 128) + convolve(128, 128)
         return nn.Sequential(*stem, *middle, *head)
     if architecture == "residual":
@@ -209,19 +224,21 @@ def count_operations(model: "keras.Model") -> int:
     return total
 
 
-def report(architecture: str, seconds: dict[str, list[float]], count: int) -> None:
+def report(architecture: str, seconds: dict[str, list[float]], count: int) -> list[dict[str, str | int]]:
+    """Print a table, and return its images a second: model, contender, median, lowest, highest."""
     import_keras()
-    from digit_recognizer.models import build_model
-
-    operations = count_operations(build_model(architecture))
+    operations = count_operations(build_of_preset(architecture))
     peaks = [2 * PEAK_SIDE**3 / value for value in seconds.pop(PEAK)]
     peak = statistics.median(peaks) / 1e9
     print(f"{architecture}: {operations / 1e6:.1f} million operations an image; peak {peak:,.0f} GFLOP/s; medians:")
     print(f"  {'contender':<20}{'images/s':>17}{'lowest':>8}{'highest':>8}{'ours / it':>11}{'share of peak':>15}")
+    rows: list[dict[str, str | int]] = []
     for name, times in seconds.items():
         rates = [count / value for value in times]
         ratio = statistics.median(theirs / mine for theirs, mine in zip(times, seconds["ours"], strict=True))
         share = statistics.median(rate * operations / peak for rate, peak in zip(rates, peaks, strict=True))
+        of_name = {"images_per_second": statistics.median(rates), "lowest": min(rates), "highest": max(rates)}
+        rows.append({"model": architecture, "contender": name} | {key: round(rate) for key, rate in of_name.items()})
         print(
             f"  {name:<20}{statistics.median(rates):>17,.0f}{min(rates):>8,.0f}{max(rates):>8,.0f}{ratio:>11.2f}"
             f"{share:>15.1%}"
@@ -230,6 +247,7 @@ def report(architecture: str, seconds: dict[str, list[float]], count: int) -> No
     pairs = zip(seconds["ours, affine maps"], seconds[plain], strict=True)
     share = statistics.median((with_maps - without) / with_maps for with_maps, without in pairs)
     print(f"  affine maps take {share:.1%} of an epoch (median of pairs)", flush=True)
+    return rows
 
 
 def main() -> None:
@@ -237,6 +255,7 @@ def main() -> None:
     parser.add_argument("architectures", nargs="*", default=ARCHITECTURES, help="default: all trained on images")
     parser.add_argument("--images", type=int, default=16384, help="images per epoch (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=11, help="counted rounds (default: %(default)s)")
+    parser.add_argument("--csv", type=Path, help="a table to write: model, contender, images a second")
     chosen = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import_keras()
@@ -244,8 +263,11 @@ def main() -> None:
 
     precision = choose_precision("auto")  # timed here: among contenders that are starting it would be luck
     print(f"ours in {precision}")
+    rows = []
     for architecture in chosen.architectures:
-        report(architecture, measure(architecture, precision, chosen.images, chosen.rounds), chosen.images)
+        rows += report(architecture, measure(architecture, precision, chosen.images, chosen.rounds), chosen.images)
+    if chosen.csv is not None:
+        pd.DataFrame(rows).to_csv(chosen.csv, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from digit_recognizer.backend import import_keras
 from digit_recognizer.config import RunConfig
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument(
         "--fold", type=int, choices=range(5), default=0, help="the fold evaluated; any but 0 for choosing epochs"
     )
+    parser.add_argument("--csv", type=Path, help="a table to write: recipe, epochs, seconds, accuracy, lowest, highest")
     chosen = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     started = time.perf_counter()
@@ -100,6 +102,8 @@ def main() -> None:
                 write_json(path, fit(one, dataset, seed, chosen.fold))
             fits[one.name].append(read_json(path))
             print(f"seed {seed}, {one.name}: {fits[one.name][-1]['accuracies'][-1]:.4f}", flush=True)
+    if chosen.csv is not None:
+        tabulate(fits).to_csv(chosen.csv, index=False, lineterminator="\n")
     print(format_table(fits))
     champions = [name for name in fits if name.startswith("champion")]
     for rival in fits.keys() - champions if champions else ():
@@ -267,6 +271,29 @@ def format_table(fits: dict[str, list[dict[str, Any]]]) -> str:
         of_each = (f"{name} {np.median([one[f'{part}_seconds'] for one in of]):.1f}" for name, of in fits.items())
         lines.append(f"\n{part}, s: {', '.join(of_each)}")
     return "\n".join(lines)
+
+
+def tabulate(fits: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
+    """Median seconds, and accuracy over the seeds, at the epoch that first reaches each target, and at the last one."""
+    rows = []
+    for name, of_seeds in fits.items():
+        recipe, _, schedule = name.partition(" in ")
+        accuracies = np.array([one["accuracies"] for one in of_seeds])
+        seconds = np.median([one["seconds"] for one in of_seeds], axis=0)
+        means = accuracies.mean(axis=0)
+        marked = {int(np.argmax(means >= target)) for target in TARGETS if means.max() >= target} | {len(means) - 1}
+        for at in sorted(marked):
+            rows.append(
+                {
+                    "recipe": recipe,
+                    "epochs": schedule or str(at + 1),
+                    "seconds": round(seconds[at - len(means)], 1),
+                    "accuracy": round(means[at], 4),
+                    "lowest": round(accuracies[:, at].min(), 4),
+                    "highest": round(accuracies[:, at].max(), 4),
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def format_comparison(name: str, fits: list[dict[str, Any]], other: str, others: list[dict[str, Any]]) -> str:
