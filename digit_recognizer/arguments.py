@@ -165,7 +165,13 @@ def read_arguments(kind: type, arguments: Sequence[str]) -> tuple[dict[str, Any]
     try:  # intermixed: flags may stand before, between and after positional arguments
         found, unknown = _build_parser(flags).parse_known_intermixed_args([_spell(one) for one in arguments])
     except argparse.ArgumentError as error:
-        one = next(one for one in flags if str(error.argument_name).split("/")[0] in one.names)
+        names = str(error.argument_name).split("/")
+        one = next((one for one in flags if names[0] in one.names), None)
+        if one is None:  # -helpme, --debug=1: these two are fields of no dataclass
+            received = next(word for word in arguments if word.startswith(tuple(names)))
+            raise InputError(
+                "cli.flag_unknown", received=_shorten(received), hint=f" Did you mean {names[-1]}?"
+            ) from None
         if one.kind is bool:  # something follows its =
             raise InputError("cli.extra", received=str(error.message).rpartition("argument ")[2]) from None
         raise InputError("cli.incomplete", column=one.label, expected=describe_type(one.kind)) from None
@@ -262,8 +268,9 @@ def _add_flag(group: Any, one: Flag) -> None:
             text = _escape(one.help) if name in one.shown_names else argparse.SUPPRESS
             group.add_argument(name, dest=one.field, action=action, help=text)
     else:
-        nargs = "*" if typing.get_origin(one.kind) in (tuple, list) else 1
-        group.add_argument(*one.names, dest=one.field, nargs=nargs, metavar=one.metavar, help=_escape(one.help))
+        nargs, action = ("*", "extend") if typing.get_origin(one.kind) in (tuple, list) else (1, "store")
+        shown: dict[str, Any] = {"metavar": one.metavar, "help": _escape(one.help)}
+        group.add_argument(*one.names, dest=one.field, nargs=nargs, action=action, **shown)
 
 
 def _escape(text: str) -> str:

@@ -252,7 +252,7 @@ def run_training(subcommand: Literal["cv", "train"], arguments: list[str], descr
 
 
 def parse_run_config(subcommand: str, arguments: list[str], description: str) -> RunArguments:
-    """A run's configuration and executor: the defaults, overridden by the model's recipe, `SMOKE`, file and flags.
+    """A run's configuration and executor: the defaults, overridden as the docstring of `config` says.
 
     Args:
         subcommand: the command's name.
@@ -294,7 +294,11 @@ def _find_defaults(given: dict[str, Any]) -> RunArguments:
         if given.get("smoke"):
             settings |= {**SMOKE, **load_smoke(model)}
         executor = {field.name: settings.pop(field.name) for field in fields(ExecutorConfig) if field.name in settings}
-        config = build_config(model, smoke, **{**settings, "model": model})
+        try:
+            config = build_config(model, smoke, **{**settings, "model": model})
+        except InputError:  # flags win over the file, and may mend it
+            flags = {name: value for name, value in given.items() if name in vars(RunConfig())}
+            config = build_config(model, smoke, **{**settings, **flags, "model": model})
         return RunArguments(**vars(config), **read_fields(ExecutorConfig, executor))
     except InputError as error:
         if path is None:

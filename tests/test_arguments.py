@@ -36,6 +36,8 @@ pytestmark = pytest.mark.fast
         ("cv", "--moddel=narrow", "flag_unknown", {"received": "'--moddel'", "hint": " Did you mean --model?"}),
         ("cv", "--no-smok", "flag_unknown", {"hint": " Did you mean --no-smoke?"}),
         ("cv", "--qqq", "flag_unknown", {"hint": ""}),
+        ("cv", "-help", "flag_unknown", {"received": "'-help'", "hint": " Did you mean --help?"}),
+        ("cv", "--debug=1", "flag_unknown", {"received": "'--debug=1'", "hint": " Did you mean --debug?"}),
         ("cv", "--smoke yes", "extra", {"received": "'yes'"}),
         ("cv", "--allow-inexact", "only_resume", {"column": "--allow-inexact"}),
         ("compare", "runs/a", "incomplete", {"column": "RUN RUN", "expected": "2 paths"}),
@@ -51,6 +53,11 @@ pytestmark = pytest.mark.fast
 def test_a_typing_mistake_is_named_in_our_own_words(command, arguments, code, place):
     with expect_error(f"cli.{code}", **place):
         import_command(command).main([*arguments.split(), "--debug"])
+
+
+def test_a_list_may_be_given_in_parts():
+    arguments = ["--model", "narrow", "--model-args", "dropout=0.3", "--model-args", "kernel_px=4"]
+    assert parse_run_config("cv", arguments, "").config.model_args == ("dropout=0.3", "kernel_px=4")
 
 
 def test_a_study_that_is_not_there_starts_no_worker(monkeypatch):
@@ -129,6 +136,15 @@ def test_flags_win_over_the_file_and_the_file_over_the_recipe(settings_file):
     assert config.config.model_args == ("dropout=0.25",) and config.optimizer == "muon"
     other = parse_run_config("cv", [f"--config={settings_file}", "--model", "convolutional"], "")
     assert (other.model, other.epochs) == ("convolutional", 7)
+
+
+def test_flags_may_mend_what_the_file_alone_cannot_say(settings_file):
+    settings_file.write_text("small_epochs = 12")
+    arguments = ["--model", "champion", "--config", str(settings_file)]
+    with expect_error("config.file", path=settings_file):
+        parse_run_config("cv", arguments, "")
+    config = parse_run_config("cv", [*arguments, "--epochs", "24"], "")
+    assert (config.epochs, config.small_epochs) == (24, 12)
 
 
 def test_smoke_as_a_flag_wins_over_the_file(settings_file):

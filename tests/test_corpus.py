@@ -130,12 +130,12 @@ def join_as(separator=",", end="\n", mark=""):
 
 
 ACCEPTED = {
-    "its columns stand in another order": lambda rows: join([row[::-1] for row in rows]),
-    "it begins with a byte order mark": join_as(mark="\ufeff"),
-    "its lines end with CRLF": join_as(end="\r\n"),
-    "its numbers are quoted": lambda rows: join([[f'"{cell}"' for cell in row] for row in rows]),
-    "blank lines were skipped: 23": lambda rows: "\n" + join(rows, end="\n\n") + "\r\n",
-    "its pixels are named pixel1 to pixel784": lambda rows: join(
+    "train.csv: its columns stand in another order": lambda rows: join([row[::-1] for row in rows]),
+    "train.csv: it begins with a byte order mark": join_as(mark="\ufeff"),
+    "train.csv: its lines end with CRLF": join_as(end="\r\n"),
+    "train.csv: its numbers are quoted": lambda rows: join([[f'"{cell}"' for cell in row] for row in rows]),
+    "train.csv: blank lines were skipped: 23": lambda rows: "\n" + join(rows, end="\n\n") + "\r\n",
+    "train.csv: its pixels are named pixel1 to pixel784": lambda rows: join(
         [["label", *(f"pixel{k}" for k in range(1, 785))], *rows[1:]]
     ),
     f"{TRAIN_ROWS} rows of train.csv repeat an earlier one": lambda rows: join([*rows, *rows[1:]]),

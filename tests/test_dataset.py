@@ -49,6 +49,13 @@ def test_fewer_test_rows_are_the_first_and_leave_the_test_set_incomplete(tmp_pat
     assert np.array_equal(part.test_images, whole.test_images[:4])
 
 
+def test_a_note_names_its_table(tmp_path):
+    config = write_data(tmp_path / "data", draw_pixels(20, 0), draw_pixels(5, 1))
+    path = config.input_dir / "test.csv"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert "test.csv: its lines end with CRLF" in load_dataset(config).notes
+
+
 def test_repeated_training_rows_are_counted_in_a_note(tmp_path):
     train = draw_pixels(20, 0)
     train[[7, 8, 9]] = train[3]

@@ -212,12 +212,12 @@ def test_further_runs_count_where_confusions_repeat(examined, run, tmp_path):
     for number in range(2):
         oof = np.eye(10)[np.where(labels == 4, 9, labels)] * 0.9 + 0.01
         oof[number] = np.roll(oof[number], 1)
-        others.append(write_run(tmp_path / f"other{number}", examined / "data", oof, np.full((20, 10), 0.1)))
+        others.append(write_run(tmp_path / f"version{number}" / "run", examined / "data", oof, np.full((20, 10), 0.1)))
     shutil.rmtree(run / "models")
     section = find_section(examine_run(others[0], examined / "data", others=[others[1], run]), "Confusions")
     words = section.paragraphs[0]
     assert "most of 4 models" in words
-    assert "4 in other0, fold 0; 4 in other1, fold 0" in words
+    assert f"4 in {others[0]}, fold 0; 4 in {others[1]}, fold 0" in words
     assert section.table[1][:2] == ("4", "9")
     fours = int((labels == 4).sum())
     assert f"4 as 9 ({fours} rows)" in section.figures[0].alt  # the matrix is of the first run,

@@ -56,7 +56,7 @@ def test_data_that_is_not_attached_is_an_error(tmp_path):
 
 
 def test_a_version_leaves_a_submission_its_figures_and_the_run(inputs):
-    session = begin(inputs, model="dense", settings={**QUICK, "epochs": 1})
+    session = begin(inputs, model="dense", settings={**QUICK, "epochs": 1, "refit": 1})
     working, result = session.working, session.cross_validate()
     session.plot_data()
     session.plot_results()
@@ -64,7 +64,7 @@ def test_a_version_leaves_a_submission_its_figures_and_the_run(inputs):
     submission = load_submission(working / "submission.csv")
     assert np.array_equal(submission.labels, result.test_probabilities.argmax(axis=1))
     assert submission.provenance.run == str(working / "run")
-    command = "python -m digit_recognizer.cv --model dense --folds 2 --epochs 1 --precision float32"
+    command = "python -m digit_recognizer.cv --model dense --folds 2 --epochs 1 --refit 1 --precision float32"
     assert submission.provenance.command == command
     assert json.loads((working / "run" / "config.json").read_text())["command"] == command
 

@@ -190,6 +190,9 @@ def test_an_existing_kernel_is_replaced_only_with_overwrite(action):
     assert code.read_text() == edited
     assert kernel.main([action, "baseline", "--overwrite"]) == 0
     assert code.read_text() == plain
+    other = "notebook" if action == "build" else "build"
+    with expect_error("kernel.exists", path=folder / "kernel-metadata.json"):
+        kernel.main([other, "baseline", "--output-dir", str(folder), "--debug"])
 
 
 @pytest.mark.parametrize("action", ["build", "notebook", "push", "status", "output"])

@@ -138,6 +138,19 @@ def test_blank_lines_leave_the_file_line_empty(run, tiny_dir, tmp_path):
     assert (suspect["data_row"], suspect["file_line"]) == ("8", "")
 
 
+def test_without_a_header_a_row_is_its_own_line(run, tiny_dir, tmp_path):
+    from digit_recognizer.io import hash_file
+
+    data = tmp_path / "bare"
+    data.mkdir()
+    (data / "train.csv").write_text((tiny_dir / "train.csv").read_text().partition("\n")[2])
+    oof = np.load(run / "oof_probabilities.npy")
+    other = write_run(tmp_path / "other", tiny_dir, oof, TEST, train_sha256=hash_file(data / "train.csv"))
+    assert door.main([str(other), "--input-dir", str(data)]) == 0
+    (suspect,) = read_list(other / "examination" / "label_errors.csv")
+    assert (suspect["data_row"], suspect["file_line"]) == ("8", "8")
+
+
 def test_runs_that_cannot_be_examined_are_refused(run, tiny_dir, tmp_path, capsys):
     right, nothing = draw_probabilities(TRAIN), np.full((60, 10), np.nan)
     for code, path in (

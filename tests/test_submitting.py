@@ -13,7 +13,7 @@ from submitting import ROWS, one_line, only_entry, submit_file, write
 from digit_recognizer import submissions
 from digit_recognizer.competition import client, submit
 from digit_recognizer.competition.submissions import SMOKE_INELIGIBLE
-from digit_recognizer.competition.submit import LEDGER, load_ledger, record_entry
+from digit_recognizer.competition.submit import LEDGER, find_submission, load_ledger, record_entry
 from digit_recognizer.io import hash_file
 
 STEPS = ("GetSubmissionLimits", "ListSubmissions", "StartSubmissionUpload", "PUT", "CreateSubmission")
@@ -73,6 +73,11 @@ def test_a_run_folder_stands_for_its_submission(kaggle, noted_file, tmp_path):
     (run / "metrics.json").write_text(json.dumps({"submission": str(noted_file)}))
     assert submit_file(run) == 0
     assert only_entry().file == "submissions/champion.csv"
+    (run / "metrics.json").write_text('{"submission": "/kaggle/working/mine.csv"}')
+    assert find_submission(run) == Path("/kaggle/working/mine.csv")
+    for place in (tmp_path / "mine.csv", run / "mine.csv"):  # beside the run, as a kernel leaves it; then within it
+        place.touch()
+        assert find_submission(run) == place
 
 
 def test_a_dry_run_of_a_file_submitted_before_asks_nothing(kaggle, noted_file, capsys):

@@ -88,6 +88,7 @@ ACCEPTED |= {
     "1x1 to 28x28": lambda cells: join([["label", *GRID], *cells[1:]]),
     "0 to 783": lambda cells: join([["label", *map(str, range(784))], *cells[1:]]),
     "no header": lambda cells: join(cells[1:]),
+    "it begins with a byte order mark": lambda cells: b"\xef\xbb\xbf" + join(cells[1:]).encode(),
     "named Label": lambda cells: join([["Label", *cells[0][1:]], *cells[1:]]),
     "'Unnamed: 0', was left out": lambda cells: join(
         [["Unnamed: 0", *cells[0]], *([str(300 * n), *row] for n, row in enumerate(cells[1:]))]
@@ -114,6 +115,7 @@ def test_without_a_header_labels_may_be_the_last_column(tmp_path, cells):
     ("code", "place", "spoil"),
     [
         ("csv.label_range", {"line": 3, "received": "1.5"}, lambda cells: cells[2].__setitem__(0, "1.5")),
+        ("csv.label_range", {"line": 3, "received": "12.0"}, lambda cells: cells[2].__setitem__(0, "12.0")),
         ("csv.pixel_range", {"line": 4, "column": "pixel7"}, lambda cells: cells[3].__setitem__(8, "12.5")),
         ("csv.pixel_range", {"line": 4, "column": "pixel7"}, lambda cells: cells[3].__setitem__(8, "256.0")),
         ("csv.pixel_range", {"line": 4, "column": "pixel7"}, lambda cells: cells[3].__setitem__(8, "nan")),
@@ -121,6 +123,22 @@ def test_without_a_header_labels_may_be_the_last_column(tmp_path, cells):
 )
 def test_a_fault_among_decimals_is_found(tmp_path, cells, code, place, spoil):
     cells[1:] = [[f"{cell}.0" for cell in row] for row in cells[1:]]
+    spoil(cells)
+    with expect_error(code, **place):
+        load_train(write(tmp_path, join(cells)))
+
+
+@pytest.mark.parametrize(
+    ("code", "place", "spoil"),
+    [
+        ("csv.cut_off", {"line": ROWS + 1}, lambda cells: cells[-1].__delitem__(slice(500, None))),
+        ("csv.cells", {"line": 4}, lambda cells: cells[3].append("0.5")),
+        ("csv.label_range", {"line": 3}, lambda cells: cells[2].__setitem__(0, "12")),
+        ("csv.pixel_range", {"line": 4, "column": "pixel7"}, lambda cells: cells[3].__setitem__(8, "?")),
+    ],
+)
+def test_a_fault_among_fractions_is_not_blamed_on_a_fraction(tmp_path, cells, code, place, spoil):
+    cells[1:] = [[row[0], *(f"{int(cell) / 255:.4f}" for cell in row[1:])] for row in cells[1:]]
     spoil(cells)
     with expect_error(code, **place):
         load_train(write(tmp_path, join(cells)))

@@ -184,7 +184,7 @@ def download_competition(input_dir: Path, overwrite: bool = False) -> str:
 
     The zip, and the mark by which Kaggle's client knows how much of it is there, are kept in a hidden folder of
     `input_dir`. That folder stays when the download or the unpacking is interrupted. It is removed once the files are
-    in their places, or the zip has proved to be unusable.
+    in their places, or after an error in unpacking or installing them, a refused overwrite included.
 
     Args:
         input_dir: made if need be.

@@ -124,6 +124,7 @@ class Session:
         hardest = find_hardest(labels, oof, SHEET_ROWS)
         caption = f"the {len(hardest)} hardest of {len(labels):,} rows"
         history, title = load_history(self.working / RUN), f"{self.config.model}: learning curves"
+        history = history[history["fold"] < self.config.folds]  # then come those fitted on all rows
         figures = {
             "curves": plot_learning_curves(history, title, final_accuracies=self.result.score.fold_accuracies),
             "confusion": plot_confusion_matrix(count_confusions(labels, predictions, len(DIGITS.names))),

@@ -313,8 +313,9 @@ def _list_weights(model: str) -> list[str]:
 
 def _write_kernel(arguments: NotebookArguments, name: str, file: str, content: str) -> Path:
     folder = arguments.output_dir or KERNELS / name
-    if (folder / file).exists() and not arguments.overwrite:
-        raise InputError("kernel.exists", path=folder / file)
+    taken = [folder / name for name in (file, METADATA) if (folder / name).exists()]
+    if taken and not arguments.overwrite:
+        raise InputError("kernel.exists", path=taken[0])
     write_text(folder / file, content)
     kernel = f"{arguments.owner}/{COMPETITION}-{name}"
     metadata = {  # every field whose default on Kaggle differs from ours

@@ -179,7 +179,7 @@ def submit(arguments: SubmitArguments) -> None:
 
 
 def find_submission(path: Path) -> Path:
-    """The submission of a run folder; any other path is the submission itself.
+    """The submission of a run folder, also of one that was moved; any other path is the submission itself.
 
     Raises:
         InputError: if the run has none.
@@ -192,7 +192,10 @@ def find_submission(path: Path) -> Path:
     named = read_record(metrics, SubmissionEntry).get("submission") if metrics.exists() else None
     if not is_line(named):
         raise InputError("submission.not_of_a_run", path=path)
-    return Path(named)
+    file = Path(named)
+    # metrics.json has the path as seen from where the run was made; a kernel's run lies beside its submission
+    places = (file, path / file.name, path.parent / file.name)
+    return next((place for place in places if os.path.isfile(place)), file)  # noqa: PTH113 (is_file raises at a name that is too long)
 
 
 def _describe_checks(submission: Submission) -> str:

@@ -11,6 +11,7 @@ polars' bare `read_csv`, with every check and the SHA-256, and 2.5 times the pix
 
 import csv
 import hashlib
+import math
 import os
 import re
 import shlex
@@ -227,7 +228,7 @@ class Header:
         names: the columns in the order of the file.
         label_at: position of the label column; None where there is none.
         pixel_at: 784 positions, that of pixel k at index k.
-        raw: the bytes up to and including the header line, as read; empty without a header.
+        raw: the bytes before the first row, as read: the header line, if there is one, or a byte order mark.
         lines: how many lines those bytes hold (more than one after leading blank lines).
         notes: departures from Kaggle's own form that were accepted, one phrase each.
         decimals: whether the numbers may be written as decimals.
@@ -323,21 +324,24 @@ def _make_header(path: Path, file: BufferedReader, names: tuple[str, ...], raw: 
     label = len(names) - PIXELS
     if label not in (0, 1):
         raise InputError("csv.no_header", path=path, line=lines)
-    file.seek(0)
+    mark = UTF8_MARK * raw.startswith(UTF8_MARK)
+    file.seek(len(mark))
     pixels = tuple(f"pixel{k}" for k in range(PIXELS))
-    notes = ["it has no header", *["its lines end with CRLF"] * raw.endswith(b"\r\n")]
+    notes = ["it has no header", *["it begins with a byte order mark"] * bool(mark)]
+    notes += ["its lines end with CRLF"] * raw.endswith(b"\r\n")
     if label and _is_label_last(file):
         notes.append("its labels are the last column")
-        return Header((*pixels, "label"), PIXELS, tuple(range(PIXELS)), b"", 0, tuple(notes))
+        return Header((*pixels, "label"), PIXELS, tuple(range(PIXELS)), mark, 0, tuple(notes))
     at = range(label, label + PIXELS)
-    return Header(("label",) * label + pixels, 0 if label else None, tuple(at), b"", 0, tuple(notes))
+    return Header(("label",) * label + pixels, 0 if label else None, tuple(at), mark, 0, tuple(notes))
 
 
 def _is_label_last(file: BufferedReader) -> bool:
     """Whether the first rows begin with one value, as a corner of paper does, and end with several that are labels."""
+    start = file.tell()
     lines = [line.strip(b"\r\n").split(b",") for line in file.read(BLOCK_BYTES).splitlines()[:-1]]
-    file.seek(0)
-    first, last = ({line[end] for line in lines} for end in (0, -1))
+    file.seek(start)
+    first, last = ({line[end].strip(b'"') for line in lines} for end in (0, -1))
     return len(first) == 1 < len(last) and last <= {label.encode() for label in LABEL_TEXTS}
 
 
@@ -533,6 +537,13 @@ def find_first_fault(path: Path, header: Header) -> None:
     Raises:
         InputError: naming file, line and column of the first fault.
     """
+    if header.decimals:  # a fraction is to blame only if nothing else is
+        _check_cells(path, header, _is_number)
+    _check_cells(path, header, _is_whole_decimal if header.decimals else lambda cell: False)
+
+
+def _check_cells(path: Path, header: Header, is_pixel: Callable[[str], bool]) -> None:
+    """`find_first_fault` where cells of which `is_pixel` is true, and whole numbers from 0 to 255, are no fault."""
     columns = len(header.names)
     wanted = {header.label_at, *header.pixel_at}
     with open_table(path) as file:
@@ -547,8 +558,11 @@ def find_first_fault(path: Path, header: Header) -> None:
                 code = "csv.cut_off" if len(row) < columns and not file.peek(1) else "csv.cells"
                 raise InputError(code, path=path, line=line, received=len(row), expected=columns)
             for position, (name, cell) in enumerate(zip(header.names, row, strict=True)):
-                if position in wanted and not (header.decimals and _is_whole_decimal(cell)):
-                    _read_cell(path, line, name, cell, is_label=position == header.label_at)
+                if position not in wanted:
+                    continue
+                is_label = position == header.label_at
+                if not (header.decimals and _is_label_decimal(cell) if is_label else is_pixel(cell)):
+                    _read_cell(path, line, name, cell, is_label=is_label)
 
 
 def iterate_rows(path: Path, file: BufferedReader, lines_before: int) -> Iterator[tuple[int, list[str]]]:
@@ -604,6 +618,17 @@ def _is_whole_decimal(cell: str) -> bool:
         and len(digits) < 4
         and int(digits) < 256
     )
+
+
+def _is_label_decimal(cell: str) -> bool:
+    return _is_whole_decimal(cell) and float(cell) < CLASSES
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 def _shorten(text: str) -> str:

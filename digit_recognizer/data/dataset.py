@@ -284,14 +284,10 @@ def make_dataset(
         test_sha256=None if test is None else test.sha256,
         test_row_count=len(test_pixels),
         shared_test_rows=shared_test_rows,
-        notes=(*(_name_note(table, note) for table in tables for note in table.notes), *notes),
+        notes=(*(f"{table.path.name}: {note}" for table in tables for note in table.notes), *notes),
         label_set=label_set,
-        mended=tuple(_name_note(table, note) for table in tables for note in table.mended),
+        mended=tuple(f"{table.path.name}: {note}" for table in tables for note in table.mended),
     )
-
-
-def _name_note(table: TestTable, note: str) -> str:
-    return f"{table.path.name}: {note}" if note in table.mended else note
 
 
 def _compare_rows(train: TrainTable, test: TestTable | None, label_set: LabelSet) -> tuple[int, list[str]]:

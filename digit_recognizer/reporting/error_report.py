@@ -119,12 +119,12 @@ def describe_confusions(
 ) -> tuple[RepeatedConfusions, Section]:
     """The confusion matrix of the first run; pairs that repeat over the models of all runs are framed."""
     names = runs[0].label_set.names
-    of_models = {
-        f"{run.name}, fold {fold}": count_confusions(labels[rows], run.predictions[rows], len(names))
+    of_models = [
+        (f"{run.path}, fold {fold}", count_confusions(labels[rows], run.predictions[rows], len(names)))
         for run in runs
         for fold, rows in ((fold, run.fold_of_row == fold) for fold in run.folds)
-    }
-    found, models = find_repeated_confusions(np.stack(list(of_models.values()))), len(of_models)
+    ]
+    found, models = find_repeated_confusions(np.stack([counts for _, counts in of_models])), len(of_models)
     framed = np.zeros((len(names), len(names)), bool)
     framed[found.repeated["label"], found.repeated["prediction"]] = True
     counts = found.counts[: len(runs[0].folds)].sum(axis=0)
@@ -137,7 +137,7 @@ def describe_confusions(
     if len(runs) > 1:
         words += f" The matrix has the errors of this run, the table those of all {len(runs)} runs together."
     if found.failed.any():
-        failed = "; ".join(f"{names[label]} in {list(of_models)[model]}" for model, label in np.argwhere(found.failed))
+        failed = "; ".join(f"{names[label]} in {of_models[model][0]}" for model, label in np.argwhere(found.failed))
         words += f" Half or more of a class is wrong, so training failed: {failed}."
     table = [("label", "predicted as", "rows", "share of the label's rows", "models", "verdict")]
     for pair in found.pairs.head(SHOWN_PAIRS).itertuples():
@@ -372,14 +372,15 @@ def plot_label_errors(errors: "pd.DataFrame", images: np.ndarray, names: Sequenc
 def describe_label_errors(errors: "pd.DataFrame", run: ExaminedRun, train: TrainTable, folder: Path) -> Section:
     """The rows whose label is probably wrong; label_errors.csv has them all.
 
-    It has a line per suspect: its data row (from 1), its line in train.csv, both labels, their probabilities. The
-    header is line 1 of train.csv, so the line is the data row plus one. Where blank lines were skipped the lines are
-    unknown, and their column stays empty.
+    It has a line per suspect: its data row (from 1), its line in train.csv, both labels, their probabilities. If
+    train.csv has a header, the line is the data row plus one. Where blank lines were skipped the lines are unknown, and
+    their column stays empty.
     """
     names, content = run.label_set.names, errors.drop(columns="row")
     known = not any(note.startswith("blank lines") for note in train.notes)
     content.insert(0, "data_row", errors["row"] + 1)
-    content.insert(1, "file_line", errors["row"] + 2 if known else None)
+    first_line = 1 if "it has no header" in train.notes else 2
+    content.insert(1, "file_line", errors["row"] + first_line if known else None)
     write_csv(folder / LABEL_ERRORS, content, float_format="%.6f")
     caption = "Rows whose label is probably wrong, the most suspicious first: label → suggestion."
     figure = draw_figure(plot_label_errors(errors, train.images, names), folder / "label_errors.png", caption)
