@@ -1,7 +1,8 @@
 """The one configuration of a run: frozen, typed, and the source of every command-line flag.
 
-Its values come from four places, later ones override earlier ones: the defaults below, the model's recipe (`PRESET` in
-the model's own file, `digit_recognizer/models/<name>.py`), `SMOKE` with `--smoke`, and the flags that were typed.
+Its values come from five places, later ones override earlier ones: the defaults below, the model's recipe (`PRESET` in
+the model's own file, `digit_recognizer/models/<name>.py`), the file of `--config`, `SMOKE` with `--smoke`, and the
+other flags that were typed. `smoke = true` in the file comes before the file's other settings.
 """
 
 import dataclasses
@@ -281,7 +282,7 @@ class RunConfig(Recorded):
         return self.patience > 0 or self.schedule == "plateau"
 
 
-def check_names(kind: type, names: Iterable[str]) -> None:
+def check_field_names(kind: type, names: Iterable[str]) -> None:
     """Refuse what is no field of a dataclass.
 
     Raises:
@@ -299,7 +300,7 @@ def read_fields(kind: type, content: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: if one is unknown, or its value is of another type.
     """
-    check_names(kind, content)
+    check_field_names(kind, content)
     kinds = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for name, value in content.items():

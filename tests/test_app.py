@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 from digit_recognizer.app import server
 from digit_recognizer.app.__main__ import main
 from digit_recognizer.app.server import build_app, build_server, open_socket
+from digit_recognizer.data.labels import FASHION
 from digit_recognizer.vision.class_folders import find_classes, load_pictures
 from digit_recognizer.vision.segment import load_letter
 
@@ -147,6 +148,14 @@ def test_runs_are_listed_shown_and_compared(client, folder):
     assert client.get("/api/compare?one=whole&other=whole").status_code == 422
 
 
+def test_a_run_on_clothes_reads_no_pictures(client, folder):
+    path = shutil.copytree(folder / "runs" / "whole", folder / "runs" / "clothes")
+    metrics = json.loads((path / "metrics.json").read_text())
+    (path / "metrics.json").write_text(json.dumps({**metrics, "classes": FASHION.to_json()}))
+    assert "clothes" not in client.get("/api/start").json()["classifiers"]
+    shutil.rmtree(path)
+
+
 def test_of_a_transfer_its_confusions_are_shown(client, folder):
     path = folder / "runs" / "letters"
     path.mkdir()
@@ -162,6 +171,10 @@ def test_of_a_transfer_its_confusions_are_shown(client, folder):
     assert client.get("/api/compare?one=letters&other=whole").status_code == 422
     (path / "predictions.csv").write_text("\n".join([*lines, "4.png,alpha,delta,0.9,w"]) + "\n")
     assert client.get("/api/run?name=letters").status_code == 422
+    (path / "metrics.json").write_text(json.dumps({**metrics, "classes": ["+", "="]}))  # which a table must guard
+    table = "\n".join(lines).replace("alpha", "'+").replace("beta", "'=")
+    (path / "predictions.csv").write_text(f"{table}\n")
+    assert client.get("/api/run?name=letters").json()["confusions"] == [[1, 1], [0, 1]]
     shutil.rmtree(path)
 
 

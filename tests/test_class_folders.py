@@ -126,7 +126,8 @@ def test_names_are_compared_in_nfc_and_folders_of_one_name_are_one_class(folder,
     older = ("cross", "ha\u0308kchen", "ring")  # as a transfer wrote it before
     assert find_classes(folder, "--test", older).classes == older
     shutil.copytree(tmp_path / "other" / "ring", folder / "h\u00e4kchen")
-    assert find_classes(folder, "--images").counts == {"cross": 2, "h\u00e4kchen": 4, "ring": 2}
+    found = find_classes(folder, "--images")
+    assert found.counts == {"cross": 2, "h\u00e4kchen": 4, "ring": 2} and len(set(found.names)) == 8
 
 
 @pytest.fixture
@@ -141,6 +142,19 @@ def locked(monkeypatch):
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     return names
+
+
+def test_a_folder_that_cannot_be_entered_costs_itself(folder, monkeypatch):
+    is_dir = Path.is_dir
+
+    def refuse(path):
+        if path.parent.name == "hook":  # its entries are known, and nothing of them
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    found = list_pictures(folder, deep=True)
+    assert [error.path for error in found.unreadable] == [folder / "hook"] and len(found.pictures) == 4
 
 
 def test_a_class_that_cannot_be_listed_costs_itself(folder, locked):

@@ -41,7 +41,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 from test_mutations import ci, load_or_refuse
 
 from digit_recognizer.vision import photos
-from digit_recognizer.vision.photos import MAX_BYTES, load_colours, load_photograph
+from digit_recognizer.vision.photos import MAX_BYTES, load_colours, load_photograph, open_picture
 
 pytestmark = pytest.mark.fast
 
@@ -121,6 +121,11 @@ def test_pillow_warnings_and_logging_are_left_as_they_were(tmp_path):
     for content in (save(GREY, "PNG"), save(GREY, "PNG")[:60]):
         (tmp_path / "picture.png").write_bytes(content)
         load_or_refuse(load_photograph, tmp_path / "picture.png")
+    assert take_state() == before
+    with open_picture(tmp_path / "again.png") if (tmp_path / "again.png").write_bytes(save(GREY, "PNG")) else None:
+        inside = take_state()
+        load_photograph(tmp_path / "again.png")  # as in another thread, which ends first
+        assert take_state() == inside != before
     assert take_state() == before
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 

@@ -312,6 +312,15 @@ def test_an_error_while_glyphs_are_classified_costs_its_picture(page, tmp_path, 
     assert second.error is None and len(second.glyphs) == 12
 
 
+def test_an_error_while_a_page_is_turned_costs_the_turning(page, tmp_path, monkeypatch, classifier):
+    def fail(*_):
+        raise IndexError("nobody foresaw that")
+
+    monkeypatch.setattr(recognition, "_turn_page", fail)
+    (found,) = predict_pictures([page], classifier)
+    assert found.error is None and len(found.glyphs) == 12 and "IndexError" in found.notes[-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -322,6 +331,7 @@ def test_an_error_while_glyphs_are_classified_costs_its_picture(page, tmp_path, 
         (("page.png", "--show", "page.png"), "submission.exists"),
         (("page.png", "--csv", "test.csv"), "predict.table_and_pictures"),
         (("--csv", "test.csv"), "predict.table_needs_run"),
+        (("--csv", "test.csv", "--classifier", "model"), "predict.no_transfer"),
         (("--csv", "test.csv", "--run", "none"), "predict.table_needs_output"),
         (("page.png", "--output", "page.png/x.csv"), "io.unwritable_folder"),
         (("nothing.png",), "io.missing"),

@@ -252,7 +252,11 @@ def test_a_transfer_predicts_no_table_and_other_runs_have_no_classifier(place, t
 
 def test_a_mistyped_base_run_is_refused_before_keras_is_imported(place, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
-    for name, code in (("gone", "transfer.no_base_model"), (str(place / "one"), "run.other_command")):
+    own = shutil.copytree(place / "run", tmp_path / "own")
+    config = json.loads((own / "config.json").read_text())
+    (own / "config.json").write_text(json.dumps({**config, "model": "mine.py"}))
+    cases = [("gone", "transfer.no_base_model"), (str(place / "one"), "run.other_command")]
+    for name, code in (*cases, (str(own), "transfer.foreign_model")):
         with expect_error(code):
             transfer.main([name, "--images", str(place / "train"), "--debug"])
     unfinished = shutil.copytree(place / "run", tmp_path / "unfinished")

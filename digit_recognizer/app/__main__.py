@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     require("uvicorn", "app")
     require("PIL.Image", "app")
     if chosen.collect is not None:
-        check_writable_folder(chosen.collect.parent)
+        check_writable_folder(chosen.collect)
 
     if not chosen.runs.is_dir() and (chosen.runs.exists() or chosen.runs != AppArguments.runs):
         raise InputError("io.not_folder" if chosen.runs.exists() else "io.missing", path=chosen.runs, column="--runs")

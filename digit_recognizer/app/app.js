@@ -86,12 +86,19 @@ function clear() {
   changed()
 }
 
+function closePicture() {
+  if (!picture) return
+  leavePicture()
+  changed()
+}
+
 function say(text, isAlarm = false) {  // beside the button: on a phone the top of the page is out of sight
   $('kept').textContent = text
   $('kept').classList.toggle('alarm', isAlarm)
 }
 
 function undo() {
+  if (!strokes.length) return
   strokes.pop()
   redraw()
   changed()
@@ -136,7 +143,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 drawing.addEventListener('keydown', (event) => {
   const arrow = ARROWS[event.key]
   if (arrow) {
-    leavePicture()
+    closePicture()
     isFollowing = true
     nib.x = Math.min(drawing.width, Math.max(0, nib.x + arrow[0] * STEP_PX))
     nib.y = Math.min(drawing.height, Math.max(0, nib.y + arrow[1] * STEP_PX))
@@ -146,7 +153,7 @@ drawing.addEventListener('keydown', (event) => {
       changed()
     }
   } else if (event.key === ' ') {
-    leavePicture()
+    closePicture()
     nib.isDown = !nib.isDown
     if (nib.isDown) {
       strokes.push({ width: Number($('thickness').value), points: [[nib.x, nib.y]] })
@@ -176,6 +183,7 @@ async function openPicture(blob) {
   }
   openTab('read')
   strokes.length = 0
+  nib.isDown = false
   picture = blob
   picture.scale = Math.min(1, MAX_SIDE_PX / Math.max(bitmap.width, bitmap.height))
   resize(Math.round(bitmap.width * picture.scale), Math.round(bitmap.height * picture.scale))
@@ -392,6 +400,7 @@ function formatSeconds(seconds) {
 async function listRuns() {
   try {
     const runs = await ask('api/runs')
+    const before = new Set(ticked())
     showError()
     if (!runs.length) return $('board').replaceChildren(element('caption', {}, 'No runs yet. Make one: python -m digit_recognizer.cv --model champion'))
     const head = element('tr', {}, element('th', {}, 'compare'), ...COLUMNS.map((name) => element('th', { scope: 'col', ...(NUMBERS.includes(name) && { class: 'number' }) }, name)), element('th', {}, 'note'))
@@ -399,6 +408,7 @@ async function listRuns() {
       const isDone = run.state === 'finished'
       const cells = { ...run, accuracy: run.accuracy?.toFixed(5), rows: run.rows?.toLocaleString('en'), time: formatSeconds(run.seconds), '95 % interval': run.low === null ? '' : `${run.low.toFixed(5)} to ${run.high.toFixed(5)}` }
       const tick = element('input', { type: 'checkbox', value: run.name, 'aria-label': `Compare ${run.name}`, ...(!isDone && { disabled: '' }) })
+      tick.checked = before.has(run.name)
       tick.onchange = () => { $('compare').disabled = ticked().length !== 2 }
       return element('tr', {}, element('td', {}, tick), ...COLUMNS.map((name) => {
         if (name !== 'name' || !isDone) return element('td', NUMBERS.includes(name) ? { class: 'number' } : {}, cells[name] ?? '')
@@ -408,6 +418,7 @@ async function listRuns() {
       }), element('td', { class: 'note' }, run.resume ?? run.note ?? ''))
     })
     $('board').replaceChildren(element('thead', {}, head), element('tbody', {}, ...body))
+    $('compare').disabled = ticked().length !== 2
   } catch (error) { showError(error) }
 }
 

@@ -44,7 +44,7 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.leaderboard import COLUMNS, FINISHED, is_run, runs
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
 from digit_recognizer.evaluation.predictions import compare
-from digit_recognizer.io import find_free_path, hash_file, is_visible, write_atomically
+from digit_recognizer.io import find_free_path, guard_cell, hash_file, is_visible, write_atomically
 from digit_recognizer.reporting.model_report import compute_saliency
 from digit_recognizer.reporting.run_report import ExaminedRun, load_examined_run, load_history
 from digit_recognizer.training.run import HISTORY, find_input_dir
@@ -61,6 +61,8 @@ from digit_recognizer.vision.recognition import (
     Classifier,
     GlyphPrediction,
     PicturePrediction,
+    find_label_set,
+    is_of_digits,
     load_classifier,
     predict_pictures,
 )
@@ -380,7 +382,8 @@ class _Server:
 
     @staticmethod
     def _has_models(path: Path) -> bool:
-        return (path / "models").is_dir() or is_transfer(path)
+        """Whether a finished run can read pictures."""
+        return is_transfer(path) or ((path / "models").is_dir() and is_of_digits(find_label_set(path)))
 
     # What both need
 
@@ -511,7 +514,8 @@ def _join_lines(picture: PicturePrediction) -> str:
 def _describe_transfer(transfer: FinishedTransfer) -> dict[str, Any]:
     """What is shown of a transfer: how its classifier predicts the pictures that it was evaluated on."""
     table = load_transfer_predictions(transfer.path)
-    label, predicted = (pd.Index(transfer.classes).get_indexer(table[column]) for column in ("label", "predicted"))
+    names = pd.Index([guard_cell(name) for name in transfer.classes])  # as the table spells them
+    label, predicted = (names.get_indexer(table[column]) for column in ("label", "predicted"))
     if min(label.min(), predicted.min()) < 0:
         raise InputError("transfer.damaged", path=transfer.path / PREDICTIONS, column="label or predicted")
     return {

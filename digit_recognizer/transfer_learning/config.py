@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from digit_recognizer.arguments import Positional
-from digit_recognizer.config import Recorded, RunConfig, expand_path, flag
+from digit_recognizer.config import Recorded, RunConfig, expand_path, flag, is_user_model
 from digit_recognizer.errors import InputError
 from digit_recognizer.records import CONFIG
 from digit_recognizer.training.run import find_fold_weights, load_metrics, load_run_config
@@ -120,7 +120,9 @@ def check_base_model(run: str) -> None:
     folder = Path(run)
     if not (folder / CONFIG).is_file():
         raise InputError("transfer.no_base_model", path=folder, received=run)
-    load_run_config(folder, "cv", "train")
+    config, _ = load_run_config(folder, "cv", "train")
+    if is_user_model(config.model):  # its letters could not be read: a transfer's model is built without anybody's code
+        raise InputError("transfer.foreign_model", path=folder, received=config.model_name)
     load_metrics(folder)
     if not (weights := find_fold_weights(folder, 0)).is_file():
         raise InputError("run.fold_model_missing", path=weights)

@@ -1,6 +1,7 @@
 """What `transfer` trains: an output layer for letters, or a head on ResNet152V2's features for colour photographs."""
 
 import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,12 +9,12 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from digit_recognizer.config import check_names
+from digit_recognizer.config import check_field_names
 from digit_recognizer.console import track
 from digit_recognizer.data.augmentation import Affine, BatchedAffine, preprocess_images
 from digit_recognizer.data.splits import assign_folds
 from digit_recognizer.errors import InputError, require
-from digit_recognizer.io import check_writable_folder
+from digit_recognizer.io import check_writable_folder, numpy_defaults
 from digit_recognizer.models import _resnet152v2 as resnet152v2
 from digit_recognizer.models._packaged import ARCHITECTURE, load_pretrained
 from digit_recognizer.training.batches import scale_images
@@ -65,6 +66,7 @@ PENS = ("as it is", "thinner", "thicker", "much thicker")
 MIN_INK = 0.3  # of what there was: a thin stroke that a thinner pen would lose stays as it is
 
 
+@numpy_defaults
 def transfer(
     run: Path | str,
     images: Path | str,
@@ -102,13 +104,13 @@ def transfer(
     """
     require("PIL.Image", "vision")
     require("matplotlib.figure", "vision")  # now, not after the training
-    check_names(TransferConfig, settings)
+    check_field_names(TransferConfig, settings)
     config = TransferConfig(
-        run=str(run),
+        run=os.fspath(run),
         images=Path(images).expanduser(),
         test=None if test is None else Path(test).expanduser(),
         run_dir=None if run_dir is None else Path(run_dir).expanduser(),
-        **{**choose_defaults([str(run)]), **settings},
+        **{**choose_defaults([os.fspath(run)]), **settings},
     )
     return run_transfer(config)
 

@@ -7,6 +7,7 @@ picture or folder that cannot be read is named and costs itself alone; the comma
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,12 +61,16 @@ def list_pictures(folder: Path, *, deep: bool) -> PictureFiles:
     while waiting:
         place = waiting.pop()
         try:
-            entries = [entry for entry in place.iterdir() if is_visible(entry.name)]
+            entries = [
+                (entry, deep and entry.is_dir() and not entry.is_symlink())
+                for entry in place.iterdir()
+                if is_visible(entry.name)
+            ]
         except OSError as error:
             found.unreadable.append(InputError("io.unreadable", path=place, received=error.strerror))
             continue
-        for entry in entries:
-            if deep and entry.is_dir() and not entry.is_symlink():
+        for entry, is_looked_into in entries:
+            if is_looked_into:
                 waiting.append(entry)
             else:
                 (found.pictures if _is_picture(entry) else found.others).append(entry)
@@ -85,6 +90,8 @@ def _is_picture(file: Path) -> bool:
             return False
         with file.open("rb") as opened:
             return STARTS.match(opened.read(16)) is not None
+    except PermissionError:  # named when it is loaded
+        return True
     except OSError:
         return False
 
@@ -118,8 +125,10 @@ class ClassFolder:
 
     @property
     def names(self) -> list[str]:
-        """Each file as `class/name`, in NFC."""
-        return [to_nfc(file.relative_to(self.path).as_posix()) for file in self.files]
+        """Each file as `class/name`, in NFC; as it is on the disk where two folders of one class have equal names."""
+        names = [file.relative_to(self.path).as_posix() for file in self.files]
+        counts = Counter(map(to_nfc, names))
+        return [to_nfc(name) if counts[to_nfc(name)] == 1 else name for name in names]
 
     @property
     def counts(self) -> dict[str, int]:

@@ -130,7 +130,7 @@ def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
         inside = pixels[top[0] : len(pixels) - bottom[0], left[0] : pixels.shape[1] - right[0]]
         height, width = inside.shape
         middle = inside[height // 5 : height - height // 5, width // 5 : width - width // 5]
-        alike = (abs(inside.astype(int) - outside) <= BAR_LEVELS).mean()
+        alike = (abs(inside.astype(np.int16) - outside) <= BAR_LEVELS).mean()
         if alike <= PADDING_INSIDE and middle.size and np.ptp(middle) >= PAPER_LEVELS:
             inside = inside[top[1] : height - bottom[1], left[1] : width - right[1]]
             return sum(left), sum(top), inside
@@ -139,11 +139,14 @@ def _cut_padding(pixels: np.ndarray) -> tuple[int, int, np.ndarray]:
 
 def _measure_bar(lines: np.ndarray) -> tuple[int, int, int]:
     """The shade of the first line (row or column), how many lines have it alone (0 if all), how many more it blurs."""
+    shade = int(np.median(lines[0]))
+    if (abs(lines[0].astype(np.int16) - shade) <= BAR_LEVELS).mean() < BAR_SHARE:  # nearly every photograph
+        return shade, 0, 0
     middles = np.median(lines, axis=1).astype(int)
-    flat = (abs(lines.astype(int) - middles[0]) <= BAR_LEVELS).mean(axis=1) >= BAR_SHARE
+    flat = (abs(lines.astype(np.int16) - shade) <= BAR_LEVELS).mean(axis=1) >= BAR_SHARE
     thick = 0 if flat.all() else int(flat.argmin())
     steps = abs(np.diff(middles[thick : thick + BAR_BLUR_PX]))
-    return int(middles[0]), thick, int((steps > PADDING_LEVELS).sum()) if thick else 0
+    return shade, thick, int((steps > PADDING_LEVELS).sum()) if thick else 0
 
 
 def _resize(pixels: np.ndarray) -> tuple[np.ndarray, float]:

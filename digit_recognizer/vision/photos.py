@@ -81,6 +81,9 @@ DAMAGE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupErr
 )  # fmt: skip
 
 _standard_error = threading.Lock()  # without it, a thread would keep another's silence, and restore that for good
+_settings = threading.Lock()
+_settings_before = contextlib.ExitStack()
+_open_pictures = 0
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # Pillow also logs damage, which Python would print
 
@@ -162,7 +165,7 @@ def open_picture(path: Path) -> Iterator["Image"]:
     Image = require("PIL.Image", "vision")
     content = _read_picture_file(path)
     try:
-        with warnings.catch_warnings(action="ignore"), _pillow_limits(Image):
+        with _own_settings(Image):
             _check_before_opening(path, content)
             formats = FORMATS if STARTS.match(content) else ("HEIF",)
             with Image.open(io.BytesIO(content), formats=formats) as image:
@@ -223,6 +226,24 @@ def _check_before_opening(path: Path, content: bytes) -> None:
             raise InputError("photos.costly", path=path, received=f"more than {MAX_SEGMENTS} JPEG segments")
         if content.count(b"Exif\0\0") > MAX_EXIF_SEGMENTS:
             raise InputError("photos.costly", path=path, received=f"more than {MAX_EXIF_SEGMENTS} EXIF segments")
+
+
+@contextlib.contextmanager
+def _own_settings(Image: Any) -> Iterator[None]:
+    """Inside, no warnings and `_pillow_limits`; the last thread that leaves restores what the first one found."""
+    global _open_pictures
+    with _settings:
+        if not _open_pictures:
+            _settings_before.enter_context(warnings.catch_warnings(action="ignore"))
+            _settings_before.enter_context(_pillow_limits(Image))
+        _open_pictures += 1
+    try:
+        yield
+    finally:
+        with _settings:
+            _open_pictures -= 1
+            if not _open_pictures:
+                _settings_before.close()
 
 
 @contextlib.contextmanager

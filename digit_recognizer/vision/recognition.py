@@ -5,7 +5,6 @@ photograph -> ink -> glyphs -> 28x28 images -> probabilities -> digits -> table 
 
 import contextlib
 import itertools
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +25,9 @@ from digit_recognizer.config import Preprocess
 from digit_recognizer.console import make_printable, open_bar, print_line
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, load_train, pixels_to_images
-from digit_recognizer.data.labels import DIGITS, MNIST, parse_label_set
+from digit_recognizer.data.labels import DIGITS, MNIST, LabelSet, parse_label_set
 from digit_recognizer.data.pixels import compare_means
-from digit_recognizer.errors import InputError, explain_defect, require
+from digit_recognizer.errors import InputError, explain_defect, require, warn_caller
 from digit_recognizer.evaluation.calibration import apply_temperature
 from digit_recognizer.io import check_writable_folder, numpy_defaults, write_atomically, write_csv
 from digit_recognizer.records import METRICS
@@ -85,11 +84,11 @@ def predict(path: Path | str | Sequence[Path | str], run: Path | str | None = No
     """
     asked = [path] if isinstance(path, (str, Path)) else path
     images = [Path(one).expanduser() for one in asked]
-    listed = _list_pictures(images, lambda note: warnings.warn(note, stacklevel=4))
+    listed = _list_pictures(images, warn_caller)
     pictures = list(_read_pictures(listed, None if run is None else Path(run).expanduser()))
     for picture in pictures:
         if picture.error is not None:
-            warnings.warn(str(picture.error), stacklevel=2)
+            warn_caller(str(picture.error))
     return tabulate_predictions(pictures)
 
 
@@ -111,6 +110,8 @@ def run_prediction(
     if table is not None:
         if images or show:
             raise InputError("predict.table_and_pictures")
+        if classifier is not None:
+            raise InputError("predict.no_transfer", column="--classifier")
         _predict_table(table, run, output)
         return
     _check_outputs(output, show)
@@ -232,6 +233,17 @@ class Classifier:
         return np.pad(found, ((0, 0), (0, len(self.names) + 1 - found.shape[1])))
 
 
+def find_label_set(run: Path) -> LabelSet:
+    """What the classes of a finished run of cv or train are called."""
+    content = load_metrics(run).get(LABEL_SET)
+    return DIGITS if content is None else parse_label_set(content, run / METRICS)
+
+
+def is_of_digits(label_set: LabelSet) -> bool:
+    """Whether the classes are digits."""
+    return label_set.key in (DIGITS.key, MNIST.key)
+
+
 def load_classifier(run: Path | None, classifier: ClassifierName | None = None) -> "Classifier | PhotographClassifier":
     """Load the models of a finished run of cv, train or transfer, or for None the packaged model.
 
@@ -261,9 +273,8 @@ def load_classifier(run: Path | None, classifier: ClassifierName | None = None) 
             return transferred.load_photograph_classifier(transfer, chosen)
         letters = transferred.load_letter_classifier(transfer, chosen)
         return Classifier((letters,), (transfer.preprocess,), names=transfer.classes)
-    metrics = load_metrics(run)
-    label_set = parse_label_set(metrics[LABEL_SET], run / METRICS) if LABEL_SET in metrics else DIGITS
-    if label_set.key not in (DIGITS.key, MNIST.key):  # clothes or kana would be shown as digits
+    label_set = find_label_set(run)
+    if not is_of_digits(label_set):  # clothes or kana would be shown as digits
         raise InputError("predict.not_digits", path=run, received=label_set.key)
     import_keras()
     from digit_recognizer.training.weights import load_submitted_models
@@ -390,7 +401,18 @@ def _classify_loaded(
             return [replace(picture, error=explain_defect(error, picture.path))]
         return [found for one in loaded for found in _classify_loaded([one], classifier)]
     found = [replace(one, glyphs=tuple(glyphs)) for (one, _), glyphs in zip(loaded, classified, strict=True)]
-    return [_turn_page(one, classifier) for one in found]
+    return [_turn_safely(one, classifier) for one in found]
+
+
+def _turn_safely(picture: PicturePrediction, classifier: Classifier) -> PicturePrediction:
+    """`_turn_page`; whatever fails costs no more than the turning."""
+    try:
+        return _turn_page(picture, classifier)
+    except InputError as error:  # the file has gone meanwhile, for example
+        fault = error
+    except Exception as error:
+        fault = explain_defect(error, picture.path)
+    return replace(picture, notes=(*picture.notes, f"it was not tried turned: {fault}"))
 
 
 def _turn_page(picture: PicturePrediction, classifier: Classifier) -> PicturePrediction:
@@ -459,23 +481,25 @@ def _load_glyphs(path: Path) -> tuple[PicturePrediction, list[Glyph]]:
 
 def _classify_photographs(paths: Sequence[Path], classifier: "PhotographClassifier") -> list[PicturePrediction]:
     """Classify whole pictures: each is one glyph, as large as the picture."""
-    found: list[tuple[Path, Glyph | InputError]] = []
+    found: list[tuple[PicturePrediction, Glyph | None]] = []
     loaded = []
     for path in paths:
         try:
-            height, width = load_photograph(path).pixels.shape
+            pixels, notes = load_photograph(path)
+            height, width = pixels.shape
             loaded.append(load_colours(path, side_px=classifier.lower.input_shape[1]))
-            found.append((path, Glyph(np.ones((1, 1), np.float32), 0, 0, width, height)))
+            glyph = Glyph(np.ones((1, 1), np.float32), 0, 0, width, height)
+            found.append((PicturePrediction(path, notes=notes), glyph))
         except InputError as error:
-            found.append((path, error))
+            found.append((PicturePrediction(path, error=error), None))
         except Exception as error:  # no picture may cost the others
-            found.append((path, explain_defect(error, path)))
+            found.append((PicturePrediction(path, error=explain_defect(error, path)), None))
     rows = iter(classifier.predict(loaded) if loaded else [])
     return [
-        PicturePrediction(path, error=one)
-        if isinstance(one, InputError)
-        else PicturePrediction(path, (GlyphPrediction(one, np.append(next(rows), 0), classifier.names),))
-        for path, one in found
+        picture
+        if glyph is None
+        else replace(picture, glyphs=(GlyphPrediction(glyph, np.append(next(rows), 0), classifier.names),))
+        for picture, glyph in found
     ]
 
 
