@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
         return
     print_table(_shorten(frame), chosen)
     for row in frame[frame["note"].notna()].itertuples():
-        state = "ineligible" if row.state == FINISHED else row.state
+        state = "note" if row.state == FINISHED else row.state
         named = row.note if row.note.startswith(row.folder) else f"{row.folder}: {row.note}"
         print_line(make_printable(f"{state}: {named}"))
     resume = frame["resume"].dropna().tolist()

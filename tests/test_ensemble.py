@@ -13,9 +13,11 @@ from digit_recognizer import compare, ensemble, runs
 from digit_recognizer.competition.submissions import load_submission, write_submission
 from digit_recognizer.competition.submit import find_submission
 from digit_recognizer.data.dataset import load_train
+from digit_recognizer.data.labels import DIGITS, FASHION
 from digit_recognizer.evaluation import predictions
 from digit_recognizer.evaluation.predictions import choose_weights, combine, load_run_for, weigh_by_nested_folds
 from digit_recognizer.reporting.examination import examine_run
+from digit_recognizer.training.run import load_run
 
 pytestmark = pytest.mark.fast
 command = importlib.import_module("digit_recognizer.ensemble")
@@ -71,6 +73,31 @@ def test_runs_of_dataframes_take_these_in_place_of_files(members, tiny_dir):
     result = ensemble(members, train=train, test=test)
     assert result.score.accuracy == 1.0 and load_submission(result.submission).labels.tolist() == TEST.tolist()
     assert Path(result) == result.run_dir
+
+
+def test_few_shared_rows_choose_no_weights(write):
+    oof = one_hot(TRAIN)
+    oof[8:] = np.nan  # less than one of each class
+    with expect_error("evaluation.nothing_to_weigh"):
+        ensemble([write("one", oof), write("two", 0.9 * oof + 0.01, one_hot(TEST, 0.7))], method="weighted")
+
+
+def test_data_that_has_moved_is_named_by_a_flag(members, tiny_dir):
+    shutil.move(tiny_dir, tiny_dir.with_name("moved"))
+    for combine_them in (lambda: compare(*members[:2]), lambda: ensemble(members)):
+        with expect_error("data.missing") as missing:
+            combine_them()
+        assert "--input-dir" in missing.value.remedy
+    assert compare(*members[:2], input_dir=tiny_dir.with_name("moved")).rows == 60
+
+
+def test_runs_of_dataframes_have_nothing_to_do_with_class_names_in_input(members, tiny_dir):
+    Path("input").mkdir()
+    Path("input/classes.json").write_text(json.dumps(FASHION.to_json()))
+    for path in members:
+        (path / "config.json").write_text(json.dumps({"input_dir": "input", "in_python": True}))
+    result = ensemble(members, train=pd.read_csv(tiny_dir / "train.csv"), test=pd.read_csv(tiny_dir / "test.csv"))
+    assert load_run(result.run_dir).label_set == DIGITS
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(members, capsys):

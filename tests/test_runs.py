@@ -137,7 +137,7 @@ def test_a_damaged_folder_is_a_line(folder, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("damaged: runs/damaged")]
     assert [line for line in lines if line.startswith("damaged: runs/lost") and "config.json" in line]
-    assert [line for line in lines if line.startswith("ineligible: runs/better")]
+    assert [line for line in lines if line.startswith("note: runs/better: ineligible: ")]
 
 
 def test_other_programs_get_json_or_csv(folder, capsys):

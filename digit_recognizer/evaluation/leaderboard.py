@@ -54,8 +54,8 @@ def runs(folder: Path | str = "runs") -> "pd.DataFrame":
         Columns: name of its folder, model, seed, epochs, rows (that were held out, and that the accuracy is of),
         accuracy and its 95 % interval from low to high (0 to 1), seconds (wall time), state (finished, running,
         unfinished or damaged), resume (the command that resumes an unfinished one), note (why its submission is
-        ineligible, or what is damaged), folder (its path), input_dir (the folder of its data set; accuracies of
-        different data sets cannot be compared).
+        ineligible, why its accuracy is unknown or means nothing, or what is damaged), folder (its path), input_dir (the
+        folder of its data set; accuracies of different data sets cannot be compared).
 
     Raises:
         InputError: if there is no such folder; no `runs`, as before the first run, is an empty table.
@@ -135,7 +135,8 @@ def _read_run(path: Path) -> dict[str, Any]:
 
 def _read_score(path: Path) -> dict[str, Any]:
     run = load_run(path)
-    labels, note = find_labels(run), run.metrics["ineligible"]
+    labels, ineligible = find_labels(run), run.metrics["ineligible"]
+    note = ineligible and f"ineligible: {ineligible}"
     found = {"rows": int(run.held_out.sum()), "seconds": run.metrics.get("elapsed_seconds"), "note": note}
     if labels is None:
         unknown = "its accuracy is unknown, because its train.csv is not at hand"

@@ -23,7 +23,7 @@ from digit_recognizer.console import clean_lines, show_as_text
 from digit_recognizer.data.csv import CLASSES, load_labels
 from digit_recognizer.data.dataset import TestTable, TrainTable, load_test, load_train
 from digit_recognizer.data.frames import TableSource, read_test_table, read_train_table
-from digit_recognizer.data.labels import DIGITS, load_label_set
+from digit_recognizer.data.labels import DIGITS, LabelSet, load_label_set
 from digit_recognizer.data.splits import assign_folds, find_duplicate_groups
 from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.calibration import apply_temperature, calibrate
@@ -166,8 +166,9 @@ def compare(
     one, other = expand_path(one), expand_path(other)
     if is_transfer(one) or is_transfer(other):
         return _compare_transfers(one, other)
+    named = input_dir is not None
     input_dir = find_input_dir(one) if input_dir is None else expand_path(input_dir)
-    with _ask_for_tables((one, other), "compare(one, other, train=train)"):
+    with _ask_for_tables((one, other), "compare(one, other, train=train)", may_be_elsewhere=not named):
         table = load_train(input_dir / "train.csv", cache=True) if train is None else read_train_table(train)
         oof_one, oof_other = (load_run_for(path, table).oof_probabilities for path in (one, other))
     if np.array_equal(oof_one, oof_other, equal_nan=True):
@@ -181,12 +182,14 @@ def compare(
 
 
 @contextlib.contextmanager
-def _ask_for_tables(paths: Sequence[Path], call: str) -> Iterator[None]:
-    """Where the files of runs are missing or others, and tables in Python stood in for them, say so."""
+def _ask_for_tables(paths: Sequence[Path], call: str, *, may_be_elsewhere: bool) -> Iterator[None]:
+    """Where the files of runs are missing or others, say what to pass: tables in Python, or another folder."""
     try:
         yield
     except InputError as error:
         made = next((path for path in paths if (path / CONFIG).is_file() and load_config(path).get(IN_PYTHON)), None)
+        if made is None and error.code == "data.missing" and may_be_elsewhere:
+            raise error.with_remedy("If it is in another folder now, pass --input-dir.") from None
         if made is None or error.code not in ("data.missing", "evaluation.other_data"):
             raise
         raise InputError("evaluation.tables", path=made, call=call) from error
@@ -237,12 +240,14 @@ class Member:
         test: predictions of the test rows: probabilities, float32 (m, 10), of a run; labels, int64 (m,), of a file.
         oof: out-of-fold probabilities, float32 (n, 10), of a run; None of a file.
         ineligible: why it must not enter the competition; None if it may.
+        label_set: what the classes of a run are called; None of a file.
     """
 
     path: Path
     test: np.ndarray
     oof: np.ndarray | None
     ineligible: str | None
+    label_set: LabelSet | None
 
 
 @dataclass(frozen=True)
@@ -382,14 +387,17 @@ def ensemble(
     data = config.input_dir
     if config.submission is not None:
         check_new_submission_path(config.submission, data)
-    with _ask_for_tables(paths, "ensemble(members, train=train, test=test)"):
+    call, may_be_elsewhere = "ensemble(members, train=train, test=test)", input_dir is None
+    with _ask_for_tables(paths, call, may_be_elsewhere=may_be_elsewhere):
         rows = None if test is not None else len(load_labels(data / "sample_submission.csv"))
         test_table = load_test(data / "test.csv", cache=True) if test is None else read_test_table(test)
         has_runs, table = any(path.is_dir() for path in paths), None
         if has_runs:
             table = load_train(data / "train.csv", cache=True) if train is None else read_train_table(train)
         loaded = [_load_member(path, table, test_table) for path in paths]
-    label_set = load_label_set(data, test_table.sha256)
+    # that of a run, since runs of DataFrames have nothing to do with the folder
+    label_sets = (member.label_set for member in loaded if member.label_set is not None)
+    label_set = next(label_sets, None) or load_label_set(data, test_table.sha256)
     if method != "vote":
         for member in loaded:
             if member.oof is None:
@@ -523,14 +531,14 @@ def weigh_by_nested_folds(members: np.ndarray, labels: np.ndarray, groups: np.nd
 def _load_member(path: Path, train: TrainTable | None, test: TestTable) -> Member:
     if train is not None and path.is_dir():
         run = load_run_for(path, train, test)
-        return Member(path, run.test_probabilities, run.oof_probabilities, run.metrics["ineligible"])
+        return Member(path, run.test_probabilities, run.oof_probabilities, run.metrics["ineligible"], run.label_set)
     if not os.path.lexists(path):
         raise InputError("evaluation.no_member", path=path)
     file = load_submission(path)
     check_submission(file, len(test.pixels), test.sha256)
     if (file.labels == file.labels[0]).all():
         raise InputError("submission.one_label", path=path, received=file.labels[0])
-    return Member(path, file.labels, None, file.provenance.ineligible if file.provenance else None)
+    return Member(path, file.labels, None, file.provenance.ineligible if file.provenance else None, label_set=None)
 
 
 def _combine_out_of_fold(
@@ -552,7 +560,12 @@ def _combine_out_of_fold(
     if not held_out.any():
         raise InputError("evaluation.nothing_to_weigh")
     groups = find_duplicate_groups(train.pixels[held_out], near_distance)
-    oof[held_out] = weigh_by_nested_folds(shared, labels, groups)
+    try:
+        oof[held_out] = weigh_by_nested_folds(shared, labels, groups)
+    except InputError as error:
+        if error.code != "data.folds":
+            raise
+        raise InputError("evaluation.nothing_to_weigh") from error
     return oof, choose_weights(shared, labels)
 
 
