@@ -46,7 +46,8 @@ def main() -> None:
     config = build_config(chosen.model, input_dir=chosen.input_dir, precision=choose_precision("auto"))
     dataset = load_dataset(config)
     with precision_policy(config.precision):
-        shared = {"config": config, "dataset": dataset, "inputs": make_inputs(dataset, config), "folder": chosen.folder}
+        inputs = make_inputs((dataset.images, dataset.test_images), config)
+        shared = {"config": config, "dataset": dataset, "inputs": inputs, "folder": chosen.folder}
     tasks = [(seed, tenth, share) for tenth in range(chosen.tenths) for seed in range(chosen.seeds) for share in SHARES]
     found: dict[tuple[int, int, int], Evaluated] = {}
     with ProcessExecutor(cpus=1) as executor:

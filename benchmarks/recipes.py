@@ -97,7 +97,7 @@ def train_once(config: RunConfig, folder: Path) -> Evaluated:
     training_rows, rows = pool[part == 0], pool[part != 0]
     targets = np.eye(10, dtype=np.float32)[dataset.labels]
     with precision_policy(config.precision):
-        inputs = make_inputs(dataset, config)
+        inputs = make_inputs((dataset.images, dataset.test_images), config)
         started = time.perf_counter()
         trainer, _ = train_model(config, inputs, targets, training_rows)
         seconds = time.perf_counter() - started

@@ -52,7 +52,6 @@ def train(model: str) -> None:
     """Three epochs on noise, and the seconds of each; the first one compiles."""
     config = parse_run_config("train", ["--model", model, "--epochs", "3"], "").replace(precision="bfloat16")
     keras = import_keras()
-    from digit_recognizer.data.augmentation import POLICIES, build_augment
     from digit_recognizer.training.hardware import precision_policy
     from digit_recognizer.training.inputs import Inputs
     from digit_recognizer.training.trainer import TrainingSession, train_model
@@ -65,7 +64,7 @@ def train(model: str) -> None:
     targets = np.eye(10, dtype=np.float32)[rng.integers(0, 10, rows)]
     session = TrainingSession(callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=show)])
     with precision_policy(config.precision):
-        inputs = Inputs(images, images[0, :1], build_augment(POLICIES[config.augmentation]), from_backbone=False)
+        inputs = Inputs(images, images[0, :1], from_backbone=False)
         train_model(config, inputs, targets, np.arange(rows), session=session)
 
 

@@ -10,16 +10,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from digit_recognizer.config import RunConfig, check_names
+from digit_recognizer.config import RunConfig, check_field_names
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.csv import PIXELS
-from digit_recognizer.data.dataset import Dataset, pixels_to_images
+from digit_recognizer.data.dataset import pixels_to_images
 from digit_recognizer.data.frames import read_images
 from digit_recognizer.errors import DivergedError, InputError
 from digit_recognizer.io import numpy_defaults
 from digit_recognizer.models import Builder, build_config, register_model
 from digit_recognizer.training.callbacks import Progress, list_callbacks
-from digit_recognizer.training.hardware import choose_precision, data_parallel, precision_policy
+from digit_recognizer.training.hardware import check_devices, choose_precision, data_parallel, precision_policy
 from digit_recognizer.training.inputs import build_fresh_model, check_model_flags, make_inputs
 from digit_recognizer.training.trainer import TrainingSession, predict_probabilities, train_model
 
@@ -76,7 +76,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: if a name is no field of `RunConfig`.
         """
-        check_names(RunConfig, params)
+        check_field_names(RunConfig, params)
         self.model = params.pop("model", self.model)
         self._settings = {**self._settings, **params}
         return self
@@ -106,22 +106,12 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
             raise InputError("data.one_class", path="y", received=classes[0])
         config = self._configure(len(classes))
         config = config.replace(precision=choose_precision(config.precision))
-        dataset = Dataset(
-            images=pixels_to_images(pixels),
-            labels=encoded,
-            groups=np.arange(len(encoded)),
-            test_images=pixels_to_images(np.empty((0, PIXELS), np.uint8)),
-            train_sha256="",
-            test_sha256=None,
-            test_row_count=0,
-            shared_test_rows=0,
-            notes=(),
-        )
+        images = pixels_to_images(pixels)
         targets = np.eye(len(classes), dtype=np.float32)[encoded]
-        progress = Progress(lambda _: None, config.epochs)  # a bar, no lines
+        progress = Progress(lambda _: None, config.count_epochs(0))  # a bar, no lines
         session = TrainingSession((progress, *list_callbacks(callbacks)))
         with progress, precision_policy(config.precision), data_parallel(config.devices):
-            inputs = make_inputs(dataset, config)
+            inputs = make_inputs((images, images[:0]), config)
             trainer, model = train_model(config, inputs, targets, np.arange(len(encoded)), None, session)
         if not all(np.isfinite(weight).all() for weight in model.get_weights()):
             raise DivergedError("training.diverged", fold="DigitClassifier")
@@ -161,6 +151,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):
         settings = dict(self._settings)
         config = build_config(register_model(self.model), settings.pop("smoke", False), **settings)
         check_model_flags(config, classes)
+        check_devices(config)
         return config
 
     def __sklearn_tags__(self) -> Any:

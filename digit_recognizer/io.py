@@ -134,7 +134,7 @@ def read_json(path: Path) -> Any:
         raise InputError("io.not_json", path=path, received=str(error)) from error
 
 
-def parse_json(text: bytes) -> Any:
+def parse_json(text: bytes, max_values: int = MAX_JSON_VALUES) -> Any:
     """The value in a JSON text from anybody.
 
     Raises:
@@ -144,8 +144,8 @@ def parse_json(text: bytes) -> Any:
     level, count, depth = [content], 0, 0
     while level:
         count, depth = count + len(level), depth + 1
-        if count > MAX_JSON_VALUES or depth > DEEPEST_JSON:
-            raise ValueError(f"it holds more than {MAX_JSON_VALUES:,} values, or {DEEPEST_JSON} levels of them")
+        if count > max_values or depth > DEEPEST_JSON:
+            raise ValueError(f"it holds more than {max_values:,} values, or {DEEPEST_JSON} levels of them")
         if any(isinstance(value, str) and "\0" in value for value in level):
             raise ValueError("a text in it has a NUL character")  # which no path may have
         nested = (value for value in level if isinstance(value, (dict, list)))

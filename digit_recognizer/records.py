@@ -29,7 +29,7 @@ def at_most(count: int) -> Callable[[Any], bool]:
 
 def name_an_executor(flags: Sequence[str]) -> bool:
     """The condition that flags say where tasks run: no other flag of a file, nor an address, gets into a command."""
-    pattern = r"(--executor (local|processes|ray))?( ?--task-cpus [0-9]{1,6})?( ?--task-gpus [0-9.]{1,10})?"
+    pattern = r"(--executor (local|processes|ray))?( ?--task-cpus [0-9]{1,6})?( ?--task-gpus [0-9.e-]{1,24})?"
     return re.fullmatch(pattern, " ".join(flags)) is not None
 
 
@@ -68,6 +68,7 @@ class Config(TypedDict, total=False):
     label_smoothing: Share
     smoke: bool
     limit_train: Count
+    refit: Count
     images: Text
     test: Text | None
     weights: Text

@@ -46,6 +46,11 @@ def make_state(epoch=3):
     )
 
 
+def test_epochs_are_counted_where_early_stopping_left_some_out():
+    state = make_state(epoch=16)  # fine-tuning counts on from the epochs planned before it
+    assert [state.count_finished_epochs(fold) for fold in (0, 1, 2)] == [0, 1, 1]
+
+
 def assert_equal(one, other):
     for name in ("run", "finished_folds", "history", "elapsed_seconds", "training_seconds", "submission"):
         assert getattr(one, name) == getattr(other, name)

@@ -16,7 +16,7 @@ from digit_recognizer.evaluation.calibration import apply_temperature, calibrate
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval
 from digit_recognizer.io import hash_file
 from digit_recognizer.training import cross_validation
-from digit_recognizer.training.cross_validation import run_cross_validation
+from digit_recognizer.training.cross_validation import resume, run_cross_validation
 from digit_recognizer.training.trainer import Trainer
 
 
@@ -170,13 +170,16 @@ def test_predictions_of_some_test_rows_are_no_submission(tiny_dir, tmp_path):
     assert result.submission_path is None and result.test_probabilities.shape == (5, 10)
     with expect_error("run.submission_of_part", received=5, rows=20):
         run_cross_validation(configure(tiny_dir, limit_test=5, submission=tmp_path / "mine.csv"))
+    (tmp_path / "run" / "metrics.json").unlink()  # as if it had been interrupted
+    with expect_error("run.submission_of_part", received=5, rows=20):
+        resume(tmp_path / "run", "cv", submission=tmp_path / "mine.csv")
 
 
 def test_the_submission_of_part_of_the_rows_stays_in_the_run_folder(tiny_dir, tmp_path, capsys):
     arguments = ["--model", "dense", "--input-dir", str(tiny_dir), "--folds", "2", "--epochs", "1"]
-    assert cv.main([*arguments, "--limit-train", "40", "--run-dir", "part"]) == 0
+    assert cv.main([*arguments, "--refit", "1", "--limit-train", "40", "--run-dir", "part"]) == 0
     assert Path("part/submission.csv").exists() and not Path("submissions").exists()
-    assert capsys.readouterr().out.splitlines()[-1].endswith(f"cv --model dense --input-dir {tiny_dir}")
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"cv --model dense --refit 1 --input-dir {tiny_dir}")
     assert cv.main([*arguments, "--seed", "3", "--run-dir", "whole"]) == 0
     (file,) = Path("submissions").glob("*.csv")
     assert file.name.startswith("tiny-dense-seed3-epochs1-0.")

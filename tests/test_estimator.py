@@ -126,6 +126,12 @@ def test_what_it_cannot_be_trained_on_is_named(code, settings, change, data):
         DigitClassifier(**{"model": "dense", **settings}).fit(*change(*data))
 
 
+def test_a_frozen_backbone_needs_no_test_rows(data):
+    images, labels = (each[:20] for each in data)
+    classifier = DigitClassifier("vgg16", weights="none", augmentation="none", epochs=1).fit(images, labels)
+    assert classifier.predict_proba(images[:2]).shape[0] == 2
+
+
 def test_pixels_from_0_to_1_are_read_as_those_from_0_to_255(fitted, data):
     with pytest.warns(UserWarning, match="255") as warned:
         scaled = fitted.predict_proba(data[0] / 255)

@@ -131,6 +131,10 @@ def test_the_model_never_sees_more_than_a_batch_and_always_the_same_shape(pixels
     assert shapes == [(4, 28, 28, 1)] * 3
 
 
+def test_no_images_have_no_features(lower, pixels, tmp_path):
+    assert load_features(lower, pixels[:0], tmp_path).shape == (0, 4)
+
+
 def test_features_that_fail_half_way_leave_no_file(pixels, tmp_path, monkeypatch):
     model = build_lower()
     answers: Iterator[np.ndarray] = iter([np.zeros((4, 4), np.float32)])

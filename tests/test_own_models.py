@@ -70,6 +70,23 @@ def build_small(input_shape, classes):
     return keras.Model(inputs, outputs)
 
 
+class Activated(keras.layers.Layer):
+    """Has an argument, and no get_config: Keras cannot write it."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.activation = activation
+
+    def call(self, inputs):
+        return self.activation(inputs)
+
+
+def build_unwritable(input_shape, classes):
+    inputs = keras.Input(input_shape)
+    outputs = Activated(keras.ops.relu)(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(outputs))
+
+
 def test_a_file_is_a_model_in_the_shell_and_resumes_from_its_copy(mine, tiny_dir, monkeypatch, capsys):
     flags = ["--input-dir", str(tiny_dir), "--model", "models/mine.py", "--model-args", "units=5"]
     root = mine.parent.parent
@@ -99,6 +116,13 @@ def test_a_file_is_a_model_in_the_shell_and_resumes_from_its_copy(mine, tiny_dir
         dr.load_fold_models(Path("elsewhere"))
     dr.build_model("elsewhere/mine.py")
     assert len(dr.load_fold_models(Path("elsewhere")).models) == 2
+
+
+def test_tables_that_no_command_would_load_need_the_same_call(tiny_dir, monkeypatch):
+    (tiny_dir / "sample_submission.csv").unlink()
+    StopAfterSaving(monkeypatch, saves=1)
+    with pytest.raises(KeyboardInterrupt, match=r"same call of cross_validate with run_dir='stopped'"):
+        dr.cross_validate("dense", tiny_dir / "train.csv", tiny_dir / "test.csv", run_dir="stopped", **SETTINGS)
 
 
 def test_a_function_is_a_model_and_its_run_resumes_in_python(tiny_dir, monkeypatch):
@@ -142,6 +166,7 @@ SHARED = make_model()()
     [
         ("models.not_probabilities", make_model(activation=None)),
         ("models.not_probabilities", make_model(activation="sigmoid")),
+        ("models.build_fails", build_unwritable),
         ("models.own_shape", make_model(outputs=9)),
         ("models.own_shape", make_model(inputs=(784,))),
         ("models.not_functional", lambda shape, classes: "no model"),

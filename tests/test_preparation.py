@@ -70,7 +70,7 @@ def test_training_and_test_rows_are_prepared_alike(tiny_dir):
 
     config = RunConfig(input_dir=tiny_dir, preprocess="widen")
     dataset = load_dataset(config)
-    inputs = make_inputs(dataset, config)
+    inputs = make_inputs((dataset.images, dataset.test_images), config)
     assert np.array_equal(inputs.train[0], preprocess_images(dataset.images, "widen"))
     assert np.array_equal(inputs.test, preprocess_images(dataset.test_images, "widen"))
     assert not np.array_equal(inputs.test, dataset.test_images)

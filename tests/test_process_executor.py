@@ -1,6 +1,7 @@
 """Runs and sweeps in processes side by side on this machine."""
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -35,7 +36,7 @@ from digit_recognizer.training.reproducibility import compare_machines, describe
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind processes")
 
-RECIPE = {**RECIPES["dropout, augmentation, one cycle"], "refit": 1, "refit_epochs": 1}
+RECIPE = {**RECIPES["dropout, augmentation, one cycle"], "augmentation": "all", "refit": 1, "refit_epochs": 1}
 NAME_CORES = "__import__('os').sched_getaffinity(0)"
 
 
@@ -81,6 +82,19 @@ def test_workers_have_the_environment_of_this_process_but_for_threads(processes)
     assert fingerprint == {**describe_machine(None, config), "threads": 1}
 
 
+def test_a_task_between_others_leaves_what_these_share(processes):
+    def make_tasks():
+        for power in (1, 2, 3, 4):
+            assert run_task(processes, pow, 2, 10) == 100
+            yield power
+
+    assert list(map_in_order(processes, pow, make_tasks(), 3)) == [3, 9, 27, 81]
+
+
+def test_an_executor_names_the_flags_that_open_it_again():
+    assert ProcessExecutor(cpus=1).flags == ("--executor", "processes", "--task-cpus", "1")
+
+
 def test_an_error_of_a_task_is_raised_here_and_the_executor_stays_usable(processes):
     fingerprint = run_task(processes, describe_machine, config := RunConfig(precision="float32"))
     with expect_error("machines.different"):
@@ -92,6 +106,8 @@ def test_an_error_of_a_task_is_raised_here_and_the_executor_stays_usable(process
         run_task(processes, eval, {}, "(_ for _ in ()).throw(EOFError())")
     with pytest.raises(RuntimeError, match="lambda"):  # it holds what cannot be sent
         run_task(processes, eval, {}, "(_ for _ in ()).throw(ValueError(lambda: 'lambda'))")
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):  # a result that cannot be sent
+        run_task(processes, eval, {}, "lambda: 1")
     assert run_task(processes, pow, 3, 2) == 8
 
 
@@ -154,7 +170,7 @@ def test_a_process_that_dies_is_one_line(processes):
 
 
 def test_a_process_that_dies_in_the_middle_of_a_message_is_lost_too(processes):
-    large = "__import__('digit_recognizer.training.executors', fromlist=['x']).report(bytes(30_000_000))"
+    large = "__import__('digit_recognizer.training.executors', fromlist=['x']).send_report(bytes(30_000_000))"
     results = processes.map_as_completed(eval, [{}], large, lambda number, content: None)
     receive = process_executor._Worker.receive
 
@@ -211,17 +227,17 @@ def test_only_long_work_of_several_models_goes_to_processes_by_default(monkeypat
     two = ProcessExecutor(cpus=1)
     monkeypatch.setattr(two, "count_slots", lambda: 2)
     monkeypatch.setattr(executors, "_open_processes", lambda cpus: opened.append(cpus) or two)
-    for models, images in ((1, 10**9), (9, executors.LONG_WORK - 1)):
-        with default.choose(models, images) as chosen:
-            assert chosen is default and chosen.is_local
+    with default.choose(executors.LONG_WORK - 1) as chosen:
+        assert chosen is default and chosen.is_local
     assert opened == []
-    assert default.choose(2, executors.LONG_WORK) is two and opened == [1]
+    assert default.choose(executors.LONG_WORK) is two and opened == [1]
+    assert two.flags == ()  # the run is resumed as it was started
     monkeypatch.setattr(two, "count_slots", lambda: 1)  # there is memory for one model
-    with default.choose(2, executors.LONG_WORK) as chosen:
+    with default.choose(executors.LONG_WORK) as chosen:
         assert chosen is default
     for cores in ([0], []):  # none are known where processes cannot be bound
         monkeypatch.setattr(executors, "ALLOWED_CORES", cores)
-        with default.choose(2, executors.LONG_WORK) as chosen:
+        with default.choose(executors.LONG_WORK) as chosen:
             assert chosen is default
     assert opened == [1, 1]
 
@@ -250,7 +266,7 @@ def test_python_does_as_the_command_but_stays_here_with_callbacks(monkeypatch, t
 
 def test_an_executor_that_was_named_stays(monkeypatch):
     executor = Executor()
-    with executor.choose(9, 10**9) as chosen:
+    with executor.choose(10**9) as chosen:
         assert chosen is executor
 
 

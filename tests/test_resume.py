@@ -1,7 +1,9 @@
 """A run that was stopped ends byte for byte as the run that was not."""
 
 import json
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from conftest import expect_error
@@ -12,7 +14,8 @@ from digit_recognizer.errors import UnusableRunError
 from digit_recognizer.io import hash_file
 from digit_recognizer.training import cross_validation
 from digit_recognizer.training.checkpoint import PREVIOUS, STATE, load_checkpoint
-from digit_recognizer.training.cross_validation import resume, run_cross_validation
+from digit_recognizer.training.cross_validation import cross_validate, resume, run_cross_validation
+from digit_recognizer.training.executors import Executor
 
 
 @pytest.mark.usefixtures("thin_backbone")
@@ -58,6 +61,31 @@ def test_the_command_resumes_and_shows_a_finished_run_again(stopped, whole, caps
     again = capsys.readouterr().out
     assert "has finished" in again and table.strip().splitlines()[-1] == again.strip().splitlines()[-1]
     assert {path: path.stat().st_mtime_ns for path in stopped.run_dir.rglob("*") if path.is_file()} == before
+    with expect_error("run.submission_of_finished", path=stopped.run_dir):
+        resume(stopped.run_dir, "cv", submission=Path("other.csv"))
+
+
+def test_a_resumed_run_that_is_stopped_again_names_what_it_was_given(stopped, monkeypatch):
+    executor = Executor()
+    executor.flags = ("--executor", "local")
+    monkeypatch.setattr("digit_recognizer.training.cross_validation.load_dataset", interrupt)
+    with pytest.raises(KeyboardInterrupt, match=r"--submission again.csv --executor local$"):
+        resume(stopped.run_dir, "cv", submission=Path("again.csv"), executor=executor)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_keras_own_callbacks_survive_a_resumption(tiny_dir, monkeypatch):
+    tables = (tiny_dir / "train.csv", tiny_dir / "test.csv")
+    settings = {"folds": 2, "epochs": 2, "batch_size": 20, "precision": "float32", "run_dir": "kept"}
+    with monkeypatch.context() as patch:
+        StopAfterSaving(patch, saves=1)
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate("dense", *tables, callbacks=keras.callbacks.History(), **settings)
+    callbacks = [keras.callbacks.History(), keras.callbacks.EarlyStopping("loss")]
+    assert len(cross_validate("dense", *tables, callbacks=callbacks, **settings).oof) == 60
 
 
 def test_a_folder_without_any_state_is_resumed(whole, tiny_dir, monkeypatch):

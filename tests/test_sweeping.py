@@ -21,7 +21,7 @@ from sweep_records import make_record, make_study
 
 from digit_recognizer import sweep as command
 from digit_recognizer.data.dataset import load_dataset
-from digit_recognizer.errors import DivergedError, InputError, PrunedError, WriteError
+from digit_recognizer.errors import DivergedError, InputError, PrunedError, WriteError, explain_defect
 from digit_recognizer.sweeps import sweeping
 from digit_recognizer.sweeps.ensembles import ENSEMBLES, load_ensembles
 from digit_recognizer.sweeps.sweeping import (
@@ -411,24 +411,27 @@ def test_a_process_that_has_grown_stops_between_two_trials(study, tmp_path, monk
 
 
 def test_the_command_replaces_a_worker_that_has_grown(study, monkeypatch):
-    codes = [command.GROWN, command.GROWN, 0]
-    monkeypatch.setattr(command, "_run_worker", lambda arguments: codes.pop(0))
+    codes, given = [command.GROWN, command.GROWN, 0], []
+    monkeypatch.setattr(command, "_run_worker", lambda arguments: given.append(arguments) or codes.pop(0))
     with pytest.raises(SystemExit, match="0"):
-        command.main([str(study)])
-    assert codes == []
+        command.main([str(study), "--debug"])
+    assert codes == [] and given == [(str(study), "--debug")] * 3
     monkeypatch.setattr(command, "_run_worker", lambda arguments: -signal.SIGKILL)
     with expect_error("sweep.worker", received="SIGKILL"):
         command.main([str(study), "--debug"])
 
 
-@pytest.mark.parametrize(("records", "code"), [([], 0), (None, command.GROWN)])
-def test_a_worker_says_by_its_exit_code_whether_it_must_be_replaced(study, monkeypatch, records, code):
+def test_a_worker_says_by_its_exit_code_whether_it_must_be_replaced(study, monkeypatch):
     monkeypatch.setenv(command.WORKER, "1")
     monkeypatch.setattr(command.threading, "Thread", lambda **_: types.SimpleNamespace(start=lambda: None))
-    monkeypatch.setattr(sweeping, "sweep", lambda *_: records)
+    monkeypatch.setattr(sweeping, "sweep", lambda *_: [])
+    assert command.main([str(study)]) == 0
+    monkeypatch.setattr(sweeping, "sweep", lambda *_: explain_defect(IndexError("nobody foresaw that"), study) and [])
+    assert command.main([str(study)]) == 1
+    monkeypatch.setattr(sweeping, "sweep", lambda *_: None)
     with pytest.raises(SystemExit) as stop:
         command.main([str(study)])
-    assert stop.value.code == code
+    assert stop.value.code == command.GROWN
 
 
 def test_a_worker_is_a_process_of_the_same_command(capfd):

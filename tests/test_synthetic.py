@@ -94,7 +94,7 @@ def test_digits_are_made_from_training_rows_alone(tiny_dir, monkeypatch):
     monkeypatch.setattr(trainer, "generate_digits", generate)
     config = RunConfig(input_dir=tiny_dir, model="padded", patience=1, validation_fraction=0.4, synthetic_ratio=0.5)
     dataset = load_dataset(config)
-    inputs = Inputs(dataset.images[None], dataset.test_images, None, from_backbone=False)
+    inputs = Inputs(dataset.images[None], dataset.test_images, from_backbone=False)
     targets, rows = np.eye(10, dtype=np.float32)[dataset.labels], np.arange(30)
     for fold in range(2):
         training, validation = trainer.make_batches(config, inputs, targets, rows, fold)

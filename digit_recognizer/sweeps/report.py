@@ -440,6 +440,8 @@ def describe_ensembles(results: Results) -> Section | None:
         return None
     trials = {one.name: label_configuration(results.study, one.configuration) for one in results.records}
     scores = scores.assign(configuration=scores.trials.str.split().str[0].map(trials))
+    # a label has four digits, which two configurations of a search may share: then the first of them is shown
+    scores = scores.drop_duplicates(["configuration", "models"])
     wide = scores.pivot(index="configuration", columns="models", values="accuracy")
     wide = wide.loc[scores.configuration.unique()].sort_values(1, ascending=False, kind="stable")[:MAX_ENSEMBLES]
     figure = plot_ensembles(scores[scores.configuration.isin(wide.index)])

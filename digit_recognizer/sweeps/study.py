@@ -231,6 +231,7 @@ def are_numbers(values: Sequence[Value]) -> bool:
 STUDY_FILE = "study.toml"
 MAX_CONFIGURATIONS = 100_000
 SET_BY_SWEEP = ("run_dir", "input_dir", "submission", "seed", "smoke")
+OF_CV = ("refit", "refit_epochs", "refit_preprocess")  # a trial is one model on one split, as by `train`
 
 Table = dict[str, Any]
 TYPES: Table = {
@@ -333,7 +334,7 @@ def _flatten(content: Table, where: str) -> Table:
     """What a table says of parameters; TOML nests the options of the network, which are named `model_args.NAME`."""
     flat: Table = {}
     for name, value in content.items():
-        if name in SET_BY_SWEEP:
+        if name in (*SET_BY_SWEEP, *OF_CV):
             raise InputError("sweep.set_by_sweep", column=f"{where}{name}")
         if f"{name}." != MODEL_ARGS:
             flat[name] = value

@@ -379,7 +379,7 @@ class _Sweep:
             dataset = self._load(config)
             assign_folds(dataset.labels, config.folds, 0, dataset.groups)
         datasets = {(config.limit_train, config.limit_test): self._load(config) for config in configs}
-        return SharedData(datasets, self.folder / TRIALS_DIR if self.executor.is_local else None)
+        return SharedData(datasets, self.folder / TRIALS_DIR if self.executor.shares_disk else None)
 
     def _load(self, config: RunConfig) -> Dataset:
         """The data of a configuration, if the table holds no trials of another train.csv."""

@@ -39,6 +39,7 @@ COUNTERS = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
 }
+MAX_VALUES = 10_000_000  # an epoch has up to nine, and 100,000 epochs are allowed, in each of several folds
 LONGEST_FOLD = 4  # digits of a fold's number
 ARRAY_LISTS = ("model", "optimizer", "best_weights")
 
@@ -90,7 +91,7 @@ class TrainingState:
 
     Attributes:
         phase: 0 for training, 1 for the fine-tuning of a backbone after it.
-        epoch: finished epochs of the fold, both phases together.
+        epoch: the last finished one; fine-tuning counts on from `--epochs`, even if the first phase stopped sooner.
         stopped: whether early stopping has ended the phase.
         counters: by callback, what it counts (patience used, best loss, …).
         history: one entry per finished epoch, as `Trainer.history`.
@@ -146,9 +147,9 @@ class RunState:
         """The epochs of the finished folds and of those under way."""
         return [*self.history, *(row for training in self.trainings.values() for row in training.history)]
 
-    def count_epochs(self, fold: int) -> int:
+    def count_finished_epochs(self, fold: int) -> int:
         """How many epochs of a fold under way are finished; 0 of another."""
-        return self.trainings[fold].epoch if fold in self.trainings else 0
+        return len(self.trainings[fold].history) if fold in self.trainings else 0
 
 
 def save_checkpoint(folder: Path, state: RunState) -> None:
@@ -230,7 +231,7 @@ def unpack_state(content: bytes) -> RunState:
     if content[place] != checksum:
         raise ValueError("its SHA-256 does not match")
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    described, arrays = parse_json(header["__metadata__"]["state"].encode()), load(content)
+    described, arrays = parse_json(header["__metadata__"]["state"].encode(), MAX_VALUES), load(content)
     if not matches_type(described, StateEntries):  # its checksum shows that it is whole, not who wrote it
         raise ValueError("its entries are not those of a state")
     try:

@@ -27,6 +27,7 @@ import numpy as np
 
 from digit_recognizer.competition.submissions import (
     PRETRAINED_INELIGIBLE,
+    RUNS,
     SMOKE_INELIGIBLE,
     SUBMISSIONS,
     SUFFIXES,
@@ -78,8 +79,8 @@ from digit_recognizer.training.callbacks import (
     open_trackers,
 )
 from digit_recognizer.training.checkpoint import RunState, TrainingState, load_checkpoint, remove_checkpoint
-from digit_recognizer.training.executors import DefaultExecutor, Executor, map_in_order, report, run_task
-from digit_recognizer.training.hardware import data_parallel, precision_policy
+from digit_recognizer.training.executors import DefaultExecutor, Executor, map_in_order, run_task, send_report
+from digit_recognizer.training.hardware import check_devices, data_parallel, precision_policy
 from digit_recognizer.training.inputs import (
     Inputs,
     build_fresh_model,
@@ -146,7 +147,8 @@ def cross_validate(
         test: images to predict, in the same forms, without labels; None predicts nothing and leaves no submission.
         single_split: hold out the first fold only (of 5 folds: an 80/20 split), and train one model.
         callbacks: a Keras callback or several, called in every fold; their logs also hold fold, lr and seconds. For
-            epochs trained earlier or by another process, only `on_epoch_end` is called, and `model` is not set.
+            epochs trained earlier or by another process, only `on_epoch_end` is called, without a model, and not of
+            Keras' own callbacks, but for `LambdaCallback`.
         run_dir: the run's folder; None: runs/<time>-<model>. If it holds an interrupted run of the same call, that run
             is resumed; one that has finished is read again.
         executor: trains the folds; None does as the command `cv`: long work goes to processes side by side. But with
@@ -197,7 +199,7 @@ def cross_validate(
         callbacks=callbacks,
         executor=executor,
         call=call,
-        needs_call=input_dir is None or callable(model),
+        needs_call=input_dir is None or not (input_dir / "sample_submission.csv").is_file() or callable(model),
     )
 
 
@@ -281,7 +283,7 @@ def choose_executor(
     if subcommand == "train":  # what follows its one model would wait for it
         return contextlib.nullcontext(executor)
     models = [*range(config.folds), *config.refits]
-    return executor.choose(len(models), images=sum(map(config.count_epochs, models)) * len(dataset.labels))
+    return executor.choose(images=sum(map(config.count_epochs, models)) * len(dataset.labels))
 
 
 def check_trainable(config: RunConfig, executor: Executor) -> None:
@@ -289,6 +291,8 @@ def check_trainable(config: RunConfig, executor: Executor) -> None:
     if is_user_model(config.model) and not executor.is_local:
         raise InputError("machines.own_model", received=config.model_name)
     check_model_flags(config)
+    if executor.is_local:
+        check_devices(config)
     check_trackers(config)
 
 
@@ -303,12 +307,17 @@ def assign_held_out_folds(config: RunConfig, dataset: Dataset, single_split: boo
 
 def check_outputs(config: RunConfig, dataset: Dataset, executor: Executor, *, is_call: bool) -> None:
     """Refuse, before any training, a submission that cannot be written, or a disk that is too full for the run."""
-    if config.submission is not None and not dataset.has_all_test_rows:
-        raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.test_row_count)
+    check_test_rows(config, dataset)
     if config.submission is None and dataset.has_all_test_rows and not keeps_submission(config, is_call=is_call):
         check_writable_folder(SUBMISSIONS)
     at_once = min(executor.count_slots(), config.folds + config.refit)
-    check_free_disk(config.run_dir or Path("runs"), estimate_bytes(config, dataset, at_once))
+    check_free_disk(config.run_dir or RUNS, estimate_bytes(config, dataset, at_once))
+
+
+def check_test_rows(config: RunConfig, dataset: Dataset) -> None:
+    """Refuse to name a submission that would lack test rows."""
+    if config.submission is not None and not dataset.has_all_test_rows:
+        raise InputError("run.submission_of_part", received=len(dataset.test_images), rows=dataset.test_row_count)
 
 
 def keeps_submission(config: RunConfig, *, is_call: bool) -> bool:
@@ -345,9 +354,10 @@ def _train_and_score(
     with open_trackers(config, run, environment["commit"]) as trackers, precision_policy(precision):
         trackers.log_epochs(run.state.all_history)
         replay(run.state.all_history, callbacks)
-        inputs = {  # make_inputs(dataset, config), where the executor trains
+        images = (dataset.images, dataset.test_images)
+        inputs = {  # make_inputs(images, config), where the executor trains
             preprocess: run_task(
-                executor, make_inputs, config.replace(precision=precision, preprocess=preprocess), shared=dataset
+                executor, make_inputs, config.replace(precision=precision, preprocess=preprocess), shared=images
             )
             for preprocess in config.all_preprocessing
         }
@@ -408,7 +418,7 @@ class CVSetup:
         inputs: by preprocessing, the training and test images, or features of them.
         labels: int64 (n,).
         fold_of_row: int16 (n,); -1 in rows that are never held out.
-        with_holdout: whether the held-out rows are evaluated after every epoch (`train`).
+        single_split: whether this is `train`: held-out rows are evaluated after every epoch.
         environment: of the run; models must be trained where its fingerprint holds.
     """
 
@@ -416,7 +426,7 @@ class CVSetup:
     inputs: dict[Preprocess, Inputs]
     labels: np.ndarray
     fold_of_row: np.ndarray
-    with_holdout: bool
+    single_split: bool
     environment: dict[str, Any]
 
     @property
@@ -487,24 +497,24 @@ def train_folds(
     """
     config, state = setup.config, run.state
     unfinished = setup.training_order[state.finished_folds :]
-    resumed_epochs = sum(training.epoch for training in state.trainings.values())
+    resumed_epochs = sum(map(state.count_finished_epochs, state.trainings))
     epochs_left = sum(map(config.count_epochs, unfinished)) - resumed_epochs
 
-    def keep(fold: int, training: TrainingState) -> None:
+    def save_training(fold: int, training: TrainingState) -> None:
         state.trainings[fold] = training
         run.save_checkpoint()
 
     with Progress(run.log, epochs_left, config.folds) as progress:
-        watching = [progress, trackers, *callbacks]
+        all_callbacks = [progress, trackers, *callbacks]
 
-        def hear(number: int, training: TrainingState) -> None:  # of an epoch in another process
+        def on_report(number: int, training: TrainingState) -> None:  # of an epoch in another process
             fold = unfinished[number]
-            known = state.count_epochs(fold)
-            keep(fold, training)
+            known = state.count_finished_epochs(fold)
+            save_training(fold, training)
             progress.set_params({"epochs": config.count_epochs(fold)})
-            replay(training.history[known:], watching)
+            replay(training.history[known:], all_callbacks)
 
-        def prepare_sessions() -> Iterator[TrainingSession | None]:
+        def make_sessions() -> Iterator[TrainingSession | None]:
             for fold in unfinished:
                 session = TrainingSession(fold=fold, resume_from=state.trainings.get(fold))
                 if session.resume_from is None and (continued := setup.find_continued(fold)) is not None:
@@ -513,26 +523,32 @@ def train_folds(
                         yield None
                     session = replace(session, initial_weights=read_weights(run, setup, continued))
                 if executor.is_local:
-                    session = replace(session, callbacks=watching, save=functools.partial(keep, fold))
+                    save = functools.partial(save_training, fold)
+                    session = replace(session, callbacks=all_callbacks, save=save)
                 yield session
 
         train = train_fold if executor.is_local else train_fold_remotely
-        sessions = prepare_sessions()  # a generator, and so are the results: a fold is trained when it is asked for
-        results = map_in_order(executor, train, sessions, setup, hear)
+        sessions = make_sessions()  # a generator, and so are the results: a fold is trained when it is asked for
+        results = map_in_order(executor, train, sessions, setup, on_report)
         for fold, result in zip(unfinished, results, strict=True):
             unlogged = []
             if not executor.is_local:  # what was not reported: a cluster says nothing before a fold is finished
-                unlogged = result.history[state.count_epochs(fold) :]
+                unlogged = result.history[state.count_finished_epochs(fold) :]
                 trackers.log_epochs(unlogged)
                 replay(unlogged, callbacks)
             record_differences(run, setup.environment, fold, result.differences)
             save_fold(run, setup, fold, result)
-            line = f"fitted on all {len(setup.labels):,} rows"
-            if fold in setup.held_out_folds:
-                correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
-                line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum():,} of {len(correct):,} rows wrong)"
             skipped = config.count_epochs(fold) - len(result.history)
-            progress.end_fold(f"{format_fold(fold, config.folds)}  {line}", skipped, len(unlogged))
+            progress.end_fold(describe_fold(setup, fold, result), skipped, len(unlogged))
+
+
+def describe_fold(setup: CVSetup, fold: int, result: FoldResult) -> str:
+    """The log's line on a model that has been trained: its accuracy, if rows were held out."""
+    line = f"fitted on all {len(setup.labels):,} rows"
+    if fold in setup.held_out_folds:
+        correct = result.oof.argmax(axis=1) == setup.labels[setup.fold_of_row == fold]
+        line = f"held-out accuracy {correct.mean():.5f}  ({(~correct).sum():,} of {len(correct):,} rows wrong)"
+    return f"{format_fold(fold, setup.config.folds)}  {line}"
 
 
 # One fold, here or on another machine
@@ -554,7 +570,7 @@ def train_fold(setup: CVSetup, session: TrainingSession) -> FoldResult:
     images = inputs.train[0]  # the first version is unaugmented
     targets = np.eye(CLASSES, dtype=np.float32)[setup.labels]
     training_rows, held_out = np.flatnonzero(setup.fold_of_row != fold), np.flatnonzero(setup.fold_of_row == fold)
-    holdout = (images[held_out], targets[held_out]) if setup.with_holdout and len(held_out) else None
+    holdout = (images[held_out], targets[held_out]) if setup.single_split and len(held_out) else None
     with data_parallel(config.devices):
         trainer, model = train_model(config, inputs, targets, training_rows, holdout, session)
         seconds = trainer.seconds  # of training alone, so it is read before the predictions
@@ -583,7 +599,7 @@ def train_fold_remotely(setup: CVSetup, session: TrainingSession) -> FoldResult:
     fingerprint = setup.environment["fingerprint"]
     differences = compare_machines(fingerprint, setup.config)
     with precision_policy(fingerprint["precision"]):
-        result = train_fold(setup, replace(session, save=report))
+        result = train_fold(setup, replace(session, save=send_report))
     result.differences.extend(differences)
     return result
 
@@ -624,9 +640,14 @@ def read_weights(run: Run, setup: CVSetup, fold: int) -> list[np.ndarray]:
 
 
 def replay(history: Sequence[dict[str, Any]], callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Call callbacks for epochs that an earlier session or another process trained."""
+    """Call callbacks for epochs that an earlier session or another process trained; most of Keras' need a model."""
+    own = [
+        callback
+        for callback in callbacks
+        if isinstance(callback, keras.callbacks.LambdaCallback) or not type(callback).__module__.startswith("keras.")
+    ]
     for row in history:
-        for callback in callbacks:
+        for callback in own:
             callback.on_epoch_end(row["epoch"] - 1, {name: value for name, value in row.items() if name != "epoch"})
 
 
@@ -769,24 +790,28 @@ def resume(
     with reraise_as_unusable_run():
         needs_call = load_config(path, subcommand).get(IN_PYTHON)
     if (path / METRICS).exists():
-        return show_finished(path, subcommand, dataset)
+        result = show_finished(path, subcommand, dataset)
+        if submission not in (None, result.submission_path):
+            raise InputError("run.submission_of_finished", path=path, received=submission)
+        return result
     if needs_call and dataset is None:
         raise InputError("run.started_in_python", path=path)
     run, config = Run.reopen(path, subcommand)
     with run, add_resume_hint(run), contextlib.ExitStack() as stack:
-        run.started = started
+        run.started, run.executor_flags = started, executor.flags
         if submission is not None:
             try:
                 check_new_submission_path(submission, config.input_dir)
             except InputError as error:
                 if error.code != "submission.exists":  # it may be this run's own; then it is equal
                     raise
-            config = config.replace(submission=submission)
+            config, run.submission = config.replace(submission=submission), submission
         elif not may_write_submission(path, config.submission):
             run.log(f"note: {config.submission} is not written: it is outside the run. Name it anew by --submission.")
-            config = config.replace(submission=path / "submission.csv")
+            config, run.submission = config.replace(submission=path / "submission.csv"), None
         check_trainable(config, executor)
         dataset = dataset or load_dataset(config)
+        check_test_rows(config, dataset)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")
         executor = stack.enter_context(choose_executor(executor, config, dataset, subcommand))
         return _train_and_score(run, config, dataset, fold_of_row, executor, callbacks, allow_inexact)

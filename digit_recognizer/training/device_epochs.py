@@ -35,7 +35,12 @@ def can_run(batches: TrainingBatches) -> bool:
 
 
 def fit_epochs(
-    model: keras.Model, batches: TrainingBatches, first: int, last: int, callbacks: list[keras.callbacks.Callback]
+    model: keras.Model,
+    batches: TrainingBatches,
+    first: int,
+    last: int,
+    callbacks: list[keras.callbacks.Callback],
+    code: str = "",
 ) -> None:
     """What `model.fit` does with these batches, without validation.
 
@@ -45,16 +50,17 @@ def fit_epochs(
         first: epoch to start with, counted from 0.
         last: epoch to stop before.
         callbacks: called for epochs, not for batches.
+        code: hash of a user's code of the model, of which a configuration has no more than names.
     """
     import jax
 
-    listeners = keras.callbacks.CallbackList(callbacks, model=model, epochs=last)
+    listeners = keras.callbacks.CallbackList(callbacks, model=model, epochs=last, steps=len(batches), verbose=0)
     if not model.optimizer.built:  # a resumed one is built, and float16's loss scaling would lose its state
         model.optimizer.build(model.trainable_variables)
     shape = batches.inputs.shape[2:]
     model.test_on_batch(np.zeros((1, *shape)), np.zeros((1, model.output_shape[-1])))  # builds metrics
     images, targets = jax.device_put((batches.inputs[0, ..., 0], batches.targets))
-    run = _find_program(model)
+    run = _find_program(model, code)
     model.stop_training = False
     listeners.on_train_begin()
     for epoch in range(first, last):
@@ -71,11 +77,11 @@ def fit_epochs(
     listeners.on_train_end()
 
 
-def _find_program(model: keras.Model) -> Callable[..., State]:
+def _find_program(model: keras.Model, code: str) -> Callable[..., State]:
     """The compiled run over many batches of equal size, from a state to the next; equal models share it."""
     import jax
 
-    key = _describe(model)
+    key = code + _describe(model)
 
     def run(state: State, images: Any, targets: Any, rows: Any, maps: Any, side_px: int) -> State:
         def step(state: State, batch: tuple[Any, Any]) -> tuple[State, None]:

@@ -69,11 +69,13 @@ class Executor:
 
     is_local = True
     """Whether tasks run in this process, so that they can call what is here."""
+    shares_disk = True
+    """Whether tasks see the files of this process."""
     flags: tuple[str, ...] = ("--executor", "local")
     """What a command must be given to have this executor again; empty if it is the default."""
 
-    def choose(self, models: int, images: int) -> contextlib.AbstractContextManager["Executor"]:
-        """The executor for a run of so many models, trained on so many images in all epochs: this one."""
+    def choose(self, images: int) -> contextlib.AbstractContextManager["Executor"]:
+        """The executor for a run of several models, trained on so many images in all epochs: this one."""
         return contextlib.nullcontext(self)
 
     def count_slots(self) -> int:
@@ -109,30 +111,31 @@ class DefaultExecutor(Executor):
 
     flags = ()
 
-    def choose(self, models: int, images: int) -> contextlib.AbstractContextManager[Executor]:
+    def choose(self, images: int) -> contextlib.AbstractContextManager[Executor]:
         """See `Executor`."""
         import keras
 
         on_processor = all(device.startswith("cpu") for device in keras.distribution.list_devices())
         is_measured = keras.config.backend() == "tensorflow" and on_processor  # others were not tried
-        if models == 1 or images < LONG_WORK or not is_measured or len(ALLOWED_CORES) < 2:
+        if images < LONG_WORK or not is_measured or len(ALLOWED_CORES) < 2:
             return contextlib.nullcontext(self)
         processes = _open_processes(1)
+        processes.flags = self.flags  # a run of it is resumed as it was started: without a flag
         return processes if processes.count_slots() > 1 else contextlib.nullcontext(self)  # memory for one model only
 
 
-_reporter: list[Callable[[Any], None]] = []
+_report_senders: list[Callable[[Any], None]] = []
 
 
-def set_reporter(reporter: Callable[[Any], None]) -> None:
-    """Name what `report` calls in this process."""
-    _reporter[:] = [reporter]
+def set_report_sender(send: Callable[[Any], None]) -> None:
+    """Name what `send_report` calls in this process."""
+    _report_senders[:] = [send]
 
 
-def report(content: Any) -> None:
+def send_report(content: Any) -> None:
     """Tell whoever gave the task that is running something of it; nothing happens where nobody can listen."""
-    for reporter in _reporter:
-        reporter(content)
+    for send in _report_senders:
+        send(content)
 
 
 def _open_processes(cpus: int) -> "ProcessExecutor":

@@ -22,7 +22,6 @@ from digit_recognizer.config import RunConfig, flag, is_user_model
 from digit_recognizer.console import open_bar
 from digit_recognizer.data.augmentation import POLICIES, SMALL_PX, Augment, build_augment, preprocess_images
 from digit_recognizer.data.csv import CLASSES, IMAGE_SIDE_PX
-from digit_recognizer.data.dataset import Dataset
 from digit_recognizer.errors import InputError
 from digit_recognizer.io import check_free_disk, find_cache_dir, hash_file, remove_unused, write_atomically
 from digit_recognizer.models import SEEN_TEST_ROWS, construct_model, load_model_module, read_options
@@ -41,45 +40,44 @@ class Inputs:
     Attributes:
         train: uint8 images or float32 features (k, n, ...): k versions of each training row, the first unaugmented.
         test: the same without the leading axis, one per test row.
-        augment: applied to each training batch; None if nothing is, or if the versions are augmented already.
         from_backbone: whether these are features, so that only the part of the model above them is trained.
     """
 
     train: np.ndarray
     test: np.ndarray
-    augment: Augment | None
     from_backbone: bool
 
 
-def make_inputs(dataset: Dataset, config: RunConfig) -> Inputs:
+def make_inputs(images: tuple[np.ndarray, np.ndarray], config: RunConfig) -> Inputs:
     """Make the inputs of a run. Features depend on the number of threads, so the executor runs this, as training.
 
     Args:
-        dataset: of the run.
+        images: of the training and of the test rows, uint8 (n, height, width, 1).
         config: of the run, with its precision resolved.
 
     Raises:
         InputError: if the model's weights are not available.
     """
-    module, augment = load_model_module(config.model), build_augment(POLICIES[config.augmentation])
+    module = load_model_module(config.model)
     if not hasattr(module, "split_backbone"):
-        train, test = (preprocess_images(images, config.preprocess) for images in (dataset.images, dataset.test_images))
-        return Inputs(train[None], test, augment, from_backbone=False)
+        train, test = (preprocess_images(each, config.preprocess) for each in images)
+        return Inputs(train[None], test, from_backbone=False)
+    augment = build_augment(POLICIES[config.augmentation])
     cache_dir = None  # a user without a home leaves features in memory for the length of the run
     with contextlib.suppress(OSError):
         (folder := find_cache_dir() / "features").mkdir(parents=True, exist_ok=True)
         cache_dir = folder
     with precision_policy(config.precision):
         lower = module.split_backbone(build_fresh_model(config), config.unfreeze).lower
-        versions = [load_features(lower, dataset.images, cache_dir, label="training rows")]
+        versions = [load_features(lower, images[0], cache_dir, label="training rows")]
         for number in range(1, config.cached_augmentations):
             assert augment is not None, "check_flag_combinations refuses several versions without augmentation"
             seed = derive_seed(config.seed, "cached augmentations")
             version = AugmentedVersion(number, augment, repr(POLICIES[config.augmentation]), seed)
-            versions.append(load_features(lower, dataset.images, cache_dir, version, label=f"training rows, {number}"))
-        test = load_features(lower, dataset.test_images, cache_dir, label="test rows")
+            versions.append(load_features(lower, images[0], cache_dir, version, label=f"training rows, {number}"))
+        test = load_features(lower, images[1], cache_dir, label="test rows")
     train = versions[0][None] if len(versions) == 1 else np.stack(versions)
-    return Inputs(train, test, None, from_backbone=True)
+    return Inputs(train, test, from_backbone=True)
 
 
 # Features of a frozen backbone, and their cache
@@ -110,7 +108,7 @@ def load_features(
 
     Args:
         lower: the frozen part of a model, from float32 images in [0, 1] to features.
-        images: uint8 (n, height, width, 1), 255 = full ink; n at least 1.
+        images: uint8 (n, height, width, 1), 255 = full ink.
         cache_dir: folder of the kept features, made if need be; None keeps them in memory only.
         version: how the images are augmented first; None takes them as they are.
         batch_size: images per call of `lower`.
@@ -127,7 +125,7 @@ def load_features(
         >>> load_features(halves.lower, dataset.images, Path("cache")).shape    # doctest: +SKIP
         (42000, 512)
     """
-    if cache_dir is None:
+    if cache_dir is None or not len(images):
         return compute_features(lower, images, version, batch_size, label)
     path = cache_dir / f"features-{_hash_dependencies(lower, images, version, batch_size)}.npy"
     if _is_intact(path):
@@ -157,7 +155,7 @@ def compute_features(
     Only one batch at a time is held as float32 images.
     """
     features = np.empty((len(images), *lower.output_shape[1:]), np.float32)
-    size = min(batch_size, len(images))
+    size = max(1, min(batch_size, len(images)))
     with open_bar(label, len(images), "images") as progress:
         for number, start in enumerate(range(0, len(images), size)):
             batch = images[start : start + size]
@@ -290,6 +288,11 @@ def check_user_model(config: RunConfig, classes: int = CLASSES) -> None:
     if shapes != (expected, (None, classes)):
         received = f"{shapes[0]} to {shapes[1]}"
         raise InputError("models.own_shape", model=name, expected=expected, classes=classes, received=received)
+    try:
+        model.get_config()  # else all epochs of a fold would be trained before its model could not be written
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
+        raise InputError("models.build_fails", model=name, reason=reason) from error
     if {id(layer) for layer in model.layers if layer.weights} & {id(layer) for layer in second.layers}:
         raise InputError("models.not_fresh", model=name)
     noise = np.random.default_rng(0).random((8, *expected[1:]), np.float32)

@@ -25,6 +25,7 @@ from digit_recognizer.training.executors import Executor, list_cores
 
 BYTES_PER_PROCESS = 3 << 29  # 1.5 GiB: training the champion on 42,000 rows takes at most 1.2, libraries included
 WAIT_SECONDS = 1.0
+LEFT_OUT = ("PYTHONWARNINGS", "MLFLOW_RUN_ID")  # Keras warns; MLflow's run would be taken by the first trial of a sweep
 
 
 class ProcessExecutor(Executor):
@@ -51,6 +52,7 @@ class ProcessExecutor(Executor):
         cores = executors.ALLOWED_CORES
         slots = max(1, min(len(cores) // cpus, find_memory() // BYTES_PER_PROCESS - 1))  # this process takes one share
         self.free_cores = [cores[slot * cpus : (slot + 1) * cpus] for slot in range(slots)]
+        self.flags = executors.ExecutorConfig(executor="processes", task_cpus=cpus).list_flags()
         self.idle: list[_Worker] = []
         self.busy: list[_Worker] = []
 
@@ -72,11 +74,10 @@ class ProcessExecutor(Executor):
         shared: Any,
         on_report: Callable[[int, Any], None] | None = None,
     ) -> Iterator[tuple[int, Any]]:
-        """See `Executor`; `on_report` is called here, with what running tasks `report`."""
+        """See `Executor`; `on_report` is called here, with what running tasks send by `send_report`."""
         content = pickle.dumps(shared)
         waiting, numbers = iter(tasks), itertools.count()
         running = dict[Connection, tuple[_Worker, int]]()
-        have_shared: set[_Worker] = set()
         try:
             while True:
                 while (self.idle or self.free_cores) and (task := next(waiting, None)) is not None:
@@ -84,8 +85,7 @@ class ProcessExecutor(Executor):
                     worker = self.idle.pop() if self.idle else _Worker(self.free_cores.pop(0))
                     self.busy.append(worker)
                     running[worker.connection] = (worker, number)
-                    worker.start(function, task, None if worker in have_shared else content)
-                    have_shared.add(worker)
+                    worker.start(function, task, content)
                 if not running:
                     return
                 for connection in wait(list(running), WAIT_SECONDS):
@@ -115,6 +115,7 @@ class _Worker:
 
     def __init__(self, cores: list[int]) -> None:
         self.cores = cores
+        self.shared: bytes | None = None  # what it was sent last: tasks of another call may have come between
         self.connection, theirs = Pipe()
         # no fork, which would copy the threads of a backend; no multiprocessing, which would run a user's script again
         code = f"import sys; sys.path[:] = {sys.path}; from {__name__} import run_tasks; run_tasks({theirs.fileno()})"
@@ -125,14 +126,15 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # the process that started it prints what is to be seen
                 stderr=subprocess.DEVNULL,
-                env={name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},  # Keras warns
+                env={name: value for name, value in os.environ.items() if name not in LEFT_OUT},
             )
         theirs.close()  # so that the end of the process is the end of the connection
 
-    def start(self, function: Callable[[Any, Any], Any], task: Any, shared: bytes | None) -> None:
-        """Begin a task; `shared` None stands for that of the task before."""
+    def start(self, function: Callable[[Any, Any], Any], task: Any, shared: bytes) -> None:
+        """Begin a task; what it shares with the one before is not sent again."""
         with self._lost_if_dead():
-            self.connection.send((function, task, shared))
+            self.connection.send((function, task, None if shared is self.shared else shared))
+        self.shared = shared
 
     def receive(self) -> tuple[str, Any]:
         """The next message: report, result or error, and its content.
@@ -167,7 +169,7 @@ def run_tasks(number: int) -> None:
         number: the file descriptor of its end of the connection.
     """
     connection = Connection(number)
-    executors.set_reporter(lambda content: connection.send(("report", content)))
+    executors.set_report_sender(lambda content: connection.send(("report", content)))
     shared: Any = None
     while True:
         try:
@@ -178,11 +180,11 @@ def run_tasks(number: int) -> None:
             import_keras()
             if content is not None:
                 shared = pickle.loads(content)
-            answer = ("result", function(shared, task))
+            answer = pickle.dumps(("result", function(shared, task)))
         except Exception as error:  # whatever it is, it is raised where the task was given
             error.add_note(traceback.format_exc())
-            answer = ("error", error if _can_be_sent(error) else RuntimeError(traceback.format_exc()))
-        connection.send(answer)
+            answer = pickle.dumps(("error", error if _can_be_sent(error) else RuntimeError(traceback.format_exc())))
+        connection.send_bytes(answer)
 
 
 def _can_be_sent(error: Exception) -> bool:

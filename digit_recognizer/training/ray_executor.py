@@ -107,7 +107,7 @@ class RayExecutor(Executor):
         gpus: GPUs of a task, or the share of one.
     """
 
-    is_local = False
+    is_local = shares_disk = False
 
     def __init__(self, cpus: int, gpus: float) -> None:
         self.cpus, self.gpus = cpus, gpus

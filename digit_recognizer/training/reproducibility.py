@@ -42,12 +42,12 @@ PACKAGES = (
     *("albumentations", "opencv-python-headless", "h5py"),
 )
 # files of this package whose code decides a run's numbers; the model's own file is added
-CODE = ("data/*.py", "models/__init__.py", "models/_*.py", "training/*.py")
+CODE = ("config.py", "data/*.py", "evaluation/calibration.py", "models/__init__.py", "models/_*.py", "training/*.py")
 OTHER_CODE = {
     "data/sources.py",  # downloads; what it has written counts by its hash
     *("training/callbacks.py", "training/executors.py", "training/ray_executor.py"),
     "training/process_executor.py",
-    *("training/run.py", "training/tracking.py"),
+    *("training/run.py", "training/tracking.py", "training/transfers.py"),
     "models/__main__.py",  # lists models
 }
 PATH_FIELDS = ("input_dir", "run_dir", "submission", "tensorboard")  # where files are changes no number

@@ -7,7 +7,7 @@ runs/<time>-<model>/
     labels.npy                int8 (n,): the labels of the rows, by which the probabilities are scored when read again
     history.csv               one line per fold and epoch: fold, epoch, loss, accuracy, val_loss, …, lr, seconds
     oof_probabilities.npy     float32 (n, classes), calibrated; NaN in rows that were never held out (`train`)
-    test_probabilities.npy    float32 (m, classes), mean over the models that are submitted: the folds' or the refits
+    test_probabilities.npy    float32 (m, classes), calibrated mean over the models submitted: the folds' or the refits
     metrics.json              the score, its interval, hashes of the data, seconds, names of classes other than digits
     models/fold<k>.safetensors  the weights of the trained models; of those fitted on all rows: refit<k>
     models/fold<k>.keras      a copy of each for people who want plain Keras
@@ -66,7 +66,6 @@ from digit_recognizer.io import (
     make_folder,
     make_free_folder,
     read_bytes,
-    read_json,
     remove_claimed,
     sweep_temporaries,
     write_atomically,
@@ -131,7 +130,7 @@ class Run:
 
         Args:
             config: a `RunConfig`, or another with `model`, `run_dir` and `to_json`.
-            subcommand: what fills it: cv, train or transfer.
+            subcommand: what fills it: cv, train, ensemble or transfer.
             call: the call from Python that starts it, as one types it; None for the command that is running.
             needs_call: whether only the same call can resume it.
 
@@ -294,7 +293,8 @@ def format_next_command(path: Path) -> str:
     folder = find_input_dir(path)
     place = [] if folder == Path("input") else ["--input-dir", folder]
     if config.get("smoke") or config.get("limit_train"):  # part of the rows
-        return format_command(config["subcommand"], "--model", config["model"], *place)
+        refit = ["--refit", config["refit"]] if config.get("refit") else []
+        return format_command(config["subcommand"], "--model", locate_model(path, config["model"]), *refit, *place)
     submission = metrics.get("submission")
     if submission is None or metrics["ineligible"] is not None or config.get("subcommand") == "train":
         return format_command("report", path)
@@ -402,13 +402,13 @@ def load_run_config(path: Path, *subcommands: str) -> tuple[RunConfig, str]:
     Raises:
         InputError: as `load_config`, or if it is no configuration of this version.
     """
-    command = load_config(path, *subcommands).get("command", "")
-    content = {k: v for k, v in read_json(path / CONFIG).items() if k not in ("subcommand", "command", IN_PYTHON)}
+    content = load_config(path, *subcommands)
+    settings = {k: v for k, v in content.items() if k not in ("subcommand", "command", IN_PYTHON)}
     try:
-        config = RunConfig.from_json(content)
+        config = RunConfig.from_json(settings)
     except InputError as error:
         raise InputError("run.no_configuration", path=path / CONFIG, reason=error) from error
-    return config.replace(model=locate_model(path, config.model)), command
+    return config.replace(model=locate_model(path, config.model)), content.get("command", "")
 
 
 def locate_model(path: Path, model: str) -> str:
@@ -514,8 +514,8 @@ class CVResult:
     Attributes:
         score: of the out-of-fold probabilities.
         oof_probabilities: float32 (n, classes); NaN in rows that were never held out.
-        test_probabilities: float32 (m, classes), mean over the fold models, or over those fitted on all rows if there
-            are any; m = 0 without a test table.
+        test_probabilities: float32 (m, classes), calibrated mean over the fold models, or over those fitted on all
+            rows if there are any; m = 0 without a test table.
         elapsed_seconds: wall time, data and predictions included, Keras' import not.
         training_seconds: wall time of training alone.
         run_dir: the run folder.

@@ -201,7 +201,9 @@ class MLflowTracker:
             # which metrics of which epochs MLflow holds: more than our checkpoint if the run was killed between
             held = started.data.metrics if known else ()
             self.logged = {(key, one.step) for key in held for one in self.client.get_metric_history(self.run_id, key)}
-            parameters = [Param(name, str(value)) for name, value in configuration.items()]
+            # a resumed run may write its submission elsewhere
+            settings = {name: value for name, value in configuration.items() if not (known and name == "submission")}
+            parameters = [Param(name, str(value)) for name, value in settings.items()]
             self.client.log_batch(self.run_id, params=parameters)  # one that it holds with another value is refused
         write_json(path, {"run_id": self.run_id})
 

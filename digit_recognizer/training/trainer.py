@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from digit_recognizer.backend import keras_defaults
-from digit_recognizer.config import MIRRORED, RunConfig
+from digit_recognizer.config import MIRRORED, RunConfig, is_user_model
 from digit_recognizer.console import open_bar
-from digit_recognizer.data.augmentation import warp_images
+from digit_recognizer.data.augmentation import POLICIES, build_augment, warp_images
 from digit_recognizer.data.splits import draw_stratified_rows
 from digit_recognizer.models import load_model_module
 from digit_recognizer.training import device_epochs
@@ -25,7 +25,7 @@ from digit_recognizer.training.checkpoint import TrainingState, capture_state, r
 from digit_recognizer.training.hardware import count_devices
 from digit_recognizer.training.inputs import Inputs, build_fresh_model, select_trainable_model
 from digit_recognizer.training.optimizers import build_optimizer, build_schedule
-from digit_recognizer.training.reproducibility import derive_seed
+from digit_recognizer.training.reproducibility import derive_seed, hash_source
 from digit_recognizer.training.run import HISTORY_COLUMNS
 from digit_recognizer.training.synthetic import generate_digits
 
@@ -48,7 +48,7 @@ Holdout = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class TrainingSession:
-    """Training of one fold in this process, from the start or from where an earlier process stopped.
+    """Training of one fold: which one, and where it begins.
 
     Attributes:
         callbacks: Keras callbacks; their logs hold fold, loss, accuracy, lr, seconds, and val_loss and val_accuracy
@@ -148,7 +148,8 @@ class Trainer:
             )
         callbacks += self.session.callbacks
         if validation is None and device_epochs.can_run(batches):  # JAX: whole epochs in one compiled program
-            device_epochs.fit_epochs(self.model, batches, first, last, callbacks)
+            code = hash_source(self.config.model) if is_user_model(self.config.model) else ""
+            device_epochs.fit_epochs(self.model, batches, first, last, callbacks, code)
             return
         self.model.fit(
             to_tf_data(batches),
@@ -241,7 +242,8 @@ def make_batches(
         targets = np.concatenate([targets[rows], np.eye(targets.shape[1], dtype=targets.dtype)[digits.labels]])
         rows = np.arange(len(targets))
     seed = derive_seed(config.seed, "fit", fold)
-    batches = TrainingBatches(train, targets, rows, config.batch_size, seed, inputs.augment, config.small_epochs)
+    augment = None if inputs.from_backbone else build_augment(POLICIES[config.augmentation])
+    batches = TrainingBatches(train, targets, rows, config.batch_size, seed, augment, config.small_epochs)
     return batches, validation
 
 

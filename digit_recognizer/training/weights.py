@@ -26,8 +26,8 @@ from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.errors import InputError, WriteError
 from digit_recognizer.evaluation.calibration import apply_temperature
 from digit_recognizer.io import read_bytes
-from digit_recognizer.models import construct_model, read_options
 from digit_recognizer.training.hardware import precision_policy
+from digit_recognizer.training.inputs import build_fresh_model
 from digit_recognizer.training.run import METRICS, find_weights, load_metrics, load_run_config
 from digit_recognizer.training.trainer import predict_probabilities
 
@@ -248,9 +248,8 @@ def _load_models(path: Path, config: RunConfig, metrics: dict[str, Any], numbers
 
 def _load_model(config: RunConfig, precision: str, weights: Path) -> keras.Model:
     """A model of the run with the weights of a file, in the precision in which the run made its predictions."""
-    options: dict[str, Any] = read_options(config.model, config.model_args)
     with precision_policy(precision):
-        model = construct_model(config.model, weights=None, **options)
+        model = build_fresh_model(config.replace(weights="none"))
     try:
         load_weights(model, weights)
     except InputError as error:
