@@ -53,9 +53,9 @@ def draw_time_to_accuracy() -> Axes:
     timed = pd.read_csv(DATA / "time_to_accuracy.csv")
     axes = open_axes(7, 4.1)
     styles = {  # colour, marker, label, its place beside the last point
-        "champion": (HELD_OUT_COLOUR, "o", "champion, 1 to 12 epochs", (10, 4), "left"),
-        "Deotte": (ACCENT_COLOUR, "s", "Deotte's recipe, 10 to 45 epochs", (20, 26), "right"),
-        "digit-nets": (ACCENT_COLOUR, "^", "seed report digit-nets, 30 epochs", (8, -5), "left"),
+        "champion": (HELD_OUT_COLOUR, "o", "champion", (10, 4), "left"),
+        "Deotte": (ACCENT_COLOUR, "s", "Deotte's recipe", (20, 26), "right"),
+        "digit-nets": (ACCENT_COLOUR, "^", "seed report digit-nets", (8, -5), "left"),
     }
     for recipe, (colour, marker, label, offset, side) in styles.items():
         rows = timed[timed["recipe"] == recipe]
@@ -63,7 +63,10 @@ def draw_time_to_accuracy() -> Axes:
         ranges = [rows["highest"] - rows["accuracy"], rows["accuracy"] - rows["lowest"]]
         axes.errorbar(rows["seconds"] / 60, 1 - rows["accuracy"], ranges, color=colour, marker=marker, capsize=2)
         end = (rows["seconds"].iloc[-1] / 60, 1 - rows["accuracy"].iloc[-1])
-        axes.annotate(label, end, xytext=offset, textcoords="offset points", color=colour, ha=side)
+        epochs = " to ".join(dict.fromkeys(rows["epochs"].astype(str).iloc[[0, -1]]))
+        axes.annotate(
+            f"{label}, {epochs} epochs", end, xytext=offset, textcoords="offset points", color=colour, ha=side
+        )
     others = load_results().dropna(subset="accuracy")
     others = others[~others["model"].isin(["champion", "residual"])]
     minutes = others["seconds"] / 60 / others["command"].map({"cv": 5, "train": 1})

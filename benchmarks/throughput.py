@@ -7,7 +7,7 @@ All train on batches of 256 random images. Each contender has a process of its o
 each other's way within one. They take turns, in a new order each round, so that a change in the machine's speed meets
 all of them; medians and pair-by-pair ratios are what to quote. PyTorch runs channels_last under bfloat16 autocast, and
 plain Keras in its default float32. All use Adam; an architecture whose preset has another optimizer is also measured
-with that. The champion is cropped to the inner 24 px, as its preset says, in every contender.
+with that. `champion` and `residual` are cropped to the inner 24 px, as their presets say, in every contender.
 
 The multiplications of an architecture are compared with the processor's own peak: a bfloat16 product of two 4096x4096
 matrices, which takes its turn among the contenders. `vgg16` is trained on features (feature_reuse.py) and not part of
@@ -130,9 +130,10 @@ def build_torch_model(architecture: str) -> "nn.Module":
         return [convolution, *[nn.MaxPool2d(2)] * pool, nn.BatchNorm2d(filters), nn.ReLU()]
 
     stem, head = convolve(1, 32, 5, 0, pool=True), [MeanAndMaximum(), nn.Linear(256, CLASSES)]
-    if architecture == "champion":
-        crop_px = read_options("champion", load_preset("champion")["model_args"])["crop_px"]
+    if architecture in ("champion", "residual"):
+        crop_px = read_options(architecture, load_preset(architecture)["model_args"])["crop_px"]
         stem = [Crop(), *stem]
+    if architecture == "champion":
         middle = convolve(32, 64) + convolve(64, 64, pool=True) + convolve(64, 128) + convolve(128, 128)
         return nn.Sequential(*stem, *middle, *head)
     if architecture == "residual":

@@ -296,9 +296,12 @@ def _find_defaults(given: dict[str, Any]) -> RunArguments:
         executor = {field.name: settings.pop(field.name) for field in fields(ExecutorConfig) if field.name in settings}
         try:
             config = build_config(model, smoke, **{**settings, "model": model})
-        except InputError:  # flags win over the file, and may mend it
-            flags = {name: value for name, value in given.items() if name in vars(RunConfig())}
-            config = build_config(model, smoke, **{**settings, **flags, "model": model})
+        except InputError as fault:  # flags win over the file, and may mend it
+            flags = {name: value for name, value in given.items() if name != "smoke" and name in vars(RunConfig())}
+            try:
+                config = build_config(model, smoke, **{**settings, **flags, "model": model})
+            except InputError:
+                raise fault from None
         return RunArguments(**vars(config), **read_fields(ExecutorConfig, executor))
     except InputError as error:
         if path is None:

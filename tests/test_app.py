@@ -153,6 +153,8 @@ def test_a_run_on_clothes_reads_no_pictures(client, folder):
     metrics = json.loads((path / "metrics.json").read_text())
     (path / "metrics.json").write_text(json.dumps({**metrics, "classes": FASHION.to_json()}))
     assert "clothes" not in client.get("/api/start").json()["classifiers"]
+    (path / "metrics.json").write_text(json.dumps({**metrics, "classes": {"names": [1]}}))
+    assert client.get("/api/start").json()["classifiers"].count("whole") == 1
     shutil.rmtree(path)
 
 

@@ -143,6 +143,10 @@ def test_flags_may_mend_what_the_file_alone_cannot_say(settings_file):
     arguments = ["--model", "champion", "--config", str(settings_file)]
     with expect_error("config.file", path=settings_file):
         parse_run_config("cv", arguments, "")
+    settings_file.write_text("epoch = 3")
+    with expect_error("config.file", path=settings_file):
+        parse_run_config("cv", [*arguments, "--smoke"], "")
+    settings_file.write_text("small_epochs = 12")
     config = parse_run_config("cv", [*arguments, "--epochs", "24"], "")
     assert (config.epochs, config.small_epochs) == (24, 12)
 

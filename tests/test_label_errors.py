@@ -143,7 +143,10 @@ def test_without_a_header_a_row_is_its_own_line(run, tiny_dir, tmp_path):
 
     data = tmp_path / "bare"
     data.mkdir()
-    (data / "train.csv").write_text((tiny_dir / "train.csv").read_text().partition("\n")[2])
+    rows = (tiny_dir / "train.csv").read_text().partition("\n")[2]
+    (data / "train.csv").write_text(rows.replace("\n", "\n\n", 1))
+    assert "blank lines were skipped: 1" in load_train(data / "train.csv").notes
+    (data / "train.csv").write_text(rows)
     oof = np.load(run / "oof_probabilities.npy")
     other = write_run(tmp_path / "other", tiny_dir, oof, TEST, train_sha256=hash_file(data / "train.csv"))
     assert door.main([str(other), "--input-dir", str(data)]) == 0

@@ -122,9 +122,11 @@ def test_pillow_warnings_and_logging_are_left_as_they_were(tmp_path):
         (tmp_path / "picture.png").write_bytes(content)
         load_or_refuse(load_photograph, tmp_path / "picture.png")
     assert take_state() == before
-    with open_picture(tmp_path / "again.png") if (tmp_path / "again.png").write_bytes(save(GREY, "PNG")) else None:
+    path = tmp_path / "again.png"
+    path.write_bytes(save(GREY, "PNG"))
+    with open_picture(path):
         inside = take_state()
-        load_photograph(tmp_path / "again.png")  # as in another thread, which ends first
+        load_photograph(path)  # as in another thread, which ends first
         assert take_state() == inside != before
     assert take_state() == before
     assert not ImageFile.LOAD_TRUNCATED_IMAGES

@@ -91,6 +91,11 @@ def test_a_task_between_others_leaves_what_these_share(processes):
     assert list(map_in_order(processes, pow, make_tasks(), 3)) == [3, 9, 27, 81]
 
 
+def test_keras_own_callbacks_are_refused_where_they_would_have_no_model(processes, tiny_dir):
+    with expect_error("machines.keras_callback", received="EarlyStopping"):
+        cross_validate("dense", tiny_dir / "train.csv", callbacks=keras.callbacks.EarlyStopping(), executor=processes)
+
+
 def test_an_executor_names_the_flags_that_open_it_again():
     assert ProcessExecutor(cpus=1).flags == ("--executor", "processes", "--task-cpus", "1")
 

@@ -128,18 +128,18 @@ def test_another_data_set_within_a_folder_is_left_alone(csv_dir, target):
     assert sorted(path.name for path in target.iterdir() if path.suffix) == CSV_NAMES
 
 
-def test_a_folder_that_cannot_be_listed_is_named(csv_dir, target, monkeypatch):
-    (csv_dir / "locked").mkdir()
-    list_entries = type(csv_dir).iterdir
+def test_a_folder_that_cannot_be_listed_is_named(idx_dir, target, monkeypatch):
+    (idx_dir / "locked").mkdir()
+    list_entries = type(idx_dir).iterdir
 
     def refuse(path):
         if path.name == "locked":
             raise PermissionError(13, "Permission denied", str(path))
         return list_entries(path)
 
-    monkeypatch.setattr(type(csv_dir), "iterdir", refuse)
-    with expect_error("io.unreadable", path=csv_dir / "locked"):
-        download(str(csv_dir), target)
+    monkeypatch.setattr(type(idx_dir), "iterdir", refuse)
+    with expect_error("io.unreadable", path=idx_dir / "locked"):
+        download(str(idx_dir), target)
 
 
 def test_a_folder_without_sample_submission_gets_one(csv_dir, target):

@@ -88,7 +88,7 @@ def test_every_study_that_ships_can_be_run(path):
         ("epochs = 3", "epochs = 0", "configuration"),
         ("epochs = 3", "epoch = 3", "configuration"),
         ("epochs = 3", "seed = 3", "set_by_sweep"),
-        ("epochs = 3", "refit = 3", "set_by_sweep"),
+        ("epochs = 3", "refit = 3", "of_cv"),
         ("epochs = 3", "model_args = 3", "entry"),
         ("epochs = 3", "epochs = [3, 4]", "entry"),
         ("epochs = 3", "batch_size = 3", "fixed_and_varied"),

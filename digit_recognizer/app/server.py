@@ -254,9 +254,7 @@ class _Server:
 
     async def start(self, request: Request) -> Response:
         """What can be chosen: classifiers, and whether drawings are kept."""
-        frame = await asyncio.to_thread(self._read_runs)
-        finished = frame[frame["state"] == FINISHED]
-        names = [row.name for row in finished.itertuples(index=False) if self._has_models(Path(row.folder))]
+        names = await asyncio.to_thread(self._list_classifiers)
         return JSONResponse(
             {"classifiers": [PACKAGED, *names], "collect": None if self.collect is None else str(self.collect)}
         )
@@ -380,10 +378,18 @@ class _Server:
             raise InputError("app.no_run", received=repr(name))
         return path
 
+    def _list_classifiers(self) -> list[str]:
+        """The finished runs that can read pictures."""
+        frame = self._read_runs()
+        finished = frame[frame["state"] == FINISHED]
+        return [row.name for row in finished.itertuples(index=False) if self._reads_pictures(Path(row.folder))]
+
     @staticmethod
-    def _has_models(path: Path) -> bool:
-        """Whether a finished run can read pictures."""
-        return is_transfer(path) or ((path / "models").is_dir() and is_of_digits(find_label_set(path)))
+    def _reads_pictures(path: Path) -> bool:
+        try:
+            return is_transfer(path) or ((path / "models").is_dir() and is_of_digits(find_label_set(path)))
+        except InputError:  # what its classes are called cannot be read
+            return False
 
     # What both need
 

@@ -399,9 +399,8 @@ def _read_blocks(
             labels.append(cells[:, 0].astype(np.int64))
         rows, lines, quotes = rows + len(cells), lines + block_lines, quotes + block_quotes
     pixels.resize((rows, PIXELS), refcheck=False)  # gives the untouched tail back
-    blank_lines = header.lines - 1 + lines - rows
     notes = ["its numbers are quoted"] * (quotes > 0)
-    notes += [f"blank lines were skipped: {blank_lines}"] * (blank_lines > 0)
+    notes += _note_blank_lines(header, lines, rows)
     return pixels, None if header.label_at is None else np.concatenate(labels), tuple(notes)
 
 
@@ -413,6 +412,12 @@ def _has_decimals(file: BinaryIO) -> bool:
     return points >= max(rows - 1, 1)
 
 
+def _note_blank_lines(header: Header, lines: int, rows: int) -> list[str]:
+    """A note on lines without a row, if there are any, among these after the header and those before it."""
+    blank_lines = max(header.lines - 1, 0) + lines - rows
+    return [f"blank lines were skipped: {blank_lines}"] * (blank_lines > 0)
+
+
 def _read_decimals(
     path: Path, file: BinaryIO, header: Header, digest: "_Hash"
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
@@ -421,8 +426,12 @@ def _read_decimals(
     It takes four bytes a pixel.
     """
     check_fits_memory(path, os.fstat(file.fileno()).st_size)
-    blocks = [cells for cells, _, _ in _iterate_parsed(file, header, digest)]
-    cells = np.concatenate(blocks) if blocks else np.empty((0, len(header.wanted)), np.float32)
+    blocks, lines = [np.empty((0, len(header.wanted)), np.float32)], 0
+    for block, block_lines, _ in _iterate_parsed(file, header, digest):
+        blocks.append(block)
+        lines += block_lines
+    cells = np.concatenate(blocks)
+    blank = _note_blank_lines(header, lines, len(cells))
     values, labels = cells[:, -PIXELS:], None if header.label_at is None else cells[:, 0]
     if labels is not None and not (np.isin(labels, np.arange(CLASSES))).all():
         raise _BadBlockError("a label is no whole number")
@@ -434,10 +443,10 @@ def _read_decimals(
         and (np.floor(values) == values).all()
         and 0 <= values.min() <= values.max() < 256
     ):
-        return values.astype(np.uint8), labels, ("its numbers are written as decimals",)
+        return values.astype(np.uint8), labels, ("its numbers are written as decimals", *blank)
     if scaled is None:
         raise _BadBlockError("its numbers have another range")
-    return scaled[0], labels, (scaled[1],)
+    return scaled[0], labels, (scaled[1], *blank)
 
 
 def _allocate_pixels(path: Path, file_bytes: int, columns: int) -> np.ndarray:
@@ -532,25 +541,27 @@ LABEL_TEXTS = frozenset(str(label) for label in range(CLASSES))
 
 
 def find_first_fault(path: Path, header: Header) -> None:
-    """Read the file again, cell by cell, and stop at the first fault; returns only if there is none.
+    """Read the file again and stop at the first fault; among decimals, a fraction is one only if nothing else is wrong.
+
+    Returns only if there is none.
 
     Raises:
         InputError: naming file, line and column of the first fault.
     """
-    if header.decimals:  # a fraction is to blame only if nothing else is
+    if header.decimals:
         _check_cells(path, header, _is_number)
     _check_cells(path, header, _is_whole_decimal if header.decimals else lambda cell: False)
 
 
 def _check_cells(path: Path, header: Header, is_pixel: Callable[[str], bool]) -> None:
     """`find_first_fault` where cells of which `is_pixel` is true, and whole numbers from 0 to 255, are no fault."""
-    columns = len(header.names)
+    columns, is_number = len(header.names), is_pixel is _is_number
     wanted = {header.label_at, *header.pixel_at}
     with open_table(path) as file:
         file.seek(len(header.raw))
         for line, row in iterate_rows(path, file, header.lines):
             labelled = header.label_at is None or (len(row) > header.label_at and row[header.label_at] in LABEL_TEXTS)
-            if len(row) == columns and labelled and BYTE_TEXTS.issuperset(row):
+            if len(row) == columns and labelled and (BYTE_TEXTS.issuperset(row) or (is_number and _are_numbers(row))):
                 continue  # nearly every row, at the speed of a set
             if tuple(cell.strip() for cell in row) == header.names:
                 raise InputError("csv.repeated_header", path=path, line=line)
@@ -625,8 +636,12 @@ def _is_label_decimal(cell: str) -> bool:
 
 
 def _is_number(cell: str) -> bool:
+    return _are_numbers([cell])
+
+
+def _are_numbers(cells: list[str]) -> bool:
     try:
-        return math.isfinite(float(cell))
+        return math.isfinite(sum(map(float, cells)))
     except ValueError:
         return False
 

@@ -149,12 +149,11 @@ def _stage(staging: Path, source: str) -> tuple[str, ...]:
         if path.is_file() and (name_table(path.name) or path.suffix.lower() == ".csv"):
             raise InputError("data.one_table", path=path, folder=path.parent)
         return _extract_zip(path, staging)
-    files = list_files(path)
+    is_whole = all((path / name).exists() for name in NEEDED)  # then what lies deeper is another data set
+    files = list_files(path, depth=1 if is_whole else DEEPEST)
     tables = {name: [file for file in files if name_table(file.name) == name] for name in KNOWN}
     if any((path / name).exists() for name in NEEDED) or any(tables[name] for name in NEEDED):
         _copy_files(path, staging, KNOWN)
-        if all((path / name).exists() for name in NEEDED):  # what lies deeper is another data set
-            tables = {name: [file for file in found if file.parent == path] for name, found in tables.items()}
         missing = {name: tables[name] for name in KNOWN if tables[name] and not os.path.lexists(path / name)}
         return tuple(_unpack_table(path, staging, name, found) for name, found in missing.items())
     if not any(re.fullmatch(pattern, file.name) for pattern in ROLES.values() for file in files):
@@ -206,11 +205,12 @@ def list_files(folder: Path, depth: int = DEEPEST) -> list[Path]:
     """The files in a folder and in those within it, by name, the nearest first; no hidden ones, through no links."""
     try:
         entries = sorted((entry for entry in folder.iterdir() if is_visible(entry.name)), key=lambda entry: entry.name)
+        folders = [entry for entry in entries if entry.is_dir()]
     except OSError as error:
         raise InputError("io.unreadable", path=folder, received=error.strerror) from error
-    files = [entry for entry in entries if not entry.is_dir()]  # a pipe is refused by whoever opens it
-    for entry in entries:
-        if depth > 1 and len(files) < MAX_FILES and entry.is_dir() and not entry.is_symlink():
+    files = [entry for entry in entries if entry not in folders]  # a pipe is refused by whoever opens it
+    for entry in folders:
+        if depth > 1 and len(files) < MAX_FILES and not entry.is_symlink():
             files += list_files(entry, depth - 1)
     return files[:MAX_FILES]
 

@@ -168,7 +168,9 @@ def compare(
         return _compare_transfers(one, other)
     named = input_dir is not None
     input_dir = find_input_dir(one) if input_dir is None else expand_path(input_dir)
-    with _ask_for_tables((one, other), "compare(one, other, train=train)", may_be_elsewhere=not named):
+    with _ask_for_tables(
+        (one, other), "compare(one, other, train=train)", may_be_elsewhere=not named and train is None
+    ):
         table = load_train(input_dir / "train.csv", cache=True) if train is None else read_train_table(train)
         oof_one, oof_other = (load_run_for(path, table).oof_probabilities for path in (one, other))
     if np.array_equal(oof_one, oof_other, equal_nan=True):
@@ -189,7 +191,9 @@ def _ask_for_tables(paths: Sequence[Path], call: str, *, may_be_elsewhere: bool)
     except InputError as error:
         made = next((path for path in paths if (path / CONFIG).is_file() and load_config(path).get(IN_PYTHON)), None)
         if made is None and error.code == "data.missing" and may_be_elsewhere:
-            raise error.with_remedy("If it is in another folder now, pass --input-dir.") from None
+            raise error.with_remedy(
+                "If it is in another folder now, name that: --input-dir, or input_dir= in Python."
+            ) from None
         if made is None or error.code not in ("data.missing", "evaluation.other_data"):
             raise
         raise InputError("evaluation.tables", path=made, call=call) from error
@@ -387,8 +391,8 @@ def ensemble(
     data = config.input_dir
     if config.submission is not None:
         check_new_submission_path(config.submission, data)
-    call, may_be_elsewhere = "ensemble(members, train=train, test=test)", input_dir is None
-    with _ask_for_tables(paths, call, may_be_elsewhere=may_be_elsewhere):
+    may_be_elsewhere = input_dir is None and train is None and test is None
+    with _ask_for_tables(paths, "ensemble(members, train=train, test=test)", may_be_elsewhere=may_be_elsewhere):
         rows = None if test is not None else len(load_labels(data / "sample_submission.csv"))
         test_table = load_test(data / "test.csv", cache=True) if test is None else read_test_table(test)
         has_runs, table = any(path.is_dir() for path in paths), None

@@ -334,7 +334,9 @@ def _flatten(content: Table, where: str) -> Table:
     """What a table says of parameters; TOML nests the options of the network, which are named `model_args.NAME`."""
     flat: Table = {}
     for name, value in content.items():
-        if name in (*SET_BY_SWEEP, *OF_CV):
+        if name in OF_CV:
+            raise InputError("sweep.of_cv", column=f"{where}{name}")
+        if name in SET_BY_SWEEP:
             raise InputError("sweep.set_by_sweep", column=f"{where}{name}")
         if f"{name}." != MODEL_ARGS:
             flat[name] = value

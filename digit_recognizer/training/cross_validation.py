@@ -256,7 +256,7 @@ def run_cross_validation(
     """
     started = time.perf_counter()
     executor = executor or Executor()
-    check_trainable(config, executor)
+    check_trainable(config, executor, callbacks)
     if config.submission is not None:
         check_new_submission_path(config.submission, config.input_dir)
     dataset = dataset or load_dataset(config)
@@ -286,8 +286,10 @@ def choose_executor(
     return executor.choose(images=sum(map(config.count_epochs, models)) * len(dataset.labels))
 
 
-def check_trainable(config: RunConfig, executor: Executor) -> None:
+def check_trainable(config: RunConfig, executor: Executor, callbacks: Sequence[keras.callbacks.Callback] = ()) -> None:
     """Refuse what cannot be trained, before anything is loaded or written."""
+    if not executor.is_local and (names := [type(one).__name__ for one in callbacks if needs_model(one)]):
+        raise InputError("machines.keras_callback", received=names[0])
     if is_user_model(config.model) and not executor.is_local:
         raise InputError("machines.own_model", received=config.model_name)
     check_model_flags(config)
@@ -640,15 +642,17 @@ def read_weights(run: Run, setup: CVSetup, fold: int) -> list[np.ndarray]:
 
 
 def replay(history: Sequence[dict[str, Any]], callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Call callbacks for epochs that an earlier session or another process trained; most of Keras' need a model."""
-    own = [
-        callback
-        for callback in callbacks
-        if isinstance(callback, keras.callbacks.LambdaCallback) or not type(callback).__module__.startswith("keras.")
-    ]
+    """Call callbacks for epochs that an earlier session or another process trained."""
+    called = [callback for callback in callbacks if not needs_model(callback)]
     for row in history:
-        for callback in own:
+        for callback in called:
             callback.on_epoch_end(row["epoch"] - 1, {name: value for name, value in row.items() if name != "epoch"})
+
+
+def needs_model(callback: keras.callbacks.Callback) -> bool:
+    """Whether this is one of Keras' own callbacks; all but one of them fail without a model."""
+    is_lambda = isinstance(callback, keras.callbacks.LambdaCallback)
+    return type(callback).__module__.startswith("keras.") and not is_lambda
 
 
 # The end of a run
@@ -782,16 +786,18 @@ def resume(
         executor: as there; it may be another than the run was started with.
 
     Raises:
-        InputError: if another process holds the lock, or a package is missing.
+        InputError: if another process holds the lock, a package is missing, or a finished run has another submission.
         UnusableRunError: if there is no such run, the environment differs, or its files are damaged.
     """
     started = time.perf_counter()
     executor = executor or Executor()
     with reraise_as_unusable_run():
-        needs_call = load_config(path, subcommand).get(IN_PYTHON)
+        content = load_config(path, subcommand)
+        needs_call = content.get(IN_PYTHON)
     if (path / METRICS).exists():
         result = show_finished(path, subcommand, dataset)
-        if submission not in (None, result.submission_path):
+        places = [Path(place).absolute() for place in (result.submission_path, content.get("submission")) if place]
+        if submission is not None and submission.absolute() not in places:
             raise InputError("run.submission_of_finished", path=path, received=submission)
         return result
     if needs_call and dataset is None:
@@ -809,7 +815,7 @@ def resume(
         elif not may_write_submission(path, config.submission):
             run.log(f"note: {config.submission} is not written: it is outside the run. Name it anew by --submission.")
             config, run.submission = config.replace(submission=path / "submission.csv"), None
-        check_trainable(config, executor)
+        check_trainable(config, executor, callbacks)
         dataset = dataset or load_dataset(config)
         check_test_rows(config, dataset)
         fold_of_row = assign_held_out_folds(config, dataset, subcommand == "train")

@@ -2,7 +2,7 @@
 
 A task is the argument of one call, such as a fold. The function, at the top level of a module, is called with what all
 tasks share and with the task: `function(shared, task)`. It returns all that it found, and writes nothing: so it can run
-on any machine, and again if that machine is lost. In between it may `report` to whoever gave the task.
+on any machine, and again if that machine is lost. In between it may `send_report` to whoever gave the task.
 """
 
 import contextlib
