@@ -53,9 +53,9 @@ def draw_time_to_accuracy() -> Axes:
     timed = pd.read_csv(DATA / "time_to_accuracy.csv")
     axes = open_axes(7, 4.1)
     styles = {  # colour, marker, label, its place beside the last point
-        "champion": (HELD_OUT_COLOUR, "o", "champion", (10, 4), "left"),
-        "Deotte": (ACCENT_COLOUR, "s", "Deotte's recipe", (20, 26), "right"),
-        "digit-nets": (ACCENT_COLOUR, "^", "seed report digit-nets", (8, -5), "left"),
+        "champion": (HELD_OUT_COLOUR, "o", "champion", (10, -4), "left"),
+        "Deotte": (ACCENT_COLOUR, "s", "Deotte's recipe", (-10, 6), "right"),
+        "digit-nets": (ACCENT_COLOUR, "^", "digit-nets' recipe", (8, -18), "left"),
     }
     for recipe, (colour, marker, label, offset, side) in styles.items():
         rows = timed[timed["recipe"] == recipe]
@@ -65,7 +65,7 @@ def draw_time_to_accuracy() -> Axes:
         end = (rows["seconds"].iloc[-1] / 60, 1 - rows["accuracy"].iloc[-1])
         epochs = " to ".join(dict.fromkeys(rows["epochs"].astype(str).iloc[[0, -1]]))
         axes.annotate(
-            f"{label}, {epochs} epochs", end, xytext=offset, textcoords="offset points", color=colour, ha=side
+            f"{label},\n{epochs} epochs", end, xytext=offset, textcoords="offset points", color=colour, ha=side
         )
     others = load_results().dropna(subset="accuracy")
     others = others[~others["model"].isin(["champion", "residual"])]
