@@ -44,17 +44,16 @@ from digit_recognizer.errors import InputError
 from digit_recognizer.evaluation.leaderboard import COLUMNS, FINISHED, is_run, runs
 from digit_recognizer.evaluation.metrics import compute_accuracy_interval, count_confusions
 from digit_recognizer.evaluation.predictions import compare
-from digit_recognizer.io import find_free_path, guard_cell, hash_file, is_visible, write_atomically
+from digit_recognizer.io import find_free_path, hash_file, is_visible, write_atomically
 from digit_recognizer.reporting.model_report import compute_saliency
 from digit_recognizer.reporting.run_report import ExaminedRun, load_examined_run, load_history
 from digit_recognizer.training.run import HISTORY, find_input_dir
 from digit_recognizer.training.transfers import (
-    PREDICTIONS,
     FinishedTransfer,
     is_transfer,
     load_transfer,
-    load_transfer_predictions,
 )
+from digit_recognizer.transfer_learning.report import read_evaluated
 from digit_recognizer.vision.class_folders import to_nfc
 from digit_recognizer.vision.photos import load_photograph, open_picture
 from digit_recognizer.vision.recognition import (
@@ -519,11 +518,10 @@ def _join_lines(picture: PicturePrediction) -> str:
 
 def _describe_transfer(transfer: FinishedTransfer) -> dict[str, Any]:
     """What is shown of a transfer: how its classifier predicts the pictures that it was evaluated on."""
-    table = load_transfer_predictions(transfer.path)
-    names = pd.Index([guard_cell(name) for name in transfer.classes])  # as the table spells them
-    label, predicted = (names.get_indexer(table[column]) for column in ("label", "predicted"))
-    if min(label.min(), predicted.min()) < 0:
-        raise InputError("transfer.damaged", path=transfer.path / PREDICTIONS, column="label or predicted")
+    table = read_evaluated(transfer)
+    if table is None:
+        raise InputError("transfer.not_evaluated", path=transfer.path)
+    label, predicted = table["label"].to_numpy(), table["predicted"].to_numpy()
     return {
         "accuracy": float((label == predicted).mean()),
         "interval": compute_accuracy_interval(int((label == predicted).sum()), len(label)),
