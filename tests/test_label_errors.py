@@ -124,34 +124,27 @@ def test_the_sheet_draws_forty_at_most():
     )
 
 
-def test_blank_lines_leave_the_file_line_empty(run, tiny_dir, tmp_path):
-    data = tmp_path / "gaps"
-    data.mkdir()
-    text = (tiny_dir / "train.csv").read_text().replace("\n", "\n\n", 3)
-    (data / "train.csv").write_text(text)
+@pytest.mark.parametrize(
+    ("change", "note", "line"),
+    [
+        (lambda text: text.replace("\n", "\n\n", 3), "blank lines were skipped: 3", ""),
+        (lambda text: text.partition("\n")[2].replace("\n", "\n\n", 1), "blank lines were skipped: 1", ""),
+        (lambda text: text.partition("\n")[2], "it has no header", "8"),
+    ],
+    ids=["blank lines", "no header, and a blank line", "no header"],
+)
+def test_the_file_line_is_right_or_empty(run, tiny_dir, tmp_path, change, note, line):
     from digit_recognizer.io import hash_file
 
+    data = tmp_path / "other_form"
+    data.mkdir()
+    (data / "train.csv").write_text(change((tiny_dir / "train.csv").read_text()))
+    assert note in load_train(data / "train.csv").notes
     oof = np.load(run / "oof_probabilities.npy")
     other = write_run(tmp_path / "other", tiny_dir, oof, TEST, train_sha256=hash_file(data / "train.csv"))
     assert door.main([str(other), "--input-dir", str(data)]) == 0
     (suspect,) = read_list(other / "examination" / "label_errors.csv")
-    assert (suspect["data_row"], suspect["file_line"]) == ("8", "")
-
-
-def test_without_a_header_a_row_is_its_own_line(run, tiny_dir, tmp_path):
-    from digit_recognizer.io import hash_file
-
-    data = tmp_path / "bare"
-    data.mkdir()
-    rows = (tiny_dir / "train.csv").read_text().partition("\n")[2]
-    (data / "train.csv").write_text(rows.replace("\n", "\n\n", 1))
-    assert "blank lines were skipped: 1" in load_train(data / "train.csv").notes
-    (data / "train.csv").write_text(rows)
-    oof = np.load(run / "oof_probabilities.npy")
-    other = write_run(tmp_path / "other", tiny_dir, oof, TEST, train_sha256=hash_file(data / "train.csv"))
-    assert door.main([str(other), "--input-dir", str(data)]) == 0
-    (suspect,) = read_list(other / "examination" / "label_errors.csv")
-    assert (suspect["data_row"], suspect["file_line"]) == ("8", "8")
+    assert (suspect["data_row"], suspect["file_line"]) == ("8", line)
 
 
 def test_runs_that_cannot_be_examined_are_refused(run, tiny_dir, tmp_path, capsys):

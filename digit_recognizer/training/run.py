@@ -321,13 +321,18 @@ class FinishedRun:
         Raises:
             InputError: if metrics.json has class names that cannot be read.
         """
-        content = self.metrics.get(LABEL_SET)
-        return DIGITS if content is None else parse_label_set(content, self.path / METRICS)
+        return read_label_set(self.path, self.metrics)
 
     @property
     def held_out(self) -> np.ndarray:
         """Bool (n,): the rows that a model which was not trained on them predicted."""
         return self.fold_of_row >= 0
+
+
+def read_label_set(path: Path, metrics: dict[str, Any]) -> LabelSet:
+    """What the classes of a run are called, by its metrics.json."""
+    content = metrics.get(LABEL_SET)
+    return DIGITS if content is None else parse_label_set(content, path / METRICS)
 
 
 def load_run(path: Path) -> FinishedRun:

@@ -25,18 +25,17 @@ from digit_recognizer.config import Preprocess
 from digit_recognizer.console import make_printable, open_bar, print_line
 from digit_recognizer.data.augmentation import preprocess_images
 from digit_recognizer.data.dataset import load_test, load_train, pixels_to_images
-from digit_recognizer.data.labels import DIGITS, MNIST, LabelSet, parse_label_set
+from digit_recognizer.data.labels import DIGITS, MNIST, LabelSet
 from digit_recognizer.data.pixels import compare_means
 from digit_recognizer.errors import InputError, explain_defect, require, warn_caller
 from digit_recognizer.evaluation.calibration import apply_temperature
 from digit_recognizer.io import check_writable_folder, numpy_defaults, write_atomically, write_csv
-from digit_recognizer.records import METRICS
 from digit_recognizer.training.run import (
-    LABEL_SET,
     check_probabilities,
     find_input_dir,
     load_metrics,
     load_run,
+    read_label_set,
     read_result,
 )
 from digit_recognizer.training.transfers import ClassifierName, is_transfer, load_transfer
@@ -235,8 +234,7 @@ class Classifier:
 
 def find_label_set(run: Path) -> LabelSet:
     """What the classes of a finished run of cv or train are called."""
-    content = load_metrics(run).get(LABEL_SET)
-    return DIGITS if content is None else parse_label_set(content, run / METRICS)
+    return read_label_set(run, load_metrics(run))
 
 
 def is_of_digits(label_set: LabelSet) -> bool:
